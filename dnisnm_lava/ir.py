@@ -1,0 +1,359 @@
+"""The graph: immutable populations of neurons, joined by linear projections.
+
+The dtype is the mode: a SpikingGraph holds float64 arrays or integers, and the executors look.
+Shapes are (C, H, W) for maps and (features,) for vectors. No other operation exists behind the front-end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dnisnm_lava import synapses
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
+
+Shape = tuple[int, ...]
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """A contiguous array that nobody can write to; a copy where it must be."""
+    if array.flags.c_contiguous and not array.flags.writeable:
+        return array
+    array = np.array(array, order="C")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class _Value:
+    """A dataclass that is compared array by array, dtype and shape included, and whose arrays are frozen."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                object.__setattr__(self, f.name, frozen(value))
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.compare)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))
+    return type(a) is type(b) and bool(a == b)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection(_Value):
+    """Synapses from `source`: an optional sum-pool, then conv2d or dense, then `<< exponent`.
+
+    weight: (O, I / groups, ky, kx) for a conv, as torch; (O, I) for a dense, whose source is read
+    flattened in C, H, W order.
+    """
+
+    source: str
+    weight: np.ndarray
+    stride: Pair = (1, 1)
+    padding: Padding = NO_PADDING
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    sum_pool: Window | None = None
+    exponent: int = 0
+
+    @property
+    def is_conv(self) -> bool:
+        return self.weight.ndim == 4
+
+    @property
+    def window(self) -> Window:
+        """The conv's kernel as a window over its (pooled) input."""
+        return Window((self.weight.shape[2], self.weight.shape[3]), self.stride, self.padding, self.dilation)
+
+    def output_shape(self, source_shape: Shape) -> Shape:
+        if not self.is_conv:
+            return (self.weight.shape[0],)
+        size = (source_shape[1], source_shape[2])
+        if self.sum_pool is not None:
+            size = self.sum_pool.output_size(size)
+        return (self.weight.shape[0], *self.window.output_size(size))
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Currents (N, *output_shape) of the spikes or activations `x` (N, *source_shape): float64 for
+        float weights, int64 for integer weights."""
+        exact = x.astype(np.float64, copy=False)
+        if self.sum_pool is not None:
+            exact = synapses.sum_pool(exact, self.sum_pool)
+        weight = self._float_weight
+        if self.is_conv:
+            z = synapses.conv2d(exact, weight, self.stride, self.padding, self.dilation, self.groups)
+        else:
+            z = synapses.dense(exact, weight)
+        return z if self.weight.dtype.kind == "f" else z.astype(np.int64) << self.exponent
+
+    @cached_property
+    def _float_weight(self) -> np.ndarray:
+        return self.weight.astype(np.float64, copy=False)
+
+    def bound(self, largest: int) -> int:
+        """Static bound on |current| when no spike exceeds `largest`: sum |w| * largest * window << e."""
+        fan_in = np.abs(self.weight.astype(np.int64)).reshape(self.weight.shape[0], -1).sum(axis=1)
+        pooled = 1 if self.sum_pool is None else self.sum_pool.kernel[0] * self.sum_pool.kernel[1]
+        return int(fan_in.max(initial=0)) * pooled * largest << self.exponent
+
+
+@dataclass(frozen=True, eq=False)
+class Input(_Value):
+    """The image: a constant current of `shape`. `scale` (C,) is the worth of one integer step per channel
+    (an integer graph) or the largest magnitude seen in calibration (a float graph)."""
+
+    name: str
+    shape: Shape
+    scale: np.ndarray | None = None
+    bits: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rectifier(_Value):
+    """An analog population: relu(sum of projections + bias). bias: broadcasts to `shape`."""
+
+    name: str
+    shape: Shape
+    projections: tuple[Projection, ...]
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SNM(_Value):
+    """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
+
+    vth: threshold, the amount subtracted per level; payload: the amount sent per level; v_init: the
+    potential at the start of a window; each of `shape`. bias broadcasts to `shape`, taken in each step.
+    unit: (C,) worth of one step of v. spike_unit: (C,) worth of one step of payload. v_range: (C,)
+    largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
+    """
+
+    name: str
+    shape: Shape
+    projections: tuple[Projection, ...]
+    bias: np.ndarray
+    vth: np.ndarray
+    payload: np.ndarray
+    v_init: np.ndarray
+    unit: np.ndarray
+    spike_unit: np.ndarray
+    v_range: np.ndarray
+    levels: int = 1
+    lead: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(_Value):
+    """Sends the change of the windows' maximum of its source's running sums."""
+
+    name: str
+    shape: Shape
+    source: str
+    window: Window
+    lead: int = field(default=0, init=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadOut(_Value):
+    """Neurons that never fire: v sums currents and bias over the window. unit: worth of one step of v."""
+
+    name: str
+    shape: Shape
+    projections: tuple[Projection, ...]
+    bias: np.ndarray
+    unit: np.ndarray | None = None
+    v_range: np.ndarray | None = None
+    lead: int = field(default=0, init=False)
+
+
+Population = Input | Rectifier | SNM | MaxPool | ReadOut
+P = TypeVar("P")
+
+
+def sources(population: Population) -> tuple[str, ...]:
+    """Names of the populations that `population` reads, in order of its projections."""
+    if isinstance(population, Input):
+        return ()
+    if isinstance(population, MaxPool):
+        return (population.source,)
+    return tuple(p.source for p in population.projections)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph(_Value):
+    """Populations in topological order: the input first, the read-out last."""
+
+    populations: tuple[Population, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for population in self.populations:
+            missing = [s for s in sources(population) if s not in seen]
+            if missing or population.name in seen:
+                raise OutOfRange(
+                    f"{population.name}: "
+                    + (f"reads {missing[0]!r}, which does not stand before it" if missing else "is named twice")
+                    + "; list populations in topological order, each name once"
+                )
+            self._check_shapes(population)
+            seen.add(population.name)
+        if not isinstance(self.populations[0], Input) or not isinstance(self.populations[-1], ReadOut):
+            raise OutOfRange("graph: it must begin with an Input and end with a ReadOut")
+
+    def _check_shapes(self, population: Population) -> None:
+        if isinstance(population, MaxPool):
+            c, h, w = self[population.source].shape
+            found: list[Shape] = [(c, *population.window.output_size((h, w)))]
+        elif isinstance(population, Input):
+            found = []
+        else:
+            found = [p.output_shape(self[p.source].shape) for p in population.projections]
+        for shape in found:
+            if shape != population.shape:
+                raise OutOfRange(f"{population.name}: a source gives shape {shape}, the population has {population.shape}")
+
+    @cached_property
+    def _by_name(self) -> dict[str, Population]:
+        return {p.name: p for p in self.populations}
+
+    def __getitem__(self, name: str) -> Population:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Population]:
+        return iter(self.populations)
+
+    @property
+    def input(self) -> Input:
+        first = self.populations[0]
+        assert isinstance(first, Input)
+        return first
+
+    @property
+    def readout(self) -> ReadOut:
+        last = self.populations[-1]
+        assert isinstance(last, ReadOut)
+        return last
+
+    def of(self, kind: type[P]) -> list[P]:
+        return [p for p in self.populations if isinstance(p, kind)]
+
+    def last_readers(self) -> dict[str, list[str]]:
+        """For each population, the names that nobody reads any more once it has run."""
+        last: dict[str, str] = {}
+        for population in self.populations:
+            for source in sources(population):
+                last[source] = population.name
+        freed: dict[str, list[str]] = {p.name: [] for p in self.populations}
+        for source, reader in last.items():
+            freed[reader].append(source)
+        return freed
+
+    def digest(self) -> str:
+        """SHA-256 over every field and array, hex, for provenance."""
+        state = hashlib.sha256()
+        _feed(state, self)
+        return state.hexdigest()
+
+
+def _feed(state: Any, value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        state.update(f"{value.dtype.str}{value.shape}".encode())
+        state.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, tuple):
+        state.update(f"({len(value)}".encode())
+        for item in value:
+            _feed(state, item)
+    elif isinstance(value, _Value | Window):
+        state.update(type(value).__name__.encode())
+        for f in fields(value):
+            state.update(f.name.encode())
+            _feed(state, getattr(value, f.name))
+    else:
+        state.update(repr(value).encode() + b";")
+
+
+@dataclass(frozen=True, eq=False)
+class AnalogGraph(Graph):
+    """The ANN itself: Input, Rectifier, MaxPool and ReadOut populations in float64."""
+
+    def ann(self, x: np.ndarray) -> np.ndarray:
+        """The network's output (N, *readout shape) for images `x` (N, *input shape), in float64."""
+        x = checked_images(self, x).astype(np.float64)
+        values = {self.input.name: x}
+        freed = self.last_readers()
+        for population in self.populations[1:]:
+            if isinstance(population, MaxPool):
+                values[population.name] = synapses.max_pool(values[population.source], population.window)
+                continue
+            assert isinstance(population, Rectifier | ReadOut)
+            z = sum((p(values[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
+            values[population.name] = np.maximum(z, 0) if isinstance(population, Rectifier) else z
+            for name in freed[population.name]:
+                del values[name]
+        return values[self.readout.name]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingGraph(Graph):
+    """The SNN: Input, SNM, MaxPool and ReadOut populations, in float64 or in integers, for `steps` steps."""
+
+    steps: int = 0
+
+    @property
+    def is_integer(self) -> bool:
+        return self.readout.bias.dtype.kind == "i"
+
+    def offsets(self) -> dict[str, int]:
+        """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""
+        offset: dict[str, int] = {}
+        for population in self.populations:
+            offset[population.name] = max(
+                (1 + offset[s] + lead(self[s]) for s in sources(population)), default=0
+            )  # fmt: skip
+        return offset
+
+    @property
+    def dead_neurons(self) -> dict[str, int]:
+        """Neurons that can never fire (vth = 0), by population."""
+        return {p.name: int(np.count_nonzero(p.vth == 0)) for p in self.of(SNM)}
+
+
+def lead(population: Population) -> int:
+    """Steps that `population` integrates before it may fire: 0 for all but SNM."""
+    return population.lead if isinstance(population, SNM) else 0
+
+
+def checked_images(graph: Graph, images: Any) -> np.ndarray:
+    """Images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
+    x = np.asarray(images)
+    shape = graph.input.shape
+    if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
+        raise OutOfRange(f"images: shape {x.shape} given, (N, {', '.join(map(str, shape))}) needed; resize or re-order the axes")
+    if len(x) == 0:
+        raise OutOfRange("images: 0 given; give at least 1")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int(np.count_nonzero(~np.isfinite(x)))
+        raise OutOfRange(f"images: {bad} of {x.size} values are NaN or infinite; clean the data first")
+    return x
+
+
+def checked_steps(steps: int) -> int:
+    """`steps`; OutOfRange below 1."""
+    if steps < 1:
+        raise OutOfRange(f"steps: {steps} given; give 1 or more")
+    return int(steps)
