@@ -1,0 +1,1 @@
+"""Executors of one graph: reference (NumPy), batched (torch) and lava_cpu (Lava). They must agree."""

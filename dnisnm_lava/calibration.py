@@ -1,0 +1,60 @@
+"""Running extrema of the ANN over calibration images; memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, checked_images
+
+Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the calibration images showed, per neuron.
+
+    high, low: {population: (*shape)} largest and smallest pre-activation of each neuron.
+    input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen.
+    """
+
+    high: dict[str, np.ndarray]
+    low: dict[str, np.ndarray]
+    input_magnitude: np.ndarray
+    images: int
+
+    def maxima(self, name: str, granularity: str = "neuron") -> np.ndarray:
+        """Largest ReLU output, (*shape), shared within each `neuron`, `channel` or `layer`
+        (DNI, section 4.1). 0 for a neuron that was never active: it is dead."""
+        active = np.maximum(self.high[name], 0)
+        if granularity == "neuron":
+            return active
+        if granularity not in ("channel", "layer"):
+            raise OutOfRange(f"granularity: {granularity!r} given; choose neuron, channel or layer")
+        axes = tuple(range(active.ndim))[0 if granularity == "layer" else 1 :]
+        return np.broadcast_to(active.max(axis=axes, keepdims=True), active.shape)
+
+
+def calibrate(analog: AnalogGraph, batches: Iterable[Any], executor: Executor) -> Statistics:
+    """Statistics of `analog` over `batches`: arrays or tensors (N, *input shape), or (x, y) pairs.
+
+    `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier and ReadOut.
+    OutOfRange for no image at all, another shape, NaN or infinity.
+    """
+    high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | ReadOut)}
+    low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
+    magnitude, count = np.zeros(analog.input.shape[0]), 0
+    for batch in batches:
+        x = checked_images(analog, batch[0] if isinstance(batch, tuple | list) else batch)
+        magnitude = np.maximum(magnitude, np.abs(x).max(axis=(0, *range(2, x.ndim))))
+        for name, z in executor(analog, x):
+            np.maximum(high[name], z.max(axis=0), out=high[name])
+            np.minimum(low[name], z.min(axis=0), out=low[name])
+        count += len(x)
+    if count == 0:
+        raise OutOfRange("calibration: 0 images given; give at least 1, better some hundreds")
+    return Statistics(high, low, magnitude, count)

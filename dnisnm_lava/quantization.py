@@ -1,0 +1,179 @@
+"""Float spiking graph to integers: weights, thresholds, payloads, biases, initial potentials.
+
+Units: a spike of level k carries k * payload, worth `spike_unit` (alpha_c) each; v counts in `unit` (u_c).
+alpha is folded into the readers' weights. Every rounding goes through `fixedpoint`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dnisnm_lava.conversion import channel_max, per_channel, scale_inputs
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir import (
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    SpikingGraph,
+    checked_images,
+)
+
+INPUT_BITS = 8
+PAYLOAD_BITS = 5
+STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
+
+
+def quantize(
+    spiking: SpikingGraph,
+    *,
+    weight_bits: int = WEIGHT_BITS,
+    payload_bits: int = PAYLOAD_BITS,
+    spikes: str = "graded",
+) -> SpikingGraph:
+    """The same network in integers. spikes: `graded` (a payload per neuron, of `payload_bits`) or
+    `binary` (payload 1; thresholds must be shared within each channel)."""
+    if spiking.is_integer:
+        raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
+    if spikes not in ("graded", "binary"):
+        raise OutOfRange(f"spikes: {spikes!r} given; choose graded or binary")
+    weights = FixedPointFormat(weight_bits)
+    payloads = FixedPointFormat(payload_bits + 1)  # unsigned payload_bits; the sign is the spike's own
+    alpha: dict[str, np.ndarray] = {}
+    done: list[Population] = []
+    for p in spiking:
+        if isinstance(p, Input):
+            alpha[p.name] = _input_scale(p)
+            done.append(replace(p, scale=alpha[p.name], bits=INPUT_BITS))
+        elif isinstance(p, MaxPool):
+            alpha[p.name] = alpha[p.source]
+            done.append(p)
+        else:
+            assert isinstance(p, SNM | ReadOut)
+            folded = [scale_inputs(q, alpha[q.source], spiking[q.source].shape) for q in p.projections]
+            unit = _current_unit(p, folded, weights)
+            common = dict(projections=_encode_weights(p, folded, unit, weights), bias=_in_units(p.bias, unit, p))
+            if isinstance(p, ReadOut):
+                assert p.unit is not None
+                done.append(replace(p, **common, unit=unit * p.unit))
+                continue
+            alpha[p.name], payload = _payloads(p, payloads, spikes)
+            vth = _thresholds(p, payload, alpha[p.name], unit)
+            done.append(
+                replace(
+                    p, **common, vth=vth, payload=payload, v_init=vth >> 1,
+                    unit=unit * p.unit, spike_unit=alpha[p.name] * p.spike_unit,
+                )  # fmt: skip
+            )
+    return SpikingGraph(tuple(done), steps=spiking.steps)
+
+
+def _input_scale(p: Input) -> np.ndarray:
+    assert p.scale is not None
+    return np.where(p.scale > 0, p.scale, 1.0) / FixedPointFormat(INPUT_BITS).limit
+
+
+def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPointFormat) -> np.ndarray:
+    """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
+    fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
+    assert p.v_range is not None
+    by_weight = np.max([channel_max(np.abs(w)) * 2.0**-q.exponent for w, q in zip(folded, p.projections, strict=True)], axis=0)
+    bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
+    by_range = np.maximum(p.v_range, bias) * STATE_MARGIN
+    unit = np.maximum(by_weight / weights.limit, by_range / STATE.limit)
+    if isinstance(p, ReadOut):
+        unit = np.full_like(unit, unit.max())
+    return np.where(unit > 0, unit, 1.0)
+
+
+def _encode_weights(
+    p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, weights: FixedPointFormat
+) -> tuple[Projection, ...]:
+    return tuple(
+        replace(q, weight=weights.encode_exactly(w / per_channel(unit, w.shape) * 2.0**-q.exponent, f"{p.name}: weights"))
+        for q, w in zip(p.projections, folded, strict=True)
+    )
+
+
+def _in_units(values: np.ndarray, unit: np.ndarray, p: SNM | ReadOut) -> np.ndarray:
+    return STATE.encode_exactly(values / per_channel(unit, p.shape), f"{p.name}: bias")
+
+
+def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarray, np.ndarray]:
+    """alpha (C,), and payload (*shape): theta = payload * alpha, at least 1 where a neuron lives."""
+    largest = channel_max(p.payload)
+    alive = p.payload > 0
+    if spikes == "binary":
+        if (alive & (p.payload != per_channel(largest, p.shape))).any():
+            raise OutOfRange(
+                f"{p.name}: binary spikes need one threshold per channel, but thresholds differ within one; "
+                "convert with granularity='channel' or 'layer', or quantize with spikes='graded'"
+            )
+        return np.where(largest > 0, largest, 1.0), alive.astype(np.int32)
+    if payloads.limit * p.levels >= 1 << (MESSAGE_BITS - 1):
+        raise OutOfRange(f"{p.name}: {p.levels} levels of {payloads.bits - 1}-bit payloads exceed {MESSAGE_BITS}-bit messages; use fewer")
+    alpha = np.where(largest > 0, largest, 1.0) / payloads.limit
+    codes, _ = payloads.encode(p.payload / per_channel(alpha, p.shape))
+    return alpha, np.where(alive, np.maximum(codes, 1), 0).astype(np.int32)
+
+
+def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """vth = round(payload * alpha / u), so that what is subtracted is worth what is sent; >= 1 if alive.
+
+    In a normalized graph v and spikes count in the same unit, so one formula serves both branches."""
+    theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
+    codes = STATE.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
+    return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
+
+
+def encode_images(graph: SpikingGraph, images: np.ndarray) -> tuple[np.ndarray, int]:
+    """Images in the units of the graph's input, (N, *shape), and how many values were clipped: signed
+    8-bit integers for an integer graph, float64 and 0 for a float graph."""
+    x = checked_images(graph, images)
+    if not graph.is_integer:
+        return x.astype(np.float64), 0
+    assert graph.input.scale is not None
+    return FixedPointFormat(graph.input.bits).encode(x / per_channel(graph.input.scale, graph.input.shape))
+
+
+def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
+    """Largest |value| that each population of an integer graph can send in one step."""
+    largest: dict[str, int] = {}
+    for p in graph:
+        if isinstance(p, Input):
+            largest[p.name] = FixedPointFormat(p.bits).limit
+        elif isinstance(p, MaxPool):
+            largest[p.name] = largest[p.source]
+        elif isinstance(p, SNM):
+            largest[p.name] = int(p.payload.max(initial=0)) * p.levels
+    return largest
+
+
+@dataclass(frozen=True)
+class StateRange:
+    """One population's potentials, in integer units. current: static bound on |z + b| in one step
+    (sum |w| * |spike|max + |b|); expected: largest |v| on the calibration images, with no margin;
+    limit: the 24-bit state's."""
+
+    name: str
+    current: int
+    expected: int
+    limit: int = STATE.limit
+
+
+def state_ranges(graph: SpikingGraph) -> list[StateRange]:
+    """The static and the measured range of every integrating population of an integer graph."""
+    sent = largest_spikes(graph)
+    ranges = []
+    for p in graph:
+        if isinstance(p, SNM | ReadOut):
+            assert p.v_range is not None and p.unit is not None
+            current = sum(q.bound(sent[q.source]) for q in p.projections) + int(np.abs(p.bias.astype(np.int64)).max())
+            base = p.unit
+            ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / base).max()))))
+    return ranges

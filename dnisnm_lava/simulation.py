@@ -1,0 +1,76 @@
+"""What a simulation gives, whichever executor ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Run:
+    """The result of N images over T steps.
+
+    logits: (N, T, *readout shape) running sums, in the read-out's unit. spikes: {population: (N, T, *shape)}
+    values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
+    images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
+    clipped_inputs: image values outside the input's 8 bits.
+    """
+
+    logits: np.ndarray
+    spikes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spike_counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    saturations: Mapping[str, int] = field(default_factory=dict)
+    clipped_inputs: int = 0
+
+    @property
+    def steps(self) -> int:
+        return int(self.logits.shape[1])
+
+    def predictions(self, t: int) -> np.ndarray:
+        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals."""
+        if not 1 <= t <= self.steps:
+            raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
+        return self.logits[:, t - 1].argmax(axis=1)
+
+    def accuracy(self, labels: np.ndarray, t: int) -> float:
+        """Share of `labels` that `predictions(t)` meets."""
+        return float(np.mean(self.predictions(t) == labels))
+
+
+def count_spikes(spikes: np.ndarray) -> tuple[int, int]:
+    """(up, down): positive and negative spikes."""
+    return int(np.count_nonzero(spikes > 0)), int(np.count_nonzero(spikes < 0))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two runs side by side: spikes (and read-out potentials) compared, and how many differ."""
+
+    a: str
+    b: str
+    images: int
+    steps: int
+    populations: int
+    spikes_compared: int
+    different: int
+    first: str = ""  # population, image, step and neuron of the first difference
+
+
+def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
+    """Every spike of every population that both recorded, and every read-out potential."""
+    names = [n for n in a.spikes if n in b.spikes]
+    pairs = [(n, a.spikes[n], b.spikes[n]) for n in names] + [("read-out", a.logits, b.logits)]
+    compared = different = 0
+    first = ""
+    for name, x, y in pairs:
+        if x.shape != y.shape:
+            raise ValueError(f"{name}: {a_name} has shape {x.shape}, {b_name} {y.shape}; run both on the same images and steps")
+        unequal = x != y
+        compared += unequal.size
+        if unequal.any():
+            different += int(np.count_nonzero(unequal))
+            image, step, *neuron = np.argwhere(unequal)[0]
+            first = first or f"{name}, image {image}, step {step + 1}, neuron {tuple(int(i) for i in neuron)}"
+    return Difference(a_name, b_name, len(a.logits), a.steps, len(pairs), compared, different, first)
