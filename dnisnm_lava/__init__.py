@@ -1,0 +1,43 @@
+"""Trained PyTorch ReLU networks as spiking networks with integers, verified on the Lava simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from dnisnm_lava import calibration
+from dnisnm_lava.calibration import Statistics
+from dnisnm_lava.conversion import convert
+from dnisnm_lava.errors import BackendFailed, BackendMissing, BadFile, DnisnmError, OutOfRange, UnsupportedModel
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.quantization import quantize, state_ranges
+
+if TYPE_CHECKING:
+    from dnisnm_lava.comparison import Comparison
+
+__version__ = "0.1.0"
+__all__ = [
+    "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
+    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "from_torch", "quantize", "state_ranges",
+]  # fmt: skip
+
+
+def from_torch(model: Any, example_input: Any) -> AnalogGraph:
+    """`frontend.from_torch`, imported when called: the core lives without torch."""
+    from dnisnm_lava import frontend
+
+    return frontend.from_torch(model, example_input)
+
+
+def calibrate(analog: AnalogGraph, batches: Iterable[Any], *, device: str = "cpu") -> Statistics:
+    """`calibration.calibrate` with torch as the executor."""
+    from dnisnm_lava.backends import batched
+
+    return calibration.calibrate(analog, batches, lambda graph, x: batched.preactivations(graph, x, device))
+
+
+def compare(*args: Any, **kwargs: Any) -> Comparison:
+    """`comparison.compare`, imported when called."""
+    from dnisnm_lava import comparison
+
+    return comparison.compare(*args, **kwargs)
