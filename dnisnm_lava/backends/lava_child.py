@@ -1,0 +1,127 @@
+"""The process that runs Lava: `python -m dnisnm_lava.backends.lava_child FOLDER`, for lava_cpu alone.
+
+Reads FOLDER/job.pickle, which its parent wrote; writes FOLDER/result.npz; prints `step N of`, then `done`
+or `failed`. The parent ends the process group: Lava's own processes may never end by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, Any]:
+    """{population: Lava process}, wired: projections, delays, windows (design 1.3)."""
+    from dnisnm_lava.ir import Input, MaxPool, ReadOut, lead
+    from dnisnm_lava.procs.conv.process import Conv
+    from dnisnm_lava.procs.delay.process import Delay
+    from dnisnm_lava.procs.dense.process import Dense
+    from dnisnm_lava.procs.maxpool.process import MaxPool as MaxPoolProcess
+    from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
+    from dnisnm_lava.procs.snm.process import SNM as SNMProcess
+    from dnisnm_lava.procs.source.process import Source
+
+    offset = graph.offsets()
+    process: dict[str, Any] = {}
+    delayed: dict[tuple[str, int], Any] = {}
+
+    def output(source: str, delay: int) -> Any:
+        if delay == 0:
+            return process[source].s_out
+        if (source, delay) not in delayed:
+            line = Delay(shape=graph[source].shape, delay=delay)
+            process[source].s_out.connect(line.a_in)
+            delayed[source, delay] = line
+        return delayed[source, delay].s_out
+
+    for p in graph:
+        if isinstance(p, Input):
+            process[p.name] = Source(images=images, steps=steps, period=period)
+            continue
+        if isinstance(p, MaxPool):
+            pool = MaxPoolProcess(input_shape=graph[p.source].shape, window=p.window, period=period, offset=offset[p.name] - 1)
+            process[p.source].s_out.connect(pool.a_in)
+            process[p.name] = pool
+            continue
+        window = dict(shape=p.shape, bias=p.bias, steps=steps, period=period, offset=offset[p.name])
+        if isinstance(p, ReadOut):
+            neurons = ReadOutProcess(**window)
+        else:
+            neurons = SNMProcess(**window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead)
+        process[p.name] = neurons
+        for projection in p.projections:
+            source = projection.source
+            kind = Conv if projection.is_conv else Dense
+            synapse = kind(projection=projection, input_shape=graph[source].shape)
+            early = offset[p.name] - 1 - (offset[source] + lead(graph[source]))
+            output(source, early).connect(synapse.s_in)
+            synapse.a_out.connect(neurons.a_in)
+    return process
+
+
+def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: list[str]) -> dict[str, np.ndarray]:
+    """Arrays by key: `logits`, `spikes:NAME`, `saturations:NAME`."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
+
+    from dnisnm_lava.ir import SNM, ReadOut, lead
+
+    process = build(graph, images, steps, period)
+    offset = graph.offsets()
+    recorded = [*names, graph.readout.name]
+    extractors = {name: Extractor(shape=graph[name].shape, buffer_size=period + 1) for name in recorded}
+    for name, extractor in extractors.items():
+        process[name].s_out.connect(extractor.in_port)
+    first = {name: offset[name] + lead(graph[name]) for name in recorded}
+    last = (len(images) - 1) * period + steps + max(offset[p.name] + lead(p) for p in graph)
+    dtype = np.int32 if graph.is_integer else np.float64
+    traces = {name: np.zeros((len(images), steps, *graph[name].shape), dtype) for name in recorded}
+
+    config = Loihi2SimCfg(
+        select_tag="fixed_pt" if graph.is_integer else "floating_pt",
+        exception_proc_model_map={Extractor: PyLoihiExtractorModel},
+    )
+    top, done = process[graph.readout.name], 0
+    while done < last:
+        count = min(period, last - done)
+        if done == 0:  # channels of 2 slots instead of 64: shared memory of a tenth, no slower
+            top.create_runtime(run_cfg=config, compile_config={"pypy_channel_size": 2})
+        top.run(condition=RunSteps(num_steps=count), run_cfg=config)
+        for name, extractor in extractors.items():
+            for step in range(done, done + count):
+                values = extractor.receive()
+                sample, local = divmod(step - first[name], period)
+                if 0 <= sample < len(images) and local < steps:
+                    traces[name][sample, local] = values
+        done += count
+        print("step", done, last)
+    result = {f"spikes:{name}": traces[name] for name in names}
+    result["logits"] = traces[graph.readout.name].astype(np.int64 if graph.is_integer else np.float64)
+    for p in graph:
+        if isinstance(p, SNM | ReadOut):
+            result[f"saturations:{p.name}"] = np.int64(process[p.name].saturations.get()[0])
+    return result
+
+
+def main(folder: Path) -> None:
+    job = pickle.loads((folder / "job.pickle").read_bytes())
+    try:
+        np.savez(folder / "result.npz", **simulate(**job))
+        print("done")
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        print("failed")
+    sys.stdout.flush()
+    os._exit(0)  # Lava's threads and children may keep an interpreter from ending; the parent ends them
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+
+
+class ReadOut(AbstractProcess):
+    """Neurons that never fire: v sums a_in + bias over each window and leaves through s_out.
+
+    steps, period, offset: as in SNM. Between windows v keeps its last value.
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, ...], steps: int, period: int, bias: npt.ArrayLike = 0, offset: int = 0, name: str | None = None
+    ) -> None:
+        super().__init__(shape=shape, name=name)
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.v = Var(shape=shape, init=0)
+        self.bias = Var(shape=shape, init=np.broadcast_to(bias, shape).copy())
+        self.steps = Var(shape=(1,), init=steps)
+        self.period = Var(shape=(1,), init=period)
+        self.offset = Var(shape=(1,), init=offset)
+        self.saturations = Var(shape=(1,), init=0)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+
+
+class SNM(AbstractProcess):
+    """Signed neurons with memory (Wang et al. 2024, Eq. 19 to 23), with windows for a stream of samples.
+
+    In each step of a window: v <- v + a_in + bias; fire k = +-1 (up to `levels`) where v >= vth, or where
+    v <= -vth and the neuron has sent something it can take back (m > 0); v <- v - k * vth, m <- m + k, and
+    k * payload leaves through s_out.
+
+    shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`;
+    floats for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts).
+    Defaults: payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires.
+    steps: currents per window. lead: steps of a window before the first spike. period: steps from window
+    to window (default steps + lead). offset: steps before the first window; with one synapse between the
+    source and these neurons, 1.
+
+    Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, ...], vth: npt.ArrayLike, steps: int, payload: npt.ArrayLike | None = None,
+        v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0,
+        period: int | None = None, offset: int = 0, name: str | None = None,
+    ) -> None:  # fmt: skip
+        vth = np.broadcast_to(vth, shape).copy()
+        payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
+        half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
+        v_init = half if v_init is None else np.broadcast_to(v_init, shape).copy()
+        period = steps + lead if period is None else period
+        _check(shape, vth, steps, levels, lead, period, offset)
+        super().__init__(shape=shape, name=name)
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.v = Var(shape=shape, init=v_init.copy())
+        self.m = Var(shape=shape, init=0)
+        self.vth = Var(shape=shape, init=vth)
+        self.payload = Var(shape=shape, init=payload)
+        self.v_init = Var(shape=shape, init=v_init)
+        self.bias = Var(shape=shape, init=np.broadcast_to(bias, shape).copy())
+        self.levels = Var(shape=(1,), init=levels)
+        self.lead = Var(shape=(1,), init=lead)
+        self.steps = Var(shape=(1,), init=steps)
+        self.period = Var(shape=(1,), init=period)
+        self.offset = Var(shape=(1,), init=offset)
+        self.saturations = Var(shape=(1,), init=0)
+
+
+def _check(shape: tuple[int, ...], vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int) -> None:
+    if (vth < 0).any():
+        raise ValueError(f"SNM: {int((vth < 0).sum())} of {vth.size} thresholds are negative; give vth >= 0 (0: never fires)")
+    if steps < 1 or levels < 1 or lead < 0 or offset < 0:
+        raise ValueError(
+            f"SNM: steps {steps}, levels {levels}, lead {lead}, offset {offset}; steps and levels must be >= 1, the others >= 0"
+        )
+    if period < steps + lead:
+        raise ValueError(f"SNM: period {period} is shorter than steps + lead = {steps + lead}; windows would overlap")

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import numpy as np
+from lava.magma.core.process.ports.ports import OutPort
+from lava.magma.core.process.process import AbstractProcess
+
+
+class Source(AbstractProcess):
+    """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros."""
+
+    def __init__(self, *, images: np.ndarray, steps: int, period: int, name: str | None = None) -> None:
+        super().__init__(images=images, steps=steps, period=period, name=name)
+        self.s_out = OutPort(shape=images.shape[1:])
