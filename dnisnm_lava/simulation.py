@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+Progress = Callable[[int, int], None]  # (done, of)
 
 
 @dataclass(frozen=True)

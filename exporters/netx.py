@@ -6,18 +6,16 @@ biases, types as S20. Written whole or not at all; `read(write(g)) == g`, array 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import h5py
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.synapses import Window
 
@@ -26,13 +24,11 @@ VERSION = 1
 LAYER_LIMIT = 100_000  # layers; a header that claims more is refused
 ELEMENT_LIMIT = 1 << 31  # array elements; a header that claims more is refused before anything is allocated
 
-Path_ = Union[str, "os.PathLike[str]"]
-
 
 # ---------------------------------------------------------------- write
 
 
-def write(path: Path_, graph: SpikingGraph, *, overwrite: bool = False) -> Path:
+def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False) -> Path:
     """Write an integer graph. The file appears whole, or not at all and the old one stays.
 
     BadFile where `path` exists and `overwrite` is false, or cannot be written; OutOfRange for a float graph.
@@ -40,46 +36,13 @@ def write(path: Path_, graph: SpikingGraph, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if not graph.is_integer:
         raise OutOfRange(f"{path}: netx holds integers, and the graph holds floats; quantize it first")
-    if path.exists() and not overwrite:
-        raise BadFile(f"{path}: exists already; choose another name, or pass overwrite=True (--overwrite)")
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        with h5py.File(temporary, "w") as file:
-            _write_graph(file, graph)
-        _sync(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        _publish(temporary, path, overwrite)
-    except (OSError, RuntimeError) as error:  # h5py raises either for a full disk
-        raise BadFile(f"{path}: could not be written ({_reason(error)}), and nothing was left behind; free space or choose another folder") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+    refuse_existing(path, overwrite)
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:  # a full disk makes HDF5 itself crash
+        _write_graph(file, graph)
+        file.flush()
+        image = file.id.get_file_image()
+    write_whole(path, image, overwrite=overwrite)
     return path
-
-
-def _publish(temporary: str, path: Path, overwrite: bool) -> None:
-    """Rename into place; without `overwrite`, by a link, which fails where a file has appeared meanwhile."""
-    if overwrite:
-        os.replace(temporary, path)
-        return
-    try:
-        os.link(temporary, path)
-    except FileExistsError as error:
-        raise BadFile(f"{path}: exists already; choose another name, or pass overwrite=True (--overwrite)") from error
-
-
-def _sync(path: str) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _reason(error: BaseException) -> str:
@@ -179,7 +142,7 @@ def _write_projection(group: h5py.Group, q: Projection) -> None:
 # ---------------------------------------------------------------- read
 
 
-def read(path: Path_) -> SpikingGraph:
+def read(path: str | Path) -> SpikingGraph:
     """The graph of a file that `write` wrote. BadFile, and nothing else, for anything that is not one."""
     path = Path(path)
     if not path.is_file():

@@ -30,12 +30,11 @@ from dnisnm_lava.ir import (
     checked_steps,
 )
 from dnisnm_lava.quantization import encode_images, largest_spikes
-from dnisnm_lava.simulation import Run
+from dnisnm_lava.simulation import Progress, Run
 from dnisnm_lava.synapses import NO_PADDING, Window
 
 EXACT_FLOAT32 = 1 << 24
 MEMORY = 1 << 30  # bytes of spikes that a chunk of images may hold
-Progress = Callable[[int, int], None]
 
 
 # ---------------------------------------------------------------- the ANN

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -110,7 +113,15 @@ def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: lis
     return result
 
 
+def end_with_parent(folder: Path) -> None:
+    """Wait for the end of standard input, whose other end the parent alone holds; then end the group."""
+    os.read(0, 1)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main(folder: Path) -> None:
+    threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
     job = pickle.loads((folder / "job.pickle").read_bytes())
     try:
         np.savez(folder / "result.npz", **simulate(**job))

@@ -1,7 +1,8 @@
 """The graph as Lava processes on the CPU simulator, always in a child process with a deadline.
 
 Lava forks one process per Lava process, and hangs for good when one of them raises. So the child leads a
-process group of its own, and the whole group is ended, whatever happens.
+process group of its own, and the whole group is ended, whatever happens: by its parent, or by the child
+itself when the parent is gone and the pipe that it holds closes.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 
 import numpy as np
 
-from dnisnm_lava.errors import BackendFailed, BackendMissing
+from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
 from dnisnm_lava.quantization import encode_images, largest_spikes
-from dnisnm_lava.simulation import Run, count_spikes
+from dnisnm_lava.simulation import Progress, Run, count_spikes
 
-Progress = Callable[[int, int], None]
 DEADLINE = 600.0  # seconds
 INT32 = 1 << 31
 
@@ -56,7 +56,7 @@ def run(
     shortest = steps + max((lead(p) for p in graph), default=0)
     period = shortest if period is None else period
     if period < shortest:
-        raise ValueError(f"period: {period} steps given; windows of {shortest} steps would overlap, give {shortest} or more")
+        raise OutOfRange(f"period: {period} steps given; windows of {shortest} steps would overlap, give {shortest} or more")
     with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
         job = {"graph": graph, "images": x, "steps": steps, "period": period, "names": names}
         (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
@@ -76,7 +76,7 @@ def require_lava() -> None:
 
 
 def check_int32(graph: SpikingGraph) -> None:
-    """Lava's channels carry int32: OverflowError, never a wrapped current, where a sum may not fit."""
+    """Lava's channels carry int32: OutOfRange, never a wrapped current, where a sum may not fit."""
     if not graph.is_integer:
         return
     sent = largest_spikes(graph)
@@ -84,7 +84,7 @@ def check_int32(graph: SpikingGraph) -> None:
         if isinstance(p, SNM | ReadOut):
             bound = sum(q.bound(sent[q.source]) for q in p.projections)
             if bound >= INT32:
-                raise OverflowError(f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits or levels")
+                raise OutOfRange(f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits or levels")
 
 
 # ---------------------------------------------------------------- the child, and its end
@@ -96,7 +96,7 @@ def _run_child(command: list[str], folder: str, deadline: float, progress: Progr
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
     with open(Path(folder) / "stderr.txt", "wb") as stderr:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True
         )  # fmt: skip
         try:
             _wait(child, deadline, folder, progress)
@@ -172,8 +172,9 @@ def end_process_group(child: subprocess.Popen[bytes], grace: float = 2.0) -> Non
         if sign is signal.SIGCONT:  # a stopped process meets its SIGTERM now
             _wait_for_group(child, grace)
     child.wait()
-    if child.stdout:
-        child.stdout.close()
+    for stream in (child.stdin, child.stdout):
+        if stream:
+            stream.close()
 
 
 def _wait_for_group(child: subprocess.Popen[bytes], grace: float) -> None:

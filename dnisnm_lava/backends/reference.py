@@ -7,15 +7,20 @@ import numpy as np
 from dnisnm_lava import dynamics
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.quantization import encode_images
-from dnisnm_lava.simulation import Run, count_spikes
+from dnisnm_lava.simulation import Progress, Run, count_spikes
 
 
-def run(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None) -> Run:
-    """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike."""
+def run(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, progress: Progress | None = None) -> Run:
+    """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
+    progress(done, of): called after each image."""
     steps = checked_steps(graph.steps if steps is None else steps)
     x, clipped = encode_images(graph, images)
     saturations = {p.name: 0 for p in graph.of(SNM) + graph.of(ReadOut)}
-    samples = [_sample(graph, image[None], steps, saturations) for image in x]
+    samples = []
+    for image in x:
+        samples.append(_sample(graph, image[None], steps, saturations))
+        if progress:
+            progress(len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     logits = traces.pop(graph.readout.name)
     counts = {name: count_spikes(trace) for name, trace in traces.items()}

@@ -1,0 +1,234 @@
+"""Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import datasets as vision
+from torchvision import transforms
+
+from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.loading import call_factory
+from dnisnm_lava.simulation import Progress
+
+BATCH = 100
+NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class Labelled(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """(image (C, H, W) float32, class) pairs of `base`, after `transform`."""
+
+    def __init__(self, base: Any, transform: Callable[[Any], torch.Tensor], name: str) -> None:
+        self.base, self.transform, self.name = base, transform, name
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        try:
+            image, label = self.base[index]
+        except (Image.UnidentifiedImageError, OSError) as error:
+            raise BadFile(f"{self.name}: image {index} cannot be read ({error}); repair or remove it") from error
+        try:
+            return self.transform(image), int(label)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise OutOfRange(f"{self.name}: image {index} does not fit the preprocessing ({error}); check mean, std, resize and crop") from error
+
+
+@dataclass(frozen=True)
+class Data:
+    """train: to calibrate on. test: to measure on."""
+
+    name: str
+    train: Labelled
+    test: Labelled
+
+
+def load(
+    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int = 0, crop: int = 0, grayscale: bool = False
+) -> Data:
+    """Data of `spec`: a folder in ImageFolder layout, an `.npz` (x_train, y_train, x_test, y_test),
+    `mnist:DIR`, or `file.py:factory` giving a Dataset or a (train, test) pair of them.
+
+    Images come as float32 in [0, 1] (a Dataset of the user's own: as it gives them), then resize (shorter
+    side), crop (centre), grayscale, and (x - mean) / std where asked for.
+    """
+    if len(mean) != len(std):
+        raise OutOfRange(f"mean and std: {len(mean)} and {len(std)} values given; give both, one value a channel")
+    if any(s <= 0 for s in std):
+        raise OutOfRange(f"std: {tuple(std)} given; every value must be above 0")
+    train, test = _pair(spec)
+    transform = _transform(mean, std, resize, crop, grayscale)
+    return Data(spec, Labelled(train, transform, f"{spec} (train)"), Labelled(test, transform, f"{spec} (test)"))
+
+
+def _pair(spec: str) -> tuple[Any, Any]:
+    if spec.startswith("mnist:"):
+        return _mnist(Path(spec.removeprefix("mnist:")))
+    path = Path(spec)
+    if path.is_dir():
+        return _image_folder(path)
+    if path.suffix == ".npz":
+        return _npz(path)
+    if ":" in spec:
+        return _factory(spec)
+    raise BadFile(f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory")
+
+
+def _transform(mean: Sequence[float], std: Sequence[float], resize: int, crop: int, grayscale: bool) -> Callable[[Any], torch.Tensor]:
+    stages: list[Any] = []
+    if resize:
+        stages.append(transforms.Resize(resize, antialias=True))
+    if crop:
+        stages.append(transforms.CenterCrop(crop))
+    if grayscale:
+        stages.append(transforms.Grayscale())
+    stages.append(_tensor)
+    if mean:
+        stages.append(transforms.Normalize(list(mean), list(std)))
+    return transforms.Compose(stages)
+
+
+def _tensor(image: Any) -> torch.Tensor:
+    """(C, H, W) float32: a PIL image in [0, 1], anything else as it is."""
+    if isinstance(image, Image.Image):
+        return transforms.functional.to_tensor(image)
+    return torch.as_tensor(np.asarray(image), dtype=torch.float32)
+
+
+# ---------------------------------------------------------------- sources
+
+
+def _mnist(folder: Path) -> tuple[Any, Any]:
+    """torchvision's MNIST in `folder`, downloaded from its official source where it is not there."""
+    made = [p for p in (folder / "MNIST/raw", folder / "MNIST", folder) if not p.exists()]
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # torchvision tells of a download by print
+            return vision.MNIST(str(folder), train=True, download=True), vision.MNIST(str(folder), train=False)
+    except (RuntimeError, OSError) as error:
+        for empty in made:
+            with contextlib.suppress(OSError):
+                empty.rmdir()
+        reason = str(error).strip().splitlines()[0]
+        raise BadFile(f"mnist:{folder}: neither found there nor downloaded ({reason}); give a folder that holds MNIST/raw") from error
+
+
+def _image_folder(path: Path) -> tuple[Any, Any]:
+    """`path/train` and `path/test` (or `val`), or one folder of class folders for both."""
+    train, test = path / "train", next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test")
+    if train.is_dir() != test.is_dir():
+        raise BadFile(f"{path}: holds only one of train and test (or val); give both, or class folders alone")
+    try:
+        if not train.is_dir():
+            both = vision.ImageFolder(str(path))
+            return both, both
+        pair = vision.ImageFolder(str(train)), vision.ImageFolder(str(test))
+    except (FileNotFoundError, OSError) as error:
+        raise BadFile(f"{path}: not in ImageFolder layout ({str(error).splitlines()[0]}); give one folder a class, with images in it") from error
+    if pair[0].classes != pair[1].classes:
+        raise BadFile(f"{path}: train has {len(pair[0].classes)} classes and test {len(pair[1].classes)}, or other names; give both the same class folders")
+    return pair
+
+
+def _npz(path: Path) -> tuple[Any, Any]:
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file; check the path of the data")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in NPZ_KEYS if key not in file.files]
+            if missing:
+                raise BadFile(f"{path}: lacks {', '.join(missing)}; save x_train, y_train, x_test and y_test with numpy.savez")
+            x_train, y_train, x_test, y_test = (file[key] for key in NPZ_KEYS)
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        if isinstance(error, BadFile):
+            raise
+        raise BadFile(f"{path}: not an .npz of plain arrays, or truncated ({type(error).__name__}); write it again with numpy.savez") from error
+    return Arrays(x_train, y_train, str(path)), Arrays(x_test, y_test, str(path))
+
+
+class Arrays:
+    """(image (C, H, W) float32, class) pairs. x: (N, H, W), (N, H, W, C), (N, C, H, W) or (N, features);
+    uint8 becomes [0, 1], floats stay as they are."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, who: str) -> None:
+        if len(x) != len(y) or y.ndim != 1 or y.dtype.kind not in "iu":
+            raise BadFile(f"{who}: x of shape {x.shape} with y of shape {y.shape} and dtype {y.dtype}; give one integer class for each image")
+        if x.dtype.kind not in "fu" or (x.dtype.kind == "u" and x.dtype != np.uint8) or not 2 <= x.ndim <= 4:
+            raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, (N, H, W, C), (N, C, H, W), (N, H, W) or (N, features)")
+        self.x, self.y = self._channels_first(x, who), y
+
+    @staticmethod
+    def _channels_first(x: np.ndarray, who: str) -> np.ndarray:
+        if x.ndim == 3:
+            return x[:, None]
+        if x.ndim == 2 or (x.dtype.kind == "f" and x.shape[1] in (1, 3)):
+            return x
+        if x.shape[3] in (1, 3):
+            return x.transpose(0, 3, 1, 2)
+        if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
+            raise BadFile(f"{who}: uint8 images of shape {x.shape} have 1 or 3 channels neither first nor last; save (N, H, W, 3) or (N, H, W, 1)")
+        return x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image = np.ascontiguousarray(self.x[index], dtype=np.float32)
+        if self.x.dtype == np.uint8:
+            image /= np.float32(255)
+        return torch.from_numpy(image), int(self.y[index])
+
+
+def _factory(spec: str) -> tuple[Any, Any]:
+    made = call_factory(spec)
+    pair = made if isinstance(made, tuple) and len(made) == 2 and all(map(_is_dataset, made)) else (made, made)
+    if not all(map(_is_dataset, pair)):
+        raise BadFile(f"{spec}: makes a {type(made).__name__}; a Dataset with a length, or a (train, test) pair of them, is needed")
+    return pair
+
+
+def _is_dataset(value: Any) -> bool:
+    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, tuple | dict | str)
+
+
+# ---------------------------------------------------------------- choosing and reading
+
+
+def choose(dataset: Labelled, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` images, sorted: all of them, or a seeded sample (folders come class by class)."""
+    if count < 1:
+        raise OutOfRange(f"{dataset.name}: {count} images asked for; ask for 1 or more")
+    if len(dataset) == 0:
+        raise OutOfRange(f"{dataset.name}: holds 0 images; give at least 1")
+    if count >= len(dataset):
+        return np.arange(len(dataset))
+    return np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
+
+
+def batches(dataset: Labelled, indices: np.ndarray, progress: Progress | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(images (N, *shape), classes (N,)), one batch in memory at a time."""
+    for start in range(0, len(indices), BATCH):
+        pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
+        shapes = {tuple(image.shape) for image, _ in pairs}
+        if len(shapes) > 1:
+            raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}; make them one with resize and crop")
+        yield np.stack([image.numpy() for image, _ in pairs]), np.array([label for _, label in pairs])
+        if progress:
+            progress(min(start + BATCH, len(indices)), len(indices))
+
+
+def arrays(dataset: Labelled, indices: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """All chosen images (N, *shape) and classes (N,) at once."""
+    images, labels = zip(*batches(dataset, indices, progress), strict=True)
+    if len({x.shape[1:] for x in images}) > 1:
+        raise OutOfRange(f"{dataset.name}: images differ in size; make them one with resize and crop")
+    return np.concatenate(images), np.concatenate(labels)

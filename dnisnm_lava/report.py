@@ -1,0 +1,167 @@
+"""Results for people (a table, a picture) and for programs (a dictionary for JSON)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, sources
+from dnisnm_lava.quantization import state_ranges
+from dnisnm_lava.simulation import Difference
+
+if TYPE_CHECKING:
+    from dnisnm_lava.comparison import Comparison
+
+ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}
+
+
+# ---------------------------------------------------------------- a comparison
+
+
+def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json`: accuracies as shares of 1, by step as strings."""
+    accuracy = {
+        key: value if isinstance(value, float) else {str(t): share for t, share in value.items()}
+        for key, value in comparison.accuracy.items()
+    }
+    result = {**asdict(comparison), "accuracy": accuracy, "provenance": dict(provenance)}
+    result["equality"] = equality_json(comparison.equality)
+    return result
+
+
+def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in rows]
+
+
+def comparison_table(comparison: Comparison, title: str) -> RenderableType:
+    """One framed table: accuracies by step, then the equalities, then what was lost on the way."""
+    steps = sorted({t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value})
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("accuracy, %")
+    table.add_column("images", justify="right")
+    for t in steps:
+        table.add_column(f"T = {t}", justify="right")
+    for key, value in comparison.accuracy.items():
+        shares = [value] * len(steps) if isinstance(value, float) else [value[t] for t in steps]
+        table.add_row(ROWS[key], f"{comparison.images[key]:,}", *(f"{100 * share:.2f}" for share in shares))
+    neurons = sum(p.neurons for p in comparison.populations)
+    lines = Text(
+        f"saturations {comparison.saturations:,} · clipped input values {comparison.clipped_inputs:,} · "
+        f"dead neurons {comparison.dead_neurons:,} of {neurons:,}"
+    )
+    parts: list[RenderableType] = [table]
+    if comparison.equality:
+        parts += [equality_table(comparison.equality), ""]
+    return Panel(Group(*parts, lines), title=title, box=box.ROUNDED, expand=False)
+
+
+def equality_table(rows: tuple[Difference, ...]) -> Table:
+    """What was compared with what, how much of it, and how much differed."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("equality")
+    for heading in ("images", "steps", "spikes compared", "different"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(f"{row.a} = {row.b}", str(row.images), str(row.steps), f"{row.spikes_compared:,}", f"{row.different:,}")
+        if row.first:
+            table.add_row(f"  first: {row.first}")
+    return table
+
+
+def accuracy_picture(comparison: Comparison, title: str) -> bytes:
+    """Accuracy over steps, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    styles = {"float": ("o-", "C0"), "integer": ("s--", "C1"), "lava": ("x", "C3")}
+    for key, value in comparison.accuracy.items():
+        label = f"{ROWS[key]} ({comparison.images[key]:,} images)"
+        if isinstance(value, float):
+            axes.axhline(100 * value, color="0.4", linewidth=1, label=label)
+        else:
+            style, color = styles[key]
+            axes.plot(list(value), [100 * share for share in value.values()], style, color=color, markersize=5, label=label)
+    ticks = sorted({t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(t) for t in ticks])
+    axes.set_ylim(0, 102)
+    axes.set_xlabel("time steps T")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+# ---------------------------------------------------------------- a network
+
+
+def network_json(graph: SpikingGraph) -> dict[str, Any]:
+    """An integer graph in figures: one entry a population, with its thresholds, payloads and ranges."""
+    ranges = {r.name: r for r in state_ranges(graph)}
+    populations = []
+    for p in graph:
+        entry: dict[str, Any] = {"name": p.name, "kind": type(p).__name__, "shape": list(p.shape), "inputs": list(sources(p))}
+        entry["neurons"] = int(np.prod(p.shape))
+        if isinstance(p, SNM | ReadOut):
+            entry["weights"] = sum(q.weight.size for q in p.projections)
+            entry["largest_current"], entry["expected_state"] = ranges[p.name].current, ranges[p.name].expected
+        if isinstance(p, SNM):
+            alive = p.vth[p.vth > 0]
+            entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
+            entry["payload"] = [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
+            entry.update(levels=p.levels, lead=p.lead, dead_neurons=p.vth.size - alive.size)
+        populations.append(entry)
+    return {
+        "steps": graph.steps,
+        "neurons": sum(p.vth.size for p in graph.of(SNM)),
+        "dead_neurons": sum(graph.dead_neurons.values()),
+        "weights": sum(entry.get("weights", 0) for entry in populations),
+        "state_limit": next(iter(ranges.values())).limit,
+        "digest": graph.digest(),
+        "populations": populations,
+    }
+
+
+def network_table(graph: SpikingGraph, title: str) -> RenderableType:
+    """`network_json` for people."""
+    facts = network_json(graph)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("population", "kind", "shape"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("weights", "vth", "payload", "dead", "current <", "|v| seen", "of state"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for entry in facts["populations"]:
+        table.add_row(*_network_row(entry, facts["state_limit"]))
+    lines = Text(
+        f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights; "
+        f"{facts['steps']} steps\ndigest {facts['digest']}"
+    )
+    return Panel(Group(table, lines), title=title, box=box.ROUNDED, expand=False)
+
+
+def _network_row(entry: Mapping[str, Any], limit: int) -> list[str]:
+    kind = entry["kind"]
+    if kind in (Input.__name__, MaxPool.__name__):
+        rest = [""] * 7
+    else:
+        span = [f"{lo:,}-{hi:,}" for lo, hi in (entry[k] for k in ("vth", "payload"))] if "vth" in entry else ["", ""]
+        dead = f"{entry['dead_neurons']:,}" if "dead_neurons" in entry else ""
+        state = entry["expected_state"]
+        rest = [f"{entry['weights']:,}", *span, dead, f"{entry['largest_current']:,}", f"{state:,}", f"{100 * state / limit:.0f} %"]
+    return [entry["name"], kind, "x".join(map(str, entry["shape"])), *rest]
