@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import dnisnm_lava as dn
 from dnisnm_lava import simulation
-from dnisnm_lava.errors import BackendMissing, DnisnmError, OutOfRange
+from dnisnm_lava.errors import DnisnmError, OutOfRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -302,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("inspect", "simulate"):
         add[name].add_argument("net", type=Path, help="a netx file")
     for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES)):
-        add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample where there are more (%(default)s)")
+        add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
     add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
     add["simulate"].add_argument("--backend", choices=("batched", "reference", "lava"), default="batched")
     add["verify"].add_argument("--verify-steps", type=int, default=8, help="time steps to compare (%(default)s)")
@@ -328,7 +328,7 @@ def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model.add_argument("--weights", type=Path, help="its state_dict, loaded with weights_only=True")
     model.add_argument("--steps", type=int, default=STEPS, help="time steps T (%(default)s)")
     model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images to calibrate on (%(default)s)")
-    model.add_argument("--granularity", choices=("neuron", "channel", "layer"), default="neuron", help="who shares a threshold (%(default)s)")
+    model.add_argument("--granularity", choices=("neuron", "channel", "layer"), default="neuron", help="thresholds (%(default)s)")
     model.add_argument("--levels", type=int, default=1, help="levels of a spike; 1 is the paper (%(default)s)")
     model.add_argument("--lead", type=int, default=0, help="steps before a neuron may fire; 0 is the paper (%(default)s)")
     model.add_argument("--weight-bits", type=int, default=8, help="(%(default)s)")
@@ -369,12 +369,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        return _told(str(BackendMissing(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")))
+        return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
     except KeyboardInterrupt:
         _told("interrupted; nothing was written")
         return 130
     _print(result, args.json)
-    return 0 if result.ok else _told("not equal: see the rows above whose last column is not 0; please report it with the .net and the command")
+    return 0 if result.ok else _told("not equal: the rows above tell where; please report it with the .net and the command")
 
 
 def _end(signum: int, _: Any) -> None:

@@ -150,7 +150,8 @@ def _with_unit_spikes(p: SNM | ReadOut, projections: tuple[Projection, ...], own
     scale = channel_max(own)
     return replace(
         p, projections=projections, bias=p.bias / (own if p.bias.shape == p.shape else per_channel(scale, p.shape)),
-        vth=alive, payload=alive, v_init=alive / 2, unit=scale, spike_unit=scale, v_range=channel_max(per_channel(p.v_range, p.shape) / own),
+        vth=alive, payload=alive, v_init=alive / 2, unit=scale, spike_unit=scale,
+        v_range=channel_max(per_channel(p.v_range, p.shape) / own),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torchvision import datasets as vision
 from torchvision import transforms
 
@@ -24,7 +24,7 @@ BATCH = 100
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-class Labelled(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Labelled(torch.utils.data.Dataset):
     """(image (C, H, W) float32, class) pairs of `base`, after `transform`."""
 
     def __init__(self, base: Any, transform: Callable[[Any], torch.Tensor], name: str) -> None:
@@ -36,12 +36,12 @@ class Labelled(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         try:
             image, label = self.base[index]
-        except (Image.UnidentifiedImageError, OSError) as error:
+        except (UnidentifiedImageError, OSError) as error:
             raise BadFile(f"{self.name}: image {index} cannot be read ({error}); repair or remove it") from error
         try:
             return self.transform(image), int(label)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise OutOfRange(f"{self.name}: image {index} does not fit the preprocessing ({error}); check mean, std, resize and crop") from error
+            raise OutOfRange(f"{self.name}: image {index} does not suit mean, std, resize or crop: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,11 @@ def _image_folder(path: Path) -> tuple[Any, Any]:
             return both, both
         pair = vision.ImageFolder(str(train)), vision.ImageFolder(str(test))
     except (FileNotFoundError, OSError) as error:
-        raise BadFile(f"{path}: not in ImageFolder layout ({str(error).splitlines()[0]}); give one folder a class, with images in it") from error
+        reason = str(error).splitlines()[0]
+        raise BadFile(f"{path}: not in ImageFolder layout ({reason}); give one folder a class, with images in it") from error
     if pair[0].classes != pair[1].classes:
-        raise BadFile(f"{path}: train has {len(pair[0].classes)} classes and test {len(pair[1].classes)}, or other names; give both the same class folders")
+        counts = f"train has {len(pair[0].classes)} classes and test {len(pair[1].classes)}, or other names"
+        raise BadFile(f"{path}: {counts}; give both the same class folders")
     return pair
 
 
@@ -151,7 +153,8 @@ def _npz(path: Path) -> tuple[Any, Any]:
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         if isinstance(error, BadFile):
             raise
-        raise BadFile(f"{path}: not an .npz of plain arrays, or truncated ({type(error).__name__}); write it again with numpy.savez") from error
+        reason = type(error).__name__
+        raise BadFile(f"{path}: not an .npz of plain arrays, or truncated ({reason}); write it again with numpy.savez") from error
     return Arrays(x_train, y_train, str(path)), Arrays(x_test, y_test, str(path))
 
 
@@ -161,9 +164,11 @@ class Arrays:
 
     def __init__(self, x: np.ndarray, y: np.ndarray, who: str) -> None:
         if len(x) != len(y) or y.ndim != 1 or y.dtype.kind not in "iu":
-            raise BadFile(f"{who}: x of shape {x.shape} with y of shape {y.shape} and dtype {y.dtype}; give one integer class for each image")
+            given = f"x of shape {x.shape} with y of shape {y.shape} and dtype {y.dtype}"
+            raise BadFile(f"{who}: {given}; give one integer class for each image")
         if x.dtype.kind not in "fu" or (x.dtype.kind == "u" and x.dtype != np.uint8) or not 2 <= x.ndim <= 4:
-            raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, (N, H, W, C), (N, C, H, W), (N, H, W) or (N, features)")
+            layouts = "(N, H, W, C), (N, C, H, W), (N, H, W) or (N, features)"
+            raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, {layouts}")
         self.x, self.y = self._channels_first(x, who), y
 
     @staticmethod
@@ -175,7 +180,7 @@ class Arrays:
         if x.shape[3] in (1, 3):
             return x.transpose(0, 3, 1, 2)
         if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
-            raise BadFile(f"{who}: uint8 images of shape {x.shape} have 1 or 3 channels neither first nor last; save (N, H, W, 3) or (N, H, W, 1)")
+            raise BadFile(f"{who}: images of shape {x.shape} have 1 or 3 channels neither first nor last; save them as floats (N, C, H, W)")
         return x
 
     def __len__(self) -> int:
@@ -220,7 +225,8 @@ def batches(dataset: Labelled, indices: np.ndarray, progress: Progress | None = 
         pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
         shapes = {tuple(image.shape) for image, _ in pairs}
         if len(shapes) > 1:
-            raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {' and '.join(map(str, sorted(shapes)[:2]))}; make them one with resize and crop")
+            some = " and ".join(map(str, sorted(shapes)[:2]))
+            raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {some}; make them one with resize and crop")
         yield np.stack([image.numpy() for image, _ in pairs]), np.array([label for _, label in pairs])
         if progress:
             progress(min(start + BATCH, len(indices)), len(indices))

@@ -57,9 +57,9 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, progress: Progress | None = N
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=EPOCHS * -(-len(x) // BATCH))
         images, labels = torch.from_numpy(x), torch.from_numpy(y)
         for epoch in range(EPOCHS):
-            for chosen in torch.randperm(len(x)).split(BATCH):
+            for chosen in torch.split(torch.randperm(len(x)), BATCH):
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+                nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
             if progress:

@@ -13,7 +13,7 @@ STATE_BITS = 24  # lava.proc.lif.models.PyLifModelBitAcc: u and v are 24-bit
 WEIGHT_BITS = 8  # lava.utils.weightutils: weights are 8-bit, one of them the sign
 MESSAGE_BITS = 24  # lava.magma.core.model.spike_type: the widest GRADED payload
 
-_STORAGE = ((8, np.int8), (16, np.int16), (32, np.int32))
+_STORAGE: tuple[tuple[int, type[np.signedinteger]], ...] = ((8, np.int8), (16, np.int16), (32, np.int32))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FixedPointFormat:
         return int((1 << (self.bits - 1)) - 1)
 
     @property
-    def dtype(self) -> type[np.signedinteger[npt.NBitBase]]:
+    def dtype(self) -> type[np.signedinteger]:
         return next(dtype for bits, dtype in _STORAGE if self.bits <= bits)
 
     def encode(self, values: npt.ArrayLike) -> tuple[np.ndarray, int]:

@@ -16,7 +16,7 @@ import torch
 
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Shape, sources
-from dnisnm_lava.synapses import NO_PADDING, Pair, Window, sum_pool
+from dnisnm_lava.synapses import Pair, Window, sum_pool
 
 
 def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
@@ -297,7 +297,9 @@ class _Lowering:
         name = getattr(node.target, "_overloadpacket", node.target)
         operation = _OPERATIONS.get(str(name))
         if operation is None:
-            raise self._refused(node, "it has no exact meaning as spiking populations here; replace it by ReLU, conv, linear, batch norm, pooling or addition")
+            raise self._refused(
+                node, "it has no exact meaning as spiking populations; replace it by ReLU, conv, linear, batch norm, pooling or addition"
+            )
         try:
             return operation(self, node, *node.args, **node.kwargs)
         except _Refusal as reason:

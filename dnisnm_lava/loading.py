@@ -16,6 +16,8 @@ import torch
 
 from dnisnm_lava.errors import BadFile
 
+SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
+
 
 def load_model(spec: str, weights: str | Path | None = None) -> torch.nn.Module:
     """The module that the factory of `spec` makes, in eval mode, with `weights` in it.
@@ -24,7 +26,7 @@ def load_model(spec: str, weights: str | Path | None = None) -> torch.nn.Module:
     """
     model = call_factory(spec)
     if not isinstance(model, torch.nn.Module):
-        raise BadFile(f"{spec}: makes a {type(model).__name__}, and a torch.nn.Module is needed; name the function or class that builds the network")
+        raise BadFile(f"{spec}: makes a {type(model).__name__}, not a torch.nn.Module; name the function or class that builds the network")
     if weights is not None:
         load_weights(model, Path(weights))
     return model.eval()
@@ -58,7 +60,8 @@ def _import(place: str) -> Any:
     if not path.is_file():
         raise FileNotFoundError("no such file")
     specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None and specification.loader is not None
+    assert specification is not None
+    assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules.setdefault(path.stem, module)  # dataclasses and pickle look a module up by its name
     specification.loader.exec_module(module)
@@ -91,7 +94,7 @@ def _where(error: BaseException) -> str:
 def load_weights(model: torch.nn.Module, path: Path) -> None:
     """Load a state_dict with weights_only=True; `{"state_dict": ...}` and `module.` prefixes are understood."""
     state = _state_dict(path)
-    own = {name: tensor for name, tensor in model.state_dict().items()}
+    own = dict(model.state_dict())
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
     misshapen = [k for k in state if k in own and state[k].shape != own[k].shape]
@@ -110,12 +113,12 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise BadFile(
-            f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); save it anew with torch.save(model.state_dict(), ...)"
+            f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); {SAVE_ANEW}"
         ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise BadFile(f"{path}: holds a {type(state).__name__}, not a state_dict of tensors; save it anew with torch.save(model.state_dict(), ...)")
+        raise BadFile(f"{path}: holds a {type(state).__name__}, not a state_dict of tensors; {SAVE_ANEW}")
     prefixed = bool(state) and all(k.startswith("module.") for k in state)
     return {k.removeprefix("module.") if prefixed else k: v for k, v in state.items()}
 

@@ -57,19 +57,17 @@ def quantize(
             assert isinstance(p, SNM | ReadOut)
             folded = [scale_inputs(q, alpha[q.source], spiking[q.source].shape) for q in p.projections]
             unit = _current_unit(p, folded, weights)
-            common = dict(projections=_encode_weights(p, folded, unit, weights), bias=_in_units(p.bias, unit, p))
-            if isinstance(p, ReadOut):
-                assert p.unit is not None
-                done.append(replace(p, **common, unit=unit * p.unit))
-                continue
-            alpha[p.name], payload = _payloads(p, payloads, spikes)
-            vth = _thresholds(p, payload, alpha[p.name], unit)
-            done.append(
-                replace(
-                    p, **common, vth=vth, payload=payload, v_init=vth >> 1,
-                    unit=unit * p.unit, spike_unit=alpha[p.name] * p.spike_unit,
-                )  # fmt: skip
-            )
+            assert p.unit is not None
+            encoded = replace(
+                p, projections=_encode_weights(p, folded, unit, weights), bias=_in_units(p.bias, unit, p), unit=unit * p.unit
+            )  # fmt: skip
+            if isinstance(encoded, SNM):
+                assert isinstance(p, SNM)
+                alpha[p.name], payload = _payloads(p, payloads, spikes)
+                vth = _thresholds(p, payload, alpha[p.name], unit)
+                spike_unit = alpha[p.name] * p.spike_unit
+                encoded = replace(encoded, vth=vth, payload=payload, v_init=vth >> 1, spike_unit=spike_unit)
+            done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
 
@@ -172,8 +170,8 @@ def state_ranges(graph: SpikingGraph) -> list[StateRange]:
     ranges = []
     for p in graph:
         if isinstance(p, SNM | ReadOut):
-            assert p.v_range is not None and p.unit is not None
+            assert p.v_range is not None
+            assert p.unit is not None
             current = sum(q.bound(sent[q.source]) for q in p.projections) + int(np.abs(p.bias.astype(np.int64)).max())
-            base = p.unit
-            ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / base).max()))))
+            ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / p.unit).max()))))
     return ranges

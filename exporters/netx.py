@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
 from dnisnm_lava.synapses import Window
 
 FORMAT = "dnisnm-netx"
@@ -61,28 +60,33 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
     index: dict[str, int] = {}  # population -> its layer
     layers = file.create_group("layer")
     for p in graph:
-        group, inputs = None, []
-        if not isinstance(p, Input | MaxPool):
-            inputs = [index[q.source] for q in p.projections]
-            if not p.projections[0].is_conv and len(graph[p.projections[0].source].shape) == 3:
-                flatten = _layer(layers, "flatten", (int(np.prod(graph[p.projections[0].source].shape)),))
-                flatten["inputs"] = np.array(inputs[:1], np.int32)
-                inputs[0] = len(layers) - 1
-        kind = _KIND[type(p)] if isinstance(p, Input | MaxPool) else ("conv" if p.projections[0].is_conv else "dense")
-        group = _layer(layers, kind, p.shape)
+        inputs = [index[name] for name in sources(p)]
+        if _flattens(graph, p):
+            flatten = _layer(layers, "flatten", (int(np.prod(graph[sources(p)[0]].shape)),))
+            flatten["inputs"] = np.array(inputs[:1], np.int32)
+            inputs[0] = len(layers) - 1
+        group = _layer(layers, _kind(p), p.shape)
         index[p.name] = len(layers) - 1
         group["name"] = _text(p.name)
+        if inputs:
+            group["inputs"] = np.array(inputs, np.int32)
         if isinstance(p, Input):
             _write_input(group, p)
         elif isinstance(p, MaxPool):
-            group["inputs"] = np.array([index[p.source]], np.int32)
             _write_window(group.create_group("pool"), p.window)
-        else:
-            group["inputs"] = np.array(inputs, np.int32)
+        elif isinstance(p, SNM | ReadOut):
             _write_neurons(group, p)
 
 
-_KIND: dict[type, str] = {Input: "input", MaxPool: "maxpool"}
+def _kind(p: Population) -> str:
+    if isinstance(p, SNM | ReadOut):
+        return "conv" if p.projections[0].is_conv else "dense"
+    return "input" if isinstance(p, Input) else "maxpool"
+
+
+def _flattens(graph: SpikingGraph, p: Population) -> bool:
+    """Does lava-dl need a flatten layer between `p` and its first source?"""
+    return _kind(p) == "dense" and len(graph[sources(p)[0]].shape) == 3
 
 
 def _layer(layers: h5py.Group, kind: str, shape: tuple[int, ...]) -> h5py.Group:

@@ -21,7 +21,6 @@ from dnisnm_lava.ir import (
     AnalogGraph,
     Input,
     MaxPool,
-    Population,
     Projection,
     ReadOut,
     Rectifier,
@@ -169,15 +168,22 @@ def _chunk(
                 sent[p.name] = [_tensor(x, torch.float32 if graph.is_integer else torch.float64, device)] * steps
             elif isinstance(p, ReadOut):
                 sent[p.name] = _readout(p, plan[p.name], sent, steps, tally, device)
-            else:
-                trace = _neurons(p, plan[p.name], sent, steps, tally, device) if isinstance(p, SNM) else _pooled(p, sent[p.source], tally)
-                sent[p.name] = trace
+            elif isinstance(p, SNM | MaxPool):
+                sent[p.name] = _spikes(p, plan, sent, steps, tally, device)
                 if p.name in kept:
-                    recorded[p.name] = torch.stack(trace, dim=1).cpu().numpy().astype(store)
+                    recorded[p.name] = torch.stack(sent[p.name], dim=1).cpu().numpy().astype(store)
             for name in freed[p.name]:
                 del sent[name]
     logits = torch.stack(sent[graph.readout.name], dim=1).cpu().numpy()
     return logits.astype(np.int64) if graph.is_integer else logits, recorded
+
+
+def _spikes(
+    p: SNM | MaxPool, plan: dict[str, _Plan], sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str
+) -> list[Tensor]:
+    if isinstance(p, MaxPool):
+        return _pooled(p, sent[p.source], tally)
+    return _neurons(p, plan[p.name], sent, steps, tally, device)
 
 
 def _currents(p: SNM | ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], bias: Tensor) -> Callable[[int], Tensor]:

@@ -52,7 +52,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             process[p.source].s_out.connect(pool.a_in)
             process[p.name] = pool
             continue
-        window = dict(shape=p.shape, bias=p.bias, steps=steps, period=period, offset=offset[p.name])
+        window = {"shape": p.shape, "bias": p.bias, "steps": steps, "period": period, "offset": offset[p.name]}
         if isinstance(p, ReadOut):
             neurons = ReadOutProcess(**window)
         else:
@@ -109,7 +109,7 @@ def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: lis
     result["logits"] = traces[graph.readout.name].astype(np.int64 if graph.is_integer else np.float64)
     for p in graph:
         if isinstance(p, SNM | ReadOut):
-            result[f"saturations:{p.name}"] = np.int64(process[p.name].saturations.get()[0])
+            result[f"saturations:{p.name}"] = np.array(process[p.name].saturations.get()[0], np.int64)
     return result
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
@@ -15,6 +17,11 @@ from dnisnm_lava.procs.maxpool.process import MaxPool
 class AbstractPyMaxPool(PyLoihiProcessModel):
     """Sends the change of the step before, then takes this step's spikes into the running sums."""
 
+    a_in: Any
+    s_out: Any
+    total: np.ndarray
+    largest: np.ndarray
+    change: np.ndarray
     period: int = LavaPyType(int, int)
     offset: int = LavaPyType(int, int)
 
