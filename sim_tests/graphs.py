@@ -1,0 +1,141 @@
+"""Small networks that show one thing each, and Hypothesis strategies for graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+import dnisnm_lava as dn
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, SpikingGraph
+from dnisnm_lava.synapses import NO_PADDING, Window
+
+
+class ResidualPoolNet(nn.Module):
+    """Every kind of population and projection: residual, max-pool, average pool, groups, batch norm, biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 4, 3, padding=1)
+        self.bn1 = nn.BatchNorm2d(4)
+        self.conv2 = nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False)
+        self.bn2 = nn.BatchNorm2d(4)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.conv3 = nn.Conv2d(4, 6, 2, stride=2, padding=1)
+        self.avg = nn.AvgPool2d(2)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(x + self.bn2(self.conv2(x)))
+        x = self.pool(x)
+        x = torch.relu(self.conv3(x))
+        return self.fc(self.avg(x).flatten(1))
+
+
+class Chain(nn.Module):
+    """Dense, convolution-free: weights are not shared, so (18) is exact per neuron."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(6, 8), nn.Linear(8, 5), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
+
+
+def randomized(model: nn.Module, seed: int) -> nn.Module:
+    """The model in eval mode with seeded weights and batch-norm statistics that matter."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith("running_var"):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+            elif tensor.is_floating_point():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.5)
+    return model.eval()
+
+
+def images(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
+
+
+def small(
+    model: nn.Module | None = None, shape: tuple[int, ...] = (2, 6, 6), *, seed: int = 0, steps: int = 6, quantize: bool = True, **options: object
+) -> tuple[SpikingGraph, np.ndarray]:
+    """A converted (and quantized) network, and the images that it was calibrated on."""
+    model = randomized(ResidualPoolNet() if model is None else model, seed)
+    x = images(24, shape, seed)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=steps, **options)  # type: ignore[arg-type]
+    return (dn.quantize(spiking) if quantize else spiking), x
+
+
+# ---------------------------------------------------------------- hand-made integer graphs
+
+
+def snm(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator, *, levels: int = 1, lead: int = 0) -> SNM:
+    """Integer neurons with small thresholds, so that they fire often, up and down; some are dead."""
+    vth = rng.integers(1, 60, shape).astype(np.int32) * (rng.random(shape) > 0.1)
+    vth = vth.astype(np.int32)
+    payload = (rng.integers(1, 32, shape) * (vth > 0)).astype(np.int32)
+    ones = np.ones(shape[0])
+    bias = rng.integers(-5, 6, (shape[0], *(1,) * (len(shape) - 1))).astype(np.int32)
+    return SNM(name, shape, projections, bias, vth, payload, vth >> 1, ones, ones, ones, levels, lead)
+
+
+def readout(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator) -> ReadOut:
+    return ReadOut(name, shape, projections, rng.integers(-5, 6, shape).astype(np.int32), np.ones(shape[0]), np.ones(shape[0]))
+
+
+def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(-9, 10, shape).astype(np.int8)
+
+
+@st.composite
+def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
+    """Maps, an optional max-pool, an optional early shortcut, an optional sum-pool, then a read-out."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(st.integers(4, 6))
+    levels, lead = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([0, 1, 3]))
+    kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    pad = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))), (draw(st.integers(0, 2)), draw(st.integers(0, 2))))
+    populations: list[Population] = [Input("input", (2, size, size), np.ones(2), 8)]
+    first = Projection("input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)), exponent=draw(st.integers(0, 2)))
+    populations.append(snm("a", (4, size, size), (first,), rng, levels=levels))
+    second = Projection("a", weights(rng, 4, 2, kernel, kernel), (1, 1), pad, (dilation, dilation), groups=2)
+    shape = second.output_shape((4, size, size))
+    if min(shape) < 1:
+        second, shape = replace_padding(second), (4, size, size)
+    into_b = [second]
+    if shape == (4, size, size) and draw(st.booleans()):
+        into_b.append(Projection("a", np.ones((4, 1, 1, 1), np.int8) * 3, groups=4))
+        into_b.append(Projection("input", weights(rng, 4, 2, 1, 1)))
+    populations.append(snm("b", shape, tuple(into_b), rng, levels=1, lead=lead))
+    last, pool = "b", None
+    if draw(st.booleans()):
+        window = Window((2, 3), (2, 1), ((1, 1), (1, 1)))
+        populations.append(MaxPool("pool", (4, *window.output_size((shape[1], shape[2]))), "b", window))
+        last = "pool"
+    elif min(shape[1:]) >= 2:
+        pool = Window((2, 2), (1, 1), NO_PADDING)
+    features = populations[-1].shape if pool is None else (4, *pool.output_size((shape[1], shape[2])))
+    dense = Projection(last, weights(rng, 3, int(np.prod(features))), sum_pool=pool)
+    populations.append(readout("out", (3,), (dense,), rng))
+    return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 7)))
+
+
+def replace_padding(projection: Projection) -> Projection:
+    """The same projection with a 1x1 kernel: keeps the map's size."""
+    return Projection(projection.source, projection.weight[:, :, :1, :1], groups=projection.groups)
+
+
+def analog_chain(weight: np.ndarray, bias: np.ndarray) -> AnalogGraph:
+    """Input, one rectifier, read-out: identity weights behind it."""
+    n = len(bias)
+    return AnalogGraph((
+        Input("input", (weight.shape[1],)),
+        Rectifier("hidden", (n,), (Projection("input", weight),), bias),
+        ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), np.zeros(n)),
+    ))  # fmt: skip

@@ -1,0 +1,140 @@
+"""The neuron and the network in Python integers, written from the paper's equations and nothing of ours.
+
+Every sum is spelled out over coordinates; nothing here is a NumPy operation on more than one number.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.synapses import Window
+
+LARGEST = 2**23 - 1
+
+
+class Neuron:
+    """One signed neuron with memory (Eq. 19 to 23), one integer at a time."""
+
+    def __init__(self, vth: int, payload: int, v_init: int, bias: int, levels: int) -> None:
+        self.vth, self.payload, self.bias, self.levels = vth, payload, bias, levels
+        self.v, self.m = v_init, 0
+
+    def integrate(self, z: int) -> bool:
+        """Whether it saturated."""
+        v = self.v + z + self.bias
+        self.v = max(-LARGEST, min(LARGEST, v))
+        return self.v != v
+
+    def fire(self) -> int:
+        """What it sends. One level at a time: subtract while the next whole threshold is still reached."""
+        sent = 0
+        if self.vth == 0:
+            return 0
+        if self.v >= self.vth:
+            while self.v >= self.vth and sent < self.levels:
+                self.v -= self.vth
+                sent += 1
+        else:
+            while self.v <= -self.vth and -sent < self.levels and self.m + sent > 0:
+                self.v += self.vth
+                sent -= 1
+        self.m += sent
+        return sent * self.payload
+
+
+def seen(window: Window, size: tuple[int, int], y: int, x: int) -> list[tuple[int, int, int, int]]:
+    """(ky, kx, iy, ix) of the kernel elements of output (y, x) that lie on the map, not on its border."""
+    found = []
+    for ky, kx in itertools.product(range(window.kernel[0]), range(window.kernel[1])):
+        iy = y * window.stride[0] + ky * window.dilation[0] - window.padding[0][0]
+        ix = x * window.stride[1] + kx * window.dilation[1] - window.padding[1][0]
+        if 0 <= iy < size[0] and 0 <= ix < size[1]:
+            found.append((ky, kx, iy, ix))
+    return found
+
+
+def sum_pooled(x: np.ndarray, window: Window) -> np.ndarray:
+    out = np.zeros((x.shape[0], *window.output_size(x.shape[1:])), dtype=object)
+    for c, y, x_ in np.ndindex(*out.shape):
+        out[c, y, x_] = sum(int(x[c, iy, ix]) for _, _, iy, ix in seen(window, x.shape[1:], y, x_))
+    return out
+
+
+def current(p: Projection, x: np.ndarray) -> np.ndarray:
+    """One sample's currents, exact: `x` (*source shape) of integers."""
+    if p.sum_pool is not None:
+        x = sum_pooled(x, p.sum_pool)
+    if p.weight.ndim == 2:
+        flat = [int(v) for v in x.reshape(-1)]
+        z = [sum(int(w) * s for w, s in zip(row, flat, strict=True)) << p.exponent for row in p.weight]
+        return np.array(z, dtype=object)
+    outputs, inputs = p.weight.shape[:2]
+    window = Window(p.weight.shape[2:], p.stride, p.padding, p.dilation)
+    out = np.zeros((outputs, *window.output_size(x.shape[1:])), dtype=object)
+    for o, y, x_ in np.ndindex(*out.shape):
+        first = (o // (outputs // p.groups)) * inputs
+        total = 0
+        for (ky, kx, iy, ix), i in itertools.product(seen(window, x.shape[1:], y, x_), range(inputs)):
+            total += int(p.weight[o, i, ky, kx]) * int(x[first + i, iy, ix])
+        out[o, y, x_] = total << p.exponent
+    return out
+
+
+def simulate(graph: SpikingGraph, codes: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """{population: (T, *shape)} for one sample of input integers `codes`; the read-out's potentials."""
+    sent: dict[str, list[np.ndarray]] = {}
+    for p in graph:
+        if isinstance(p, Input):
+            sent[p.name] = [codes] * steps
+        elif isinstance(p, MaxPool):
+            sent[p.name] = pooled(p, sent[p.source], graph[p.source].shape)
+        elif isinstance(p, SNM):
+            sent[p.name] = fired(p, sent, steps)
+        elif isinstance(p, ReadOut):
+            sent[p.name] = summed(p, sent, steps)
+    return {name: np.array(trace, dtype=np.int64) for name, trace in sent.items()}
+
+
+def pooled(p: MaxPool, spikes: list[np.ndarray], shape: tuple[int, ...]) -> list[np.ndarray]:
+    total, before, out = np.zeros(shape, dtype=object), np.zeros(p.shape, dtype=object), []
+    for spike in spikes:
+        total = total + spike
+        best = np.zeros(p.shape, dtype=object)
+        for c, y, x in np.ndindex(*p.shape):
+            best[c, y, x] = max(total[c, iy, ix] for _, _, iy, ix in seen(p.window, shape[1:], y, x))
+        out.append(best - before)
+        before = best
+    return out
+
+
+def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.ndarray:
+    return sum((current(q, sent[q.source][t]) for q in p.projections), start=np.zeros(p.shape, dtype=object))
+
+
+def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
+    bias = np.broadcast_to(p.bias, p.shape)
+    neurons = {i: Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels) for i in np.ndindex(*p.shape)}
+    out = []
+    for t in range(1, steps + p.lead + 1):
+        if t <= steps:
+            z = arriving(p, sent, t - 1)
+            for i, neuron in neurons.items():
+                neuron.integrate(int(z[i]))
+        if t > p.lead:
+            spikes = np.zeros(p.shape, dtype=object)
+            for i, neuron in neurons.items():
+                spikes[i] = neuron.fire()
+            out.append(spikes)
+    return out
+
+
+def summed(p: ReadOut, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
+    v, out = np.zeros(p.shape, dtype=object), []
+    for t in range(steps):
+        v = v + arriving(p, sent, t) + p.bias
+        out.append(np.array([max(-LARGEST, min(LARGEST, int(a))) for a in v.reshape(-1)]).reshape(p.shape))
+        v = out[-1].astype(object)
+    return out

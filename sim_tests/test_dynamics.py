@@ -1,0 +1,115 @@
+"""One neuron, one step at a time, against Python integers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracle import LARGEST, Neuron
+
+from dnisnm_lava import dynamics
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fixedpoint import STATE, FixedPointFormat
+from dnisnm_lava.synapses import Window
+
+currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
+
+
+@given(vth=st.integers(0, 200), payload=st.integers(0, 31), bias=st.integers(-40, 40), levels=st.integers(1, 5), z=currents)
+@example(vth=100, payload=7, bias=0, levels=1, z=[50])  # reaches the threshold exactly: fires
+@example(vth=100, payload=7, bias=0, levels=1, z=[50, -200])  # and exactly -threshold: takes it back
+@example(vth=100, payload=7, bias=0, levels=1, z=[-300])  # has sent nothing: must not send below zero
+@example(vth=10, payload=3, bias=0, levels=4, z=[35, -300])  # takes back no more than it sent
+def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels: int, z: list[int]) -> None:
+    neuron = Neuron(vth, payload, vth >> 1, bias, levels)
+    v, m = np.array([vth >> 1], np.int64), np.zeros(1, np.int64)
+    for a in z:
+        v, _ = dynamics.integrate(v, np.array([a]), np.array([bias]))
+        neuron.integrate(a)
+        k, v, m = dynamics.fire(v, m, np.array([vth]), levels)
+        assert (int(k[0]) * payload, int(v[0]), int(m[0])) == (neuron.fire(), neuron.v, neuron.m)
+
+
+@given(z=currents, vth=st.integers(1, 100), levels=st.integers(1, 3))
+def test_nothing_is_lost_and_nothing_is_taken_back_twice(z: list[int], vth: int, levels: int) -> None:
+    """v + m * vth is the initial potential plus all currents, and m never goes below 0."""
+    v, m = np.array([vth >> 1], np.int64), np.zeros(1, np.int64)
+    total = int(v[0])
+    for a in z:
+        total += a
+        v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
+        k, v, m = dynamics.fire(v, m, np.array([vth]), levels)
+        assert int(v[0]) + int(m[0]) * vth == total
+        assert m[0] >= 0
+        assert abs(int(k[0])) <= levels
+
+
+@given(z=st.lists(st.integers(-64, 64), min_size=1, max_size=20))
+def test_floats_behave_as_the_same_numbers_as_fractions(z: list[int]) -> None:
+    """Currents and thresholds in sixteenths are exact in float64, so floats and fractions must agree."""
+    vth = Fraction(17, 16)
+    v, m = np.array([float(vth / 2)]), np.zeros(1, np.int64)
+    exact, sent = vth / 2, 0
+    for a in z:
+        v, _ = dynamics.integrate(v, np.array([a / 16]), np.zeros(1))
+        k, v, m = dynamics.fire(v, m, np.array([float(vth)]), 1)
+        exact += Fraction(a, 16)
+        expected = 1 if exact >= vth else -1 if exact <= -vth and sent > 0 else 0
+        exact, sent = exact - expected * vth, sent + expected
+        assert (int(k[0]), Fraction(float(v[0]))) == (expected, exact)
+
+
+def test_the_state_saturates_at_24_bits_and_says_so() -> None:
+    v = np.array([STATE.limit - 1, -STATE.limit + 1, 5], np.int64)
+    after, saturated = dynamics.integrate(v, np.array([2, -2, 1]), np.zeros(3, np.int64))
+    assert after.tolist() == [LARGEST, -LARGEST, 6]
+    assert saturated == 2
+
+
+def test_a_dead_neuron_never_fires_however_much_arrives() -> None:
+    v, m = np.array([10**6], np.int64), np.zeros(1, np.int64)
+    assert dynamics.fire(v, m, np.array([0]), 3).k.tolist() == [0]
+
+
+@given(st.lists(st.lists(st.integers(-9, 9), min_size=4, max_size=4), min_size=1, max_size=8))
+def test_a_pools_running_sum_is_the_maximum_of_its_inputs_running_sums(spikes: list[list[int]]) -> None:
+    window, total, before, sent = Window((2, 2), (2, 2)), np.zeros((1, 1, 2, 2), np.int64), 0, 0
+    for step in range(len(spikes)):
+        total, best = dynamics.pool(total, np.array(spikes[step]).reshape(1, 1, 2, 2), window)
+        sent += int(best[0, 0, 0, 0]) - before
+        before = int(best[0, 0, 0, 0])
+        assert sent == max(sum(s[i] for s in spikes[: step + 1]) for i in range(4))
+
+
+# ---------------------------------------------------------------- the one place that rounds
+
+
+@given(bits=st.integers(2, 32), value=st.floats(-1e12, 1e12))
+def test_encode_rounds_to_nearest_even_and_clips(bits: int, value: float) -> None:
+    """Once by Python's round (ties to even) on the exact fraction, once by the definition of nearest."""
+    code, clipped = FixedPointFormat(bits).encode([value])
+    limit = 2 ** (bits - 1) - 1
+    whole = round(Fraction(value))
+    assert int(code[0]) == max(-limit, min(limit, whole))
+    assert clipped == int(abs(whole) > limit)
+    if not clipped:
+        assert abs(Fraction(value) - int(code[0])) <= Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.5, 0), (1.5, 2), (2.5, 2), (-0.5, 0), (-1.5, -2)])
+def test_ties_go_to_even(value: float, code: int) -> None:
+    assert FixedPointFormat(8).encode([value])[0].tolist() == [code]
+
+
+def test_a_value_that_does_not_fit_is_refused_in_the_name_of_its_owner() -> None:
+    with pytest.raises(OutOfRange, match=r"conv1: weights: 1 value\(s\) up to 128 exceed 127 \(8 bits\)"):
+        FixedPointFormat(8).encode_exactly([128.0, 3.0], "conv1: weights")
+
+
+@pytest.mark.parametrize("bits", [1, 33])
+def test_a_format_of_impossible_width_is_refused(bits: int) -> None:
+    with pytest.raises(OutOfRange, match="choose 2 to 32"):
+        FixedPointFormat(bits)

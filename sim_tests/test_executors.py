@@ -1,0 +1,118 @@
+"""What must equal what (docs/design.md, 1.4), on graphs of every shape that the IR allows."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+from graphs import Chain, integer_graphs, readout, small, snm, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.fixedpoint import STATE
+from dnisnm_lava.ir import Input, Projection, SpikingGraph
+from dnisnm_lava.simulation import Run, difference
+
+
+def assert_same(a: Run, b: Run) -> None:
+    rows = difference("a", a, "b", b)
+    assert rows.different == 0, rows.first
+    assert rows.spikes_compared > 0
+    assert a.saturations == b.saturations
+    assert a.spike_counts == b.spike_counts
+    assert a.clipped_inputs == b.clipped_inputs
+
+
+@settings(max_examples=40)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(-127, 128, (1, *graph.input.shape))
+    run = reference.run(graph, codes.astype(float), steps=graph.steps)
+    expected = oracle.simulate(graph, codes[0], graph.steps)
+    for name, trace in run.spikes.items():
+        np.testing.assert_array_equal(trace[0], expected[name], err_msg=name)
+    np.testing.assert_array_equal(run.logits[0], expected[graph.readout.name])
+
+
+@settings(max_examples=60)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)  # some clip
+    assert_same(reference.run(graph, x), batched.run(graph, x, record=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": 3}, {"granularity": "channel"}, {"granularity": "layer"}])
+def test_batched_equals_the_reference_on_a_converted_network(options: dict[str, object]) -> None:
+    graph, x = small(**options)
+    assert_same(reference.run(graph, x[:5]), batched.run(graph, x[:5], record=True))
+
+
+def test_the_cut_into_chunks_changes_nothing() -> None:
+    graph, x = small()
+    assert batched.chunk_size(graph, 6, memory=1) == 1
+    assert_same(batched.run(graph, x, record=True), batched.run(graph, x, record=True, memory=1))
+
+
+def test_a_run_is_the_beginning_of_every_longer_one() -> None:
+    graph, x = small()
+    np.testing.assert_array_equal(batched.run(graph, x, steps=3).logits, batched.run(graph, x, steps=6).logits[:, :3])
+
+
+def test_float_batched_makes_the_same_decisions_as_the_float_reference() -> None:
+    """Sums of another order: logits differ by rounding alone, at most n * eps * sum |terms|, with n < 400
+    terms of magnitude below 100 and 6 steps: 400 * 2.3e-16 * 100 * 400 * 6 < 1e-7; spikes may in principle
+    flip at a tie, and none does here."""
+    graph, x = small(quantize=False)
+    a, b = reference.run(graph, x), batched.run(graph, x, record=True)
+    assert a.spike_counts == b.spike_counts
+    np.testing.assert_allclose(a.logits, b.logits, rtol=0, atol=1e-7)
+
+
+def test_integers_beyond_2_to_24_are_still_exact() -> None:
+    """A population whose static bound passes float32's integers must take float64: 127 * 127 * 4096."""
+    rng = np.random.default_rng(1)
+    wide = Projection("input", np.full((2, 4096), 127, np.int8))
+    hidden = snm("a", (2,), (wide,), rng)
+    graph = SpikingGraph(
+        (Input("input", (4096,), np.ones(4096), 8), hidden, readout("out", (2,), (Projection("a", weights(rng, 2, 2)),), rng)), steps=4
+    )  # fmt: skip
+    assert wide.bound(127) > batched.EXACT_FLOAT32
+    x = np.zeros((1, 4096))
+    x[0, :1001] = 127
+    x[0, 0] = 126  # an odd total that float32 cannot hold: 16145001
+    a, b = reference.run(graph, x), batched.run(graph, x, record=True)
+    assert_same(a, b)
+    assert a.saturations["a"] > 0  # 16 million is beyond the 24-bit state: counted
+
+
+def test_saturation_is_counted_alike_and_clips_alike() -> None:
+    rng = np.random.default_rng(2)
+    down = Projection("input", np.full((1, 64), -127, np.int8), exponent=3)
+    dead = snm("a", (1,), (down,), rng)
+    graph = SpikingGraph((Input("input", (64,), np.ones(64), 8), dead, readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng)), steps=5)
+    x = np.full((2, 64), 127.0)
+    a, b = reference.run(graph, x), batched.run(graph, x, record=True)
+    assert_same(a, b)
+    per_step = 64 * 127 * 127 * 8
+    steps_over = sum(1 for t in range(1, 6) if t * per_step > STATE.limit + int(dead.v_init[0]) + 5 * t)
+    assert a.saturations["a"] == 2 * steps_over > 0
+
+
+def test_a_read_out_sums_what_its_projections_bring() -> None:
+    """With a dense chain, the last potentials are W * (what was sent) + T * b."""
+    graph, x = small(Chain(), (6,))
+    run = reference.run(graph, x[:3])
+    sent = run.spikes["fc2"].sum(axis=1).astype(np.int64)
+    out = graph.readout
+    expected = sent @ out.projections[0].weight.astype(np.int64).T + graph.steps * out.bias.astype(np.int64)
+    np.testing.assert_array_equal(run.logits[:, -1], expected)
+
+
+def test_a_difference_is_found_counted_and_located() -> None:
+    graph, x = small()
+    a = reference.run(graph, x[:2])
+    spikes = {name: trace.copy() for name, trace in a.spikes.items()}
+    spikes["conv3"][1, 4, 2, 0, 0] += 1
+    row = difference("a", a, "b", Run(a.logits, spikes))
+    assert (row.different, row.first) == (1, "conv3, image 1, step 5, neuron (2, 0, 0)")
