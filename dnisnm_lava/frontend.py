@@ -6,6 +6,7 @@ a read-out turns such a sum into a population. What is not listed in `_OPERATION
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -301,7 +302,11 @@ class _Lowering:
                 node, "it has no exact meaning as spiking populations; replace it by ReLU, conv, linear, batch norm, pooling or addition"
             )
         try:
-            return operation(self, node, *node.args, **node.kwargs)
+            arguments = inspect.signature(operation).bind(self, node, *node.args, **node.kwargs)
+        except TypeError as error:
+            raise self._refused(node, f"this form of it is not supported ({error})") from None
+        try:
+            return operation(*arguments.args, **arguments.kwargs)
         except _Refusal as reason:
             raise self._refused(node, str(reason)) from None
 

@@ -1,0 +1,229 @@
+"""The file: lava-dl's layout, ours beside it, whole or not at all, and `read(write(g)) == g`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from graphs import Chain, integer_graphs, small
+from hypothesis import given, settings
+
+from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.ir import SNM, SpikingGraph
+from exporters import netx
+
+
+@pytest.fixture()
+def graph() -> SpikingGraph:
+    return small(levels=2, lead=1)[0]
+
+
+@settings(max_examples=30)
+@given(graph=integer_graphs())
+def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph) -> None:
+    path = tmp_path_factory.mktemp("net") / "a.net"
+    again = netx.read(netx.write(path, graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    for p, q in zip(graph.of(SNM), again.of(SNM), strict=True):  # the oracle again, array by array and by hand
+        for key in ("vth", "payload", "v_init", "bias", "unit", "spike_unit", "v_range"):
+            np.testing.assert_array_equal(getattr(p, key), getattr(q, key))
+            assert getattr(p, key).dtype == getattr(q, key).dtype
+
+
+def test_equality_sees_one_changed_threshold(graph: SpikingGraph) -> None:
+    p = graph["conv2"]
+    vth = p.vth.copy()
+    vth[0, 0, 0] += 1
+    other = replace(graph, populations=tuple(replace(p, vth=vth) if q.name == "conv2" else q for q in graph))
+    assert other != graph
+    assert other.digest() != graph.digest()
+
+
+def test_the_layout_is_lava_dls(tmp_path: Path, graph: SpikingGraph) -> None:
+    with h5py.File(netx.write(tmp_path / "a.net", graph)) as file:
+        layers = file["layer"]
+        kinds = [bytes(layers[str(i)]["type"][0]).decode() for i in range(len(layers))]
+        assert kinds == ["input", "conv", "conv", "maxpool", "conv", "flatten", "dense"]
+        conv = layers["1"]
+        assert conv["type"].dtype == np.dtype("S20")
+        assert conv["shape"][()].tolist() == [4, 6, 6]
+        assert conv["weight"].shape == (4, 2, 3, 3)
+        assert conv["weight"].dtype.kind == conv["bias"].dtype.kind == conv["neuron/theta"].dtype.kind == "i"
+        assert conv["bias"].shape == (4,)
+        assert [conv[k][()].tolist() for k in ("stride", "padding", "dilation")] == [[1, 1]] * 3
+        assert conv["groups"][()] == 1
+        assert bytes(conv["neuron/type"][0]) == b"SNM"
+        assert conv["neuron/theta"].shape == (4, 6, 6)
+        assert [int(i) for i in layers["2"]["inputs"][()]] == [1, 1]  # the block's convolution and its shortcut
+        assert int(file["simulation/steps"][()]) == graph.steps
+        assert int(file["format/version"][()]) == netx.VERSION
+
+
+def test_lava_dl_reads_the_layers_that_it_knows(tmp_path: Path) -> None:
+    """Through lava-dl's own reader, in a process of its own: it never closes its files."""
+    pytest.importorskip("lava.lib.dl.netx", reason="lava-dl is not installed")
+    path = netx.write(tmp_path / "a.net", small()[0])
+    program = (
+        "import sys; from lava.lib.dl.netx.utils import NetDict\n"
+        "net = NetDict(sys.argv[1])\n"
+        "layer = net['layer'][1]\n"
+        "print(net['layer'][0]['type'], layer['type'], layer['shape'].tolist(), layer['weight'].shape, layer['neuron']['theta'].shape)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split("\n")[-2] == "input conv [4, 6, 6] (4, 2, 3, 3) (4, 6, 6)"
+
+
+# ---------------------------------------------------------------- whole or not at all
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path: Path, graph: SpikingGraph) -> None:
+    path = tmp_path / "a.net"
+    path.write_bytes(b"precious")
+    with pytest.raises(BadFile, match=r"a\.net: exists already; choose another name, or allow it with overwrite=True"):
+        netx.write(path, graph)
+    assert path.read_bytes() == b"precious"
+    assert netx.read(netx.write(path, graph, overwrite=True)) == graph
+    assert os.listdir(tmp_path) == ["a.net"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, graph: SpikingGraph) -> None:
+    """A real refusal by the kernel: no file of the process may grow beyond 4,096 bytes."""
+    path = tmp_path / "a.net"
+    path.write_bytes(b"precious")
+    netx.write(tmp_path / "source.net", graph)
+    program = (
+        "import resource, signal, sys\n"
+        "from exporters import netx\n"
+        "graph = netx.read(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "netx.write(sys.argv[2], graph, overwrite=True)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "source.net"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1])
+    assert done.returncode == 1
+    assert "BadFile" in done.stderr.splitlines()[-1]
+    assert "a.net: could not be written (File too large), and nothing was left behind" in done.stderr
+    assert path.read_bytes() == b"precious"
+    assert sorted(os.listdir(tmp_path)) == ["a.net", "source.net"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4096
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path, graph: SpikingGraph) -> None:
+    with pytest.raises(BadFile, match=r"could not be written \(No such file or directory\)"):
+        netx.write(tmp_path / "nowhere" / "a.net", graph)
+
+
+def test_floats_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(OutOfRange, match="quantize it first"):
+        netx.write(tmp_path / "a.net", small(quantize=False)[0])
+
+
+# ---------------------------------------------------------------- files that are not ours, or not whole
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"a\.net: no such file"):
+        netx.read(tmp_path / "a.net")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not at all", b"\x89HDF\r\n\x1a\n" + b"\0" * 64])
+def test_not_hdf5(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.net").write_bytes(content)
+    with pytest.raises(BadFile, match=r"a\.net: not an HDF5 file, or truncated"):
+        netx.read(tmp_path / "a.net")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated(tmp_path: Path, graph: SpikingGraph, share: float) -> None:
+    whole = netx.write(tmp_path / "a.net", graph).read_bytes()
+    (tmp_path / "b.net").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(BadFile, match=r"b\.net: .*truncated"):
+        netx.read(tmp_path / "b.net")
+
+
+def test_another_programs_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        file["layer/0/type"] = np.array([b"input"], "S20")
+    with pytest.raises(BadFile, match=r"an HDF5 file, but not one of ours \(no format/name = dnisnm-netx\)"):
+        netx.read(tmp_path / "a.net")
+
+
+def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
+    with h5py.File(netx.write(path, graph), "a") as file:
+        del file[key]
+        if value is not None:
+            file[key] = value
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("format/version", 99, "format version 99, and this program reads up to 1; install a newer dnisnm-lava"),
+        ("format/version", 0, "format version 0 never existed"),
+        ("layer/1/weight", None, "layer/1/weight is missing"),
+        ("layer/1/weight", np.zeros((4, 2, 3, 3)), "layer/1/weight has dtype float64, integers needed"),
+        ("layer/1/neuron/theta", np.zeros((4, 6, 5), np.int32), "theta, payload and v_init must have the layer's shape"),
+        ("layer/1/neuron/unit", np.full(4, np.nan), "layer/1/neuron/unit holds NaN or infinity"),
+        ("layer/1/type", np.array([b"recurrent"], "S20"), "layer/1/type is 'recurrent', which this program does not know"),
+        ("layer/2/inputs", np.array([7, 1], np.int32), r"layer/2/inputs points to \(7, 1\), not to layers before it"),
+        ("layer/1/stride", np.array([0, 1], np.int32), "stride, dilation and groups must be >= 1"),
+        ("layer/1/shape", np.array([4, 6, 7]), r"conv1: a source gives shape|must have the layer's shape"),
+        ("simulation/steps", 0, "simulation/steps is 0; it must be 1 or more"),
+        ("layer/1/neuron/levels", 0, "levels 0 and lead 1; levels must be >= 1"),
+        ("layer/1/bias", np.zeros(3, np.int32), "damaged"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, graph: SpikingGraph, key: str, value: object, match: str) -> None:
+    with pytest.raises(BadFile, match=match) as caught:
+        netx.read(edited(tmp_path / "a.net", graph, key, value))
+    assert "a.net" in str(caught.value)
+
+
+def test_a_link_out_of_the_file_is_not_followed(tmp_path: Path, graph: SpikingGraph) -> None:
+    other = netx.write(tmp_path / "other.net", graph)
+    path = edited(tmp_path / "a.net", graph, "layer/1/weight", h5py.ExternalLink(str(other), "layer/1/weight"))
+    with pytest.raises(BadFile, match="layer/1/weight is missing, or a soft or external link"):
+        netx.read(path)
+
+
+def test_a_header_that_claims_the_moon_is_refused_before_anything_is_allocated(tmp_path: Path, graph: SpikingGraph) -> None:
+    path = edited(tmp_path / "a.net", graph, "layer/1/weight", None)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("layer/1/weight", shape=(1 << 40,), dtype="i1", chunks=(1 << 20,))
+    with pytest.raises(BadFile, match=r"layer/1/weight claims \d+ elements, more than the file holds"):
+        netx.read(path)
+
+
+def test_flipped_bytes_give_a_graph_or_one_sentence(tmp_path: Path) -> None:
+    """In a process of its own: whatever HDF5 makes of 300 damaged files, it is a BadFile or a whole graph."""
+    path = netx.write(tmp_path / "a.net", small(Chain(), (6,))[0])
+    program = (
+        "import sys, random; from pathlib import Path; from exporters import netx; from dnisnm_lava.errors import BadFile, OutOfRange\n"
+        "whole, rng, bad = Path(sys.argv[1]).read_bytes(), random.Random(5), 0\n"
+        "target = Path(sys.argv[1] + '.flipped')\n"
+        "for _ in range(300):\n"
+        "    data = bytearray(whole)\n"
+        "    for _ in range(rng.randint(1, 4)):\n"
+        "        data[rng.randrange(len(data))] = rng.randrange(256)\n"
+        "    target.write_bytes(data)\n"
+        "    try:\n"
+        "        netx.read(target)\n"
+        "    except BadFile:\n"
+        "        bad += 1\n"
+        "print('bad', bad)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1]
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 10
