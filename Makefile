@@ -13,6 +13,7 @@ test: lint
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 $(READY): requirements.txt pyproject.toml tools/setup.sh

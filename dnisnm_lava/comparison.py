@@ -151,9 +151,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
 
-def _at_each(
-    graph: SpikingGraph, runner: Callable[[int], Run], labels: np.ndarray, steps: tuple[int, ...]
-) -> tuple[dict[int, float], Run]:
+def _at_each(graph: SpikingGraph, runner: Callable[[int], Run], labels: np.ndarray, steps: tuple[int, ...]) -> tuple[dict[int, float], Run]:
     """Accuracy at each T, and the longest run."""
     longest = runner(steps[-1])
     readable = meaningful_steps(graph, steps[-1])

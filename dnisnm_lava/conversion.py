@@ -79,9 +79,7 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     )  # fmt: skip
 
 
-def _largest_potential(
-    stats: Statistics, name: str, theta: np.ndarray, steps: int, levels: int, lead: int
-) -> np.ndarray:
+def _largest_potential(stats: Statistics, name: str, theta: np.ndarray, steps: int, levels: int, lead: int) -> np.ndarray:
     """How far v may go on the calibration images: down for all steps where the pre-activation is
     negative (such a neuron never fires), up by what exceeds `levels * theta` and by the lead."""
     high, low = np.maximum(stats.high[name], 0), np.maximum(-stats.low[name], 0)

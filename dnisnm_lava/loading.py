@@ -112,9 +112,7 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise BadFile(
-            f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); {SAVE_ANEW}"
-        ) from error
+        raise BadFile(f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); {SAVE_ANEW}") from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):

@@ -89,9 +89,7 @@ def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPoin
     return np.where(unit > 0, unit, 1.0)
 
 
-def _encode_weights(
-    p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, weights: FixedPointFormat
-) -> tuple[Projection, ...]:
+def _encode_weights(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, weights: FixedPointFormat) -> tuple[Projection, ...]:
     return tuple(
         replace(q, weight=weights.encode_exactly(w / per_channel(unit, w.shape) * 2.0**-q.exponent, f"{p.name}: weights"))
         for q, w in zip(p.projections, folded, strict=True)

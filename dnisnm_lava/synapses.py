@@ -29,10 +29,7 @@ class Window:
     dilation: Pair = (1, 1)
 
     def output_size(self, size: Pair) -> Pair:
-        y, x = (
-            (size[i] + sum(self.padding[i]) - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1
-            for i in range(2)
-        )
+        y, x = ((size[i] + sum(self.padding[i]) - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1 for i in range(2))
         return y, x
 
 
@@ -75,9 +72,7 @@ def max_pool(x: np.ndarray, window: Window) -> np.ndarray:
     return best
 
 
-def conv2d(
-    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> np.ndarray:
+def conv2d(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> np.ndarray:
     """Cross-correlation, as torch.nn.functional.conv2d: weight (O, I / groups, ky, kx)."""
     outputs, inputs, *kernel = weight.shape
     window = Window((kernel[0], kernel[1]), stride, padding, dilation)

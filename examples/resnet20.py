@@ -1,6 +1,6 @@
 """ResNet-20 for CIFAR (He et al. 2016) with option-A shortcuts, as in akamaster/pytorch_resnet_cifar10.
 
-    dnisnm compare --model examples/resnet20.py:resnet20 --weights ... --data ... --mean ... --std ...
+dnisnm compare --model examples/resnet20.py:resnet20 --weights ... --data ... --mean ... --std ...
 """
 
 import torch

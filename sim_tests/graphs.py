@@ -62,7 +62,13 @@ def images(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def small(
-    model: nn.Module | None = None, shape: tuple[int, ...] = (2, 6, 6), *, seed: int = 0, steps: int = 6, quantize: bool = True, **options: object
+    model: nn.Module | None = None,
+    shape: tuple[int, ...] = (2, 6, 6),
+    *,
+    seed: int = 0,
+    steps: int = 6,
+    quantize: bool = True,
+    **options: object,
 ) -> tuple[SpikingGraph, np.ndarray]:
     """A converted (and quantized) network, and the images that it was calibrated on."""
     model = randomized(ResidualPoolNet() if model is None else model, seed)
@@ -75,7 +81,9 @@ def small(
 # ---------------------------------------------------------------- hand-made integer graphs
 
 
-def snm(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator, *, levels: int = 1, lead: int = 0) -> SNM:
+def snm(
+    name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator, *, levels: int = 1, lead: int = 0
+) -> SNM:
     """Integer neurons with small thresholds, so that they fire often, up and down; some are dead."""
     vth = rng.integers(1, 60, shape).astype(np.int32) * (rng.random(shape) > 0.1)
     vth = vth.astype(np.int32)

@@ -42,7 +42,9 @@ def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) ->
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True))
 
 
-@pytest.mark.parametrize("options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": 3}, {"granularity": "channel"}, {"granularity": "layer"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": 3}, {"granularity": "channel"}, {"granularity": "layer"}]
+)
 def test_batched_equals_the_reference_on_a_converted_network(options: dict[str, object]) -> None:
     graph, x = small(**options)
     assert_same(reference.run(graph, x[:5]), batched.run(graph, x[:5], record=True))
@@ -90,7 +92,9 @@ def test_saturation_is_counted_alike_and_clips_alike() -> None:
     rng = np.random.default_rng(2)
     down = Projection("input", np.full((1, 64), -127, np.int8), exponent=3)
     dead = snm("a", (1,), (down,), rng)
-    graph = SpikingGraph((Input("input", (64,), np.ones(64), 8), dead, readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng)), steps=5)
+    graph = SpikingGraph(
+        (Input("input", (64,), np.ones(64), 8), dead, readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng)), steps=5
+    )
     x = np.full((2, 64), 127.0)
     a, b = reference.run(graph, x), batched.run(graph, x, record=True)
     assert_same(a, b)

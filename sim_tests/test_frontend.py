@@ -76,7 +76,9 @@ MODELS = {
     "depthwise": conv(8 * 64, 8, 3, padding=1, groups=4, bias=False),
     "batch norm 2d": Body(lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4)),
     "batch norm 1d": Body(lambda n, x: F.relu(n.bn(n.fc(x.flatten(1)))), 7, fc=nn.Linear(256, 7), bn=nn.BatchNorm1d(7)),
-    "batch norm without affine": Body(lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4, affine=False)),
+    "batch norm without affine": Body(
+        lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4, affine=False)
+    ),
     "batch norm behind a ReLU": Body(lambda n, x: F.relu(n.conv(n.bn(x))), 144, conv=nn.Conv2d(4, 4, 3), bn=nn.BatchNorm2d(4)),
     "nn.ReLU": spelled(nn.ReLU()),
     "nn.ReLU in place": spelled(nn.ReLU(inplace=True)),
@@ -168,7 +170,10 @@ REFUSED = {
     "softmax": (Body(lambda n, x: F.softmax(x, 1), 256), "softmax"),
     "product of maps": (Body(lambda n, x: x * x, 256), "mul"),
     "one statistic of the batch": (Body(lambda n, x: x - x.mean(), 256), "mean|sub"),
-    "transposed convolution": (Body(lambda n, x: n.up(x), 4 * 81, up=nn.ConvTranspose2d(4, 4, 2)), "transposed convolution is not supported"),
+    "transposed convolution": (
+        Body(lambda n, x: n.up(x), 4 * 81, up=nn.ConvTranspose2d(4, 4, 2)),
+        "transposed convolution is not supported",
+    ),
     "dropout that is always on": (Body(lambda n, x: F.dropout(x, 0.5), 256), "random|rand|dropout|bernoulli"),
     "instance norm": (Body(lambda n, x: n.norm(x), 256, norm=nn.InstanceNorm2d(4)), "at .*test_frontend"),
     "relu6": (Body(lambda n, x: F.relu6(x), 256), "clamp|hardtanh"),

@@ -20,7 +20,7 @@ from dnisnm_lava.ir import SNM, SpikingGraph
 from exporters import netx
 
 
-@pytest.fixture()
+@pytest.fixture
 def graph() -> SpikingGraph:
     return small(levels=2, lead=1)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def calibrated(seed: int = 0) -> tuple[dn.AnalogGraph, Statistics, np.ndarray]:
 
 def test_maxima_are_those_of_the_models_own_activations() -> None:
     """By forward hooks on the torch model, and by the graph in float64."""
-    model, (analog, stats, x) = randomized(ResidualPoolNet(), 0), calibrated()
+    model, (_, stats, x) = randomized(ResidualPoolNet(), 0), calibrated()
     seen: list[torch.Tensor] = []
     model.conv3.register_forward_hook(lambda *args: seen.append(torch.relu(args[2])))
     with torch.no_grad():
@@ -159,12 +160,15 @@ def test_the_two_branches_of_algorithm_1_are_the_same_network(model: type, shape
     assert sum(sum(c) for c in a.spike_counts.values()) > 100
 
 
+def kernel_3x3(p: Any) -> np.ndarray:
+    return next(q.weight for q in p.projections if q.weight.shape[-1] == 3)
+
+
 def test_normalized_weights_are_equation_18() -> None:
-    analog, stats, x = calibrated()
+    analog, stats, _ = calibrated()
     spiking = dn.convert(analog, stats, steps=4, granularity="layer", branch="normalize")
     lambda1, lambda2 = stats.maxima("conv1", "layer").max(), stats.maxima("conv2", "layer").max()
-    own = [q for q in analog["conv2"].projections if q.weight.shape[-1] == 3][0].weight
-    new = [q for q in spiking["conv2"].projections if q.weight.shape[-1] == 3][0].weight
+    own, new = kernel_3x3(analog["conv2"]), kernel_3x3(spiking["conv2"])
     np.testing.assert_allclose(new, own * lambda1 / lambda2, rtol=1e-15)  # two roundings
 
 

@@ -205,9 +205,7 @@ def _currents(p: SNM | ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], bias
     return at
 
 
-def _neurons(
-    p: SNM, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str
-) -> list[Tensor]:
+def _neurons(p: SNM, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str) -> list[Tensor]:
     integer = p.vth.dtype.kind == "i"
     vth, payload, v_init, bias = (_tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, p.bias))
     current = _currents(p, plan, sent, bias)
@@ -253,9 +251,7 @@ def _saturate(v: Tensor) -> int:
     return outside
 
 
-def _readout(
-    p: ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str
-) -> list[Tensor]:
+def _readout(p: ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str) -> list[Tensor]:
     current = _currents(p, plan, sent, _tensor(p.bias, plan.dtype, device))
     v = torch.zeros(len(next(iter(sent.values()))[0]), *p.shape, dtype=plan.dtype, device=device)
     trace, saturated = [], 0
@@ -326,5 +322,3 @@ def _linear(projection: Projection, dtype: torch.dtype, device: str) -> Callable
         return F.conv2d(x, weight, None, projection.stride, padding, projection.dilation, projection.groups)
 
     return apply
-
-

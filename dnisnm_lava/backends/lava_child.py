@@ -6,6 +6,7 @@ or `failed`. The parent ends the process group: Lava's own processes may never e
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -113,14 +114,30 @@ def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: lis
     return result
 
 
+def tell_of_exceptions() -> None:
+    """Print the traceback of every Lava process that fails: Lava keeps it to itself, and may hang."""
+    run = multiprocessing.Process.run
+
+    def telling(self: multiprocessing.Process) -> None:
+        try:
+            run(self)
+        except Exception:
+            traceback.print_exc()
+            raise
+
+    multiprocessing.Process.run = telling  # type: ignore[assignment, method-assign]
+
+
 def end_with_parent(folder: Path) -> None:
-    """Wait for the end of standard input, whose other end the parent alone holds; then end the group."""
+    """Wait for the end of standard input, whose other end the parent alone holds; then end the group.
+    SIGTERM spares multiprocessing's resource tracker alone, which then unlinks the shared memory and ends."""
     os.read(0, 1)
     shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
+    os.killpg(0, signal.SIGTERM)
 
 
 def main(folder: Path) -> None:
+    tell_of_exceptions()
     threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
     job = pickle.loads((folder / "job.pickle").read_bytes())
     try:

@@ -156,11 +156,11 @@ def _status(child: subprocess.Popen[bytes]) -> str:
 
 
 def _last_words(folder: str) -> str:
-    """The error line of the child's standard error, else its last line."""
+    """The first error in the child's standard error (later ones follow from it), else its last line."""
     text = (Path(folder) / "stderr.txt").read_text(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Failed", "Missing", "OutOfRange"))]
-    return (errors or lines or ["(none)"])[-1]
+    return errors[0] if errors else (lines or ["(none)"])[-1]
 
 
 def end_process_group(child: subprocess.Popen[bytes], grace: float = 2.0) -> None:

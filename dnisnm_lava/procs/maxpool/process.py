@@ -14,9 +14,7 @@ class MaxPool(AbstractProcess):
     first window of spikes; the sums restart every `period` steps from there.
     """
 
-    def __init__(
-        self, *, input_shape: tuple[int, int, int], window: Window, period: int, offset: int = 0, name: str | None = None
-    ) -> None:
+    def __init__(self, *, input_shape: tuple[int, int, int], window: Window, period: int, offset: int = 0, name: str | None = None) -> None:
         shape = (input_shape[0], *window.output_size(input_shape[1:]))
         super().__init__(shape=shape, name=name, window=window)
         self.a_in = InPort(shape=input_shape)

@@ -34,8 +34,8 @@ class SNM(AbstractProcess):
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
         v_init = half if v_init is None else np.broadcast_to(v_init, shape).copy()
         period = steps + lead if period is None else period
-        _check(shape, vth, steps, levels, lead, period, offset)
         super().__init__(shape=shape, name=name)
+        _check(vth, steps, levels, lead, period, offset)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v = Var(shape=shape, init=v_init.copy())
@@ -52,7 +52,7 @@ class SNM(AbstractProcess):
         self.saturations = Var(shape=(1,), init=0)
 
 
-def _check(shape: tuple[int, ...], vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int) -> None:
+def _check(vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int) -> None:
     if (vth < 0).any():
         raise ValueError(f"SNM: {int((vth < 0).sum())} of {vth.size} thresholds are negative; give vth >= 0 (0: never fires)")
     if steps < 1 or levels < 1 or lead < 0 or offset < 0:

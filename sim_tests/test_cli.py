@@ -1,0 +1,304 @@
+"""The command line as a user meets it: results, refusals of one sentence, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from graphs import ResidualPoolNet, randomized
+from PIL import Image
+
+import dnisnm_lava as dn
+from dnisnm_lava import cli
+from dnisnm_lava.backends import lava_cpu
+from exporters import netx
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORK = """
+import sys
+sys.path.insert(0, {tests!r})
+from graphs import ResidualPoolNet
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), ResidualPoolNet())
+
+def leaky():
+    return nn.Sequential(nn.Conv2d(3, 2, 1), nn.LeakyReLU(), ResidualPoolNet())
+
+def fails():
+    return {{}}["missing"]
+
+def number():
+    return 7
+
+class Pairs:
+    def __len__(self):
+        return 12
+    def __getitem__(self, i):
+        import torch
+        return torch.full((3, 6, 6), i / 12), i % 3
+
+def data():
+    return Pairs()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder: net.py, weights.pt, data.npz and images/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NETWORK.format(tests=str(ROOT / "sim_tests")))
+    model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "weights.pt")
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=x[:24], y_train=np.arange(24) % 3, x_test=x[24:], y_test=np.arange(16) % 3)
+    for i in range(12):
+        folder = tmp_path / "images" / ("train" if i < 6 else "test") / f"class{i % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x[i]).save(folder / f"{i}.png")
+    return tmp_path
+
+
+NET = ["--model", "net.py:net", "--weights", "weights.pt"]
+DATA = ["--data", "data.npz", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+
+
+def run(*argv: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    assert cli.main([*argv, "--json"]) == 0, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)  # the result alone
+
+
+def refused(*argv: str, capsys: pytest.CaptureFixture[str]) -> str:
+    before = sorted(os.listdir())
+    assert cli.main(list(argv)) == 1
+    out, err = capsys.readouterr()
+    said = [line for line in err.splitlines() if not line.endswith(" ...")]
+    assert out == ""
+    assert len(said) == 1, err
+    assert sorted(os.listdir()) == before
+    return said[0]
+
+
+# ---------------------------------------------------------------- the road
+
+
+def test_convert_inspect_simulate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = run("convert", *NET, *DATA, "--steps", "8", "-o", "a.net", capsys=capsys)
+    graph = netx.read(place / "a.net")
+    assert made["digest"] == graph.digest()
+    assert made["calibration_images"] == 24
+    facts = run("inspect", "a.net", capsys=capsys)
+    assert facts["neurons"] == sum(p["neurons"] for p in facts["populations"] if p["kind"] == "SNM")
+    assert [p["name"] for p in facts["populations"]] == ["input", "0", "2.conv1", "2.conv2", "2.conv2.pool", "2.conv3", "2.fc"]
+    results = [run("simulate", "a.net", *DATA, "--backend", backend, capsys=capsys) for backend in ("batched", "reference")]
+    assert results[0]["accuracy"] == results[1]["accuracy"]
+    assert list(results[0]["accuracy"]) == ["1", "2", "4", "8"]
+    assert results[0]["spike_counts"] == results[1]["spike_counts"]
+    assert cli.main(["inspect", "a.net"]) == 0
+    assert "2.conv3" in capsys.readouterr().out
+
+
+def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`convert` from the shell, and the same by hand: preprocessing, weights, calibration, quantization."""
+    run("convert", *NET, *DATA, "--steps", "8", "-o", "a.net", capsys=capsys)
+    with np.load("data.npz") as data:
+        x = ((data["x_train"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
+    model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
+    analog = dn.from_torch(model, x[0])
+    integer = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=8))
+    assert netx.read("a.net") == integer
+
+
+def test_verify_from_a_file_and_from_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    run("convert", *NET, *DATA, "--steps", "8", "-o", "a.net", capsys=capsys)
+    rows = run("verify", "a.net", *DATA, "--images", "2", "--verify-steps", "4", capsys=capsys)["equality"]
+    assert [(r["a"], r["b"]) for r in rows] == [("integer reference", "integer batched"), ("integer batched", "Lava fixed_pt")]
+    rows = run("verify", *NET, *DATA, "--images", "2", "--verify-steps", "4", capsys=capsys)["equality"]
+    assert [r["b"] for r in rows] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
+    assert all((r["images"], r["steps"], r["populations"], r["different"]) == (2, 4, 6, 0) for r in rows)
+    sizes = 2 * 36 + 4 * 36 + 4 * 36 + 4 * 9 + 6 * 25 + 3
+    assert all(r["spikes_compared"] == 2 * 4 * sizes or r["spikes_compared"] > 0 for r in rows)
+
+
+def test_compare_leaves_a_whole_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    result = run("compare", *NET, *DATA, "--steps", "4", "--lava-images", "2", "-o", "out", capsys=capsys)
+    assert json.loads((place / "out/result.json").read_text()) == result
+    assert (place / "out/accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert netx.read("out/network.net").digest() == result["provenance"]["digests"]["integer"]
+    assert set(result["accuracy"]) == {"ann", "float", "integer", "lava"}
+    assert list(result["accuracy"]["integer"]) == ["1", "2", "4"]
+    assert result["images"] == {"ann": 16, "float": 16, "integer": 16, "lava": 2}
+    assert result["provenance"]["command_line"].startswith("dnisnm compare --model net.py:net")
+    again = refused("compare", *NET, *DATA, "--steps", "4", "--lava-images", "0", "-o", "out", capsys=capsys)
+    assert "out: exists already" in again
+
+
+def test_compare_with_leads_measures_every_t_on_its_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--steps", "4", "--lead", "2", "--lava-images", "0"]
+    result = run("compare", *NET, *DATA, *options, capsys=capsys)
+    run("convert", *NET, *DATA, "--steps", "4", "--lead", "2", "-o", "a.net", capsys=capsys)
+    for t in ("1", "2", "4"):
+        alone = run("simulate", "a.net", *DATA, "--steps", t, capsys=capsys)
+        assert alone["accuracy"] == {t: result["accuracy"]["integer"][t]}
+
+
+@pytest.mark.parametrize("data", [["--data", "images"], ["--data", "net.py:data"], ["--data", "images/train"]])
+def test_other_kinds_of_data(place: Path, capsys: pytest.CaptureFixture[str], data: list[str]) -> None:
+    result = run("compare", *NET, *data, "--steps", "2", "--lava-images", "0", capsys=capsys)
+    assert result["images"]["ann"] == {"images": 6, "net.py:data": 12, "images/train": 6}[data[1]]
+
+
+def test_a_torchvision_factory_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchvision")
+    options = ["--data", "images", "--resize", "40", "--crop", "33", "--steps", "2", "-o", "a.net"]
+    made = run("convert", "--model", "torchvision.models:resnet18", *options, capsys=capsys)
+    assert made["weights"] > 11_000_000
+
+
+def test_version_and_help() -> None:
+    for flag, word in (("--version", dn.__version__), ("--help", "compare")):
+        done = subprocess.run([sys.executable, "-m", "dnisnm_lava", flag], capture_output=True, text=True, cwd=ROOT, check=True)
+        assert word in done.stdout
+
+
+def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    command = [sys.executable, "-m", "dnisnm_lava", "demo", "--out", str(tmp_path / "demo"), "--lava-images", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path / "demo")) == ["accuracy.png", "network.net", "result.json"]
+    assert os.listdir(tmp_path) == ["demo"]
+    result = json.loads((tmp_path / "demo/result.json").read_text())
+    assert result["accuracy"]["ann"] > 0.97
+    for key in ("float", "integer", "lava"):
+        assert list(result["accuracy"][key]) == ["1", "2", "4", "8", "16", "32"]
+    assert result["accuracy"]["integer"]["32"] > result["accuracy"]["ann"] - 0.02
+    assert [r["different"] for r in result["equality"]] == [0, 0, 0]
+    assert [r["b"] for r in result["equality"]] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
+    assert result["saturations"] == 0
+    assert result["dead_neurons"] >= 0
+    assert set(result["provenance"]) == {"digests", "versions", "seed", "command_line"}
+    assert "T = 32" in done.stdout
+    assert "calibrate" in done.stderr
+
+
+# ---------------------------------------------------------------- bad input: one sentence, nothing left behind
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--model", "nowhere.py:net"], "nowhere.py:net: nowhere.py cannot be imported (FileNotFoundError: no such file"),
+        (["--model", "net.py"], "net.py: not understood; write path/to/file.py:factory or package.module:factory"),
+        (["--model", "net.py:other"], "net.py has no 'other'"),
+        (["--model", "net.py:fails"], "fails() failed (KeyError: 'missing' at net.py:"),
+        (["--model", "net.py:number"], "makes a int, not a torch.nn.Module"),
+        (["--model", "no.such.module:net"], "no.such.module cannot be imported (ModuleNotFoundError"),
+        (["--model", "net.py:leaky"], "leaky_relu"),
+        ([*NET[:2], "--weights", "nowhere.pt"], "nowhere.pt: no such file; check the path of the weights"),
+        ([*NET[:2], "--weights", "net.py"], "net.py: not a state_dict that loads with weights_only=True"),
+        (
+            [*NET[:2], "--weights", "other.pt"],
+            "does not fit Sequential: 20 missing (0.weight, 0.bias, ...), 1 unexpected (fc.weight), 0 of",
+        ),
+        ([*NET[:2], "--weights", "misshapen.pt"], "1 of another shape (2.fc.weight); give the weights of this very model"),
+        ([*NET[:2], "--weights", "nan.pt"], "2.fc.weight: 1 of 18 weights are NaN or infinite"),
+        ([*NET, "--steps", "0"], "steps: 0 given; give 1 or more"),
+        ([*NET, "--calibration-images", "0"], "0 images asked for; ask for 1 or more"),
+        ([*NET, "--data", "nowhere.npz"], "nowhere.npz: no such file"),
+        ([*NET, "--data", "nowhere"], "nowhere: no such data; give a folder of class folders"),
+        ([*NET, "--data", "half.npz"], "half.npz: lacks y_train, x_test, y_test"),
+        ([*NET, "--data", "text.npz"], "text.npz: not an .npz of plain arrays, or truncated"),
+        ([*NET, "--data", "labels.npz"], "give one integer class for each image"),
+        ([*NET, "--data", "nan.npz", "--mean", "0", "--std", "1"], "values are NaN or infinite; clean the data first"),
+        ([*NET, "--data", "empty"], "empty: not in ImageFolder layout"),
+        ([*NET, "--data", "sizes"], "images of 2 sizes, such as (3, 6, 6) and (3, 6, 7); make them one with resize and crop"),
+        ([*NET, "--data", "broken"], "cannot be read"),
+        ([*NET, "--data", "net.py:number"], "net.py:number: makes a int; a Dataset with a length"),
+        ([*NET, "--std", "0,0,0"], "every value must be above 0"),
+        ([*NET, "--std", "1"], "mean and std: 3 and 1 values given"),
+        ([*NET, "--mean", "1,1", "--std", "1,1"], "does not suit mean, std, resize or crop"),
+        ([*NET, "--data", "gray.npz", "--mean", "0", "--std", "1"], "torch.export cannot trace it for an input of shape (1, 6, 6)"),
+        ([*NET, "-o", "net.py"], "net.py: exists already"),
+        ([*NET, "-o", "nowhere/a.net"], "could not be written (No such file or directory)"),
+        ([*NET, "--spikes", "binary"], "binary spikes need one threshold per channel"),
+    ],
+)
+def test_bad_input_gets_one_sentence(place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
+    spoil(place)
+    assert said in refused("convert", *DATA, *argv, capsys=capsys)
+
+
+def spoil(place: Path) -> None:
+    """Every file that the sentences above are about."""
+    sound = torch.load(place / "weights.pt", weights_only=True)["state_dict"]
+    torch.save({"fc.weight": torch.zeros(1)}, place / "other.pt")
+    torch.save({**sound, "module.2.fc.weight": torch.zeros(3, 7)}, place / "misshapen.pt")
+    weight = sound["module.2.fc.weight"].clone()
+    weight[0, 0] = torch.nan
+    torch.save({**sound, "module.2.fc.weight": weight}, place / "nan.pt")
+    x, y = np.zeros((4, 6, 6, 3), np.uint8), np.zeros(4, int)
+    np.savez(place / "half.npz", x_train=x)
+    (place / "text.npz").write_text("not at all")
+    np.savez(place / "labels.npz", x_train=x, y_train=np.zeros((4, 3)), x_test=x, y_test=y)
+    bad = np.full((4, 3, 6, 6), np.nan, np.float32)
+    np.savez(place / "nan.npz", x_train=bad, y_train=y, x_test=bad, y_test=y)
+    np.savez(place / "gray.npz", x_train=x[..., 0], y_train=y, x_test=x[..., 0], y_test=y)
+    (place / "empty").mkdir()
+    for name, size in (("sizes", 7), ("broken", 6)):
+        (place / name / "a").mkdir(parents=True)
+        Image.fromarray(x[0]).save(place / name / "a/0.png")
+        Image.fromarray(np.zeros((6, size, 3), np.uint8)).save(place / name / "a/1.png")
+    (place / "broken/a/0.png").write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize(
+    ("verb", "argv", "said"),
+    [
+        ("inspect", ["nowhere.net"], "nowhere.net: no such file"),
+        ("inspect", ["net.py"], "net.py: not an HDF5 file, or truncated"),
+        ("simulate", ["a.net", "--data", "gray.npz"], "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed"),
+        ("simulate", ["a.net", *DATA, "--steps", "-1"], "steps: -1 given"),
+        ("simulate", ["a.net", *DATA, "--images", "0"], "0 images asked for"),
+        ("verify", ["a.net", *NET, *DATA], "give either a .net file or --model, not both"),
+        ("verify", [*DATA], "give either a .net file or --model, not both"),
+        ("compare", [*NET, *DATA, "--lava-images", "-1"], "lava_images: -1 given"),
+        ("compare", [*NET, *DATA, "-o", "net.py"], "net.py: is a file, and a folder is to be written"),
+        ("compare", [*NET, *DATA, "--deadline", "0.01", "--steps", "1", "-o", "new/out"], "no result after the deadline of 0.01 s"),
+    ],
+)
+def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture[str], verb: str, argv: list[str], said: str) -> None:
+    run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
+    spoil(place)
+    assert said in refused(verb, *argv, capsys=capsys)
+
+
+def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lava_cpu.importlib.util, "find_spec", lambda name: None)
+    said = refused("compare", *NET, *DATA, "--steps", "1", "-o", "out", capsys=capsys)
+    assert "lava-nc is not installed in this Python; pip install 'dnisnm-lava[lava]'" in said
+
+
+def test_a_difference_is_an_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnisnm_lava import comparison
+    from dnisnm_lava.simulation import Difference, Run
+
+    row = Difference("integer batched", "Lava fixed_pt", 2, 4, 6, 1000, 3, "conv1, image 0, step 2, neuron (0, 0, 0)")
+    monkeypatch.setattr(comparison, "verify", lambda *a, **k: comparison.Verification((row,), Run(np.zeros((2, 4, 3)))))
+    run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
+    assert cli.main(["verify", "a.net", *DATA]) == 1
+    out, err = capsys.readouterr()
+    assert "conv1, image 0, step 2, neuron (0, 0, 0)" in out
+    assert "not equal" in err

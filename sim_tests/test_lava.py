@@ -1,0 +1,312 @@
+"""Lava: spike for spike, for every sample of a stream; and what happens when it hangs or dies."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faults import KillsTheSimulator, Raises, Sleeps, infected
+from graphs import Chain, integer_graphs, readout, small, snm, weights
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
+
+from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
+from dnisnm_lava.ir import Input, Projection, SpikingGraph
+from dnisnm_lava.simulation import Run, difference
+
+ROOT = Path(__file__).resolve().parents[1]
+lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+
+
+def assert_equal(a: Run, b: Run) -> None:
+    rows = difference("a", a, "b", b)
+    assert rows.different == 0, rows.first
+    assert a.saturations == b.saturations
+    assert any(trace.any() for trace in a.spikes.values())
+
+
+# ---------------------------------------------------------------- equality
+
+
+@lava_needed
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"levels": 3}, {"lead": 2}, {"lead": {"conv1": 2, "conv2": 0, "conv3": 3}, "levels": 2}],
+    ids=["paper", "levels", "lead", "uneven leads"],
+)
+def test_lava_fixed_point_equals_batched(options: dict[str, object]) -> None:
+    graph, x = small(**options)
+    assert_equal(batched.run(graph, x[:4], record=True), lava_cpu.run(graph, x[:4]))
+
+
+@lava_needed
+@pytest.mark.parametrize("options", [{}, {"levels": 2, "lead": 1}], ids=["paper", "levels and lead"])
+def test_lava_floating_point_equals_the_reference(options: dict[str, object]) -> None:
+    graph, x = small(quantize=False, **options)
+    with threadpool_limits(1, user_api="blas"):
+        expected = reference.run(graph, x[:3])
+    assert_equal(expected, lava_cpu.run(graph, x[:3]))
+
+
+@lava_needed
+@settings(max_examples=8)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+def test_lava_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (2, *graph.input.shape)).astype(float)
+    rows = difference("reference", reference.run(graph, x), "Lava", lava_cpu.run(graph, x))
+    assert rows.different == 0, rows.first
+
+
+@lava_needed
+def test_a_period_longer_than_the_window_leaves_silence_between() -> None:
+    graph, x = small(lead=1)
+    assert_equal(batched.run(graph, x[:3], record=True), lava_cpu.run(graph, x[:3], period=16))
+
+
+@lava_needed
+def test_paths_of_every_length_are_aligned() -> None:
+    """A shortcut over two populations with leads, and one from the image: delays of several steps."""
+    rng = np.random.default_rng(3)
+    first = snm("a", (5,), (Projection("input", weights(rng, 5, 4)),), rng, lead=1)
+    second = snm("b", (5,), (Projection("a", weights(rng, 5, 5)),), rng, lead=2)
+    third = snm(
+        "c", (5,), (Projection("b", weights(rng, 5, 5)), Projection("a", weights(rng, 5, 5)), Projection("input", weights(rng, 5, 4))), rng
+    )
+    last = readout("out", (3,), (Projection("c", weights(rng, 3, 5)), Projection("a", weights(rng, 3, 5))), rng)
+    graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), first, second, third, last), steps=7)
+    x = rng.integers(-127, 128, (4, 4)).astype(float)
+    assert_equal(reference.run(graph, x), lava_cpu.run(graph, x))
+
+
+@lava_needed
+def test_saturations_are_counted_in_lava_too() -> None:
+    rng = np.random.default_rng(4)
+    heavy = Projection("input", np.full((2, 64), -127, np.int8), exponent=3)
+    graph = SpikingGraph(
+        (
+            Input("input", (64,), np.ones(64), 8),
+            snm("a", (2,), (heavy,), rng),
+            readout("out", (1,), (Projection("a", weights(rng, 1, 2)),), rng),
+        ),
+        steps=5,
+    )
+    x = np.full((2, 64), 127.0)
+    expected, run = batched.run(graph, x, record=True), lava_cpu.run(graph, x)
+    assert run.saturations == expected.saturations
+    assert run.saturations["a"] > 0
+    assert difference("batched", expected, "Lava", run).different == 0
+
+
+@lava_needed
+def test_only_what_is_asked_for_is_recorded() -> None:
+    graph, x = small(Chain(), (6,))
+    run = lava_cpu.run(graph, x[:2], record=["fc2"])
+    assert list(run.spikes) == ["fc2"]
+    np.testing.assert_array_equal(run.logits, batched.run(graph, x[:2]).logits)
+
+
+# ---------------------------------------------------------------- an SNM of one's own
+
+
+@lava_needed
+def test_the_example_that_wires_snm_by_hand_is_equal() -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/snm_in_lava.py"], capture_output=True, text=True, timeout=120, cwd=ROOT, start_new_session=True
+    )
+    assert done.stdout.splitlines()[-1] == "equal", done.stdout + done.stderr
+
+
+@lava_needed
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"vth": [3, -1]}, "SNM: 1 of 2 thresholds are negative"),
+        ({"steps": 0}, "steps 0, levels 1"),
+        ({"period": 3, "lead": 1}, "period 3 is shorter than steps \\+ lead = 5"),
+    ],
+)
+def test_snm_refuses_what_cannot_be(options: dict[str, object], match: str) -> None:
+    from dnisnm_lava.procs.snm.process import SNM
+
+    with pytest.raises(ValueError, match=match):
+        SNM(**{"shape": (2,), "vth": [3, 4], "steps": 4, **options})
+
+
+def test_each_process_stands_alone_in_its_folder() -> None:
+    """Lava executes every file beside a Process."""
+    for folder in (ROOT / "dnisnm_lava/procs").iterdir():
+        if folder.is_dir() and folder.name != "__pycache__":
+            assert sorted(f.name for f in folder.iterdir() if f.is_file()) == ["models.py", "process.py"]
+
+
+# ---------------------------------------------------------------- the child that hangs or dies
+
+
+def simulators() -> list[int]:
+    """Processes of any Lava child that still run."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                alive = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+                if alive and b"dnisnm_lava.backends.lava_child" in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Faults can be imported by the child; and afterwards no process, memory or folder of it is left."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "sim_tests"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(os.listdir("/dev/shm"))
+    yield
+    assert simulators() == []
+    wait_until(lambda: set(os.listdir("/dev/shm")) <= before)  # the resource tracker ends last
+    assert list(tmp_path.glob("dnisnm-lava-*")) == []
+
+
+@lava_needed
+@pytest.mark.usefixtures("clean")
+def test_a_child_that_hangs_is_ended_at_its_deadline() -> None:
+    graph, x = small(Chain(), (6,))
+    start = time.monotonic()
+    with pytest.raises(BackendFailed, match="after the deadline of 6 s, its processes were ended; give fewer images or steps, or a longer"):
+        lava_cpu.run(infected(graph, Sleeps), x[:1], deadline=6)
+    assert 6 <= time.monotonic() - start < 30
+
+
+@lava_needed
+@pytest.mark.usefixtures("clean")
+def test_an_exception_in_a_process_is_told_whether_lava_hangs_or_notices() -> None:
+    graph, x = small(Chain(), (6,))
+    with pytest.raises(BackendFailed, match=r"Its last words: RuntimeError: on purpose$"):
+        lava_cpu.run(infected(graph, Raises), x[:1], deadline=20)
+
+
+@lava_needed
+@pytest.mark.usefixtures("clean")
+def test_a_child_that_dies_is_reported_at_once() -> None:
+    graph, x = small(Chain(), (6,))
+    with pytest.raises(BackendFailed, match=r"the simulator's process failed \(signal SIGKILL\\), nothing was kept"):
+        lava_cpu.run(infected(graph, KillsTheSimulator), x[:1], deadline=60)
+
+
+@lava_needed
+@pytest.mark.usefixtures("clean")
+def test_the_childs_error_reaches_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lava").mkdir()
+    (tmp_path / "lava/__init__.py").write_text("raise OSError('this Lava is broken')")
+    monkeypatch.setattr(lava_cpu, "require_lava", lambda: None)
+    graph, x = small(Chain(), (6,))
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from dnisnm_lava.backends import lava_child\n"
+        "lava_child.main(lava_child.Path(sys.argv[2]))\n"
+    )
+    original = lava_cpu._run_child
+
+    def run_child(command: list[str], folder: str, *rest: object) -> None:
+        original([sys.executable, "-c", program, str(tmp_path), folder], folder, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lava_cpu, "_run_child", run_child)
+    with pytest.raises(BackendFailed, match="Its last words: OSError: this Lava is broken"):
+        lava_cpu.run(graph, x[:1], deadline=30)
+
+
+@lava_needed
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_simulation_ends_with_its_parent(sign: signal.Signals) -> None:
+    program = (
+        "import sys; sys.path.insert(0, 'sim_tests')\n"
+        "from graphs import *; from faults import *; from dnisnm_lava.backends import lava_cpu\n"
+        "graph, x = small(Chain(), (6,))\n"
+        "print('ready', flush=True)\n"
+        "lava_cpu.run(infected(graph, Sleeps), x[:1], deadline=300)\n"
+    )
+    environment = {**os.environ, "TMPDIR": tempfile.gettempdir()}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        wait_until(lambda: len(simulators()) > 2)  # Lava's own processes run
+        parent.send_signal(sign)
+        parent.wait(timeout=30)
+    wait_until(lambda: not simulators())
+    wait_until(lambda: not list(Path(tempfile.gettempdir()).glob("dnisnm-lava-*")))
+
+
+def wait_until(true: object, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def test_lava_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, x = small(Chain(), (6,))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BackendMissing, match=r"lava-nc is not installed .* pip install 'dnisnm-lava\[lava\]'"):
+        lava_cpu.run(graph, x[:1])
+
+
+def test_windows_that_would_overlap_are_refused() -> None:
+    graph, x = small(Chain(), (6,), lead=2)
+    with pytest.raises(OutOfRange, match="period: 7 steps given; windows of 8 steps would overlap"):
+        lava_cpu.run(graph, x[:1], period=7)
+
+
+def test_currents_beyond_lavas_int32_are_refused_before_they_wrap() -> None:
+    rng = np.random.default_rng(0)
+    wide = Projection("input", np.full((1, 4096), 127, np.int8), exponent=6)
+    graph = SpikingGraph(
+        (
+            Input("input", (4096,), np.ones(4096), 8),
+            snm("a", (1,), (wide,), rng),
+            readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng),
+        ),
+        steps=1,
+    )
+    with pytest.raises(OutOfRange, match="a: currents may reach 4228120576, beyond Lava's int32 channels"):
+        lava_cpu.run(graph, np.zeros((1, 4096)))
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_no_steps_are_refused_by_every_executor(steps: int) -> None:
+    graph, x = small(Chain(), (6,))
+    for run in (reference.run, batched.run, lava_cpu.run):
+        with pytest.raises(OutOfRange, match=f"steps: {steps} given; give 1 or more"):
+            run(graph, x[:1], steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("images", "match"),
+    [
+        (np.zeros((2, 5)), r"images: shape \(2, 5\) given, \(N, 6\) needed"),
+        (np.zeros((0, 6)), "images: 0 given"),
+        (np.array([[0, 1, np.inf, 0, 0, 0]]), "images: 1 of 6 values are NaN or infinite"),
+    ],
+)
+def test_bad_images_are_refused_by_every_executor(images: np.ndarray, match: str) -> None:
+    graph, _ = small(Chain(), (6,))
+    for run in (reference.run, batched.run, lava_cpu.run):
+        with pytest.raises(OutOfRange, match=match):
+            run(graph, images)

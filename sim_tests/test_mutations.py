@@ -1,0 +1,41 @@
+"""The tests see: one flipped comparison, one window offset, one payload, one delay, and one of them fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MUTATIONS = {
+    "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", "test_dynamics.py", "papers_neuron"),
+    "firing down is strict": ("dynamics.py", "(v <= -vth) & (m > 0)", "(v < -vth) & (m > 0)", "test_dynamics.py", "papers_neuron"),
+    "memory lets one too many go": ("dynamics.py", "(m > 0)", "(m >= 0)", "test_dynamics.py", "nothing_is_lost or papers_neuron"),
+    "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", "test_executors.py", "batched_equals"),
+    "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", "test_executors.py", "batched_equals"),
+    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", "test_lava.py", "equals_batched and paper"),
+    "a payload in Lava": ("procs/snm/models.py", "spikes[:] = k * self.payload", "spikes[:] = k * (self.payload + (self.payload == 31))", "test_lava.py", "equals_batched and paper"),
+    "a delay": ("backends/lava_child.py", "output(source, early)", "output(source, early + (early > 0))", "test_lava.py", "every_length"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_is_caught(name: str, tmp_path: Path) -> None:
+    file, sound, broken, tests, chosen = MUTATIONS[name]
+    if tests == "test_lava.py" and importlib.util.find_spec("lava") is None:
+        pytest.skip("lava-nc is not installed")
+    for folder in ("dnisnm_lava", "exporters", "sim_tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "dnisnm_lava" / file
+    text = path.read_text()
+    assert text.count(sound) == 1
+    path.write_text(text.replace(sound, broken))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"sim_tests/{tests}", "-k", chosen]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout  # 1: tests ran, and one failed
+    assert "AssertionError" in done.stdout or "assert " in done.stdout
