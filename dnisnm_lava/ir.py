@@ -340,7 +340,7 @@ def lead(population: Population) -> int:
 
 def checked_images(graph: Graph, images: Any) -> np.ndarray:
     """Images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
-    x = np.asarray(images)
+    x = np.ascontiguousarray(images)  # torch sums in another order over other memory layouts
     shape = graph.input.shape
     if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
         raise OutOfRange(f"images: shape {x.shape} given, (N, {', '.join(map(str, shape))}) needed; resize or re-order the axes")

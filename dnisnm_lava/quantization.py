@@ -119,7 +119,7 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
 
 
 def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """vth = round(payload * alpha / u), so that what is subtracted is worth what is sent; >= 1 if alive.
+    """vth = payload * alpha / u to the nearest, so that what is subtracted is worth what is sent; >= 1 if alive.
 
     In a normalized graph v and spikes count in the same unit, so one formula serves both branches."""
     theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)

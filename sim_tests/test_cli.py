@@ -211,7 +211,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET[:2], "--weights", "net.py"], "net.py: not a state_dict that loads with weights_only=True"),
         (
             [*NET[:2], "--weights", "other.pt"],
-            "does not fit Sequential: 20 missing (0.weight, 0.bias, ...), 1 unexpected (fc.weight), 0 of",
+            "does not fit Sequential: 17 missing (0.weight, 0.bias, ...), 1 unexpected (fc.weight), 0 of",
         ),
         ([*NET[:2], "--weights", "misshapen.pt"], "1 of another shape (2.fc.weight); give the weights of this very model"),
         ([*NET[:2], "--weights", "nan.pt"], "2.fc.weight: 1 of 18 weights are NaN or infinite"),

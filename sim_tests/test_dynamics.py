@@ -20,7 +20,7 @@ currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
 
 @given(vth=st.integers(0, 200), payload=st.integers(0, 31), bias=st.integers(-40, 40), levels=st.integers(1, 5), z=currents)
 @example(vth=100, payload=7, bias=0, levels=1, z=[50])  # reaches the threshold exactly: fires
-@example(vth=100, payload=7, bias=0, levels=1, z=[50, -200])  # and exactly -threshold: takes it back
+@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100])  # and exactly -threshold: takes it back
 @example(vth=100, payload=7, bias=0, levels=1, z=[-300])  # has sent nothing: must not send below zero
 @example(vth=10, payload=3, bias=0, levels=4, z=[35, -300])  # takes back no more than it sent
 def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels: int, z: list[int]) -> None:

@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MUTATIONS = {
-    "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", "test_dynamics.py", "papers_neuron"),
-    "firing down is strict": ("dynamics.py", "(v <= -vth) & (m > 0)", "(v < -vth) & (m > 0)", "test_dynamics.py", "papers_neuron"),
-    "memory lets one too many go": ("dynamics.py", "(m > 0)", "(m >= 0)", "test_dynamics.py", "nothing_is_lost or papers_neuron"),
-    "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", "test_executors.py", "batched_equals"),
-    "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", "test_executors.py", "batched_equals"),
-    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", "test_lava.py", "equals_batched and paper"),
-    "a payload in Lava": ("procs/snm/models.py", "spikes[:] = k * self.payload", "spikes[:] = k * (self.payload + (self.payload == 31))", "test_lava.py", "equals_batched and paper"),
+LAVA = ("test_lava.py", "equals_batched and paper")
+NEURON = ("test_dynamics.py", "papers_neuron")
+BATCHED = ("test_executors.py", "batched_equals")
+MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
+    "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
+    "firing down is strict": ("dynamics.py", "(v <= -vth) & (m > 0)", "(v < -vth) & (m > 0)", *NEURON),
+    "memory lets one too many go": ("dynamics.py", "np.minimum(whole, m)", "np.minimum(whole, m + 1)", *NEURON),
+    "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", *BATCHED),
+    "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", *BATCHED),
+    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", *LAVA),
+    "a payload in Lava": ("procs/snm/models.py", "k * self.payload", "k * (self.payload + (self.payload == 31))", *LAVA),
     "a delay": ("backends/lava_child.py", "output(source, early)", "output(source, early + (early > 0))", "test_lava.py", "every_length"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
