@@ -154,13 +154,14 @@ def test_each_process_stands_alone_in_its_folder() -> None:
 
 
 def simulators() -> list[int]:
-    """Processes of any Lava child that still run."""
-    found = []
+    """Processes of a Lava child of this test (its folder is on their command line) that still run."""
+    mine, found = tempfile.gettempdir().encode(), []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 alive = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-                if alive and b"dnisnm_lava.backends.lava_child" in (entry / "cmdline").read_bytes():
+                command = (entry / "cmdline").read_bytes()
+                if alive and b"dnisnm_lava.backends.lava_child" in command and mine in command:
                     found.append(int(entry.name))
             except OSError:
                 continue
@@ -201,7 +202,7 @@ def test_an_exception_in_a_process_is_told_whether_lava_hangs_or_notices() -> No
 @pytest.mark.usefixtures("clean")
 def test_a_child_that_dies_is_reported_at_once() -> None:
     graph, x = small(Chain(), (6,))
-    with pytest.raises(BackendFailed, match=r"the simulator's process failed \(signal SIGKILL\\), nothing was kept"):
+    with pytest.raises(BackendFailed, match=r"the simulator's process failed \(signal SIGKILL\), nothing was kept"):
         lava_cpu.run(infected(graph, KillsTheSimulator), x[:1], deadline=60)
 
 
