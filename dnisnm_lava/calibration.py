@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, checked_images
+from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, checked_images
 
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
 
@@ -42,10 +42,10 @@ class Statistics:
 def calibrate(analog: AnalogGraph, batches: Iterable[Any], executor: Executor) -> Statistics:
     """Statistics of `analog` over `batches`: arrays or tensors (N, *input shape), or (x, y) pairs.
 
-    `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier and ReadOut.
+    `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.
     OutOfRange for no image at all, another shape, NaN or infinity.
     """
-    high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | ReadOut)}
+    high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | Relay | ReadOut)}
     low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
     for batch in batches:

@@ -19,10 +19,13 @@ from dnisnm_lava.ir import (
     Projection,
     ReadOut,
     Rectifier,
+    Relay,
     Shape,
     SpikingGraph,
     checked_steps,
 )
+
+RELAY_LEVELS = 31  # what a 5-bit payload can say, either way
 
 
 def convert(
@@ -40,7 +43,7 @@ def convert(
 
     granularity: neuron, channel or layer. threshold: max (the paper). levels K: theta = maximum / K, so
     that K levels a step reach the maximum (K = 1 is the paper). lead: steps before a neuron may fire,
-    for all populations or {name: lead}. branch: `balance` keeps the weights and sends theta; `normalize`
+    for all rectifiers or {name: lead}. branch: `balance` keeps the weights and sends theta; `normalize`
     divides the weights (Eq. 18) and sends 1, where the weights allow it.
     """
     checked_steps(steps)
@@ -51,7 +54,7 @@ def convert(
     if branch not in ("balance", "normalize"):
         raise OutOfRange(f"branch: {branch!r} given; choose balance or normalize")
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
-    unknown = set(leads) - {p.name for p in analog.of(Rectifier)}
+    unknown = set(leads) - {p.name for p in analog.of(Rectifier)} - {p.name for p in analog.of(Relay)}
     if unknown or any(v < 0 for v in leads.values()):
         raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for {', '.join(sorted(leads))}")
     populations = tuple(
@@ -69,6 +72,8 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
         return replace(p, unit=np.ones(p.shape[0]), v_range=channel_max(steps * largest))
     if isinstance(p, MaxPool):
         return p
+    if isinstance(p, Relay):
+        return _relay(p, stats, lead)
     assert isinstance(p, Rectifier)
     theta = np.array(stats.maxima(p.name, granularity)) / levels
     ones = np.ones(p.shape[0])
@@ -76,6 +81,18 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     return SNM(
         p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2,
         unit=ones, spike_unit=ones, v_range=v_range, levels=levels, lead=lead,
+    )  # fmt: skip
+
+
+def _relay(p: Relay, stats: Statistics, lead: int) -> SNM:
+    """A two-sided population: RELAY_LEVELS levels of one threshold a channel reach its largest magnitude, so it
+    sends nearly what it hears, and carries the rest."""
+    largest = channel_max(np.maximum(np.abs(stats.high[p.name]), np.abs(stats.low[p.name])))
+    theta = np.broadcast_to(per_channel(largest / RELAY_LEVELS, p.shape), p.shape)
+    ones = np.ones(p.shape[0])
+    return SNM(
+        p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=np.zeros(p.shape), unit=ones, spike_unit=ones,
+        v_range=(lead + 2) * largest, levels=RELAY_LEVELS, lead=lead, two_sided=True,
     )  # fmt: skip
 
 
@@ -148,7 +165,7 @@ def _with_unit_spikes(p: SNM | ReadOut, projections: tuple[Projection, ...], own
     scale = channel_max(own)
     return replace(
         p, projections=projections, bias=p.bias / (own if p.bias.shape == p.shape else per_channel(scale, p.shape)),
-        vth=alive, payload=alive, v_init=alive / 2, unit=scale, spike_unit=scale,
+        vth=alive, payload=alive, v_init=alive * (0.0 if p.two_sided else 0.5), unit=scale, spike_unit=scale,
         v_range=channel_max(per_channel(p.v_range, p.shape) / own),
     )  # fmt: skip
 

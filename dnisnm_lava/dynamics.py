@@ -37,14 +37,16 @@ def integrate(v: np.ndarray, z: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
     return np.clip(v, -STATE.limit, STATE.limit), saturated
 
 
-def fire(v: np.ndarray, m: np.ndarray, vth: np.ndarray, levels: int) -> Fired:
-    """Eq. (21) to (23). A dead neuron (vth = 0) never fires."""
+def fire(v: np.ndarray, m: np.ndarray, vth: np.ndarray, levels: int, two_sided: bool = False) -> Fired:
+    """Eq. (21) to (23). A dead neuron (vth = 0) never fires; a two-sided one is not gated by m, so its
+    spikes may sum below zero."""
     alive = vth > 0
     step = np.where(alive, vth, 1)
     up = alive & (v >= vth)
-    down = alive & (v <= -vth) & (m > 0)
+    down = alive & (v <= -vth) & (two_sided | (m > 0))
     whole = np.minimum(np.floor_divide(np.abs(v), step), levels)
-    k = np.where(up, whole, np.where(down, -np.minimum(whole, m), 0)).astype(m.dtype)
+    back = whole if two_sided else np.minimum(whole, m)
+    k = np.where(up, whole, np.where(down, -back, 0)).astype(m.dtype)
     return Fired(k, v - k * vth, m + k)
 
 

@@ -134,6 +134,16 @@ class Rectifier(_Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Relay(_Value):
+    """An analog population with no nonlinearity: a sum of projections + bias that others read."""
+
+    name: str
+    shape: Shape
+    projections: tuple[Projection, ...]
+    bias: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class SNM(_Value):
     """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
 
@@ -141,6 +151,7 @@ class SNM(_Value):
     potential at the start of a window; each of `shape`. bias broadcasts to `shape`, taken in each step.
     unit: (C,) worth of one step of v. spike_unit: (C,) worth of one step of payload. v_range: (C,)
     largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
+    two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed.
     """
 
     name: str
@@ -155,6 +166,7 @@ class SNM(_Value):
     v_range: np.ndarray
     levels: int = 1
     lead: int = 0
+    two_sided: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +193,7 @@ class ReadOut(_Value):
     lead: int = field(default=0, init=False)
 
 
-Population = Input | Rectifier | SNM | MaxPool | ReadOut
+Population = Input | Rectifier | Relay | SNM | MaxPool | ReadOut
 P = TypeVar("P")
 
 
@@ -289,7 +301,7 @@ def _feed(state: Any, value: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class AnalogGraph(Graph):
-    """The ANN itself: Input, Rectifier, MaxPool and ReadOut populations in float64."""
+    """The ANN itself: Input, Rectifier, Relay, MaxPool and ReadOut populations in float64."""
 
     def ann(self, x: np.ndarray) -> np.ndarray:
         """The network's output (N, *readout shape) for images `x` (N, *input shape), in float64."""
@@ -300,7 +312,7 @@ class AnalogGraph(Graph):
             if isinstance(population, MaxPool):
                 values[population.name] = synapses.max_pool(values[population.source], population.window)
                 continue
-            assert isinstance(population, Rectifier | ReadOut)
+            assert isinstance(population, Rectifier | Relay | ReadOut)
             z = sum((p(values[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
             values[population.name] = np.maximum(z, 0) if isinstance(population, Rectifier) else z
             for name in freed[population.name]:

@@ -66,7 +66,9 @@ def quantize(
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
                 vth = _thresholds(p, payload, alpha[p.name], unit)
                 spike_unit = alpha[p.name] * p.spike_unit
-                encoded = replace(encoded, vth=vth, payload=payload, v_init=vth >> 1, spike_unit=spike_unit)
+                encoded = replace(
+                    encoded, vth=vth, payload=payload, v_init=np.zeros_like(vth) if p.two_sided else vth >> 1, spike_unit=spike_unit
+                )
             done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
@@ -104,7 +106,7 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
     """alpha (C,), and payload (*shape): theta = payload * alpha, at least 1 where a neuron lives."""
     largest = channel_max(p.payload)
     alive = p.payload > 0
-    if spikes == "binary":
+    if spikes == "binary" or p.two_sided:  # a relay counts in levels: payload 1
         if (alive & (p.payload != per_channel(largest, p.shape))).any():
             raise OutOfRange(
                 f"{p.name}: binary spikes need one threshold per channel, but thresholds differ within one; "

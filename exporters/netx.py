@@ -114,6 +114,7 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
     else:
         neuron["theta"], neuron["payload"], neuron["v_init"] = p.vth, p.payload, p.v_init
         neuron["levels"], neuron["lead"] = p.levels, p.lead
+        neuron["two_sided"] = int(p.two_sided)
         neuron["spike_unit"] = p.spike_unit
     neuron["unit"], neuron["v_range"] = p.unit, p.v_range
 
@@ -284,7 +285,10 @@ def _read_neurons(group: h5py.Group, name: str, shape: tuple[int, ...], projecti
     if levels < 1 or lead < 0:
         raise BadFile(f"{neuron.name}: levels {levels} and lead {lead}; levels must be >= 1, lead >= 0")
     spike_unit = _array(neuron, "spike_unit", "f")
-    return SNM(name, shape, projections, bias, vth, payload, v_init, unit, spike_unit, v_range, levels, lead)
+    two_sided = _int(neuron, "two_sided")
+    if two_sided not in (0, 1):
+        raise BadFile(f"{neuron.name}/two_sided is {two_sided}; it must be 0 or 1")
+    return SNM(name, shape, projections, bias, vth, payload, v_init, unit, spike_unit, v_range, levels, lead, bool(two_sided))
 
 
 def _read_window(group: h5py.Group) -> Window:

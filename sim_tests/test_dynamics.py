@@ -18,18 +18,26 @@ from dnisnm_lava.synapses import Window
 currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
 
 
-@given(vth=st.integers(0, 200), payload=st.integers(0, 31), bias=st.integers(-40, 40), levels=st.integers(1, 5), z=currents)
-@example(vth=100, payload=7, bias=0, levels=1, z=[50])  # reaches the threshold exactly: fires
-@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100])  # and exactly -threshold: takes it back
-@example(vth=100, payload=7, bias=0, levels=1, z=[-300])  # has sent nothing: must not send below zero
-@example(vth=10, payload=3, bias=0, levels=4, z=[35, -300])  # takes back no more than it sent
-def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels: int, z: list[int]) -> None:
-    neuron = Neuron(vth, payload, vth >> 1, bias, levels)
+@given(
+    vth=st.integers(0, 200),
+    payload=st.integers(0, 31),
+    bias=st.integers(-40, 40),
+    levels=st.integers(1, 5),
+    z=currents,
+    two_sided=st.booleans(),
+)
+@example(vth=100, payload=7, bias=0, levels=1, z=[50], two_sided=False)  # reaches the threshold exactly: fires
+@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100], two_sided=False)  # and exactly -threshold: takes it back
+@example(vth=100, payload=7, bias=0, levels=1, z=[-300], two_sided=False)  # has sent nothing: must not send below zero
+@example(vth=10, payload=3, bias=0, levels=4, z=[10, -300], two_sided=False)  # takes back no more than it sent
+@example(vth=10, payload=3, bias=0, levels=4, z=[-300], two_sided=True)  # two-sided: sends below zero
+def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels: int, z: list[int], two_sided: bool) -> None:
+    neuron = Neuron(vth, payload, vth >> 1, bias, levels, two_sided)
     v, m = np.array([vth >> 1], np.int64), np.zeros(1, np.int64)
     for a in z:
         v, _ = dynamics.integrate(v, np.array([a]), np.array([bias]))
         neuron.integrate(a)
-        k, v, m = dynamics.fire(v, m, np.array([vth]), levels)
+        k, v, m = dynamics.fire(v, m, np.array([vth]), levels, two_sided)
         assert (int(k[0]) * payload, int(v[0]), int(m[0])) == (neuron.fire(), neuron.v, neuron.m)
 
 

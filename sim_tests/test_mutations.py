@@ -16,7 +16,7 @@ NEURON = ("test_dynamics.py", "papers_neuron")
 BATCHED = ("test_executors.py", "batched_equals")
 MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
     "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
-    "firing down is strict": ("dynamics.py", "(v <= -vth) & (m > 0)", "(v < -vth) & (m > 0)", *NEURON),
+    "firing down is strict": ("dynamics.py", "(v <= -vth) & (two_sided", "(v < -vth) & (two_sided", *NEURON),
     "memory lets one too many go": ("dynamics.py", "np.minimum(whole, m)", "np.minimum(whole, m + 1)", *NEURON),
     "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", *BATCHED),
     "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", *BATCHED),

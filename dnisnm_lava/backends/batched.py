@@ -24,6 +24,7 @@ from dnisnm_lava.ir import (
     Projection,
     ReadOut,
     Rectifier,
+    Relay,
     SpikingGraph,
     checked_images,
     checked_steps,
@@ -40,7 +41,7 @@ MEMORY = 1 << 30  # bytes of spikes that a chunk of images may hold
 
 
 def preactivations(analog: AnalogGraph, x: np.ndarray, device: str = "cpu") -> Iterator[tuple[str, np.ndarray]]:
-    """(name, (N, *shape)) of each Rectifier and ReadOut, before its ReLU, in float32."""
+    """(name, (N, *shape)) of each Rectifier, Relay and ReadOut, before its ReLU, in float32."""
     values: dict[str, Tensor] = {}
     freed = analog.last_readers()
     with torch.no_grad():
@@ -49,11 +50,11 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: str = "cpu") -> I
                 values[p.name] = torch.as_tensor(x, dtype=torch.float32, device=device)
             elif isinstance(p, MaxPool):
                 values[p.name] = _max_pool(values[p.source], p.window)
-            elif isinstance(p, Rectifier | ReadOut):
+            elif isinstance(p, Rectifier | Relay | ReadOut):
                 z = sum(_linear(q, torch.float32, device)(values[q.source]) for q in p.projections)
                 z = z + _tensor(p.bias, torch.float32, device)
                 yield p.name, z.cpu().numpy()
-                values[p.name] = torch.relu(z)
+                values[p.name] = torch.relu(z) if isinstance(p, Rectifier) else z
             for name in freed[p.name]:
                 del values[name]
 
@@ -223,7 +224,7 @@ def _neurons(p: SNM, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tal
             if integer:
                 saturated += _saturate(v)
         if t >= p.lead:
-            rise, fall = _levels(v, guard, m, p.levels)
+            rise, fall = _both_sides(v, guard, p.levels) if p.two_sided else _levels(v, guard, m, p.levels)
             k = rise - fall
             m += k
             v -= k * vth
@@ -241,6 +242,12 @@ def _levels(v: Tensor, vth: Tensor, m: Tensor, levels: int) -> tuple[Tensor, Ten
         rise += v >= level * vth
         fall += v <= -level * vth
     return rise, torch.minimum(fall, m)
+
+
+def _both_sides(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Levels up and down with no gate. Exact: torch's floor division goes through fmod, as NumPy's does."""
+    whole = torch.div(v.abs(), vth, rounding_mode="floor").clamp_(max=levels)
+    return whole * (v > 0), whole * (v < 0)
 
 
 def _saturate(v: Tensor) -> int:

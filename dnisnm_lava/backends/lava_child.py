@@ -57,7 +57,9 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
         if isinstance(p, ReadOut):
             neurons = ReadOutProcess(**window)
         else:
-            neurons = SNMProcess(**window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead)
+            neurons = SNMProcess(
+                **window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead, two_sided=p.two_sided
+            )
         process[p.name] = neurons
         for projection in p.projections:
             source = projection.source

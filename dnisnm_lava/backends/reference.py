@@ -63,7 +63,7 @@ def _neurons(p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str) -> tupl
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), p.bias)
             saturations += saturated
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided)
             spikes.append(k * p.payload)
     return np.concatenate(spikes), saturations
 

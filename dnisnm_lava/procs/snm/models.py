@@ -17,6 +17,7 @@ class AbstractPySNM(PyLoihiProcessModel):
 
     levels: int = LavaPyType(int, int)
     lead: int = LavaPyType(int, int)
+    two_sided: int = LavaPyType(int, int)
     steps: int = LavaPyType(int, int)
     period: int = LavaPyType(int, int)
     offset: int = LavaPyType(int, int)
@@ -34,7 +35,7 @@ class AbstractPySNM(PyLoihiProcessModel):
             self.saturations += saturated
         spikes = np.zeros_like(self.payload)
         if self.lead <= local < self.steps + self.lead:
-            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, int(self.levels))
+            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, int(self.levels), bool(self.two_sided))
             spikes[:] = k * self.payload
         self.s_out.send(spikes)
 

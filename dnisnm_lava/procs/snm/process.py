@@ -17,6 +17,7 @@ class SNM(AbstractProcess):
     shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`;
     floats for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts).
     Defaults: payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires.
+    two_sided: no memory gate; spikes may sum below zero, as a linear tensor's do.
     steps: currents per window. lead: steps of a window before the first spike. period: steps from window
     to window (default steps + lead). offset: steps before the first window; with one synapse between the
     source and these neurons, 1.
@@ -26,7 +27,7 @@ class SNM(AbstractProcess):
 
     def __init__(
         self, *, shape: tuple[int, ...], vth: npt.ArrayLike, steps: int, payload: npt.ArrayLike | None = None,
-        v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0,
+        v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0, two_sided: bool = False,
         period: int | None = None, offset: int = 0, name: str | None = None,
     ) -> None:  # fmt: skip
         vth = np.broadcast_to(vth, shape).copy()
@@ -46,6 +47,7 @@ class SNM(AbstractProcess):
         self.bias = Var(shape=shape, init=np.broadcast_to(bias, shape).copy())
         self.levels = Var(shape=(1,), init=levels)
         self.lead = Var(shape=(1,), init=lead)
+        self.two_sided = Var(shape=(1,), init=int(two_sided))
         self.steps = Var(shape=(1,), init=steps)
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
