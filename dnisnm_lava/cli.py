@@ -7,16 +7,19 @@ in one sentence, or an equality that does not hold; 2: a command line that was n
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -25,8 +28,6 @@ from dnisnm_lava import simulation
 from dnisnm_lava.errors import DnisnmError, OutOfRange
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dnisnm_lava.comparison import Comparison
     from dnisnm_lava.datasets import Data, Labelled
 
@@ -34,6 +35,8 @@ EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "la
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 STEPS, CALIBRATION_IMAGES, TEST_IMAGES, LAVA_IMAGES = 32, 4000, 1000, 4
 DEMO_LAVA_IMAGES = 50
+MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
+WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
 
 
 class Stages:
@@ -107,12 +110,35 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
-    """What a netx file holds."""
+    """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
     from dnisnm_lava import report
+
+    if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
+        return _inspect_model(args, stages)
+    given = [f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)]
+    if given:
+        raise OutOfRange(f"{args.subject}: a netx file takes no {given[0]}; give it with a model")
     from exporters import netx
 
-    graph = netx.read(args.net)
-    return Result(report.network_json(graph), report.network_table(graph, str(args.net)))
+    graph = netx.read(Path(args.subject))
+    return Result(report.network_json(graph), report.network_table(graph, args.subject))
+
+
+def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
+    from dnisnm_lava import frontend, report
+    from dnisnm_lava.loading import load_model, own_input_shape
+
+    if args.input_shape and args.data:
+        raise OutOfRange("inspect: give either --input-shape or --data, not both")
+    shape = tuple(_data(args).train[0][0].shape) if args.data else args.input_shape or own_input_shape(args.subject)
+    if min(shape or (1,)) < 1:
+        raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
+    stages("trace")
+    model = load_model(args.subject, args.weights, shape or ())
+    if not shape:
+        raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
+    coverage = replace(frontend.coverage(model, np.zeros(shape, np.float32)), model=args.subject)
+    return Result(report.coverage_json(coverage), report.coverage_table(coverage))
 
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
@@ -222,8 +248,9 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     from dnisnm_lava.loading import load_model
 
     stages("trace")
-    model = load_model(args.model, args.weights)
-    analog = dn.from_torch(model, data.train[0][0])
+    image = data.train[0][0]
+    model = load_model(args.model, args.weights, tuple(image.shape))
+    analog = dn.from_torch(model, image)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
     stages("convert, quantize")
@@ -285,6 +312,10 @@ def _with_place(result: Result, folder: Path) -> Result:
 # ---------------------------------------------------------------- the command line
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -299,8 +330,13 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("convert", "simulate", "verify", "compare"):
         _data_options(add[name])
     add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
-    for name in ("inspect", "simulate"):
-        add[name].add_argument("net", type=Path, help="a netx file")
+    add["simulate"].add_argument("net", type=Path, help="a netx file")
+    add["inspect"].add_argument("subject", metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
+    add["inspect"].add_argument("--weights", help=WEIGHTS)
+    add["inspect"].add_argument(
+        "--input-shape", type=_sizes, default=(), metavar="C,H,W", help="of one image (C,L or F where it has no map)"
+    )
+    _data_options(add["inspect"], required=False)
     for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES)):
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
     add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
@@ -324,8 +360,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model = verb.add_argument_group("model")
-    model.add_argument("--model", required=required, metavar="FACTORY", help="path/to/file.py:factory or package.module:factory")
-    model.add_argument("--weights", type=Path, help="its state_dict, loaded with weights_only=True")
+    model.add_argument("--model", required=required, metavar="MODEL", help=MODELS)
+    model.add_argument("--weights", help=WEIGHTS)
     model.add_argument("--steps", type=int, default=STEPS, help="time steps T (%(default)s)")
     model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images to calibrate on (%(default)s)")
     model.add_argument("--granularity", choices=("neuron", "channel", "layer"), default="neuron", help="thresholds (%(default)s)")
@@ -336,9 +372,9 @@ def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model.add_argument("--spikes", choices=("graded", "binary"), default="graded", help="(%(default)s)")
 
 
-def _data_options(verb: argparse.ArgumentParser) -> None:
+def _data_options(verb: argparse.ArgumentParser, required: bool = True) -> None:
     data = verb.add_argument_group("data")
-    data.add_argument("--data", required=True, help="an ImageFolder, an .npz, mnist:DIR or file.py:factory")
+    data.add_argument("--data", required=required, help="an ImageFolder, an .npz, mnist:DIR or file.py:factory")
     data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
     data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")
     data.add_argument("--resize", type=int, default=0, metavar="N", help="shorter side, in pixels")
@@ -359,7 +395,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console=console, disable=not console.is_terminal,
     )  # fmt: skip
     try:
-        with columns as bars:
+        with columns as bars, _notices():
             stages = Stages(bars)
             result = VERBS[args.verb](args, stages)
             stages.finish()
@@ -375,6 +411,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     _print(result, args.json)
     return 0 if result.ok else _told("not equal: the rows above tell where; please report it with the .net and the command")
+
+
+@contextlib.contextmanager
+def _notices() -> Iterator[None]:
+    """What this package warns of is told in a line, once; other warnings stay what they are."""
+    told: set[str] = set()
+    here = str(Path(dn.__file__).parent)
+    with warnings.catch_warnings():
+        other = warnings.showwarning
+        warnings.filterwarnings("always", category=UserWarning, module=r"dnisnm_lava\b")
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+        ) -> None:
+            text = " ".join(str(message).split())
+            if category is not UserWarning or not filename.startswith(here):
+                other(message, category, filename, lineno, file, line)
+            elif text not in told:
+                told.add(text)
+                print(f"notice: {text}", file=sys.stderr, flush=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def _end(signum: int, _: Any) -> None:

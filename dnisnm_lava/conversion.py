@@ -38,19 +38,22 @@ def convert(
     levels: int = 1,
     lead: int | Mapping[str, int] = 0,
     branch: str = "balance",
+    relay_levels: int = RELAY_LEVELS,
 ) -> SpikingGraph:
     """The spiking network: theta from data, v_init = theta / 2 (DNI), signed neurons with memory.
 
     granularity: neuron, channel or layer. threshold: max (the paper). levels K: theta = maximum / K, so
     that K levels a step reach the maximum (K = 1 is the paper). lead: steps before a neuron may fire,
     for all rectifiers or {name: lead}. branch: `balance` keeps the weights and sends theta; `normalize`
-    divides the weights (Eq. 18) and sends 1, where the weights allow it.
+    divides the weights (Eq. 18) and sends 1, where the weights allow it. relay_levels: those of two-sided
+    populations, which pass on linear tensors.
     """
     checked_steps(steps)
     if threshold != "max":
         raise OutOfRange(f"threshold: {threshold!r} given; choose max")
-    if levels < 1:
-        raise OutOfRange(f"levels: {levels} given; give 1 or more")
+    for name, value in (("levels", levels), ("relay_levels", relay_levels)):
+        if value < 1:
+            raise OutOfRange(f"{name}: {value} given; give 1 or more")
     if branch not in ("balance", "normalize"):
         raise OutOfRange(f"branch: {branch!r} given; choose balance or normalize")
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
@@ -58,7 +61,10 @@ def convert(
     if unknown or any(v < 0 for v in leads.values()):
         raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for {', '.join(sorted(leads))}")
     populations = tuple(
-        _convert(p, stats, steps, granularity, levels, leads.get(p.name, 0)) for p in analog
+        _relay(p, stats, relay_levels, leads.get(p.name, 0))
+        if isinstance(p, Relay)
+        else _convert(p, stats, steps, granularity, levels, leads.get(p.name, 0))
+        for p in analog
     )  # fmt: skip
     graph = SpikingGraph(populations, steps=steps)
     return graph if branch == "balance" else normalize_weights(graph)
@@ -72,10 +78,8 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
         return replace(p, unit=np.ones(p.shape[0]), v_range=channel_max(steps * largest))
     if isinstance(p, MaxPool):
         return p
-    if isinstance(p, Relay):
-        return _relay(p, stats, lead)
     assert isinstance(p, Rectifier)
-    theta = np.array(stats.maxima(p.name, granularity)) / levels
+    theta = np.minimum(stats.maxima(p.name, granularity), p.ceiling) / levels
     ones = np.ones(p.shape[0])
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
     return SNM(
@@ -84,15 +88,15 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     )  # fmt: skip
 
 
-def _relay(p: Relay, stats: Statistics, lead: int) -> SNM:
-    """A two-sided population: RELAY_LEVELS levels of one threshold a channel reach its largest magnitude, so it
+def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
+    """A two-sided population: `levels` levels of one threshold a channel reach its largest magnitude, so it
     sends nearly what it hears, and carries the rest."""
     largest = channel_max(np.maximum(np.abs(stats.high[p.name]), np.abs(stats.low[p.name])))
-    theta = np.broadcast_to(per_channel(largest / RELAY_LEVELS, p.shape), p.shape)
+    theta = np.broadcast_to(per_channel(largest / levels, p.shape), p.shape)
     ones = np.ones(p.shape[0])
     return SNM(
         p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=np.zeros(p.shape), unit=ones, spike_unit=ones,
-        v_range=(lead + 2) * largest, levels=RELAY_LEVELS, lead=lead, two_sided=True,
+        v_range=(lead + 2) * largest, levels=levels, lead=lead, two_sided=True,
     )  # fmt: skip
 
 
@@ -117,21 +121,16 @@ def per_channel(a: np.ndarray, shape: Shape) -> np.ndarray:
 def scale_inputs(projection: Projection, scale: np.ndarray, source_shape: Shape) -> np.ndarray:
     """The projection's weight when its source counts in units of `scale`, (C,) or (*source shape)."""
     weight = projection.weight
+    if projection.source_channels is not None:
+        scale = scale[projection.source_channels]
     if projection.is_conv:
         outputs, inputs = weight.shape[:2]
         by_group = scale.reshape(projection.groups, inputs)  # (groups, I / groups)
         rows = np.repeat(by_group, outputs // projection.groups, axis=0)  # (O, I / groups)
         return weight * rows[:, :, None, None]
-    pooled = source_shape if projection.sum_pool is None else pooled_shape(source_shape, projection)
+    pooled = projection.read_shape(source_shape)
     full = scale if scale.ndim == len(pooled) else per_channel(scale, pooled)
     return weight * np.broadcast_to(full, pooled).reshape(1, -1)
-
-
-def pooled_shape(shape: Shape, projection: Projection) -> Shape:
-    """`shape` after the projection's sum-pool."""
-    if projection.sum_pool is None:
-        return shape
-    return (shape[0], *projection.sum_pool.output_size((shape[1], shape[2])))
 
 
 def normalize_weights(graph: SpikingGraph) -> SpikingGraph:
@@ -173,11 +172,12 @@ def _with_unit_spikes(p: SNM | ReadOut, projections: tuple[Projection, ...], own
 def _normalized(q: Projection, source: np.ndarray, own: np.ndarray, graph: Graph, who: str) -> Projection:
     shape = graph[q.source].shape
     if q.is_conv:
-        rows = _channel_worth(own, who)
+        rows = _channel_worth(own, who)[q.channel_of_row]
         weight = scale_inputs(q, _channel_worth(source, q.source), shape) / rows[:, None, None, None]
     else:
-        source = source if q.sum_pool is None else _channel_worth(source, q.source)
-        weight = scale_inputs(q, source, shape) / own.reshape(-1, 1)
+        source = source if q.spatial is None else _channel_worth(source, q.source)
+        rows = own.reshape(-1) if q.target_channels is None else own[q.target_channels]
+        weight = scale_inputs(q, source, shape) / rows.reshape(-1, 1)
     return replace(q, weight=weight)
 
 

@@ -55,11 +55,38 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class Resample(_Value):
+    """A linear map of rows and columns, the same for all channels: x -> rows @ x @ cols.T.
+
+    rows: (H', H); cols: (W', W). Upsampling, cropping, spreading, and pools whose windows are uneven.
+    """
+
+    rows: np.ndarray
+    cols: np.ndarray
+
+    def output_size(self, size: Pair) -> Pair:
+        return self.rows.shape[0], self.cols.shape[0]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) -> (N, C, H', W'), float64."""
+        return np.matmul(np.matmul(self.rows.astype(np.float64), x), self.cols.astype(np.float64).T)
+
+    @property
+    def gain(self) -> int | float:
+        """The most that one output can be, when no input exceeds 1."""
+        rows, cols = (np.abs(a.astype(np.float64)).sum(axis=1).max(initial=0) for a in (self.rows, self.cols))
+        return int(rows * cols) if self.rows.dtype.kind == "i" else float(rows * cols)
+
+
+@dataclass(frozen=True, eq=False)
 class Projection(_Value):
-    """Synapses from `source`: an optional sum-pool, then conv2d or dense, then `<< exponent`.
+    """Synapses from `source`: channels, then an optional sum-pool or resampling, then conv2d or dense, then
+    `<< exponent`.
 
     weight: (O, I / groups, ky, kx) for a conv, as torch; (O, I) for a dense, whose source is read
-    flattened in C, H, W order.
+    flattened in C, H, W order. source_channels: (I,) the channels that are read, in this order (default:
+    all). target_channels: (O,) the channels of the target's `targets` that the rows drive (default: all).
+    target_shape: the map (C, H, W) that the rows of a dense fill, flattened likewise (default: a vector).
     """
 
     source: str
@@ -70,6 +97,11 @@ class Projection(_Value):
     groups: int = 1
     sum_pool: Window | None = None
     exponent: int = 0
+    resample: Resample | None = None
+    source_channels: np.ndarray | None = None
+    target_channels: np.ndarray | None = None
+    targets: int = 0
+    target_shape: Shape = ()
 
     @property
     def is_conv(self) -> bool:
@@ -80,26 +112,58 @@ class Projection(_Value):
         """The conv's kernel as a window over its (pooled) input."""
         return Window((self.weight.shape[2], self.weight.shape[3]), self.stride, self.padding, self.dilation)
 
+    @property
+    def spatial(self) -> Window | Resample | None:
+        """What happens to rows and columns in front of the weights."""
+        return self.sum_pool if self.resample is None else self.resample
+
+    def read_shape(self, source_shape: Shape) -> Shape:
+        """What the weights read: the chosen channels, pooled or resampled."""
+        channels = source_shape[0] if self.source_channels is None else len(self.source_channels)
+        if self.spatial is None:
+            return (channels, *source_shape[1:])
+        return (channels, *self.spatial.output_size((source_shape[1], source_shape[2])))
+
     def output_shape(self, source_shape: Shape) -> Shape:
+        rows = self.weight.shape[0] if self.target_channels is None else self.targets
         if not self.is_conv:
-            return (self.weight.shape[0],)
-        size = (source_shape[1], source_shape[2])
-        if self.sum_pool is not None:
-            size = self.sum_pool.output_size(size)
-        return (self.weight.shape[0], *self.window.output_size(size))
+            return self.target_shape or (rows,)
+        _, *size = self.read_shape(source_shape)
+        return (rows, *self.window.output_size((size[0], size[1])))
+
+    def macs(self, source_shape: Shape) -> int:
+        """Multiplications of one step: those of the weights; sum-pools and resampling only add up."""
+        size = self.output_shape(source_shape)[1:] if self.is_conv else ()
+        return int(self.weight.size * np.prod(size, dtype=np.int64))
+
+    @property
+    def channel_of_row(self) -> np.ndarray:
+        """(O,) the target's channel that each row of the weight drives."""
+        if self.target_channels is not None:
+            return self.target_channels
+        rows = np.arange(self.weight.shape[0])
+        return rows // int(np.prod(self.target_shape[1:])) if self.target_shape else rows
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Currents (N, *output_shape) of the spikes or activations `x` (N, *source_shape): float64 for
         float weights, int64 for integer weights."""
-        exact = x.astype(np.float64, copy=False)
+        exact = x if self.source_channels is None else x[:, self.source_channels]
+        exact = exact.astype(np.float64, copy=False)
         if self.sum_pool is not None:
             exact = synapses.sum_pool(exact, self.sum_pool)
+        if self.resample is not None:
+            exact = self.resample(exact)
         weight = self._float_weight
         if self.is_conv:
             z = synapses.conv2d(exact, weight, self.stride, self.padding, self.dilation, self.groups)
         else:
-            z = synapses.dense(exact, weight)
-        return z if self.weight.dtype.kind == "f" else z.astype(np.int64) << self.exponent
+            z = synapses.dense(exact, weight).reshape(-1, *(self.target_shape or weight.shape[:1]))
+        z = z if self.weight.dtype.kind == "f" else z.astype(np.int64) << self.exponent
+        if self.target_channels is None:
+            return z
+        full = np.zeros((z.shape[0], self.targets, *z.shape[2:]), z.dtype)
+        full[:, self.target_channels] = z
+        return full
 
     @cached_property
     def _float_weight(self) -> np.ndarray:
@@ -109,6 +173,8 @@ class Projection(_Value):
         """Static bound on |current| when no spike exceeds `largest`: sum |w| * largest * window << e."""
         fan_in = np.abs(self.weight.astype(np.int64)).reshape(self.weight.shape[0], -1).sum(axis=1)
         pooled = 1 if self.sum_pool is None else self.sum_pool.kernel[0] * self.sum_pool.kernel[1]
+        if self.resample is not None:
+            pooled = int(self.resample.gain)
         return int(fan_in.max(initial=0)) * pooled * largest << self.exponent
 
 
@@ -125,12 +191,14 @@ class Input(_Value):
 
 @dataclass(frozen=True, eq=False)
 class Rectifier(_Value):
-    """An analog population: relu(sum of projections + bias). bias: broadcasts to `shape`."""
+    """An analog population: relu(sum of projections + bias), at most `ceiling` (6 for ReLU6).
+    bias: broadcasts to `shape`."""
 
     name: str
     shape: Shape
     projections: tuple[Projection, ...]
     bias: np.ndarray
+    ceiling: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +276,7 @@ def sources(population: Population) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Graph(_Value):
-    """Populations in topological order: the input first, the read-out last."""
+    """Populations in topological order: the input first, the read-outs last, in the order of the model's outputs."""
 
     populations: tuple[Population, ...]
 
@@ -224,8 +292,10 @@ class Graph(_Value):
                 )
             self._check_shapes(population)
             seen.add(population.name)
-        if not isinstance(self.populations[0], Input) or not isinstance(self.populations[-1], ReadOut):
-            raise OutOfRange("graph: it must begin with an Input and end with a ReadOut")
+        kinds = [type(p) for p in self.populations]
+        outputs = kinds.count(ReadOut)
+        if kinds[0] is not Input or outputs == 0 or ReadOut in kinds[:-outputs]:
+            raise OutOfRange("graph: it must begin with an Input and end with its ReadOuts")
 
     def _check_shapes(self, population: Population) -> None:
         if isinstance(population, MaxPool):
@@ -235,6 +305,8 @@ class Graph(_Value):
             found = []
         else:
             found = [p.output_shape(self[p.source].shape) for p in population.projections]
+            for p in population.projections:
+                _check_weight(p, self[p.source].shape, population.name)
         for shape in found:
             if shape != population.shape:
                 raise OutOfRange(f"{population.name}: a source gives shape {shape}, the population has {population.shape}")
@@ -256,10 +328,13 @@ class Graph(_Value):
         return first
 
     @property
+    def readouts(self) -> list[ReadOut]:
+        return self.of(ReadOut)
+
+    @property
     def readout(self) -> ReadOut:
-        last = self.populations[-1]
-        assert isinstance(last, ReadOut)
-        return last
+        """The first read-out: the model's first output, whose argmax is the class."""
+        return self.readouts[0]
 
     def of(self, kind: type[P]) -> list[P]:
         return [p for p in self.populations if isinstance(p, kind)]
@@ -280,6 +355,23 @@ class Graph(_Value):
         state = hashlib.sha256()
         _feed(state, self)
         return state.hexdigest()
+
+
+def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
+    """OutOfRange where the weights do not fit what they read, or channels lie outside."""
+    for channels, count in ((p.source_channels, source_shape[0]), (p.target_channels, p.targets)):
+        if channels is not None and (channels.ndim != 1 or (channels < 0).any() or (channels >= count).any()):
+            raise OutOfRange(f"{who}: channels outside 0 to {count - 1} in its projection from {p.source}")
+    if p.target_shape and (p.is_conv or p.target_channels is not None or int(np.prod(p.target_shape)) != p.weight.shape[0]):
+        raise OutOfRange(f"{who}: {p.weight.shape[0]} rows do not fill {p.target_shape} from {p.source}")
+    if p.target_channels is not None and len(p.target_channels) != p.weight.shape[0]:
+        raise OutOfRange(f"{who}: {p.weight.shape[0]} rows and {len(p.target_channels)} target channels from {p.source}")
+    if p.resample is not None and (p.resample.rows.shape[1], p.resample.cols.shape[1]) != source_shape[1:]:
+        raise OutOfRange(f"{who}: a resampling of another size than {p.source}, which has {source_shape}")
+    read = p.read_shape(source_shape)
+    inputs = p.weight.shape[1] * p.groups
+    if p.weight.shape[0] % p.groups or inputs != (read[0] if p.is_conv else int(np.prod(read))):
+        raise OutOfRange(f"{who}: weights {p.weight.shape} in {p.groups} group(s) do not fit what they read from {p.source}, {read}")
 
 
 def _feed(state: Any, value: Any) -> None:
@@ -304,20 +396,25 @@ class AnalogGraph(Graph):
     """The ANN itself: Input, Rectifier, Relay, MaxPool and ReadOut populations in float64."""
 
     def ann(self, x: np.ndarray) -> np.ndarray:
-        """The network's output (N, *readout shape) for images `x` (N, *input shape), in float64."""
+        """The network's first output (N, *readout shape) for images `x` (N, *input shape), in float64."""
+        return self.outputs(x)[self.readout.name]
+
+    def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """{read-out: (N, *its shape)} for images `x` (N, *input shape), in float64."""
         x = checked_images(self, x).astype(np.float64)
         values = {self.input.name: x}
         freed = self.last_readers()
         for population in self.populations[1:]:
             if isinstance(population, MaxPool):
                 values[population.name] = synapses.max_pool(values[population.source], population.window)
-                continue
-            assert isinstance(population, Rectifier | Relay | ReadOut)
-            z = sum((p(values[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
-            values[population.name] = np.maximum(z, 0) if isinstance(population, Rectifier) else z
+            else:
+                assert isinstance(population, Rectifier | Relay | ReadOut)
+                z = sum((p(values[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
+                z = np.broadcast_to(z, (len(x), *population.shape))
+                values[population.name] = np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
             for name in freed[population.name]:
                 del values[name]
-        return values[self.readout.name]
+        return {p.name: values[p.name] for p in self.readouts}
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,6 +451,8 @@ def checked_images(graph: Graph, images: Any) -> np.ndarray:
     """Images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
     x = np.ascontiguousarray(images)  # torch sums in another order over other memory layouts
     shape = graph.input.shape
+    if x.ndim == 3 and len(shape) == 3 and shape[1] == 1:  # sequences (N, C, L) are maps of one row
+        x = x[:, :, None]
     if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
         raise OutOfRange(f"images: shape {x.shape} given, (N, {', '.join(map(str, shape))}) needed; resize or re-order the axes")
     if len(x) == 0:

@@ -20,6 +20,7 @@ from dnisnm_lava.ir import (
     Population,
     Projection,
     ReadOut,
+    Resample,
     SpikingGraph,
     checked_images,
 )
@@ -55,6 +56,7 @@ def quantize(
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
+            p = replace(p, projections=tuple(_integer_resampling(q) for q in p.projections))
             folded = [scale_inputs(q, alpha[q.source], spiking[q.source].shape) for q in p.projections]
             unit = _current_unit(p, folded, weights)
             assert p.unit is not None
@@ -82,7 +84,9 @@ def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPoin
     """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
     fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
     assert p.v_range is not None
-    by_weight = np.max([channel_max(np.abs(w)) * 2.0**-q.exponent for w, q in zip(folded, p.projections, strict=True)], axis=0)
+    by_weight = np.zeros(p.shape[0])
+    for w, q in zip(folded, p.projections, strict=True):
+        np.maximum.at(by_weight, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent)
     bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
     by_range = np.maximum(p.v_range, bias) * STATE_MARGIN
     unit = np.maximum(by_weight / weights.limit, by_range / STATE.limit)
@@ -92,10 +96,31 @@ def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPoin
 
 
 def _encode_weights(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, weights: FixedPointFormat) -> tuple[Projection, ...]:
-    return tuple(
-        replace(q, weight=weights.encode_exactly(w / per_channel(unit, w.shape) * 2.0**-q.exponent, f"{p.name}: weights"))
-        for q, w in zip(p.projections, folded, strict=True)
-    )
+    encoded = []
+    for q, w in zip(p.projections, folded, strict=True):
+        units = per_channel(unit[q.channel_of_row], w.shape)
+        codes = weights.encode_exactly(w / units * 2.0**-q.exponent, f"{p.name}: weights")
+        encoded.append(replace(q, weight=codes))
+    return tuple(encoded)
+
+
+def _integer_resampling(q: Projection) -> Projection:
+    """The same projection with integers in its resampling, whose unit moves into the weights."""
+    if q.resample is None:
+        return q
+    (rows, row_unit), (cols, col_unit) = _integer_matrix(q.resample.rows), _integer_matrix(q.resample.cols)
+    return replace(q, resample=Resample(rows, cols), weight=q.weight * (row_unit * col_unit))
+
+
+def _integer_matrix(a: np.ndarray) -> tuple[np.ndarray, float]:
+    """8-bit integers and their unit: exact for fractions of one small denominator, else to the nearest."""
+    format = FixedPointFormat(WEIGHT_BITS)
+    largest = float(np.abs(a).max(initial=0)) or 1.0
+    for denominator in range(1, int(format.limit / largest) + 1):
+        codes, _ = format.encode(a * denominator)
+        if np.abs(codes - a * denominator).max(initial=0) < 1e-9:  # fractions of float64: 2**-53 * 127, with room
+            return codes, 1 / denominator
+    return format.encode(a * (format.limit / largest))[0], largest / format.limit
 
 
 def _in_units(values: np.ndarray, unit: np.ndarray, p: SNM | ReadOut) -> np.ndarray:

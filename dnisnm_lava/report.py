@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, sources
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
@@ -21,6 +22,7 @@ from dnisnm_lava.simulation import Difference
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
 
+HOW = ("exact", "approximated", "dropped")
 ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}
 
 
@@ -165,3 +167,63 @@ def _network_row(entry: Mapping[str, Any], limit: int) -> list[str]:
         state = entry["expected_state"]
         rest = [f"{entry['weights']:,}", *span, dead, f"{entry['largest_current']:,}", f"{state:,}", f"{100 * state / limit:.0f} %"]
     return [entry["name"], kind, "x".join(map(str, entry["shape"])), *rest]
+
+
+# ---------------------------------------------------------------- a model
+
+
+def coverage_json(coverage: Coverage) -> dict[str, Any]:
+    """Every row, and the totals."""
+    rows = [{**asdict(r), "inputs": [list(shape) for shape in r.inputs], "output": list(r.output)} for r in coverage.rows]
+    counts = {how: coverage.count(how) for how in HOW}
+    others = {f.name: getattr(coverage, f.name) for f in fields(coverage)}
+    return {**others, "rows": rows, "operations": counts, "populations": dict(coverage.populations), "notices": list(coverage.notices)}
+
+
+def coverage_table(coverage: Coverage) -> RenderableType:
+    """One row an operation, then the totals, then the notices. Readable from 100 columns on."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("operation", "layer", "line", "became", "shapes"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("weights", "MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in coverage.rows:
+        table.add_row(*_coverage_row(row))
+    hows = ", ".join(f"{coverage.count(how):,} {how}" for how in HOW)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in coverage.populations.items())
+    lines = Text(
+        f"{len(coverage.rows):,} operations: {hows}\n"
+        f"{sum(coverage.populations.values()):,} populations: {kinds}; {coverage.neurons:,} neurons\n"
+        f"{coverage.projections:,} projections; the longest path has {coverage.depth:,} synapses\n"
+        f"{coverage.parameters:,} parameters; {coverage.macs:,} MACs an image, {coverage.graph_macs:,} in the projections"
+    )
+    parts: list[RenderableType] = [table, lines]
+    if coverage.notices:
+        parts += ["", Text("\n".join(f"notice: {notice}" for notice in coverage.notices))]
+    return Panel(Group(*parts), title=coverage.model, box=box.ROUNDED, expand=False)
+
+
+def _coverage_row(row: Row) -> list[Text]:
+    became = row.became if row.how == "exact" else f"{row.how}: {row.became}" if row.became else row.how
+    shapes = ", ".join(_size(shape) for shape in row.inputs) + f" -> {_size(row.output)}"
+    cells = [row.operation.removeprefix("aten."), row.name, _place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
+    return [Text(cell) for cell in cells]  # code may hold [brackets], which are markup in a plain string
+
+
+def _place(line: str) -> str:
+    """`/some/where/model.py:12 `code`` without the folders, and without what torch.fx writes behind the code."""
+    file, quote, code = line.partition("`")
+    return file.rsplit("/", 1)[-1] + (f"{quote}{code.partition(';')[0].rstrip('`')}`" if quote else "")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "1"
+
+
+def _short(number: int) -> str:
+    """Four characters or so: 999, 64.0k, 118M; nothing for 0."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            share = number / size
+            return f"{share:.0f}{unit}" if share >= 100 else f"{share:.1f}{unit}"
+    return str(number) if number else ""

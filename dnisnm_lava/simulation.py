@@ -14,10 +14,10 @@ Progress = Callable[[int, int], None]  # (done, of)
 class Run:
     """The result of N images over T steps.
 
-    logits: (N, T, *readout shape) running sums, in the read-out's unit. spikes: {population: (N, T, *shape)}
+    logits: (N, T, *readout shape) running sums of the first read-out, in its unit. spikes: {population: (N, T, *shape)}
     values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
     images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
-    clipped_inputs: image values outside the input's 8 bits.
+    clipped_inputs: image values outside the input's 8 bits. further: {read-out: running sums} of all but the first.
     """
 
     logits: np.ndarray
@@ -25,16 +25,18 @@ class Run:
     spike_counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     saturations: Mapping[str, int] = field(default_factory=dict)
     clipped_inputs: int = 0
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
         return int(self.logits.shape[1])
 
     def predictions(self, t: int) -> np.ndarray:
-        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals."""
+        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
-        return self.logits[:, t - 1].argmax(axis=1)
+        classes = self.logits[:, t - 1].argmax(axis=1)
+        return classes.reshape(len(classes)) if classes.size == len(classes) else classes
 
     def accuracy(self, labels: np.ndarray, t: int) -> float:
         """Share of `labels` that `predictions(t)` meets."""
@@ -64,6 +66,7 @@ def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
     """Every spike of every population that both recorded, and every read-out potential."""
     names = [n for n in a.spikes if n in b.spikes]
     pairs = [(n, a.spikes[n], b.spikes[n]) for n in names] + [("read-out", a.logits, b.logits)]
+    pairs += [(n, a.further[n], b.further[n]) for n in a.further]
     compared = different = 0
     first = ""
     for name, x, y in pairs:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, SpikingGraph, sources
 from dnisnm_lava.synapses import Window
 
 FORMAT = "dnisnm-netx"
@@ -142,6 +143,15 @@ def _write_projection(group: h5py.Group, q: Projection) -> None:
         group["groups"] = q.groups
     if q.sum_pool is not None:
         _write_window(group.create_group("sum_pool"), q.sum_pool)
+    if q.resample is not None:
+        resample = group.create_group("resample")
+        resample["rows"], resample["cols"] = q.resample.rows, q.resample.cols
+    if q.source_channels is not None:
+        group["source_channels"] = q.source_channels
+    if q.target_channels is not None:
+        group["target_channels"], group["targets"] = q.target_channels, q.targets
+    if q.target_shape:
+        group["target_shape"] = np.array(q.target_shape, np.int64)
 
 
 # ---------------------------------------------------------------- read
@@ -299,12 +309,29 @@ def _read_window(group: h5py.Group) -> Window:
     return window
 
 
+def _read_channels(group: h5py.Group) -> dict[str, Any]:
+    """source_channels, target_channels and target_shape, where they are given."""
+    found: dict[str, Any] = {key: _array(group, key, "i") for key in ("source_channels", "target_channels") if key in group}
+    if "target_shape" in group:
+        found["target_shape"] = _ints(group, "target_shape")
+    if "target_channels" in found:
+        found["targets"] = _int(group, "targets")
+        if not len(found["target_channels"]) <= found["targets"] <= ELEMENT_LIMIT:
+            raise BadFile(f"{group.name}: {found['targets']} targets for {len(found['target_channels'])} target channels")
+    return found
+
+
 def _read_projection(group: h5py.Group, source: str) -> Projection:
     pool = _read_window(_child(group, "sum_pool")) if "sum_pool" in group else None
     weight, exponent = _array(group, "weight", "i"), _int(group, "exponent")
     if weight.ndim not in (2, 4) or not 0 <= exponent <= 24:
         raise BadFile(f"{group.name}: weight has {weight.ndim} axes and exponent {exponent}; 2 or 4 axes and 0 to 24 needed")
-    projection = Projection(source, weight, sum_pool=pool, exponent=exponent)
+    projection = Projection(source, weight, sum_pool=pool, exponent=exponent, **_read_channels(group))
+    if "resample" in group:
+        rows, cols = (_array(_child(group, "resample"), key, "i") for key in ("rows", "cols"))
+        if rows.ndim != 2 or cols.ndim != 2 or pool is not None:
+            raise BadFile(f"{group.name}/resample must be two matrices, and stand without a sum_pool")
+        projection = replace(projection, resample=Resample(rows, cols))
     if not projection.is_conv:
         return projection
     (top, left), (bottom, right) = _pair(group, "padding"), _pair(group, "padding_end")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, SpikingGraph
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Resample, SpikingGraph
 from dnisnm_lava.synapses import NO_PADDING, Window
 
 
@@ -127,6 +127,10 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     if shape == (4, size, size) and draw(st.booleans()):
         into_b.append(Projection("a", np.ones((4, 1, 1, 1), np.int8) * 3, groups=4))
         into_b.append(Projection("input", weights(rng, 4, 2, 1, 1)))
+    if draw(st.booleans()):
+        into_b.append(irregular("a", 4, (size, size), shape, rng))
+    if draw(st.booleans()):
+        into_b.append(Projection("input", weights(rng, int(np.prod(shape)), 2 * size * size), target_shape=shape))
     populations.append(snm("b", shape, tuple(into_b), rng, levels=1, lead=lead))
     last, pool = "b", None
     if draw(st.booleans()):
@@ -138,7 +142,19 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     features = populations[-1].shape if pool is None else (4, *pool.output_size((shape[1], shape[2])))
     dense = Projection(last, weights(rng, 3, int(np.prod(features))), sum_pool=pool)
     populations.append(readout("out", (3,), (dense,), rng))
+    if draw(st.booleans()):
+        populations.append(readout("map", (3, *shape[1:]), (Projection("b", weights(rng, 3, 4, 1, 1)),), rng))
     return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 7)))
+
+
+def irregular(source: str, channels: int, size: tuple[int, int], shape: tuple[int, ...], rng: np.random.Generator) -> Projection:
+    """Some channels of the source in a new order, resampled, into some channels of a population of `shape`."""
+    rows, cols = (rng.integers(-2, 3, (n, m)).astype(np.int8) for n, m in zip(shape[1:], size, strict=True))
+    read, driven = rng.permutation(channels)[:3].astype(np.int32), rng.permutation(shape[0])[:2].astype(np.int32)
+    return Projection(
+        source, weights(rng, 2, 3, 1, 1), resample=Resample(rows, cols),
+        source_channels=read, target_channels=driven, targets=shape[0],
+    )  # fmt: skip
 
 
 def replace_padding(projection: Projection) -> Projection:

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.synapses import Window
 
 LARGEST = 2**23 - 1
@@ -66,8 +66,32 @@ def sum_pooled(x: np.ndarray, window: Window) -> np.ndarray:
 
 def current(p: Projection, x: np.ndarray) -> np.ndarray:
     """One sample's currents, exact: `x` (*source shape) of integers."""
+    if p.source_channels is not None:
+        x = np.array([x[int(c)] for c in p.source_channels])
     if p.sum_pool is not None:
         x = sum_pooled(x, p.sum_pool)
+    if p.resample is not None:
+        x = resampled(x, p.resample)
+    z = weighted(p, x)
+    if p.target_shape:
+        return z.reshape(p.target_shape)
+    if p.target_channels is None:
+        return z
+    full = np.zeros((p.targets, *z.shape[1:]), dtype=object)
+    for row, channel in zip(z, p.target_channels, strict=True):
+        full[int(channel)] = row
+    return full
+
+
+def resampled(x: np.ndarray, resample: Resample) -> np.ndarray:
+    rows, cols = resample.rows, resample.cols
+    out = np.zeros((x.shape[0], len(rows), len(cols)), dtype=object)
+    for c, i, j in np.ndindex(*out.shape):
+        out[c, i, j] = sum(int(rows[i, y]) * int(cols[j, z]) * int(x[c, y, z]) for y, z in np.ndindex(*x.shape[1:]))
+    return out
+
+
+def weighted(p: Projection, x: np.ndarray) -> np.ndarray:
     if p.weight.ndim == 2:
         flat = [int(v) for v in x.reshape(-1)]
         z = [sum(int(w) * s for w, s in zip(row, flat, strict=True)) << p.exponent for row in p.weight]

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from graphs import ResidualPoolNet, randomized
 from PIL import Image
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli
+from dnisnm_lava import cli, frontend
 from dnisnm_lava.backends import lava_cpu
+from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.loading import load_model
+from dnisnm_lava.report import coverage_json
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -162,8 +167,96 @@ def test_other_kinds_of_data(place: Path, capsys: pytest.CaptureFixture[str], da
 def test_a_torchvision_factory_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torchvision")
     options = ["--data", "images", "--resize", "40", "--crop", "33", "--steps", "2", "-o", "a.net"]
-    made = run("convert", "--model", "torchvision.models:resnet18", *options, capsys=capsys)
-    assert made["weights"] > 11_000_000
+    for spec in ("torchvision.models:resnet18", "torchvision:resnet18"):
+        made = run("convert", "--model", spec, *options, "--overwrite", capsys=capsys)
+        assert made["weights"] > 11_000_000
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the images that coverage was asked for, in place of a trace."""
+    shapes: list[tuple[int, ...]] = []
+
+    def coverage(model: torch.nn.Module, image: np.ndarray) -> Coverage:
+        assert not model.training
+        shapes.append(np.shape(image))
+        row = Row("aten.convolution", "0", "net.py:7 `conv`", "projection into 1", "exact", ((3, 6, 6),), (2, 6, 6), 8, 216)
+        return Coverage(type(model).__name__, (row,), {"Input": 1, "ReadOut": 1}, 1, 72, 8, 216, 216, 1, ("nothing else",))
+
+    monkeypatch.setattr(frontend, "coverage", coverage, raising=False)
+    return shapes
+
+
+def test_inspect_takes_the_shape_of_an_image_from_where_it_is_known(
+    place: Path, capsys: pytest.CaptureFixture[str], asked: list[tuple[int, ...]]
+) -> None:
+    facts = run("inspect", *NET[1:], "--input-shape", "3,6,6", capsys=capsys)
+    assert [row["name"] for row in facts["rows"]] == ["0"]
+    assert (facts["model"], facts["notices"]) == ("net.py:net", ["nothing else"])
+    run("inspect", *NET[1:], *DATA, "--crop", "5", capsys=capsys)
+    run("inspect", "torchvision:squeezenet1_1", capsys=capsys)
+    run("inspect", "torchvision:squeezenet1_1", "--input-shape", "3,64,64", capsys=capsys)
+    assert asked == [(3, 6, 6), (3, 5, 5), (3, 224, 224), (3, 64, 64)]
+    assert cli.main(["inspect", *NET[1:], "--input-shape", "3,6,6"]) == 0
+    out = capsys.readouterr().out
+    assert "projection into 1" in out
+    assert "notice: nothing else" in out
+
+
+def test_inspect_tells_what_the_api_tells(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = run("inspect", *NET[1:], "--input-shape", "3,6,6", capsys=capsys)
+    coverage = frontend.coverage(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
+    assert facts == json.loads(json.dumps(coverage_json(replace(coverage, model="net.py:net"))))
+    assert facts["populations"]["ReadOut"] == 1
+
+
+def test_inspect_takes_the_shape_of_an_image_from_an_onnx_file(
+    place: Path, capsys: pytest.CaptureFixture[str], asked: list[tuple[int, ...]]
+) -> None:
+    as_onnx(place / "net.onnx")
+    run("inspect", "net.onnx", capsys=capsys)
+    assert asked == [(3, 6, 6)]
+
+
+def as_onnx(path: Path) -> None:
+    """The network of `place`, weights included."""
+    pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
+    model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
+    torch.onnx.export(model, (torch.randn(1, 3, 6, 6),), str(path), opset_version=13)
+
+
+def test_an_onnx_file_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_onnx(place / "net.onnx")
+    of_torch = run("convert", *NET, *DATA, "--steps", "4", "-o", "a.net", capsys=capsys)
+    of_onnx = run("convert", "--model", "net.onnx", *DATA, "--steps", "4", "-o", "b.net", capsys=capsys)
+    assert [(p["kind"], p["shape"]) for p in of_onnx["populations"]] == [(p["kind"], p["shape"]) for p in of_torch["populations"]]
+    x = np.random.default_rng(0).normal(size=(4, 3, 6, 6)).astype(np.float32)
+    ours, theirs = (dn.from_torch(load_model(spec, weights), x[0]).ann(x) for spec, weights in (("net.onnx", None), ("net.py:net", NET[3])))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_notices_are_lines_on_standard_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from_torch = dn.from_torch
+
+    def warns(model: torch.nn.Module, image: np.ndarray) -> dn.AnalogGraph:
+        for _ in range(2):
+            warnings.warn("softmax after the last layer\ndropped", stacklevel=2)
+        warnings.warn_explicit("of another package", UserWarning, "other.py", 1)
+        return from_torch(model, image)
+
+    monkeypatch.setattr(dn, "from_torch", warns)
+    with pytest.warns(UserWarning, match="of another package"):
+        assert cli.main(["convert", *NET, *DATA, "--steps", "2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err.splitlines().count("notice: softmax after the last layer dropped") == 1
+    assert "UserWarning" not in err
+    assert json.loads(out)["steps"] == 2
+
+
+def test_random_weights_are_told(place: Path, capsys: pytest.CaptureFixture[str], asked: list[tuple[int, ...]]) -> None:
+    assert cli.main(["inspect", "torchvision:squeezenet1_1", "--json"]) == 0
+    notice = "notice: torchvision:squeezenet1_1: no weights given, so they are random and accuracy is meaningless"
+    assert notice in capsys.readouterr().err.splitlines()
 
 
 def test_version_and_help() -> None:
@@ -201,7 +294,11 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
     ("argv", "said"),
     [
         (["--model", "nowhere.py:net"], "nowhere.py:net: nowhere.py cannot be imported (FileNotFoundError: no such file"),
-        (["--model", "net.py"], "net.py: not understood; write path/to/file.py:factory or package.module:factory"),
+        (["--model", "net.py"], "net.py: not understood; write path/to/file.py:factory, package.module:factory, torchvision:NAME or"),
+        (["--model", "torchvision:resnet19"], "torchvision:resnet19: torchvision has no such network; did you mean resnet18"),
+        (["--model", "torchvision:resnet18", "--weights", "BEST"], "BEST: no such file, and no weights of resnet18; give a state_dict or"),
+        (["--model", "nowhere.onnx"], "nowhere.onnx: no such file; check the path of the network"),
+        (["--model", "net.onnx"], "net.onnx: not a sound ONNX file, or truncated"),
         (["--model", "net.py:other"], "net.py has no 'other'"),
         (["--model", "net.py:fails"], "fails() failed (KeyError: 'missing' at net.py:"),
         (["--model", "net.py:number"], "makes a int, not a torch.nn.Module"),
@@ -252,6 +349,7 @@ def spoil(place: Path) -> None:
     x, y = np.zeros((4, 6, 6, 3), np.uint8), np.zeros(4, int)
     np.savez(place / "half.npz", x_train=x)
     (place / "text.npz").write_text("not at all")
+    (place / "net.onnx").write_text("not at all")
     np.savez(place / "labels.npz", x_train=x, y_train=np.zeros((4, 3)), x_test=x, y_test=y)
     bad = np.full((4, 3, 6, 6), np.nan, np.float32)
     np.savez(place / "nan.npz", x_train=bad, y_train=y, x_test=bad, y_test=y)
@@ -269,6 +367,14 @@ def spoil(place: Path) -> None:
     [
         ("inspect", ["nowhere.net"], "nowhere.net: no such file"),
         ("inspect", ["net.py"], "net.py: not an HDF5 file, or truncated"),
+        ("inspect", ["a.net", "--weights", "weights.pt"], "a.net: a netx file takes no --weights; give it with a model"),
+        ("inspect", ["a.net", "--input-shape", "3,6,6"], "a.net: a netx file takes no --input-shape; give it with a model"),
+        ("inspect", ["net.py:net"], "net.py:net: the shape of an image is not known; give it as --input-shape C,H,W, or images as"),
+        ("inspect", ["net.py:net", "--input-shape", "3,0,6"], "input_shape: (3, 0, 6) given; every size must be 1 or more"),
+        ("inspect", ["net.py:net", "--input-shape", "3,6,6", *DATA], "give either --input-shape or --data, not both"),
+        ("inspect", ["net.py:other", "--input-shape", "3,6,6"], "net.py has no 'other'"),
+        ("inspect", ["torchvision:resnet19"], "torchvision has no such network; did you mean resnet18"),
+        ("inspect", ["nowhere.onnx"], "nowhere.onnx: no such file"),
         ("simulate", ["a.net", "--data", "gray.npz"], "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed"),
         ("simulate", ["a.net", *DATA, "--steps", "-1"], "steps: -1 given"),
         ("simulate", ["a.net", *DATA, "--images", "0"], "0 images asked for"),

@@ -33,6 +33,8 @@ def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed:
     for name, trace in run.spikes.items():
         np.testing.assert_array_equal(trace[0], expected[name], err_msg=name)
     np.testing.assert_array_equal(run.logits[0], expected[graph.readout.name])
+    for name, trace in run.further.items():
+        np.testing.assert_array_equal(trace[0], expected[name])
 
 
 @settings(max_examples=60)

@@ -170,13 +170,8 @@ REFUSED = {
     "softmax": (Body(lambda n, x: F.softmax(x, 1), 256), "softmax"),
     "product of maps": (Body(lambda n, x: x * x, 256), "mul"),
     "one statistic of the batch": (Body(lambda n, x: x - x.mean(), 256), "mean|sub"),
-    "transposed convolution": (
-        Body(lambda n, x: n.up(x), 4 * 81, up=nn.ConvTranspose2d(4, 4, 2)),
-        "transposed convolution is not supported",
-    ),
     "dropout that is always on": (Body(lambda n, x: F.dropout(x, 0.5), 256), "random|rand|dropout|bernoulli"),
     "instance norm": (Body(lambda n, x: n.norm(x), 256, norm=nn.InstanceNorm2d(4)), "at .*test_frontend"),
-    "relu6": (Body(lambda n, x: F.relu6(x), 256), "clamp|hardtanh"),
 }
 
 

@@ -25,6 +25,7 @@ from dnisnm_lava.ir import (
     ReadOut,
     Rectifier,
     Relay,
+    Resample,
     SpikingGraph,
     checked_images,
     checked_steps,
@@ -52,20 +53,19 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: str = "cpu") -> I
                 values[p.name] = _max_pool(values[p.source], p.window)
             elif isinstance(p, Rectifier | Relay | ReadOut):
                 z = sum(_linear(q, torch.float32, device)(values[q.source]) for q in p.projections)
-                z = z + _tensor(p.bias, torch.float32, device)
+                z = (z + _tensor(p.bias, torch.float32, device)).expand(len(x), *p.shape)
                 yield p.name, z.cpu().numpy()
-                values[p.name] = torch.relu(z) if isinstance(p, Rectifier) else z
+                values[p.name] = z.clamp(0, p.ceiling) if isinstance(p, Rectifier) else z
             for name in freed[p.name]:
                 del values[name]
 
 
 def ann(analog: AnalogGraph, images: np.ndarray, *, batch: int = 100, device: str = "cpu", progress: Progress | None = None) -> np.ndarray:
-    """The ANN's outputs (N, *readout shape) in float32; `progress(done, of)` after each batch."""
+    """The ANN's first outputs (N, *readout shape) in float32; `progress(done, of)` after each batch."""
     x = checked_images(analog, images)
     outputs = []
     for start in range(0, len(x), batch):
-        *_, (_, last) = preactivations(analog, x[start : start + batch], device)
-        outputs.append(last)
+        outputs.append(dict(preactivations(analog, x[start : start + batch], device))[analog.readout.name])
         if progress:
             progress(min(start + batch, len(x)), len(x))
     return np.concatenate(outputs)
@@ -101,22 +101,23 @@ def run(
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
     plan = _compile(graph, device)
-    logits, spikes = [], {name: [] for name in kept}  # type: ignore[var-annotated]
+    spikes: dict[str, list[np.ndarray]] = {name: [] for name in kept}
+    outputs: dict[str, list[np.ndarray]] = {p.name: [] for p in graph.readouts}
     tally: dict[str, _Tally] = {}
     chunk = chunk_size(graph, steps, memory)
     for start in range(0, len(x), chunk):
-        part, recorded = _chunk(graph, plan, x[start : start + chunk], steps, kept, tally, device)
-        logits.append(part)
-        for name, values in recorded.items():
-            spikes[name].append(values)
+        for name, values in _chunk(graph, plan, x[start : start + chunk], steps, kept, tally, device).items():
+            (outputs if name in outputs else spikes)[name].append(values)
         if progress:
             progress(min(start + chunk, len(x)), len(x))
+    logits, *others = (np.concatenate(parts) for parts in outputs.values())
     return Run(
-        np.concatenate(logits),
+        logits,
         {p.name: np.concatenate(spikes[p.name]) for p in graph if p.name in kept},
         {name: (t.up, t.down) for name, t in tally.items() if name in wanted},
         {name: t.saturated for name, t in tally.items() if not isinstance(graph[name], MaxPool)},
         clipped,
+        dict(zip(list(outputs)[1:], others, strict=True)),
     )
 
 
@@ -158,7 +159,8 @@ def _compile(graph: SpikingGraph, device: str) -> dict[str, _Plan]:
 def _chunk(
     graph: SpikingGraph, plan: dict[str, _Plan], x: np.ndarray, steps: int, kept: set[str],
     tally: dict[str, _Tally], device: str,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:  # fmt: skip
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """{population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
     sent: dict[str, list[Tensor]] = {}  # population -> T tensors (N, *shape)
     recorded: dict[str, np.ndarray] = {}
     freed = graph.last_readers()
@@ -168,15 +170,15 @@ def _chunk(
             if isinstance(p, Input):
                 sent[p.name] = [_tensor(x, torch.float32 if graph.is_integer else torch.float64, device)] * steps
             elif isinstance(p, ReadOut):
-                sent[p.name] = _readout(p, plan[p.name], sent, steps, tally, device)
+                trace = torch.stack(_readout(p, plan[p.name], sent, steps, len(x), tally, device), dim=1).cpu().numpy()
+                recorded[p.name] = trace.astype(np.int64) if graph.is_integer else trace
             elif isinstance(p, SNM | MaxPool):
                 sent[p.name] = _spikes(p, plan, sent, steps, tally, device)
                 if p.name in kept:
                     recorded[p.name] = torch.stack(sent[p.name], dim=1).cpu().numpy().astype(store)
             for name in freed[p.name]:
                 del sent[name]
-    logits = torch.stack(sent[graph.readout.name], dim=1).cpu().numpy()
-    return logits.astype(np.int64) if graph.is_integer else logits, recorded
+    return recorded
 
 
 def _spikes(
@@ -258,9 +260,11 @@ def _saturate(v: Tensor) -> int:
     return outside
 
 
-def _readout(p: ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, tally: dict[str, _Tally], device: str) -> list[Tensor]:
+def _readout(
+    p: ReadOut, plan: _Plan, sent: dict[str, list[Tensor]], steps: int, count: int, tally: dict[str, _Tally], device: str
+) -> list[Tensor]:
     current = _currents(p, plan, sent, _tensor(p.bias, plan.dtype, device))
-    v = torch.zeros(len(next(iter(sent.values()))[0]), *p.shape, dtype=plan.dtype, device=device)
+    v = torch.zeros(count, *p.shape, dtype=plan.dtype, device=device)
     trace, saturated = [], 0
     for t in range(steps):
         v = v + current(t)
@@ -313,7 +317,35 @@ def _sum_pool(x: Tensor, window: Window) -> Tensor:
     return F.avg_pool2d(x, window.kernel, window.stride, divisor_override=1)
 
 
+def _resampling(resample: Resample, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
+    rows, cols = _tensor(resample.rows, dtype, device), _tensor(resample.cols.T, dtype, device)
+    return lambda x: rows @ x @ cols
+
+
 def _linear(projection: Projection, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
+    """The projection as a function of (N, *source shape)."""
+    weights = _weights(projection, dtype, device)
+    sources, targets = (
+        None if a is None else torch.tensor(a, dtype=torch.long, device=device)
+        for a in (projection.source_channels, projection.target_channels)
+    )
+    resample = None if projection.resample is None else _resampling(projection.resample, dtype, device)
+
+    def apply(x: Tensor) -> Tensor:
+        if sources is not None:
+            x = x[:, sources]
+        if resample is not None:
+            x = resample(x)
+        z = weights(x)
+        if targets is None:
+            return z
+        return z.new_zeros(z.shape[0], projection.targets, *z.shape[2:]).index_copy_(1, targets, z)
+
+    return apply
+
+
+def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Callable[[Tensor], Tensor]:
+    """Sum-pool, then conv or dense."""
     weight = _tensor(projection.weight, dtype, device) * 2.0**projection.exponent
     (top, bottom), (left, right) = projection.padding
     symmetric = top == bottom and left == right
@@ -322,7 +354,8 @@ def _linear(projection: Projection, dtype: torch.dtype, device: str) -> Callable
         if projection.sum_pool is not None:
             x = _sum_pool(x, projection.sum_pool)
         if not projection.is_conv:
-            return x.flatten(1) @ weight.T
+            z = x.flatten(1) @ weight.T
+            return z.reshape(-1, *projection.target_shape) if projection.target_shape else z
         if not symmetric:
             x = F.pad(x, [left, right, top, bottom])
         padding = (top, left) if symmetric else (0, 0)

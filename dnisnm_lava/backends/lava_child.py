@@ -72,7 +72,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
 
 
 def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: list[str]) -> dict[str, np.ndarray]:
-    """Arrays by key: `logits`, `spikes:NAME`, `saturations:NAME`."""
+    """Arrays by key: `output:NAME`, `spikes:NAME`, `saturations:NAME`."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
@@ -81,7 +81,7 @@ def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: lis
 
     process = build(graph, images, steps, period)
     offset = graph.offsets()
-    recorded = [*names, graph.readout.name]
+    recorded = [*names, *(p.name for p in graph.readouts)]
     extractors = {name: Extractor(shape=graph[name].shape, buffer_size=period + 1) for name in recorded}
     for name, extractor in extractors.items():
         process[name].s_out.connect(extractor.in_port)
@@ -109,7 +109,8 @@ def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: lis
         done += count
         print("step", done, last)
     result = {f"spikes:{name}": traces[name] for name in names}
-    result["logits"] = traces[graph.readout.name].astype(np.int64 if graph.is_integer else np.float64)
+    for p in graph.readouts:
+        result[f"output:{p.name}"] = traces[p.name].astype(np.int64 if graph.is_integer else np.float64)
     for p in graph:
         if isinstance(p, SNM | ReadOut):
             result[f"saturations:{p.name}"] = np.array(process[p.name].saturations.get()[0], np.int64)

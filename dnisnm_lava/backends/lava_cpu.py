@@ -66,7 +66,9 @@ def run(
     saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
-    return Run(arrays["logits"], spikes, counts, saturations, clipped)
+    logits, *_ = outputs = [arrays[f"output:{p.name}"] for p in graph.readouts]
+    further = {p.name: output for p, output in zip(graph.readouts[1:], outputs[1:], strict=True)}
+    return Run(logits, spikes, counts, saturations, clipped, further)
 
 
 def require_lava() -> None:

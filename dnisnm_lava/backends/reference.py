@@ -15,16 +15,17 @@ def run(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, pr
     progress(done, of): called after each image."""
     steps = checked_steps(graph.steps if steps is None else steps)
     x, clipped = encode_images(graph, images)
-    saturations = {p.name: 0 for p in graph.of(SNM) + graph.of(ReadOut)}
+    saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}
     samples = []
     for image in x:
         samples.append(_sample(graph, image[None], steps, saturations))
         if progress:
             progress(len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
-    logits = traces.pop(graph.readout.name)
+    outputs = {p.name: traces.pop(p.name) for p in graph.readouts}
+    logits = outputs.pop(graph.readout.name)
     counts = {name: count_spikes(trace) for name, trace in traces.items()}
-    return Run(logits, traces, counts, saturations, clipped)
+    return Run(logits, traces, counts, saturations, clipped, outputs)
 
 
 def _sample(graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]) -> dict[str, np.ndarray]:
@@ -78,6 +79,7 @@ def _readout(p: ReadOut, sent: dict[str, np.ndarray], steps: int, kind: str) -> 
 
 
 def _max_pool(p: MaxPool, spikes: np.ndarray) -> np.ndarray:
+    spikes = spikes.astype(np.int64 if spikes.dtype.kind == "i" else np.float64)  # an image's 8 bits hold no running sum
     total, before, trace = np.zeros_like(spikes[:1]), np.zeros((1, *p.shape), spikes.dtype), []
     for t in range(len(spikes)):
         total, best = dynamics.pool(total, spikes[t : t + 1], p.window)

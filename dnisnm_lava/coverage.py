@@ -1,0 +1,53 @@
+"""What became of a model's operations: values that the front-end fills and `report` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation of the traced model.
+
+    operation: as ATen names it. name: of the layer that owns its weights, or of the node. line: of the model's
+    code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu". how: "exact",
+    "approximated" or "dropped". inputs, output: shapes for one image. macs: multiplications with additions.
+    """
+
+    operation: str
+    name: str
+    line: str
+    became: str
+    how: str
+    inputs: tuple[Shape, ...]
+    output: Shape
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A model, row by row, and the graph that it became.
+
+    populations: how many of each kind (Input, Rectifier, Relay, MaxPool, ReadOut). neurons: in all of them but
+    the input. parameters, macs: of the model. graph_macs: of the projections. depth: the longest path from
+    the image to a read-out, in synapses. notices: what a reader must know besides, one sentence each.
+    """
+
+    model: str
+    rows: tuple[Row, ...]
+    populations: Mapping[str, int]
+    projections: int
+    neurons: int
+    parameters: int
+    macs: int
+    graph_macs: int
+    depth: int
+    notices: tuple[str, ...] = ()
+
+    def count(self, how: str) -> int:
+        """Operations that are "exact", "approximated" or "dropped"."""
+        return sum(row.how == how for row in self.rows)

@@ -1,0 +1,332 @@
+"""Linear expressions into populations and projections: what becomes a population, and when.
+
+A rectifier, a max-pool and a read-out are populations. A linear tensor is composed into its readers where that
+costs no more than twice the multiplications, and becomes a two-sided population, a relay, where it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, compact
+from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
+from dnisnm_lava.synapses import Window
+
+COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
+
+
+class Builder:
+    """The graph under construction. `became` tells, for each operation, which populations hold it."""
+
+    def __init__(self, input_shape: Shape) -> None:
+        self.populations: list[Population] = [Input("input", input_shape)]
+        self.names = {"input"}
+        self.nonnegative: set[str] = set()
+        self.became: dict[str, list[str]] = {}
+        self.pools: dict[tuple[str, Window], str] = {}
+
+    def graph(self) -> AnalogGraph:
+        """Populations that lead to a read-out, the read-outs last."""
+        outputs = [p for p in self.populations if isinstance(p, ReadOut)]
+        needed = {self.populations[0].name, *(p.name for p in outputs)}
+        for p in reversed(self.populations):
+            if p.name in needed:
+                needed.update(sources(p))
+        return AnalogGraph((*(p for p in self.populations if p.name in needed and p not in outputs), *outputs))
+
+    def unique(self, name: str) -> str:
+        name = next(n for n in (name, *(f"{name}.{i}" for i in range(2, len(self.names) + 3))) if n not in self.names)
+        self.names.add(name)
+        return name
+
+    # ------------------------------------------------------------ populations
+
+    def rectify(self, e: Expression, node: str, ceiling: float = np.inf) -> Expression:
+        """relu(e), at most `ceiling`; `e` itself where that changes nothing."""
+        if ceiling == np.inf and self.is_nonnegative(e):
+            return e
+        if not e.terms:
+            return replace(e, bias=np.clip(e.bias, 0, ceiling))
+        return self._populate(e, e.label or node, partial(Rectifier, ceiling=ceiling), nonnegative=True)
+
+    def relay(self, e: Expression, strip: bool = False) -> Expression:
+        """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself where
+        it is one already."""
+        if not e.terms or (e.population is not None and (strip or e.terms[0].layout.is_identity)):
+            return e
+        return self._populate(e, f"{e.label}.relay", Relay, strip=strip)
+
+    def read_out(self, e: Expression) -> None:
+        if not e.terms:
+            raise Refusal("an output does not depend on the input; return tensors computed from it")
+        name = e.label if e.population is None else "readout"
+        self._populate(e, name, ReadOut, strip=all(t.layout.in_order for t in e.terms))
+
+    def _populate(
+        self, e: Expression, name: str, kind: Callable[..., Population], nonnegative: bool = False, strip: bool = True
+    ) -> Expression:
+        shape, terms, bias, layout = _stripped(e) if strip else (e.shape, e.terms, e.full_bias(), None)
+        if layout is None and len(shape) not in (1, 3):
+            shape = as_map_shape(shape)
+            bias = bias.reshape(shape)
+        pieces = [piece for term in terms for piece in self._pieces(term, shape)]
+        projections = tuple(ex.projection(piece, shape[0]) for piece in pieces)
+        p = kind(self.unique(name), shape, projections, _bias(bias))
+        self.populations.append(p)
+        for node in e.nodes:
+            self.became.setdefault(node, []).append(p.name)
+        if nonnegative:
+            self.nonnegative.add(p.name)
+        whole = Expression.of(p.name, shape)
+        if layout is not None:
+            whole = replace(whole, terms=(replace(whole.terms[0], layout=layout),), shape=e.shape, bias=_no_bias(e.shape))
+        return replace(view(whole, e.shape), merged=e.merged)
+
+    def _pieces(self, term: Term, shape: Shape) -> list[Term]:
+        """The term in the form of projections into a population of `shape`."""
+        try:
+            return ex.canonical(term, shape)
+        except Blocked:
+            if term.linear is not None and term.linear.is_conv:
+                inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), _no_bias(term.natural), term.natural)
+                relayed = self.relay(replace(inner, label=term.source)).terms[0]
+                return self._pieces(replace(relayed, layout=term.layout, gain=term.gain), shape)
+        return [ex.as_matrix(term, shape)]
+
+    def max_pool(self, e: Expression, window: Window) -> Expression:
+        """The windows' maxima: a population behind each population whose channels e shows, else behind a relay."""
+        if not self._poolable(e):
+            e = self.relay(e)
+        terms = []
+        for term in (t for t in e.terms for t in ex.canonical(t, e.shape)):
+            _, *size = term.shape
+            name = self._pool_of(term.source, term.shape, window)
+            shape = (term.shape[0], *window.output_size((size[0], size[1])))
+            terms.append(replace(term, source=name, shape=shape, layout=Layout.identity((len(term.channels), *shape[1:]))
+                                 .with_channels(term.layout.axes[0])))  # type: ignore[index]  # fmt: skip
+            for node in e.nodes:
+                self.became.setdefault(node, []).append(name)
+        shape = (e.shape[0], *window.output_size((e.shape[1], e.shape[2])))
+        return Expression(tuple(terms), e.bias, shape, e.label)
+
+    def _poolable(self, e: Expression) -> bool:
+        """Does each channel show one channel of a population, scaled up and shifted alike at all pixels?"""
+        if any(n != 1 for n in e.bias.shape[1:]):
+            return False
+        try:
+            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+        except Blocked:
+            return False
+        filled = np.sum([piece.layout.axes[0] >= 0 for piece in pieces], axis=0)  # type: ignore[index]
+        return all(piece.is_plain for piece in pieces) and bool((filled == 1).all())
+
+    def _pool_of(self, source: str, shape: Shape, window: Window) -> str:
+        if (source, window) not in self.pools:
+            name = self.unique(f"{source}.pool")
+            self.populations.append(MaxPool(name, (shape[0], *window.output_size((shape[1], shape[2]))), source, window))
+            self.pools[source, window] = name
+            if source in self.nonnegative:
+                self.nonnegative.add(name)
+        return self.pools[source, window]
+
+    def is_nonnegative(self, e: Expression) -> bool:
+        """Sums of what never is negative, with no negative factor."""
+        return bool((e.bias >= 0).all()) and all(
+            t.source in self.nonnegative and t.linear is None and (t.scale >= 0).all()
+            and all(a is None or bool((a >= 0).all()) for a in (t.rows, t.cols, t.gain)) for t in e.terms
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ linear layers
+
+    def conv(self, e: Expression, linear: Projection, bias: np.ndarray | None, label: str) -> Expression:
+        """A convolution of e (C, H, W)."""
+        if e.shape[0] != linear.weight.shape[1] * linear.groups:
+            raise Refusal(f"it takes {linear.weight.shape[1] * linear.groups} channels and gets {e.shape[0]}")
+        shape = linear.output_shape(e.shape)
+        e, pieces = self._composable(e, linear)
+        terms = tuple(_conv_piece(piece, linear, shape) for piece in pieces)
+        mapped = compact(linear(e.full_bias()[None])[0]) if e.bias.any() else _no_bias(shape)
+        mapped = mapped if bias is None else mapped + ex.per_channel(bias, 3)
+        return Expression(terms, mapped, shape, label, e.nodes)
+
+    def matrix(self, e: Expression, weight: np.ndarray, bias: np.ndarray | None, label: str) -> Expression:
+        """weight (O, features) times e (features,)."""
+        if e.shape != weight.shape[1:]:
+            raise Refusal(f"it takes {weight.shape[1]} features and gets {e.shape}")
+        outputs = len(weight)
+        if e.is_composite or len(e.terms) > 1:
+            composed = sum(outputs * int(np.prod(t.read)) * (t.layout.share if t.linear is None else 1) for t in e.terms)
+            if composed > COMPOSE_LIMIT * (relay_cost(e) + weight.size):
+                e = self.relay(e)
+        terms = []
+        for term in e.terms:
+            bare, w = ex.matrix_after(term, weight)
+            terms.append(replace(bare, linear=Projection("", w), layout=Layout.identity((outputs,))))
+        mapped = weight @ e.full_bias() if e.bias.any() else np.zeros(outputs)
+        return Expression(tuple(terms), mapped if bias is None else mapped + bias, (outputs,), label, e.nodes)
+
+    def resample(self, e: Expression, rows: np.ndarray | None, cols: np.ndarray | None) -> Expression:
+        """rows @ e @ cols.T for e (C, H, W)."""
+        size = (e.shape[1] if rows is None else len(rows), e.shape[2] if cols is None else len(cols))
+        shape = (e.shape[0], *size)
+        try:
+            pieces = [ex.pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+            if sum(p.cost for p in pieces) > COMPOSE_LIMIT * (relay_cost(e) + int(np.prod(e.shape))):
+                raise Blocked
+        except Blocked:
+            e = self.relay(e)
+            pieces = [ex.pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+        terms = tuple(
+            replace(p, layout=Layout.identity((p.natural[0], *size)).with_channels(p.layout.axes[0])) for p in pieces  # type: ignore[index]
+        )  # fmt: skip
+        bias = _no_bias(shape)
+        if e.bias.any():
+            whole = e.full_bias()
+            whole = whole if rows is None else np.matmul(rows, whole)
+            bias = compact(whole if cols is None else np.matmul(whole, cols.T))
+        return replace(e, terms=terms, bias=bias, shape=shape)
+
+    def _composable(self, e: Expression, linear: Projection) -> tuple[Expression, list[Term]]:
+        """e and its canonical terms, or those of its relay where composing is impossible or costs too much."""
+        try:
+            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+            composed = sum(_conv_cost(piece, linear, e.shape[0]) for piece in pieces)
+            if (e.is_composite or len(pieces) > 1) and composed > COMPOSE_LIMIT * (relay_cost(e) + linear.macs(e.shape)):
+                raise Blocked
+        except Blocked:
+            e = self.relay(e)
+            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+        return e, pieces
+
+
+def relay_cost(e: Expression) -> int:
+    """Multiplications that making e a population takes."""
+    size = int(np.prod(e.shape))
+    return sum(t.cost if t.linear is not None else int(size * t.layout.share) for t in e.terms)
+
+
+def _conv_cost(piece: Term, linear: Projection, channels: int) -> float:
+    share = len(piece.channels) / channels if piece.linear is None else 1.0
+    if piece.linear is None:
+        return linear.macs((channels, *piece.natural[1:])) * share
+    return ex.composed_cost(piece.linear, linear, piece.read)
+
+
+def _conv_piece(piece: Term, linear: Projection, shape: Shape) -> Term:
+    """The convolution of those channels of its input that a canonical piece fills."""
+    assert piece.layout.axes is not None
+    filled = np.flatnonzero(piece.layout.axes[0] >= 0)
+    inputs, outputs = linear.weight.shape[1], linear.weight.shape[0] // linear.groups
+    if len(filled) == inputs * linear.groups:
+        return _placed(ex.after(piece, linear), np.arange(shape[0]))
+    if linear.groups == 1:
+        return _placed(ex.after(piece, replace(linear, weight=ex.owned(np.ascontiguousarray(linear.weight[:, filled])))), np.arange(shape[0]))
+    groups, counts = np.unique(filled // inputs, return_counts=True)
+    if len(set(counts)) > 1:
+        whole = replace(linear, weight=ex.ungrouped(linear)[:, filled], groups=1)
+        return _placed(ex.after(piece, whole), np.arange(shape[0]))
+    rows = (groups[:, None] * outputs + np.arange(outputs)).reshape(-1)
+    columns = (filled % inputs).reshape(len(groups), counts[0])
+    weight = linear.weight[rows][np.arange(len(rows))[:, None], np.repeat(columns, outputs, axis=0)]
+    place = np.full(shape[0], -1)
+    place[rows] = np.arange(len(rows))
+    return _placed(ex.after(piece, replace(linear, weight=weight, groups=len(groups))), place)
+
+
+def _placed(term: Term, channels: np.ndarray) -> Term:
+    return replace(term, layout=Layout.identity(term.natural).with_channels(channels))
+
+
+# ---------------------------------------------------------------- tensors
+
+
+def _no_bias(shape: Shape) -> np.ndarray:
+    return np.zeros((1,) * len(shape))
+
+
+def _bias(full: np.ndarray) -> np.ndarray:
+    """(C, 1, 1) where a map is constant over its pixels, else full."""
+    if full.ndim == 3 and bool((full == full[:, :1, :1]).all()):
+        return np.array(full[:, :1, :1])
+    return np.array(full)
+
+
+def _stripped(e: Expression) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layout | None]:
+    """The natural array that all terms show in one and the same order, if it holds each element once."""
+    first = e.terms[0].layout
+    if all(t.layout.is_identity for t in e.terms) or any(t.gain is not None or not t.layout.same(first) for t in e.terms):
+        return e.shape, e.terms, e.full_bias(), None
+    if not first.is_permutation:
+        return e.shape, e.terms, e.full_bias(), None
+    bias = np.zeros(int(np.prod(first.natural)))
+    bias[first.flat().reshape(-1)] = e.full_bias().reshape(-1)
+    terms = tuple(replace(t, layout=Layout.identity(t.natural)) for t in e.terms)
+    return first.natural, terms, bias.reshape(first.natural), first
+
+
+def as_map_shape(shape: Shape) -> Shape:
+    """(a, 1, b) for two axes, (a * b * ..., y, x) for more than three."""
+    if len(shape) == 2:
+        return (shape[0], 1, shape[1])
+    return shape if len(shape) == 3 else (int(np.prod(shape[:-2])), *shape[-2:])
+
+
+def view(e: Expression, shape: Shape) -> Expression:
+    """The same elements in the same order, as another shape."""
+    if shape == e.shape:
+        return e
+    if int(np.prod(shape)) != int(np.prod(e.shape)):
+        raise Refusal(f"it views {e.shape} as {shape} and mixes images; keep the batch axis apart")
+    bias = compact(e.full_bias().reshape(shape)) if e.bias.any() else _no_bias(shape)
+    terms = tuple(
+        replace(
+            t, layout=Layout.of(t.layout.natural, t.layout.flat().reshape(shape)),
+            gain=None if t.gain is None else compact(np.broadcast_to(t.gain, e.shape).reshape(shape)),
+        ) for t in e.terms
+    )  # fmt: skip
+    return replace(e, terms=terms, bias=bias, shape=shape)
+
+
+def multiplied(e: Expression, factor: np.ndarray) -> Expression:
+    """factor, which broadcasts to e's shape, times e."""
+    factor = np.asarray(factor, np.float64).reshape((1,) * (len(e.shape) - np.ndim(factor)) + np.shape(factor))
+    bias = e.bias * factor if e.bias.any() else e.bias
+    terms = []
+    for t in e.terms:
+        per_channel = all(n == 1 for n in factor.shape[1:])
+        if t.gain is None and t.layout.is_identity and per_channel:
+            terms.append(ex.scaled(t, np.broadcast_to(factor.reshape(-1), (t.natural[0],))))
+        elif t.gain is None and factor.size == 1:
+            terms.append(ex.scaled(t, np.full(t.natural[0], factor.reshape(-1)[0])))
+        else:
+            terms.append(replace(t, gain=factor if t.gain is None else t.gain * factor))
+    return replace(e, terms=tuple(terms), bias=bias)
+
+
+def shifted(e: Expression, shift: np.ndarray) -> Expression:
+    """e plus a constant that broadcasts to its shape."""
+    shift = np.asarray(shift, np.float64).reshape((1,) * (len(e.shape) - np.ndim(shift)) + np.shape(shift))
+    return replace(e, bias=compact(e.bias + shift))
+
+
+def summed(expressions: Iterable[Expression]) -> Expression:
+    """The sum of expressions of one shape."""
+    parts = list(expressions)
+    label = next((p.label for p in parts if p.is_composite), parts[-1].label)
+    bias = sum((p.bias for p in parts[1:]), start=parts[0].bias)
+    nodes = frozenset().union(*(p.nodes for p in parts))
+    return Expression(tuple(t for p in parts for t in p.terms), bias, parts[0].shape, label, nodes)
+
+
+def remembered(e: Any, node: str) -> Any:
+    """e, with one more operation that led to it."""
+    if isinstance(e, Expression):
+        return replace(e, nodes=e.nodes | {node})
+    return tuple(remembered(part, node) for part in e) if isinstance(e, tuple) else e

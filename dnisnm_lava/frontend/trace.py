@@ -1,0 +1,144 @@
+"""The traced model: torch.export's graph, with everything that does not depend on the input computed."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch._C import DispatchKey
+
+from dnisnm_lava.errors import OutOfRange, UnsupportedModel
+
+BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
+SEQUENCES = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)
+MAPS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.ConvTranspose3d)
+
+
+def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
+    """The example as a batch of BATCH equal images, on the model's device.
+
+    Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes are a
+    sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
+    """
+    x = torch.as_tensor(np.asarray(example_input), dtype=torch.float32)
+    sequences = any(isinstance(m, SEQUENCES) for m in model.modules())
+    maps = any(isinstance(m, MAPS) for m in model.modules())
+    single = (1, 2 if sequences else 3, 3 if maps else 2 if sequences else 3)
+    if x.ndim in single:
+        x = x[None]
+    elif x.ndim not in (2, 3, 4):
+        raise OutOfRange(f"example_input: shape {tuple(x.shape)} given; give (C, H, W) or (N, C, H, W), for sequences (C, L) or (N, C, L)")
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return x[:1].expand(BATCH, *x.shape[1:]).contiguous().to(device)
+
+
+def check_weights(model: torch.nn.Module) -> None:
+    """OutOfRange, by name, for NaN or infinity among the weights."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise OutOfRange(f"{name}: {bad} of {tensor.numel()} weights are NaN or infinite; load sound weights")
+
+
+def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
+    """torch.export's program for the model in eval mode, which is left as it was. UnsupportedModel where it
+    cannot be traced, with the line of `forward` if torch tells it."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad(), _upsampling_whole():
+            program = torch.export.export(model, (example,), strict=True)
+            if any(_writes(n) for n in program.graph_module.graph.nodes):
+                program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
+            return program
+    except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
+        raise UnsupportedModel(
+            f"{type(model).__name__}: torch.export cannot trace it for an input of shape {tuple(example.shape[1:])} "
+            f"({_first_line(error)}{_user_line(error)}); make forward free of data-dependent control flow, and check the input's shape"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextlib.contextmanager
+def _upsampling_whole() -> Iterator[None]:
+    """Keep upsampling as one operation: torch 2.3 would trace a dozen index operations in its place."""
+    taken: list[tuple[Any, Any, Any]] = []
+    aten = torch.ops.aten  # type: ignore[attr-defined]
+    for name in dir(aten):
+        if name.startswith("upsample_") and not name.endswith("backward"):
+            for overload in getattr(aten, name).overloads():
+                op = getattr(getattr(aten, name), overload)
+                for key in (DispatchKey.Autograd, DispatchKey.CompositeImplicitAutograd):
+                    if key in op.py_kernels:
+                        taken.append((op, key, op.py_kernels.pop(key)))
+                        op._dispatch_cache.clear()
+    try:
+        yield
+    finally:
+        for op, key, kernel in taken:
+            op.py_kernels[key] = kernel
+            op._dispatch_cache.clear()
+
+
+def _writes(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return bool(schema is not None and schema.is_mutable)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    return lines[0].strip()
+
+
+def _user_line(error: BaseException) -> str:
+    """The line of the user's own code that torch names, if it does."""
+    found = re.findall(r'File "([^"]+)", line (\d+), in \w+', str(error))
+    own = [(path, line) for path, line in found if "/torch/" not in path]
+    return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
+
+
+def line_of(node: Any) -> str:
+    """`file:line: code` of the user's forward, from the trace; the layer where torch tells no line."""
+    frames = [f.strip().splitlines() for f in (node.meta.get("stack_trace") or "").split('File "')[1:]]
+    mine = [f for f in frames if "/torch/" not in f[0]]
+    if not mine:  # in a torch.nn.Sequential, no line of the user's own
+        return layer_of(node).strip(" ()") or "an unknown line"
+    path, line = mine[-1][0].split('", line ')
+    code = mine[-1][1].strip() if len(mine[-1]) > 1 else ""
+    return f"{path}:{line.split(',')[0]} `{code}`"
+
+
+def layer_of(node: Any) -> str:
+    """` (layer body.1)`: the innermost module around the operation; nothing for the model itself."""
+    modules = list((node.meta.get("nn_module_stack") or {}).values())
+    path = _module_path(str(modules[-1][0])) if modules else ""
+    return f" (layer {path})" if path else ""
+
+
+def _module_path(text: str) -> str:
+    """`layer1.0` for torch's `getattr(L['self'].layer1, '0')`."""
+    while (plain := re.sub(r"getattr\(([^()]*), '(\w+)'\)", r"\1.\2", text)) != text:
+        text = plain
+    return re.sub(r"^L\['\w+'\]\.?", "", text).replace("_modules.", "")
+
+
+def name_of(node: Any) -> str:
+    """`aten.relu`: the operation without its overload."""
+    if node.target is operator.getitem:
+        return "getitem"
+    return str(getattr(node.target, "_overloadpacket", node.target))
+
+
+def tensors_of(program: Any) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """{placeholder: name of its parameter, buffer or constant}, and {name: tensor}."""
+    signature = program.graph_signature
+    named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    named.update(getattr(signature, "inputs_to_lifted_tensor_constants", {}))
+    return named, {**program.state_dict, **dict(getattr(program, "constants", {}))}

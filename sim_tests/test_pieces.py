@@ -1,0 +1,141 @@
+"""Every piece of `pieces`: the graph is the model, and every executor makes the same spikes of it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from graphs import images
+from hypothesis import given, settings
+from pieces import HEADS, PIECES, REFUSED, Shape, random_models
+from test_executors import assert_same
+from torch import nn
+
+import dnisnm_lava as dn
+from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.errors import UnsupportedModel
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from exporters import netx
+
+STEPS = 5
+lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+
+
+def integer(analog: AnalogGraph, x: np.ndarray) -> SpikingGraph:
+    return dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=STEPS))
+
+
+@functools.cache
+def converted(name: str) -> tuple[nn.Module, np.ndarray, AnalogGraph]:
+    factory, shape = PIECES[name]
+    model, x = factory(), images(8, shape, 4)
+    return model, x, dn.from_torch(model, x[0])
+
+
+@functools.cache
+def quantized(name: str) -> tuple[SpikingGraph, np.ndarray]:
+    _, x, analog = converted(name)
+    return integer(analog, x), x
+
+
+def outputs(model: nn.Module, x: np.ndarray) -> list[torch.Tensor]:
+    """What forward gives, in its order, in float64."""
+    with torch.no_grad():
+        y = copy.deepcopy(model).double()(torch.from_numpy(x).double())
+    return list(y.values()) if isinstance(y, dict) else list(y) if isinstance(y, tuple) else [y]
+
+
+def assert_is_the_model(analog: AnalogGraph, model: nn.Module, x: np.ndarray, name: str = "") -> None:
+    expected, got = outputs(model, x), list(analog.outputs(x).values())
+    assert len(got) == len(expected)
+    np.testing.assert_array_equal(analog.ann(x), got[0])
+    for a, y in zip(got, expected, strict=True):
+        a = torch.from_numpy(a).reshape(y.shape)
+        a = HEADS[name](a) if name in HEADS else a
+        # float64 on both sides, a few thousand terms: rounding 2**-53 each
+        np.testing.assert_allclose(a.numpy(), y.numpy(), rtol=0, atol=1e-9 * max(1.0, float(y.abs().max())))
+
+
+def assert_file_holds(graph: SpikingGraph, path: Path) -> None:
+    again = netx.read(netx.write(path, graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+
+
+# ---------------------------------------------------------------- every piece
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_the_graph_is_the_model(name: str) -> None:
+    model, x, analog = converted(name)
+    assert_is_the_model(analog, model, x, name)
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_a_piece_is_alive(name: str) -> None:
+    """Every output of the network moves with the image: else the other tests would compare silence."""
+    factory, shape = PIECES[name]
+    assert all(float(y.std(0).max()) > 1e-3 for y in outputs(factory(), images(8, shape, 4)))
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_batched_equals_the_integer_reference(name: str) -> None:
+    graph, x = quantized(name)
+    assert_same(reference.run(graph, x[:3]), batched.run(graph, x[:3], record=True))
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_the_file_holds_the_piece(name: str, tmp_path: Path) -> None:
+    assert_file_holds(quantized(name)[0], tmp_path / "a.net")
+
+
+@lava_needed
+@pytest.mark.parametrize("name", PIECES)
+def test_lava_fixed_point_equals_batched(name: str) -> None:
+    graph, x = quantized(name)
+    assert_same(batched.run(graph, x[:1], steps=3, record=True), lava_cpu.run(graph, x[:1], steps=3))
+
+
+# ---------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_exact_meaning_is_refused_by_name_line_and_remedy(name: str) -> None:
+    factory, shape, match = REFUSED[name]
+    with pytest.raises(UnsupportedModel, match=match) as caught:
+        dn.from_torch(factory(), images(1, shape, 0)[0])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "cannot trace" in message or re.search(r" at \S*pieces\.py:\d+", message)
+    assert re.search(r"[:;] [^:;]*\w+ \w+[^:;]*$", message), "no remedy"
+
+
+# ---------------------------------------------------------------- any network
+
+
+@settings(max_examples=40)
+@given(drawn=random_models())
+def test_any_network_converts_exactly(tmp_path_factory: pytest.TempPathFactory, drawn: tuple[nn.Module, Shape]) -> None:
+    model, shape = drawn
+    x = images(8, shape, 5)
+    analog = dn.from_torch(model, x[0])
+    assert_is_the_model(analog, model, x)
+    graph = integer(analog, x)
+    assert_same(reference.run(graph, x[:3]), batched.run(graph, x[:3], record=True))
+    assert_file_holds(graph, tmp_path_factory.mktemp("net") / "a.net")
+
+
+@lava_needed
+@settings(max_examples=6)
+@given(drawn=random_models())
+def test_lava_equals_batched_on_any_network(drawn: tuple[nn.Module, Shape]) -> None:
+    model, shape = drawn
+    x = images(8, shape, 6)
+    graph = integer(dn.from_torch(model, x[0]), x)
+    assert_same(batched.run(graph, x[:2], steps=3, record=True), lava_cpu.run(graph, x[:2], steps=3))

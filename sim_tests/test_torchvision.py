@@ -1,0 +1,54 @@
+"""torchvision's classifiers at a reduced size: the analog graph is the model, and the integer executors agree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torchvision")
+
+from torchvision_models import CALIBRATION, REFUSED, SIZES, agreement_of, error_of, images, network, sentence_without_paths
+
+import dnisnm_lava as dn
+from dnisnm_lava.errors import UnsupportedModel
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str) -> None:
+    model, x = network(name), images(CALIBRATION, SIZES[name])
+    analog = dn.from_torch(model, x[0])
+    assert error_of(model, analog, x[:2]) <= 1e-9
+    agreement = agreement_of(analog, x)
+    assert agreement.spikes_compared > 10_000
+    assert agreement.different == 0, agreement.first
+
+
+REASONS = {"regnet_y_400mf": "sigmoid", "efficientnet_b0": "silu", "vit_b_16": ""}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_network_with_no_exact_meaning_is_refused_by_name_and_line(name: str) -> None:
+    with pytest.raises(UnsupportedModel) as refusal:
+        dn.from_torch(network(name), images(1, REFUSED[name])[0])
+    said = sentence_without_paths(refusal.value)
+    assert REASONS[name] in said
+    assert ".py:" in said
+    assert "/" not in said.split("`")[0]
+
+
+def test_the_page_of_coverage_is_measured(tmp_path: Path) -> None:
+    script = str(Path(__file__).resolve().parents[1] / "tools/coverage.py")
+    command = [sys.executable, script, "squeezenet1_1", "efficientnet_b0", "--out", str(tmp_path / "coverage.md")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "coverage.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| `squeezenet1_1` | 3x64x64 |")).split("|")
+    populations, compared, different, memory = (row[i].strip() for i in (4, 11, 12, 14))
+    assert populations.startswith("1 + 26 + ")
+    assert int(compared.replace(",", "")) > 10_000
+    assert different == "0"
+    assert memory == "?" or 0 < float(memory) < 50
+    assert "- `efficientnet_b0`: aten.silu" in page
