@@ -102,8 +102,8 @@ def page(measured: Sequence[dict[str, Any]]) -> str:
     lines = [HEAD.format(versions=told, images=2, steps=STEPS)]
     rows = [m for m in measured if "refused" not in m and "failed" not in m]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * (len(COLUMNS) - 1), *(_line(m) for m in rows)]
-    lines += ["", "## Refused", ""]
-    lines += [f"- `{m['network']}`: {m['refused']}" for m in measured if "refused" in m]
+    refused = [f"- `{m['network']}`: {m['refused']}" for m in measured if "refused" in m]
+    lines += ["", "## Refused", "", *refused] if refused else []
     return "\n".join(lines) + "\n"
 
 

@@ -183,8 +183,24 @@ def _wait_for_group(child: subprocess.Popen[bytes], grace: float) -> None:
     end = time.monotonic() + grace
     while time.monotonic() < end:
         child.poll()
-        try:
-            os.killpg(child.pid, 0)
-        except (ProcessLookupError, PermissionError):
+        if not _group_lives(child.pid):
             return
         time.sleep(0.02)
+
+
+def _group_lives(group: int) -> bool:
+    """Does a process of the group still run? Zombies, which wait for init to collect them, do not."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    states = [_group_and_state(entry) for entry in Path("/proc").glob("[0-9]*/stat")]
+    return not states or any(g == group and state not in "ZX" for g, state in states)
+
+
+def _group_and_state(stat: Path) -> tuple[int, str]:
+    """Process group and state of a /proc/PID/stat; (0, "X") where the process is gone."""
+    with contextlib.suppress(OSError):
+        state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
+        return int(group), state
+    return 0, "X"
