@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, lead
-from dnisnm_lava.simulation import Difference, Progress, Run, difference
+from dnisnm_lava.simulation import Difference, Progress, Run, classes, difference
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
@@ -103,7 +103,7 @@ def compare(
     steps = _checked(steps, integer.steps, images, labels, lava_images)
     accuracy: dict[str, float | Mapping[int, float]] = {}
     outputs = batched.ann(analog, images, device=device, progress=stages("ANN"))
-    accuracy["ann"] = float(np.mean(outputs.argmax(axis=1) == labels))
+    accuracy["ann"] = float(np.mean(classes(outputs) == labels))
     counts = dict.fromkeys(("ann", "float", "integer"), len(images))
     longest = None
     for key, graph in (("float", spiking), ("integer", integer)):

@@ -35,12 +35,17 @@ class Run:
         """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
-        classes = self.logits[:, t - 1].argmax(axis=1)
-        return classes.reshape(len(classes)) if classes.size == len(classes) else classes
+        return classes(self.logits[:, t - 1])
 
     def accuracy(self, labels: np.ndarray, t: int) -> float:
         """Share of `labels` that `predictions(t)` meets."""
         return float(np.mean(self.predictions(t) == labels))
+
+
+def classes(scores: np.ndarray) -> np.ndarray:
+    """(N, ...) argmax over the channels of (N, C, ...), the first of equals; (N,) for maps of one pixel."""
+    best = scores.argmax(axis=1)
+    return best.reshape(len(best)) if best.size == len(best) else best
 
 
 def count_spikes(spikes: np.ndarray) -> tuple[int, int]:

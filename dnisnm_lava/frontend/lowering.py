@@ -227,7 +227,8 @@ def _conv_piece(piece: Term, linear: Projection, shape: Shape) -> Term:
     if len(filled) == inputs * linear.groups:
         return _placed(ex.after(piece, linear), np.arange(shape[0]))
     if linear.groups == 1:
-        return _placed(ex.after(piece, replace(linear, weight=ex.owned(np.ascontiguousarray(linear.weight[:, filled])))), np.arange(shape[0]))
+        weight = ex.owned(np.ascontiguousarray(linear.weight[:, filled]))
+        return _placed(ex.after(piece, replace(linear, weight=weight)), np.arange(shape[0]))
     groups, counts = np.unique(filled // inputs, return_counts=True)
     if len(set(counts)) > 1:
         whole = replace(linear, weight=ex.ungrouped(linear)[:, filled], groups=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import warnings
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ class _Walk:
         self.left = {n: len(n.users) for n in self.nodes}
         self.readers: dict[Any, frozenset[Any]] = {}
         self.notes: list[_Note] = []
+        self.seen: set[str] = set()  # parameters that a node has read
         self.notices: list[str] = []
         named, tensors = tensors_of(program)
         for node in self.nodes:
@@ -88,7 +90,10 @@ class _Walk:
                 self.value[node] = self._settled(node, self._meaning(node))
                 self._free(node)
             elif node.op == "get_attr":
-                raise UnsupportedModel(f"{node.target}: a constant or a submodule that torch.export did not lift; keep tensors in buffers")
+                raise UnsupportedModel(
+                    f"{node.target}: a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
+                    "make forward free of data-dependent control flow"
+                )
             elif node.op == "output":
                 self._read_outs(node)
 
@@ -181,7 +186,10 @@ class _Walk:
         return owner.rsplit(".", 1)[0]
 
     def _parameters(self, node: Any) -> int:
-        return sum(self.value[a].numel() for a in node.all_input_nodes if a in self.parameter and isinstance(self.value[a], torch.Tensor))
+        """Weights that this node is the first to read."""
+        new = {self.parameter[a]: self.value[a] for a in node.all_input_nodes if a in self.parameter and self.parameter[a] not in self.seen}
+        self.seen.update(new)
+        return sum(tensor.numel() for tensor in new.values() if isinstance(tensor, torch.Tensor))
 
     def _leads_out(self, node: Any) -> bool:
         return all(u.op == "output" or (name_of(u) in MOVES and self._leads_out(u)) for u in node.users)
@@ -206,7 +214,11 @@ class _Walk:
         if not isinstance(value, Expression) or len(node.users) < 2 or not (value.is_composite or len(value.terms) > 1):
             return value
         composed, alone = np.sum([self._reading(value, reader) for reader in self._readers(node)], axis=0)
-        return self.build.relay(value, strip=True) if composed > COMPOSE_LIMIT * (relay_cost(value) + alone) else value
+        if composed <= COMPOSE_LIMIT * (relay_cost(value) + alone):
+            return value
+        with contextlib.suppress(Refusal):  # a layout that no population has: its readers compose
+            return self.build.relay(value, strip=True)
+        return value
 
     def _readers(self, node: Any) -> frozenset[Any]:
         """The matrices, convolutions and populations that read a tensor, through what costs nothing."""
