@@ -14,11 +14,12 @@ from dnisnm_lava.quantization import quantize, state_ranges
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
+    from dnisnm_lava.coverage import Coverage
 
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "from_torch", "quantize", "state_ranges",
+    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "from_torch", "inspect", "quantize", "state_ranges",
 ]  # fmt: skip
 
 
@@ -27,6 +28,13 @@ def from_torch(model: Any, example_input: Any) -> AnalogGraph:
     from dnisnm_lava import frontend
 
     return frontend.from_torch(model, example_input)
+
+
+def inspect(model: Any, example_input: Any) -> Coverage:
+    """`frontend.inspect`, imported when called: what each operation of the model becomes."""
+    from dnisnm_lava import frontend
+
+    return frontend.inspect(model, example_input)
 
 
 def calibrate(analog: AnalogGraph, batches: Iterable[Any], *, device: str = "cpu") -> Statistics:

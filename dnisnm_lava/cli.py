@@ -137,7 +137,7 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     model = load_model(args.subject, args.weights, shape or ())
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
-    coverage = replace(frontend.coverage(model, np.zeros(shape, np.float32)), model=args.subject)
+    coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
     return Result(report.coverage_json(coverage), report.coverage_table(coverage))
 
 

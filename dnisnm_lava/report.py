@@ -127,7 +127,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
             alive = p.vth[p.vth > 0]
             entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
             entry["payload"] = [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
-            entry.update(levels=p.levels, lead=p.lead, dead_neurons=p.vth.size - alive.size)
+            entry.update(levels=p.levels, lead=p.lead, two_sided=p.two_sided, dead_neurons=p.vth.size - alive.size)
         populations.append(entry)
     return {
         "steps": graph.steps,
@@ -166,7 +166,8 @@ def _network_row(entry: Mapping[str, Any], limit: int) -> list[str]:
         dead = f"{entry['dead_neurons']:,}" if "dead_neurons" in entry else ""
         state = entry["expected_state"]
         rest = [f"{entry['weights']:,}", *span, dead, f"{entry['largest_current']:,}", f"{state:,}", f"{100 * state / limit:.0f} %"]
-    return [entry["name"], kind, "x".join(map(str, entry["shape"])), *rest]
+    shown = f"{kind}, two-sided" if entry.get("two_sided") else kind
+    return [entry["name"], shown, "x".join(map(str, entry["shape"])), *rest]
 
 
 # ---------------------------------------------------------------- a model
@@ -204,7 +205,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
 
 
 def _coverage_row(row: Row) -> list[Text]:
-    became = row.became if row.how == "exact" else f"{row.how}: {row.became}" if row.became else row.how
+    became = f"{row.how}: {row.became}" if row.became else row.how
     shapes = ", ".join(_size(shape) for shape in row.inputs) + f" -> {_size(row.output)}"
     cells = [row.operation.removeprefix("aten."), row.name, _place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
     return [Text(cell) for cell in cells]  # code may hold [brackets], which are markup in a plain string

@@ -205,7 +205,7 @@ def test_inspect_takes_the_shape_of_an_image_from_where_it_is_known(
 
 def test_inspect_tells_what_the_api_tells(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = run("inspect", *NET[1:], "--input-shape", "3,6,6", capsys=capsys)
-    coverage = frontend.coverage(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
+    coverage = frontend.inspect(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
     assert facts == json.loads(json.dumps(coverage_json(replace(coverage, model="net.py:net"))))
     assert facts["populations"]["ReadOut"] == 1
 

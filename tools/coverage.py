@@ -61,7 +61,7 @@ def measure(name: str) -> dict[str, Any]:
         return {"network": name, "size": size, "refused": sentence_without_paths(refusal)}
     seconds = time.perf_counter() - started
     bytes_held = sum(p.numel() * p.element_size() for p in model.parameters())
-    coverage = frontend.coverage(model, x[0])
+    coverage = frontend.inspect(model, x[0])
     agreement = agreement_of(analog, x)
     return {
         "network": name, "size": size, "operations": len(coverage.rows), "populations": dict(coverage.populations),

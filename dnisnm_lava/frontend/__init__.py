@@ -6,6 +6,6 @@ outputs turn such sums into populations. What has no exact meaning is refused, b
 
 from __future__ import annotations
 
-from dnisnm_lava.frontend.walk import coverage, from_torch
+from dnisnm_lava.frontend.walk import from_torch, inspect
 
-__all__ = ["coverage", "from_torch"]
+__all__ = ["from_torch", "inspect"]

@@ -201,7 +201,7 @@ def batch_norm(call: Call) -> Any:
     e = call.expression()
     rank = len(e.shape)
     normed = lowering.shifted(lowering.multiplied(e, per_channel(factor, rank)), per_channel(shift, rank))
-    if not e.is_composite:
+    if not (e.is_composite and len(e.terms) == 1):  # behind a convolution, the name is the convolution's
         normed = replace(normed, label=call.label)
     return (normed, None, None) if native else normed
 
@@ -538,6 +538,7 @@ OPERATIONS: dict[str, Operation] = {
     "aten.adaptive_max_pool1d": adaptive_max, "aten.adaptive_max_pool2d": adaptive_max,
     "aten.clone": same, "aten.alias": same, "aten.detach": same, "aten.contiguous": same, "aten.lift_fresh_copy": same,
     "aten.detach_": same, "aten.positive": same, "aten._to_copy": to_dtype, "aten.to": to_dtype, "aten.dropout": dropout,
+    "aten.feature_dropout": dropout,
 }  # fmt: skip
 LAST: dict[str, Operation] = {
     "aten._softmax": last, "aten.softmax": last, "aten._log_softmax": last, "aten.log_softmax": last, "aten.sigmoid": last,

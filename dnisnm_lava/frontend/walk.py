@@ -44,7 +44,7 @@ def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
     return walk.build.graph()
 
 
-def coverage(model: torch.nn.Module, example_input: Any) -> Coverage:
+def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
     """What each operation of the model becomes, with its line, shapes, parameters and multiplications; arguments
     and errors as from_torch."""
     walk = _walked(model, example_input)
@@ -71,7 +71,7 @@ class _Walk:
         self.left = {n: len(n.users) for n in self.nodes}
         self.readers: dict[Any, frozenset[Any]] = {}
         self.notes: list[_Note] = []
-        self.seen: set[str] = set()  # parameters that a node has read
+        self.unread = set(program.graph_signature.inputs_to_parameters.values())
         self.notices: list[str] = []
         named, tensors = tensors_of(program)
         for node in self.nodes:
@@ -159,7 +159,9 @@ class _Walk:
 
     def _item(self, node: Any, args: Any) -> Any:
         values, index = args
-        if not isinstance(values, list | tuple) or values[index] is None:
+        if not isinstance(values, list | tuple):
+            return values[index]
+        if values[index] is None and node.users:
             raise self._refused(node, "only the first result of the operation before it has a meaning here")
         return values[index]
 
@@ -186,9 +188,10 @@ class _Walk:
         return owner.rsplit(".", 1)[0]
 
     def _parameters(self, node: Any) -> int:
-        """Weights that this node is the first to read."""
-        new = {self.parameter[a]: self.value[a] for a in node.all_input_nodes if a in self.parameter and self.parameter[a] not in self.seen}
-        self.seen.update(new)
+        """Trained parameters that this node is the first to read."""
+        read = {self.parameter[a]: self.value[a] for a in node.all_input_nodes if a in self.parameter}
+        new = {name: tensor for name, tensor in read.items() if name in self.unread}
+        self.unread.difference_update(new)
         return sum(tensor.numel() for tensor in new.values() if isinstance(tensor, torch.Tensor))
 
     def _leads_out(self, node: Any) -> bool:
