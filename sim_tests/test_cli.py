@@ -183,7 +183,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         row = Row("aten.convolution", "0", "net.py:7 `conv`", "projection into 1", "exact", ((3, 6, 6),), (2, 6, 6), 8, 216)
         return Coverage(type(model).__name__, (row,), {"Input": 1, "ReadOut": 1}, 1, 72, 8, 216, 216, 1, ("nothing else",))
 
-    monkeypatch.setattr(frontend, "coverage", coverage, raising=False)
+    monkeypatch.setattr(frontend, "inspect", coverage, raising=False)
     return shapes
 
 

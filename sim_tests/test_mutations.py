@@ -14,10 +14,23 @@ ROOT = Path(__file__).resolve().parents[1]
 LAVA = ("test_lava.py", "equals_batched and paper")
 NEURON = ("test_dynamics.py", "papers_neuron")
 BATCHED = ("test_executors.py", "batched_equals")
+PYTHON = ("test_executors.py", "python_integers")
+RELAY = ("test_composition.py", "within_one_level")
+CEILING = ("test_composition.py", "ceiling")
+COMPOSED = ("test_pieces.py", "is_the_model and 3x3")
+PADS = ("test_pieces.py", "is_the_model and roll or is_the_model and negative or is_the_model and zero")
 MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
     "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
     "firing down is strict": ("dynamics.py", "(v <= -vth) & (two_sided", "(v < -vth) & (two_sided", *NEURON),
     "memory lets one too many go": ("dynamics.py", "np.minimum(whole, m)", "np.minimum(whole, m + 1)", *NEURON),
+    "a relay is gated": ("dynamics.py", "two_sided | (m > 0)", "two_sided & (m > 0)", *NEURON),
+    "a relay starts its window fuller": ("conversion.py", "v_init=np.zeros(p.shape), unit", "v_init=theta / 2, unit", *RELAY),
+    "a ceiling is forgotten": ("conversion.py", "p.ceiling) / levels", "np.inf) / levels", *CEILING),
+    "channels are read in their own order": ("ir.py", "x[:, self.source_channels]", "x[:, np.sort(self.source_channels)]", *PYTHON),
+    "rows drive the wrong channels": ("ir.py", "full[:, self.target_channels] = z", "full[:, np.sort(self.target_channels)] = z", *PYTHON),
+    "batched resamples columns by rows": ("backends/batched.py", "rows @ x @ cols", "rows @ x @ cols.abs()", *BATCHED),
+    "composed taps overwrite each other": ("frontend/expression.py", "first.dilation[1]] += w", "first.dilation[1]] = w", *COMPOSED),
+    "a pad's zeros are its first element": ("frontend/moves.py", "a.astype(np.int64) - 1", "np.maximum(a.astype(np.int64) - 1, 0)", *PADS),
     "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", *BATCHED),
     "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", *BATCHED),
     "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", *LAVA),

@@ -12,11 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from graphs import Chain, integer_graphs, small
+from graphs import Chain, integer_graphs, irregular, readout, small, snm, weights
 from hypothesis import given, settings
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from exporters import netx
 
 
@@ -187,6 +187,38 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, graph: Spikin
     with pytest.raises(BadFile, match=match) as caught:
         netx.read(edited(tmp_path / "a.net", graph, key, value))
     assert "a.net" in str(caught.value)
+
+
+def irregular_graph() -> SpikingGraph:
+    """One population that reads some channels, resampled, and a map that a matrix fills."""
+    rng = np.random.default_rng(0)
+    into = (irregular("input", 4, (5, 5), (3, 2, 2), rng), Projection("input", weights(rng, 12, 100), target_shape=(3, 2, 2)))
+    hidden = snm("a", (3, 2, 2), into, rng, two_sided=True)
+    out = readout("out", (2,), (Projection("a", weights(rng, 2, 12)),), rng)
+    return SpikingGraph((Input("input", (4, 5, 5), np.ones(4), 8), hidden, out), steps=3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("source_channels", np.array([0, 1, 4], np.int32), "channels outside 0 to 3"),
+        ("source_channels", np.array([0, 1], np.int32), "do not fit what they read from input"),
+        ("target_channels", np.array([0, 3], np.int32), "channels outside 0 to 2"),
+        ("target_channels", np.array([0], np.int32), "2 rows and 1 target channels"),
+        ("targets", 1 << 40, "targets for 2 target channels"),
+        ("targets", 2, "channels outside 0 to 1|a source gives shape"),
+        ("resample/rows", np.zeros((2, 4), np.int8), "a resampling of another size than input"),
+        ("resample/cols", np.zeros(5, np.int8), "must be two matrices"),
+        ("resample/cols", None, "resample/cols is missing"),
+        ("projection/1/target_shape", np.array([3, 2, 3]), "12 rows do not fill"),
+        ("neuron/two_sided", 2, "two_sided is 2; it must be 0 or 1"),
+    ],
+)
+def test_channels_and_matrices_that_contradict_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    graph = irregular_graph()
+    assert netx.read(netx.write(tmp_path / "sound.net", graph)) == graph
+    with pytest.raises(BadFile, match=match):
+        netx.read(edited(tmp_path / "a.net", graph, f"layer/1/{key}", value))
 
 
 def test_a_link_out_of_the_file_is_not_followed(tmp_path: Path, graph: SpikingGraph) -> None:
