@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "sim_tests")]
 KINDS = ("Rectifier", "Relay", "MaxPool", "ReadOut")
 COLUMNS = (
     "network", "input", "operations", "populations", "projections", "relays", "longest path", "model MACs", "graph MACs", "error",
-    "spikes compared", "different", "trace, s", "memory",
+    "spikes compared", "different", "trace, s", "memory", "of it torch.export",
 )  # fmt: skip
 HEAD = """# Coverage
 
@@ -36,7 +36,8 @@ statistics of random images, gamma in U(0.5, 1.5), beta in N(0, 0.2); auxiliary 
 - error: largest |analog - model| by largest |model|, both in float64, on {images} images.
 - spikes compared, different: the integer reference against the integer batched executor, every spike of 1 image over {steps} steps.
 - trace, s: seconds in `from_torch`. memory: the most that it held besides the model, in units of the model's parameters
-  (resident memory of a process that has the model loaded and torch.export warm).
+  (resident memory of a process that has the model loaded and torch.export warm); the graph itself, in float64, is 2 of
+  them. of it torch.export: what torch's own traced program took, which grows with operations and not with parameters.
 """
 
 
@@ -54,9 +55,10 @@ def measure(name: str) -> dict[str, Any]:
     size = {**SIZES, **REFUSED}[name]
     model, x = network(name), images(CALIBRATION, size)
     dn.from_torch(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval(), x[0, :, :8, :8])
+    exported = _exported_marks()
     started = time.perf_counter()
     try:
-        analog, peak = peak_of(lambda: dn.from_torch(model, x[0]))
+        analog, before, peak = peak_of(lambda: dn.from_torch(model, x[0]))
     except UnsupportedModel as refusal:
         return {"network": name, "size": size, "refused": sentence_without_paths(refusal)}
     seconds = time.perf_counter() - started
@@ -67,22 +69,34 @@ def measure(name: str) -> dict[str, Any]:
         "network": name, "size": size, "operations": len(coverage.rows), "populations": dict(coverage.populations),
         "projections": coverage.projections, "depth": coverage.depth, "macs": coverage.macs, "graph_macs": coverage.graph_macs,
         "error": error_of(model, analog, x[:2]), "compared": agreement.spikes_compared, "different": agreement.different,
-        "seconds": seconds, "memory": None if peak is None else peak / bytes_held,
+        "seconds": seconds, "memory": (peak - before) / bytes_held, "export": (exported[0] - before) / bytes_held,
     }  # fmt: skip
 
 
-def peak_of(work: Callable[[], Any]) -> tuple[Any, int | None]:
-    """What `work` returns, and the bytes of resident memory by which it rose at most; None where Linux does not tell.
+def _exported_marks() -> list[int]:
+    """A list to which each torch.export of the front-end will add the bytes that are resident when it is done."""
+    from dnisnm_lava.frontend import walk
+
+    marks: list[int] = []
+    export = walk.export
+
+    def marking(*args: Any) -> Any:
+        program = export(*args)
+        marks.append(_status("VmRSS"))
+        return program
+
+    walk.export = marking
+    return marks
+
+
+def peak_of(work: Callable[[], Any]) -> tuple[Any, int, int]:
+    """What `work` returns, the bytes resident before, and the most that were resident during it. Linux only.
 
     Not ru_maxrss: it keeps the peak of the time before, and across fork and exec that of the parent.
     """
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is held now
-        before = _status("VmRSS")
-    except OSError:
-        return work(), None
-    result = work()
-    return result, _status("VmHWM") - before
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is held now
+    before = _status("VmRSS")
+    return work(), before, _status("VmHWM")
 
 
 def _status(key: str) -> int:
@@ -113,7 +127,7 @@ def _line(m: dict[str, Any]) -> str:
         f"`{m['network']}`", f"3x{m['size']}x{m['size']}", m["operations"],
         "1 + " + " + ".join(str(kinds.get(kind, 0)) for kind in KINDS), m["projections"], kinds.get("Relay", 0), m["depth"],
         f"{m['macs'] / 1e6:,.1f} M", f"{m['graph_macs'] / 1e6:,.1f} M", f"{m['error']:.0e}", f"{m['compared']:,}", f"{m['different']:,}",
-        f"{m['seconds']:.1f}", "?" if m["memory"] is None else f"{m['memory']:.1f}",
+        f"{m['seconds']:.1f}", f"{m['memory']:.1f}", f"{m['export']:.1f}",
     ]  # fmt: skip
     return "| " + " | ".join(map(str, cells)) + " |"
 

@@ -157,7 +157,9 @@ def addmm(call: Call) -> Expression:
     weight, bias = call.weights(2, "mat2"), call.weights(0, "self")
     assert weight is not None
     assert bias is not None
-    return _linear(call, call.expression(1), call.get(9, "alpha", 1) * weight.T, call.get(9, "beta", 1) * bias)
+    if (call.kwargs.get("alpha", 1), call.kwargs.get("beta", 1)) != (1, 1):
+        raise Refusal("a scaled addmm is not supported; scale its weights")
+    return _linear(call, call.expression(1), weight.T, bias)
 
 
 def matmul(call: Call) -> Expression:

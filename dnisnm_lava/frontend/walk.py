@@ -96,6 +96,7 @@ class _Walk:
                 )
             elif node.op == "output":
                 self._read_outs(node)
+        self.value.clear()
 
     def _free(self, node: Any) -> None:
         for source in node.all_input_nodes:
