@@ -15,8 +15,8 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.frontend.expression import window_of
 from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Rectifier, Relay
 from dnisnm_lava.synapses import Window, sum_pool
 

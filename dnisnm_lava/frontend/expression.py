@@ -1,23 +1,19 @@
 """Linear expressions: what a tensor of the model is, as a sum of linear maps of populations.
 
 A term reads channels of a population, resamples rows and columns, applies at most one convolution or matrix,
-and lands in the tensor by a layout. Two linear layers in a row are composed where that is exact.
+and lands in the tensor by a layout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from dnisnm_lava.frontend.layout import Layout
-from dnisnm_lava.ir import Projection, Resample, Shape
-from dnisnm_lava.synapses import NO_PADDING, Pair, Window
-
-DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layout
+from dnisnm_lava.ir import Projection, Shape
+from dnisnm_lava.synapses import NO_PADDING, Pair
 
 
 class Refusal(Exception):
@@ -157,7 +153,7 @@ def canonical(term: Term, shape: Shape) -> list[Term]:
         targets = np.flatnonzero(channels >= 0)
         gathered = gather(term, channels[targets])
         if places:
-            gathered = _move(gathered, places[0], places[1])
+            gathered = moved(gathered, places[0], places[1])
         if term.gain is not None:
             gathered = _gained(gathered, term.gain, shape, targets)
         place = np.full(shape[0], -1)
@@ -216,10 +212,10 @@ def selection(places: np.ndarray, size: int) -> np.ndarray | None:
     return matrix
 
 
-def _move(term: Term, ys: np.ndarray, xs: np.ndarray) -> Term:
+def moved(term: Term, ys: np.ndarray, xs: np.ndarray) -> Term:
     """Rows `ys` and columns `xs` of the term's map."""
     _, height, width = term.natural
-    if term.linear is None or _is_pointwise(term.linear):
+    if term.linear is None or is_pointwise(term.linear):
         return resampled(term, selection(ys, height), selection(xs, width))
     linear, (_, read_height, read_width) = term.linear, term.read
     if selection(ys, height) is None and selection(xs, width) is None:
@@ -251,10 +247,7 @@ def resampled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> T
     return replace(term, rows=a, cols=b)
 
 
-# ---------------------------------------------------------------- one linear layer after another
-
-
-def _is_pointwise(linear: Projection) -> bool:
+def is_pointwise(linear: Projection) -> bool:
     """A 1x1 convolution, whatever its groups."""
     return linear.is_conv and linear.weight.shape[2:] == (1, 1) and linear.stride == (1, 1) and linear.padding == NO_PADDING
 
@@ -270,223 +263,5 @@ def ungrouped(linear: Projection) -> np.ndarray:
     return full.reshape(outputs, inputs * linear.groups, *kernel)
 
 
-def after(term: Term, linear: Projection) -> Term:
-    """`linear`, which reads just the natural channels of a canonical `term`, after it. Blocked where no single
-    convolution says both. A pointwise layer's stride and padding move into the resampling."""
-    if term.linear is not None:
-        return replace(term, linear=_composed(term.linear, linear))
-    if linear.is_conv and linear.weight.shape[2:] == (1, 1):
-        ys, xs = (np.arange(-linear.padding[i][0], n + linear.padding[i][1], linear.stride[i]) for i, n in enumerate(term.natural[1:]))
-        inside = [np.where((a >= 0) & (a < n), a, -1) for a, n in zip((ys, xs), term.natural[1:], strict=True)]
-        term = _move(term, inside[0], inside[1])
-        linear = replace(linear, stride=(1, 1), padding=NO_PADDING, dilation=(1, 1))
-    if (term.scale != 1).any():
-        inputs = linear.weight.shape[1]
-        rows = np.repeat(term.scale.reshape(linear.groups, inputs), linear.weight.shape[0] // linear.groups, axis=0)
-        linear = replace(linear, weight=owned(linear.weight * rows[:, :, None, None]))
-    return replace(term, linear=linear, scale=np.ones(len(term.channels)))
-
-
-def composed_cost(first: Projection, second: Projection, read: Shape) -> float:
-    """Multiplications of `second` after `first` as one convolution, before anything is multiplied."""
-    if not first.is_conv or not (_is_pointwise(first) or _is_pointwise(second) or second.padding == NO_PADDING):
-        return np.inf
-    if _is_pointwise(first) or _is_pointwise(second):
-        kernel = np.prod(first.weight.shape[2:]) * np.prod(second.weight.shape[2:])
-    else:
-        kernel = np.prod([_reach(first, i) + (_reach(second, i) - 1) * first.stride[i] for i in range(2)])
-    inputs = first.weight.shape[1] * first.groups
-    size = second.window.output_size(_size(first.output_shape(read)))
-    return float(second.weight.shape[0] * inputs * kernel * np.prod(size))
-
-
-def _size(shape: Shape) -> Pair:
+def size_of(shape: Shape) -> Pair:
     return shape[1], shape[2]
-
-
-def _reach(linear: Projection, axis: int) -> int:
-    return linear.dilation[axis] * (linear.weight.shape[2 + axis] - 1) + 1
-
-
-def _composed(first: Projection, second: Projection) -> Projection:
-    a, b = ungrouped(first), ungrouped(second)
-    if _is_pointwise(first):
-        return replace(second, weight=np.einsum("om...,mi->oi...", b, a[:, :, 0, 0]), groups=1)
-    if _is_pointwise(second):
-        return replace(first, weight=np.einsum("om,mi...->oi...", b[:, :, 0, 0], a), groups=1)
-    if second.padding != NO_PADDING:
-        raise Blocked
-    return _convolved(first, a, second, lambda tap: np.einsum("om,mi...->oi...", b[:, :, tap[0], tap[1]], a))
-
-
-def _convolved(first: Projection, weight: np.ndarray, second: Projection, part: Callable[[Pair], np.ndarray]) -> Projection:
-    """The kernel of `second` over `first`: part(tap) is the first kernel as one tap of the second sees it."""
-    kernel = [_reach(first, i) + (_reach(second, i) - 1) * first.stride[i] for i in range(2)]
-    full: np.ndarray | None = None
-    for tap in np.ndindex(*second.weight.shape[2:]):
-        w = part((tap[0], tap[1]))
-        full = np.zeros((*w.shape[:2], *kernel)) if full is None else full
-        y, x = (tap[i] * second.dilation[i] * first.stride[i] for i in range(2))
-        full[:, :, y : y + _reach(first, 0) : first.dilation[0], x : x + _reach(first, 1) : first.dilation[1]] += w
-    assert full is not None
-    stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
-    groups = first.groups if len(full) == len(weight) and full.shape[1] == first.weight.shape[1] else 1
-    return Projection("", full, stride, first.padding, groups=groups)
-
-
-def pooled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> Term:
-    """Rows and columns resampled behind a canonical term's linear layer; Blocked unless it is pointwise, or the
-    resampling is a window that never leaves the map."""
-    if term.linear is None or _is_pointwise(term.linear):
-        return resampled(term, rows, cols)
-    found = window_of(rows, cols, _size(term.natural))
-    if found is None or found[0].padding != NO_PADDING:
-        raise Blocked
-    window, value = found
-    channels = term.natural[0]
-    pool = Projection("", np.ones((channels, 1, *window.kernel)), window.stride, groups=channels)
-    linear = _convolved(term.linear, term.linear.weight, pool, lambda tap: term.linear.weight * value)  # type: ignore[union-attr]
-    return replace(term, linear=linear)
-
-
-def matrix_after(term: Term, weight: np.ndarray) -> tuple[Term, np.ndarray]:
-    """`weight` (O, *tensor) after a term of any layout: the term bare of its linear layer, and the matrix over
-    what that layer read."""
-    flat = term.layout.flat().reshape(-1)
-    if term.gain is not None:
-        weight = weight * np.broadcast_to(term.gain, term.layout.shape).reshape(1, -1)
-    valid = np.flatnonzero(flat >= 0)
-    size = int(np.prod(term.natural))
-    if len(valid) < len(flat) or size != len(flat) or not bool((flat == np.arange(size)).all()):
-        moved = np.zeros((len(weight), size))
-        np.add.at(moved.T, flat[valid], weight[:, valid].T)  # an element may stand in the tensor twice
-        weight = moved
-    if term.linear is None:
-        scale = np.repeat(term.scale, size // len(term.scale))
-        bare = replace(term, scale=np.ones(len(term.channels)))
-        weight = weight if (scale == 1).all() else weight * scale
-    elif term.linear.is_conv:
-        bare, weight = replace(term, linear=None), _transposed(term.linear, weight, term.natural, term.read)
-    else:
-        bare, weight = replace(term, linear=None), weight @ term.linear.weight
-    return replace(bare, layout=Layout.identity(bare.read), gain=None), weight
-
-
-def _transposed(linear: Projection, weight: np.ndarray, natural: Shape, read: Shape) -> np.ndarray:
-    """weight (O, outputs of the convolution) over its inputs: the transposed convolution of each row."""
-    maps = torch.from_numpy(weight.reshape(-1, *natural))
-    full = torch.nn.functional.conv_transpose2d(
-        maps, torch.from_numpy(np.array(linear.weight)), None, linear.stride, groups=linear.groups, dilation=linear.dilation
-    ).numpy()
-    (top, _), (left, _) = linear.padding
-    room = np.zeros((len(weight), read[0], max(full.shape[2], top + read[1]), max(full.shape[3], left + read[2])))
-    room[:, :, : full.shape[2], : full.shape[3]] = full
-    return room[:, :, top : top + read[1], left : left + read[2]].reshape(len(weight), -1)
-
-
-# ---------------------------------------------------------------- a term as a projection
-
-
-def window_of(rows: np.ndarray | None, cols: np.ndarray | None, size: Pair) -> tuple[Window, float] | None:
-    """The window whose sums, times a number, are rows @ x @ cols.T; None where there is none."""
-    found = [_axis_window(a, n) for a, n in ((rows, size[0]), (cols, size[1]))]
-    if found[0] is None or found[1] is None:
-        return None
-    (ky, sy, py, vy), (kx, sx, px, vx) = found[0], found[1]
-    return Window((ky, kx), (sy, sx), (py, px)), vy * vx
-
-
-def _axis_window(matrix: np.ndarray | None, size: int) -> tuple[int, int, Pair, float] | None:
-    """(kernel, stride, padding, value) of a matrix whose rows are one sliding window of equal values."""
-    if matrix is None:
-        return 1, 1, (0, 0), 1.0
-    values = matrix[matrix != 0]
-    if values.size == 0 or (values != values[0]).any():
-        return None
-    filled = matrix != 0
-    starts = np.where(filled.any(axis=1), filled.argmax(axis=1), -1)
-    ends = np.where(filled.any(axis=1), size - filled[:, ::-1].argmax(axis=1), -1)
-    kernel = int((ends - starts).max())
-    for stride, before in _guesses(starts, ends, kernel, size):
-        first = np.arange(len(matrix)) * stride - before
-        place = np.arange(size)
-        if (((place >= first[:, None]) & (place < first[:, None] + kernel)) == filled).all():
-            behind = max(0, int(first[-1]) + kernel - size)
-            if (size + before + behind - kernel) // stride + 1 == len(matrix):
-                return kernel, stride, (before, behind), float(values[0])
-    return None
-
-
-def _guesses(starts: np.ndarray, ends: np.ndarray, kernel: int, size: int) -> list[Pair]:
-    """(stride, padding in front) that the whole windows of a matrix suggest."""
-    whole = np.flatnonzero((starts >= 0) & (ends - starts == kernel))
-    if len(whole) < 2:
-        before = int(-starts[whole[0]]) if whole[0] == 0 else 0
-        return [(max(1, size), max(0, before))] if len(starts) == 1 else [
-            (s, s * int(whole[0]) - int(starts[whole[0]])) for s in range(1, size + kernel + 1)
-            if s * int(whole[0]) - int(starts[whole[0]]) >= 0
-        ]  # fmt: skip
-    stride = int(starts[whole[1]] - starts[whole[0]])
-    before = stride * int(whole[0]) - int(starts[whole[0]])
-    return [(stride, before)] if stride >= 1 and before >= 0 else []
-
-
-def as_matrix(term: Term, shape: Shape) -> Term:
-    """The term as a matrix whose rows fill `shape`: any layout, but no convolution. Refusal where it is too large."""
-    flat = term.layout.flat().reshape(-1)
-    valid = np.flatnonzero(flat >= 0)
-    features = int(np.prod(term.read))
-    if len(flat) * features > DENSE_LIMIT:
-        raise Refusal(
-            f"it needs {shape} of elements of {term.read} in an order that no channels, rows and columns say, and a matrix of "
-            f"{len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
-        )
-    weight = np.zeros((len(flat), features))
-    if term.linear is None:
-        weight[valid, flat[valid]] = np.repeat(term.scale, features // len(term.scale))[flat[valid]]
-    else:
-        weight[valid] = term.linear.weight[flat[valid]]
-    if term.gain is not None:
-        weight *= np.broadcast_to(term.gain, term.layout.shape).reshape(-1, 1)
-    linear = Projection("", weight, target_shape=shape if len(shape) > 1 else ())
-    return replace(term, linear=linear, scale=np.ones(len(term.channels)), layout=Layout.identity(shape), gain=None)
-
-
-def projection(term: Term, targets: int) -> Projection:
-    """A canonical term as a projection into a population of `targets` channels; an identity is a 1x1 depthwise
-    convolution, or a diagonal matrix."""
-    place = term.layout.axes[0] if term.layout.axes is not None else np.arange(targets)
-    driven = np.flatnonzero(place >= 0)
-    linear = term.linear
-    if linear is None and len(term.shape) == 1:
-        linear = Projection("", np.diag(term.scale))
-    elif linear is None:
-        linear = Projection("", term.scale.reshape(-1, 1, 1, 1), groups=len(term.channels))
-    linear = replace(
-        linear, source=term.source,
-        source_channels=None if term.reads_all else term.channels.astype(np.int32),
-        target_channels=None if len(driven) == targets else driven.astype(np.int32),
-        targets=0 if len(driven) == targets else targets,
-    )  # fmt: skip
-    if term.rows is None and term.cols is None:
-        return linear
-    return _with_spatial(linear, term)
-
-
-def _with_spatial(linear: Projection, term: Term) -> Projection:
-    """The resampling as a stride, as padding, as a sum-pool, or as itself."""
-    found = window_of(term.rows, term.cols, _size(term.shape))
-    if found is None:
-        rows = np.eye(term.shape[1]) if term.rows is None else term.rows
-        cols = np.eye(term.shape[2]) if term.cols is None else term.cols
-        return replace(linear, resample=Resample(rows, cols))
-    window, value = found
-    if value != 1:
-        linear = replace(linear, weight=owned(linear.weight * value))
-    if window.kernel == (1, 1) and linear.is_conv:
-        if _is_pointwise(linear):
-            return replace(linear, stride=window.stride, padding=window.padding)
-        if window.stride == (1, 1):
-            y, x = ((a + b, c + d) for (a, c), (b, d) in zip(linear.padding, window.padding, strict=True))
-            return replace(linear, padding=(y, x))
-    return replace(linear, sum_pool=window)

@@ -6,16 +6,18 @@ costs no more than twice the multiplications, and becomes a two-sided population
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend.composition import after, composed_cost, matrix_after, pooled
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.projections import as_matrix, projection
+from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
 from dnisnm_lava.synapses import Window
 
@@ -77,7 +79,7 @@ class Builder:
             shape = as_map_shape(shape)
             bias = bias.reshape(shape)
         pieces = [piece for term in terms for piece in self._pieces(term, shape)]
-        projections = tuple(ex.projection(piece, shape[0]) for piece in pieces)
+        projections = tuple(projection(piece, shape[0]) for piece in pieces)
         p = kind(self.unique(name), shape, projections, _bias(bias))
         self.populations.append(p)
         for node in e.nodes:
@@ -86,7 +88,7 @@ class Builder:
             self.nonnegative.add(p.name)
         whole = Expression.of(p.name, shape)
         if layout is not None:
-            whole = replace(whole, terms=(replace(whole.terms[0], layout=layout),), shape=e.shape, bias=_no_bias(e.shape))
+            whole = replace(whole, terms=(replace(whole.terms[0], layout=layout),), shape=e.shape, bias=no_bias(e.shape))
         return replace(view(whole, e.shape), merged=e.merged)
 
     def _pieces(self, term: Term, shape: Shape) -> list[Term]:
@@ -95,10 +97,10 @@ class Builder:
             return ex.canonical(term, shape)
         except Blocked:
             if term.linear is not None and term.linear.is_conv:
-                inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), _no_bias(term.natural), term.natural)
+                inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), no_bias(term.natural), term.natural)
                 relayed = self.relay(replace(inner, label=term.source)).terms[0]
                 return self._pieces(replace(relayed, layout=term.layout, gain=term.gain), shape)
-        return [ex.as_matrix(term, shape)]
+        return [as_matrix(term, shape)]
 
     def max_pool(self, e: Expression, window: Window) -> Expression:
         """The windows' maxima: a population behind each population whose channels e shows, else behind a relay."""
@@ -152,7 +154,7 @@ class Builder:
         shape = linear.output_shape(e.shape)
         e, pieces = self._composable(e, linear)
         terms = tuple(_conv_piece(piece, linear, shape) for piece in pieces)
-        mapped = compact(linear(e.full_bias()[None])[0]) if e.bias.any() else _no_bias(shape)
+        mapped = compact(linear(e.full_bias()[None])[0]) if e.bias.any() else no_bias(shape)
         mapped = mapped if bias is None else mapped + ex.per_channel(bias, 3)
         return Expression(terms, mapped, shape, label, e.nodes)
 
@@ -167,7 +169,7 @@ class Builder:
                 e = self.relay(e)
         terms = []
         for term in e.terms:
-            bare, w = ex.matrix_after(term, weight)
+            bare, w = matrix_after(term, weight)
             terms.append(replace(bare, linear=Projection("", w), layout=Layout.identity((outputs,))))
         mapped = weight @ e.full_bias() if e.bias.any() else np.zeros(outputs)
         return Expression(tuple(terms), mapped if bias is None else mapped + bias, (outputs,), label, e.nodes)
@@ -177,16 +179,16 @@ class Builder:
         size = (e.shape[1] if rows is None else len(rows), e.shape[2] if cols is None else len(cols))
         shape = (e.shape[0], *size)
         try:
-            pieces = [ex.pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = [pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
             if sum(p.cost for p in pieces) > COMPOSE_LIMIT * (relay_cost(e) + int(np.prod(e.shape))):
                 raise Blocked
         except Blocked:
             e = self.relay(e)
-            pieces = [ex.pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = [pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
         terms = tuple(
             replace(p, layout=Layout.identity((p.natural[0], *size)).with_channels(p.layout.axes[0])) for p in pieces  # type: ignore[index]
         )  # fmt: skip
-        bias = _no_bias(shape)
+        bias = no_bias(shape)
         if e.bias.any():
             whole = e.full_bias()
             whole = whole if rows is None else np.matmul(rows, whole)
@@ -216,7 +218,7 @@ def _conv_cost(piece: Term, linear: Projection, channels: int) -> float:
     share = len(piece.channels) / channels if piece.linear is None else 1.0
     if piece.linear is None:
         return linear.macs((channels, *piece.natural[1:])) * share
-    return ex.composed_cost(piece.linear, linear, piece.read)
+    return composed_cost(piece.linear, linear, piece.read)
 
 
 def _conv_piece(piece: Term, linear: Projection, shape: Shape) -> Term:
@@ -225,31 +227,24 @@ def _conv_piece(piece: Term, linear: Projection, shape: Shape) -> Term:
     filled = np.flatnonzero(piece.layout.axes[0] >= 0)
     inputs, outputs = linear.weight.shape[1], linear.weight.shape[0] // linear.groups
     if len(filled) == inputs * linear.groups:
-        return _placed(ex.after(piece, linear), np.arange(shape[0]))
+        return _placed(after(piece, linear), np.arange(shape[0]))
     if linear.groups == 1:
         weight = ex.owned(np.ascontiguousarray(linear.weight[:, filled]))
-        return _placed(ex.after(piece, replace(linear, weight=weight)), np.arange(shape[0]))
+        return _placed(after(piece, replace(linear, weight=weight)), np.arange(shape[0]))
     groups, counts = np.unique(filled // inputs, return_counts=True)
     if len(set(counts)) > 1:
         whole = replace(linear, weight=ex.ungrouped(linear)[:, filled], groups=1)
-        return _placed(ex.after(piece, whole), np.arange(shape[0]))
+        return _placed(after(piece, whole), np.arange(shape[0]))
     rows = (groups[:, None] * outputs + np.arange(outputs)).reshape(-1)
     columns = (filled % inputs).reshape(len(groups), counts[0])
     weight = linear.weight[rows][np.arange(len(rows))[:, None], np.repeat(columns, outputs, axis=0)]
     place = np.full(shape[0], -1)
     place[rows] = np.arange(len(rows))
-    return _placed(ex.after(piece, replace(linear, weight=weight, groups=len(groups))), place)
+    return _placed(after(piece, replace(linear, weight=weight, groups=len(groups))), place)
 
 
 def _placed(term: Term, channels: np.ndarray) -> Term:
     return replace(term, layout=Layout.identity(term.natural).with_channels(channels))
-
-
-# ---------------------------------------------------------------- tensors
-
-
-def _no_bias(shape: Shape) -> np.ndarray:
-    return np.zeros((1,) * len(shape))
 
 
 def _bias(full: np.ndarray) -> np.ndarray:
@@ -270,64 +265,3 @@ def _stripped(e: Expression) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layou
     bias[first.flat().reshape(-1)] = e.full_bias().reshape(-1)
     terms = tuple(replace(t, layout=Layout.identity(t.natural)) for t in e.terms)
     return first.natural, terms, bias.reshape(first.natural), first
-
-
-def as_map_shape(shape: Shape) -> Shape:
-    """(a, 1, b) for two axes, (a * b * ..., y, x) for more than three."""
-    if len(shape) == 2:
-        return (shape[0], 1, shape[1])
-    return shape if len(shape) == 3 else (int(np.prod(shape[:-2])), *shape[-2:])
-
-
-def view(e: Expression, shape: Shape) -> Expression:
-    """The same elements in the same order, as another shape."""
-    if shape == e.shape:
-        return e
-    if int(np.prod(shape)) != int(np.prod(e.shape)):
-        raise Refusal(f"it views {e.shape} as {shape} and mixes images; keep the batch axis apart")
-    bias = compact(e.full_bias().reshape(shape)) if e.bias.any() else _no_bias(shape)
-    terms = tuple(
-        replace(
-            t, layout=Layout.of(t.layout.natural, t.layout.flat().reshape(shape)),
-            gain=None if t.gain is None else compact(np.broadcast_to(t.gain, e.shape).reshape(shape)),
-        ) for t in e.terms
-    )  # fmt: skip
-    return replace(e, terms=terms, bias=bias, shape=shape)
-
-
-def multiplied(e: Expression, factor: np.ndarray) -> Expression:
-    """factor, which broadcasts to e's shape, times e."""
-    factor = np.asarray(factor, np.float64).reshape((1,) * (len(e.shape) - np.ndim(factor)) + np.shape(factor))
-    bias = e.bias * factor if e.bias.any() else e.bias
-    terms = []
-    for t in e.terms:
-        per_channel = all(n == 1 for n in factor.shape[1:])
-        if t.gain is None and t.layout.is_identity and per_channel:
-            terms.append(ex.scaled(t, np.broadcast_to(factor.reshape(-1), (t.natural[0],))))
-        elif t.gain is None and factor.size == 1:
-            terms.append(ex.scaled(t, np.full(t.natural[0], factor.reshape(-1)[0])))
-        else:
-            terms.append(replace(t, gain=factor if t.gain is None else t.gain * factor))
-    return replace(e, terms=tuple(terms), bias=bias)
-
-
-def shifted(e: Expression, shift: np.ndarray) -> Expression:
-    """e plus a constant that broadcasts to its shape."""
-    shift = np.asarray(shift, np.float64).reshape((1,) * (len(e.shape) - np.ndim(shift)) + np.shape(shift))
-    return replace(e, bias=compact(e.bias + shift))
-
-
-def summed(expressions: Iterable[Expression]) -> Expression:
-    """The sum of expressions of one shape."""
-    parts = list(expressions)
-    label = next((p.label for p in parts if p.is_composite), parts[-1].label)
-    bias = sum((p.bias for p in parts[1:]), start=parts[0].bias)
-    nodes = frozenset().union(*(p.nodes for p in parts))
-    return Expression(tuple(t for p in parts for t in p.terms), bias, parts[0].shape, label, nodes)
-
-
-def remembered(e: Any, node: str) -> Any:
-    """e, with one more operation that led to it."""
-    if isinstance(e, Expression):
-        return replace(e, nodes=e.nodes | {node})
-    return tuple(remembered(part, node) for part in e) if isinstance(e, tuple) else e

@@ -136,6 +136,11 @@ def name_of(node: Any) -> str:
     return str(getattr(node.target, "_overloadpacket", node.target))
 
 
+def short_name(node: Any) -> str:
+    """`relu`."""
+    return name_of(node).removeprefix("aten.")
+
+
 def tensors_of(program: Any) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """{placeholder: name of its parameter, buffer or constant}, and {name: tensor}."""
     signature = program.graph_signature

@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import operator
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
-from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal
-from dnisnm_lava.frontend.lowering import COMPOSE_LIMIT, Builder, relay_cost, remembered, view
+from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
-from dnisnm_lava.frontend.operations import LAST, OPERATIONS, Call, remedy
-from dnisnm_lava.frontend.trace import BATCH, check_weights, example_of, export, layer_of, line_of, name_of, tensors_of
-from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, sources
+from dnisnm_lava.frontend.operations import LAST, OPERATIONS, remedy
+from dnisnm_lava.frontend.rows import Note, coverage_of
+from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
+from dnisnm_lava.frontend.tensors import remembered, view
+from dnisnm_lava.frontend.trace import BATCH, check_weights, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.ir import AnalogGraph, Input, Relay
 
-POPULATIONS = ("relu", "relu_", "relu6", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "threshold", "max_pool1d",
-               "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d")  # fmt: skip
-MATRICES = {"convolution": 1, "conv1d": 1, "conv2d": 1, "linear": 1, "addmm": 2, "mm": 1, "matmul": 1,
-            "conv_transpose1d": 1, "conv_transpose2d": 1}  # operation -> which argument is its weight  # fmt: skip
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
 SHAPES_ONLY = tuple(f"aten.{n}" for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"))
@@ -48,7 +47,7 @@ def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
     """What each operation of the model becomes, with its line, shapes, parameters and multiplications; arguments
     and errors as from_torch."""
     walk = _walked(model, example_input)
-    return _coverage(walk, type(model).__name__)
+    return coverage_of(type(model).__name__, walk.build.graph(), walk.notes, walk.build.became, walk.notices)
 
 
 def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
@@ -69,8 +68,8 @@ class _Walk:
         self.value: dict[Any, Any] = {}
         self.parameter: dict[Any, str] = {}
         self.left = {n: len(n.users) for n in self.nodes}
-        self.readers: dict[Any, frozenset[Any]] = {}
-        self.notes: list[_Note] = []
+        self.readers: dict[Any, Readers] = {}
+        self.notes: list[Note] = []
         self.unread = set(program.graph_signature.inputs_to_parameters.values())
         self.notices: list[str] = []
         named, tensors = tensors_of(program)
@@ -104,6 +103,13 @@ class _Walk:
             if self.left[source] == 0:
                 self.value.pop(source, None)
 
+    def _settled(self, node: Any, value: Any) -> Any:
+        """A linear tensor that several read as a population, where that pays."""
+        if isinstance(value, Expression) and relaying_pays(node, value, self.readers):
+            with contextlib.suppress(Refusal):  # a layout that no population has: its readers compose
+                return self.build.relay(value, strip=True)
+        return value
+
     # ------------------------------------------------------------ one node
 
     def _meaning(self, node: Any) -> Any:
@@ -122,9 +128,10 @@ class _Walk:
         except Blocked:
             raise self._refused(node, "its input is a view of maps that no channels, rows and columns say; keep maps as maps") from None
         _check_shape(node, value)
-        makes = name.removeprefix("aten.") in POPULATIONS
+        makes = short_name(node) in POPULATIONS
         made = tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay)) if makes else None
-        self.notes.append(_Note(node, made, self._parameters(node)))
+        inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))
+        self.notes.append(Note(node, self._label(node), inputs, made, self._parameters(node)))
         return value if makes else remembered(value, node.name)
 
     def _applied(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
@@ -154,7 +161,7 @@ class _Walk:
             a, k = _replaced(args, feed), _replaced(kwargs, feed)
             return node.target(*a, **k)
 
-        short = name.removeprefix("aten.")
+        short = short_name(node)
         axis = f"{short}@{_axis(short, args, kwargs, len(parts[0].shape) + 1)}" if short in ALONG_CHANNELS else ""
         return move(parts, run, axis)
 
@@ -210,56 +217,6 @@ class _Walk:
                 self.build.read_out(e)
             except (Refusal, Blocked) as reason:
                 raise UnsupportedModel(f"output {name} at {line_of(output)}: {str(reason) or 'its layout is not that of maps'}") from None
-
-    # ------------------------------------------------------------ compose, or relay
-
-    def _settled(self, node: Any, value: Any) -> Any:
-        """A linear tensor that several read: itself, or a two-sided population, whichever costs less."""
-        if not isinstance(value, Expression) or len(node.users) < 2 or not (value.is_composite or len(value.terms) > 1):
-            return value
-        composed, alone = np.sum([self._reading(value, reader) for reader in self._readers(node)], axis=0)
-        if composed <= COMPOSE_LIMIT * (relay_cost(value) + alone):
-            return value
-        with contextlib.suppress(Refusal):  # a layout that no population has: its readers compose
-            return self.build.relay(value, strip=True)
-        return value
-
-    def _readers(self, node: Any) -> frozenset[Any]:
-        """The matrices, convolutions and populations that read a tensor, through what costs nothing."""
-        if node not in self.readers:
-            found: set[Any] = set()
-            for user in node.users:
-                short = name_of(user).removeprefix("aten.")
-                if user.op == "output" or short in MATRICES or short in POPULATIONS:
-                    found.add(user)
-                else:
-                    found |= self._readers(user)
-            self.readers[node] = frozenset(found)
-        return self.readers[node]
-
-    def _reading(self, e: Expression, reader: Any) -> tuple[float, float]:
-        """Multiplications of one reader of e: composed with what e is, and of e as a population."""
-        size = float(np.prod(e.shape))
-        short = "" if reader.op == "output" else name_of(reader).removeprefix("aten.")
-        if short not in MATRICES:
-            return float(sum(t.cost if t.linear is not None else size * t.layout.share for t in e.terms)), size
-        weight, out = reader.args[MATRICES[short]].meta["val"].shape, reader.meta["val"].shape
-        if short in ("addmm", "mm", "matmul"):
-            weight = weight[::-1]
-        positions = float(np.prod(out[2:])) if len(weight) > 2 else float(np.prod(out[1:-1]))
-        alone = float(np.prod(weight)) * positions * min(1.0, e.shape[0] / max(1, weight[1]) if len(weight) > 2 else 1.0)
-        composed = 0.0
-        for t in e.terms:
-            if t.linear is None:
-                composed += alone * t.layout.share
-            elif len(weight) == 2:
-                composed += weight[0] * float(np.prod(t.read)) * positions
-            else:
-                kernel = float(np.prod(weight[2:]))
-                if t.linear.is_conv:
-                    kernel *= float(np.prod(t.linear.weight.shape[2:]))
-                composed += weight[0] * len(t.channels) * kernel * positions
-        return composed, alone
 
 
 def _as_expression(value: Any) -> Expression:
@@ -321,60 +278,3 @@ def _check_shape(node: Any, value: Any) -> None:
     got = [v.shape if isinstance(v, Expression) else None for v in (value if isinstance(value, list | tuple) else [value])]
     for mine, true in zip(got, _shapes(node), strict=False):
         assert mine is None or true is None or mine[-len(true) :] == true, f"{node.target}: understood as {mine}, is {true}"
-
-
-# ---------------------------------------------------------------- coverage
-
-
-@dataclass(frozen=True)
-class _Note:
-    node: Any
-    made: tuple[str, ...] | None  # populations; None for an operation that makes none
-    parameters: int
-
-
-def _coverage(walk: _Walk, model: str) -> Coverage:
-    graph = walk.build.graph()
-    kept = {p.name for p in graph}
-    relays = {p.name for p in graph.of(Relay)}
-    rows = tuple(_row(walk, note, kept, relays) for note in walk.notes)
-    kinds = (Input, Rectifier, Relay, MaxPool, ReadOut)
-    projections = [(q, graph[q.source].shape) for p in graph if isinstance(p, Rectifier | Relay | ReadOut) for q in p.projections]
-    depth: dict[str, int] = {}
-    for p in graph:
-        depth[p.name] = max((1 + depth[s] for s in sources(p)), default=0)
-    return Coverage(
-        model, rows, {k.__name__: len(graph.of(k)) for k in kinds}, len(projections),
-        neurons=sum(int(np.prod(p.shape)) for p in graph if not isinstance(p, Input)),
-        parameters=sum(r.parameters for r in rows), macs=sum(r.macs for r in rows),
-        graph_macs=sum(q.macs(shape) for q, shape in projections), depth=max(depth.values()), notices=tuple(walk.notices),
-    )  # fmt: skip
-
-
-def _row(walk: _Walk, note: _Note, kept: set[str], relays: set[str]) -> Row:
-    node = note.node
-    name = name_of(node)
-    short = name.removeprefix("aten.")
-    places = [p for p in walk.build.became.get(node.name, []) if p in kept]
-    shown = ", ".join(f"{p} (two-sided relay)" if p in relays else p for p in dict.fromkeys(places))
-    dropped = name in LAST
-    if dropped:
-        became = "left out: behind the last layer"
-    elif note.made is not None:
-        became = "population " + (", ".join(n for n in note.made if n in kept) or "of its input, which it leaves as it is")
-    elif not shown:
-        became = "nothing: no output reads it"
-    elif short in MATRICES:
-        became = f"projection into {shown}"
-    else:
-        became = f"part of the projection into {shown}"
-    inputs = tuple(
-        tuple(a.meta["val"].shape[1:]) for a in node.all_input_nodes if hasattr(a.meta.get("val"), "shape") and a not in walk.parameter
-    )
-    output = next((s for s in _shapes(node) if s is not None), ())
-    macs = 0
-    if short in MATRICES:
-        weight = node.args[MATRICES[short]].meta["val"]
-        positions = output if "transpose" not in short and not (short == "convolution" and node.args[6]) else (0, *inputs[0])
-        macs = int(weight.numel() * np.prod(positions[1:] if weight.ndim > 2 else positions[:-1], dtype=np.int64))
-    return Row(name, walk._label(node), line_of(node), became, "dropped" if dropped else "exact", inputs, output, note.parameters, macs)

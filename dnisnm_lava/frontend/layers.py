@@ -1,0 +1,192 @@
+"""Convolutions, matrices, batch norm, sums, and products with constants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnisnm_lava.frontend import tensors
+from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, doubles, padding_of, pair_of, pixels_of, shape_of
+from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel
+from dnisnm_lava.frontend.moves import constant, expanded
+from dnisnm_lava.ir import Projection
+
+
+def _kernel(call: Call) -> tuple[np.ndarray, int]:
+    """The weight as (O, I, ky, kx), and over how many axes it goes."""
+    weight = call.weights(1, "weight")
+    assert weight is not None
+    rank = weight.ndim - 2
+    if rank not in (1, 2):
+        raise Refusal(f"a convolution over {rank} axes is not supported; use conv1d or conv2d")
+    return (weight[:, :, None] if rank == 1 else weight), rank
+
+
+def convolution(call: Call) -> Expression:
+    """aten.convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
+    stride, padding, dilation = (call.get(i, k, d) for i, k, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1)))
+    transposed, extra, groups = call.get(6, "transposed", False), call.get(7, "output_padding", 0), call.get(8, "groups", 1)
+    return (_transposed if transposed else _convolved)(call, stride, padding, dilation, groups, extra)
+
+
+def conv_forward(call: Call) -> Expression:
+    """aten.conv1d, conv2d(x, weight, bias, stride, padding, dilation, groups)."""
+    return _convolved(call, call.get(3, "stride", 1), call.get(4, "padding", 0), call.get(5, "dilation", 1), call.get(6, "groups", 1))
+
+
+def conv_transpose(call: Call) -> Expression:
+    """aten.conv_transpose1d, 2d(x, weight, bias, stride, padding, output_padding, groups, dilation)."""
+    stride, padding, extra = call.get(3, "stride", 1), call.get(4, "padding", 0), call.get(5, "output_padding", 0)
+    return _transposed(call, stride, padding, call.get(7, "dilation", 1), call.get(6, "groups", 1), extra)
+
+
+def _convolved(call: Call, stride: Any, padding: Any, dilation: Any, groups: int, _: Any = 0) -> Expression:
+    weight, rank = _kernel(call)
+    d = pair_of(dilation, rank)
+    if isinstance(padding, str):
+        whole = [d[i] * (weight.shape[2 + i] - 1) if padding == "same" else 0 for i in range(2)]
+        borders = tuple((n // 2, n - n // 2) for n in whole)  # torch puts the odd one behind
+    else:
+        borders = tuple((n, n) for n in padding_of(padding, rank))
+    e = call.expression()
+    linear = Projection("", weight, pair_of(stride, rank), (borders[0], borders[1]), d, groups)
+    return back(call.build.conv(as_map(e), linear, call.weights(2, "bias"), call.label), e)
+
+
+def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: int, extra: Any) -> Expression:
+    """The convolution with the mirrored kernel of the map with zeros between its pixels."""
+    weight, rank = _kernel(call)
+    s, d, p, more = pair_of(stride, rank), pair_of(dilation, rank), padding_of(padding, rank), padding_of(extra, rank)
+    inputs, outputs = weight.shape[0] // groups, weight.shape[1]
+    mirrored = weight.reshape(groups, inputs, outputs, *weight.shape[2:]).swapaxes(1, 2)[..., ::-1, ::-1]
+    linear = Projection("", mirrored.reshape(groups * outputs, inputs, *weight.shape[2:]), dilation=d, groups=groups)
+    e = call.expression()
+    spread = as_map(e)
+    matrices = []
+    for i in range(2):
+        reach, n = d[i] * (weight.shape[2 + i] - 1), spread.shape[1 + i]
+        size = (n - 1) * s[i] + 1 + 2 * (reach - p[i]) + more[i]
+        rows = np.arange(n) * s[i] + reach - p[i]
+        inside = (rows >= 0) & (rows < size)
+        matrix = np.zeros((size, n))
+        matrix[rows[inside], np.arange(n)[inside]] = 1
+        matrices.append(None if matrix.shape == (n, n) and bool((matrix == np.eye(n)).all()) else matrix)
+    return back(call.build.conv(call.build.resample(spread, *matrices), linear, call.weights(2, "bias"), call.label), e)
+
+
+def linear(call: Call) -> Expression:
+    """aten.linear(x, weight, bias)."""
+    weight = call.weights(1, "weight")
+    assert weight is not None
+    return _linear(call, call.expression(), weight, call.weights(2, "bias"))
+
+
+def addmm(call: Call) -> Expression:
+    """aten.addmm(bias, x, weight.T); beta, alpha."""
+    weight, bias = call.weights(2, "mat2"), call.weights(0, "self")
+    assert weight is not None
+    assert bias is not None
+    if (call.kwargs.get("alpha", 1), call.kwargs.get("beta", 1)) != (1, 1):
+        raise Refusal("a scaled addmm is not supported; scale its weights")
+    return _linear(call, call.expression(1), weight.T, bias)
+
+
+def matmul(call: Call) -> Expression:
+    """aten.mm, matmul(x, weight.T)."""
+    weight = call.weights(1, "other")
+    assert weight is not None
+    if weight.ndim != 2:
+        raise Refusal(f"a product with a constant of shape {weight.shape} is not supported; use nn.Linear")
+    return _linear(call, call.expression(), np.ascontiguousarray(weight.T), None)
+
+
+def _linear(call: Call, e: Expression, weight: np.ndarray, bias: np.ndarray | None) -> Expression:
+    """weight (O, F) over the last axis: a matrix for vectors, a 1x1 convolution where there are more axes."""
+    if len(e.shape) == 1:
+        return call.build.matrix(e, weight, bias, call.label)
+    *others, features = e.shape
+    columns = expanded(e, lambda x: x.movedim(-1, 1))
+    pixels = tensors.view(columns, (features, *(others if len(others) == 2 else pixels_of(e, int(np.prod(others))))))
+    product = call.build.conv(pixels, Projection("", weight[:, :, None, None]), bias, call.label)
+    return replace(expanded(tensors.view(product, (len(weight), *others)), lambda x: x.movedim(1, -1)), merged=e.merged)
+
+
+# ---------------------------------------------------------------- affine maps
+
+
+def batch_norm(call: Call) -> Any:
+    """aten.batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn), or
+    aten._native_batch_norm_legit_no_training(x, weight, bias, mean, var, momentum, eps)."""
+    native = "no_training" in call.name
+    if not native and call.get(5, "training", False):
+        raise Refusal("batch norm in training mode needs batch statistics; call eval() before")
+    mean, variance = call.weights(3, "running_mean"), call.weights(4, "running_var")
+    if mean is None or variance is None:
+        raise Refusal("batch norm without running statistics needs the batch; track_running_stats=True is needed")
+    epsilon = call.get(6, "eps") if native else call.get(7, "eps")
+    if (variance + epsilon <= 0).any():
+        raise Refusal("its running variance is negative; load sound weights")
+    gamma, beta = call.weights(1, "weight"), call.weights(2, "bias")
+    factor = (1.0 if gamma is None else gamma) / np.sqrt(variance + epsilon)
+    shift = (0.0 if beta is None else beta) - mean * factor
+    e = call.expression()
+    rank = len(e.shape)
+    normed = tensors.shifted(tensors.multiplied(e, per_channel(factor, rank)), per_channel(shift, rank))
+    if not (e.is_composite and len(e.terms) == 1):  # behind a convolution, the name is the convolution's
+        normed = replace(normed, label=call.label)
+    return (normed, None, None) if native else normed
+
+
+def add(call: Call) -> Expression:
+    return _sum(call, call.args[0], call.args[1], 1, call.kwargs.get("alpha", 1))
+
+
+def subtract(call: Call) -> Expression:
+    return _sum(call, call.args[0], call.args[1], 1, -call.kwargs.get("alpha", 1))
+
+
+def subtract_from(call: Call) -> Expression:
+    return _sum(call, call.args[0], call.args[1], -call.kwargs.get("alpha", 1), 1)
+
+
+def _sum(call: Call, a: Any, b: Any, factor_a: float, factor_b: float) -> Expression:
+    """factor_a * a + factor_b * b, where either may be a constant."""
+    shape = shape_of(call)
+    parts = [
+        tensors.multiplied(broadcast(v, shape), np.array(f)) if isinstance(v, Expression) else f * constant(v, shape)
+        for v, f in ((a, factor_a), (b, factor_b))
+    ]
+    expressions = [p for p in parts if isinstance(p, Expression)]
+    total = tensors.summed(expressions)
+    for part in parts:
+        if not isinstance(part, Expression):
+            total = tensors.shifted(total, part)
+    return total
+
+
+def multiply(call: Call) -> Expression:
+    return _product(call, call.args[0], call.args[1])
+
+
+def divide(call: Call) -> Expression:
+    if isinstance(call.args[1], Expression) or call.kwargs.get("rounding_mode") is not None:
+        raise Refusal("a quotient whose divisor depends on the input has no meaning in spikes; divide by a constant")
+    return _product(call, call.args[0], 1 / (doubles(call.args[1]) if isinstance(call.args[1], torch.Tensor) else np.float64(call.args[1])))
+
+
+def _product(call: Call, a: Any, b: Any) -> Expression:
+    if isinstance(a, Expression) and isinstance(b, Expression):
+        raise Refusal(
+            "a product of two tensors that depend on the input (a gate, a squeeze-and-excitation) has no meaning in spikes; "
+            "use a network without gates"
+        )
+    e, factor = (a, b) if isinstance(a, Expression) else (b, a)
+    shape = shape_of(call)
+    return tensors.multiplied(broadcast(e, shape), constant(factor, shape))
+
+
+def negative(call: Call) -> Expression:
+    return tensors.multiplied(call.expression(), np.array(-1.0))

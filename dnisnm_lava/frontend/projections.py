@@ -1,0 +1,75 @@
+"""A term as a projection of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dnisnm_lava.frontend.expression import Refusal, Term, is_pointwise, owned, size_of
+from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.windows import window_of
+from dnisnm_lava.ir import Projection, Resample, Shape
+
+DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layout
+
+
+def as_matrix(term: Term, shape: Shape) -> Term:
+    """The term as a matrix whose rows fill `shape`: any layout, but no convolution. Refusal where it is too large."""
+    flat = term.layout.flat().reshape(-1)
+    valid = np.flatnonzero(flat >= 0)
+    features = int(np.prod(term.read))
+    if len(flat) * features > DENSE_LIMIT:
+        raise Refusal(
+            f"it needs {shape} of elements of {term.read} in an order that no channels, rows and columns say, and a matrix of "
+            f"{len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
+        )
+    weight = np.zeros((len(flat), features))
+    if term.linear is None:
+        weight[valid, flat[valid]] = np.repeat(term.scale, features // len(term.scale))[flat[valid]]
+    else:
+        weight[valid] = term.linear.weight[flat[valid]]
+    if term.gain is not None:
+        weight *= np.broadcast_to(term.gain, term.layout.shape).reshape(-1, 1)
+    linear = Projection("", weight, target_shape=shape if len(shape) > 1 else ())
+    return replace(term, linear=linear, scale=np.ones(len(term.channels)), layout=Layout.identity(shape), gain=None)
+
+
+def projection(term: Term, targets: int) -> Projection:
+    """A canonical term as a projection into a population of `targets` channels; an identity is a 1x1 depthwise
+    convolution, or a diagonal matrix."""
+    place = term.layout.axes[0] if term.layout.axes is not None else np.arange(targets)
+    driven = np.flatnonzero(place >= 0)
+    linear = term.linear
+    if linear is None and len(term.shape) == 1:
+        linear = Projection("", np.diag(term.scale))
+    elif linear is None:
+        linear = Projection("", term.scale.reshape(-1, 1, 1, 1), groups=len(term.channels))
+    linear = replace(
+        linear, source=term.source,
+        source_channels=None if term.reads_all else term.channels.astype(np.int32),
+        target_channels=None if len(driven) == targets else driven.astype(np.int32),
+        targets=0 if len(driven) == targets else targets,
+    )  # fmt: skip
+    if term.rows is None and term.cols is None:
+        return linear
+    return _with_spatial(linear, term)
+
+
+def _with_spatial(linear: Projection, term: Term) -> Projection:
+    """The resampling as a stride, as padding, as a sum-pool, or as itself."""
+    found = window_of(term.rows, term.cols, size_of(term.shape))
+    if found is None:
+        rows = np.eye(term.shape[1]) if term.rows is None else term.rows
+        cols = np.eye(term.shape[2]) if term.cols is None else term.cols
+        return replace(linear, resample=Resample(rows, cols))
+    window, value = found
+    if value != 1:
+        linear = replace(linear, weight=owned(linear.weight * value))
+    if window.kernel == (1, 1) and linear.is_conv:
+        if is_pointwise(linear):
+            return replace(linear, stride=window.stride, padding=window.padding)
+        if window.stride == (1, 1):
+            y, x = ((a + b, c + d) for (a, c), (b, d) in zip(linear.padding, window.padding, strict=True))
+            return replace(linear, padding=(y, x))
+    return replace(linear, sum_pool=window)

@@ -1,0 +1,76 @@
+"""What became of each operation, in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.frontend.operations import LAST
+from dnisnm_lava.frontend.sharing import MATRICES
+from dnisnm_lava.frontend.trace import BATCH, line_of, name_of, short_name
+from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, Shape, sources
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the walk noted of a node. inputs: shapes of those that depend on the image. made: the populations that it
+    is; None for an operation that makes none."""
+
+    node: Any
+    label: str
+    inputs: tuple[Shape, ...]
+    made: tuple[str, ...] | None
+    parameters: int
+
+
+def coverage_of(model: str, graph: AnalogGraph, notes: Sequence[Note], became: Mapping[str, list[str]], notices: Sequence[str]) -> Coverage:
+    """became: {node: populations whose projections hold it}."""
+    rows = tuple(_row(note, graph, became.get(note.node.name, [])) for note in notes)
+    kinds = (Input, Rectifier, Relay, MaxPool, ReadOut)
+    projections = [(q, graph[q.source].shape) for p in graph if isinstance(p, Rectifier | Relay | ReadOut) for q in p.projections]
+    depth: dict[str, int] = {}
+    for p in graph:
+        depth[p.name] = max((1 + depth[s] for s in sources(p)), default=0)
+    return Coverage(
+        model, rows, {k.__name__: len(graph.of(k)) for k in kinds}, len(projections),
+        neurons=sum(int(np.prod(p.shape)) for p in graph if not isinstance(p, Input)),
+        parameters=sum(r.parameters for r in rows), macs=sum(r.macs for r in rows),
+        graph_macs=sum(q.macs(shape) for q, shape in projections), depth=max(depth.values()), notices=tuple(notices),
+    )  # fmt: skip
+
+
+def _row(note: Note, graph: AnalogGraph, places: Sequence[str]) -> Row:
+    node = note.node
+    value = node.meta["val"]
+    first = value[0] if isinstance(value, list | tuple) else value
+    how = "dropped" if name_of(node) in LAST else "exact"
+    became, output = _became(note, graph, places), tuple(first.shape[1:])
+    return Row(name_of(node), note.label, line_of(node), became, how, note.inputs, output, note.parameters, _macs(node))
+
+
+def _became(note: Note, graph: AnalogGraph, places: Sequence[str]) -> str:
+    kept = {p.name for p in graph}
+    shown = ", ".join(f"{p} (two-sided relay)" if isinstance(graph[p], Relay) else p for p in dict.fromkeys(places) if p in kept)
+    if name_of(note.node) in LAST:
+        return "left out: behind the last layer"
+    if note.made is not None:
+        return "population " + (", ".join(n for n in note.made if n in kept) or "of its input, which it leaves as it is")
+    if not shown:
+        return "nothing: no output reads it"
+    return f"projection into {shown}" if short_name(note.node) in MATRICES else f"part of the projection into {shown}"
+
+
+def _macs(node: Any) -> int:
+    """Multiplications of one image: each weight once for each position, of the output or, transposed, of the input."""
+    name = short_name(node)
+    if name not in MATRICES:
+        return 0
+    weight = node.args[MATRICES[name]].meta["val"]
+    if "transpose" in name or (name == "convolution" and node.args[6]):
+        return int(weight.numel() * node.args[0].meta["val"].numel() // (BATCH * weight.shape[0]))
+    outputs = weight.shape[1 if name in ("addmm", "mm", "matmul") else 0]
+    return int(weight.numel() * node.meta["val"].numel() // (BATCH * outputs))

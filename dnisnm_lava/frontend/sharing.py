@@ -1,0 +1,67 @@
+"""A linear tensor that several read: composed into each of them, or a population of its own, whichever costs less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.frontend.expression import Expression, Term
+from dnisnm_lava.frontend.lowering import COMPOSE_LIMIT, relay_cost
+from dnisnm_lava.frontend.trace import short_name
+
+POPULATIONS = frozenset((
+    "relu", "relu_", "relu6", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "threshold", "max_pool1d",
+    "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d",
+))  # fmt: skip
+MATRICES = {  # operation -> which argument is its weight
+    "convolution": 1, "conv1d": 1, "conv2d": 1, "conv_transpose1d": 1, "conv_transpose2d": 1,
+    "linear": 1, "addmm": 2, "mm": 1, "matmul": 1,
+}  # fmt: skip
+Readers = frozenset[Any]
+
+
+def relaying_pays(node: Any, e: Expression, known: dict[Any, Readers]) -> bool:
+    """Would composing e, the value of `node`, into all its readers cost more than COMPOSE_LIMIT times as much?
+    known: readers of nodes that were asked for before."""
+    if len(node.users) < 2 or not (e.is_composite or len(e.terms) > 1):
+        return False
+    costs = [_reading(e, reader) for reader in readers_of(node, known)]
+    composed, alone = (sum(c[i] for c in costs) for i in range(2))
+    return composed > COMPOSE_LIMIT * (relay_cost(e) + alone)
+
+
+def readers_of(node: Any, known: dict[Any, Readers]) -> Readers:
+    """The matrices, convolutions and populations that read a tensor, through what costs nothing."""
+    if node not in known:
+        found: set[Any] = set()
+        for user in node.users:
+            if user.op == "output" or short_name(user) in MATRICES or short_name(user) in POPULATIONS:
+                found.add(user)
+            else:
+                found |= readers_of(user, known)
+        known[node] = frozenset(found)
+    return known[node]
+
+
+def _reading(e: Expression, reader: Any) -> tuple[float, float]:
+    """Multiplications of one reader of e: composed with what e is, and of e as a population."""
+    name = "" if reader.op == "output" else short_name(reader)
+    if name not in MATRICES:
+        return float(relay_cost(e)), float(np.prod(e.shape))
+    weight, out = reader.args[MATRICES[name]].meta["val"].shape, reader.meta["val"].shape
+    if name in ("addmm", "mm", "matmul"):
+        weight = weight[::-1]
+    positions = float(np.prod(out[2:] if len(weight) > 2 else out[1:-1]))
+    read = min(1.0, e.shape[0] / max(1, weight[1])) if len(weight) > 2 else 1.0  # e may be one part of what it reads
+    alone = float(np.prod(weight)) * positions * read
+    return sum(_composed(t, weight, positions, alone) for t in e.terms), alone
+
+
+def _composed(term: Term, weight: tuple[int, ...], positions: float, alone: float) -> float:
+    if term.linear is None:
+        return alone * term.layout.share
+    if len(weight) == 2:
+        return weight[0] * float(np.prod(term.read)) * positions
+    kernel = np.prod(weight[2:]) * (np.prod(term.linear.weight.shape[2:]) if term.linear.is_conv else 1)
+    return float(weight[0] * len(term.channels) * kernel * positions)

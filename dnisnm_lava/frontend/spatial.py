@@ -1,0 +1,132 @@
+"""Averages, means and upsampling: matrices over rows and columns, which each operation gives by running itself on
+unit vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from dnisnm_lava.frontend import tensors
+from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of, pixels_of, shape_of
+from dnisnm_lava.frontend.expression import Expression, Refusal
+from dnisnm_lava.frontend.layout import BLOCKS
+from dnisnm_lava.frontend.moves import expanded
+from dnisnm_lava.ir import Projection
+
+
+def _matrix(n: int, resample: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+    """(n', n) matrix of a linear map along the rows of (1, n, n, 1) maps, each a unit vector."""
+    return resample(torch.eye(n, dtype=torch.float64)[None, :, :, None])[0, :, :, 0].T.numpy()
+
+
+def _resampled(call: Call, rows: Callable[[torch.Tensor], torch.Tensor], cols: Callable[[torch.Tensor], torch.Tensor]) -> Expression:
+    e = call.expression()
+    m = as_map(e)
+    matrices = [_matrix(n, f) for n, f in ((m.shape[1], rows), (m.shape[2], cols))]
+    a, b = (None if np.array_equal(x, np.eye(len(x))) else x for x in matrices)
+    return back(call.build.resample(m, a, b), e)
+
+
+def average_pool(call: Call) -> Expression:
+    """aten.avg_pool1d, 2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
+    rank = len(call.expression().shape) - 1
+    kernel = pair_of(call.get(1, "kernel_size"), rank)
+    stride = pair_of(call.get(2, "stride") or call.get(1, "kernel_size"), rank)
+    padding, divisor = padding_of(call.get(3, "padding", 0), rank), call.get(6, "divisor_override")
+    ceil, counted = call.get(4, "ceil_mode", False), call.get(5, "count_include_pad", True)
+
+    def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        override = None if divisor is None else 1
+        return lambda x: torch.nn.functional.avg_pool2d(x, (kernel[i], 1), (stride[i], 1), (padding[i], 0), ceil, counted, override)
+
+    pooled = _resampled(call, along(0), along(1))
+    return pooled if divisor is None else tensors.multiplied(pooled, np.array(1 / divisor))
+
+
+def adaptive_average(call: Call) -> Expression:
+    """aten.adaptive_avg_pool1d, 2d(x, size)."""
+    rank = len(call.expression().shape) - 1
+    m = as_map(call.expression())
+    wanted = call.get(1, "output_size")
+    size = [n if w is None else w for n, w in zip(m.shape[1:], [1, *wanted] if rank == 1 else list(wanted), strict=True)]
+
+    def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: torch.nn.functional.adaptive_avg_pool2d(x, (size[i], 1))
+
+    return _resampled(call, along(0), along(1))
+
+
+MODES = {
+    "upsample_nearest1d": "nearest", "upsample_nearest2d": "nearest", "_upsample_nearest_exact1d": "nearest-exact",
+    "_upsample_nearest_exact2d": "nearest-exact", "upsample_linear1d": "bilinear", "upsample_bilinear2d": "bilinear",
+    "upsample_bicubic2d": "bicubic",
+}  # fmt: skip
+
+
+def upsample(call: Call) -> Expression:
+    """aten.upsample_*: nearest, linear, cubic, one axis after the other."""
+    mode = MODES[call.name.removeprefix("aten.")]
+    size = (1, *shape_of(call)[1:])[-2:]
+    align = bool(call.get(2, "align_corners", False)) if "linear" in mode or "cubic" in mode else None
+    factors = _factors(call)
+
+    def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        factor = factors[i - 2] if len(factors) >= 2 - i else None
+        if factor is not None and not align and int(factor * as_map(call.expression()).shape[1 + i]) == size[i]:
+            return lambda x: torch.nn.functional.interpolate(x, scale_factor=(float(factor), 1.0), mode=mode, align_corners=align)
+        return lambda x: torch.nn.functional.interpolate(x, size=(size[i], 1), mode=mode, align_corners=align)
+
+    return _resampled(call, along(0), along(1))
+
+
+def _factors(call: Call) -> list[float]:
+    """Scale factors that the model gave, which torch prefers to the ratio of sizes."""
+    values = [*call.args[1:], *call.kwargs.values()]
+    lists = [v for v in values if isinstance(v, list | tuple) and v and all(isinstance(f, float) for f in v)]
+    return list(lists[0]) if lists else [float(v) for v in values if isinstance(v, float)]
+
+
+def mean(call: Call) -> Expression:
+    return _reduced(call, average=True)
+
+
+def total(call: Call) -> Expression:
+    return _reduced(call, average=False)
+
+
+def _reduced(call: Call, average: bool) -> Expression:
+    """aten.mean, sum(x, axes, keepdim): pixels by resampling, channels by a 1x1 convolution."""
+    e = call.expression()
+    axes, keep = call.get(1, "dim"), call.get(2, "keepdim", False)
+    axes = sorted(a % (len(e.shape) + 1) for a in (range(len(e.shape) + 1) if axes is None else [axes] if isinstance(axes, int) else axes))
+    if 0 in axes:
+        raise Refusal("it mixes the images of a batch; reduce over the axes of one image alone")
+    shape = list(e.shape)
+    for axis in axes:
+        n = shape[axis - 1]
+        e = _reduced_axis(call, e, axis - 1, 1 / n if average else 1.0)
+        shape[axis - 1] = 1
+    return e if keep else tensors.view(e, tuple(n for i, n in enumerate(e.shape) if i + 1 not in axes))
+
+
+def _reduced_axis(call: Call, e: Expression, axis: int, factor: float) -> Expression:
+    """The sum over one axis, which stays with length 1, times `factor`."""
+    n, shape = e.shape[axis], e.shape
+    kept = (*shape[:axis], 1, *shape[axis + 1 :])
+    if len(shape) == 1:
+        return call.build.matrix(e, np.full((1, n), factor), None, e.label)
+    if axis == 0 and len(shape) <= 3:
+        m = as_map(e)
+        return tensors.view(call.build.conv(m, Projection("", np.full((1, n, 1, 1), factor)), None, e.label), kept)
+    if len(shape) == 3:
+        rows, cols = (np.full((1, n), factor) if axis == i else None for i in (1, 2))
+        return call.build.resample(e, rows, cols)
+    if axis == len(shape) - 1:
+        m = tensors.view(e, (int(np.prod(shape[:-1])), *pixels_of(e, n)))
+        return tensors.view(call.build.resample(m, np.ones((1, m.shape[1])), np.full((1, m.shape[2]), factor)), kept)
+    if n > BLOCKS:
+        raise Refusal(f"a mean or sum over axis {axis + 1} of {('N', *shape)} is not supported; reduce maps (N, C, H, W)")
+    slices = [expanded(e, lambda x, i=i: x.narrow(axis + 1, i, 1)) for i in range(n)]  # type: ignore[misc]
+    return tensors.multiplied(tensors.summed(slices), np.array(factor))
