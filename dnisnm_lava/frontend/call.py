@@ -31,17 +31,25 @@ class Call:
             raise Refusal("it takes a constant where a feature map is expected")
         return value
 
-    def weights(self, position: int, key: str) -> np.ndarray | None:
-        """A constant tensor as float64."""
+    def constant(self, position: int, key: str) -> np.ndarray | None:
+        """A bias, a statistic: a constant tensor in float64, or None."""
         value = self.get(position, key)
-        if value is None:
-            return None
-        if not isinstance(value, torch.Tensor):
-            raise Refusal("its weights depend on the input")
-        return doubles(value)
+        return None if value is None else doubles(_constant(value))
+
+    def kernel(self, position: int, key: str) -> np.ndarray:
+        """The weights of a layer as the model holds them, with no copy: a projection takes them to float64."""
+        tensor = _constant(self.get(position, key)).detach().cpu()
+        exact = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+        return owned(exact.numpy())
 
 
 Operation = Callable[[Call], Any]
+
+
+def _constant(value: Any) -> torch.Tensor:
+    if not isinstance(value, torch.Tensor):
+        raise Refusal("its weights depend on the input")
+    return value
 
 
 def doubles(tensor: torch.Tensor) -> np.ndarray:

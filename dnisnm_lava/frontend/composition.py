@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend.expression import Blocked, Term, is_pointwise, moved, owned, resampled, size_of, ungrouped
+from dnisnm_lava.frontend.expression import Blocked, Term, is_pointwise, moved, owned, resampled, size_of, ungrouped, wide
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Shape
@@ -86,7 +86,7 @@ def pooled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> Term
     window, value = found
     channels = term.natural[0]
     pool = Projection("", np.ones((channels, 1, *window.kernel)), window.stride, groups=channels)
-    linear = _convolved(term.linear, term.linear.weight, pool, lambda tap: term.linear.weight * value)  # type: ignore[union-attr]
+    linear = _convolved(term.linear, term.linear.weight, pool, lambda tap: wide(term.linear.weight) * value)  # type: ignore[union-attr]
     return replace(term, linear=linear)
 
 
@@ -109,15 +109,15 @@ def matrix_after(term: Term, weight: np.ndarray) -> tuple[Term, np.ndarray]:
     elif term.linear.is_conv:
         bare, weight = replace(term, linear=None), _transposed(term.linear, weight, term.natural, term.read)
     else:
-        bare, weight = replace(term, linear=None), weight @ term.linear.weight
+        bare, weight = replace(term, linear=None), wide(weight) @ wide(term.linear.weight)
     return replace(bare, layout=Layout.identity(bare.read), gain=None), weight
 
 
 def _transposed(linear: Projection, weight: np.ndarray, natural: Shape, read: Shape) -> np.ndarray:
     """weight (O, outputs of the convolution) over its inputs: the transposed convolution of each row."""
-    maps = torch.from_numpy(weight.reshape(-1, *natural))
+    maps = torch.from_numpy(wide(weight).reshape(-1, *natural))
     full = torch.nn.functional.conv_transpose2d(
-        maps, torch.from_numpy(np.array(linear.weight)), None, linear.stride, groups=linear.groups, dilation=linear.dilation
+        maps, torch.from_numpy(np.array(linear.weight, np.float64)), None, linear.stride, groups=linear.groups, dilation=linear.dilation
     ).numpy()
     (top, _), (left, _) = linear.padding
     room = np.zeros((len(weight), read[0], max(full.shape[2], top + read[1]), max(full.shape[3], left + read[2])))

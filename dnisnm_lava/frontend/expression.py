@@ -130,6 +130,11 @@ def owned(a: np.ndarray) -> np.ndarray:
     return a
 
 
+def wide(weight: np.ndarray) -> np.ndarray:
+    """Weights in float64: terms may hold them as the model does, in float32, until they are computed with."""
+    return weight.astype(np.float64, copy=False)
+
+
 def per_channel(a: np.ndarray, rank: int) -> np.ndarray:
     return np.asarray(a).reshape(-1, *(1,) * (rank - 1))
 
@@ -256,7 +261,7 @@ def ungrouped(linear: Projection) -> np.ndarray:
     """The weight (O, I, ky, kx) of the same convolution with groups = 1."""
     outputs, inputs, *kernel = linear.weight.shape
     if linear.groups == 1:
-        return linear.weight
+        return wide(linear.weight)
     full = np.zeros((linear.groups, outputs // linear.groups, linear.groups, inputs, *kernel))
     for g in range(linear.groups):
         full[g, :, g] = linear.weight.reshape(linear.groups, -1, inputs, *kernel)[g]

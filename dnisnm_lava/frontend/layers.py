@@ -17,8 +17,7 @@ from dnisnm_lava.ir import Projection
 
 def _kernel(call: Call) -> tuple[np.ndarray, int]:
     """The weight as (O, I, ky, kx), and over how many axes it goes."""
-    weight = call.weights(1, "weight")
-    assert weight is not None
+    weight = call.kernel(1, "weight")
     rank = weight.ndim - 2
     if rank not in (1, 2):
         raise Refusal(f"a convolution over {rank} axes is not supported; use conv1d or conv2d")
@@ -53,7 +52,7 @@ def _convolved(call: Call, stride: Any, padding: Any, dilation: Any, groups: int
         borders = tuple((n, n) for n in padding_of(padding, rank))
     e = call.expression()
     linear = Projection("", weight, pair_of(stride, rank), (borders[0], borders[1]), d, groups)
-    return back(call.build.conv(as_map(e), linear, call.weights(2, "bias"), call.label), e)
+    return back(call.build.conv(as_map(e), linear, call.constant(2, "bias"), call.label), e)
 
 
 def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: int, extra: Any) -> Expression:
@@ -74,21 +73,17 @@ def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: in
         matrix = np.zeros((size, n))
         matrix[rows[inside], np.arange(n)[inside]] = 1
         matrices.append(None if matrix.shape == (n, n) and bool((matrix == np.eye(n)).all()) else matrix)
-    return back(call.build.conv(call.build.resample(spread, *matrices), linear, call.weights(2, "bias"), call.label), e)
+    return back(call.build.conv(call.build.resample(spread, *matrices), linear, call.constant(2, "bias"), call.label), e)
 
 
 def linear(call: Call) -> Expression:
     """aten.linear(x, weight, bias)."""
-    weight = call.weights(1, "weight")
-    assert weight is not None
-    return _linear(call, call.expression(), weight, call.weights(2, "bias"))
+    return _linear(call, call.expression(), call.kernel(1, "weight"), call.constant(2, "bias"))
 
 
 def addmm(call: Call) -> Expression:
     """aten.addmm(bias, x, weight.T); beta, alpha."""
-    weight, bias = call.weights(2, "mat2"), call.weights(0, "self")
-    assert weight is not None
-    assert bias is not None
+    weight, bias = call.kernel(2, "mat2"), call.constant(0, "self")
     if (call.kwargs.get("alpha", 1), call.kwargs.get("beta", 1)) != (1, 1):
         raise Refusal("a scaled addmm is not supported; scale its weights")
     return _linear(call, call.expression(1), weight.T, bias)
@@ -96,8 +91,7 @@ def addmm(call: Call) -> Expression:
 
 def matmul(call: Call) -> Expression:
     """aten.mm, matmul(x, weight.T)."""
-    weight = call.weights(1, "other")
-    assert weight is not None
+    weight = call.kernel(1, "other")
     if weight.ndim != 2:
         raise Refusal(f"a product with a constant of shape {weight.shape} is not supported; use nn.Linear")
     return _linear(call, call.expression(), np.ascontiguousarray(weight.T), None)
@@ -123,13 +117,13 @@ def batch_norm(call: Call) -> Any:
     native = "no_training" in call.name
     if not native and call.get(5, "training", False):
         raise Refusal("batch norm in training mode needs batch statistics; call eval() before")
-    mean, variance = call.weights(3, "running_mean"), call.weights(4, "running_var")
+    mean, variance = call.constant(3, "running_mean"), call.constant(4, "running_var")
     if mean is None or variance is None:
         raise Refusal("batch norm without running statistics needs the batch; track_running_stats=True is needed")
     epsilon = call.get(6, "eps") if native else call.get(7, "eps")
     if (variance + epsilon <= 0).any():
         raise Refusal("its running variance is negative; load sound weights")
-    gamma, beta = call.weights(1, "weight"), call.weights(2, "bias")
+    gamma, beta = call.constant(1, "weight"), call.constant(2, "bias")
     factor = (1.0 if gamma is None else gamma) / np.sqrt(variance + epsilon)
     shift = (0.0 if beta is None else beta) - mean * factor
     e = call.expression()

@@ -154,7 +154,7 @@ class Builder:
         shape = linear.output_shape(e.shape)
         e, pieces = self._composable(e, linear)
         terms = tuple(_conv_piece(piece, linear, shape) for piece in pieces)
-        mapped = compact(linear(e.full_bias()[None])[0]) if e.bias.any() else no_bias(shape)
+        mapped = compact(replace(linear)(e.full_bias()[None])[0]) if e.bias.any() else no_bias(shape)
         mapped = mapped if bias is None else mapped + ex.per_channel(bias, 3)
         return Expression(terms, mapped, shape, label, e.nodes)
 

@@ -51,9 +51,9 @@ def projection(term: Term, targets: int) -> Projection:
         target_channels=None if len(driven) == targets else driven.astype(np.int32),
         targets=0 if len(driven) == targets else targets,
     )  # fmt: skip
-    if term.rows is None and term.cols is None:
-        return linear
-    return _with_spatial(linear, term)
+    if term.rows is not None or term.cols is not None:
+        linear = _with_spatial(linear, term)
+    return replace(linear, weight=owned(np.array(linear.weight, np.float64))) if linear.weight.dtype != np.float64 else linear
 
 
 def _with_spatial(linear: Projection, term: Term) -> Projection:
@@ -65,7 +65,7 @@ def _with_spatial(linear: Projection, term: Term) -> Projection:
         return replace(linear, resample=Resample(rows, cols))
     window, value = found
     if value != 1:
-        linear = replace(linear, weight=owned(linear.weight * value))
+        linear = replace(linear, weight=owned(np.multiply(linear.weight, value, dtype=np.float64)))
     if window.kernel == (1, 1) and linear.is_conv:
         if is_pointwise(linear):
             return replace(linear, stride=window.stride, padding=window.padding)
