@@ -15,6 +15,7 @@ from graphs import images
 from hypothesis import given, settings
 from pieces import HEADS, PIECES, REFUSED, Shape, random_models
 from test_executors import assert_same
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 import dnisnm_lava as dn
@@ -100,6 +101,15 @@ def test_the_file_holds_the_piece(name: str, tmp_path: Path) -> None:
 def test_lava_fixed_point_equals_batched(name: str) -> None:
     graph, x = quantized(name)
     assert_same(batched.run(graph, x[:1], steps=3, record=True), lava_cpu.run(graph, x[:1], steps=3))
+
+
+@lava_needed
+@pytest.mark.parametrize("name", ["bilinear, scale 1.7", "MobileNetV2", "DenseNet", "nn.ChannelShuffle, grouped", "two read-outs"])
+def test_lava_floating_point_equals_the_reference(name: str) -> None:
+    _, x, analog = converted(name)
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=3)
+    with threadpool_limits(1, user_api="blas"):  # as in Lava's processes: the order of a sum depends on the threads
+        assert_same(reference.run(spiking, x[:1]), lava_cpu.run(spiking, x[:1]))
 
 
 # ---------------------------------------------------------------- refusals

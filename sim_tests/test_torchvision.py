@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torchvision")
 
+from torch import nn
 from torchvision_models import CALIBRATION, REFUSED, SIZES, agreement_of, error_of, images, network, sentence_without_paths
 
 import dnisnm_lava as dn
@@ -24,6 +25,16 @@ def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str) 
     agreement = agreement_of(analog, x)
     assert agreement.spikes_compared > 10_000
     assert agreement.different == 0, agreement.first
+
+
+def test_resnet50_has_a_projection_for_each_convolution_and_shortcut_and_for_its_classifier() -> None:
+    """Its pools add none: the average is the classifier's sum-pool, the max-pool a population without weights."""
+    model = network("resnet50")
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())  # those of projected shortcuts included
+    identities = sum(getattr(m, "downsample", ...) is None for m in model.modules())
+    found = dn.inspect(model, images(1, 64)[0])
+    assert (convolutions, identities) == (53, 12)
+    assert found.projections == convolutions + identities + 1
 
 
 REASONS = {"regnet_y_400mf": "sigmoid", "efficientnet_b0": "silu", "vit_b_16": ""}
