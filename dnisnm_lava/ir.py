@@ -7,7 +7,7 @@ Shapes are (C, H, W) for maps and (features,) for vectors. No other operation ex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -250,7 +250,8 @@ class MaxPool(_Value):
 
 @dataclass(frozen=True, eq=False)
 class ReadOut(_Value):
-    """Neurons that never fire: v sums currents and bias over the window. unit: worth of one step of v."""
+    """Neurons that never fire: v sums currents and bias over the window. unit: worth of one step of v.
+    view: the shape of the model's output, of the same elements in the same order (default: `shape`)."""
 
     name: str
     shape: Shape
@@ -258,6 +259,7 @@ class ReadOut(_Value):
     bias: np.ndarray
     unit: np.ndarray | None = None
     v_range: np.ndarray | None = None
+    view: Shape = ()
     lead: int = field(default=0, init=False)
 
 
@@ -298,6 +300,8 @@ class Graph(_Value):
             raise OutOfRange("graph: it must begin with an Input and end with its ReadOuts")
 
     def _check_shapes(self, population: Population) -> None:
+        if isinstance(population, ReadOut) and population.view and np.prod(population.view) != np.prod(population.shape):
+            raise OutOfRange(f"{population.name}: {population.shape} cannot be viewed as {population.view}")
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
@@ -400,7 +404,7 @@ class AnalogGraph(Graph):
         return self.outputs(x)[self.readout.name]
 
     def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """{read-out: (N, *its shape)} for images `x` (N, *input shape), in float64."""
+        """{read-out: (N, *shape of the model's output)} for images `x` (N, *input shape), in float64."""
         x = checked_images(self, x).astype(np.float64)
         values = {self.input.name: x}
         freed = self.last_readers()
@@ -414,7 +418,7 @@ class AnalogGraph(Graph):
                 values[population.name] = np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
             for name in freed[population.name]:
                 del values[name]
-        return {p.name: values[p.name] for p in self.readouts}
+        return {p.name: values[p.name].reshape(len(x), *(p.view or p.shape)) for p in self.readouts}
 
 
 @dataclass(frozen=True, eq=False)
@@ -426,6 +430,10 @@ class SpikingGraph(Graph):
     @property
     def is_integer(self) -> bool:
         return self.readout.bias.dtype.kind == "i"
+
+    def outputs(self, potentials: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output), in the model's order."""
+        return [potentials[p.name].reshape(*potentials[p.name].shape[:2], *(p.view or p.shape)) for p in self.readouts]
 
     def offsets(self) -> dict[str, int]:
         """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""

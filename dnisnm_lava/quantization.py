@@ -56,9 +56,7 @@ def quantize(
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
-            p = replace(p, projections=tuple(_integer_resampling(q) for q in p.projections))
-            folded = [scale_inputs(q, alpha[q.source], spiking[q.source].shape) for q in p.projections]
-            unit = _current_unit(p, folded, weights)
+            p, folded, unit = _with_integer_matrices(p, alpha, spiking, weights)
             assert p.unit is not None
             encoded = replace(
                 p, projections=_encode_weights(p, folded, unit, weights), bias=_in_units(p.bias, unit, p), unit=unit * p.unit
@@ -84,9 +82,7 @@ def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPoin
     """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
     fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
     assert p.v_range is not None
-    by_weight = np.zeros(p.shape[0])
-    for w, q in zip(folded, p.projections, strict=True):
-        np.maximum.at(by_weight, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent)
+    by_weight = _largest_weights(p, folded)
     bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
     by_range = np.maximum(p.v_range, bias) * STATE_MARGIN
     unit = np.maximum(by_weight / weights.limit, by_range / STATE.limit)
@@ -104,23 +100,53 @@ def _encode_weights(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray
     return tuple(encoded)
 
 
-def _integer_resampling(q: Projection) -> Projection:
-    """The same projection with integers in its resampling, whose unit moves into the weights."""
+Folded = tuple[SNM | ReadOut, list[np.ndarray], np.ndarray]
+MATRIX_LIMITS = (127, 63, 31, 15, 7, 3)  # the largest integer that a resampling may hold
+
+
+def _with_integer_matrices(p: SNM | ReadOut, alpha: dict[str, np.ndarray], graph: SpikingGraph, weights: FixedPointFormat) -> Folded:
+    """p with integers in its resamplings, its weights with their sources' worth, and its unit.
+
+    A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
+    tried: list[tuple[float, Folded]] = []
+    for limit in MATRIX_LIMITS if any(q.resample is not None for q in p.projections) else MATRIX_LIMITS[:1]:
+        rounded = [_integer_resampling(q, limit) for q in p.projections]
+        changed = replace(p, projections=tuple(q for q, _ in rounded))
+        folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in changed.projections]
+        unit = _current_unit(changed, folded, weights)
+        half_steps = 0.5 * unit / np.maximum(_largest_weights(changed, folded), 1e-300)
+        error = max(e for _, e in rounded) + float(np.minimum(half_steps, 1).mean())
+        tried.append((error, (changed, folded, unit)))
+    return min(tried, key=lambda t: t[0])[1]
+
+
+def _integer_resampling(q: Projection, limit: int) -> tuple[Projection, float]:
+    """The same projection with integers in its resampling, whose unit moves into the weights, and their error."""
     if q.resample is None:
-        return q
-    (rows, row_unit), (cols, col_unit) = _integer_matrix(q.resample.rows), _integer_matrix(q.resample.cols)
-    return replace(q, resample=Resample(rows, cols), weight=q.weight * (row_unit * col_unit))
+        return q, 0.0
+    (rows, row_unit, row_error), (cols, col_unit, col_error) = (_integer_matrix(a, limit) for a in (q.resample.rows, q.resample.cols))
+    return replace(q, resample=Resample(rows, cols), weight=q.weight * (row_unit * col_unit)), row_error + col_error
 
 
-def _integer_matrix(a: np.ndarray) -> tuple[np.ndarray, float]:
-    """8-bit integers and their unit: exact for fractions of one small denominator, else to the nearest."""
+def _integer_matrix(a: np.ndarray, limit: int) -> tuple[np.ndarray, float, float]:
+    """Integers up to `limit`, their unit, and the largest error by the largest entry: none for fractions of one small
+    denominator, else to the nearest."""
     format = FixedPointFormat(WEIGHT_BITS)
     largest = float(np.abs(a).max(initial=0)) or 1.0
-    for denominator in range(1, int(format.limit / largest) + 1):
+    for denominator in range(1, int(limit / largest) + 1):
         codes, _ = format.encode(a * denominator)
         if np.abs(codes - a * denominator).max(initial=0) < 1e-9:  # fractions of float64: 2**-53 * 127, with room
-            return codes, 1 / denominator
-    return format.encode(a * (format.limit / largest))[0], largest / format.limit
+            return codes, 1 / denominator, 0.0
+    codes, _ = format.encode(a * (limit / largest))
+    return codes, largest / limit, float(np.abs(codes * (largest / limit) - a).max() / largest)
+
+
+def _largest_weights(p: SNM | ReadOut, folded: list[np.ndarray]) -> np.ndarray:
+    """(C,) the largest weight into each channel, before exponents."""
+    largest = np.zeros(p.shape[0])
+    for w, q in zip(folded, p.projections, strict=True):
+        np.maximum.at(largest, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent)
+    return largest
 
 
 def _in_units(values: np.ndarray, unit: np.ndarray, p: SNM | ReadOut) -> np.ndarray:

@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]  # (done, of)
 class Run:
     """The result of N images over T steps.
 
-    logits: (N, T, *readout shape) running sums of the first read-out, in its unit. spikes: {population: (N, T, *shape)}
+    logits: (N, T, *shape of the model's output) running sums of the first read-out, in its unit. spikes: {population: (N, T, *shape)}
     values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
     images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
     clipped_inputs: image values outside the input's 8 bits. further: {read-out: running sums} of all but the first.

@@ -112,6 +112,8 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
     neuron["type"] = _text("SNM", 20)
     if isinstance(p, ReadOut):
         neuron["theta"], neuron["readout"] = np.zeros(p.shape, np.int32), 1  # theta 0: never fires
+        if p.view:
+            neuron["view"] = np.array(p.view, np.int64)
     else:
         neuron["theta"], neuron["payload"], neuron["v_init"] = p.vth, p.payload, p.v_init
         neuron["levels"], neuron["lead"] = p.levels, p.lead
@@ -287,7 +289,7 @@ def _read_neurons(group: h5py.Group, name: str, shape: tuple[int, ...], projecti
     np.broadcast_to(bias, shape)
     unit, v_range = _array(neuron, "unit", "f"), _array(neuron, "v_range", "f")
     if "readout" in neuron:
-        return ReadOut(name, shape, projections, bias, unit, v_range)
+        return ReadOut(name, shape, projections, bias, unit, v_range, _ints(neuron, "view") if "view" in neuron else ())
     vth, payload, v_init = (_array(neuron, key, "i") for key in ("theta", "payload", "v_init"))
     if any(a.shape != shape for a in (vth, payload, v_init)) or (vth < 0).any() or (payload < 0).any():
         raise BadFile(f"{neuron.name}: theta, payload and v_init must have the layer's shape {shape} and not be negative")

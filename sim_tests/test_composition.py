@@ -162,6 +162,14 @@ def test_the_first_read_out_is_the_models_first_output() -> None:
     assert run.further["a"].shape == (3, 8, 2, 8, 8)
 
 
+def test_a_channels_last_model_is_the_same_network() -> None:
+    """torch then writes its global average with as_strided."""
+    model = randomized(Net(lambda n, x: n.b(F.adaptive_avg_pool2d(F.relu(n.a(x)), 1).flatten(1)), a=c(8, 4, 3), b=nn.Linear(4, 2)), 0)
+    x = images(4, (3, 8, 8), 0)
+    there = dn.from_torch(model, x[0])
+    assert dn.from_torch(model.to(memory_format=torch.channels_last), x[0]) == there
+
+
 # ---------------------------------------------------------------- what a user is told
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
+import torch
 from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.backends import batched, currents, reference
+from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import Input, Projection, SpikingGraph
 from dnisnm_lava.simulation import Run, difference
@@ -73,6 +75,52 @@ def test_float_batched_makes_the_same_decisions_as_the_float_reference() -> None
     np.testing.assert_allclose(a.logits, b.logits, rtol=0, atol=1e-7)
 
 
+@settings(max_examples=30)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["int8", "float32", "float64"]))
+def test_every_way_of_the_synapses_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
+    assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way))
+
+
+@settings(max_examples=30)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+def test_compiled_neurons_equal_stepped_ones(graph: SpikingGraph, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batched, "_compiled", batched._stepped)
+        stepped = batched.run(graph, x, record=True)
+    assert_same(stepped, batched.run(graph, x, record=True))
+
+
+def test_8_bit_synapses_are_chosen_for_what_they_hold_exactly() -> None:
+    small, large = (Projection("a", np.full((4, inputs, 3, 3), 127, np.int8)) for inputs in (16, 512))
+    assert currents.way_of(small, 31, "auto", "cpu") == ("int8" if currents.int8_is_exact() else "float32")
+    assert currents.way_of(small, 128, "auto", "cpu") == "float32"  # a spike that 8 bits do not hold
+    assert currents.way_of(large, 127, "auto", "cpu") == "float64"  # 127 * 127 * 9 * 512 > 2**24
+    assert currents.way_of(small, 31, "auto", "cuda") == "float32"
+    assert currents.way_of(Projection("a", np.ones((2, 8), np.int8)), 31, "auto", "cpu") == "float32"  # dense
+    with pytest.raises(OutOfRange, match=r"sums from a may reach 74322432, beyond float32's 2\*\*24; use float64"):
+        currents.way_of(large, 127, "float32", "cpu")
+
+
+def test_a_way_that_is_none_is_refused() -> None:
+    graph, x = small()
+    with pytest.raises(OutOfRange, match="synapses: 'int4' given; choose auto, int8, float32, float64"):
+        batched.run(graph, x, synapses="int4")
+
+
+def test_8_bit_sums_are_exact_up_to_the_last_one_that_float32_holds() -> None:
+    """127 * 127 * 9 * 115 = 16,693,515 < 2**24, every product of the same sign; then of alternating signs."""
+    if not currents.int8_is_exact():
+        pytest.skip("this CPU's oneDNN has no exact 8-bit convolution")
+    signs = np.where(np.arange(115) % 2, 1, -1).reshape(1, -1, 1, 1)
+    for weight in (np.full((3, 115, 3, 3), 127), np.full((3, 115, 3, 3), 127) * signs, np.full((3, 115, 3, 3), -127)):
+        projection = Projection("a", weight.astype(np.int8), padding=((1, 1), (1, 1)))
+        x = np.random.default_rng(0).integers(120, 128, (2, 115, 5, 5)).astype(np.int8)
+        found = currents.linear(projection, "int8", "cpu")(torch.from_numpy(x))
+        np.testing.assert_array_equal(found.numpy(), projection(x))
+
+
 def test_integers_beyond_2_to_24_are_still_exact() -> None:
     """A population whose static bound passes float32's integers must take float64: 127 * 127 * 4096."""
     rng = np.random.default_rng(1)
@@ -81,7 +129,7 @@ def test_integers_beyond_2_to_24_are_still_exact() -> None:
     graph = SpikingGraph(
         (Input("input", (4096,), np.ones(4096), 8), hidden, readout("out", (2,), (Projection("a", weights(rng, 2, 2)),), rng)), steps=4
     )  # fmt: skip
-    assert wide.bound(127) > batched.EXACT_FLOAT32
+    assert wide.bound(127) > currents.EXACT_FLOAT32
     x = np.zeros((1, 4096))
     x[0, :1001] = 127
     x[0, 0] = 126  # an odd total that float32 cannot hold: 16145001

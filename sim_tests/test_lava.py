@@ -233,7 +233,8 @@ def test_the_childs_error_reaches_the_user(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_simulation_ends_with_its_parent(sign: signal.Signals) -> None:
     program = (
-        "import sys; sys.path.insert(0, 'sim_tests')\n"
+        "import signal, sys; sys.path.insert(0, 'sim_tests')\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs in the background\n"
         "from graphs import *; from faults import *; from dnisnm_lava.backends import lava_cpu\n"
         "graph, x = small(Chain(), (6,))\n"
         "print('ready', flush=True)\n"

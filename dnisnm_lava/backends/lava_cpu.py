@@ -66,8 +66,8 @@ def run(
     saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
-    logits, *_ = outputs = [arrays[f"output:{p.name}"] for p in graph.readouts]
-    further = {p.name: output for p, output in zip(graph.readouts[1:], outputs[1:], strict=True)}
+    logits, *others = graph.outputs({p.name: arrays[f"output:{p.name}"] for p in graph.readouts})
+    further = {p.name: output for p, output in zip(graph.readouts[1:], others, strict=True)}
     return Run(logits, spikes, counts, saturations, clipped, further)
 
 

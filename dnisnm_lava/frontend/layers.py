@@ -168,7 +168,9 @@ def multiply(call: Call) -> Expression:
 def divide(call: Call) -> Expression:
     if isinstance(call.args[1], Expression) or call.kwargs.get("rounding_mode") is not None:
         raise Refusal("a quotient whose divisor depends on the input has no meaning in spikes; divide by a constant")
-    return _product(call, call.args[0], 1 / (doubles(call.args[1]) if isinstance(call.args[1], torch.Tensor) else np.float64(call.args[1])))
+    with np.errstate(divide="ignore"):  # the product refuses what is not finite
+        inverse = 1 / (doubles(call.args[1]) if isinstance(call.args[1], torch.Tensor) else np.float64(call.args[1]))
+    return _product(call, call.args[0], inverse)
 
 
 def _product(call: Call, a: Any, b: Any) -> Expression:

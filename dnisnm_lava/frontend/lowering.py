@@ -70,6 +70,9 @@ class Builder:
             raise Refusal("an output does not depend on the input; return tensors computed from it")
         name = e.label if e.population is None else "readout"
         self._populate(e, name, ReadOut, strip=all(t.layout.in_order for t in e.terms))
+        made = self.populations.pop()
+        assert isinstance(made, ReadOut)
+        self.populations.append(made if made.shape == e.shape else replace(made, view=e.shape))
 
     def _populate(
         self, e: Expression, name: str, kind: Callable[..., Population], nonnegative: bool = False, strip: bool = True

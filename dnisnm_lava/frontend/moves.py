@@ -65,7 +65,7 @@ def move(parts: list[Expression], run: Run, name: str = "") -> Any:
 
 
 def _images(a: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(a))[None].expand(BATCH, *a.shape)
+    return torch.tensor(a)[None].expand(BATCH, *a.shape)
 
 
 def _image_shape(out: torch.Tensor) -> Shape:

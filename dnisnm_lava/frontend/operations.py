@@ -23,12 +23,21 @@ from dnisnm_lava.frontend.layers import (
     subtract,
     subtract_from,
 )
-from dnisnm_lava.frontend.rectifiers import adaptive_max, clamp, max_pool, relu, threshold
+from dnisnm_lava.frontend.rectifiers import adaptive_max, at_least, at_most, clamp, leaky, max_pool, maximum_over, relu, threshold
 from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, total, upsample
+from dnisnm_lava.frontend.trace import BATCH
 
 
 def same(call: Call) -> Any:
     return call.args[0]
+
+
+def restrided(call: Call) -> Expression:
+    """aten.as_strided, which torch writes behind the global average of a channels-last model: the same pixels."""
+    e, size = call.expression(), tuple(call.get(1, "size"))
+    if size != (BATCH, *e.shape) or any(n != 1 for n in e.shape[1:]):
+        raise Refusal("as_strided reads memory, not a tensor's elements; use views, slices and permutations")
+    return e
 
 
 def to_dtype(call: Call) -> Any:
@@ -66,10 +75,13 @@ OPERATIONS: dict[str, Operation] = {
     **{f"aten.{name}": upsample for name in MODES},
     "aten.relu": relu, "aten.relu_": relu, "aten.relu6": clamp, "aten.hardtanh": clamp, "aten.hardtanh_": clamp,
     "aten.clamp": clamp, "aten.clamp_": clamp, "aten.clamp_min": clamp, "aten.clamp_max": clamp, "aten.threshold": threshold,
+    "aten.maximum": at_least, "aten.minimum": at_most, "aten.leaky_relu": leaky, "aten.leaky_relu_": leaky,
+    "aten.amax": maximum_over, "aten.max": maximum_over,
     "aten.max_pool1d": max_pool, "aten.max_pool2d": max_pool, "aten.max_pool2d_with_indices": max_pool,
     "aten.adaptive_max_pool1d": adaptive_max, "aten.adaptive_max_pool2d": adaptive_max,
     "aten.clone": same, "aten.alias": same, "aten.detach": same, "aten.contiguous": same, "aten.lift_fresh_copy": same,
     "aten.detach_": same, "aten.positive": same, "aten._to_copy": to_dtype, "aten.to": to_dtype, "aten.dropout": dropout,
+    "aten.as_strided": restrided,
     "aten.feature_dropout": dropout,
 }  # fmt: skip
 LAST: dict[str, Operation] = {

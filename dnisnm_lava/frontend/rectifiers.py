@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from dnisnm_lava.frontend import tensors
-from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of
+from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
-from dnisnm_lava.frontend.moves import expanded
+from dnisnm_lava.frontend.moves import constant, expanded
 from dnisnm_lava.synapses import Window
 
 
@@ -45,10 +45,11 @@ def _clamped(call: Call, e: Expression, low: float | None, high: float | None) -
 
 
 def threshold(call: Call) -> Expression:
-    """aten.threshold(x, threshold, value): a ReLU where both are 0."""
-    if call.get(1, "threshold") != 0 or call.get(2, "value") != 0:
-        raise Refusal("only threshold(x, 0, 0) is a ReLU; use ReLU")
-    return relu(call)
+    """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
+    low, value = call.get(1, "threshold"), call.get(2, "value")
+    if low != value:
+        raise Refusal(f"threshold(x, {low}, {value}) jumps; only with one number for both is it a clamp: use ReLU")
+    return _clamped(call, call.expression(), low, None)
 
 
 def max_pool(call: Call) -> Any:
@@ -87,6 +88,52 @@ def adaptive_max(call: Call) -> Any:
         m = expanded(m, lambda x: x[:, :, places[0]][:, :, :, places[1]])
     pooled = back(_pooled(call, m, Window((kernel[0], kernel[1]), (kernel[0], kernel[1]))), e)
     return pooled, None
+
+
+def maximum_over(call: Call) -> Any:
+    """aten.amax(x, axes, keepdim) and max(x, axis, keepdim): a max-pool over all pixels."""
+    e = call.expression()
+    axes, keep = call.get(1, "dim", ()), call.get(2, "keepdim", False)
+    axes = {a % (len(e.shape) + 1) for a in ([axes] if isinstance(axes, int) else axes)}
+    if len(e.shape) == 2 and axes == {2}:
+        m = tensors.view(e, (e.shape[0], *pixels_of(e, e.shape[1])))
+    elif len(e.shape) == 3 and axes and axes <= {2, 3}:
+        m = e
+    else:
+        raise Refusal(f"a maximum over axes {sorted(axes)} of {len(e.shape) + 1} is not supported; only over the pixels of maps")
+    kernel = (m.shape[1] if 2 in axes or len(e.shape) == 2 else 1, m.shape[2] if 3 in axes or len(e.shape) == 2 else 1)
+    best = _pooled(call, m, Window(kernel, kernel))
+    shape = tuple(1 if i + 1 in axes else n for i, n in enumerate(e.shape))
+    best = tensors.view(best, shape if keep else tuple(n for i, n in enumerate(shape) if i + 1 not in axes))
+    return best if "amax" in call.name else (best, None)
+
+
+def at_least(call: Call) -> Expression:
+    """aten.maximum(x, constant): the constant + ReLU of what x is above it."""
+    return _beyond(call, 1.0)
+
+
+def at_most(call: Call) -> Expression:
+    """aten.minimum(x, constant)."""
+    return _beyond(call, -1.0)
+
+
+def _beyond(call: Call, sign: float) -> Expression:
+    a, b = call.args[:2]
+    if isinstance(a, Expression) and isinstance(b, Expression):
+        raise Refusal("a maximum or minimum of two tensors that depend on the input is not supported; use b + relu(a - b)")
+    e, bound = (a, b) if isinstance(a, Expression) else (b, a)
+    shape = shape_of(call)
+    limit = constant(bound, shape)
+    above = tensors.shifted(tensors.multiplied(broadcast(e, shape), np.array(sign)), -sign * limit)
+    return tensors.shifted(tensors.multiplied(call.build.rectify(above, call.node.name), np.array(sign)), limit)
+
+
+def leaky(call: Call) -> Expression:
+    """aten.leaky_relu: a ReLU where its slope is 0."""
+    if call.get(1, "negative_slope", 0.01) != 0:
+        raise Refusal("it has no meaning in spikes; train with ReLU, or replace it by ReLU and fine-tune")
+    return relu(call)
 
 
 def _ceil_extra(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:

@@ -41,8 +41,14 @@ def view(e: Expression, shape: Shape) -> Expression:
     return replace(e, terms=terms, bias=bias, shape=shape)
 
 
+def _check_finite(constant: np.ndarray, does: str) -> None:
+    if not np.isfinite(constant).all():
+        raise Refusal(f"it {does} a constant that is NaN or infinite; look for a division by zero")
+
+
 def multiplied(e: Expression, factor: np.ndarray) -> Expression:
     """factor, which broadcasts to e's shape, times e."""
+    _check_finite(factor, "multiplies")
     factor = np.asarray(factor, np.float64).reshape((1,) * (len(e.shape) - np.ndim(factor)) + np.shape(factor))
     bias = e.bias * factor if e.bias.any() else e.bias
     terms = []
@@ -59,8 +65,14 @@ def multiplied(e: Expression, factor: np.ndarray) -> Expression:
 
 def shifted(e: Expression, shift: np.ndarray) -> Expression:
     """e plus a constant that broadcasts to its shape."""
+    _check_finite(shift, "adds")
     shift = np.asarray(shift, np.float64).reshape((1,) * (len(e.shape) - np.ndim(shift)) + np.shape(shift))
     return replace(e, bias=compact(e.bias + shift))
+
+
+def padded(e: Expression, value: float, inside: np.ndarray) -> Expression:
+    """e plus `value` wherever `inside` is 0: on the border that a pad made."""
+    return replace(e, bias=compact(e.bias + value * (inside == 0)))
 
 
 def summed(expressions: Iterable[Expression]) -> Expression:

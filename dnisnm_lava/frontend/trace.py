@@ -25,7 +25,7 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes are a
     sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
     """
-    x = torch.as_tensor(np.asarray(example_input), dtype=torch.float32)
+    x = _as_tensor(example_input)
     sequences = any(isinstance(m, SEQUENCES) for m in model.modules())
     maps = any(isinstance(m, MAPS) for m in model.modules())
     single = (1, 2 if sequences else 3, 3 if maps else 2 if sequences else 3)
@@ -33,12 +33,38 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
         x = x[None]
     elif x.ndim not in (2, 3, 4):
         raise OutOfRange(f"example_input: shape {tuple(x.shape)} given; give (C, H, W) or (N, C, H, W), for sequences (C, L) or (N, C, L)")
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    return x[:1].expand(BATCH, *x.shape[1:]).contiguous().to(device)
+    if x.numel() == 0:
+        raise OutOfRange(f"example_input: shape {tuple(x.shape)} given, which holds no value; give one image")
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    return x[:1].expand(BATCH, *x.shape[1:]).contiguous().to(like.device, like.dtype)
 
 
-def check_weights(model: torch.nn.Module) -> None:
-    """OutOfRange, by name, for NaN or infinity among the weights."""
+def _as_tensor(example_input: Any) -> torch.Tensor:
+    if isinstance(example_input, torch.Tensor):
+        return example_input.detach().cpu().float()
+    try:
+        return torch.as_tensor(np.asarray(example_input), dtype=torch.float32)
+    except (TypeError, ValueError) as error:
+        kind = type(example_input).__name__
+        raise OutOfRange(f"example_input: a {kind} given; give an image as an array or a tensor, without its label") from error
+
+
+def check_model(model: Any) -> None:
+    """UnsupportedModel for what is no module, or cannot be traced whatever the input; OutOfRange, by name, for NaN or
+    infinity among the weights."""
+    if not isinstance(model, torch.nn.Module) or isinstance(model, torch.jit.ScriptModule):
+        kind = type(model).__name__
+        raise UnsupportedModel(f"{kind}: not a torch.nn.Module in Python; give the module itself, not a class, a script or its weights")
+    for name, module in model.named_modules():
+        hooks = [c.__name__ for h in module._forward_pre_hooks.values() for c in type(h).__mro__]
+        if {"WeightNorm", "SpectralNorm", "BasePruningMethod"} & set(hooks):
+            raise UnsupportedModel(
+                f"{name}: its weights are made anew in each call by a hook ({hooks[0]}); call torch.nn.utils.remove_weight_norm, "
+                "remove_spectral_norm or prune.remove on it, or use torch.nn.utils.parametrizations"
+            )
+    for name, parameter in (*model.named_parameters(), *model.named_buffers()):
+        if torch.nn.parameter.is_lazy(parameter) or parameter.is_meta:
+            raise UnsupportedModel(f"{name}: has no values yet (lazy, or on the meta device); run the model once, or load its weights")
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             bad = int((~torch.isfinite(tensor)).sum())
@@ -57,9 +83,10 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
                 program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
             return program
     except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
+        reason = _reason(error)
         raise UnsupportedModel(
             f"{type(model).__name__}: torch.export cannot trace it for an input of shape {tuple(example.shape[1:])} "
-            f"({_first_line(error)}{_user_line(error)}); make forward free of data-dependent control flow, and check the input's shape"
+            f"({reason}{_user_line(error)}); {_advice(reason)}"
         ) from error
     finally:
         for module, training in modes.items():
@@ -92,9 +119,19 @@ def _writes(node: Any) -> bool:
     return bool(schema is not None and schema.is_mutable)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    return lines[0].strip()
+def _reason(error: BaseException) -> str:
+    """torch's first line, or the next one where the first only tells which call failed."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    return lines[1] if lines[0].startswith("Failed running") and len(lines) > 1 else lines[0]
+
+
+def _advice(reason: str) -> str:
+    text = reason.lower()
+    if any(word in text for word in ("control flow", "data-dependent", "data dependent", "guard on", ".item()")):
+        return "make forward free of data-dependent control flow"
+    if any(word in text for word in ("size", "shape", "channels", " dim", "expected", "index")):
+        return "check the input's shape, and that forward runs on it"
+    return "check that forward runs on such an input, and is free of data-dependent control flow"
 
 
 def _user_line(error: BaseException) -> str:

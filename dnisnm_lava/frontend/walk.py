@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import operator
 import warnings
 from dataclasses import replace
@@ -20,12 +21,13 @@ from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
 from dnisnm_lava.frontend.operations import LAST, OPERATIONS, remedy
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
-from dnisnm_lava.frontend.tensors import remembered, view
-from dnisnm_lava.frontend.trace import BATCH, check_weights, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.frontend.tensors import padded, remembered, view
+from dnisnm_lava.frontend.trace import BATCH, check_model, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
 from dnisnm_lava.ir import AnalogGraph, Input, Relay
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
+RESHAPES = (*VIEWS, "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
 SHAPES_ONLY = tuple(f"aten.{n}" for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"))
 
 
@@ -51,7 +53,7 @@ def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
 
 
 def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
-    check_weights(model)
+    check_model(model)
     example = example_of(model, example_input)
     walk = _Walk(export(model, example), tuple(example.shape[1:]))
     walk.run()
@@ -153,6 +155,10 @@ class _Walk:
         if name in ("aten.cat", "aten.stack"):
             args = ([_as_expression(a) for a in args[0]], *args[1:])
         parts = list(_expressions((args, kwargs)))
+        if name in ("aten.constant_pad_nd", "aten.pad"):
+            args, kwargs, value = self._without_value(node, args, kwargs)
+        else:
+            value = 0.0
         if len(parts) == 1 and name == "aten.slice" and _shapes(node) == [parts[0].shape]:
             return parts[0]
 
@@ -163,7 +169,23 @@ class _Walk:
 
         short = short_name(node)
         axis = f"{short}@{_axis(short, args, kwargs, len(parts[0].shape) + 1)}" if short in ALONG_CHANNELS else ""
-        return move(parts, run, axis)
+        moved = move(parts, run, axis)
+        return moved if value == 0 else padded(moved, value, run([torch.ones(BATCH, *parts[0].shape)])[0].numpy())
+
+    def _without_value(self, node: Any, args: Any, kwargs: Any) -> tuple[Any, Any, float]:
+        """The arguments of a constant pad with zero for its value, and the value."""
+        place = 2 if name_of(node) == "aten.constant_pad_nd" else 3
+        value = args[place] if len(args) > place else kwargs.get("value", 0)
+        args, kwargs = (*args[:place], *args[place + 1 :]), {k: v for k, v in kwargs.items() if k != "value"}
+        if value is None or value == 0:
+            return args, kwargs, 0.0
+        reach = min((min(u.args[1]) for u in node.users if "max_pool" in name_of(u)), default=0)
+        pools = all("max_pool" in name_of(u) for u in node.users) and max(args[1]) < reach  # each window sees a pixel
+        if value < 0 and pools and self.build.is_nonnegative(args[0]):
+            return args, kwargs, 0.0  # no maximum of what is never negative changes
+        if not math.isfinite(value):
+            raise Refusal(f"it pads with {value}; give max_pool2d its padding, which never wins a maximum")
+        return args, kwargs, float(value)
 
     def _item(self, node: Any, args: Any) -> Any:
         values, index = args
@@ -177,8 +199,12 @@ class _Walk:
         first = next((a for a in node.all_input_nodes if a in self.parameter), None)
         if first is not None:
             self.parameter[node] = self.parameter[first]
-        with torch.no_grad():
-            return node.target(*args, **kwargs)
+        try:
+            with torch.no_grad():
+                return node.target(*args, **kwargs)
+        except Exception as error:  # whatever the model's own operation raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self._refused(node, f"it failed ({reason}); check the input's shape, and that forward runs") from error
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, torch.fx.Node):
@@ -188,7 +214,8 @@ class _Walk:
         return {k: self._filled(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     def _refused(self, node: Any, reason: str) -> UnsupportedModel:
-        return UnsupportedModel(f"{node.target} at {line_of(node)}{layer_of(node)}: {reason}")
+        line = line_of(node)
+        return UnsupportedModel(f"{node.target} at {line}{'' if line.startswith('layer ') else layer_of(node)}: {reason}")
 
     def _label(self, node: Any) -> str:
         """The layer that owns the node's weights, else the node's own name."""
@@ -203,13 +230,16 @@ class _Walk:
         return sum(tensor.numel() for tensor in new.values() if isinstance(tensor, torch.Tensor))
 
     def _leads_out(self, node: Any) -> bool:
-        return all(u.op == "output" or (name_of(u) in MOVES and self._leads_out(u)) for u in node.users)
+        """Does only the output read it, as it is or with axes of length one more or less?"""
+        sizes = [n for n in node.meta["val"].shape if n != 1]
+        same = [u for u in node.users if u.op != "output"]
+        return all(name_of(u) in RESHAPES and [n for n in u.meta["val"].shape if n != 1] == sizes and self._leads_out(u) for u in same)
 
     def _read_outs(self, node: Any) -> None:
         for output in node.args[0]:
             name = getattr(output, "name", None)
-            if name is not None and name not in self.outputs:
-                continue  # a buffer that the model writes to
+            if output is None or (name is not None and name not in self.outputs):
+                continue  # nothing, or a buffer that the model writes to
             e = self.value.get(output)
             if not isinstance(e, Expression):
                 raise UnsupportedModel(f"forward returns {output}, which does not depend on the input; return tensors computed from it")

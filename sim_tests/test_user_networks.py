@@ -1,0 +1,187 @@
+"""What users' networks once got wrong, each named after its symptom."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from graphs import images, randomized
+from test_composition import Net, c
+from test_executors import assert_same
+from torch import nn
+
+import dnisnm_lava as dn
+from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.errors import OutOfRange, UnsupportedModel
+
+
+def assert_converts(model: nn.Module, shape: tuple[int, ...]) -> dn.AnalogGraph:
+    """The graph is the model in float64, both integer executors agree, and nothing is warned of."""
+    x = images(6, shape, 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analog = dn.from_torch(model, x[0])
+    with torch.no_grad():
+        y = copy.deepcopy(model).double()(torch.from_numpy(x).double())
+    for output, expected in zip(analog.outputs(x).values(), y if isinstance(y, tuple) else (y,), strict=True):
+        assert output.shape == tuple(expected.shape)
+        # float64 on both sides, a few thousand terms: rounding 2**-53 each
+        np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-9 * max(1.0, float(expected.abs().max())))
+    graph = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=4))
+    assert_same(reference.run(graph, x[:2]), batched.run(graph, x[:2], record=True))
+    return analog
+
+
+def head(channels: int) -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 3))
+
+
+def net(forward: Callable[..., torch.Tensor], **layers: nn.Module) -> nn.Module:
+    return randomized(Net(forward, **layers), 1)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 1.0, 2.0])
+def test_a_border_of_a_value_other_than_zero_is_that_value(value: float) -> None:
+    assert_converts(net(lambda n, x: n.h(F.relu(n.a(F.pad(x, (1, 2, 0, 1), value=value)))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
+    assert_converts(randomized(nn.Sequential(nn.ConstantPad2d(1, value), c(3, 4, 3), nn.ReLU(), head(4)), 1), (3, 5, 5))
+    assert_converts(net(lambda n, x: n.h(F.relu(n.a(F.pad(x, (0, 0, 0, 0, 1, 0), value=value)))), a=c(9, 4, 3), h=head(4)), (3, 6, 6))
+
+
+def test_a_border_of_minus_infinity_before_a_max_pool_never_wins() -> None:
+    minus = float("-inf")
+    analog = assert_converts(net(lambda n, x: n.h(F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=minus), 3, 2)), h=head(8)), (3, 6, 6))
+    assert not analog.of(type(analog.readout))[1:]
+    with pytest.raises(UnsupportedModel, match=r"pads with -inf; give max_pool2d its padding"):
+        dn.from_torch(net(lambda n, x: n.h(n.a(F.pad(x, (0, 1), value=minus))), a=c(8, 4), h=head(4)), images(1, (3, 6, 6), 0)[0])
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda n, x: torch.cat([torch.sigmoid(n.a(x)), n.b(x)], 1),
+        lambda n, x: torch.cat([F.softmax(n.a(x), 1), F.softmax(n.b(x), 1)], 1),
+        lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).flatten(1),
+        lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).transpose(1, 2),
+    ],
+    ids=["sigmoid joined", "softmaxes joined", "softmax of groups, flattened", "softmax of groups, transposed"],
+)
+def test_a_softmax_that_changes_the_class_is_not_left_out(forward: Callable[..., torch.Tensor]) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 6), nn.Linear(8, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return forward(self, x)
+
+    with pytest.raises(UnsupportedModel, match=r"aten\.(_softmax|sigmoid)\.default at .*test_user_networks\.py"):
+        dn.from_torch(Heads(), images(1, (8,), 0)[0])
+
+
+@pytest.mark.parametrize(("mode", "size"), [("bilinear", 33), ("bilinear", 20), ("bicubic", 20)])
+def test_weights_behind_an_upsampling_keep_their_bits(mode: str, size: int) -> None:
+    """They once shrank to one level or none, since the matrices took all of the 24-bit state."""
+    x = images(16, (3, 10, 10), 0)
+    model = randomized(Net(lambda n, x: F.interpolate(n.o(x), size=(size, size), mode=mode), o=c(8, 4)), 0)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=32)
+    integer = dn.quantize(spiking)
+    assert max(int(np.abs(q.weight).max()) for q in integer.readout.projections) >= 15
+    logits = [batched.run(g, x[:8]).logits[:, -1] * g.readout.unit[0] / 32 for g in (spiking, integer)]  # type: ignore[index]
+    assert np.abs(logits[0] - logits[1]).max() < 0.15 * np.abs(logits[0]).max()  # matrices and weights of 4 to 5 bits: steps of 3 to 6 %
+
+
+def test_a_flattened_output_has_the_models_shape_and_its_classes() -> None:
+    model = randomized(nn.Sequential(c(2, 3, 3), nn.Flatten()), 0)
+    analog = assert_converts(model, (2, 4, 4))
+    x = images(8, (2, 4, 4), 1)
+    graph = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=16))
+    run = batched.run(graph, x)
+    assert run.logits.shape == (8, 16, 12)
+    assert run.accuracy(model(torch.from_numpy(x)).argmax(1).numpy(), 16) >= 0.75
+    np.testing.assert_array_equal(reference.run(graph, x[:1]).logits, run.logits[:1])
+
+
+SPELLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "maximum with zeros": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "maximum with a constant": lambda x: torch.maximum(x, torch.tensor(0.25)),
+    "minimum with a constant": lambda x: torch.minimum(x, torch.tensor(0.25)),
+    "LeakyReLU of slope 0": nn.LeakyReLU(0.0),
+    "Threshold at its value": nn.Threshold(0.5, 0.5),
+    "clamp from below": lambda x: x.clamp(min=-0.5),
+    "clamp from above": lambda x: x.clamp(max=0.5),
+    "Hardtanh": nn.Hardtanh(),
+    "amax": lambda x: x.amax((2, 3), keepdim=True),
+    "max over a row": lambda x: torch.max(x, 2, keepdim=True)[0],
+    "max over flattened pixels": lambda x: x.flatten(2).max(2)[0][:, :, None, None],
+    "channels last": lambda x: x.to(memory_format=torch.channels_last),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_another_spelling_converts(name: str) -> None:
+    assert_converts(net(lambda n, x: n.h(SPELLINGS[name](n.a(x))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
+
+
+def test_an_output_that_is_none_is_no_output() -> None:
+    x = images(1, (3, 6, 6), 0)[0]
+    assert len(dn.from_torch(net(lambda n, x: (n.h(x), None), h=head(8)), x).readouts) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_model_of_another_precision_converts(dtype: torch.dtype) -> None:
+    model = net(lambda n, x: n.h(F.relu(n.a(x))), a=c(8, 4, 3), h=head(4)).to(dtype)
+    x = images(2, (3, 6, 6), 0)
+    with torch.no_grad():
+        expected = copy.deepcopy(model).double()(torch.from_numpy(x).double()).numpy()
+    np.testing.assert_allclose(dn.from_torch(model, x[0]).ann(x), expected, rtol=0, atol=1e-9)  # outputs below 100, in float64
+
+
+# ---------------------------------------------------------------- one sentence, that helps
+
+
+SMALL = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
+IMAGE = np.zeros((2, 4, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "match"),
+    [
+        (SMALL, np.zeros((3, 4, 4), np.float32), r"to have 2 channels, but got 3 channels.*; check the input's shape"),
+        (SMALL, np.zeros((2, 5, 4), np.float32), "check the input's shape"),
+        (nn.Sequential(nn.LazyConv2d(3, 3)), IMAGE, r"0\.weight: has no values yet \(lazy"),
+        (nn.Conv2d, IMAGE, "not a torch.nn.Module in Python; give the module itself"),
+        (SMALL.state_dict(), IMAGE, "OrderedDict: not a torch.nn.Module"),
+        (nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(2, 2))), np.zeros(2), r"hook \(WeightNorm\); call .*remove_weight_norm"),
+        (nn.Sequential(nn.Tanh()), IMAGE, r"aten\.tanh\.default at layer 0: "),
+    ],
+    ids=["channels", "size", "lazy", "a class", "weights", "weight_norm", "a layer of a Sequential"],
+)
+def test_a_model_that_cannot_be_traced_is_refused_with_the_reason(model: object, example: np.ndarray, match: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(UnsupportedModel, match=match) as caught:
+            dn.from_torch(model, example)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("example", [None, "image.png", (IMAGE, 3), np.zeros((0, 2, 4, 4), np.float32)])
+def test_an_example_that_is_no_image_is_refused(example: object) -> None:
+    with pytest.raises(OutOfRange, match=r"example_input: .* given"):
+        dn.from_torch(SMALL, example)
+
+
+def test_an_example_may_be_any_tensor() -> None:
+    for dtype in (torch.bfloat16, torch.float64, torch.uint8):
+        dn.from_torch(SMALL, torch.zeros(2, 4, 4, dtype=dtype))
+    dn.from_torch(SMALL, torch.zeros(2, 4, 4, requires_grad=True))
+
+
+def test_a_division_by_zero_is_told_where_it_happens() -> None:
+    with pytest.raises(UnsupportedModel, match=r"aten\.div.* at .*: it multiplies a constant that is NaN or infinite"):
+        dn.from_torch(net(lambda n, x: n.h(x / torch.zeros(8, 1, 1)), h=head(8)), images(1, (3, 6, 6), 0)[0])
