@@ -16,7 +16,8 @@ PACKAGE = ROOT / "dnisnm_lava"
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
     ["errors"], ["files", "fixedpoint", "simulation", "coverage"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
-    ["quantization"], ["frontend", "procs"], ["backends.currents", "backends.neurons", "backends.reference", "backends.batched", "backends.lava_child", "backends.lava_cpu"],
+    ["quantization"], ["frontend", "procs"],
+    ["backends.currents", "backends.neurons", "backends.reference", "backends.batched", "backends.lava_child", "backends.lava_cpu"],
     ["comparison", "report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
