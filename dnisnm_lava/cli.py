@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import dnisnm_lava as dn
 from dnisnm_lava import simulation
-from dnisnm_lava.errors import DnisnmError, OutOfRange
+from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
@@ -120,6 +120,11 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         raise OutOfRange(f"{args.subject}: a netx file takes no {given[0]}; give it with a model")
     from exporters import netx
 
+    if not Path(args.subject).is_file():
+        hint = "PATH.py:FACTORY" if args.subject.endswith(".py") else "torchvision:NAME, PATH.py:FACTORY or PATH.onnx"
+        raise BadFile(f"{args.subject}: no such file; check the path, or name a model as {hint}")
+    if args.subject.endswith(".py"):
+        raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
     graph = netx.read(Path(args.subject))
     return Result(report.network_json(graph), report.network_table(graph, args.subject))
 

@@ -392,6 +392,9 @@ def _bind_constants(module: Any, batch: int) -> None:
     """Sizes that onnx2torch passes as tensors become numbers, which torch.export can trace; a matrix, a layer."""
     for node in module.graph.nodes:
         old = module.get_submodule(node.target) if node.op == "call_module" else None
+        if type(old).__name__ == "OnnxResize":
+            module.add_submodule(node.target, _resize(module, node, old))
+            node.args, node.kwargs = node.args[:1], {}
         plain = _PLAIN.get(type(old).__name__)
         if plain is None:
             continue
@@ -403,6 +406,20 @@ def _bind_constants(module: Any, batch: int) -> None:
         module.add_submodule(node.target, plain(old, batch, *constants))
         node.args = node.args[:1]
     module.graph.eliminate_dead_code()
+
+
+def _resize(module: Any, node: Any, old: Any) -> torch.nn.Module:
+    """Upsampling by constant scales, or to a constant size."""
+    given = {**dict(zip(("roi", "scales", "sizes"), node.args[1:], strict=False)), **node.kwargs}
+    known: dict[str, tuple[Any, ...]] = {}
+    for key in ("scales", "sizes"):
+        source = given.get(key)
+        if source is not None and source.op != "get_attr":
+            raise NotImplementedError(f"{node.target}: its {key} are computed from the image")
+        known[key] = () if source is None else tuple(module.get_buffer(source.target).tolist()[2:])
+    mode = {("nearest", 1): "nearest", ("nearest", 2): "nearest", ("linear", 1): "linear", ("linear", 2): "bilinear",
+            ("cubic", 2): "bicubic"}[old.onnx_mode, len(known["scales"] or known["sizes"])]  # fmt: skip
+    return _Plain(F.interpolate, known["sizes"] or None, known["scales"] or None, mode, old.align_corners)
 
 
 def _nest(module: Any) -> None:

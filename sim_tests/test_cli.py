@@ -366,7 +366,9 @@ def spoil(place: Path) -> None:
     ("verb", "argv", "said"),
     [
         ("inspect", ["nowhere.net"], "nowhere.net: no such file"),
-        ("inspect", ["net.py"], "net.py: not an HDF5 file, or truncated"),
+        ("inspect", ["net.py"], "net.py: a program, not a netx file; name the function that makes the model: net.py:FACTORY"),
+        ("inspect", ["resnet18"], "resnet18: no such file; check the path, or name a model as torchvision:NAME"),
+        ("inspect", ["text.npz"], "text.npz: not an HDF5 file, or truncated"),
         ("inspect", ["a.net", "--weights", "weights.pt"], "a.net: a netx file takes no --weights; give it with a model"),
         ("inspect", ["a.net", "--input-shape", "3,6,6"], "a.net: a netx file takes no --input-shape; give it with a model"),
         ("inspect", ["net.py:net"], "net.py:net: the shape of an image is not known; give it as --input-shape C,H,W, or images as"),

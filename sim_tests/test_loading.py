@@ -10,12 +10,14 @@ import warnings
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from graphs import ResidualPoolNet, randomized
 from torch import nn
 
+import dnisnm_lava as dn
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
 from dnisnm_lava.loading import load_model, own_input_shape
 
@@ -280,3 +282,32 @@ def test_onnx_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.
 def test_onnx_and_torchvision_are_imported_when_asked_for() -> None:
     source = Path(importlib.import_module("dnisnm_lava.loading").__file__ or "").read_text()
     assert not re.findall(r"^(?:import|from) (?:onnx|torchvision)", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scale_factor": 2},
+        {"size": (8, 8)},
+        {"scale_factor": 2, "mode": "bilinear"},
+        {"size": (11, 9), "mode": "bilinear", "align_corners": True},
+    ],
+    ids=["nearest by a scale", "nearest to a size", "bilinear by a scale", "bilinear to a size"],
+)
+def test_an_onnx_file_with_an_upsampling_converts(tmp_path: Path, options: dict[str, object]) -> None:
+    pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
+
+    class Upsampling(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.interpolate(torch.relu(self.conv(x)), **options)  # type: ignore[arg-type]
+
+    model, x = Upsampling().eval(), np.random.default_rng(0).normal(size=(2, 3, 6, 6)).astype(np.float32)
+    torch.onnx.export(model, (torch.from_numpy(x[:1]),), str(tmp_path / "a.onnx"), opset_version=17)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x)).numpy()
+    found = dn.from_torch(load_model(str(tmp_path / "a.onnx")), x[0]).ann(x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # float32 sums of 27 terms below 10

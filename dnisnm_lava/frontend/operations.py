@@ -103,6 +103,10 @@ REMEDIES = {
     **dict.fromkeys(("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
                      "_scaled_dot_product_efficient_attention", "_scaled_dot_product_attention_math", "bmm"),
                     "attention multiplies tensors that depend on the input; use a convolutional network"),
+    **dict.fromkeys(("slice_scatter", "select_scatter", "copy", "copy_", "fill", "fill_", "scatter", "index_put", "index_put_",
+                     "masked_fill", "where"),
+                    "it writes into part of a tensor, or chooses by a mask; put the parts together with torch.cat, or leave the mask out"),
+    "new_empty": "torch writes circular padding so, which is not supported; pad with zeros, by reflection or by replication",
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "a recurrent layer has no feed-forward meaning; use convolutions over time"),
 }  # fmt: skip
 

@@ -215,7 +215,8 @@ class _Walk:
 
     def _refused(self, node: Any, reason: str) -> UnsupportedModel:
         line = line_of(node)
-        return UnsupportedModel(f"{node.target} at {line}{'' if line.startswith('layer ') else layer_of(node)}: {reason}")
+        target = node.args[0].target if node.target is operator.getitem else node.target
+        return UnsupportedModel(f"{target} at {line}{'' if line.startswith('layer ') else layer_of(node)}: {reason}")
 
     def _label(self, node: Any) -> str:
         """The layer that owns the node's weights, else the node's own name."""
