@@ -30,7 +30,12 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
     "rows drive the wrong channels": ("ir.py", "full[:, self.target_channels] = z", "full[:, np.sort(self.target_channels)] = z", *PYTHON),
     "batched resamples columns by rows": ("backends/batched.py", "rows @ x @ cols", "rows @ x @ cols.abs()", *BATCHED),
     "composed taps overwrite each other": ("frontend/composition.py", "first.dilation[1]] += w", "first.dilation[1]] = w", *COMPOSED),
-    "a pad's zeros are its first element": ("frontend/moves.py", "a.astype(np.int64) - 1", "np.maximum(a.astype(np.int64) - 1, 0)", *PADS),
+    "a pad's zeros are its first element": (
+        "frontend/moves.py",
+        "Layout.of(term.layout.natural, a - 1)",
+        "Layout.of(term.layout.natural, np.maximum(a - 1, 0))",
+        *PADS,
+    ),
     "batched fires strictly": ("backends/batched.py", "(v >= vth).to", "(v > vth).to", *BATCHED),
     "a payload": ("backends/batched.py", "spikes.append(k * payload", "spikes.append(k * (payload + (payload == 31))", *BATCHED),
     "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", *LAVA),

@@ -128,6 +128,17 @@ def test_another_spelling_converts(name: str) -> None:
     assert_converts(net(lambda n, x: n.h(SPELLINGS[name](n.a(x))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
 
 
+@pytest.mark.parametrize(
+    "move",
+    [lambda x: x.flip(0), lambda x: torch.roll(x, 1, 0), lambda x: x[[1, 0]], lambda x: torch.cat([x[1:], x[:1]])],
+    ids=["flip", "roll", "index", "cat"],
+)
+def test_images_that_change_places_are_not_taken_for_themselves(move: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """The example is a batch of equal images, in which such a move is not to be seen."""
+    with pytest.raises(UnsupportedModel, match="the batch axis first and apart"):
+        dn.from_torch(net(lambda n, x: n.h(move(x)), h=head(8)), images(1, (3, 6, 6), 0)[0])
+
+
 def test_an_output_that_is_none_is_no_output() -> None:
     x = images(1, (3, 6, 6), 0)[0]
     assert len(dn.from_torch(net(lambda n, x: (n.h(x), None), h=head(8)), x).readouts) == 1

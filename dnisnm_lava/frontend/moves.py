@@ -97,19 +97,31 @@ def _outputs(run: Run, tensors: list[torch.Tensor]) -> list[np.ndarray]:
     return found
 
 
+def _indices(run: Run, i: int, parts: list[Expression], index: np.ndarray, shape: Callable[[Shape], Shape]) -> list[np.ndarray]:
+    """Where the elements of part i arrive. The second image's indices are others, so that nothing passes between images."""
+    tensors = _alone(i, parts, index.astype(np.float64), shape)  # floats: not every move takes integers
+    apart = float(index.max(initial=0) + 1)
+    tensors[i] = tensors[i] + torch.tensor([0.0, apart]).reshape(-1, *(1,) * index.ndim) * (tensors[i] > 0)
+    outs = run(tensors)
+    found = []
+    for out in outs if isinstance(outs, list | tuple) else [outs]:
+        first, second = out.numpy()
+        if (np.where(first > 0, first + apart, 0) != second).any():
+            raise Refusal("it mixes the images of a batch; keep the batch axis first and apart")
+        found.append(first.astype(np.int64))
+    return found
+
+
 def _moved(term: Term, i: int, parts: list[Expression], run: Run, shapes: list[Shape], shallow: bool) -> list[list[Term]]:
     """For each output, the term as it arrives there, or nothing."""
     if shallow and (term.gain is None or all(n == 1 for n in term.gain.shape[1:])):
         assert term.layout.axes is not None
-        columns = _outputs(run, _alone(i, parts, (term.layout.axes[0] + 1).astype(np.int32)[:, None, None], lambda s: (s[0], 1, 1)))
+        columns = _indices(run, i, parts, (term.layout.axes[0] + 1)[:, None, None], lambda s: (s[0], 1, 1))
         layouts = [term.layout.with_channels(c[:, 0, 0] - 1) for c in columns]
         gains = _gains(term, i, parts, run, lambda s: (s[0], 1, 1), len(shapes))
     else:
         index = term.layout.flat().reshape(parts[i].shape) + 1
-        layouts = [
-            Layout.of(term.layout.natural, a.astype(np.int64) - 1)
-            for a in _outputs(run, _alone(i, parts, index.astype(np.float64), lambda s: s))
-        ]
+        layouts = [Layout.of(term.layout.natural, a - 1) for a in _indices(run, i, parts, index, lambda s: s)]
         gains = _gains(term, i, parts, run, lambda s: s, len(shapes))
     return [[replace(term, layout=layout, gain=gain)] if layout.share > 0 else [] for layout, gain in zip(layouts, gains, strict=True)]
 
