@@ -1,4 +1,4 @@
-"""torchvision's classifiers with sound weights, and what is measured on each: shared by the test and tools/coverage.py."""
+"""torchvision's classifiers with sound weights, and what is measured on each: shared by the test and tools/measure_coverage.py."""
 
 from __future__ import annotations
 

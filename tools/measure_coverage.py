@@ -1,6 +1,6 @@
 """Write docs/coverage.md: what becomes of torchvision's networks, and how exact it is. All measured, nothing typed in.
 
-    python tools/coverage.py [--out docs/coverage.md] [NETWORK ...]
+    python tools/measure_coverage.py [--out docs/coverage.md] [NETWORK ...]
 
 Without networks: all of them. Each is measured in a process of its own, so that its memory is its own.
 """
@@ -26,7 +26,7 @@ COLUMNS = (
 )  # fmt: skip
 HEAD = """# Coverage
 
-What becomes of torchvision's networks, at a reduced size of the image. Written by `python tools/coverage.py`; the same
+What becomes of torchvision's networks, at a reduced size of the image. Written by `python tools/measure_coverage.py`; the same
 networks are tested in `sim_tests/test_torchvision.py`. Weights are random but sound: Kaiming, with batch-norm
 statistics of random images, gamma in U(0.5, 1.5), beta in N(0, 0.2); auxiliary heads off.
 {versions}.
