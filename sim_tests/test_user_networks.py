@@ -139,6 +139,11 @@ def test_images_that_change_places_are_not_taken_for_themselves(move: Callable[[
         dn.from_torch(net(lambda n, x: n.h(move(x)), h=head(8)), images(1, (3, 6, 6), 0)[0])
 
 
+def test_weights_that_the_model_computes_are_computed_in_float64() -> None:
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 3))
+    assert_converts(net(lambda n, x: n.h(F.relu(n.a(x))), a=layer, h=head(4)), (3, 6, 6))
+
+
 def test_an_output_that_is_none_is_no_output() -> None:
     x = images(1, (3, 6, 6), 0)[0]
     assert len(dn.from_torch(net(lambda n, x: (n.h(x), None), h=head(8)), x).readouts) == 1

@@ -196,6 +196,9 @@ class _Walk:
         return values[index]
 
     def _constant(self, node: Any, args: Any, kwargs: Any) -> Any:
+        """What does not depend on the input: computed in float64, as what is folded into it later is."""
+        if name_of(node) not in MOVES:
+            args, kwargs = _wide(args), _wide(kwargs)
         first = next((a for a in node.all_input_nodes if a in self.parameter), None)
         if first is not None:
             self.parameter[node] = self.parameter[first]
@@ -267,6 +270,14 @@ def _viewed(e: Expression, shape: Any) -> Expression:
     if shape[0] % BATCH:
         raise Refusal(f"it views images as {tuple(shape)} and mixes them; keep the batch axis first and apart")
     return replace(view(e, (shape[0] // BATCH, *shape[1:])), merged=True)
+
+
+def _wide(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, list | tuple):
+        return type(value)(_wide(v) for v in value)
+    return {k: _wide(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _has_expression(value: Any) -> bool:
