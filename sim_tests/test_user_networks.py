@@ -18,6 +18,7 @@ from torch import nn
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
+from dnisnm_lava.ir import Relay
 
 
 def assert_converts(model: nn.Module, shape: tuple[int, ...]) -> dn.AnalogGraph:
@@ -119,6 +120,11 @@ SPELLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "amax": lambda x: x.amax((2, 3), keepdim=True),
     "max over a row": lambda x: torch.max(x, 2, keepdim=True)[0],
     "max over flattened pixels": lambda x: x.flatten(2).max(2)[0][:, :, None, None],
+    "rows masked": lambda x: x * torch.tensor([1.0, 0, 1, 1])[:, None],
+    "pixels weighed by a product": lambda x: x * torch.tensor([1.0, 0.5, 2, 1])[:, None] * torch.tensor([0.25, 1.0, 3, 1]),
+    "pixels masked": lambda x: x * (torch.arange(16).reshape(4, 4) % 3 > 0),
+    "where a mask says": lambda x: torch.where(torch.arange(16).reshape(4, 4) % 3 > 0, x, torch.zeros(1)),
+    "masked_fill": lambda x: x.masked_fill(torch.tensor([True, False, False, True]), 0.5),
     "channels last": lambda x: x.to(memory_format=torch.channels_last),
 }
 
@@ -142,6 +148,13 @@ def test_images_that_change_places_are_not_taken_for_themselves(move: Callable[[
 def test_weights_that_the_model_computes_are_computed_in_float64() -> None:
     layer = torch.nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 3))
     assert_converts(net(lambda n, x: n.h(F.relu(n.a(x))), a=layer, h=head(4)), (3, 6, 6))
+
+
+def test_a_mask_before_a_convolution_and_behind_one() -> None:
+    mask = torch.tensor([1.0, 0, 1, 1, 0, 1])[:, None] * torch.tensor([1.0, 1, 0, 1, 1, 1])
+    analog = assert_converts(net(lambda n, x: n.h(F.relu(n.a(x * mask))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
+    assert not analog.of(Relay)  # rows and columns of the projection
+    assert_converts(net(lambda n, x: n.h(F.relu(n.a(x) * mask)), a=c(8, 4, 3, padding=1), h=head(4)), (3, 6, 6))
 
 
 def test_an_output_that_is_none_is_no_output() -> None:

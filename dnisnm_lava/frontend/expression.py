@@ -169,10 +169,21 @@ def canonical(term: Term, shape: Shape) -> list[Term]:
 
 
 def _gained(term: Term, gain: np.ndarray, shape: Shape, targets: np.ndarray) -> Term:
+    """The gain folded in: into the channels, and where it differs between pixels, into rows and columns. Blocked where
+    it is no product of the three, or a kernel stands in the way."""
     gain = compact(np.broadcast_to(gain, term.layout.shape).reshape(shape))
-    if any(n != 1 for n in gain.shape[1:]):
-        raise Refusal("it multiplies maps by a constant that differs between pixels; only one factor per channel is supported")
-    return scaled(term, np.broadcast_to(gain.reshape(-1), (shape[0],))[targets])
+    if all(n == 1 for n in gain.shape[1:]):
+        return scaled(term, np.broadcast_to(gain.reshape(-1), (shape[0],))[targets])
+    peak = np.unravel_index(np.abs(gain).argmax(), gain.shape)
+    largest = gain[peak]
+    lines = [tuple(slice(None) if i == axis else at for i, at in enumerate(peak)) for axis in range(3)]
+    channels, rows, cols = (gain[line] / largest for line in lines)
+    product = largest * channels[:, None, None] * rows[:, None] * cols
+    pointwise = term.linear is None or is_pointwise(term.linear)
+    if not pointwise or np.abs(product - gain).max() > 1e-13 * abs(largest):  # three roundings of 2**-53, with room
+        raise Blocked
+    along = (np.diag(np.broadcast_to(a, (n,))) if len(a) > 1 else None for a, n in ((rows, shape[1]), (cols, shape[2])))
+    return scaled(resampled(term, *along), largest * np.broadcast_to(channels, (shape[0],))[targets])
 
 
 def scaled(term: Term, factor: np.ndarray) -> Term:

@@ -184,5 +184,30 @@ def _product(call: Call, a: Any, b: Any) -> Expression:
     return tensors.multiplied(broadcast(e, shape), constant(factor, shape))
 
 
+def where(call: Call) -> Expression:
+    """aten.where(mask, a, b), where the mask is a constant: a where it is true, b elsewhere."""
+    return _masked(call, call.args[0], call.args[1], call.args[2])
+
+
+def masked_fill(call: Call) -> Expression:
+    """aten.masked_fill(x, mask, value), where the mask is a constant."""
+    return _masked(call, call.args[1], call.args[2], call.args[0])
+
+
+def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
+    if not isinstance(mask, torch.Tensor):
+        raise Refusal("it chooses by a mask that depends on the input; leave the mask out, or use ReLU")
+    shape = shape_of(call)
+    kept = constant(mask, shape)
+    parts = [
+        tensors.multiplied(broadcast(v, shape), share) if isinstance(v, Expression) else share * constant(v, shape)
+        for v, share in ((chosen, kept), (other, 1 - kept))
+    ]
+    total = tensors.summed([p for p in parts if isinstance(p, Expression)])
+    for part in parts:
+        total = total if isinstance(part, Expression) else tensors.shifted(total, part)
+    return total
+
+
 def negative(call: Call) -> Expression:
     return tensors.multiplied(call.expression(), np.array(-1.0))

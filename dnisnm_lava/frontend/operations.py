@@ -17,11 +17,13 @@ from dnisnm_lava.frontend.layers import (
     convolution,
     divide,
     linear,
+    masked_fill,
     matmul,
     multiply,
     negative,
     subtract,
     subtract_from,
+    where,
 )
 from dnisnm_lava.frontend.rectifiers import adaptive_max, at_least, at_most, clamp, leaky, max_pool, maximum_over, relu, threshold
 from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, total, upsample
@@ -68,6 +70,7 @@ OPERATIONS: dict[str, Operation] = {
     "aten._native_batch_norm_legit_no_training": batch_norm, "aten.batch_norm": batch_norm,
     "aten.add": add, "aten.add_": add, "aten.sub": subtract, "aten.sub_": subtract, "aten.rsub": subtract_from,
     "aten.mul": multiply, "aten.mul_": multiply, "aten.div": divide, "aten.div_": divide, "aten.neg": negative,
+    "aten.where": where, "aten.masked_fill": masked_fill,
     "aten.avg_pool1d": average_pool, "aten.avg_pool2d": average_pool,
     "aten.adaptive_avg_pool1d": adaptive_average, "aten.adaptive_avg_pool2d": adaptive_average,
     "aten._adaptive_avg_pool2d": adaptive_average,

@@ -21,8 +21,8 @@ def as_matrix(term: Term, shape: Shape) -> Term:
     features = int(np.prod(term.read))
     if len(flat) * features > DENSE_LIMIT:
         raise Refusal(
-            f"it needs {shape} of elements of {term.read} in an order that no channels, rows and columns say, and a matrix of "
-            f"{len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
+            f"it needs {shape} of elements of {term.read} in an order, or with factors, that no channels, rows and columns say, "
+            f"and a matrix of {len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
         )
     weight = np.zeros((len(flat), features))
     if term.linear is None:
