@@ -431,9 +431,11 @@ class SpikingGraph(Graph):
     def is_integer(self) -> bool:
         return self.readout.bias.dtype.kind == "i"
 
-    def outputs(self, potentials: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output), in the model's order."""
-        return [potentials[p.name].reshape(*potentials[p.name].shape[:2], *(p.view or p.shape)) for p in self.readouts]
+    def outputs(self, potentials: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output): the first one's, and
+        {read-out: the others'}."""
+        shown = {p.name: potentials[p.name].reshape(*potentials[p.name].shape[:2], *(p.view or p.shape)) for p in self.readouts}
+        return shown.pop(self.readout.name), shown
 
     def offsets(self) -> dict[str, int]:
         """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""

@@ -108,8 +108,11 @@ def _with_integer_matrices(p: SNM | ReadOut, alpha: dict[str, np.ndarray], graph
     """p with integers in its resamplings, its weights with their sources' worth, and its unit.
 
     A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
+    if all(q.resample is None for q in p.projections):
+        folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in p.projections]
+        return p, folded, _current_unit(p, folded, weights)
     tried: list[tuple[float, Folded]] = []
-    for limit in MATRIX_LIMITS if any(q.resample is not None for q in p.projections) else MATRIX_LIMITS[:1]:
+    for limit in MATRIX_LIMITS:
         rounded = [_integer_resampling(q, limit) for q in p.projections]
         changed = replace(p, projections=tuple(q for q, _ in rounded))
         folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in changed.projections]

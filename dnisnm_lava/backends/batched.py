@@ -117,14 +117,14 @@ def run(
             parts[name].append(values)
         if progress:
             progress(min(start + chunk, len(x)), len(x))
-    logits, *others = graph.outputs({p.name: np.concatenate(parts[p.name]) for p in graph.readouts})
+    logits, further = graph.outputs({p.name: np.concatenate(parts[p.name]) for p in graph.readouts})
     return Run(
         logits,
         {p.name: np.concatenate(parts[p.name]) for p in graph if p.name in kept},
         {name: (tally[name].up, tally[name].down) for name in tally if name in wanted},
         {p.name: tally[p.name].saturated for p in graph if isinstance(p, SNM | ReadOut)},
         clipped,
-        {p.name: other for p, other in zip(graph.readouts[1:], others, strict=True)},
+        further,
     )
 
 

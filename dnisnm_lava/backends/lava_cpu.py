@@ -66,8 +66,7 @@ def run(
     saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
-    logits, *others = graph.outputs({p.name: arrays[f"output:{p.name}"] for p in graph.readouts})
-    further = {p.name: output for p, output in zip(graph.readouts[1:], others, strict=True)}
+    logits, further = graph.outputs({p.name: arrays[f"output:{p.name}"] for p in graph.readouts})
     return Run(logits, spikes, counts, saturations, clipped, further)
 
 

@@ -22,8 +22,7 @@ def run(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, pr
         if progress:
             progress(len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
-    logits, *others = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
-    further = {p.name: output for p, output in zip(graph.readouts[1:], others, strict=True)}
+    logits, further = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
     counts = {name: count_spikes(trace) for name, trace in traces.items()}
     return Run(logits, traces, counts, saturations, clipped, further)
 

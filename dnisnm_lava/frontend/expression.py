@@ -104,10 +104,6 @@ class Expression:
         return term.source if plain and term.layout.in_order else None
 
     @property
-    def cost(self) -> int:
-        return sum(t.cost for t in self.terms)
-
-    @property
     def is_composite(self) -> bool:
         return any(t.linear is not None for t in self.terms)
 

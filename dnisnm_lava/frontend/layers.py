@@ -10,7 +10,8 @@ import torch
 
 from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, doubles, padding_of, pair_of, pixels_of, shape_of
-from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel
+from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel, selection
+from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
 from dnisnm_lava.ir import Projection
 
@@ -68,11 +69,11 @@ def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: in
     for i in range(2):
         reach, n = d[i] * (weight.shape[2 + i] - 1), spread.shape[1 + i]
         size = (n - 1) * s[i] + 1 + 2 * (reach - p[i]) + more[i]
+        places = np.full(size, NOTHING)
         rows = np.arange(n) * s[i] + reach - p[i]
         inside = (rows >= 0) & (rows < size)
-        matrix = np.zeros((size, n))
-        matrix[rows[inside], np.arange(n)[inside]] = 1
-        matrices.append(None if matrix.shape == (n, n) and bool((matrix == np.eye(n)).all()) else matrix)
+        places[rows[inside]] = np.flatnonzero(inside)
+        matrices.append(selection(places, n))
     return back(call.build.conv(call.build.resample(spread, *matrices), linear, call.constant(2, "bias"), call.label), e)
 
 
@@ -148,16 +149,15 @@ def subtract_from(call: Call) -> Expression:
 
 def _sum(call: Call, a: Any, b: Any, factor_a: float, factor_b: float) -> Expression:
     """factor_a * a + factor_b * b, where either may be a constant."""
+    return _weighted(call, (a, np.array(factor_a)), (b, np.array(factor_b)))
+
+
+def _weighted(call: Call, *shares: tuple[Any, np.ndarray]) -> Expression:
+    """The sum of share * value, where a value may be an expression or a constant, and one is an expression."""
     shape = shape_of(call)
-    parts = [
-        tensors.multiplied(broadcast(v, shape), np.array(f)) if isinstance(v, Expression) else f * constant(v, shape)
-        for v, f in ((a, factor_a), (b, factor_b))
-    ]
-    expressions = [p for p in parts if isinstance(p, Expression)]
-    total = tensors.summed(expressions)
-    for part in parts:
-        if not isinstance(part, Expression):
-            total = tensors.shifted(total, part)
+    total = tensors.summed([tensors.multiplied(broadcast(v, shape), share) for v, share in shares if isinstance(v, Expression)])
+    for value, share in shares:
+        total = total if isinstance(value, Expression) else tensors.shifted(total, share * constant(value, shape))
     return total
 
 
@@ -197,16 +197,8 @@ def masked_fill(call: Call) -> Expression:
 def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
     if not isinstance(mask, torch.Tensor):
         raise Refusal("it chooses by a mask that depends on the input; leave the mask out, or use ReLU")
-    shape = shape_of(call)
-    kept = constant(mask, shape)
-    parts = [
-        tensors.multiplied(broadcast(v, shape), share) if isinstance(v, Expression) else share * constant(v, shape)
-        for v, share in ((chosen, kept), (other, 1 - kept))
-    ]
-    total = tensors.summed([p for p in parts if isinstance(p, Expression)])
-    for part in parts:
-        total = total if isinstance(part, Expression) else tensors.shifted(total, part)
-    return total
+    kept = constant(mask, shape_of(call))
+    return _weighted(call, (chosen, kept), (other, 1 - kept))
 
 
 def negative(call: Call) -> Expression:

@@ -69,10 +69,12 @@ class Builder:
         if not e.terms:
             raise Refusal("an output does not depend on the input; return tensors computed from it")
         name = e.label if e.population is None else "readout"
-        self._populate(e, name, ReadOut, strip=all(t.layout.in_order for t in e.terms))
-        made = self.populations.pop()
-        assert isinstance(made, ReadOut)
-        self.populations.append(made if made.shape == e.shape else replace(made, view=e.shape))
+        strip = all(t.layout.in_order for t in e.terms)
+
+        def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:
+            return ReadOut(name, shape, projections, bias, view=() if shape == e.shape else e.shape)
+
+        self._populate(e, name, made, strip=strip)
 
     def _populate(
         self, e: Expression, name: str, kind: Callable[..., Population], nonnegative: bool = False, strip: bool = True
@@ -107,10 +109,12 @@ class Builder:
 
     def max_pool(self, e: Expression, window: Window) -> Expression:
         """The windows' maxima: a population behind each population whose channels e shows, else behind a relay."""
-        if not self._poolable(e):
+        shown = _shown(e)
+        if shown is None:
             e = self.relay(e)
+            shown = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
         terms = []
-        for term in (t for t in e.terms for t in ex.canonical(t, e.shape)):
+        for term in shown:
             _, *size = term.shape
             name = self._pool_of(term.source, term.shape, window)
             shape = (term.shape[0], *window.output_size((size[0], size[1])))
@@ -120,17 +124,6 @@ class Builder:
                 self.became.setdefault(node, []).append(name)
         shape = (e.shape[0], *window.output_size((e.shape[1], e.shape[2])))
         return Expression(tuple(terms), e.bias, shape, e.label)
-
-    def _poolable(self, e: Expression) -> bool:
-        """Does each channel show one channel of a population, scaled up and shifted alike at all pixels?"""
-        if any(n != 1 for n in e.bias.shape[1:]):
-            return False
-        try:
-            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
-        except Blocked:
-            return False
-        filled = np.sum([piece.layout.axes[0] >= 0 for piece in pieces], axis=0)  # type: ignore[index]
-        return all(piece.is_plain for piece in pieces) and bool((filled == 1).all())
 
     def _pool_of(self, source: str, shape: Shape, window: Window) -> str:
         if (source, window) not in self.pools:
@@ -209,6 +202,19 @@ class Builder:
             e = self.relay(e)
             pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
         return e, pieces
+
+
+def _shown(e: Expression) -> list[Term] | None:
+    """The canonical terms of e, if each channel shows one channel of a population, scaled up and shifted alike at all
+    pixels."""
+    if any(n != 1 for n in e.bias.shape[1:]):
+        return None
+    try:
+        pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+    except Blocked:
+        return None
+    filled = np.sum([piece.layout.axes[0] >= 0 for piece in pieces], axis=0)  # type: ignore[index]
+    return pieces if all(piece.is_plain for piece in pieces) and bool((filled == 1).all()) else None
 
 
 def relay_cost(e: Expression) -> int:

@@ -14,6 +14,7 @@ import torch
 
 from dnisnm_lava.frontend.expression import Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.tensors import no_bias
 from dnisnm_lava.frontend.trace import BATCH
 from dnisnm_lava.ir import Shape
 
@@ -137,5 +138,5 @@ def _gains(
 
 def _biases(parts: list[Expression], run: Run, shapes: list[Shape]) -> list[np.ndarray]:
     if not any(p.bias.any() for p in parts):
-        return [np.zeros((1,) * len(s)) for s in shapes]
+        return [no_bias(s) for s in shapes]
     return [compact(a) for a in _outputs(run, [_images(p.full_bias()) for p in parts])]

@@ -11,6 +11,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
+from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.synapses import Window
 
 
@@ -38,8 +39,7 @@ def _clamped(call: Call, e: Expression, low: float | None, high: float | None) -
         raise Refusal(f"a clamp to {low} ... {high} is a constant; give a range")
     if low is None:
         assert high is not None
-        mirrored = tensors.shifted(tensors.multiplied(e, np.array(-1.0)), np.array(float(high)))
-        return tensors.shifted(tensors.multiplied(build.rectify(mirrored, name), np.array(-1.0)), np.array(float(high)))
+        return _bounded(call, e, np.array(float(high)), -1.0)
     inner = build.rectify(tensors.shifted(e, np.array(-float(low))), name, np.inf if high is None else high - low)
     return tensors.shifted(inner, np.array(float(low)))
 
@@ -124,8 +124,12 @@ def _beyond(call: Call, sign: float) -> Expression:
         raise Refusal("a maximum or minimum of two tensors that depend on the input is not supported; use b + relu(a - b)")
     e, bound = (a, b) if isinstance(a, Expression) else (b, a)
     shape = shape_of(call)
-    limit = constant(bound, shape)
-    above = tensors.shifted(tensors.multiplied(broadcast(e, shape), np.array(sign)), -sign * limit)
+    return _bounded(call, broadcast(e, shape), constant(bound, shape), sign)
+
+
+def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expression:
+    """limit + relu(e - limit), or with sign -1 limit - relu(limit - e)."""
+    above = tensors.shifted(tensors.multiplied(e, np.array(sign)), -sign * limit)
     return tensors.shifted(tensors.multiplied(call.build.rectify(above, call.node.name), np.array(sign)), limit)
 
 
@@ -146,10 +150,5 @@ def _ceil_extra(size: int, kernel: int, stride: int, padding: int, dilation: int
 
 
 def _only_rectified(node: Any) -> bool:
-    users = [u for user in node.users for u in (user.users if "getitem" in str(user.target) else [user])]
-    return bool(users) and all(_is_relu(user) for user in users)
-
-
-def _is_relu(node: Any) -> bool:
-    name = str(getattr(node.target, "_overloadpacket", node.target))
-    return name in ("aten.relu", "aten.relu_", "aten.relu6")
+    users = [u for user in node.users for u in (user.users if name_of(user) == "getitem" else [user])]
+    return bool(users) and all(name_of(user) in ("aten.relu", "aten.relu_", "aten.relu6") for user in users)

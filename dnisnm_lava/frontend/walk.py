@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.fx.node import map_aggregate
 
 from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import UnsupportedModel
@@ -210,11 +211,7 @@ class _Walk:
             raise self._refused(node, f"it failed ({reason}); check the input's shape, and that forward runs") from error
 
     def _filled(self, value: Any) -> Any:
-        if isinstance(value, torch.fx.Node):
-            return self.value[value]
-        if isinstance(value, list | tuple):
-            return type(value)(self._filled(v) for v in value) if type(value) in (list, tuple) else [self._filled(v) for v in value]
-        return {k: self._filled(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return map_aggregate(value, lambda v: self.value[v] if isinstance(v, torch.fx.Node) else v)
 
     def _refused(self, node: Any, reason: str) -> UnsupportedModel:
         line = line_of(node)
@@ -273,11 +270,7 @@ def _viewed(e: Expression, shape: Any) -> Expression:
 
 
 def _wide(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.double() if value.is_floating_point() else value
-    if isinstance(value, list | tuple):
-        return type(value)(_wide(v) for v in value)
-    return {k: _wide(v) for k, v in value.items()} if isinstance(value, dict) else value
+    return map_aggregate(value, lambda v: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v)
 
 
 def _has_expression(value: Any) -> bool:
@@ -297,11 +290,7 @@ def _expressions(value: Any) -> Any:
 
 def _replaced(value: Any, feed: Any) -> Any:
     """The same arguments with a tensor of `feed` in place of each Expression."""
-    if isinstance(value, Expression):
-        return next(feed)
-    if isinstance(value, list | tuple):
-        return type(value)(_replaced(v, feed) for v in value)
-    return {k: _replaced(v, feed) for k, v in value.items()} if isinstance(value, dict) else value
+    return map_aggregate(value, lambda v: next(feed) if isinstance(v, Expression) else v)
 
 
 def _axis(name: str, args: Any, kwargs: Any, rank: int) -> int:
