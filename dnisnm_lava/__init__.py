@@ -39,9 +39,9 @@ def inspect(model: Any, example_input: Any) -> Coverage:
 
 def calibrate(analog: AnalogGraph, batches: Iterable[Any], *, device: str = "cpu") -> Statistics:
     """`calibration.calibrate` with torch as the executor."""
-    from dnisnm_lava.backends import batched
+    from dnisnm_lava.backends import ann
 
-    return calibration.calibrate(analog, batches, lambda graph, x: batched.preactivations(graph, x, device))
+    return calibration.calibrate(analog, batches, lambda graph, x: ann.preactivations(graph, x, device))
 
 
 def compare(*args: Any, **kwargs: Any) -> Comparison:

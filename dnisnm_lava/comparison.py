@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, lead
 from dnisnm_lava.simulation import Difference, Progress, Run, classes, difference
@@ -102,7 +102,7 @@ def compare(
     """
     steps = _checked(steps, integer.steps, images, labels, lava_images)
     accuracy: dict[str, float | Mapping[int, float]] = {}
-    outputs = batched.ann(analog, images, device=device, progress=stages("ANN"))
+    outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
     accuracy["ann"] = float(np.mean(classes(outputs) == labels))
     counts = dict.fromkeys(("ann", "float", "integer"), len(images))
     longest = None

@@ -10,11 +10,12 @@ from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnisnm_lava.backends import batched, currents, reference
+from dnisnm_lava.backends import batched, chunks, currents, planning, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE
-from dnisnm_lava.ir import Input, Projection, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from dnisnm_lava.simulation import Run, difference
+from dnisnm_lava.synapses import Window
 
 
 def assert_same(a: Run, b: Run) -> None:
@@ -56,7 +57,7 @@ def test_batched_equals_the_reference_on_a_converted_network(options: dict[str, 
 
 def test_the_cut_into_chunks_changes_nothing() -> None:
     graph, x = small()
-    assert batched.chunk_size(graph, 6, memory=1) == 1
+    assert chunks.chunks(graph, 6, memory=1, images=len(x), threads=2) == (1, 1)
     assert_same(batched.run(graph, x, record=True), batched.run(graph, x, record=True, memory=1))
 
 
@@ -76,49 +77,89 @@ def test_float_batched_makes_the_same_decisions_as_the_float_reference() -> None
 
 
 @settings(max_examples=30)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["int8", "float32", "float64"]))
-def test_every_way_of_the_synapses_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
+@given(
+    graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["int8", "float32", "float64"]),
+    neurons=st.sampled_from(["compiled", "stepped"]),
+)  # fmt: skip
+def test_every_path_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str, neurons: str) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
-    assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way))
+    assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, neurons=neurons))
 
 
-@settings(max_examples=30)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
-def test_compiled_neurons_equal_stepped_ones(graph: SpikingGraph, seed: int) -> None:
-    x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batched, "_compiled", batched._stepped)
-        stepped = batched.run(graph, x, record=True)
-    assert_same(stepped, batched.run(graph, x, record=True))
+def test_a_path_that_is_asked_for_is_taken() -> None:
+    graph, _ = small()
+    for way in ("float32", "float64"):
+        assert set(planning.paths(planning.planned(graph, way))["synapses"]) == {way}
+    taken = planning.paths(planning.planned(graph))
+    assert ("int8" in taken["synapses"]) == currents.int8_is_exact()
+    assert taken["neurons"] == {"compiled": len(graph.of(SNM)) + 1}
+    assert planning.paths(planning.planned(graph, neurons="stepped"))["neurons"] == {"stepped": len(graph.of(SNM)) + 1}
+
+
+def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(currents, "int8_is_exact", lambda: False)
+    graph, x = small()
+    assert set(planning.paths(planning.planned(graph))["synapses"]) <= {"float32", "float64", "shortcut"}
+    assert_same(reference.run(graph, x[:3]), batched.run(graph, x[:3], record=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_the_number_of_threads_changes_nothing(threads: int, images: int) -> None:
+    graph, x = small()
+    before = torch.get_num_threads()
+    expected = reference.run(graph, x[:images])
+    try:
+        torch.set_num_threads(threads)
+        assert_same(expected, batched.run(graph, x[:images], record=True))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.get_num_threads() == before
 
 
 def test_8_bit_synapses_are_chosen_for_what_they_hold_exactly() -> None:
     small, large = (Projection("a", np.full((4, inputs, 3, 3), 127, np.int8)) for inputs in (16, 512))
-    assert currents.way_of(small, 31, "auto", "cpu") == ("int8" if currents.int8_is_exact() else "float32")
-    assert currents.way_of(small, 128, "auto", "cpu") == "float32"  # a spike that 8 bits do not hold
-    assert currents.way_of(large, 127, "auto", "cpu") == "float64"  # 127 * 127 * 9 * 512 > 2**24
-    assert currents.way_of(small, 31, "auto", "cuda") == "float32"
-    assert currents.way_of(Projection("a", np.ones((2, 8), np.int8)), 31, "auto", "cpu") == "float32"  # dense
+    pooled = Projection("a", np.full((4, 16, 1, 1), 127, np.int8), sum_pool=Window((2, 2), (2, 2)))
+    bytes_ = "int8" if currents.int8_is_exact() else "float32"
+
+    def way(projection: Projection, largest: int, asked: str = "auto", device: str = "cpu") -> str:
+        return currents.way_of(projection, currents.code_of(largest), largest, asked, device)
+
+    assert way(small, 31) == bytes_
+    assert way(small, 128) == "float32"  # a spike that 8 bits do not hold
+    assert way(large, 127) == "float64"  # 127 * 127 * 9 * 512 > 2**24
+    assert way(small, 31, device="cuda") == "float32"
+    assert way(Projection("a", np.ones((2, 8), np.int8)), 31) == bytes_  # dense
+    assert way(pooled, 31) == bytes_  # 4 * 62 = 248
+    assert way(pooled, 32) == "float32"  # 4 * 64 = 256
     with pytest.raises(OutOfRange, match=r"sums from a may reach 74322432, beyond float32's 2\*\*24; use float64"):
-        currents.way_of(large, 127, "float32", "cpu")
+        way(large, 127, "float32")
 
 
-def test_a_way_that_is_none_is_refused() -> None:
+def test_a_path_that_is_none_is_refused() -> None:
     graph, x = small()
+    with pytest.raises(OutOfRange, match="neurons: 'fast' given; choose auto, compiled, stepped"):
+        batched.run(graph, x, neurons="fast")
+    with pytest.raises(OutOfRange, match="neurons: compiled asked for; that needs integers, the CPU, and numba"):
+        batched.run(small(quantize=False)[0], x, neurons="compiled")
     with pytest.raises(OutOfRange, match="synapses: 'int4' given; choose auto, int8, float32, float64"):
         batched.run(graph, x, synapses="int4")
 
 
 def test_8_bit_sums_are_exact_up_to_the_last_one_that_float32_holds() -> None:
-    """127 * 127 * 9 * 115 = 16,693,515 < 2**24, every product of the same sign; then of alternating signs."""
+    """Bytes up to 254: 254 * 127 * 9 * 57 = 16,548,354 < 2**24, every product of the same sign; then of alternating signs."""
     if not currents.int8_is_exact():
         pytest.skip("this CPU's oneDNN has no exact 8-bit convolution")
-    signs = np.where(np.arange(115) % 2, 1, -1).reshape(1, -1, 1, 1)
-    for weight in (np.full((3, 115, 3, 3), 127), np.full((3, 115, 3, 3), 127) * signs, np.full((3, 115, 3, 3), -127)):
+    signs = np.where(np.arange(57) % 2, 1, -1).reshape(1, -1, 1, 1)
+    code = currents.code_of(127)
+    for weight in (np.full((3, 57, 3, 3), 127), np.full((3, 57, 3, 3), 127) * signs, np.full((3, 57, 3, 3), -127)):
         projection = Projection("a", weight.astype(np.int8), padding=((1, 1), (1, 1)))
-        x = np.random.default_rng(0).integers(120, 128, (2, 115, 5, 5)).astype(np.int8)
-        found = currents.linear(projection, "int8", "cpu")(torch.from_numpy(x))
-        np.testing.assert_array_equal(found.numpy(), projection(x))
+        assert currents.EXACT_FLOAT32 - projection.bound(254) in range(127 * 254 * 9)
+        x = np.random.default_rng(0).integers(120, 128, (2, 57, 5, 5)).astype(np.int16)
+        for spikes in (x, -x):
+            way = currents.synapses(projection, code, 127, (57, 5, 5), "int8", "cpu")
+            found = way.apply(code.encode(torch.from_numpy(spikes))).numpy() - way.silence
+            np.testing.assert_array_equal(found, projection(spikes))
 
 
 def test_integers_beyond_2_to_24_are_still_exact() -> None:

@@ -12,7 +12,7 @@ from graphs import Chain, ResidualPoolNet, images, randomized
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava.backends import batched
+from dnisnm_lava.backends import ann
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 from dnisnm_lava.ir import MaxPool, ReadOut, Rectifier
 
@@ -129,7 +129,7 @@ def test_the_graph_is_the_model(name: str) -> None:
     # float32 products of up to 600 terms: 600 * 2**-24 of the largest output
     np.testing.assert_allclose(analog.ann(x), expected, rtol=0, atol=600 * 2**-24 * max(scale, 1))
     np.testing.assert_array_equal(analog.ann(x).argmax(1), expected.argmax(1))
-    np.testing.assert_allclose(batched.ann(analog, x), expected, rtol=0, atol=600 * 2**-24 * max(scale, 1))
+    np.testing.assert_allclose(ann.ann(analog, x), expected, rtol=0, atol=600 * 2**-24 * max(scale, 1))
 
 
 def test_the_model_is_left_as_it_was() -> None:

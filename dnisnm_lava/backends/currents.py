@@ -1,12 +1,13 @@
 """Projections on many images and steps at once, in torch: (B, *source shape) -> (B, *target shape).
 
-Three exact ways, the fastest that a static bound allows: 8-bit spikes times 8-bit weights through oneDNN with float32
-sums (below 2**24), float32 (below 2**24), float64 (below 2**53).
+Three exact ways, the fastest that a static bound allows: bytes times 8-bit weights through oneDNN with float32 sums
+(below 2**24), float32 (below 2**24), float64 (below 2**53).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import Projection, Resample
-from dnisnm_lava.synapses import NO_PADDING, Window
+from dnisnm_lava.ir import Projection, Resample, Shape
+from dnisnm_lava.synapses import NO_PADDING, Pair, Window
 
 EXACT_FLOAT32 = 1 << 24
-OFFSET = 128  # oneDNN's 8-bit convolution reads unsigned integers: a spike s goes in as s + 128
+BYTE = 255
+WEIGHT = 127
+THIN = 64  # multiplications
 WAYS = ("auto", "int8", "float32", "float64")
 Map = Callable[[Tensor], Tensor]
 
@@ -28,38 +31,103 @@ def tensor(a: np.ndarray, dtype: torch.dtype, device: str) -> Tensor:
     return torch.tensor(a, dtype=dtype, device=device)
 
 
-def way_of(projection: Projection, spikes: int, asked: str, device: str) -> str:
-    """How a projection from spikes of at most `spikes` is computed; OutOfRange where `asked` would not be exact."""
-    exact = projection.bound(spikes) < EXACT_FLOAT32
-    small = spikes < OFFSET and int(np.abs(projection.weight).max(initial=0)) < OFFSET
-    suits = exact and small and projection.is_conv and projection.spatial is None and projection.exponent == 0
-    if asked == "auto":
+@dataclass(frozen=True)
+class Code:
+    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around offset."""
+
+    dtype: torch.dtype
+    offset: int = 0
+
+    def encode(self, spikes: Tensor) -> Tensor:
+        return (spikes + self.offset).to(self.dtype) if self.offset else spikes.to(self.dtype)
+
+    def decode(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        return stored.to(dtype).sub_(self.offset) if self.offset else stored.to(dtype)
+
+
+def code_of(largest: int) -> Code:
+    """The narrowest code of spikes up to +-largest."""
+    if 2 * largest <= BYTE:
+        return Code(torch.uint8, largest)
+    return Code(torch.float32 if largest < EXACT_FLOAT32 else torch.float64)
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """A projection, ready: `apply` takes stored spikes to currents, displaced by `silence`, (*target shape): what comes
+    out where nobody spikes. reach: the most that a displaced current can be."""
+
+    apply: Map
+    silence: np.ndarray | float
+    reach: int
+    way: str
+
+
+def synapses(projection: Projection, code: Code, largest: int, source: Shape, asked: str, device: str) -> Synapses:
+    """Of spikes up to +-largest, stored in `code`; OutOfRange where the way that is asked for would not be exact."""
+    way = way_of(projection, code, largest, asked, device)
+    if way != "int8":
+        dtype = torch.float64 if way == "float64" else torch.float32
+        plain = linear(projection, dtype, device)
+        return Synapses(lambda x: plain(code.decode(x, dtype)), 0.0, projection.bound(largest), way)
+    projection = _whole_rows(projection)
+    apply = _channels(projection, _int8(projection, code.offset, source), device)
+    nobody = torch.full((1, *source), code.offset, dtype=torch.uint8)
+    silence = apply(nobody.contiguous(memory_format=torch.channels_last) if nobody.ndim == 4 else nobody)[0].numpy()
+    return Synapses(apply, silence, projection.bound(2 * code.offset), way)
+
+
+def way_of(projection: Projection, code: Code, largest: int, asked: str, device: str) -> str:
+    """How a projection is computed; OutOfRange where float32 is asked for and would not be exact."""
+    exact = projection.bound(largest) < EXACT_FLOAT32
+    if asked in ("auto", "int8"):
+        suits = code.dtype is torch.uint8 and projection.bound(2 * code.offset) < EXACT_FLOAT32 and _fits_bytes(projection, code.offset)
         return "int8" if suits and device == "cpu" and int8_is_exact() else "float32" if exact else "float64"
-    if asked == "int8" and not (suits and device == "cpu" and int8_is_exact()):
-        return "float32" if exact else "float64"  # dense layers and sum-pools have no 8-bit way
     if asked == "float32" and not exact:
-        reach = projection.bound(spikes)
+        reach = projection.bound(largest)
         raise OutOfRange(f"synapses: sums from {projection.source} may reach {reach}, beyond float32's 2**24; use float64 or auto")
     return asked
 
 
-def linear(projection: Projection, way: str, device: str) -> Map:
-    """The projection as a function of spikes (B, *source shape), channels last in memory for maps."""
-    dtype = torch.float64 if way == "float64" else torch.float32
-    weights = _int8(projection) if way == "int8" else _weights(projection, dtype, device)
+def _fits_bytes(projection: Projection, offset: int) -> bool:
+    """Do its weights, and the sums of a pool in front of them, fit 8 bits?"""
+    taps = 1 if projection.sum_pool is None else projection.sum_pool.kernel[0] * projection.sum_pool.kernel[1]
+    small = int(np.abs(projection.weight).max(initial=0)) <= WEIGHT and 2 * taps * offset <= BYTE
+    return small and projection.resample is None
+
+
+def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndarray | None:
+    """(C,) weights of a projection that gives each neuron its own byte of the source times its channel's weight; else None."""
+    w = projection.weight
+    own = projection.is_conv and w.shape[1:] == (1, 1, 1) and projection.groups == w.shape[0] == shape[0] and projection.stride == (1, 1)
+    moved = projection.spatial, projection.source_channels, projection.target_channels
+    if not own or any(part is not None for part in moved) or projection.padding != NO_PADDING or code.dtype is not torch.uint8:
+        return None
+    return w.reshape(-1).astype(np.int64) << projection.exponent
+
+
+# ---------------------------------------------------------------- floats
+
+
+def linear(projection: Projection, dtype: torch.dtype, device: str) -> Map:
+    """The projection as a function of spikes (B, *source shape) of `dtype`, channels last in memory for maps."""
+    resample = None if projection.resample is None else _resampling(projection.resample, dtype, device)
+    weights = _weights(projection, dtype, device)
+    return _channels(projection, weights if resample is None else lambda x: weights(resample(x)), device)
+
+
+def _channels(projection: Projection, weights: Map, device: str) -> Map:
+    """`weights` between the choice of the source's channels and that of the target's."""
+    if projection.source_channels is None and projection.target_channels is None:
+        return weights
     sources, targets = (
         None if a is None else torch.tensor(a, dtype=torch.long, device=device)
         for a in (projection.source_channels, projection.target_channels)
     )
-    resample = None if projection.resample is None else _resampling(projection.resample, dtype, device)
 
     def apply(x: Tensor) -> Tensor:
         if sources is not None:
             x = x.movedim(1, -1)[..., sources].movedim(-1, 1)
-        if way != "int8":
-            x = x.to(dtype)
-        if resample is not None:
-            x = resample(x)
         z = weights(x)
         if targets is None:
             return z
@@ -81,6 +149,12 @@ def sum_pool(x: Tensor, window: Window) -> Tensor:
     return F.avg_pool2d(x, window.kernel, window.stride, divisor_override=1)
 
 
+def max_pool(x: Tensor, window: Window) -> Tensor:
+    if window.padding != NO_PADDING:
+        x = F.pad(x, border(window), value=-torch.inf)
+    return F.max_pool2d(x, window.kernel, window.stride, dilation=window.dilation)
+
+
 def _resampling(resample: Resample, dtype: torch.dtype, device: str) -> Map:
     rows, cols = tensor(resample.rows, dtype, device), tensor(resample.cols.T, dtype, device)
     return lambda x: rows @ x @ cols
@@ -89,8 +163,7 @@ def _resampling(resample: Resample, dtype: torch.dtype, device: str) -> Map:
 def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Map:
     """Sum-pool, then conv or dense."""
     weight = tensor(projection.weight, dtype, device) * 2.0**projection.exponent
-    (top, bottom), (left, right) = projection.padding
-    symmetric = top == bottom and left == right
+    padding, ahead = _padding(projection)
     if projection.is_conv:
         weight = weight.contiguous(memory_format=torch.channels_last)
 
@@ -100,48 +173,90 @@ def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Map:
         if not projection.is_conv:
             z = x.flatten(1) @ weight.T
             return z.reshape(-1, *projection.target_shape) if projection.target_shape else z
-        if not symmetric:
-            x = F.pad(x, [left, right, top, bottom])
-        padding = (top, left) if symmetric else (0, 0)
+        if ahead:
+            x = F.pad(x, ahead)
         return F.conv2d(x, weight, None, projection.stride, padding, projection.dilation, projection.groups)
 
     return apply
 
 
+def _padding(projection: Projection) -> tuple[Pair, list[int]]:
+    """What a convolution pads itself, and what is padded ahead of it: one of them is nothing."""
+    (top, bottom), (left, right) = projection.padding
+    return ((top, left), []) if top == bottom and left == right else ((0, 0), [left, right, top, bottom])
+
+
 # ---------------------------------------------------------------- 8 bits through oneDNN
 
 
-def _int8(projection: Projection) -> Map:
-    (top, bottom), (left, right) = projection.padding
-    symmetric = top == bottom and left == right
-    padding = (top, left) if symmetric else (0, 0)
-    convolve = _quantized(tensor(projection.weight, torch.int8, "cpu"), projection.stride, padding, projection.dilation, projection.groups)
+def _whole_rows(projection: Projection) -> Projection:
+    """The same with a row for each of the target's channels, where its rows are thin: multiplying by a few zeros costs
+    less than moving what comes out to its channels."""
+    fan_in = projection.weight[0].size * projection.groups
+    if projection.target_channels is None or not projection.is_conv or fan_in > THIN:
+        return projection
+    rows, inputs = projection.weight.shape[:2]
+    weight = np.zeros((projection.targets, inputs * projection.groups, *projection.weight.shape[2:]), projection.weight.dtype)
+    for row, (kernel, target) in enumerate(zip(projection.weight, projection.target_channels, strict=True)):
+        first = row // (rows // projection.groups) * inputs
+        weight[target, first : first + inputs] += kernel
+    return replace(projection, weight=weight, groups=1, target_channels=None, targets=0)
+
+
+def _int8(projection: Projection, offset: int, source: Shape) -> Map:
+    """Sum-pool, then conv or dense, of bytes. A dense layer is a convolution of one pixel."""
+    padding, ahead = _padding(projection)
+    weight = projection.weight if projection.is_conv else _channels_innermost(projection, source)
+    convolve = _quantized(
+        tensor(weight, torch.int8, "cpu"), 2.0**projection.exponent, projection.stride, padding, projection.dilation, projection.groups
+    )
 
     def apply(x: Tensor) -> Tensor:
-        x = x.view(torch.uint8) ^ OFFSET  # two's complement s as s + 128
-        if not symmetric:
-            x = F.pad(x, [left, right, top, bottom], value=OFFSET)
-        return convolve(x.contiguous(memory_format=torch.channels_last))
+        if projection.sum_pool is not None:
+            x = _pooled_bytes(x, projection.sum_pool, offset)
+        if not projection.is_conv:
+            z = convolve(x.movedim(1, -1).reshape(len(x), -1, 1, 1)).reshape(len(x), -1)
+            return z.reshape(-1, *projection.target_shape) if projection.target_shape else z
+        return convolve(F.pad(x, ahead) if ahead else x)
 
     return apply
 
 
-def _quantized(
-    weight: Tensor, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int
-) -> Map:  # fmt: skip
-    """oneDNN's convolution of (B, I, y, x) unsigned 8-bit integers, less OFFSET, into float32 sums."""
-    ones, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int)
+def _channels_innermost(projection: Projection, source: Shape) -> np.ndarray:
+    """(O, I, 1, 1) weights of a dense layer, for a source that is flattened as it lies in memory."""
+    weight = projection.weight.reshape(-1, *projection.read_shape(source))
+    return np.ascontiguousarray(np.moveaxis(weight, 1, -1)).reshape(len(weight), -1, 1, 1)
+
+
+def _pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
+    """Sums of bytes over each window, which fit bytes; the border holds spikes of 0."""
+    if window.padding != NO_PADDING:
+        x = F.pad(x, border(window), value=offset)
+    rows, cols = replace(window, padding=NO_PADDING).output_size((x.shape[2], x.shape[3]))
+    total: Tensor | None = None
+    for y in range(0, window.kernel[0] * window.dilation[0], window.dilation[0]):
+        for z in range(0, window.kernel[1] * window.dilation[1], window.dilation[1]):
+            (sy, sx) = window.stride
+            tap = x[:, :, y : y + (rows - 1) * sy + 1 : sy, z : z + (cols - 1) * sx + 1 : sx]
+            total = tap.clone(memory_format=torch.channels_last) if total is None else total.add_(tap)
+    assert total is not None
+    return total
+
+
+def _quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Map:
+    """`scale` times oneDNN's convolution of (B, I, y, x) bytes with 8-bit weights, into float32 sums; borders are bytes of 0."""
+    scales, zeros = torch.full((len(weight),), scale), torch.zeros(len(weight), dtype=torch.int)
     geometry = (list(stride), list(padding), list(dilation), groups)
     onednn = torch.ops.onednn  # type: ignore[attr-defined]
+    convolve = onednn.qconv2d_pointwise.default
 
     @cache
     def packed(shape: tuple[int, ...]) -> Tensor:
-        return onednn.qconv_prepack(weight, ones, 1.0, OFFSET, *geometry, list(shape))
+        return onednn.qconv_prepack(weight, scales, 1.0, 0, *geometry, list(shape))
 
     def apply(x: Tensor) -> Tensor:
-        return onednn.qconv2d_pointwise(
-            x, 1.0, OFFSET, packed(tuple(x.shape)), ones, zeros, None, *geometry, 1.0, 0, torch.float32, "none", [], ""
-        )
+        x = x.contiguous(memory_format=torch.channels_last)
+        return convolve(x, 1.0, 0, packed(tuple(x.shape)), scales, zeros, None, *geometry, 1.0, 0, torch.float32, "none", [], "")
 
     return apply
 
@@ -152,14 +267,14 @@ def int8_is_exact() -> bool:
     VNNI may saturate sums of two products at 16 bits. Tried once per process."""
     if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):  # type: ignore[attr-defined]
         return False
-    worst = torch.full((1, 64, 4, 4), 127, dtype=torch.int8)
-    mixed = torch.arange(64 * 16, dtype=torch.int64).remainder(255).sub(127).to(torch.int8).reshape(1, 64, 4, 4)
-    weight = torch.full((16, 64, 3, 3), 127, dtype=torch.int8)
-    weight[8:] = -127
+    worst = torch.full((1, 56, 4, 4), BYTE, dtype=torch.uint8)  # 56 * 9 * 255 * 127 < 2**24
+    mixed = torch.arange(56 * 16).remainder(256).to(torch.uint8).reshape(1, 56, 4, 4)
+    weight = torch.full((16, 56, 3, 3), WEIGHT, dtype=torch.int8)
+    weight[8:] = -WEIGHT
     try:
-        convolve = _quantized(weight, (1, 1), (1, 1), (1, 1), 1)
-        found = [convolve((x.view(torch.uint8) ^ OFFSET).contiguous(memory_format=torch.channels_last)) for x in (worst, mixed, -worst)]
+        convolve = _quantized(weight, 1.0, (1, 1), (1, 1), (1, 1), 1)
+        found = [convolve(x) for x in (worst, mixed)]
     except (RuntimeError, TypeError):  # another torch, with another signature
         return False
-    expected = [F.conv2d(x.double(), weight.double(), padding=1) for x in (worst, mixed, -worst)]
+    expected = [F.conv2d(x.double(), weight.double(), padding=1) for x in (worst, mixed)]
     return all(bool((a.double() == b).all()) for a, b in zip(found, expected, strict=True))

@@ -1,113 +1,225 @@
-"""All steps of a population's neurons in one pass over its currents: compiled by numba, for the CPU.
+"""What happens between two projections, over all steps at once: compiled by numba, for the CPU.
 
-Each slice of neurons goes through all its steps while its potentials stay in cache. Integers travel as floats that
-hold them exactly: a potential is clipped to 24 bits, so float32 does wherever a step's current is below 2**24.
-The loops have no branches and no sums across neurons, so that the compiler makes vector code of them.
+Each slice of neurons goes through all its steps while its potentials stay in the first-level cache. Integers travel as
+floats that hold them exactly: a potential is clipped to 24 bits, so float32 does wherever a step's current is below
+2**24. Spikes are stored as bytes, spike + offset. All that a slice needs lies in one array, so that the compiler knows
+its rows to be apart and makes vector code of every loop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
+from functools import cache
 
 import numba
 import numpy as np
 
-SLICE = 512  # neurons: what a step reads and writes stays in the first-level cache
+from dnisnm_lava.synapses import Window
+
+SLICE = 1024  # neurons
+COUNTABLE = 1 << 23  # steps that a lane can count in float32
+LINE = 64  # bytes
+ROWS = 10
+NOBODY = np.zeros((1, 1, 0), np.uint8)
+V, M, UP, DOWN, OVER, BIAS, VTH, GUARD, PAYLOAD, SHORTCUT = range(ROWS)
 
 
-@numba.njit(cache=True, inline="always")
-def _integrate(v, current, bias, over, limit, one, zero):  # type: ignore[no-untyped-def]
-    """v + current + bias, clipped to +-limit; over counts how often each neuron was outside."""
-    for q in range(v.size):
-        x = v[q] + (current[q] + bias[q])
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _integrate(w, current, shortcut, limit, one, zero):  # type: ignore[no-untyped-def]
+    """v + current + bias, clipped to +-limit; OVER counts how often each neuron was outside."""
+    with_shortcut = shortcut.size > 0
+    for q in range(current.size):
+        z = current[q] + w[BIAS, q]
+        if with_shortcut:
+            z += shortcut[q] * w[SHORTCUT, q]
+        x = w[V, q] + z
         clipped = min(max(x, -limit), limit)
-        over[q] += one if x != clipped else zero
-        v[q] = clipped
+        w[OVER, q] += one if x != clipped else zero
+        w[V, q] = clipped
 
 
-@numba.njit(cache=True, inline="always")
-def _once(v, m, guard, k, one, zero):  # type: ignore[no-untyped-def]
-    """k: one level up or down, down only what m holds (Eq. 21). guard: vth, and infinity for the dead."""
-    for q in range(v.size):
-        x = v[q]
-        k[q] = (one if x >= guard[q] else zero) - min(one if x <= -guard[q] else zero, m[q])
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _send(w, q, k, out, offset, one, zero):  # type: ignore[no-untyped-def]
+    """v - k vth, m + k, k payload (Eq. 22, 23), and how often each neuron went up and down."""
+    w[V, q] -= k * w[VTH, q]
+    w[M, q] += k
+    w[UP, q] += one if k > zero else zero
+    w[DOWN, q] += one if k < zero else zero
+    out[q] = k * w[PAYLOAD, q] + offset
 
 
-@numba.njit(cache=True, inline="always")
-def _levels(v, m, vth, guard, k, levels, two_sided, one, zero):  # type: ignore[no-untyped-def]
-    """k: up to `levels`. A quotient of floats may round up to the next whole number, or down from it: the products,
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _once(w, out, offset, one, zero):  # type: ignore[no-untyped-def]
+    """One level up or down, down only what m holds (Eq. 21). GUARD: vth, and infinity for the dead."""
+    for q in range(out.size):
+        v, guard = w[V, q], w[GUARD, q]
+        k = (one if v >= guard else zero) - min(one if v <= -guard else zero, w[M, q])
+        _send(w, q, k, out, offset, one, zero)
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-untyped-def]
+    """Up to `levels`. A quotient of floats may round up to the next whole number, or down from it: the products,
     exact below 2**24, tell, since |v| and vth are below 2**23."""
-    for q in range(v.size):
-        size = abs(v[q])
-        whole = np.floor(size / guard[q])
-        whole -= one if whole * vth[q] > size else zero
-        whole += one if (whole + one) * guard[q] <= size else zero
-        k[q] = min(whole, levels)
-    for q in range(v.size):
-        fall = k[q] if two_sided else min(k[q], m[q])
-        k[q] = k[q] if v[q] > zero else -fall
+    free = levels if two_sided else zero
+    for q in range(out.size):
+        v, guard = w[V, q], w[GUARD, q]
+        size = abs(v)
+        whole = w.dtype.type(np.int32(size / guard))
+        whole -= one if whole * w[VTH, q] > size else zero
+        whole += one if (whole + one) * guard <= size else zero
+        whole = min(whole, levels)
+        k = whole if v > zero else -min(whole, max(w[M, q], free))
+        _send(w, q, k, out, offset, one, zero)
 
 
-@numba.njit(cache=True, inline="always")
-def _send(v, m, vth, payload, out, k, ups, downs, one, zero):  # type: ignore[no-untyped-def]
-    """v - k vth, m + k, k payload (Eq. 22, 23), and how often each neuron went up and down. One short loop for each:
-    a loop over more arrays would not be vectorized, since the compiler cannot know that they are apart."""
-    for q in range(v.size):
-        v[q] -= k[q] * vth[q]
-    for q in range(v.size):
-        m[q] += k[q]
-    for q in range(v.size):
-        out[q] = k[q] * payload[q]
-    for q in range(v.size):
-        ups[q] += one if k[q] > zero else zero
-    for q in range(v.size):
-        downs[q] += one if k[q] < zero else zero
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _flush(w, totals, zero):  # type: ignore[no-untyped-def]
+    """Count what the lanes counted, and begin again."""
+    for row in range(3):
+        for q in range(SLICE):
+            totals[row] += int(w[UP + row, q])
+            w[UP + row, q] = zero
 
 
-@numba.njit(cache=True, nogil=True)
-def _run(current, bias, vth, guard, payload, v_init, levels, lead, two_sided, limit, out, tally, first, jobs):  # type: ignore[no-untyped-def]
-    steps, count, size = out.shape
-    slices = (size + SLICE - 1) // SLICE
-    one, zero = bias.dtype.type(1), bias.dtype.type(0)
-    last = current.shape[0] - 1  # a constant current stands there once
-    for job in range(first, min(first + jobs, count * slices)):
-        image, start = job // slices, (job % slices) * SLICE
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _aligned(kind):  # type: ignore[no-untyped-def]
+    """Zeros (ROWS, SLICE) that begin with a cache line: vectors of 64 bytes that cross two cost a third more."""
+    room = np.zeros((ROWS, SLICE + LINE), kind)
+    first = (-room.ctypes.data % LINE) // room.itemsize
+    return room[:, first : first + SLICE]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, first, jobs):  # type: ignore[no-untyped-def]
+    """Jobs `first` to `first + jobs` of slices x images, images innermost: how many rose, fell, and saturated."""
+    count, steps, size = out.shape
+    kind = table.dtype.type
+    one, zero = kind(1), kind(0)
+    totals = np.zeros(3, np.int64)
+    w = _aligned(table.dtype.type)
+    last, last_shortcut = current.shape[1] - 1, shortcut.shape[1] - 1  # what is the same in each step stands there once
+    loaded, counted = -1, 0
+    for job in range(first, min(first + jobs, count * ((size + SLICE - 1) // SLICE))):
+        start, image = job // count * SLICE, job % count
         stop = min(start + SLICE, size)
-        b, th, g, pay = bias[start:stop], vth[start:stop], guard[start:stop], payload[start:stop]
-        v = v_init[start:stop].copy()
-        m, k, ups, downs, over = np.zeros_like(v), np.zeros_like(v), np.zeros_like(v), np.zeros_like(v), np.zeros_like(v)
+        if start != loaded:
+            loaded = start
+            for row in range(5):
+                w[BIAS + row, : stop - start] = table[row, start:stop]
+        w[V, : stop - start] = table[5, start:stop]
+        w[M, :] = zero
+        counted += steps
+        if counted > COUNTABLE:
+            _flush(w, totals, zero)
+            counted = steps
         for t in range(steps + lead):
             if t < steps:
-                _integrate(v, current[min(t, last), image, start:stop], b, over, limit, one, zero)
+                extra = shortcut[image % shortcut.shape[0], min(t, last_shortcut), start:stop]
+                _integrate(w, current[image, min(t, last), start:stop], extra, limit, one, zero)
             if t >= lead:
+                sent = out[image, t - lead, start:stop]
                 if levels == one and not two_sided:
-                    _once(v, m, g, k, one, zero)
+                    _once(w, sent, offset, one, zero)
                 else:
-                    _levels(v, m, th, g, k, levels, two_sided, one, zero)
-                _send(v, m, th, pay, out[t - lead, image, start:stop], k, ups, downs, one, zero)
-        tally[job, 0], tally[job, 1], tally[job, 2] = int(ups.sum()), int(downs.sum()), int(over.sum())
+                    _levels(w, sent, levels, two_sided, offset, one, zero)
+    _flush(w, totals, zero)
+    return totals
 
 
-def run(
-    current: np.ndarray, bias: np.ndarray, vth: np.ndarray, payload: np.ndarray, v_init: np.ndarray, *,
-    steps: int, levels: int, lead: int, two_sided: bool, limit: float, spikes: type[np.generic], threads: int = 1,
-) -> tuple[np.ndarray, int, int, int]:  # fmt: skip
-    """Spikes (steps, N, n) of the dtype `spikes`, and how many rose, fell, and saturated.
+@dataclass(frozen=True)
+class Neurons:
+    """A population's constants, each (n,): table (6, n) is bias, vth, guard, payload, shortcut and v_init. The guard is
+    vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of another population. limit: of v.
+    Spikes are stored in the dtype `out`, as spike + offset."""
 
-    current: (steps or 1, N, n), of one float dtype with bias, vth, payload and v_init, each (n,). limit: of the
-    potential; infinity for floats.
-    """
-    count, size = current.shape[1:]
-    out = np.empty((steps, count, size), spikes)
-    jobs = count * -(-size // SLICE)
+    table: np.ndarray
+    levels: int
+    lead: int
+    two_sided: bool
+    limit: int
+    out: np.dtype
+    offset: int
+
+
+def neurons(
+    bias: np.ndarray, vth: np.ndarray, payload: np.ndarray, shortcut: np.ndarray, v_init: np.ndarray, *, dtype: np.dtype,
+    levels: int, lead: int, two_sided: bool, limit: int, out: np.dtype, offset: int,
+) -> Neurons:  # fmt: skip
+    """For currents of the float `dtype`."""
+    guard = np.where(vth > 0, vth, np.inf)
+    return Neurons(np.stack([bias, vth, guard, payload, shortcut, v_init]).astype(dtype), levels, lead, two_sided, limit, out, offset)
+
+
+def run(p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.ndarray, threads: int = 1) -> tuple[int, int, int]:
+    """Fill `sent` (N, T, n) with stored spikes; how many rose, fell, and saturated. current: (N, T or 1, n). shortcut:
+    bytes (N, T or 1, n), or none."""
+    kind = p.table.dtype.type
+    extra = NOBODY if shortcut is None else shortcut
+    arguments = (current, extra, p.table, kind(p.levels), p.lead, p.two_sided, kind(p.limit), kind(p.offset), sent)
+    jobs = len(sent) * -(-sent.shape[2] // SLICE)
+    up, down, over = _in_threads(lambda first, share: _run(*arguments, first, share), jobs, threads)
+    return up, down, over
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _max_pool(spikes, offset, kernel, stride, dilation, before, out, first, jobs):  # type: ignore[no-untyped-def]
+    """Images `first` to `first + jobs`: how many changes went up and down."""
+    _, steps, height, width, channels = out.shape
+    rows, cols = spikes.shape[2:4]
+    up, down = 0, 0
+    for image in range(first, min(first + jobs, out.shape[0])):
+        sums = np.zeros((rows, cols, channels), np.int32)
+        best = np.zeros((height, width, channels), np.int32)
+        new = np.empty(channels, np.int32)
+        for t in range(steps):
+            arriving = spikes[image, min(t, spikes.shape[1] - 1)]
+            for y in range(rows):
+                for x in range(cols):
+                    for c in range(channels):
+                        sums[y, x, c] += np.int32(arriving[y, x, c]) - offset
+            for y in range(height):
+                for x in range(width):
+                    new[:] = np.iinfo(np.int32).min
+                    for dy in range(kernel[0]):
+                        for dx in range(kernel[1]):
+                            row, col = y * stride[0] + dy * dilation[0] - before[0], x * stride[1] + dx * dilation[1] - before[1]
+                            if 0 <= row < rows and 0 <= col < cols:
+                                for c in range(channels):
+                                    new[c] = max(new[c], sums[row, col, c])
+                    for c in range(channels):
+                        change = new[c] - best[y, x, c]
+                        best[y, x, c] = new[c]
+                        up += change > 0
+                        down += change < 0
+                        out[image, t, y, x, c] = change + offset
+    return np.array([up, down])
+
+
+def max_pool(
+    spikes: np.ndarray, offset: int, window: Window, size: tuple[int, int], steps: int, threads: int = 1
+) -> tuple[np.ndarray, int, int]:
+    """Changes + offset (N, steps, *size, C), as bytes, of the windows' maxima of the running sums of `spikes`, bytes
+    (N, steps or 1, H, W, C), and how many went up and down."""
+    out = np.empty((len(spikes), steps, *size, spikes.shape[4]), np.uint8)
+    before = (window.padding[0][0], window.padding[1][0])
+    arguments = (spikes, np.int32(offset), window.kernel, window.stride, window.dilation, before, out)
+    up, down = _in_threads(lambda first, jobs: _max_pool(*arguments, first, jobs), len(spikes), threads)
+    return out, up, down
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """numba's own threads would fix multiprocessing's start method, which Lava sets."""
+    return ThreadPoolExecutor(count)
+
+
+def _in_threads(work: Callable[[int, int], np.ndarray], jobs: int, threads: int) -> tuple[int, ...]:
+    """The sum of what `work(first, share)` counts, for shares of the jobs in threads."""
+    if threads == 1:
+        return tuple(int(n) for n in work(0, jobs))
     share = max(1, -(-jobs // threads))
-    tally = np.zeros((jobs, 3), np.int64)
-    guard = np.where(vth > 0, vth, np.inf).astype(bias.dtype)
-    work = partial(
-        _run, current, bias, vth, guard, payload, v_init, bias.dtype.type(levels), lead, two_sided, bias.dtype.type(limit), out, tally
-    )
-    with ThreadPoolExecutor(threads) as pool:  # numba's own threads would fix multiprocessing's start method, which Lava sets
-        list(pool.map(lambda first: work(first, share), range(0, jobs, share)))
-    up, down, saturated = (int(n) for n in tally.sum(axis=0))
-    return out, up, down, saturated
+    counts = np.array(list(_threads(threads).map(lambda first: work(first, share), range(0, jobs, share))))
+    return tuple(int(n) for n in counts.sum(axis=0))

@@ -1,0 +1,43 @@
+"""The ANN itself on many images, in float32, in torch, on CPU or CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.backends.currents import linear, max_pool, tensor
+from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, checked_images
+from dnisnm_lava.simulation import Progress
+
+
+def preactivations(analog: AnalogGraph, x: np.ndarray, device: str = "cpu") -> Iterator[tuple[str, np.ndarray]]:
+    """(name, (N, *shape)) of each Rectifier, Relay and ReadOut, before its ReLU, in float32."""
+    values: dict[str, Tensor] = {}
+    freed = analog.last_readers()
+    with torch.no_grad():
+        for p in analog:
+            if isinstance(p, Input):
+                values[p.name] = torch.as_tensor(x, dtype=torch.float32, device=device)
+            elif isinstance(p, MaxPool):
+                values[p.name] = max_pool(values[p.source], p.window)
+            elif isinstance(p, Rectifier | Relay | ReadOut):
+                z = sum(linear(q, torch.float32, device)(values[q.source]) for q in p.projections)
+                z = (z + tensor(p.bias, torch.float32, device)).expand(len(x), *p.shape)
+                yield p.name, z.cpu().numpy()
+                values[p.name] = z.clamp(0, p.ceiling) if isinstance(p, Rectifier) else z
+            for name in freed[p.name]:
+                del values[name]
+
+
+def ann(analog: AnalogGraph, images: np.ndarray, *, batch: int = 100, device: str = "cpu", progress: Progress | None = None) -> np.ndarray:
+    """The ANN's first outputs (N, *their shape) in float32; `progress(done, of)` after each batch."""
+    x = checked_images(analog, images)
+    outputs = []
+    for start in range(0, len(x), batch):
+        outputs.append(dict(preactivations(analog, x[start : start + batch], device))[analog.readout.name])
+        if progress:
+            progress(min(start + batch, len(x)), len(x))
+    return np.concatenate(outputs).reshape(len(x), *(analog.readout.view or analog.readout.shape))

@@ -1,0 +1,66 @@
+"""Images in chunks that fit memory and stay in cache, each computed by one thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+
+from dnisnm_lava.ir import SpikingGraph
+
+SPIKES = 1 << 22  # bytes that the largest population of a chunk sends
+T = TypeVar("T")
+
+
+def chunks(graph: SpikingGraph, steps: int, memory: int, images: int, threads: int) -> tuple[int, int]:
+    """How many images are taken at once, and by how many workers at a time. All fit `memory` (the most spikes alive at
+    once, and twice the largest population's currents). In threads of a CPU, none sends more than SPIKES bytes, so that
+    they stay in cache, and each has something to do; threads = 0: one worker, as large as memory allows."""
+    width, summed = (1, 4) if graph.is_integer else (8, 8)
+    alive = most = 0
+    freed = graph.last_readers()
+    sizes = {p.name: int(np.prod(p.shape)) * steps for p in graph}
+    for p in graph:
+        alive += sizes[p.name] * width
+        most = max(most, alive + 2 * summed * sizes[p.name])
+        alive -= sum(sizes[name] * width for name in freed[p.name])
+    fitting = max(1, memory // most)
+    if threads == 0:
+        return min(fitting, images), 1
+    workers = min(threads, fitting, images)
+    return max(1, min(fitting // workers, SPIKES // (width * max(sizes.values())), -(-images // workers))), workers
+
+
+def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterator[T]:
+    """Chunks in their order, each in a thread whose torch has its share of the threads: the images need no barriers.
+    At most two chunks a worker wait to be read."""
+    if workers == 1:
+        yield from map(work, starts)
+        return
+    share = torch.get_num_threads() // workers
+    with ThreadPoolExecutor(workers, initializer=_limit_threads, initargs=(share,)) as pool:
+        waiting: deque[Future[T]] = deque()
+        for start in starts:
+            if len(waiting) == 2 * workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, start))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _limit_threads(count: int) -> None:
+    """Of this thread's own parallel regions, for its life: OpenMP's setting is each thread's own. torch sets it when a
+    thread first asks, and not again."""
+    torch.get_num_threads()
+    _libraries().limit(limits=count, user_api="openmp")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
