@@ -14,7 +14,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,12 +28,20 @@ from dnisnm_lava import simulation
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 
 if TYPE_CHECKING:
-    from dnisnm_lava.comparison import Comparison
+    from dnisnm_lava.comparison import Comparison, OnLava
     from dnisnm_lava.datasets import Data, Labelled
+    from dnisnm_lava.exits import Exits
+    from dnisnm_lava.ir import Graph
+    from dnisnm_lava.ranks import Group
+    from dnisnm_lava.shards import Part
+    from dnisnm_lava.simulation import Run
+    from dnisnm_lava.tallies import Tally
 
 EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 STEPS, CALIBRATION_IMAGES, TEST_IMAGES, LAVA_IMAGES = 32, 4000, 1000, 4
+BLOCK = 100  # images that are read, simulated and kept together
+NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
 MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
 WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
@@ -47,12 +55,17 @@ class Stages:
         self.bars = bars
         self.current: TaskID | None = None
 
+    def progress(self, done: int, of: int) -> None:
+        """Of the stage that is on."""
+        if self.current is not None:
+            self.bars.update(self.current, completed=done, total=of)
+
     def __call__(self, name: str) -> simulation.Progress:
         self.finish()
-        if not self.bars.console.is_terminal:
+        if not self.bars.console.is_terminal and not self.bars.console.quiet:
             print(f"{name} ...", file=sys.stderr, flush=True)
-        task = self.current = self.bars.add_task(name, total=None)
-        return lambda done, of: self.bars.update(task, completed=done, total=of)
+        self.current = self.bars.add_task(name, total=None)
+        return self.progress
 
     def finish(self) -> None:
         if self.current is not None:
@@ -148,40 +161,76 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
     """A netx file on test images, with one executor."""
-    from rich.table import Table
-
-    from dnisnm_lava import comparison
+    from dnisnm_lava import comparison, ranks, report, shards, tallies
+    from dnisnm_lava.files import refuse_existing, write_whole
     from exporters import netx
 
-    graph = netx.read(args.net)
-    steps = args.steps or graph.steps
-    x, y = _images(_data(args).test, args.images, args.seed, stages)
-    progress = stages(f"{args.backend}, {steps} steps")
+    with ranks.joined(args.device) as group:
+        graph = netx.read(args.net)
+        steps = args.steps or graph.steps
+        data = _data(args)
+        readable = comparison.meaningful_steps(graph, steps)
+        exits = _exits(args, graph, data, steps, group, stages)
+        if args.out:
+            refuse_existing(args.out, args.overwrite)
+        stages(f"{args.backend}, {steps} steps")
+
+        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
+            run = _executor(args, group.device)(graph, x, steps)
+            summed = tallies.tally(run, y, readable)
+            return summed if exits is None else {**summed, "early": tallies.early(run, y, exits)}
+
+        with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
+            if not group.is_first:
+                return Result({}, "")
+            result = report.simulation_json(tallies.total(part.tally for part in parts), args.backend, steps, exits)
+            result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
+            result["provenance"]["digests"]["images"] = shards.digest(parts)
+            if args.out:
+                write_whole(args.out, (json.dumps(result, indent=2) + "\n").encode(), overwrite=args.overwrite)
+            return Result(result, report.simulation_table(result, f"{args.net}, {args.backend}"))
+
+
+def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
     if args.backend == "lava":
         from dnisnm_lava.backends import lava_cpu
 
-        run = lava_cpu.run(graph, x, steps=steps, deadline=args.deadline, progress=progress)
-    elif args.backend == "reference":
+        return lambda graph, x, steps: lava_cpu.run(graph, x, steps=steps, deadline=args.deadline)
+    if args.backend == "reference":
         from dnisnm_lava.backends import reference
 
-        run = reference.run(graph, x, steps=steps, progress=progress)
-    else:
-        from dnisnm_lava.backends import batched
+        return lambda graph, x, steps: reference.run(graph, x, steps=steps)
+    from dnisnm_lava.backends import batched
 
-        run = batched.run(graph, x, steps=steps, device=args.device, progress=progress)
-    accuracy = {str(t): run.accuracy(y, t) for t in comparison.meaningful_steps(graph, steps)}
-    counts = {name: {"up": up, "down": down} for name, (up, down) in run.spike_counts.items()}
-    table = Table("T", "accuracy, %", title=f"{args.net}, {args.backend}, {len(x):,} images")
-    for t, share in accuracy.items():
-        table.add_row(t, f"{100 * share:.2f}")
-    spikes = sum(up + down for up, down in run.spike_counts.values())
-    saturated = sum(run.saturations.values())
-    table.caption = f"{spikes / len(x):,.0f} spikes an image · saturations {saturated:,} · clipped input values {run.clipped_inputs:,}"
-    data = {
-        "accuracy": accuracy, "images": len(x), "steps": steps, "backend": args.backend, "spike_counts": counts,
-        "saturations": saturated, "clipped_inputs": run.clipped_inputs, "provenance": _provenance(args, graph, x, y),
-    }  # fmt: skip
-    return Result(data, table)
+    return lambda graph, x, steps: batched.run(
+        graph, x, steps=steps, device=device, memory=args.memory, synapses=args.synapses, neurons=args.neurons
+    )
+
+
+def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dict[str, Any]:
+    """Which ways the batched executor took; none for the others."""
+    if args.backend != "batched":
+        return {}
+    from dnisnm_lava.backends import planning
+
+    return planning.paths(planning.planned(graph, args.synapses, args.neurons, device))
+
+
+def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, group: Group, stages: Stages) -> Exits | None:
+    """Bounds of the margins, from calibration images: the first rank's, for all."""
+    if args.confidence is None:
+        return None
+    from dnisnm_lava import datasets, exits
+    from dnisnm_lava.backends import batched
+
+    if not group.is_first:
+        return group.broadcast(None)
+    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
+    logits = [
+        batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).logits
+        for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"))
+    ]
+    return group.broadcast(exits.calibrate(np.concatenate(logits), args.confidence))
 
 
 def verify(args: argparse.Namespace, stages: Stages) -> Result:
@@ -209,29 +258,50 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
 
 def compare(args: argparse.Namespace, stages: Stages) -> Result:
     """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
-    from dnisnm_lava import comparison
-    from dnisnm_lava.files import whole_folder
+    from dnisnm_lava import comparison, ranks, shards, tallies
+    from dnisnm_lava.backends import lava_cpu
+    from dnisnm_lava.files import refuse_full, whole_folder
     from exporters import netx
 
-    def work() -> tuple[Network, Comparison, Result]:
+    with ranks.joined(args.device) as group:
+        if args.out:
+            refuse_full(args.out, args.overwrite)
+        if args.lava_images:
+            lava_cpu.require_lava()
         data = _data(args)
-        network = _network(args, data, stages)
-        x, y = _images(data.test, args.images, args.seed, stages)
-        steps = tuple(sorted({*comparison.STEPS, args.steps}))
-        compared = comparison.compare(
-            network.analog, network.spiking, network.integer, x, y, steps=steps, lava_images=args.lava_images,
-            device=args.device, deadline=args.deadline, stages=stages,
-        )  # fmt: skip
-        provenance = _provenance(args, network.analog, network.spiking, network.integer, x, y)
-        return network, compared, _comparison_result(compared, provenance, f"{args.model} on {args.data}")
+        network = group.broadcast(_network(args, data, stages) if group.is_first else None)
+        steps = comparison.checked(tuple(sorted({*comparison.STEPS, args.steps})), network.integer.steps, args.lava_images)
+        graphs = network.analog, network.spiking, network.integer
 
-    if args.out is None:
-        return work()[2]
-    with whole_folder(args.out, overwrite=args.overwrite) as folder:
-        network, compared, result = work()
-        netx.write(folder / NET, network.integer)
-        _write_results(folder, result, compared, f"{args.model} on {args.data}")
-    return _with_place(result, args.out)
+        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
+            return comparison.tallied(*graphs, x, y, steps=steps, device=group.device, memory=args.memory)
+
+        stages("ANN, float SNN, integer SNN")
+        with _in_blocks(args, data, graphs, max(steps), work, group, stages) as parts:
+            if not group.is_first:
+                return Result({}, "")
+            on_lava = _on_lava(args, data, network, steps, group.device, stages)
+            compared = comparison.comparison(network.integer, tallies.total(part.tally for part in parts), on_lava)
+            provenance = _provenance(args, *graphs)
+            provenance["digests"]["images"] = shards.digest(parts)
+            result = _comparison_result(compared, provenance, f"{args.model} on {args.data}")
+            if args.out is None:
+                return result
+            with whole_folder(args.out, overwrite=args.overwrite) as folder:
+                netx.write(folder / NET, network.integer)
+                _write_results(folder, result, compared, f"{args.model} on {args.data}")
+            return _with_place(result, args.out)
+
+
+def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tuple[int, ...], device: str, stages: Stages) -> OnLava | None:
+    if not args.lava_images:
+        return None
+    from dnisnm_lava import comparison
+
+    x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images)
+    return comparison.compared_on_lava(
+        network.spiking, network.integer, x, y, steps=steps, device=device, deadline=args.deadline, stages=stages
+    )
 
 
 VERBS = {"demo": demo, "convert": convert, "inspect": inspect, "simulate": simulate, "verify": verify, "compare": compare}
@@ -270,10 +340,34 @@ def _data(args: argparse.Namespace) -> Data:
     return datasets.load(args.data, mean=args.mean, std=args.std, resize=args.resize, crop=args.crop, grayscale=args.grayscale)
 
 
-def _images(dataset: Labelled, count: int, seed: int, stages: Stages) -> tuple[np.ndarray, np.ndarray]:
+def _images(dataset: Labelled, count: int, seed: int, stages: Stages, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A sample of `count`, or the first ones of it."""
     from dnisnm_lava import datasets
 
-    return datasets.arrays(dataset, datasets.choose(dataset, count, seed), stages("read images"))
+    return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"))
+
+
+@contextlib.contextmanager
+def _in_blocks(
+    args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int, work: Callable[[np.ndarray, np.ndarray], Tally],
+    group: Group, stages: Stages,
+) -> Iterator[list[Part]]:  # fmt: skip
+    """`work(images, classes)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
+    result is written."""
+    from dnisnm_lava import datasets, shards
+    from dnisnm_lava.comparison import array_digest
+
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    blocks = np.split(chosen, range(BLOCK, len(chosen), BLOCK))
+    options = {key: value for key, value in vars(args).items() if key not in NOT_OF_A_PART}
+    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), options)
+
+    def part(block: int) -> Part:
+        x, y = datasets.arrays(data.test, blocks[block])
+        return shards.Part(array_digest(x, y), work(x, y))
+
+    with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
+        yield shards.evaluate(len(blocks), part, group, kept, stages.progress)
 
 
 def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
@@ -283,7 +377,7 @@ def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
     graphs = {_mode(g): g.digest() for g in values if hasattr(g, "digest")}
     arrays = [a for a in values if not hasattr(a, "digest")]
     return {
-        "digests": {**graphs, "images": comparison.array_digest(*arrays)},
+        "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
         "versions": comparison.versions(),
         "seed": args.seed,
         "command_line": args.command_line,
@@ -321,6 +415,14 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def _bytes(text: str) -> int:
+    unit = {"k": 10, "m": 20, "g": 30, "t": 40}.get(text[-1:].lower())
+    size = float(text if unit is None else text[:-1]) * (1 << (unit or 0))
+    if not 1 <= size < 1 << 60:
+        raise ValueError
+    return int(size)
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -346,13 +448,28 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
     add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
     add["simulate"].add_argument("--backend", choices=("batched", "reference", "lava"), default="batched")
+    for option, choices in (("--synapses", ("auto", "int8", "float32", "float64")), ("--neurons", ("auto", "compiled", "stepped"))):
+        add["simulate"].add_argument(
+            option, choices=choices, default="auto", help="the batched executor's way; all are exact (%(default)s)"
+        )
+    add["simulate"].add_argument(
+        "--confidence", type=float, metavar="SHARE",
+        help="also stop each image early: where its margin passes a bound from which this share of calibration images keep their class",
+    )  # fmt: skip
+    add["simulate"].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    add["simulate"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
     add["verify"].add_argument("--verify-steps", type=int, default=8, help="time steps to compare (%(default)s)")
     add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
     add["demo"].add_argument("-o", "--out", type=Path, default=Path("demo-result"), help="folder for the results (%(default)s)")
     for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES)):
         add[name].add_argument("--lava-images", type=int, default=count, help="test images for Lava; 0: no Lava (%(default)s)")
-    for name in ("demo", "convert", "compare"):
+    for name in ("simulate", "compare"):
+        add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
+        add[name].add_argument(
+            "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
+        )
+    for name in ("demo", "convert", "simulate", "compare"):
         add[name].add_argument("--overwrite", action="store_true", help="replace what --out names")
     for name in ("demo", "simulate", "verify", "compare"):
         add[name].add_argument("--deadline", type=float, default=600.0, help="seconds for each run on Lava (%(default)g)")
@@ -392,9 +509,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `dnisnm`; its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     args = _parser().parse_args(argv)
-    args.command_line = shlex.join(["dnisnm", *argv])
+    args.command_line = shlex.join(["dnisnm", *(a for a in argv if a != "--resume")])  # one result, in however many attempts
     signal.signal(signal.SIGTERM, _end)
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=int(os.environ.get("RANK", 0)) > 0)
     columns = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=console, disable=not console.is_terminal,
@@ -412,9 +529,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
     except KeyboardInterrupt:
-        _told("interrupted; nothing was written")
+        parts = getattr(args, "resume", None) is not None and args.out is not None
+        _told("interrupted; finished parts are kept: go on with --resume" if parts else "interrupted; nothing was written")
         return 130
-    _print(result, args.json)
+    if result.data:
+        _print(result, args.json)
     return 0 if result.ok else _told("not equal: the rows above tell where; please report it with the .net and the command")
 
 
@@ -442,6 +561,10 @@ def _notices() -> Iterator[None]:
 
 
 def _end(signum: int, _: Any) -> None:
+    from dnisnm_lava import ranks
+
+    if ranks.size() > 1:
+        _told(f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job; finished parts are kept: go on with --resume")
     sys.exit(128 + signum)  # unwinds: folders, files and Lava's processes are cleaned up
 
 

@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, lead
-from dnisnm_lava.simulation import Difference, Progress, Run, classes, difference
+from dnisnm_lava.simulation import Difference, Progress, Run, difference
+from dnisnm_lava.tallies import Tally, branch, correct, correct_scores, number, shares, tally
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+WHOLE = 4  # images of which every population is compared
 Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
 PACKAGES = ("dnisnm-lava", "numpy", "torch", "torchvision", "h5py", "lava-nc", "lava-dl")
 
@@ -65,22 +67,31 @@ class Verification:
 
 
 def verify(
-    integer: SpikingGraph, images: np.ndarray, *, steps: int, spiking: SpikingGraph | None = None,
+    integer: SpikingGraph, images: np.ndarray, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
     device: str = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
 ) -> Verification:  # fmt: skip
-    """Every spike of every population, in all executors: integer reference == integer batched == Lava
-    `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too."""
+    """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
+    batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
+    read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
     lava_cpu.require_lava()
-    exact = reference.run(integer, images, steps=steps, progress=stages("integer reference"))
-    fast = batched.run(integer, images, steps=steps, record=True, device=device, progress=stages("integer batched"))
+    first, others = images[:whole], images[whole:]
+    exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
+    fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
     rows = [difference("integer reference", exact, "integer batched", fast)]
     del exact
-    simulated = lava_cpu.run(integer, images, steps=steps, deadline=deadline, progress=stages("Lava fixed_pt"))
+    simulated = lava_cpu.run(integer, first, steps=steps, deadline=deadline, progress=stages("Lava fixed_pt"))
     rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
+    logits = [simulated.logits]
     del fast
+    if len(others):
+        fast = batched.run(integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs"))
+        progress = stages("Lava fixed_pt, read-outs")
+        simulated = lava_cpu.run(integer, others, steps=steps, record=False, deadline=deadline, progress=progress)
+        rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
+        logits.append(simulated.logits)
     if spiking is not None:
-        rows.append(_verify_float(spiking, images, steps, deadline, stages))
-    return Verification(tuple(rows), Run(simulated.logits))
+        rows.append(_verify_float(spiking, first, steps, deadline, stages))
+    return Verification(tuple(rows), Run(np.concatenate(logits)))
 
 
 def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, deadline: float, stages: Stages) -> Difference:
@@ -92,7 +103,7 @@ def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, deadlin
 
 def compare(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
-    steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: str = "cpu",
+    steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: str = "cpu", memory: int | None = None,
     deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
     """Accuracy of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
@@ -100,46 +111,78 @@ def compare(
 
     images: (N, *input shape). labels: (N,) class indices.
     """
-    steps = _checked(steps, integer.steps, images, labels, lava_images)
-    accuracy: dict[str, float | Mapping[int, float]] = {}
-    outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
-    accuracy["ann"] = float(np.mean(classes(outputs) == labels))
-    counts = dict.fromkeys(("ann", "float", "integer"), len(images))
-    longest = None
-    for key, graph in (("float", spiking), ("integer", integer)):
-        runner = _batched_runner(graph, images, device, stages(f"{key} SNN"))
-        accuracy[key], longest = _at_each(graph, runner, labels, steps)
-    assert longest is not None
-    equality: tuple[Difference, ...] = ()
+    steps = checked(steps, integer.steps, lava_images)
+    if len(labels) != len(images):
+        raise OutOfRange(f"labels: {len(labels)} given for {len(images)} images; give one for each")
+    summed = tallied(analog, spiking, integer, images, labels, steps=steps, device=device, memory=memory, stages=stages)
+    on_lava = None
     if lava_images:
-        first, truth = images[:lava_images], labels[:lava_images]
-        checked = verify(integer, first, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, stages=stages)
-        equality, counts["lava"] = checked.equality, len(first)
+        first = images[:lava_images], labels[:lava_images]
+        on_lava = compared_on_lava(spiking, integer, *first, steps=steps, device=device, deadline=deadline, stages=stages)
+    return comparison(integer, summed, on_lava)
 
-        def on_lava(t: int) -> Run:
-            return checked.lava if t == steps[-1] else lava_cpu.run(integer, first, steps=t, record=False, deadline=deadline)
 
-        accuracy["lava"], _ = _at_each(integer, on_lava, truth, steps)
-    populations = tuple(_activity(p, longest) for p in integer.of(SNM))
+def tallied(
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
+    steps: tuple[int, ...], device: str = "cpu", memory: int | None = None, stages: Stages = in_silence,
+) -> Tally:  # fmt: skip
+    """{ann, float, integer: what each says of the images}: tallies of parts of the images add up."""
+    outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
+    summed: Tally = {"ann": {"images": len(images), "correct": correct_scores(outputs, labels)}}
+    for key, graph in (("float", spiking), ("integer", integer)):
+        progress = stages(f"{key} SNN")
+
+        def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
+            return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
+
+        summed[key] = tally_at_each(graph, runner, labels, steps)
+    return summed
+
+
+@dataclass(frozen=True)
+class OnLava:
+    """The first images on Lava: `equality` as in `verify`, and the tally."""
+
+    equality: tuple[Difference, ...]
+    tally: Tally
+
+
+def compared_on_lava(
+    spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *, steps: tuple[int, ...],
+    device: str = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+) -> OnLava:  # fmt: skip
+    checked = verify(integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, stages=stages)
+
+    def runner(t: int) -> Run:
+        return checked.lava if t == steps[-1] else lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline)
+
+    return OnLava(checked.equality, tally_at_each(integer, runner, labels, steps))
+
+
+def comparison(integer: SpikingGraph, summed: Tally, on_lava: OnLava | None) -> Comparison:
+    """From the tallies of all images, and of the first ones on Lava."""
+    runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
+    if on_lava is not None:
+        runs["lava"] = on_lava.tally
+    accuracy: dict[str, float | Mapping[int, float]] = {"ann": number(summed, "ann", "correct") / number(summed, "ann", "images")}
+    accuracy.update({key: shares(t) for key, t in runs.items()})
+    images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
+    populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
+    saturations = branch(runs["integer"], "saturations")
     return Comparison(
-        accuracy, counts, equality, sum(longest.saturations.values()), longest.clipped_inputs,
-        sum(integer.dead_neurons.values()), populations,
+        accuracy, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
+        number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
     )  # fmt: skip
 
 
-def _checked(steps: tuple[int, ...], most: int, images: np.ndarray, labels: np.ndarray, lava_images: int) -> tuple[int, ...]:
+def checked(steps: tuple[int, ...], most: int, lava_images: int) -> tuple[int, ...]:
+    """Those of `steps` that a graph of `most` steps can run, ascending; OutOfRange where there is none."""
     fitting = tuple(sorted({t for t in steps if 1 <= t <= most}))
     if not fitting:
         raise OutOfRange(f"steps: none of {steps} lies within 1 and the graph's {most}; convert with more steps")
-    if len(labels) != len(images):
-        raise OutOfRange(f"labels: {len(labels)} given for {len(images)} images; give one for each")
     if lava_images < 0:
         raise OutOfRange(f"lava_images: {lava_images} given; give 0 (no Lava) or more")
     return fitting
-
-
-def _batched_runner(graph: SpikingGraph, images: np.ndarray, device: str, progress: Progress | None) -> Callable[[int], Run]:
-    return lambda t: batched.run(graph, images, steps=t, device=device, progress=progress)
 
 
 def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
@@ -151,16 +194,18 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
 
-def _at_each(graph: SpikingGraph, runner: Callable[[int], Run], labels: np.ndarray, steps: tuple[int, ...]) -> tuple[dict[int, float], Run]:
-    """Accuracy at each T, and the longest run."""
+def tally_at_each(graph: SpikingGraph, runner: Callable[[int], Run], labels: np.ndarray, steps: tuple[int, ...]) -> Tally:
+    """The tally of the longest run, with the correct ones after each of `steps`."""
     longest = runner(steps[-1])
     readable = meaningful_steps(graph, steps[-1])
-    return {t: (longest if t in readable else runner(t)).accuracy(labels, t) for t in steps}, longest
+    summed = tally(longest, labels, ())
+    summed["correct"] = {str(t): correct((longest if t in readable else runner(t)).predictions(t), labels) for t in steps}
+    return summed
 
 
-def _activity(p: SNM, run: Run) -> Activity:
-    up, down = run.spike_counts[p.name]
-    return Activity(p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, run.saturations[p.name])
+def _activity(p: SNM, run: Tally) -> Activity:
+    up, down = number(run, "spikes", p.name, "up"), number(run, "spikes", p.name, "down")
+    return Activity(p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, number(run, "saturations", p.name))
 
 
 # ---------------------------------------------------------------- where a result comes from

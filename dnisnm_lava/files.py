@@ -26,7 +26,7 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = False) -> None:
         os.chmod(temporary, 0o666 & ~_umask())
         _publish(temporary, path, overwrite)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -37,17 +37,14 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder to fill; its files move to the folder `path` when the block ends, or are removed
     when it fails. With `overwrite`, files of the same names are replaced and others stay."""
-    if path.exists() and not path.is_dir():
-        raise BadFile(f"{path}: is a file, and a folder is to be written; choose another name")
-    if path.is_dir() and any(path.iterdir()):
-        refuse_existing(path, overwrite)
-    made = _missing_parents(path)
+    refuse_full(path, overwrite)
+    made = missing_parents(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        _remove_empty(made)
-        raise _unwritable(path, error) from error
+        remove_empty(made)
+        raise unwritable(path, error) from error
     try:
         yield temporary
         path.mkdir(exist_ok=True)
@@ -55,10 +52,18 @@ def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             os.replace(file, path / file.name)
         made = []
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        _remove_empty(made)
+        remove_empty(made)
+
+
+def refuse_full(path: Path, overwrite: bool) -> None:
+    """BadFile where `path` is a file, or a folder that holds something and may not be written into."""
+    if path.exists() and not path.is_dir():
+        raise BadFile(f"{path}: is a file, and a folder is to be written; choose another name")
+    if path.is_dir() and any(path.iterdir()):
+        refuse_existing(path, overwrite)
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
@@ -78,11 +83,11 @@ def _publish(temporary: str, path: Path, overwrite: bool) -> None:
     os.replace(temporary, path)
 
 
-def _missing_parents(path: Path) -> list[Path]:
+def missing_parents(path: Path) -> list[Path]:
     return [p for p in path.parents if not p.exists()]  # deepest first
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -94,6 +99,6 @@ def _umask() -> int:
     return mask
 
 
-def _unwritable(path: Path, error: OSError) -> BadFile:
+def unwritable(path: Path, error: OSError) -> BadFile:
     reason = error.strerror or type(error).__name__
     return BadFile(f"{path}: could not be written ({reason}), and nothing was left behind; free space or choose another folder")

@@ -18,9 +18,11 @@ from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, sources
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
+from dnisnm_lava.tallies import Tally, branch, number, shares
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
+    from dnisnm_lava.exits import Exits
 
 HOW = ("exact", "approximated", "dropped")
 ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}
@@ -38,6 +40,38 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
     result = {**asdict(comparison), "accuracy": accuracy, "provenance": dict(provenance)}
     result["equality"] = equality_json(comparison.equality)
     return result
+
+
+def simulation_json(summed: Tally, backend: str, steps: int, exits: Exits | None) -> dict[str, Any]:
+    """The result of `simulate`: accuracies as shares of 1, by step as strings."""
+    images = number(summed, "images")
+    saturations = branch(summed, "saturations")
+    result: dict[str, Any] = {
+        "accuracy": {str(t): share for t, share in shares(summed).items()}, "images": images, "steps": steps, "backend": backend,
+        "spike_counts": summed["spikes"], "saturations": sum(number(saturations, name) for name in saturations),
+        "clipped_inputs": summed["clipped_inputs"],
+    }  # fmt: skip
+    if exits is not None:
+        result["early_exit"] = {
+            "confidence": exits.confidence, "calibration_images": exits.images, "accuracy": number(summed, "early", "correct") / images,
+            "mean_steps": number(summed, "early", "steps") / images, "bounds": [int(b) for b in exits.bounds],
+        }  # fmt: skip
+    return result
+
+
+def simulation_table(result: Mapping[str, Any], title: str) -> Table:
+    """Accuracy by step, and with early exit; spikes, saturations and clipped values below."""
+    table = Table("T", "accuracy, %", title=f"{title}, {result['images']:,} images", min_width=72)
+    for t, share in result["accuracy"].items():
+        table.add_row(t, f"{100 * share:.2f}")
+    early = result.get("early_exit")
+    if early:
+        table.add_row(f"{early['mean_steps']:.2f} (early exit, confidence {early['confidence']:g})", f"{100 * early['accuracy']:.2f}")
+    spikes = sum(c["up"] + c["down"] for c in result["spike_counts"].values()) / result["images"]
+    table.caption = (
+        f"{spikes:,.0f} spikes an image · saturations {result['saturations']:,} · clipped input values {result['clipped_inputs']:,}"
+    )
+    return table
 
 
 def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:

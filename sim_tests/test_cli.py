@@ -384,7 +384,11 @@ def spoil(place: Path) -> None:
         ("verify", [*DATA], "give either a .net file or --model, not both"),
         ("compare", [*NET, *DATA, "--lava-images", "-1"], "lava_images: -1 given"),
         ("compare", [*NET, *DATA, "-o", "net.py"], "net.py: is a file, and a folder is to be written"),
-        ("compare", [*NET, *DATA, "--deadline", "0.01", "--steps", "1", "-o", "new/out"], "no result after the deadline of 0.01 s"),
+        ("compare", [*NET, *DATA, "--deadline", "0.01", "--steps", "1"], "no result after the deadline of 0.01 s"),
+        ("compare", [*NET, *DATA, "--steps", "1", "-o", "new/out", "--weights", "other.pt"], "other.pt"),
+        ("compare", [*NET, *DATA, "--resume"], "--resume: no result is written, so no parts were kept; give --out as before"),
+        ("simulate", ["a.net", *DATA, "-o", "net.py"], "net.py: exists already"),
+        ("simulate", ["a.net", *DATA, "--confidence", "1.5"], "confidence: 1.5 given; give a share above 0, at most 1"),
     ],
 )
 def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture[str], verb: str, argv: list[str], said: str) -> None:

@@ -15,7 +15,9 @@ PACKAGE = ROOT / "dnisnm_lava"
 
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
-    ["errors"], ["files", "fixedpoint", "simulation", "coverage", "machine"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
+    ["errors"],
+    ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks"],
+    ["exits"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
     ["quantization"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"],

@@ -1,0 +1,62 @@
+"""Early exit: an image stops at the first step where its read-out's margin passes a bound.
+
+The bound of each step comes from calibration images, without labels: it is the smallest margin from which on at least a
+share `confidence` of them keep the class that they have then until the last step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnisnm_lava.errors import OutOfRange
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Exits:
+    """bounds: (T,) margins in the read-out's unit; 0 at the last step, where all stop. images: calibrated on so many."""
+
+    bounds: np.ndarray
+    confidence: float
+    images: int
+
+
+def margins(logits: np.ndarray) -> np.ndarray:
+    """(N, T) largest read-out less the second, of (N, T, C)."""
+    if logits.ndim != 3 or logits.shape[2] < 2:
+        raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one read-out of 2 or more classes")
+    first_two = np.partition(logits, -2, axis=2)[:, :, -2:]
+    return first_two[:, :, 1] - first_two[:, :, 0]
+
+
+def calibrate(logits: np.ndarray, confidence: float) -> Exits:
+    """Bounds from the read-outs (N, T, C) of an integer network on calibration images."""
+    if not 0 < confidence <= 1:
+        raise OutOfRange(f"confidence: {confidence} given; give a share above 0, at most 1")
+    margin, last = margins(logits), logits[:, -1].argmax(axis=1)
+    bounds = [_bound(margin[:, t], logits[:, t].argmax(axis=1) == last, confidence) for t in range(logits.shape[1] - 1)]
+    return Exits(np.array([*bounds, 0], np.int64), confidence, len(logits))
+
+
+def _bound(margin: np.ndarray, keeps: np.ndarray, confidence: float) -> int:
+    """The smallest margin from which on a share `confidence` keeps its class; NEVER where there is none."""
+    order = np.argsort(-margin, kind="stable")
+    ranked, kept = margin[order], np.cumsum(keeps[order])
+    enough = kept >= confidence * np.arange(1, len(margin) + 1)
+    enough[:-1] &= ranked[:-1] != ranked[1:]  # equal margins stop together
+    return int(ranked[np.flatnonzero(enough)[-1]]) if enough.any() else NEVER
+
+
+def exit_steps(logits: np.ndarray, exits: Exits) -> np.ndarray:
+    """(N,) the step, from 1, after which each image stops, from its read-outs (N, T, C)."""
+    if logits.shape[1] != len(exits.bounds):
+        raise OutOfRange(f"early exit: bounds of {len(exits.bounds)} steps and a run of {logits.shape[1]}; calibrate on as many steps")
+    return (margins(logits) >= exits.bounds).argmax(axis=1) + 1
+
+
+def classes_at(logits: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """(N,) the class of each image after its own number of steps."""
+    return logits[np.arange(len(logits)), steps - 1].argmax(axis=1)

@@ -1,0 +1,118 @@
+"""A long evaluation in blocks of images: shared among ranks, kept as it goes, and gone on with.
+
+What a block gives depends on the block alone, and blocks add up: so one process, several, and several attempts give
+the same result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnisnm_lava.errors import BadFile
+from dnisnm_lava.files import missing_parents, remove_empty, unwritable, write_whole
+from dnisnm_lava.ranks import Group
+from dnisnm_lava.tallies import Tally
+
+
+@dataclass(frozen=True)
+class Part:
+    """A block's result. digest: of its images and labels."""
+
+    digest: str
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Parts in `folder`, of the job that `fingerprint` names: its networks, data, steps."""
+
+    folder: Path
+    fingerprint: str
+
+    def path(self, block: int) -> Path:
+        return self.folder / f"{block:06d}.json"
+
+    def write(self, block: int, part: Part) -> None:
+        content = {"fingerprint": self.fingerprint, "digest": part.digest, "tally": part.tally}
+        write_whole(self.path(block), json.dumps(content).encode(), overwrite=True)
+
+    def read(self, blocks: int) -> dict[int, Part]:
+        """The finished parts; BadFile where one is of another job."""
+        return {block: self._read(self.path(block)) for block in range(blocks) if self.path(block).is_file()}
+
+    def _read(self, path: Path) -> Part:
+        try:
+            content = json.loads(path.read_bytes())
+            part = Part(content["digest"], content["tally"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadFile(f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and --resume") from error
+        if content.get("fingerprint") != self.fingerprint:
+            raise BadFile(f"{path}: of another network, other images, steps or options; give the same command, or remove {self.folder}")
+        return part
+
+
+@contextlib.contextmanager
+def keeping(out: Path | None, fingerprint: str, group: Group, *, resume: bool, overwrite: bool) -> Iterator[Kept | None]:
+    """Where the parts of the result `out` are kept until the block ends well; None where no result is written. BadFile
+    where parts of an attempt before are there, unless they are gone on with (`resume`) or dropped (`overwrite`)."""
+    if out is None:
+        if resume:
+            raise BadFile("--resume: no result is written, so no parts were kept; give --out as before")
+        yield None
+        return
+    parts = Kept(out.with_name(out.name + ".parts"), fingerprint)
+    if parts.folder.is_dir() and any(parts.folder.iterdir()) and not resume:
+        if not overwrite:
+            raise BadFile(f"{parts.folder}: parts of an unfinished run; go on with --resume, or begin again with --overwrite")
+        shutil.rmtree(parts.folder)
+    made = missing_parents(parts.folder)
+    try:
+        parts.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(parts.folder, error) from error
+    try:
+        yield parts
+        if group.is_first:
+            shutil.rmtree(parts.folder)
+        made = []
+    finally:
+        remove_empty([parts.folder, *made])
+
+
+def fingerprint(*facts: Any) -> str:
+    """SHA-256 of what a part depends on, hex."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def evaluate(
+    blocks: int, work: Callable[[int], Part], group: Group, parts: Kept | None, progress: Callable[[int, int], None] | None
+) -> list[Part]:
+    """`work(block)` of every block, in order, on every rank. Each rank does its share of those that no rank has finished.
+    progress(done, of): in blocks of this rank."""
+    finished: dict[int, Part] = {}
+    for found in group.gather({} if parts is None else parts.read(blocks)):
+        finished.update(found)
+    missing = [block for block in range(blocks) if block not in finished]
+    mine = missing[group.rank :: group.size]
+    own: dict[int, Part] = {}
+    for done, block in enumerate(mine, 1):
+        own[block] = work(block)
+        if parts is not None:
+            parts.write(block, own[block])
+        if progress:
+            progress(done, len(mine))
+    for found in group.gather(own):
+        finished.update(found)
+    return [finished[block] for block in range(blocks)]
+
+
+def digest(parts: list[Part]) -> str:
+    """SHA-256 over the blocks' digests, hex: of all images and labels, whoever read them."""
+    return hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest()
