@@ -1,33 +1,26 @@
-"""The integer simulator against T passes of the ANN: ratios measured side by side in one run.
+"""The integer simulator against T passes of the ANN.
 
-    python benchmarks/simulator.py [--steps 8] [--repeats 7] [--threads 2] [--out FILE.json]
+    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--repeats 7] [--threads 2] [--out FILE.json]
 
-For each network, the two are timed in turn, `--repeats` times, and the medians are compared. The ANN runs in float32,
-channels last, in torch; the simulator runs the integer network converted from it. Weights are random: neither depends
-on their values. Time nothing else meanwhile.
+Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is fastest); the
+same with its batch norms folded into its convolutions; and the integer network converted from it. Weights are random:
+no cost depends on their values. Ratios are SNN / (T x ANN). Time nothing else meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
+import copy
 import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
+import common
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import dnisnm_lava as dn
-from dnisnm_lava.backends import batched, currents
-from dnisnm_lava.comparison import versions
+from dnisnm_lava.backends import batched, planning
 from examples.resnet20 import resnet20
 
 
@@ -51,59 +44,55 @@ def resnet18() -> nn.Module:
     return torchvisions(weights=None)
 
 
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # model, pixels a side, images
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # model, pixels a side, the ANN's batch
     "ResNet-20, 32x32": (resnet20, 32, 64), "VGG-16, 32x32": (vgg16, 32, 64), "ResNet-18, 64x64": (resnet18, 64, 32),
 }  # fmt: skip
+BATCHES = 4
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def folded(model: nn.Module) -> nn.Module:
+    """A copy in which each convolution holds the batch norm that stands next to it."""
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        for (name, conv), (next_name, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, next_name, nn.Identity())
+    return model
 
 
 def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
-    factory, size, count = NETWORKS[name]
+    factory, size, batch = NETWORKS[name]
     torch.manual_seed(0)
     model = factory().eval().to(memory_format=torch.channels_last)
-    x = np.random.default_rng(0).normal(size=(count, 3, size, size)).astype(np.float32)
-    analog = dn.from_torch(model, x[0])
-    integer = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=steps))
-    images = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+    x = common.images(BATCHES * batch, size)
+    graph = common.integer(model, x, steps)
+    parts = torch.from_numpy(x).contiguous(memory_format=torch.channels_last).split(batch)
+    plain = folded(model).to(memory_format=torch.channels_last)
 
-    def ann() -> None:
-        with torch.inference_mode():
-            model(images)
+    def passes(network: nn.Module) -> Callable[[], None]:
+        def work() -> None:
+            with torch.inference_mode():
+                for part in parts:
+                    network(part)
 
-    def snn() -> None:
-        batched.run(integer, x, steps=steps)
+        return work
 
-    ann(), snn()
-    times = [(seconds(ann), seconds(snn)) for _ in range(repeats)]
-    one, all_steps = (statistics.median(column) for column in zip(*times, strict=True))
-    ratio = statistics.median(b / (steps * a) for a, b in times)
-    return {"network": name, "images": count, "steps": steps, "ann_seconds": one, "snn_seconds": all_steps, "ratio": ratio}
+    times = common.in_turn({"ann": passes(model), "folded": passes(plain), "snn": lambda: batched.run(graph, x, steps=steps)}, repeats)
+    return {
+        "network": name, "images": len(x), "T": steps, "ANN ms": 1e3 * statistics.median(times["ann"]),
+        "SNN ms": 1e3 * statistics.median(times["snn"]), "ratio": common.ratio(times["snn"], times["ann"], steps),
+        "ratio to folded": common.ratio(times["snn"], times["folded"], steps), "paths": planning.paths(planning.planned(graph))["synapses"],
+    }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    rows = []
-    for name in args.networks:
-        rows.append(measure(name, args.steps, args.repeats))
-        row = rows[-1]
-        print(f"{name}: ANN {1e3 * row['ann_seconds']:.0f} ms, SNN {1e3 * row['snn_seconds']:.0f} ms, ratio to T passes {row['ratio']:.3f}")
-    result = {
-        "rows": rows, "threads": args.threads, "int8": currents.int8_is_exact(), "versions": versions(), "machine": platform.processor(),
-    }  # fmt: skip
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=2) + "\n")
+    common.finish(args, [measure(name, args.steps, args.repeats) for name in args.networks])
 
 
 if __name__ == "__main__":

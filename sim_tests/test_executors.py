@@ -103,6 +103,38 @@ def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.Monke
     assert_same(reference.run(graph, x[:3]), batched.run(graph, x[:3], record=True))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@settings(max_examples=40)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["auto", "float64"]))
+def test_cuda_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
+    assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, device="cuda"))
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_what_the_user_allows_floats_elsewhere_rounds_no_integer(precision: str) -> None:
+    graph, x = small()
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        assert_same(reference.run(graph, x[:3]), batched.run(graph, x[:3], record=True, synapses="float32"))
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, 100, 1001])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_image_has_its_chunk_and_every_worker_its_share(images: int, threads: int) -> None:
+    graph, _ = small()
+    for memory in (1, 10**5, 10**6, 10**9):
+        chunk, workers = chunks.chunks(graph, 6, memory, images, threads)
+        count = -(-images // chunk)
+        assert 1 <= workers <= min(threads, images)
+        assert chunk == 1 or count % workers == 0 or count * chunk - images < workers * chunk
+        assert chunk * workers * 6 * 4 <= memory or chunk == workers == 1
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("images", [1, 2, 5])
 def test_the_number_of_threads_changes_nothing(threads: int, images: int) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.chunks import chunks, in_workers
-from dnisnm_lava.backends.currents import Code, max_pool, tensor
+from dnisnm_lava.backends.currents import Code, exact_sums, max_pool, tensor
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import (
@@ -77,14 +77,15 @@ def run(
     def work(start: int) -> _Chunk:
         return _chunk(graph, plan, x[start : start + chunk], steps, kept, device)
 
-    for done in in_workers(work, range(0, len(x), chunk), workers):
-        clipped += done.clipped
-        for name, values in done.recorded.items():
-            parts[name].append(values)
-        for name, counts in done.tally.items():
-            tally[name].add(counts.up, counts.down, counts.saturated)
-        if progress:
-            progress(sum(map(len, parts[graph.readout.name])), len(x))
+    with exact_sums(device):
+        for done in in_workers(work, range(0, len(x), chunk), workers):
+            clipped += done.clipped
+            for name, values in done.recorded.items():
+                parts[name].append(values)
+            for name, counts in done.tally.items():
+                tally[name].add(counts.up, counts.down, counts.saturated)
+            if progress:
+                progress(sum(map(len, parts[graph.readout.name])), len(x))
     logits, further = graph.outputs({p.name: np.concatenate(parts[p.name]) for p in graph.readouts})
     return Run(
         logits,

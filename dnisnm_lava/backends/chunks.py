@@ -34,7 +34,9 @@ def chunks(graph: SpikingGraph, steps: int, memory: int, images: int, threads: i
     if threads == 0:
         return min(fitting, images), 1
     workers = min(threads, fitting, images)
-    return max(1, min(fitting // workers, SPIKES // (width * max(sizes.values())), -(-images // workers))), workers
+    largest = max(1, min(fitting // workers, SPIKES // (width * max(sizes.values()))))
+    rounds = -(-images // (workers * largest))
+    return -(-images // (workers * rounds)), workers
 
 
 def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterator[T]:

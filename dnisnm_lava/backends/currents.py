@@ -6,7 +6,8 @@ Three exact ways, the fastest that a static bound allows: bytes times 8-bit weig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -109,6 +110,20 @@ def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndar
 # ---------------------------------------------------------------- floats
 
 
+@contextlib.contextmanager
+def exact_sums(device: str) -> Iterator[None]:
+    """Floats that sum integers exactly: no TF32 or bfloat16 inside products, whatever the user allows elsewhere; and on
+    CUDA no cuDNN, whose Winograd and FFT convolutions round. What was set before comes back."""
+    before = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn.flags(enabled=False, allow_tf32=False) if device.startswith("cuda") else contextlib.nullcontext()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with cudnn:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def linear(projection: Projection, dtype: torch.dtype, device: str) -> Map:
     """The projection as a function of spikes (B, *source shape) of `dtype`, channels last in memory for maps."""
     resample = None if projection.resample is None else _resampling(projection.resample, dtype, device)
@@ -207,7 +222,7 @@ def _int8(projection: Projection, offset: int, source: Shape) -> Map:
     """Sum-pool, then conv or dense, of bytes. A dense layer is a convolution of one pixel."""
     padding, ahead = _padding(projection)
     weight = projection.weight if projection.is_conv else _channels_innermost(projection, source)
-    convolve = _quantized(
+    convolve = quantized(
         tensor(weight, torch.int8, "cpu"), 2.0**projection.exponent, projection.stride, padding, projection.dilation, projection.groups
     )
 
@@ -243,7 +258,7 @@ def _pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
     return total
 
 
-def _quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Map:
+def quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Map:
     """`scale` times oneDNN's convolution of (B, I, y, x) bytes with 8-bit weights, into float32 sums; borders are bytes of 0."""
     scales, zeros = torch.full((len(weight),), scale), torch.zeros(len(weight), dtype=torch.int)
     geometry = (list(stride), list(padding), list(dilation), groups)
@@ -272,7 +287,7 @@ def int8_is_exact() -> bool:
     weight = torch.full((16, 56, 3, 3), WEIGHT, dtype=torch.int8)
     weight[8:] = -WEIGHT
     try:
-        convolve = _quantized(weight, 1.0, (1, 1), (1, 1), (1, 1), 1)
+        convolve = quantized(weight, 1.0, (1, 1), (1, 1), (1, 1), 1)
         found = [convolve(x) for x in (worst, mixed)]
     except (RuntimeError, TypeError):  # another torch, with another signature
         return False
