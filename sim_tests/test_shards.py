@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnisnm_lava import cli, exits, shards, tallies
-from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.backends import batched, early, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ranks import Group
 from dnisnm_lava.tallies import Tally
@@ -209,6 +209,22 @@ def test_each_image_stops_at_its_first_sure_step() -> None:
         sure = [t for t in range(1, graph.steps + 1) if margin[t - 1] >= found.bounds[t - 1]]
         assert step == sure[0]
     assert (exits.classes_at(logits, steps) == logits[:, -1].argmax(axis=1)).all()  # confidence 1, on its own images
+
+
+@pytest.mark.parametrize("options", [{}, {"lead": 2}])
+@pytest.mark.parametrize("confidence", [0.3, 0.9, 1.0])
+def test_images_that_stop_early_are_simulated_no_further(options: dict[str, int], confidence: float) -> None:
+    graph, x = small(**options)
+    logits = reference.run(graph, x).logits
+    found = exits.calibrate(logits, confidence)
+    steps = exits.exit_steps(logits, found)
+    run = early.run(graph, x, found)
+    np.testing.assert_array_equal(run.steps, steps)
+    np.testing.assert_array_equal(run.classes, exits.classes_at(logits, steps))
+    if options:
+        assert run.simulated == len(x) * graph.steps
+    else:  # attempts of 1, 3 and 6 steps: who stops within one goes into no later one
+        assert run.simulated == sum(1 + 3 * (s > 1) + 6 * (s > 3) for s in steps)
 
 
 def test_early_exit_on_the_command_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

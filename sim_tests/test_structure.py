@@ -20,7 +20,7 @@ LAYERS = [
     ["exits"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
     ["quantization"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
-    ["backends.planning", "backends.ann"], ["backends.batched"],
+    ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["comparison", "report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
