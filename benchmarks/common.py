@@ -68,8 +68,15 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
+def keep_pages() -> None:
+    """glibc keeps freed blocks for the next ones up to the size of the largest that it has seen freed: so that nobody
+    who is timed pays for pages that he gave back a moment ago, it sees one of the largest that counts (32 MB)."""
+    torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)
+
+
 def in_turn(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each, run once unmeasured and then in turn, `repeats` times."""
+    keep_pages()
     for work in works.values():
         work()
     rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
