@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "from_torch", "inspect", "quantize", "state_ranges",
+    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "quantize", "state_ranges",
 ]  # fmt: skip
 
 
@@ -42,6 +42,13 @@ def calibrate(analog: AnalogGraph, batches: Iterable[Any], *, device: str = "cpu
     from dnisnm_lava.backends import ann
 
     return calibration.calibrate(analog, batches, lambda graph, x: ann.preactivations(graph, x, device))
+
+
+def fit(analog: AnalogGraph, spiking: SpikingGraph, images: Any, **options: Any) -> SpikingGraph:
+    """`sequential.fit`, imported when called: thresholds, biases and initial potentials from calibration images."""
+    from dnisnm_lava import sequential
+
+    return sequential.fit(analog, spiking, images, **options)
 
 
 def compare(*args: Any, **kwargs: Any) -> Comparison:

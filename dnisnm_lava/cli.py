@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 STEPS, CALIBRATION_IMAGES, TEST_IMAGES, LAVA_IMAGES = 32, 4000, 1000, 4
+FIT_IMAGES = 256
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
@@ -330,6 +331,9 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     stats = dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
     stages("convert, quantize")
     spiking = dn.convert(analog, stats, steps=args.steps, granularity=args.granularity, levels=args.levels, lead=args.lead)
+    if args.threshold == "sequential":
+        images, _ = _images(data.train, args.fit_images, args.seed, stages)
+        spiking = dn.fit(analog, spiking, images, progress=stages("fit"))
     integer = dn.quantize(spiking, weight_bits=args.weight_bits, payload_bits=args.payload_bits, spikes=args.spikes)
     return Network(analog, spiking, integer, len(chosen))
 
@@ -486,6 +490,11 @@ def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model.add_argument("--weights", help=WEIGHTS)
     model.add_argument("--steps", type=int, default=STEPS, help="time steps T (%(default)s)")
     model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images to calibrate on (%(default)s)")
+    model.add_argument(
+        "--threshold", choices=("max", "sequential"), default="max",
+        help="from maxima (the paper), or fitted population by population, with biases and initial potentials (%(default)s)",
+    )  # fmt: skip
+    model.add_argument("--fit-images", type=int, default=FIT_IMAGES, help="training images for --threshold sequential (%(default)s)")
     model.add_argument("--granularity", choices=("neuron", "channel", "layer"), default="neuron", help="thresholds (%(default)s)")
     model.add_argument("--levels", type=int, default=1, help="levels of a spike; 1 is the paper (%(default)s)")
     model.add_argument("--lead", type=int, default=0, help="steps before a neuron may fire; 0 is the paper (%(default)s)")

@@ -66,9 +66,7 @@ def quantize(
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
                 vth = _thresholds(p, payload, alpha[p.name], unit)
                 spike_unit = alpha[p.name] * p.spike_unit
-                encoded = replace(
-                    encoded, vth=vth, payload=payload, v_init=np.zeros_like(vth) if p.two_sided else vth >> 1, spike_unit=spike_unit
-                )
+                encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit), spike_unit=spike_unit)
             done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
@@ -181,6 +179,14 @@ def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray
     theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
     codes = STATE.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
     return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
+
+
+def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the dead, 0."""
+    if p.two_sided:
+        return np.zeros_like(vth)
+    shift = STATE.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
+    return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)
 
 
 def encode_images(graph: SpikingGraph, images: np.ndarray) -> tuple[np.ndarray, int]:

@@ -21,7 +21,7 @@ LAYERS = [
     ["quantization"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
-    ["comparison", "report", "loading"], ["datasets", "demo"], ["cli"],
+    ["comparison", "report", "loading", "sequential"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",
