@@ -66,4 +66,4 @@ def test_a_mutation_is_caught(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"sim_tests/{tests}", "-k", chosen]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 1, done.stdout  # 1: tests ran, and one failed
-    assert "AssertionError" in done.stdout or "assert " in done.stdout
+    assert "AssertionError" in done.stdout or "assert " in done.stdout, done.stdout

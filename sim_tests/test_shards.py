@@ -67,10 +67,11 @@ def ranks(count: int, argv: list[str], **environment: str) -> subprocess.Complet
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
     try:
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate(timeout=240)
     finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
+        if child.poll() is None:  # torchrun's ranks lead sessions of their own: it ends them itself when it is told to end
+            child.terminate()
+            child.wait(60)
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
