@@ -79,5 +79,6 @@ def joined(device: str) -> Iterator[Group]:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    yield Group(distributed.get_rank(), distributed.get_world_size(), device)
-    distributed.barrier()  # the process that ends takes its connections with it, and not before the others are done
+    group = Group(distributed.get_rank(), distributed.get_world_size(), device)
+    yield group
+    group.gather(None)  # the process that ends takes its connections with it, and not before the others are done

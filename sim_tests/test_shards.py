@@ -113,6 +113,13 @@ def test_a_rank_that_dies_ends_the_job_and_the_rest_is_kept(place: Path) -> None
     assert not list(place.glob("*.parts"))
 
 
+def test_a_rank_that_fails_says_why(place: Path) -> None:
+    done = ranks(2, arguments("two.json"), FAIL="1")
+    assert done.returncode != 0
+    assert "image 150 cannot be read (unreadable)" in done.stderr
+    assert not (place / "two.json").exists()
+
+
 def test_an_interrupted_run_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FAIL", "1")
     assert cli.main(arguments("a.json")) == 1
