@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends import neurons
-from dnisnm_lava.backends.currents import linear, max_pool
+from dnisnm_lava.backends.currents import channels_last, linear, max_pool
 from dnisnm_lava.conversion import channel_max, per_channel
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_images
@@ -67,7 +67,7 @@ def fit(
     with torch.inference_mode():
         for i, p in enumerate(spiking, 1):
             if isinstance(p, Input):
-                states[p.name] = _State(_last(x), _last(x)[:, None], torch.ones(()))
+                states[p.name] = _State(channels_last(x), channels_last(x)[:, None], torch.ones(()))
             elif isinstance(p, MaxPool):
                 states[p.name] = _pooled(p, states[p.source])
             elif isinstance(p, SNM):
@@ -198,10 +198,6 @@ def _pooled(p: MaxPool, source: _State) -> _State:
     best = max_pool(sums.flatten(0, 1), p.window).reshape(*sums.shape[:2], *p.shape)
     change = torch.cat([best[:, :1], best[:, 1:] - best[:, :-1]], dim=1)
     return _State(max_pool(source.ann, p.window), change, torch.ones(()))
-
-
-def _last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _tensor(a: np.ndarray) -> Tensor:

@@ -62,21 +62,23 @@ def _sum(a: int | Tally, b: int | Tally) -> int | Tally:
 
 def number(t: Tally, *path: str) -> int:
     """The integer at `path`."""
-    value: int | Tally = t
-    for key in path:
-        assert isinstance(value, dict)
-        value = value[key]
+    value = _at(t, path)
     assert isinstance(value, int)
     return value
 
 
 def branch(t: Tally, *path: str) -> Tally:
     """The tally at `path`."""
+    value = _at(t, path)
+    assert isinstance(value, dict)
+    return value
+
+
+def _at(t: Tally, path: tuple[str, ...]) -> int | Tally:
     value: int | Tally = t
     for key in path:
         assert isinstance(value, dict)
         value = value[key]
-    assert isinstance(value, dict)
     return value
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.chunks import chunks, in_workers
-from dnisnm_lava.backends.currents import Code, exact_sums, max_pool, tensor
+from dnisnm_lava.backends.currents import Code, channels_last, exact_sums, max_pool, tensor
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import (
@@ -119,7 +119,7 @@ def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps
             own, done = plan[p.name], tally[p.name]
             if isinstance(p, Input):
                 wide = torch.tensor(x, device=device).to(torch.int16 if graph.is_integer else torch.float64)
-                sent[p.name] = _channels_last(own.code.encode(wide))[:, None]
+                sent[p.name] = channels_last(own.code.encode(wide))[:, None]
             elif isinstance(p, ReadOut):
                 trace = _summed(p, own, _current(own, sent), steps, done).cpu().numpy()
                 recorded[p.name] = trace.astype(np.int64) if graph.is_integer else trace
@@ -134,10 +134,6 @@ def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps
             for name in freed[p.name]:
                 del sent[name]
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:

@@ -32,6 +32,11 @@ def tensor(a: np.ndarray, dtype: torch.dtype, device: str) -> Tensor:
     return torch.tensor(a, dtype=dtype, device=device)
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """A map (N, C, H, W) with its channels innermost in memory; anything else as it is."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 @dataclass(frozen=True)
 class Code:
     """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around offset."""
@@ -74,7 +79,7 @@ def synapses(projection: Projection, code: Code, largest: int, source: Shape, as
     projection = _whole_rows(projection)
     apply = _channels(projection, _int8(projection, code.offset, source), device)
     nobody = torch.full((1, *source), code.offset, dtype=torch.uint8)
-    silence = apply(nobody.contiguous(memory_format=torch.channels_last) if nobody.ndim == 4 else nobody)[0].numpy()
+    silence = apply(channels_last(nobody))[0].numpy()
     return Synapses(apply, silence, projection.bound(2 * code.offset), way)
 
 
