@@ -10,7 +10,7 @@ from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import BackendFailed, BackendMissing, BadFile, DnisnmError, OutOfRange, UnsupportedModel
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
-from dnisnm_lava.quantization import quantize, state_ranges
+from dnisnm_lava.quantization import Readings, quantize, state_ranges
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "quantize", "state_ranges",
+    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "quantize", "readings",
+    "state_ranges",
 ]  # fmt: skip
 
 
@@ -45,10 +46,17 @@ def calibrate(analog: AnalogGraph, batches: Iterable[Any], *, device: str = "cpu
 
 
 def fit(analog: AnalogGraph, spiking: SpikingGraph, images: Any, **options: Any) -> SpikingGraph:
-    """`sequential.fit`, imported when called: thresholds, biases and initial potentials from calibration images."""
-    from dnisnm_lava import sequential
+    """`fitting.walk.fit`, imported when called: thresholds, weights, biases and initial potentials from calibration images."""
+    from dnisnm_lava.fitting import walk
 
-    return sequential.fit(analog, spiking, images, **options)
+    return walk.fit(analog, spiking, images, **options)
+
+
+def readings(spiking: SpikingGraph, images: Any, **options: Any) -> Readings:
+    """`fitting.moments.readings`, imported when called: what weights read, for `quantize` to compensate its rounding."""
+    from dnisnm_lava.fitting import moments
+
+    return moments.readings(spiking, images, **options)
 
 
 def compare(*args: Any, **kwargs: Any) -> Comparison:

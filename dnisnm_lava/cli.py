@@ -15,7 +15,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -24,8 +24,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 import dnisnm_lava as dn
-from dnisnm_lava import simulation
+from dnisnm_lava import recipes, simulation
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
+from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison, OnLava
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
 
 EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
-STEPS, CALIBRATION_IMAGES, TEST_IMAGES, LAVA_IMAGES = 32, 4000, 1000, 4
-FIT_IMAGES = 256
+CALIBRATION_IMAGES, FIT_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 512, 1000, 4
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
+GRANULARITIES = ("neuron", "channel", "layer")
+THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential")  # fitting.thresholds.RULES, without importing torch
 MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
 WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
 
@@ -100,7 +102,7 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
         analog = dn.from_torch(model, x_train[0])
         stages("calibrate, convert, quantize")
         stats = dn.calibrate(analog, [x_train])
-        spiking = dn.convert(analog, stats, steps=STEPS)
+        spiking = dn.convert(analog, stats, steps=digits.STEPS)
         integer = netx.read(netx.write(folder / NET, dn.quantize(spiking)))
         comparison = compare(analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, stages=stages)
         provenance = _provenance(args, analog, spiking, integer, x_test, y_test)
@@ -119,7 +121,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     network = _network(args, _data(args), stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite)
-    facts = {**report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images}
+    facts = {
+        **report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
+        "recipe": asdict(network.recipe),
+    }  # fmt: skip
     return Result(facts, report.network_table(network.integer, str(args.out)))
 
 
@@ -271,7 +276,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             lava_cpu.require_lava()
         data = _data(args)
         network = group.broadcast(_network(args, data, stages) if group.is_first else None)
-        steps = comparison.checked(tuple(sorted({*comparison.STEPS, args.steps})), network.integer.steps, args.lava_images)
+        steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
         graphs = network.analog, network.spiking, network.integer
 
         def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
@@ -283,7 +288,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
                 return Result({}, "")
             on_lava = _on_lava(args, data, network, steps, group.device, stages)
             compared = comparison.comparison(network.integer, tallies.total(part.tally for part in parts), on_lava)
-            provenance = _provenance(args, *graphs)
+            provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, f"{args.model} on {args.data}")
             if args.out is None:
@@ -316,6 +321,7 @@ class Network:
     analog: dn.AnalogGraph
     spiking: dn.SpikingGraph
     integer: dn.SpikingGraph
+    recipe: Recipe
     calibration_images: int
 
 
@@ -329,13 +335,30 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     analog = dn.from_torch(model, image)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
+    recipe = _recipe(args)
     stages("convert, quantize")
-    spiking = dn.convert(analog, stats, steps=args.steps, granularity=args.granularity, levels=args.levels, lead=args.lead)
-    if args.threshold == "sequential":
-        images, _ = _images(data.train, args.fit_images, args.seed, stages)
-        spiking = dn.fit(analog, spiking, images, progress=stages("fit"))
-    integer = dn.quantize(spiking, weight_bits=args.weight_bits, payload_bits=args.payload_bits, spikes=args.spikes)
-    return Network(analog, spiking, integer, len(chosen))
+    images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
+    made = recipes.networks(recipe, analog, stats, images, stages)
+    return Network(analog, made.spiking, made.integer, recipe, len(chosen))
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The chosen images, batch by batch, each time they are asked for."""
+
+    dataset: Labelled
+    chosen: np.ndarray
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        from dnisnm_lava import datasets
+
+        return (x for x, _ in datasets.batches(self.dataset, self.chosen))
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """--recipe, and what other options say instead."""
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
+    return replace(recipes.RECIPES[args.recipe], **given)
 
 
 def _data(args: argparse.Namespace) -> Data:
@@ -427,6 +450,17 @@ def _bytes(text: str) -> int:
     return int(size)
 
 
+def _lead(text: str) -> int | dict[str, int]:
+    """`2`, or `conv1=0,layer1=2` for some populations."""
+    if "=" not in text:
+        return int(text)
+    return {name: int(steps) for name, steps in (part.rsplit("=", 1) for part in text.split(","))}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(text.split(","))
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
@@ -488,19 +522,38 @@ def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model = verb.add_argument_group("model")
     model.add_argument("--model", required=required, metavar="MODEL", help=MODELS)
     model.add_argument("--weights", help=WEIGHTS)
-    model.add_argument("--steps", type=int, default=STEPS, help="time steps T (%(default)s)")
-    model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images to calibrate on (%(default)s)")
-    model.add_argument(
-        "--threshold", choices=("max", "sequential"), default="max",
-        help="from maxima (the paper), or fitted population by population, with biases and initial potentials (%(default)s)",
-    )  # fmt: skip
-    model.add_argument("--fit-images", type=int, default=FIT_IMAGES, help="training images for --threshold sequential (%(default)s)")
-    model.add_argument("--granularity", choices=("neuron", "channel", "layer"), default="neuron", help="thresholds (%(default)s)")
-    model.add_argument("--levels", type=int, default=1, help="levels of a spike; 1 is the paper (%(default)s)")
-    model.add_argument("--lead", type=int, default=0, help="steps before a neuron may fire; 0 is the paper (%(default)s)")
-    model.add_argument("--weight-bits", type=int, default=8, help="(%(default)s)")
-    model.add_argument("--payload-bits", type=int, default=5, help="(%(default)s)")
-    model.add_argument("--spikes", choices=("graded", "binary"), default="graded", help="(%(default)s)")
+    model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images for the maxima (%(default)s)")
+    model.add_argument("--fit-images", type=int, default=FIT_IMAGES, help="training images for all else that is fitted (%(default)s)")
+    _recipe_options(verb)
+
+
+def _recipe_options(verb: argparse.ArgumentParser) -> None:
+    """Each is a field of Recipe of that name; None where the recipe decides."""
+    group = verb.add_argument_group("recipe", "what is not given here, the recipe decides")
+    best, paper = recipes.BEST, recipes.PAPER
+
+    def add(option: str, text: str, name: str, **how: Any) -> None:
+        ours, theirs = (_told_default(getattr(r, name)) for r in (best, paper))
+        defaults = ours if ours == theirs else f"best: {ours}, paper: {theirs}"
+        group.add_argument(option, dest=name, help=f"{text} ({defaults})", **how)
+
+    group.add_argument("--recipe", choices=tuple(recipes.RECIPES), default="best", help="(%(default)s)")
+    add("--steps", "time steps T", "steps", type=int)
+    add("--threshold", "rule for the thresholds", "threshold", choices=THRESHOLDS)
+    add("--correct", "weights, bias, v_init or some of them, with commas; or none", "correct", type=_words, metavar="WHAT")
+    add("--share", "who shares a choice of --threshold", "share", choices=GRANULARITIES)
+    add("--percentile", "of activations, for --threshold percentile", "percentile", type=float)
+    add("--granularity", "who shares a maximum", "granularity", choices=GRANULARITIES)
+    add("--levels", "levels K of a spike", "levels", type=int)
+    add("--lead", "steps before a neuron may fire, for all or as NAME=STEPS,...", "lead", type=_lead, metavar="STEPS")
+    add("--weight-bits", "bits of a weight", "weight_bits", type=int)
+    add("--rounding", "of weights: each to the nearest code, or what one loses others take up", "rounding", choices=recipes.ROUNDINGS)
+    add("--payload-bits", "bits of a payload", "payload_bits", type=int)
+    add("--spikes", "payloads of their own for neurons, or none", "spikes", choices=("graded", "binary"))
+
+
+def _told_default(value: Any) -> str:
+    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _data_options(verb: argparse.ArgumentParser, required: bool = True) -> None:

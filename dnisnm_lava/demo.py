@@ -9,6 +9,7 @@ from torch import nn
 from dnisnm_lava.errors import BackendMissing
 from dnisnm_lava.simulation import Progress
 
+STEPS = 32
 TRAIN_IMAGES = 1297  # of 1,797; the other 500 test
 EPOCHS = 20
 BATCH = 32

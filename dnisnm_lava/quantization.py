@@ -6,15 +6,18 @@ alpha is folded into the readers' weights. Every rounding goes through `fixedpoi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dnisnm_lava import rounding
 from dnisnm_lava.conversion import channel_max, per_channel, scale_inputs
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, STATE_BITS, WEIGHT_BITS, FixedPointFormat
 from dnisnm_lava.ir import (
     SNM,
+    Graph,
     Input,
     MaxPool,
     Population,
@@ -24,9 +27,11 @@ from dnisnm_lava.ir import (
     SpikingGraph,
     checked_images,
 )
+from dnisnm_lava.rounding import Reads
 
 INPUT_BITS = 8
 PAYLOAD_BITS = 5
+Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
 
 
@@ -36,14 +41,21 @@ def quantize(
     weight_bits: int = WEIGHT_BITS,
     payload_bits: int = PAYLOAD_BITS,
     spikes: str = "graded",
+    state_bits: int = STATE_BITS,
+    readings: Readings | None = None,
 ) -> SpikingGraph:
-    """The same network in integers. spikes: `graded` (a payload per neuron, of `payload_bits`) or
-    `binary` (payload 1; thresholds must be shared within each channel)."""
+    """The same network in integers.
+
+    spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be shared within
+    each channel). weight_bits: of projections with several weights a row; those of one (shortcuts, pools) keep 8, they are
+    few. readings: what weights read on calibration images (`fitting.readings`): with it, they are rounded with error
+    compensation, without it to the nearest. state_bits: of v; fewer than 24 for what-if studies.
+    """
     if spiking.is_integer:
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
     if spikes not in ("graded", "binary"):
         raise OutOfRange(f"spikes: {spikes!r} given; choose graded or binary")
-    weights = FixedPointFormat(weight_bits)
+    widths = _Widths(FixedPointFormat(weight_bits), FixedPointFormat(state_bits))
     payloads = FixedPointFormat(payload_bits + 1)  # unsigned payload_bits; the sign is the spike's own
     alpha: dict[str, np.ndarray] = {}
     done: list[Population] = []
@@ -56,17 +68,21 @@ def quantize(
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
-            p, folded, unit = _with_integer_matrices(p, alpha, spiking, weights)
+            floats = [q.weight for q in p.projections]
+            p, folded, unit = _with_integer_matrices(p, alpha, spiking, widths)
             assert p.unit is not None
-            encoded = replace(
-                p, projections=_encode_weights(p, folded, unit, weights), bias=_in_units(p.bias, unit, p), unit=unit * p.unit
-            )  # fmt: skip
+            reads = _reads(p, floats, readings, alpha, spiking)
+            if any(reads):
+                unit = _clipping_unit(p, folded, unit, reads, widths)
+            projections, lacking = _encode_weights(p, folded, unit, reads, widths)
+            bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + per_channel(lacking, p.shape), f"{p.name}: bias")
+            encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit)
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
-                vth = _thresholds(p, payload, alpha[p.name], unit)
+                vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
                 spike_unit = alpha[p.name] * p.spike_unit
-                encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit), spike_unit=spike_unit)
+                encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
             done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
@@ -76,45 +92,121 @@ def _input_scale(p: Input) -> np.ndarray:
     return np.where(p.scale > 0, p.scale, 1.0) / FixedPointFormat(INPUT_BITS).limit
 
 
-def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], weights: FixedPointFormat) -> np.ndarray:
+def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
     """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
     fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
     assert p.v_range is not None
-    by_weight = _largest_weights(p, folded)
-    bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
-    by_range = np.maximum(p.v_range, bias) * STATE_MARGIN
-    unit = np.maximum(by_weight / weights.limit, by_range / STATE.limit)
+    unit = np.maximum(_unit_of_weights(p, folded, widths), _unit_of_range(p, widths.state))
     if isinstance(p, ReadOut):
         unit = np.full_like(unit, unit.max())
     return np.where(unit > 0, unit, 1.0)
 
 
-def _encode_weights(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, weights: FixedPointFormat) -> tuple[Projection, ...]:
-    encoded = []
-    for q, w in zip(p.projections, folded, strict=True):
-        units = per_channel(unit[q.channel_of_row], w.shape)
-        codes = weights.encode_exactly(w / units * 2.0**-q.exponent, f"{p.name}: weights")
+@dataclass(frozen=True)
+class _Widths:
+    """Bits of weights and of the state."""
+
+    weights: FixedPointFormat
+    state: FixedPointFormat
+
+    def of(self, weight: np.ndarray) -> FixedPointFormat:
+        """One weight a row (a shortcut, a pool) keeps 8 bits: there are few, and nothing takes up their error."""
+        few = weight[0].size == 1 and self.weights.bits < WEIGHT_BITS
+        return FixedPointFormat(WEIGHT_BITS) if few else self.weights
+
+
+def _unit_of_range(p: SNM | ReadOut, state: FixedPointFormat) -> np.ndarray:
+    """(C,) unit in which the range of v expected from calibration fits the state, with a margin."""
+    assert p.v_range is not None
+    bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
+    return np.maximum(p.v_range, bias) * STATE_MARGIN / state.limit
+
+
+def _unit_of_weights(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
+    """(C,) smallest unit in which all weights of a channel fit their bits."""
+    unit = np.zeros(p.shape[0])
+    for w, q in zip(folded, p.projections, strict=True):
+        np.maximum.at(unit, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent / widths.of(w).limit)
+    return unit
+
+
+Blocks = tuple[Reads, ...]  # of one projection; none where its weights are rounded to the nearest
+
+
+def _reads(
+    p: SNM | ReadOut, floats: list[np.ndarray], readings: Readings | None, alpha: dict[str, np.ndarray], graph: Graph
+) -> list[Blocks]:
+    """What the weights read in integers, where `readings` tell it in floats. floats: the weights before a resampling was
+    made of integers."""
+    if readings is None:
+        return [()] * len(p.projections)
+    found = []
+    for q, before, blocks in zip(p.projections, floats, readings[p.name], strict=True):
+        ones = np.ones((q.groups if q.is_conv else 1, *q.weight.shape[1:]))
+        worth = scale_inputs(replace(q, weight=ones), alpha[q.source], graph[q.source].shape).reshape(len(ones), -1)
+        moved = np.abs(q.weight).max() / max(np.abs(before).max(), 1e-300) or 1.0
+        found.append(tuple(block.rescaled(1 / (worth * moved)) for block in blocks))
+    return found
+
+
+def _encode_weights(
+    p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths
+) -> tuple[tuple[Projection, ...], np.ndarray]:
+    """Projections with codes, and (C,) what they lack of the mean current, in units: the bias's to add."""
+    encoded, lacking = [], np.zeros(p.shape[0])
+    for q, w, blocks in zip(p.projections, folded, reads, strict=True):
+        values = w / per_channel(unit[q.channel_of_row], w.shape) * 2.0**-q.exponent
+        if blocks:
+            codes, lost = rounding.compensated(values, blocks, widths.of(w))
+            rows = np.bincount(q.channel_of_row, minlength=p.shape[0])[q.channel_of_row]  # that drive the same channel
+            np.add.at(lacking, q.channel_of_row, lost * 2.0**q.exponent / rows)
+        else:
+            codes = widths.of(w).encode_exactly(values, f"{p.name}: weights")
         encoded.append(replace(q, weight=codes))
-    return tuple(encoded)
+    return tuple(encoded), lacking
+
+
+CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
+
+
+def _clipping_unit(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths) -> np.ndarray:
+    """(C,) of CLIPS times `unit`, that with the least error of the currents when weights go to the nearest code; not so
+    small that a state, or weights without compensation, do not fit."""
+    without = replace(p, projections=tuple(q for q, blocks in zip(p.projections, reads, strict=True) if not blocks))
+    least = _unit_of_weights(without, [w for w, blocks in zip(folded, reads, strict=True) if not blocks], widths)
+    units = [np.maximum(unit * clip, np.maximum(least, _unit_of_range(p, widths.state))) for clip in CLIPS]
+    errors = np.array([_error(p, folded, np.minimum(u, unit), reads, widths) for u in units])
+    if isinstance(p, ReadOut):
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
+    return np.minimum(np.array(units)[errors.argmin(axis=0), np.arange(len(unit))], unit)
+
+
+def _error(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths) -> np.ndarray:
+    found = np.zeros(p.shape[0])
+    for q, w, blocks in zip(p.projections, folded, reads, strict=True):
+        units = per_channel(unit[q.channel_of_row], w.shape) * 2.0**q.exponent
+        codes, _ = widths.of(w).encode(w / units)
+        np.add.at(found, q.channel_of_row, rounding.error(w, codes * units, blocks))
+    return found
 
 
 Folded = tuple[SNM | ReadOut, list[np.ndarray], np.ndarray]
 MATRIX_LIMITS = (127, 63, 31, 15, 7, 3)  # the largest integer that a resampling may hold
 
 
-def _with_integer_matrices(p: SNM | ReadOut, alpha: dict[str, np.ndarray], graph: SpikingGraph, weights: FixedPointFormat) -> Folded:
+def _with_integer_matrices(p: SNM | ReadOut, alpha: dict[str, np.ndarray], graph: SpikingGraph, widths: _Widths) -> Folded:
     """p with integers in its resamplings, its weights with their sources' worth, and its unit.
 
     A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
     if all(q.resample is None for q in p.projections):
         folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in p.projections]
-        return p, folded, _current_unit(p, folded, weights)
+        return p, folded, _current_unit(p, folded, widths)
     tried: list[tuple[float, Folded]] = []
     for limit in MATRIX_LIMITS:
         rounded = [_integer_resampling(q, limit) for q in p.projections]
         changed = replace(p, projections=tuple(q for q, _ in rounded))
         folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in changed.projections]
-        unit = _current_unit(changed, folded, weights)
+        unit = _current_unit(changed, folded, widths)
         half_steps = 0.5 * unit / np.maximum(_largest_weights(changed, folded), 1e-300)
         error = max(e for _, e in rounded) + float(np.minimum(half_steps, 1).mean())
         tried.append((error, (changed, folded, unit)))
@@ -150,10 +242,6 @@ def _largest_weights(p: SNM | ReadOut, folded: list[np.ndarray]) -> np.ndarray:
     return largest
 
 
-def _in_units(values: np.ndarray, unit: np.ndarray, p: SNM | ReadOut) -> np.ndarray:
-    return STATE.encode_exactly(values / per_channel(unit, p.shape), f"{p.name}: bias")
-
-
 def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarray, np.ndarray]:
     """alpha (C,), and payload (*shape): theta = payload * alpha, at least 1 where a neuron lives."""
     largest = channel_max(p.payload)
@@ -172,20 +260,20 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
     return alpha, np.where(alive, np.maximum(codes, 1), 0).astype(np.int32)
 
 
-def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
     """vth = payload * alpha / u to the nearest, so that what is subtracted is worth what is sent; >= 1 if alive.
 
     In a normalized graph v and spikes count in the same unit, so one formula serves both branches."""
     theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
-    codes = STATE.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
+    codes = state.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
     return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
 
 
-def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
     """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the dead, 0."""
     if p.two_sided:
         return np.zeros_like(vth)
-    shift = STATE.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
+    shift = state.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)
 
 

@@ -17,11 +17,13 @@ PACKAGE = ROOT / "dnisnm_lava"
 LAYERS = [
     ["errors"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks"],
-    ["exits"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
+    ["exits", "rounding"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
     ["quantization"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
-    ["comparison", "report", "loading", "sequential"], ["datasets", "demo"], ["cli"],
+    ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
+    ["fitting.walk"], ["fitting.moments"], ["recipes"],
+    ["comparison", "report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",
@@ -35,6 +37,8 @@ CORE = [
     "calibration",
     "conversion",
     "quantization",
+    "rounding",
+    "recipes",
     "backends.reference",
 ]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from dnisnm_lava.backends.chunks import chunks, in_workers
 from dnisnm_lava.backends.currents import Code, channels_last, exact_sums, max_pool, tensor
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
-from dnisnm_lava.fixedpoint import STATE
+from dnisnm_lava.fixedpoint import STATE_BITS
 from dnisnm_lava.ir import (
     SNM,
     Input,
@@ -54,6 +54,7 @@ def run(
     device: str = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
+    state_bits: int = STATE_BITS,
     progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
@@ -61,14 +62,15 @@ def run(
     record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents held at
     once (default: a quarter of what is free); images are cut into chunks that fit, of one image at least.
     synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32, float64). neurons:
-    `auto`, `compiled` or `stepped`. All give the same integers. progress(done, of): after each chunk, in images.
+    `auto`, `compiled` or `stepped`. All give the same integers. state_bits: the state saturates at; fewer than Lava's 24
+    answer what if. progress(done, of): after each chunk, in images.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     memory = free_memory() // 4 if memory is None else memory
     x = checked_images(graph, images)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, neurons, device)
+    plan = planned(graph, synapses, neurons, device, state_bits)
     parts: dict[str, list[np.ndarray]] = {p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept}
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
     chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if device == "cpu" else 0)
@@ -183,7 +185,7 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
         if t < steps:
             v += current[:, min(t, current.shape[1] - 1)] + bias
             if integer:
-                tally.add(saturated=_saturate(v))
+                tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
             rise, fall = _both_sides(v, guard, p.levels) if p.two_sided else _levels(v, guard, m, p.levels)
             k = rise - fall
@@ -209,25 +211,25 @@ def _both_sides(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     return whole * (v > 0), whole * (v < 0)
 
 
-def _saturate(v: Tensor) -> int:
-    """Clip to the 24-bit state in place; how many neurons were outside."""
-    outside = int(torch.count_nonzero(v.abs() > STATE.limit))
+def _saturate(v: Tensor, limit: int) -> int:
+    """Clip to the state in place; how many neurons were outside."""
+    outside = int(torch.count_nonzero(v.abs() > limit))
     if outside:
-        v.clamp_(-STATE.limit, STATE.limit)
+        v.clamp_(-limit, limit)
     return outside
 
 
 def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
     """The read-out's potentials (N, T, *shape)."""
     gains = (current + tensor(plan.bias, current.dtype, str(current.device))).expand(len(current), steps, *p.shape)
-    if p.bias.dtype.kind == "i" and steps * int(gains.abs().max()) <= STATE.limit:
+    if p.bias.dtype.kind == "i" and steps * int(gains.abs().max()) <= plan.limit:
         return gains.cumsum(1)  # cannot saturate
     v = torch.zeros_like(gains[:, 0])
     trace = []
     for gain in gains.unbind(1):
         v = v + gain
         if p.bias.dtype.kind == "i":
-            tally.add(saturated=_saturate(v))
+            tally.add(saturated=_saturate(v, plan.limit))
         trace.append(v)
     return torch.stack(trace, dim=1)
 

@@ -140,21 +140,35 @@ def _channels(projection: Projection, weights: Map, device: str) -> Map:
     """`weights` between the choice of the source's channels and that of the target's."""
     if projection.source_channels is None and projection.target_channels is None:
         return weights
-    sources, targets = (
-        None if a is None else torch.tensor(a, dtype=torch.long, device=device)
-        for a in (projection.source_channels, projection.target_channels)
-    )
+    chosen = _chosen(projection, device)
+    targets = None if projection.target_channels is None else torch.tensor(projection.target_channels, dtype=torch.long, device=device)
 
     def apply(x: Tensor) -> Tensor:
-        if sources is not None:
-            x = x.movedim(1, -1)[..., sources].movedim(-1, 1)
-        z = weights(x)
+        z = weights(chosen(x))
         if targets is None:
             return z
         full = z.new_zeros(z.shape[0], *z.shape[2:], projection.targets).movedim(-1, 1)
         return full.index_copy_(1, targets, z)
 
     return apply
+
+
+def _chosen(projection: Projection, device: str) -> Map:
+    """The channels that the projection reads."""
+    if projection.source_channels is None:
+        return lambda x: x
+    sources = torch.tensor(projection.source_channels, dtype=torch.long, device=device)
+    return lambda x: x.movedim(1, -1)[..., sources].movedim(-1, 1)
+
+
+def in_front(projection: Projection, dtype: torch.dtype, device: str) -> Map:
+    """What happens to spikes (B, *source shape) before they meet the weights: choice of channels, pool, resampling."""
+    chosen = _chosen(projection, device)
+    if projection.resample is not None:
+        resample = _resampling(projection.resample, dtype, device)
+        return lambda x: resample(chosen(x))
+    window = projection.sum_pool
+    return chosen if window is None else lambda x: sum_pool(chosen(x), window)
 
 
 def border(window: Window) -> list[int]:

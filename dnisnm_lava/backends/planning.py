@@ -15,7 +15,7 @@ import torch
 from dnisnm_lava.backends.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, linear, shortcut_weight, synapses
 from dnisnm_lava.conversion import per_channel
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import STATE
+from dnisnm_lava.fixedpoint import STATE, STATE_BITS, FixedPointFormat
 from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.quantization import largest_spikes
 from dnisnm_lava.synapses import require_exact
@@ -29,7 +29,7 @@ NUMPY: dict[torch.dtype, np.dtype] = {
 @dataclass(frozen=True)
 class Plan:
     """A population ready to run. code: how its spikes are stored. projections: {name of the source: synapses}, in
-    order; of a shortcut, its own byte's weights (C,). bias: of the displaced currents, whose sums `dtype` holds."""
+    order; of a shortcut, its own byte's weights (C,). bias: of the displaced currents, whose sums `dtype` holds. limit: of v."""
 
     code: Code
     dtype: torch.dtype = torch.float64
@@ -37,20 +37,25 @@ class Plan:
     shortcut: tuple[str, np.ndarray] | None = None
     bias: np.ndarray = field(default_factory=lambda: np.zeros(0))
     compiled: bool = False
+    limit: int = STATE.limit
     neurons: Any = None  # backends.neurons.Neurons, of an SNM that is compiled
 
 
-_PLANS: dict[tuple[int, str, str, str], dict[str, Plan]] = {}  # by the identity of a graph that lives
+_PLANS: dict[tuple[int, str, str, str, int], dict[str, Plan]] = {}  # by the identity of a graph that lives
 
 
-def planned(graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu") -> dict[str, Plan]:
+def planned(
+    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu", state_bits: int = STATE_BITS
+) -> dict[str, Plan]:
     """How each population of the graph is computed; kept as long as the graph."""
     for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
         if given not in choices:
             raise OutOfRange(f"{name}: {given!r} given; choose {', '.join(choices)}")
-    key = id(graph), synapses, neurons, device
+    if not 2 <= state_bits <= STATE_BITS:
+        raise OutOfRange(f"state_bits: {state_bits} given; give 2 to {STATE_BITS}")
+    key = id(graph), synapses, neurons, device, state_bits
     if key not in _PLANS:
-        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device)
+        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device, FixedPointFormat(state_bits).limit)
         weakref.finalize(graph, _PLANS.pop, key, None)
     return _PLANS[key]
 
@@ -63,7 +68,7 @@ def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
     return {"synapses": dict(sorted(ways.items())), "neurons": dict(sorted(neurons.items()))}
 
 
-def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str) -> dict[str, Plan]:
+def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limit: int) -> dict[str, Plan]:
     if not graph.is_integer:
         return {p.name: _planned_float(p, device) for p in graph}
     sent = largest_spikes(graph)
@@ -71,7 +76,9 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str) -> dict[
     for p in graph:
         code = code_of(sent.get(p.name, 0))
         plan[p.name] = (
-            _planned(graph, p, code, plan, sent, asked, compiled, device) if isinstance(p, SNM | ReadOut) else Plan(code, compiled=compiled)
+            _planned(graph, p, code, plan, sent, asked, compiled, device, limit)
+            if isinstance(p, SNM | ReadOut)
+            else Plan(code, compiled=compiled)
         )
     return plan
 
@@ -86,7 +93,7 @@ def _planned_float(p: Population, device: str) -> Plan:
 
 def _planned(
     graph: SpikingGraph, p: SNM | ReadOut, code: Code, plan: dict[str, Plan], sent: dict[str, int], asked: str,
-    compiled: bool, device: str,
+    compiled: bool, device: str, limit: int,
 ) -> Plan:  # fmt: skip
     bias = p.bias.astype(np.int64)
     largest = int(np.abs(bias).max())
@@ -106,17 +113,17 @@ def _planned(
         silence = silence + per_channel(shortcut[1] * sent[own.source], p.shape)
     wide = reach >= EXACT_FLOAT32 or asked == "float64"
     dtype = torch.float64 if wide else torch.float32
-    constants = _neurons(p, code, dtype, bias - silence, shortcut) if isinstance(p, SNM) and compiled else None
-    return Plan(code, dtype, ways, shortcut, bias - silence, compiled, constants)
+    constants = _neurons(p, code, dtype, bias - silence, shortcut, limit) if isinstance(p, SNM) and compiled else None
+    return Plan(code, dtype, ways, shortcut, bias - silence, compiled, limit, constants)
 
 
-def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut: tuple[str, np.ndarray] | None) -> Any:
+def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut: tuple[str, np.ndarray] | None, limit: int) -> Any:
     from dnisnm_lava.backends import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
     constants = (_as_in_memory(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, p.payload, weight, p.v_init))
     return neurons.neurons(
-        *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=STATE.limit,
+        *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=limit,
         out=NUMPY[code.dtype], offset=code.offset,
     )  # fmt: skip
 

@@ -1,0 +1,151 @@
+"""What populations do on the calibration images, in the ANN and as spikes, and what their readers hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.backends import neurons
+from dnisnm_lava.backends.currents import Map, linear, max_pool
+from dnisnm_lava.fitting.spool import Spool, Store
+from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
+
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Of one population, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T, *shape), in steps of
+    `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent in every step."""
+
+    ann: Spool
+    levels: Spool | None
+    worth: Tensor
+
+    def __len__(self) -> int:
+        """Chunks."""
+        return len(self.ann if self.levels is None else self.levels)
+
+    def sent(self, i: int) -> Tensor:
+        """(n, T, *shape), or (n, 1, *shape) for the image."""
+        return self.ann[i][:, None] if self.levels is None else self.levels[i] * self.worth
+
+    def mean(self, i: int) -> Tensor:
+        """(n, *shape) what is sent in a step, on average."""
+        if self.levels is None:
+            return self.ann[i]
+        levels = self.levels[i]
+        return levels.sum(1, dtype=torch.float32) * (self.worth / levels.shape[1])
+
+    def close(self) -> None:
+        self.ann.close()
+        if self.levels is not None:
+            self.levels.close()
+
+
+Activities = Mapping[str, Activity]
+Reader = SNM | ReadOut
+
+
+def of_input(chunks: Iterator[Tensor], store: Store) -> Activity:
+    images = Spool(store, 1)
+    for chunk in chunks:
+        images.append(chunk)
+    return Activity(images, None, torch.ones(()))
+
+
+def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activity:
+    """The change of the windows' maximum of the source's running sums."""
+    ann, changes = Spool(store, 1), Spool(store, 2)
+    for activation in source.ann:
+        ann.append(max_pool(activation, p.window))
+    for i in range(len(source) if spiking else 0):
+        sums = source.sent(i).cumsum(1)
+        best = max_pool(sums.flatten(0, 1), p.window).reshape(*sums.shape[:2], *p.shape)
+        changes.append(torch.cat([best[:, :1], best[:, 1:] - best[:, :-1]], dim=1))
+    return Activity(ann, changes, torch.ones(()))
+
+
+def of_neurons(p: SNM, ann: Spool, activities: Activities, steps: int, store: Store, spiking: bool = True) -> Activity:
+    levels = Spool(store, 2)
+    for current in currents(p, activities, steps) if spiking else ():
+        levels.append(run(p, current))
+    return Activity(ann, levels, tensor(p.payload))
+
+
+# ---------------------------------------------------------------- what a population hears
+
+
+def maps(p: Reader) -> list[tuple[Projection, Map]]:
+    return [(q, linear(q, torch.float32, "cpu")) for q in p.projections]
+
+
+def chunks(p: Reader, activities: Activities) -> range:
+    return range(len(activities[p.projections[0].source]))
+
+
+def preactivations(p: Reader, activities: Activities) -> Iterator[Tensor]:
+    """The ANN's, (n, *shape), without bias."""
+    ready = maps(p)
+    for i in range(len(activities[p.projections[0].source].ann)):
+        yield _total([project(activities[q.source].ann[i]) for q, project in ready])
+
+
+def currents(p: Reader, activities: Activities, steps: int) -> Iterator[Tensor]:
+    """(n, T, *shape), without bias."""
+    ready = maps(p)
+    for i in chunks(p, activities):
+        parts = []
+        for q, project in ready:
+            sent = activities[q.source].sent(i)
+            z = project(sent.flatten(0, 1))
+            parts.append(z.reshape(*sent.shape[:2], *z.shape[1:]).expand(-1, steps, *p.shape))
+        yield _total(parts)
+
+
+def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
+    """(n, *shape), without bias: a projection is linear, so one pass with the mean spikes does."""
+    ready = maps(p)
+    for i in chunks(p, activities):
+        yield _total([project(activities[q.source].mean(i)) for q, project in ready])
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0) if len(parts) > 2 else parts[0] + parts[1]
+
+
+# ---------------------------------------------------------------- running a population
+
+
+def run(p: SNM, current: Tensor) -> Tensor:
+    """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
+    count, steps = current.shape[:2]
+    ones, none = np.ones(p.shape), np.zeros(p.shape)
+    flat = (np.moveaxis(np.broadcast_to(a, p.shape), 0, -1).ravel() for a in (p.bias, p.vth, ones, none, p.v_init))
+    constants = neurons.neurons(
+        *flat, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
+        offset=0,
+    )  # fmt: skip
+    x = current.movedim(2, -1).reshape(count, steps, -1).contiguous().numpy()
+    levels = np.empty((count, steps, x.shape[2]), np.int8)
+    neurons.run(constants, x, None, levels, torch.get_num_threads())
+    channels, *pixels = p.shape
+    return torch.from_numpy(levels).reshape(count, steps, *pixels, channels).movedim(-1, 2)
+
+
+def mean_spikes(p: SNM, current: Tensor) -> Tensor:
+    """(n, *shape) what is sent in a step, on average."""
+    return run(p, current).sum(1, dtype=torch.float32) * tensor(p.payload / current.shape[1])
+
+
+def tensor(a: np.ndarray) -> Tensor:
+    return torch.tensor(a, dtype=torch.float32)
+
+
+def channel_sum(x: Tensor) -> np.ndarray:
+    """(n, C, ...) -> (C,), in float64."""
+    return x.movedim(1, 0).flatten(1).double().sum(1).numpy()

@@ -1,0 +1,63 @@
+"""What is moved so that a population hears, or sends, what the ANN says: weights, bias, initial potential."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from dnisnm_lava.conversion import per_channel
+from dnisnm_lava.fitting import activity, least_squares
+from dnisnm_lava.fitting.activity import Activities
+from dnisnm_lava.fitting.spool import Spool
+from dnisnm_lava.ir import SNM, ReadOut
+
+CORRECTIONS = ("weights", "bias", "v_init")
+P = TypeVar("P", SNM, ReadOut)
+
+
+def with_weights(p: P, activities: Activities, z: Spool) -> P:
+    """Weights moved by least squares so that mean currents come near the ANN's pre-activations `z`, up to a constant of
+    each row, which is the bias's. Projections of one weight a row (shortcuts, pools) stay as they are."""
+    for i in range(len(p.projections)):
+        p = _improved(p, i, activities, z)
+    return p
+
+
+def _improved(p: P, i: int, activities: Activities, z: Spool) -> P:
+    """With projection i's weights moved, if it has several a row."""
+    q = p.projections[i]
+    for columns in least_squares.blocks(q) if q.weight[0].size > 1 else []:
+        q = replace(q, weight=least_squares.improved(q, _lacking(p, i, activities, z), columns))
+        p = replace(p, projections=(*p.projections[:i], q, *p.projections[i + 1 :]))
+    return p
+
+
+def _lacking(p: SNM | ReadOut, i: int, activities: Activities, z: Spool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunk by chunk: mean spikes of the source of projection i, and what the mean currents lack of the ANN's."""
+    source = activities[p.projections[i].source]
+    for chunk, current in enumerate(activity.mean_currents(p, activities)):
+        yield source.mean(chunk), z[chunk] - current
+
+
+def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
+    """Bias shifted, per channel, by the mean of the ANN's pre-activations `z` less the mean current."""
+    total, count = np.zeros(p.shape[0]), 0
+    for meant, current in zip(z, activity.mean_currents(p, activities), strict=True):
+        total += activity.channel_sum(meant) - activity.channel_sum(current)
+        count += meant.numel() // p.shape[0]
+    shift = total / count
+    assert p.v_range is not None
+    return replace(p, bias=p.bias + per_channel(shift, p.shape), v_range=p.v_range + steps * np.abs(shift))
+
+
+def with_v_init(p: SNM, activities: Activities, ann: Spool, steps: int) -> SNM:
+    """v_init += T * mean(activation - mean spike), per neuron, by at most half a threshold."""
+    gap, count = np.zeros(p.shape), 0
+    for activation, current in zip(ann, activity.currents(p, activities, steps), strict=True):
+        gap += (activation - activity.mean_spikes(p, current)).double().sum(0).numpy()
+        count += len(activation)
+    return replace(p, v_init=p.v_init + np.clip(steps * gap / count, -p.vth / 2, p.vth / 2))

@@ -1,0 +1,84 @@
+"""Every dial between an analog graph and its integers, in one value; the paper's setting of them, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dnisnm_lava.calibration import Statistics
+from dnisnm_lava.conversion import convert
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fixedpoint import WEIGHT_BITS
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.quantization import PAYLOAD_BITS, quantize
+from dnisnm_lava.simulation import Progress
+
+Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
+ROUNDINGS = ("nearest", "compensated")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """steps, granularity, levels, lead: of `convert`. threshold, correct, share, percentile: of `fit`, where `share` is the
+    granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`. rounding: of weights, to the `nearest` code, or
+    `compensated` by what the weights read on the images."""
+
+    steps: int = 8
+    threshold: str = "sequential"
+    correct: tuple[str, ...] = ("weights", "bias", "v_init")
+    share: str = "neuron"
+    granularity: str = "neuron"
+    levels: int = 4
+    lead: int | Mapping[str, int] = 0
+    weight_bits: int = WEIGHT_BITS
+    payload_bits: int = PAYLOAD_BITS
+    spikes: str = "graded"
+    rounding: str = "nearest"
+    percentile: float = 99.9
+
+    @property
+    def fits(self) -> bool:
+        return self.threshold != "max" or bool(self.correct)
+
+    @property
+    def needs_images(self) -> bool:
+        """More than their extrema?"""
+        return self.fits or self.rounding != "nearest"
+
+
+BEST = Recipe()
+PAPER = Recipe(steps=32, threshold="max", correct=(), levels=1)
+RECIPES = {"best": BEST, "paper": PAPER}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The float network, and its integers."""
+
+    spiking: SpikingGraph
+    integer: SpikingGraph
+
+
+def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any, stages: Stages = lambda _: None) -> Networks:
+    """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
+    each time it is iterated; None where the recipe needs none."""
+    if recipe.rounding not in ROUNDINGS:
+        raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
+    spiking = convert(analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead)
+    if recipe.fits:
+        from dnisnm_lava.fitting import walk
+
+        spiking = walk.fit(
+            analog, spiking, images, threshold=recipe.threshold, correct=recipe.correct, granularity=recipe.share,
+            percentile=recipe.percentile, progress=stages("fit"),
+        )  # fmt: skip
+    readings = None
+    if recipe.rounding == "compensated":
+        from dnisnm_lava.fitting import moments
+
+        readings = moments.readings(spiking, images, progress=stages("read moments"))
+    integer = quantize(
+        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits, spikes=recipe.spikes, readings=readings
+    )  # fmt: skip
+    return Networks(spiking, integer)

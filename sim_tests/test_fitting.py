@@ -1,0 +1,321 @@
+"""Thresholds, weights, biases and initial potentials fitted population by population."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from graphs import Chain, ResidualPoolNet, randomized
+from test_executors import assert_same
+
+import dnisnm_lava as dn
+from dnisnm_lava import cli, datasets, loading, recipes
+from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fitting import spool, thresholds, walk
+from dnisnm_lava.fixedpoint import STATE
+from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
+from exporters import netx
+
+
+def converted(
+    model: torch.nn.Module | None = None, shape: tuple[int, ...] = (2, 6, 6), **options: Any
+) -> tuple[AnalogGraph, SpikingGraph, np.ndarray]:
+    x = np.random.default_rng(3).normal(size=(40, *shape)).astype(np.float32)
+    analog = dn.from_torch(randomized(model or ResidualPoolNet(), 1), x[0])
+    return analog, dn.convert(analog, dn.calibrate(analog, [x]), **{"steps": 4, **options}), x
+
+
+def activations(analog: AnalogGraph, x: np.ndarray) -> dict[str, np.ndarray]:
+    """The ANN's, by the analog graph's own projections, in float64."""
+    values: dict[str, np.ndarray] = {analog.input.name: x.astype(np.float64)}
+    for p in analog.populations[1:]:
+        if isinstance(p, Rectifier):
+            values[p.name] = np.maximum(sum(q(values[q.source]) for q in p.projections) + p.bias, 0)
+        elif hasattr(p, "window"):
+            from dnisnm_lava.synapses import max_pool
+
+            values[p.name] = max_pool(values[p.source], p.window)
+    return values
+
+
+def errors(analog: AnalogGraph, graph: SpikingGraph, x: np.ndarray) -> dict[str, float]:
+    """Of each rectifier: mean squared error of the mean spikes against the ANN's activation."""
+    sent = batched.run(graph, x, record=True).spikes
+    ann = activations(analog, x)
+    return {p.name: float(np.mean((sent[p.name].mean(axis=1) - ann[p.name]) ** 2)) for p in graph.of(SNM)}
+
+
+@pytest.mark.parametrize("options", [{}, {"lead": 2}, {"granularity": "channel"}, {"steps": 2, "levels": 2, "lead": 1}])
+def test_spikes_come_nearer_to_the_ann(options: dict[str, Any]) -> None:
+    analog, spiking, x = converted(**options)
+    before, after = errors(analog, spiking, x), errors(analog, dn.fit(analog, spiking, x), x)
+    assert sum(after.values()) < sum(before.values())
+    assert list(after.values())[-1] < list(before.values())[-1]
+
+
+def test_mean_currents_become_the_anns() -> None:
+    """The ANN's sums are in float32, of fewer than 100 terms: relative error below 100 * 2**-24 of the largest."""
+    analog, spiking, x = converted()
+    fitted = dn.fit(analog, spiking, x)
+    run = batched.run(fitted, x, record=True)
+    ann = activations(analog, x)
+    values = {analog.input.name: x[:, None].astype(np.float64), **run.spikes}
+    for p in fitted.of(SNM):
+        own = analog[p.name]
+        heard = sum(q(values[q.source].mean(axis=1)) for q in p.projections) + p.bias
+        meant = sum(q(ann[q.source]) for q in own.projections) + own.bias
+        difference = (heard - meant).mean(axis=(0, *range(2, heard.ndim)))
+        assert np.abs(difference).max() < 100 * 2**-24 * max(np.abs(meant).max(), np.abs(heard).max())
+
+
+@pytest.mark.parametrize("threshold", ["max", "mmse", "sequential"])
+def test_without_choices_and_corrections_nothing_changes(threshold: str) -> None:
+    analog, spiking, x = converted()
+    assert dn.fit(analog, spiking, x, threshold=threshold, scales=(1.0,), correct=()) == spiking
+
+
+def test_the_best_scale_is_the_best_of_all_tried() -> None:
+    """Of the first population, whose currents do not depend on others: by running each scale on its own."""
+    analog, spiking, x = converted(Chain(), (6,))
+    scales = (0.4, 0.7, 1.0)
+    fitted = dn.fit(analog, spiking, x, scales=scales, granularity="neuron", correct=())
+    name = spiking.of(SNM)[0].name
+    alone = [dn.fit(analog, spiking, x, scales=(s,), granularity="neuron", correct=()) for s in scales]
+    ann = activations(analog, x)[name]
+    by_scale = np.stack([np.sum((batched.run(g, x, record=True).spikes[name].mean(axis=1) - ann) ** 2, axis=0) for g in alone])
+    chosen = fitted[name].vth / spiking[name].vth  # type: ignore[union-attr]
+    alive = spiking[name].vth > 0  # type: ignore[union-attr]
+    np.testing.assert_allclose(chosen[alive], np.array(scales)[by_scale.argmin(axis=0)][alive], rtol=1e-12)  # one product's rounding
+
+
+def test_what_is_fitted_is_the_same_in_every_executor(tmp_path: Path) -> None:
+    analog, spiking, x = converted(levels=2, lead=1)
+    fitted = dn.fit(analog, spiking, x)
+    integer = dn.quantize(fitted)
+    assert any((p.v_init != p.vth >> 1).any() for p in integer.of(SNM))
+    run = batched.run(integer, x[:4], record=True)
+    assert_same(reference.run(integer, x[:4]), run)
+    assert netx.read(netx.write(tmp_path / "a.net", integer)) == integer
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    assert_same(run, lava_cpu.run(integer, x[:4]))
+
+
+def test_a_shifted_potential_keeps_its_shift_in_integers() -> None:
+    analog, spiking, x = converted()
+    fitted = dn.fit(analog, spiking, x)
+    integer = dn.quantize(fitted)
+    for p, q in zip(fitted.of(SNM), integer.of(SNM), strict=True):
+        unit = (q.unit / p.unit).reshape(-1, *(1,) * (len(p.shape) - 1))
+        shift = np.where(q.vth > 0, np.rint((p.v_init - p.vth / 2) / unit), 0)
+        np.testing.assert_array_equal(q.v_init, np.where(q.vth > 0, (q.vth >> 1) + shift, 0))
+        assert np.abs(q.v_init).max() <= STATE.limit
+
+
+def test_what_cannot_be_fitted_is_refused() -> None:
+    analog, spiking, x = converted()
+    with pytest.raises(OutOfRange, match="fit: the graph holds integers already"):
+        dn.fit(analog, dn.quantize(spiking), x)
+    with pytest.raises(OutOfRange, match="fit: 200 levels a step, it keeps"):
+        dn.fit(analog, converted(levels=200)[1], x)
+    with pytest.raises(OutOfRange, match="fit: the graph's weights are normalized"):
+        dn.fit(analog, converted(granularity="channel", branch="normalize")[1], x)
+    with pytest.raises(OutOfRange, match="fit: 0 images given"):
+        dn.fit(analog, spiking, [])
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"scales": ()}, "scales: .* given; give numbers above 0"), ({"scales": (0.5, 0.0)}, "scales: .* given"),
+        ({"threshold": "best"}, "threshold: 'best' given; choose max, subset"),
+        ({"correct": ("bais",)}, "correct: bais given; choose of"),
+        ({"percentile": 0}, "percentile: 0 given"), ({"subset": 0}, "subset: 0 images given"), ({"granularity": "a"}, "granularity: 'a'"),
+    ]  # fmt: skip
+    for options, sentence in wrong:
+        with pytest.raises(OutOfRange, match=sentence):
+            dn.fit(analog, spiking, x, **options)
+
+
+# ---------------------------------------------------------------- rules
+
+
+def thetas(threshold: str, granularity: str, **options: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(theta of the rule, theta of the maxima, activations) of each rectifier; nothing is corrected."""
+    analog, spiking, x = converted(levels=2)
+    fitted = dn.fit(analog, spiking, x, threshold=threshold, granularity=granularity, correct=(), **options)
+    ann = activations(analog, x)
+    return [(p.vth, spiking[p.name].vth, ann[p.name]) for p in fitted.of(SNM)]  # type: ignore[union-attr]
+
+
+def grouped(a: np.ndarray, granularity: str) -> np.ndarray:
+    """(N, *shape) -> (groups, values)."""
+    flat = np.moveaxis(a, 0, -1)
+    groups = {"neuron": int(np.prod(flat.shape[:-1])), "channel": flat.shape[0], "layer": 1}[granularity]
+    return flat.reshape(groups, -1)
+
+
+def agree(found: np.ndarray, shared: np.ndarray, maxima: np.ndarray) -> None:
+    """One value a group, halved for two levels; the maxima's where a group was silent; 0 for the dead. float32's sums of
+    fewer than 100 terms: 100 * 2**-24 of the largest."""
+    full = np.repeat(shared / 2, maxima.size // len(shared)).reshape(maxima.shape)
+    expected = np.where(maxima > 0, np.where(full > 0, full, maxima), 0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * 2**-24 * expected.max())
+
+
+@pytest.mark.parametrize("granularity", ["neuron", "channel", "layer"])
+@pytest.mark.parametrize("percent", [99.9, 95.0, 40.0, 100.0])
+def test_a_percentile_is_numpys(granularity: str, percent: float) -> None:
+    for theta, maxima, ann in thetas("percentile", granularity, percentile=percent):
+        agree(theta, np.quantile(grouped(ann, granularity), percent / 100, axis=1, method="inverted_cdf"), maxima)
+
+
+@pytest.mark.parametrize("granularity", ["neuron", "channel", "layer"])
+def test_a_subset_is_the_first_images(granularity: str) -> None:
+    for theta, maxima, ann in thetas("subset-max", granularity, subset=7):
+        agree(theta, grouped(ann[:7], granularity).max(axis=1), maxima)
+
+
+@pytest.mark.parametrize("granularity", ["neuron", "channel", "layer"])
+def test_local_threshold_balancing(granularity: str) -> None:
+    """All 40 images are one chunk. An update may go beyond the maximum, as the first of a neuron that is always active."""
+    for theta, maxima, ann in thetas("ltb", granularity):
+        values = grouped(ann, granularity)
+        expected = np.zeros(len(values))
+        for _ in range(400):
+            expected = expected + 2 * np.where(values > expected[:, None], values - expected[:, None], 0).sum(axis=1) / values.shape[1]
+        agree(theta, expected, maxima)
+
+
+def test_the_least_squared_error_of_the_staircase() -> None:
+    """By counting the steps of a neuron that hears its activation in each of 4 steps, one after the other."""
+    scales = (0.25, 0.5, 0.75, 1.0)
+    for theta, maxima, ann in thetas("mmse", "channel", scales=scales):
+        errors = []
+        for scale in scales:
+            vth = np.broadcast_to(maxima * scale, ann.shape)
+            total = 4 * ann + vth / 2  # its whole input; then it may send 2 levels in each of 4 steps
+            sent = sum(((total >= k * vth) & (vth > 0)).astype(float) for k in range(1, 9)) * vth / 4
+            errors.append(grouped((sent - ann) ** 2, "channel").sum(axis=1))
+        best = np.min(errors, axis=0)
+        alive = grouped(np.broadcast_to(maxima, ann.shape), "channel").max(axis=1) > 0
+        ratio = np.where(maxima > 0, theta / np.where(maxima > 0, maxima, 1), 0)
+        chosen = [np.abs(np.array(scales) - r).argmin() for r in grouped(ratio[None], "channel").max(axis=1)]
+        of_chosen = np.array([errors[c][i] for i, c in enumerate(chosen)])
+        np.testing.assert_allclose(of_chosen[alive], best[alive], rtol=1e-4)  # a float32 activation may fall on another step
+
+
+@pytest.mark.parametrize("threshold", sorted(thresholds.RULES))
+@pytest.mark.parametrize("correct", [(), ("bias",), ("v_init",), ("weights", "bias", "v_init")])
+def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]) -> None:
+    """What each correction may change it changes, and nothing else."""
+    analog, spiking, x = converted()
+    plain = dn.fit(analog, spiking, x, threshold=threshold, correct=())
+    fitted = dn.fit(analog, spiking, x, threshold=threshold, correct=correct)
+    first = spiking.of(SNM)[0].name  # hears the image itself, as the ANN does
+    a, b = plain[first], fitted[first]
+    assert isinstance(a, SNM)
+    assert isinstance(b, SNM)
+    np.testing.assert_array_equal(a.vth, b.vth) if threshold != "sequential" else None
+    assert (np.abs(b.v_init - b.vth / 2) <= b.vth / 2).all()
+    assert bool((b.v_init != b.vth / 2).any()) == ("v_init" in correct)
+    changed = [
+        any((q.weight != r.weight).any() for q, r in zip(p.projections, fitted[p.name].projections, strict=True)) for p in plain.of(SNM)
+    ]  # type: ignore[union-attr]
+    assert any(changed) == ("weights" in correct)
+    assert any((p.bias != fitted[p.name].bias).any() for p in plain.of(SNM)) == bool({"weights", "bias"} & set(correct))  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------- where it is kept, and how it comes
+
+
+def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    analog, spiking, x = converted()
+    expected = dn.fit(analog, spiking, x)
+    assert dn.fit(analog, spiking, x, memory=0) == expected
+    assert dn.fit(analog, spiking, x, memory=40_000) == expected  # some in memory, some not
+    assert dn.fit(analog, spiking, [(x, None)]) == expected
+    monkeypatch.setattr(walk, "CHUNK", 1)  # one image at once: the same sums in another order
+    other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
+    for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
+        np.testing.assert_allclose(p.bias, q.bias, atol=1e-4)  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
+
+
+def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = spool.Store(100)
+    kept = spool.Spool(store, 1)
+    small, large = torch.arange(20, dtype=torch.float32).reshape(2, 10), torch.arange(60, dtype=torch.int8).reshape(2, 3, 10)
+    kept.append(small)
+    kept.append(large)
+    kept.append(small + 1)
+    assert store.free == 100 - 80
+    assert kept.file is not None
+    for found, expected in zip(kept, (small, large, small + 1), strict=True):
+        assert torch.equal(found, expected)
+    kept.close()
+    assert store.free == 100
+    assert kept.file.closed
+
+    class Full:
+        def seek(self, *_: int) -> int:
+            return 0
+
+        def write(self, _: object) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(OutOfRange, match=r"80 bytes do not fit the folder for temporary files, .* \(No space left on device\); set TMPDIR"):
+        spool.Spool(spool.Store(0), 1).append(small)
+
+
+def test_resnet20_at_four_steps(shared: Path) -> None:
+    """Fitted on 64 images, it meets at least 15 of 100 labels more than the paper's recipe."""
+    data = datasets.load(str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    spec = str(Path(__file__).resolve().parents[1] / "examples/resnet20.py") + ":resnet20"
+    model = loading.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
+    x, _ = datasets.arrays(data.train, datasets.choose(data.train, 400, 0))
+    test, labels = datasets.arrays(data.test, datasets.choose(data.test, 200, 0))
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=4)
+    before, after = (dn.quantize(graph) for graph in (spiking, dn.fit(analog, spiking, x[:64])))
+    shares = [batched.run(graph, test).accuracy(labels, 4) for graph in (before, after)]
+    assert shares[1] > shares[0] + 0.15
+
+
+def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "import torch\n\ndef net():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), "
+        "torch.nn.Flatten(), torch.nn.Linear(64, 3))\n"
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (30, 6, 6, 3), dtype=np.uint8), np.arange(30) % 3
+    np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+
+    def converted(*options: str) -> dict[str, Any]:
+        command = ["convert", "--model", "net.py:net", "--data", "data.npz", "-o", "a.net", "--overwrite", "--json", *options]
+        assert cli.main(command) == 0
+        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+    assert converted()["recipe"] == json.loads(json.dumps(asdict(recipes.BEST)))
+    assert converted("--recipe", "paper")["recipe"] == json.loads(json.dumps(asdict(recipes.PAPER)))
+    paper = converted("--recipe", "paper", "--steps", "4")
+    same = converted("--steps", "4", "--threshold", "max", "--correct", "none", "--levels", "1")
+    assert paper["digest"] == same["digest"]
+    digests = {paper["digest"]}
+    for options in (
+        ["--threshold", "mmse"], ["--threshold", "percentile", "--percentile", "90"], ["--correct", "bias,v_init"], ["--fit-images", "9"],
+        ["--threshold", "percentile", "--share", "layer"], ["--levels", "2"], ["--lead", "2"], ["--weight-bits", "4"],
+        ["--weight-bits", "4", "--rounding", "compensated"],
+        ["--payload-bits", "4"],
+    ):  # fmt: skip
+        digest = converted("--steps", "4", *options)["digest"]
+        assert digest not in digests, options
+        digests.add(digest)
+    name = next(p.name for p in netx.read("a.net").of(SNM))
+    one = converted("--steps", "4", "--lead", f"{name}=3")
+    assert one["digest"] == converted("--steps", "4", "--lead", "3")["digest"]
+    assert cli.main(["convert", "--model", "net.py:net", "--data", "data.npz", "-o", "b.net", "--lead", "nobody=3"]) == 1
+    assert "lead: {'nobody': 3} names no population" in capsys.readouterr().err

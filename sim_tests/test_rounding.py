@@ -1,0 +1,198 @@
+"""Least squares, and rounding with error compensation."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from graphs import ResidualPoolNet, images, integer_graphs, randomized
+from hypothesis import given, settings
+
+import dnisnm_lava as dn
+from dnisnm_lava import rounding
+from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.fitting import least_squares
+from dnisnm_lava.fixedpoint import FixedPointFormat
+from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.rounding import Reads
+
+# ---------------------------------------------------------------- what weights read
+
+
+@settings(max_examples=60)
+@given(graph=integer_graphs())
+def test_patches_times_weights_are_the_projection(graph: SpikingGraph) -> None:
+    """Small integers: float32 holds every sum."""
+    rng = np.random.default_rng(0)
+    for p in (*graph.of(SNM), *graph.readouts):
+        for q in p.projections:
+            x = rng.integers(-3, 4, (2, *graph[q.source].shape))
+            expected = least_squares.driven(q, torch.tensor(q(x), dtype=torch.float32))
+            u = least_squares.patches(q, torch.tensor(x, dtype=torch.float32))
+            weight = torch.tensor(q.weight, dtype=torch.float32).reshape(len(u), -1, u.shape[2]) * 2.0**q.exponent
+            assert torch.equal(u @ weight.transpose(1, 2), expected)
+
+
+def regression(rng: np.random.Generator, count: int, inputs: int, outputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is read, (count, inputs), correlated; what it should give; and weights that do not quite give it."""
+    x = rng.normal(size=(count, inputs)) @ rng.normal(size=(inputs, inputs)) + rng.normal(size=inputs)
+    truth = rng.normal(size=(outputs, inputs))
+    return x, x @ truth.T + rng.normal(size=outputs), truth + 0.3 * rng.normal(size=truth.shape)
+
+
+def test_least_squares_is_ridge_regression() -> None:
+    """Against numpy's least squares, with the penalty as further equations; the penalty is the best of all on the judges."""
+    x, wanted, weight = regression(np.random.default_rng(0), 400, 7, 3)
+    lacking = wanted - x @ weight.T
+    q = Projection("a", weight)
+    pairs = torch.tensor(x, dtype=torch.float32), torch.tensor(lacking, dtype=torch.float32)
+    found = least_squares.improved(q, iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)]), slice(0, 7))  # type: ignore[misc]
+
+    def ridge(rows: np.ndarray, penalty: float) -> np.ndarray:
+        u, r = (a[rows] - a[rows].mean(axis=0) for a in (x, lacking))
+        extra = np.sqrt(penalty * u.var(axis=0).mean() * len(u)) * np.eye(7)
+        solution, *_ = np.linalg.lstsq(np.vstack([u, extra]), np.vstack([r, np.zeros((7, 3))]), rcond=None)
+        return solution.T
+
+    judges = np.arange(400) % 4 == 3
+    u, r = (a[judges] - a[judges].mean(axis=0) for a in (x, lacking))
+    best = min(least_squares.PENALTIES, key=lambda penalty: float(((u @ ridge(~judges, penalty).T - r) ** 2).sum()))
+    # float32 products of 400 values of magnitude 10: 400 * 2**-24 of them, through a matrix of condition below 1e3
+    np.testing.assert_allclose(found, weight + ridge(np.ones(400, bool), best), atol=1e-2)
+
+
+def test_what_does_not_help_those_held_back_is_left_alone() -> None:
+    rng = np.random.default_rng(1)
+    q = Projection("a", rng.normal(size=(2, 30)))
+    noise = torch.tensor(rng.normal(size=(24, 30)), dtype=torch.float32), torch.tensor(rng.normal(size=(24, 2)), dtype=torch.float32)
+    np.testing.assert_array_equal(least_squares.improved(q, iter([noise]), slice(0, 30)), q.weight)
+
+
+def test_wide_layers_go_block_by_block() -> None:
+    assert least_squares.blocks(Projection("a", np.zeros((1, 4096)))) == [slice(0, 4096)]
+    assert least_squares.blocks(Projection("a", np.zeros((1, 9001)))) == [slice(0, 3000), slice(3000, 6000), slice(6000, 9001)]
+
+
+# ---------------------------------------------------------------- rounding
+
+
+def reads(x: np.ndarray) -> tuple[Reads, ...]:
+    return (Reads(slice(0, x.shape[1]), x.mean(axis=0)[None], np.cov(x.T, bias=True)[None]),)
+
+
+def test_where_nothing_is_correlated_it_is_the_nearest_code() -> None:
+    weight = np.random.default_rng(0).uniform(-7, 7, (5, 6))
+    independent = (Reads(slice(0, 6), np.zeros((1, 6)), np.diag(np.arange(1.0, 7))[None]),)
+    codes, _ = rounding.compensated(weight, independent, FixedPointFormat(4))
+    np.testing.assert_array_equal(codes, np.rint(weight))
+
+
+def test_it_is_nearer_than_the_nearest_codes() -> None:
+    """And not far from the best of all codes next to the weights, found by trying them."""
+    rng = np.random.default_rng(2)
+    nearest, compensated, best = 0.0, 0.0, 0.0
+    for _ in range(20):
+        x, _, _ = regression(rng, 200, 6, 1)
+        weight = rng.uniform(-6.5, 6.5, (1, 6))
+        r = reads(x)
+        codes, _ = rounding.compensated(weight, r, FixedPointFormat(4))
+        nearest += float(rounding.error(weight, np.rint(weight), r).sum())
+        compensated += float(rounding.error(weight, codes, r).sum())
+        options = itertools.product(*[(np.floor(w), np.ceil(w)) for w in weight[0]])
+        best += min(float(rounding.error(weight, np.array([o]), r).sum()) for o in options)
+    assert best < compensated < 0.5 * nearest
+
+
+def test_the_error_is_that_of_the_currents() -> None:
+    rng = np.random.default_rng(3)
+    x, _, _ = regression(rng, 50, 4, 2)
+    weight = rng.uniform(-7, 7, (2, 4))
+    codes, lost = rounding.compensated(weight, reads(x), FixedPointFormat(4))
+    gap = x @ (weight - codes).T
+    np.testing.assert_allclose(lost, gap.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(rounding.error(weight, codes, reads(x)), gap.var(axis=0), rtol=1e-9)
+
+
+def test_groups_are_rounded_each_by_what_it_reads() -> None:
+    rng = np.random.default_rng(4)
+    inputs = [regression(rng, 60, 9, 1)[0] for _ in range(2)]
+    weight = rng.uniform(-7, 7, (4, 1, 3, 3))
+    both = (Reads(slice(0, 9), np.stack([x.mean(axis=0) for x in inputs]), np.stack([np.cov(x.T, bias=True) for x in inputs])),)
+    codes, lost = rounding.compensated(weight, both, FixedPointFormat(4))
+    for g, x in enumerate(inputs):
+        own, gone = rounding.compensated(weight[2 * g : 2 * g + 2].reshape(2, 9), reads(x), FixedPointFormat(4))
+        np.testing.assert_array_equal(codes[2 * g : 2 * g + 2].reshape(2, 9), own)
+        np.testing.assert_array_equal(lost[2 * g : 2 * g + 2], gone)
+
+
+@pytest.fixture(scope="module")
+def network() -> tuple[SpikingGraph, np.ndarray]:
+    x = images(64, (2, 6, 6), 5)
+    analog = dn.from_torch(randomized(ResidualPoolNet(), 5), x[0])
+    return dn.convert(analog, dn.calibrate(analog, [x]), steps=8), x
+
+
+def logits_error(spiking: SpikingGraph, integer: SpikingGraph, x: np.ndarray) -> float:
+    """Of the read-out, in the network's own unit."""
+    unit = integer.readout.unit
+    assert unit is not None
+    gap = batched.run(integer, x).logits[:, -1] * unit - batched.run(spiking, x).logits[:, -1]
+    return float((gap**2).mean())
+
+
+def test_four_bits_with_compensation_are_nearer(network: tuple[SpikingGraph, np.ndarray]) -> None:
+    spiking, x = network
+    found = dn.readings(spiking, x)
+    plain, compensated = dn.quantize(spiking, weight_bits=3), dn.quantize(spiking, weight_bits=3, readings=found)
+    assert logits_error(spiking, compensated, x) < logits_error(spiking, plain, x)
+    for p in compensated:
+        for q in p.projections if isinstance(p, SNM | ReadOut) else ():
+            assert np.abs(q.weight).max() <= (127 if q.weight[0].size == 1 else 3)
+    run = batched.run(compensated, x[:4], record=True)
+    expected = reference.run(compensated, x[:4])
+    for name, spikes in run.spikes.items():
+        np.testing.assert_array_equal(spikes, expected.spikes[name])
+
+
+def test_readings_are_what_the_network_sends(network: tuple[SpikingGraph, np.ndarray]) -> None:
+    """Of a dense layer behind a pool, by numpy; float32 sums of 64 images: 64 * 2**-24 of the largest, and products."""
+    spiking, x = network
+    name = spiking.readout.name
+    (q,) = spiking.readout.projections
+    sent = batched.run(spiking, x, record=True).spikes[q.source].mean(axis=1)
+    identity = replace(q, weight=np.eye(q.weight.shape[1]))
+    u = identity(sent)
+    ((found,),) = dn.readings(spiking, x)[name]
+    np.testing.assert_allclose(found.mean[0], u.mean(axis=0), atol=1e-5 * np.abs(u).max())
+    np.testing.assert_allclose(found.covariance[0], np.cov(u.T, bias=True), atol=1e-4 * np.abs(u).max() ** 2)
+
+
+# ---------------------------------------------------------------- narrower states
+
+
+def test_a_narrow_state_saturates_and_says_so(network: tuple[SpikingGraph, np.ndarray]) -> None:
+    """Both ways of the neurons agree, and a state in which all fits says none."""
+    spiking, x = network
+    integer = dn.quantize(spiking)
+    wide = batched.run(integer, x, record=True)
+    peak = max(int(np.abs(p.vth).max()) for p in integer.of(SNM))
+    bits = peak.bit_length() - 1  # not even the largest threshold fits
+    narrow = [batched.run(integer, x, record=True, state_bits=bits, neurons=way) for way in ("compiled", "stepped")]
+    assert sum(wide.saturations.values()) == 0 < sum(narrow[0].saturations.values())
+    assert narrow[0].saturations == narrow[1].saturations
+    for name in wide.spikes:
+        np.testing.assert_array_equal(narrow[0].spikes[name], narrow[1].spikes[name])
+    with pytest.raises(dn.OutOfRange, match="state_bits: 25 given; give 2 to 24"):
+        batched.run(integer, x, state_bits=25)
+
+
+def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(network: tuple[SpikingGraph, np.ndarray]) -> None:
+    """The ANN's range says nothing of spikes that come in bursts: a few potentials go further."""
+    spiking, x = network
+    integer = dn.quantize(spiking, state_bits=12)
+    assert max(int(np.abs(p.vth).max()) for p in integer.of(SNM)) < 1 << 11
+    few, many = (sum(batched.run(g, x, state_bits=12).saturations.values()) for g in (integer, dn.quantize(spiking)))
+    assert few < 0.01 * many
