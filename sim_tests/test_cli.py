@@ -119,8 +119,10 @@ def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixtu
         x = ((data["x_train"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
     model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
     analog = dn.from_torch(model, x[0])
-    integer = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=8))
-    assert netx.read("a.net") == integer
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=8, levels=4)
+    assert netx.read("a.net") == dn.quantize(dn.fit(analog, spiking, x, granularity="neuron"))
+    run("convert", *NET, *DATA, "--recipe", "paper", "-o", "b.net", capsys=capsys)
+    assert netx.read("b.net") == dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=32))
 
 
 def test_verify_from_a_file_and_from_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
