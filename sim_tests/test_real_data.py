@@ -35,7 +35,7 @@ def test_every_spike_of_resnet20_is_the_same_on_lava(shared: Path) -> None:
 
 def test_the_integers_cost_resnet20_less_than_a_point(shared: Path) -> None:
     """On 300 of the 1,000 lossless images, to save time: 1 point is 3 images."""
-    accuracy = dnisnm("compare", *resnet20(shared), "--images", "300", "--lava-images", "0")["accuracy"]
+    accuracy = dnisnm("compare", *resnet20(shared), "--recipe", "paper", "--images", "300", "--lava-images", "0")["accuracy"]
     assert accuracy["integer"]["32"] >= accuracy["float"]["32"] - 0.01
     assert accuracy["integer"]["32"] >= accuracy["ann"] - 0.015
     assert accuracy["ann"] > 0.9
@@ -58,7 +58,7 @@ def test_a_lenet_on_mnist_loses_nothing_at_16_steps(shared: Path, tmp_path: Path
         "--std",
         "0.3081",
     ]
-    result = dnisnm("compare", *options, "--images", "2000", "--steps", "16", "--lava-images", "4")
+    result = dnisnm("compare", *options, "--recipe", "paper", "--images", "2000", "--steps", "16", "--lava-images", "4")
     assert result["accuracy"]["ann"] > 0.97
     assert abs(result["accuracy"]["integer"]["16"] - result["accuracy"]["ann"]) <= 0.003
     assert [r["different"] for r in result["equality"]] == [0, 0, 0]
