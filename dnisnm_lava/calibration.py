@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, checked_images
+from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, checked_batches
 
+GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
 
 
@@ -30,13 +31,22 @@ class Statistics:
     def maxima(self, name: str, granularity: str = "neuron") -> np.ndarray:
         """Largest ReLU output, (*shape), shared within each `neuron`, `channel` or `layer`
         (DNI, section 4.1). 0 for a neuron that was never active: it is dead."""
-        active = np.maximum(self.high[name], 0)
-        if granularity == "neuron":
-            return active
-        if granularity not in ("channel", "layer"):
-            raise OutOfRange(f"granularity: {granularity!r} given; choose neuron, channel or layer")
-        axes = tuple(range(active.ndim))[0 if granularity == "layer" else 1 :]
-        return np.broadcast_to(active.max(axis=axes, keepdims=True), active.shape)
+        return shared_maxima(np.maximum(self.high[name], 0), granularity)
+
+
+def shared_maxima(values: np.ndarray, granularity: str) -> np.ndarray:
+    """The largest of `values` (*shape) within each neuron, channel or layer, (*shape)."""
+    if checked_granularity(granularity) == "neuron":
+        return values
+    axes = tuple(range(values.ndim))[0 if granularity == "layer" else 1 :]
+    return np.broadcast_to(values.max(axis=axes, keepdims=True), values.shape)
+
+
+def checked_granularity(granularity: str) -> str:
+    """`granularity`; OutOfRange for what is none."""
+    if granularity not in GRANULARITIES:
+        raise OutOfRange(f"granularity: {granularity!r} given; choose neuron, channel or layer")
+    return granularity
 
 
 def calibrate(analog: AnalogGraph, batches: Iterable[Any], executor: Executor) -> Statistics:
@@ -48,8 +58,7 @@ def calibrate(analog: AnalogGraph, batches: Iterable[Any], executor: Executor) -
     high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | Relay | ReadOut)}
     low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
-    for batch in batches:
-        x = checked_images(analog, batch[0] if isinstance(batch, tuple | list) else batch)
+    for x in checked_batches(analog, batches):
         magnitude = np.maximum(magnitude, np.abs(x).max(axis=(0, *range(2, x.ndim))))
         for name, z in executor(analog, x):
             np.maximum(high[name], z.max(axis=0), out=high[name])

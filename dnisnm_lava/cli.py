@@ -25,7 +25,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes, simulation
+from dnisnm_lava.calibration import GRANULARITIES
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
+from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -44,8 +46,6 @@ CALIBRATION_IMAGES, FIT_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 512, 1000, 4
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
-GRANULARITIES = ("neuron", "channel", "layer")
-THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential")  # fitting.thresholds.RULES, without importing torch
 MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
 WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
 

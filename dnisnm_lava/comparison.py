@@ -14,17 +14,12 @@ from threadpoolctl import threadpool_limits
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, lead
-from dnisnm_lava.simulation import Difference, Progress, Run, difference
+from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
 from dnisnm_lava.tallies import Tally, branch, correct, correct_scores, number, shares, tally
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WHOLE = 4  # images of which every population is compared
-Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
 PACKAGES = ("dnisnm-lava", "numpy", "torch", "torchvision", "h5py", "lava-nc", "lava-dl")
-
-
-def in_silence(_: str) -> None:
-    return None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Shapes are (C, H, W) for maps and (features,) for vectors. No other operation ex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -471,6 +471,12 @@ def checked_images(graph: Graph, images: Any) -> np.ndarray:
         bad = int(np.count_nonzero(~np.isfinite(x)))
         raise OutOfRange(f"images: {bad} of {x.size} values are NaN or infinite; clean the data first")
     return x
+
+
+def checked_batches(graph: Graph, batches: Iterable[Any]) -> Iterator[np.ndarray]:
+    """The images of each batch: an array or tensor (N, *input shape), or an (x, y) pair."""
+    for batch in batches:
+        yield checked_images(graph, batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def checked_steps(steps: int) -> int:

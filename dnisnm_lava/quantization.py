@@ -124,10 +124,7 @@ def _unit_of_range(p: SNM | ReadOut, state: FixedPointFormat) -> np.ndarray:
 
 def _unit_of_weights(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
     """(C,) smallest unit in which all weights of a channel fit their bits."""
-    unit = np.zeros(p.shape[0])
-    for w, q in zip(folded, p.projections, strict=True):
-        np.maximum.at(unit, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent / widths.of(w).limit)
-    return unit
+    return _largest_weights(p, [w / widths.of(w).limit for w in folded])
 
 
 Blocks = tuple[Reads, ...]  # of one projection; none where its weights are rounded to the nearest
@@ -174,11 +171,12 @@ def _clipping_unit(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray,
     small that a state, or weights without compensation, do not fit."""
     without = replace(p, projections=tuple(q for q, blocks in zip(p.projections, reads, strict=True) if not blocks))
     least = _unit_of_weights(without, [w for w, blocks in zip(folded, reads, strict=True) if not blocks], widths)
-    units = [np.maximum(unit * clip, np.maximum(least, _unit_of_range(p, widths.state))) for clip in CLIPS]
-    errors = np.array([_error(p, folded, np.minimum(u, unit), reads, widths) for u in units])
+    least = np.maximum(least, _unit_of_range(p, widths.state))
+    units = np.array([np.maximum(unit * clip, least) for clip in CLIPS])
+    errors = np.array([_error(p, folded, tried, reads, widths) for tried in units])
     if isinstance(p, ReadOut):
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    return np.minimum(np.array(units)[errors.argmin(axis=0), np.arange(len(unit))], unit)
+    return units[errors.argmin(axis=0), np.arange(len(unit))]
 
 
 def _error(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths) -> np.ndarray:

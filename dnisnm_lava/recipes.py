@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.quantization import PAYLOAD_BITS, quantize
-from dnisnm_lava.simulation import Progress
+from dnisnm_lava.simulation import Stages, in_silence
 
-Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
 ROUNDINGS = ("nearest", "compensated")
 
 
@@ -26,7 +26,7 @@ class Recipe:
 
     steps: int = 8
     threshold: str = "sequential"
-    correct: tuple[str, ...] = ("weights", "bias", "v_init")
+    correct: tuple[str, ...] = CORRECTIONS
     share: str = "neuron"
     granularity: str = "neuron"
     levels: int = 4
@@ -35,7 +35,7 @@ class Recipe:
     payload_bits: int = PAYLOAD_BITS
     spikes: str = "graded"
     rounding: str = "nearest"
-    percentile: float = 99.9
+    percentile: float = PERCENTILE
 
     @property
     def fits(self) -> bool:
@@ -60,7 +60,7 @@ class Networks:
     integer: SpikingGraph
 
 
-def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any, stages: Stages = lambda _: None) -> Networks:
+def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any, stages: Stages = in_silence) -> Networks:
     """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
     each time it is iterated; None where the recipe needs none."""
     if recipe.rounding not in ROUNDINGS:

@@ -6,6 +6,7 @@ as its Hessian: the mean error of a row is the bias's to take up.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +37,18 @@ def compensated(weight: np.ndarray, reads: tuple[Reads, ...], format: FixedPoint
     Codes are clipped to the format: what that changes is compensated like any other rounding."""
     rows = weight.reshape(len(weight), -1)
     codes, lost = np.zeros(rows.shape, format.dtype), np.zeros(len(rows))
-    for r in reads:
-        groups = len(r.mean)
-        share = len(rows) // groups
-        for g in range(groups):
-            of = slice(g * share, (g + 1) * share)
-            codes[of, r.columns] = _compensated(rows[of, r.columns], r.covariance[g], format)
-            lost[of] += (rows[of, r.columns] - codes[of, r.columns]) @ r.mean[g]
+    for of, columns, mean, covariance in _parts(len(rows), reads):
+        codes[of, columns] = _compensated(rows[of, columns], covariance, format)
+        lost[of] += (rows[of, columns] - codes[of, columns]) @ mean
     return codes.reshape(weight.shape), lost
+
+
+def _parts(rows: int, reads: tuple[Reads, ...]) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """Which rows and columns belong together, and the mean and covariance of what they read."""
+    for r in reads:
+        share = rows // len(r.mean)
+        for g, (mean, covariance) in enumerate(zip(r.mean, r.covariance, strict=True)):
+            yield slice(g * share, (g + 1) * share), r.columns, mean, covariance
 
 
 def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFormat) -> np.ndarray:
@@ -69,10 +74,7 @@ def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
 def error(weight: np.ndarray, codes: np.ndarray, reads: tuple[Reads, ...]) -> np.ndarray:
     """(O,) mean squared error of the rows' currents, beyond their means."""
     rows, found = (weight - codes).reshape(len(weight), -1), np.zeros(len(weight))
-    for r in reads:
-        share = len(rows) // len(r.mean)
-        for g, covariance in enumerate(r.covariance):
-            of = slice(g * share, (g + 1) * share)
-            gap = rows[of, r.columns]
-            found[of] += np.einsum("oi,ij,oj->o", gap, covariance, gap, optimize=True)
+    for of, columns, _, covariance in _parts(len(rows), reads):
+        gap = rows[of, columns]
+        found[of] += np.einsum("oi,ij,oj->o", gap, covariance, gap, optimize=True)
     return found

@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 Progress = Callable[[int, int], None]  # (done, of)
+Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
+
+
+def in_silence(_: str) -> None:
+    """Stages of which nobody is told."""
+    return None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from graphs import Chain, ResidualPoolNet, randomized
 from test_executors import assert_same
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets, loading, recipes
+from dnisnm_lava import cli, datasets, fitting, loading, recipes
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import spool, thresholds, walk
@@ -137,6 +137,10 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     for options, sentence in wrong:
         with pytest.raises(OutOfRange, match=sentence):
             dn.fit(analog, spiking, x, **options)
+
+
+def test_the_rules_have_the_names_that_are_told_without_torch() -> None:
+    assert tuple(thresholds.RULES) == fitting.THRESHOLDS
 
 
 # ---------------------------------------------------------------- rules

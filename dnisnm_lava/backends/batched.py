@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.chunks import chunks, in_workers
-from dnisnm_lava.backends.currents import Code, channels_last, exact_sums, max_pool, tensor
+from dnisnm_lava.backends.currents import Code, channels_last, exact_sums, flat, pool_changes, tensor, unflat
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
 from dnisnm_lava.fixedpoint import STATE_BITS
 from dnisnm_lava.ir import (
@@ -160,16 +160,10 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
     block = max(1, CURRENTS // (plan.dtype.itemsize * steps * size))
     for start in range(0, count, block):
         part = {name: sent[name][start : start + block] for name in sources}
-        shortcut = None if plan.shortcut is None else _flat(part[plan.shortcut[0]])
-        counts = neurons.run(plan.neurons, _flat(_current(plan, part)), shortcut, spikes[start : start + block], torch.get_num_threads())
+        shortcut = None if plan.shortcut is None else flat(part[plan.shortcut[0]])
+        counts = neurons.run(plan.neurons, flat(_current(plan, part)), shortcut, spikes[start : start + block], torch.get_num_threads())
         tally.add(*counts)
-    channels, *pixels = p.shape
-    return torch.from_numpy(spikes).reshape(count, steps, *pixels, channels).movedim(-1, 2)
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    """(N, T, C, H, W) -> (N, T, H * W * C), as it lies in memory."""
-    return x.movedim(2, -1).reshape(*x.shape[:2], -1).numpy()
+    return unflat(spikes, p.shape)
 
 
 def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
@@ -236,9 +230,7 @@ def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) 
 
 def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
     """Changes of the windows' maxima of the running sums, which float64 holds."""
-    sums = code.decode(stored, torch.float64).expand(-1, steps, *stored.shape[2:]).cumsum(1)
-    best = max_pool(sums.flatten(0, 1), p.window).reshape(*sums.shape[:2], *p.shape)
-    change = torch.cat([best[:, :1], best[:, 1:] - best[:, :-1]], dim=1)
+    change = pool_changes(code.decode(stored, torch.float64).expand(-1, steps, *stored.shape[2:]), p.window)
     tally.add(int(torch.count_nonzero(change > 0)), int(torch.count_nonzero(change < 0)))
     return code.encode(change)
 

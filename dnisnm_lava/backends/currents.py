@@ -77,7 +77,7 @@ def synapses(projection: Projection, code: Code, largest: int, source: Shape, as
         plain = linear(projection, dtype, device)
         return Synapses(lambda x: plain(code.decode(x, dtype)), 0.0, projection.bound(largest), way)
     projection = _whole_rows(projection)
-    apply = _channels(projection, _int8(projection, code.offset, source), device)
+    apply = _between(_chosen(projection, device), _int8(projection, code.offset, source), projection, device)
     nobody = torch.full((1, *source), code.offset, dtype=torch.uint8)
     silence = apply(channels_last(nobody))[0].numpy()
     return Synapses(apply, silence, projection.bound(2 * code.offset), way)
@@ -131,22 +131,17 @@ def exact_sums(device: str) -> Iterator[None]:
 
 def linear(projection: Projection, dtype: torch.dtype, device: str) -> Map:
     """The projection as a function of spikes (B, *source shape) of `dtype`, channels last in memory for maps."""
-    resample = None if projection.resample is None else _resampling(projection.resample, dtype, device)
-    weights = _weights(projection, dtype, device)
-    return _channels(projection, weights if resample is None else lambda x: weights(resample(x)), device)
+    return _between(in_front(projection, dtype, device), _weights(projection, dtype, device), projection, device)
 
 
-def _channels(projection: Projection, weights: Map, device: str) -> Map:
-    """`weights` between the choice of the source's channels and that of the target's."""
-    if projection.source_channels is None and projection.target_channels is None:
-        return weights
-    chosen = _chosen(projection, device)
-    targets = None if projection.target_channels is None else torch.tensor(projection.target_channels, dtype=torch.long, device=device)
+def _between(chosen: Map, weights: Map, projection: Projection, device: str) -> Map:
+    """`weights` between what is in front of them and the target's channels."""
+    if projection.target_channels is None:
+        return lambda x: weights(chosen(x))
+    targets = torch.tensor(projection.target_channels, dtype=torch.long, device=device)
 
     def apply(x: Tensor) -> Tensor:
         z = weights(chosen(x))
-        if targets is None:
-            return z
         full = z.new_zeros(z.shape[0], *z.shape[2:], projection.targets).movedim(-1, 1)
         return full.index_copy_(1, targets, z)
 
@@ -189,21 +184,43 @@ def max_pool(x: Tensor, window: Window) -> Tensor:
     return F.max_pool2d(x, window.kernel, window.stride, dilation=window.dilation)
 
 
+def pool_changes(spikes: Tensor, window: Window) -> Tensor:
+    """The change of the windows' maxima of the running sums of spikes (N, T, *source shape): (N, T, *shape)."""
+    sums = spikes.cumsum(1)
+    best = max_pool(sums.flatten(0, 1), window)
+    best = best.reshape(*sums.shape[:2], *best.shape[1:])
+    return torch.cat([best[:, :1], best[:, 1:] - best[:, :-1]], dim=1)
+
+
+def innermost(a: np.ndarray) -> np.ndarray:
+    """(C, H, W) -> (H, W, C), as currents lie in memory."""
+    return np.moveaxis(a, 0, -1)
+
+
+def flat(x: Tensor) -> np.ndarray:
+    """(N, T, C, H, W) -> (N, T, H * W * C), as it lies in memory."""
+    return x.movedim(2, -1).reshape(*x.shape[:2], -1).numpy()
+
+
+def unflat(x: np.ndarray, shape: Shape) -> Tensor:
+    """Back: (N, T, H * W * C) -> (N, T, C, H, W)."""
+    channels, *pixels = shape
+    return torch.from_numpy(x).reshape(*x.shape[:2], *pixels, channels).movedim(-1, 2)
+
+
 def _resampling(resample: Resample, dtype: torch.dtype, device: str) -> Map:
     rows, cols = tensor(resample.rows, dtype, device), tensor(resample.cols.T, dtype, device)
     return lambda x: rows @ x @ cols
 
 
 def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Map:
-    """Sum-pool, then conv or dense."""
+    """Conv or dense."""
     weight = tensor(projection.weight, dtype, device) * 2.0**projection.exponent
     padding, ahead = _padding(projection)
     if projection.is_conv:
         weight = weight.contiguous(memory_format=torch.channels_last)
 
     def apply(x: Tensor) -> Tensor:
-        if projection.sum_pool is not None:
-            x = sum_pool(x, projection.sum_pool)
         if not projection.is_conv:
             z = x.flatten(1) @ weight.T
             return z.reshape(-1, *projection.target_shape) if projection.target_shape else z

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnisnm_lava.backends.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, linear, shortcut_weight, synapses
+from dnisnm_lava.backends.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, innermost, linear, shortcut_weight, synapses
 from dnisnm_lava.conversion import per_channel
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE, STATE_BITS, FixedPointFormat
@@ -121,7 +121,7 @@ def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut:
     from dnisnm_lava.backends import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
-    constants = (_as_in_memory(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, p.payload, weight, p.v_init))
+    constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, p.payload, weight, p.v_init))
     return neurons.neurons(
         *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=limit,
         out=NUMPY[code.dtype], offset=code.offset,
@@ -143,8 +143,3 @@ def _is_compiled(graph: SpikingGraph, asked: str, device: str) -> bool:
     if asked == "compiled" and not suits:
         raise OutOfRange("neurons: compiled asked for; that needs integers, the CPU, and numba: choose auto or stepped")
     return suits and asked != "stepped"
-
-
-def _as_in_memory(a: np.ndarray) -> np.ndarray:
-    """(C, H, W) -> (H, W, C), as the currents lie in memory."""
-    return np.moveaxis(a, 0, -1)

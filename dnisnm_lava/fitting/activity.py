@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dnisnm_lava.backends import neurons
-from dnisnm_lava.backends.currents import Map, linear, max_pool
+from dnisnm_lava.backends.currents import Map, flat, innermost, linear, max_pool, pool_changes, unflat
 from dnisnm_lava.fitting.spool import Spool, Store
 from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
 
@@ -64,9 +65,7 @@ def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activi
     for activation in source.ann:
         ann.append(max_pool(activation, p.window))
     for i in range(len(source) if spiking else 0):
-        sums = source.sent(i).cumsum(1)
-        best = max_pool(sums.flatten(0, 1), p.window).reshape(*sums.shape[:2], *p.shape)
-        changes.append(torch.cat([best[:, :1], best[:, 1:] - best[:, :-1]], dim=1))
+        changes.append(pool_changes(source.sent(i), p.window))
     return Activity(ann, changes, torch.ones(()))
 
 
@@ -115,7 +114,7 @@ def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
 
 
 def _total(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0) if len(parts) > 2 else parts[0] + parts[1]
+    return reduce(torch.add, parts)
 
 
 # ---------------------------------------------------------------- running a population
@@ -125,16 +124,15 @@ def run(p: SNM, current: Tensor) -> Tensor:
     """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
     count, steps = current.shape[:2]
     ones, none = np.ones(p.shape), np.zeros(p.shape)
-    flat = (np.moveaxis(np.broadcast_to(a, p.shape), 0, -1).ravel() for a in (p.bias, p.vth, ones, none, p.v_init))
+    own = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in (p.bias, p.vth, ones, none, p.v_init))
     constants = neurons.neurons(
-        *flat, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
+        *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
         offset=0,
     )  # fmt: skip
-    x = current.movedim(2, -1).reshape(count, steps, -1).contiguous().numpy()
+    x = np.ascontiguousarray(flat(current))
     levels = np.empty((count, steps, x.shape[2]), np.int8)
     neurons.run(constants, x, None, levels, torch.get_num_threads())
-    channels, *pixels = p.shape
-    return torch.from_numpy(levels).reshape(count, steps, *pixels, channels).movedim(-1, 2)
+    return unflat(levels, p.shape)
 
 
 def mean_spikes(p: SNM, current: Tensor) -> Tensor:

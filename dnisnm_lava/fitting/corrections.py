@@ -15,7 +15,6 @@ from dnisnm_lava.fitting.activity import Activities
 from dnisnm_lava.fitting.spool import Spool
 from dnisnm_lava.ir import SNM, ReadOut
 
-CORRECTIONS = ("weights", "bias", "v_init")
 P = TypeVar("P", SNM, ReadOut)
 
 

@@ -9,28 +9,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnisnm_lava.calibration import shared_maxima
 from dnisnm_lava.conversion import channel_max
-from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting.activity import mean_spikes, tensor
 from dnisnm_lava.fitting.spool import Spool
 from dnisnm_lava.ir import SNM, Shape
 
-GRANULARITIES = ("neuron", "channel", "layer")
 UPDATES = 400
 SHRINKAGE = 64  # images' worth of its channel's error in a neuron's own choice
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a rule may ask: the ANN's activations, the currents that arrive, and how the choice is shared."""
+class Choice:
+    """How thresholds are chosen: by which rule, shared within what, and the rules' own numbers."""
 
-    ann: Spool
-    currents: Callable[[], Iterator[Tensor]]
-    steps: int
+    rule: Rule
     granularity: str
     scales: tuple[float, ...]
     percentile: float
     subset: int
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a rule may ask: the choice that is to be made, the ANN's activations, and the currents that arrive."""
+
+    choice: Choice
+    ann: Spool
+    currents: Callable[[], Iterator[Tensor]]
+    steps: int
 
 
 Rule = Callable[[SNM, Heard], np.ndarray]
@@ -43,45 +50,44 @@ def largest(p: SNM, heard: Heard) -> np.ndarray:
 
 def subset_largest(p: SNM, heard: Heard) -> np.ndarray:
     """Maxima over the first `subset` images alone, as the original SNM code takes them in effect."""
-    left, best = heard.subset, torch.zeros(p.shape)
+    left, best = heard.choice.subset, torch.zeros(p.shape)
     for activation in heard.ann:
         best = torch.maximum(best, activation[:left].amax(0)) if left else best
         left = max(0, left - len(activation))
-    shared = best.reshape(_groups(p.shape, heard.granularity), -1).amax(1)
-    return _spread(shared.double().numpy(), p, heard.granularity) / p.levels
+    return _or_maxima(shared_maxima(best.double().numpy(), heard.choice.granularity), p) / p.levels
 
 
 def percentile(p: SNM, heard: Heard) -> np.ndarray:
     """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest that so large
     a share of them do not exceed."""
-    groups = _groups(p.shape, heard.granularity)
+    groups = _groups(p.shape, heard.choice.granularity)
     count = sum(len(a) for a in heard.ann) * int(np.prod(p.shape)) // groups
-    above = count - int(np.ceil(count * heard.percentile / 100)) + 1  # it is that many-th from the top
+    above = count - int(np.ceil(count * heard.choice.percentile / 100)) + 1  # it is that many-th from the top
     top = torch.zeros(groups, 0)
     for activation in heard.ann:
         found = torch.cat([top, activation.movedim(0, -1).reshape(groups, -1)], dim=1)
         top = found.topk(min(above, found.shape[1]), dim=1).values
-    return _spread(top[:, above - 1].double().numpy(), p, heard.granularity) / p.levels
+    return _spread(top[:, above - 1].double().numpy(), p, heard.choice.granularity) / p.levels
 
 
 def ltb(p: SNM, heard: Heard) -> np.ndarray:
     """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)), which is gradient
     descent on the clipping error with rate 1; UPDATES times, each by one chunk of images, of the activations of each neuron,
     channel or layer. Activations are the ANN's; the authors clip those of the layers before."""
-    groups = _groups(p.shape, heard.granularity)
+    groups = _groups(p.shape, heard.choice.granularity)
     theta = torch.zeros(groups, dtype=torch.float64)
     for update in range(UPDATES):
         values = heard.ann[update % len(heard.ann)].movedim(0, -1).reshape(groups, -1)
         theta += 2 * (values - theta[:, None]).clamp(min=0).mean(1)
-    return _spread(theta.numpy(), p, heard.granularity) / p.levels
+    return _spread(theta.numpy(), p, heard.choice.granularity) / p.levels
 
 
 def mmse(p: SNM, heard: Heard) -> np.ndarray:
     """Of `scales` times the maxima, the theta whose staircase of T steps and K levels is nearest to the activations:
     theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
-    errors = np.zeros((len(heard.scales), *p.shape))
+    errors = np.zeros((len(heard.choice.scales), *p.shape))
     for activation in heard.ann:
-        for error, scale in zip(errors, heard.scales, strict=True):
+        for error, scale in zip(errors, heard.choice.scales, strict=True):
             error += _squares(staircase(activation, p.vth * scale, heard.steps, p.levels) - activation)
     return p.vth * _best(errors, heard)
 
@@ -96,9 +102,9 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
 def sequential(p: SNM, heard: Heard) -> np.ndarray:
     """Of `scales` times the maxima, the theta whose mean spikes are nearest to the activations, in squared error, by
     running the population on the currents that arrive: discreteness, asynchronism and clipping are seen together."""
-    errors = np.zeros((len(heard.scales), *p.shape))
+    errors = np.zeros((len(heard.choice.scales), *p.shape))
     for activation, current in zip(heard.ann, heard.currents(), strict=True):
-        for error, scale in zip(errors, heard.scales, strict=True):
+        for error, scale in zip(errors, heard.choice.scales, strict=True):
             error += _squares(mean_spikes(with_thresholds(p, p.vth * scale, heard.steps), current) - activation)
     return p.vth * _best(errors, heard)
 
@@ -117,21 +123,18 @@ def with_thresholds(p: SNM, theta: np.ndarray, steps: int) -> SNM:
     return replace(p, vth=theta, payload=theta, v_init=theta / 2, v_range=p.v_range + beyond)
 
 
-def checked(granularity: str) -> str:
-    if granularity not in GRANULARITIES:
-        raise OutOfRange(f"granularity: {granularity!r} given; choose neuron, channel or layer")
-    return granularity
-
-
 def _groups(shape: Shape, granularity: str) -> int:
     return {"neuron": int(np.prod(shape)), "channel": shape[0], "layer": 1}[granularity]
 
 
 def _spread(shared: np.ndarray, p: SNM, granularity: str) -> np.ndarray:
-    """One value a group -> (*shape); a group that never was active keeps the maximum's."""
-    groups = _groups(p.shape, granularity)
-    full = np.repeat(shared, int(np.prod(p.shape)) // groups).reshape(p.shape)
-    return np.where(full > 0, full, p.vth * p.levels)
+    """One value a group -> (*shape)."""
+    return _or_maxima(np.repeat(shared, int(np.prod(p.shape)) // _groups(p.shape, granularity)).reshape(p.shape), p)
+
+
+def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
+    """A group that never was active keeps the maximum's."""
+    return np.where(largest > 0, largest, p.vth * p.levels)
 
 
 def _squares(gap: Tensor) -> np.ndarray:
@@ -142,8 +145,8 @@ def _squares(gap: Tensor) -> np.ndarray:
 def _best(errors: np.ndarray, heard: Heard) -> np.ndarray:
     """(*shape) of the scales, that with the least error, (S, *shape), of each neuron (with its channel's, to keep it from
     what a few images say), channel or layer."""
-    axes = tuple(range(1 if heard.granularity == "layer" else 2, errors.ndim))
+    axes = tuple(range(1 if heard.choice.granularity == "layer" else 2, errors.ndim))
     shared = errors.mean(axis=axes, keepdims=True) if axes else errors
-    if heard.granularity == "neuron":
+    if heard.choice.granularity == "neuron":
         shared = errors + shared * (SHRINKAGE / sum(len(a) for a in heard.ann))
-    return np.broadcast_to(np.array(heard.scales)[shared.argmin(axis=0)], errors.shape[1:])
+    return np.broadcast_to(np.array(heard.choice.scales)[shared.argmin(axis=0)], errors.shape[1:])

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava import machine
+from dnisnm_lava.calibration import checked_granularity
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import activity, corrections, thresholds
+from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, activity, corrections, thresholds
 from dnisnm_lava.fitting.activity import Activities, Activity
 from dnisnm_lava.fitting.spool import Spool, Store
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_images
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_batches
 from dnisnm_lava.simulation import Progress
 
 SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the maximum, tried as thresholds
-PERCENTILE = 99.9
 SUBSET = 200  # images
 CHUNK = 1 << 25  # bytes of currents at once
 MOST_LEVELS = 127
@@ -29,17 +29,13 @@ MOST_LEVELS = 127
 class Plan:
     """What fit does to each population."""
 
-    rule: thresholds.Rule
+    choice: thresholds.Choice
     corrections: frozenset[str]
-    granularity: str
-    scales: tuple[float, ...]
-    percentile: float
-    subset: int
 
     @property
     def spiking(self) -> bool:
         """Must populations be run, or does the ANN say it all?"""
-        return bool(self.corrections) or self.rule is thresholds.sequential
+        return bool(self.corrections) or self.choice.rule is thresholds.sequential
 
 
 def fit(
@@ -48,7 +44,7 @@ def fit(
     images: Any,
     *,
     threshold: str = "sequential",
-    correct: Iterable[str] = corrections.CORRECTIONS,
+    correct: Iterable[str] = CORRECTIONS,
     granularity: str = "channel",
     scales: tuple[float, ...] = SCALES,
     percentile: float = PERCENTILE,
@@ -123,15 +119,16 @@ def _plan(threshold: str, correct: Iterable[str], granularity: str, scales: tupl
     wanted = frozenset(correct)
     if threshold not in thresholds.RULES:
         raise OutOfRange(f"threshold: {threshold!r} given; choose {', '.join(thresholds.RULES)}")
-    if not wanted <= set(corrections.CORRECTIONS):
-        raise OutOfRange(f"correct: {', '.join(sorted(wanted))} given; choose of {', '.join(corrections.CORRECTIONS)}")
+    if not wanted <= set(CORRECTIONS):
+        raise OutOfRange(f"correct: {', '.join(sorted(wanted))} given; choose of {', '.join(CORRECTIONS)}")
     if not scales or min(scales) <= 0:
         raise OutOfRange(f"scales: {scales} given; give numbers above 0")
     if not 0 < percentile <= 100:
         raise OutOfRange(f"percentile: {percentile} given; give one above 0, at most 100")
     if subset < 1:
         raise OutOfRange(f"subset: {subset} images given; give 1 or more")
-    return Plan(thresholds.RULES[threshold], wanted, thresholds.checked(granularity), scales, percentile, subset)
+    choice = thresholds.Choice(thresholds.RULES[threshold], checked_granularity(granularity), scales, percentile, subset)
+    return Plan(choice, wanted)
 
 
 def _check(spiking: SpikingGraph) -> None:
@@ -150,10 +147,9 @@ def _chunks(spiking: SpikingGraph, images: Any) -> Iterator[Tensor]:
     some = max(1, CHUNK // (4 * spiking.steps * largest))
     batches = [images] if hasattr(images, "shape") else images
     count = 0
-    for batch in batches:
-        x = torch.as_tensor(checked_images(spiking, batch[0] if isinstance(batch, tuple | list) else batch), dtype=torch.float32)
+    for x in checked_batches(spiking, batches):
         count += len(x)
-        yield from torch.split(x, some)
+        yield from torch.split(torch.as_tensor(x, dtype=torch.float32), some)
     if count == 0:
         raise OutOfRange("fit: 0 images given; give at least 1, better some hundreds")
 
@@ -167,11 +163,8 @@ def _fitted(
     z.close()
     if isinstance(own, Rectifier):
         corrected = p
-        heard = thresholds.Heard(
-            ann, lambda: activity.currents(corrected, activities, steps), steps, plan.granularity, plan.scales, plan.percentile, plan.subset
-        )
-        theta = plan.rule(p, heard)
-        p = thresholds.with_thresholds(p, theta, steps) if theta is not p.vth else p
+        heard = thresholds.Heard(plan.choice, ann, lambda: activity.currents(corrected, activities, steps), steps)
+        p = thresholds.with_thresholds(p, plan.choice.rule(p, heard), steps)
         if "v_init" in plan.corrections:
             p = corrections.with_v_init(p, activities, ann, steps)
     return p, activity.of_neurons(p, ann, activities, steps, store, plan.spiking)

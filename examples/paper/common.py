@@ -24,6 +24,7 @@ from dnisnm_lava.comparison import array_digest, versions
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.files import write_whole
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.tallies import correct_scores
 from examples.paper.published import DIFFERENCES
 
 RESULTS = Path("docs/results")
@@ -82,8 +83,7 @@ class Setting:
 
     def ann_accuracy(self) -> float:
         images, labels = self.test
-        scores = ann.ann(self.analog, images, device=self.args.device)
-        return percent(float(np.mean(scores.reshape(len(labels), -1).argmax(axis=1) == labels)))
+        return percent(correct_scores(ann.ann(self.analog, images, device=self.args.device), labels) / len(labels))
 
     def provenance(self) -> Result:
         """Where the result comes from: no path of this machine is in it."""

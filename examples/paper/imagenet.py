@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import dnisnm_lava as dn
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.simulation import classes
+from dnisnm_lava.tallies import correct
 from examples.paper import common, published, stepwise
 from examples.paper.common import Result, Setting, note, percent
 
@@ -36,15 +37,15 @@ def measure(setting: Setting) -> Result:
 
 
 def accuracies(setting: Setting, classifiers: dict[str, Classifier]) -> dict[str, dict[str, float]]:
-    correct: dict[str, dict[str, int]] = {name: {} for name in classifiers}
+    right: dict[str, dict[str, int]] = {name: {} for name in classifiers}
     count = 0
     for images, labels in setting.test_batches():
         count += len(labels)
         for name, classifier in classifiers.items():
             for t, found in classifier(images).items():
-                correct[name][t] = correct[name].get(t, 0) + int(np.count_nonzero(found == labels))
-        note(f"{count:,} images: {correct}")
-    return {name: {t: percent(n / count) for t, n in counts.items()} for name, counts in correct.items()}
+                right[name][t] = right[name].get(t, 0) + correct(found, labels)
+        note(f"{count:,} images: {right}")
+    return {name: {t: percent(n / count) for t, n in counts.items()} for name, counts in right.items()}
 
 
 def paper(setting: Setting) -> Classifier:

@@ -19,6 +19,7 @@ from torch import Tensor
 from dnisnm_lava.backends.currents import exact_sums, linear, max_pool, tensor
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph
+from dnisnm_lava.tallies import correct_scores
 
 Counts = dict[str, tuple[int, int]]
 
@@ -32,7 +33,7 @@ class Trace:
     spikes: Mapping[int, Counts]
 
     def accuracy(self, labels: np.ndarray, t: int) -> float:
-        return float(np.mean(self.logits[t].reshape(len(labels), -1).argmax(axis=1) == labels))
+        return correct_scores(self.logits[t], labels) / len(labels)
 
 
 def run(
