@@ -15,12 +15,13 @@ from dnisnm_lava.quantization import Readings, quantize, state_ranges
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
     from dnisnm_lava.coverage import Coverage
+    from dnisnm_lava.tuning import Tuning
 
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
     "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "quantize", "readings",
-    "state_ranges",
+    "state_ranges", "tune",
 ]  # fmt: skip
 
 
@@ -57,6 +58,13 @@ def readings(spiking: SpikingGraph, images: Any, **options: Any) -> Readings:
     from dnisnm_lava.fitting import moments
 
     return moments.readings(spiking, images, **options)
+
+
+def tune(analog: AnalogGraph, images: Any, **options: Any) -> Tuning:
+    """`tuning.tune`, imported when called: the recipe that serves a target best, and its networks."""
+    from dnisnm_lava import tuning
+
+    return tuning.tune(analog, images, **options)
 
 
 def compare(*args: Any, **kwargs: Any) -> Comparison:

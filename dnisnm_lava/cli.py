@@ -1,7 +1,7 @@
-"""`dnisnm demo | convert | inspect | simulate | verify | compare`: each verb a few lines over the API.
+"""`dnisnm demo | convert | inspect | simulate | verify | compare | tune`: each verb a few lines over the API.
 
 Results go to standard output, progress and errors to standard error. Exit code 0: done; 1: an error, told
-in one sentence, or an equality that does not hold; 2: a command line that was not understood.
+in one sentence, an equality that does not hold, or a target that was missed; 2: a command line that was not understood.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
 
 EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
-CALIBRATION_IMAGES, FIT_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 512, 1000, 4
+TUNING, FRONT = "tuning.json", "front.png"
+CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 512, 512, 1000, 4
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
+NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"
 MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
 WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
 
@@ -78,11 +80,11 @@ class Stages:
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found: for programs, for people, and whether all that must be equal is."""
+    """What a verb found: for programs, for people; and what is not as it should be, in a sentence, or nothing."""
 
     data: dict[str, Any]
     text: RenderableType
-    ok: bool = True
+    failed: str = ""
 
 
 # ---------------------------------------------------------------- verbs
@@ -259,7 +261,7 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     )  # fmt: skip
     equal = all(row.different == 0 for row in checked.equality)
     facts = {"equality": report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
-    return Result(facts, report.equality_table(checked.equality), equal)
+    return Result(facts, report.equality_table(checked.equality), "" if equal else NOT_EQUAL)
 
 
 def compare(args: argparse.Namespace, stages: Stages) -> Result:
@@ -310,7 +312,42 @@ def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tupl
     )
 
 
-VERBS = {"demo": demo, "convert": convert, "inspect": inspect, "simulate": simulate, "verify": verify, "compare": compare}
+def tune(args: argparse.Namespace, stages: Stages) -> Result:
+    """The recipe that serves a target best, found on training images; and its network."""
+    from dnisnm_lava import datasets, tuning, tuning_report
+    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+    from exporters import netx
+
+    if args.out:
+        refuse_full(args.out, args.overwrite)
+    data = _data(args)
+    analog = _analog(args, data, stages)
+    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
+    here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
+    stats = _statistics(args, analog, data, others, stages) if len(others) else None
+    x, y = datasets.arrays(data.train, np.sort(here), stages("read images"))
+    given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
+    found = tuning.tune(
+        analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency, max_spikes=args.max_spikes,
+        max_drop=args.max_drop, stats=stats, base=_recipe(args), vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
+        held_back=args.held_images / (args.fit_images + args.held_images), stages=stages,
+    )  # fmt: skip
+    title = f"{args.model} on {args.data}"
+    facts = tuning_report.tuning_json(found, _provenance(args, analog, found.networks.spiking, found.networks.integer))
+    missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
+    result = Result(facts, tuning_report.tuning_table(found, title), missed)
+    if args.out is None:
+        return result
+    with whole_folder(args.out, overwrite=args.overwrite) as folder:
+        netx.write(folder / NET, found.networks.integer)
+        write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
+        write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
+    return _with_place(result, args.out, NET, TUNING, FRONT)
+
+
+VERBS = {
+    "demo": demo, "convert": convert, "inspect": inspect, "simulate": simulate, "verify": verify, "compare": compare, "tune": tune,
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- what the verbs share
@@ -325,16 +362,26 @@ class Network:
     calibration_images: int
 
 
-def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
-    from dnisnm_lava import datasets
+def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
     from dnisnm_lava.loading import load_model
 
     stages("trace")
     image = data.train[0][0]
-    model = load_model(args.model, args.weights, tuple(image.shape))
-    analog = dn.from_torch(model, image)
+    return dn.from_torch(load_model(args.model, args.weights, tuple(image.shape)), image)
+
+
+def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
+    from dnisnm_lava import datasets
+
+    return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
+
+
+def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
+    from dnisnm_lava import datasets
+
+    analog = _analog(args, data, stages)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
-    stats = dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
+    stats = _statistics(args, analog, data, chosen, stages)
     recipe = _recipe(args)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
@@ -358,7 +405,7 @@ class _Batches:
 def _recipe(args: argparse.Namespace) -> Recipe:
     """--recipe, and what other options say instead."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
-    return replace(recipes.RECIPES[args.recipe], **given)
+    return replace(recipes.named(args.recipe), **given)
 
 
 def _data(args: argparse.Namespace) -> Data:
@@ -418,7 +465,8 @@ def _mode(graph: dn.AnalogGraph | dn.SpikingGraph) -> str:
 def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:
     from dnisnm_lava import report
 
-    return Result(report.comparison_json(comparison, provenance), report.comparison_table(comparison, title), comparison.all_equal)
+    failed = "" if comparison.all_equal else NOT_EQUAL
+    return Result(report.comparison_json(comparison, provenance), report.comparison_table(comparison, title), failed)
 
 
 def _write_results(folder: Path, result: Result, comparison: Comparison, title: str) -> None:
@@ -429,10 +477,10 @@ def _write_results(folder: Path, result: Result, comparison: Comparison, title: 
     write_whole(folder / PICTURE, report.accuracy_picture(comparison, title))
 
 
-def _with_place(result: Result, folder: Path) -> Result:
+def _with_place(result: Result, folder: Path, *names: str) -> Result:
     from rich.console import Group
 
-    return Result(result.data, Group(result.text, f"written to {folder}: {NET}, {RESULT}, {PICTURE}"), result.ok)
+    return Result(result.data, Group(result.text, f"written to {folder}: {', '.join(names or (NET, RESULT, PICTURE))}"), result.failed)
 
 
 # ---------------------------------------------------------------- the command line
@@ -470,10 +518,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dnisnm {dn.__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = {name: verbs.add_parser(name, help=verb.__doc__, description=verb.__doc__) for name, verb in VERBS.items()}
-    for name in ("convert", "verify", "compare"):
+    for name in ("convert", "verify", "compare", "tune"):
         _model_options(add[name], required=name != "verify")
-    for name in ("convert", "simulate", "verify", "compare"):
+    for name in ("convert", "simulate", "verify", "compare", "tune"):
         _data_options(add[name])
+    _tune_options(add["tune"])
     add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
     add["simulate"].add_argument("net", type=Path, help="a netx file")
     add["inspect"].add_argument("subject", metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
@@ -507,7 +556,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument(
             "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
         )
-    for name in ("demo", "convert", "simulate", "compare"):
+    for name in ("demo", "convert", "simulate", "compare", "tune"):
         add[name].add_argument("--overwrite", action="store_true", help="replace what --out names")
     for name in ("demo", "simulate", "verify", "compare"):
         add[name].add_argument("--deadline", type=float, default=600.0, help="seconds for each run on Lava (%(default)g)")
@@ -537,7 +586,7 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
         defaults = ours if ours == theirs else f"best: {ours}, paper: {theirs}"
         group.add_argument(option, dest=name, help=f"{text} ({defaults})", **how)
 
-    group.add_argument("--recipe", choices=tuple(recipes.RECIPES), default="best", help="(%(default)s)")
+    group.add_argument("--recipe", default="best", metavar="RECIPE", help="best, paper, or a JSON file of tune's (%(default)s)")
     add("--steps", "time steps T", "steps", type=int)
     add("--threshold", "rule for the thresholds", "threshold", choices=THRESHOLDS)
     add("--correct", "weights, bias, v_init or some of them, with commas; or none", "correct", type=_words, metavar="WHAT")
@@ -550,6 +599,18 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     add("--rounding", "of weights: each to the nearest code, or what one loses others take up", "rounding", choices=recipes.ROUNDINGS)
     add("--payload-bits", "bits of a payload", "payload_bits", type=int)
     add("--spikes", "payloads of their own for neurons, or none", "spikes", choices=("graded", "binary"))
+
+
+def _tune_options(verb: argparse.ArgumentParser) -> None:
+    target = verb.add_argument_group("target", "one of these; of what a recipe's options fix, the search varies nothing")
+    only = target.add_mutually_exclusive_group(required=True)
+    only.add_argument("--max-steps", type=int, metavar="T", help="time steps")
+    only.add_argument("--max-latency", type=int, metavar="STEPS", help="until the read-out is done, leads and depth in it")
+    only.add_argument("--max-spikes", type=float, metavar="N", help="of an image")
+    only.add_argument("--max-drop", type=float, metavar="POINTS", help="below the ANN, for as little latency as can be")
+    target.add_argument("--labels", action="store_true", help="count training labels that are met (default: the ANN's own classes)")
+    target.add_argument("--held-images", type=int, default=HELD_IMAGES, help="training images to measure on, not fitted on (%(default)s)")
+    verb.add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {TUNING} and {FRONT} (default: none)")
 
 
 def _told_default(value: Any) -> str:
@@ -596,7 +657,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if result.data:
         _print(result, args.json)
-    return 0 if result.ok else _told("not equal: the rows above tell where; please report it with the .net and the command")
+    return _told(result.failed) if result.failed else 0
 
 
 @contextlib.contextmanager

@@ -57,9 +57,9 @@ def convert(
     if branch not in ("balance", "normalize"):
         raise OutOfRange(f"branch: {branch!r} given; choose balance or normalize")
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
-    unknown = set(leads) - {p.name for p in analog.of(Rectifier)} - {p.name for p in analog.of(Relay)}
-    if unknown or any(v < 0 for v in leads.values()):
-        raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for {', '.join(sorted(leads))}")
+    names = [p.name for p in analog if isinstance(p, Rectifier | Relay)]
+    if not set(leads) <= set(names) or any(v < 0 for v in leads.values()):
+        raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for some of {', '.join(names)}")
     populations = tuple(
         _relay(p, stats, relay_levels, leads.get(p.name, 0))
         if isinstance(p, Relay)

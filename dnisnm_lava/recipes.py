@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import convert
-from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
@@ -50,6 +52,22 @@ class Recipe:
 BEST = Recipe()
 PAPER = Recipe(steps=32, threshold="max", correct=(), levels=1)
 RECIPES = {"best": BEST, "paper": PAPER}
+
+
+def named(name: str) -> Recipe:
+    """One of RECIPES, or of a JSON file: what `dnisnm tune` wrote, or any object with the fields of Recipe as "recipe"."""
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if not path.is_file():
+        raise OutOfRange(f"recipe: {name!r} is neither {' nor '.join(RECIPES)} nor a file; give one of them, or what `dnisnm tune` wrote")
+    try:
+        given = json.loads(path.read_bytes())["recipe"]
+        recipe = Recipe(**{**given, "correct": tuple(given.get("correct", CORRECTIONS))})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = ", ".join(f.name for f in fields(Recipe))
+        raise BadFile(f'{path}: no recipe ({error}); give a JSON object with "recipe", an object with some of {told}') from error
+    return recipe
 
 
 @dataclass(frozen=True)

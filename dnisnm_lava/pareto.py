@@ -1,0 +1,97 @@
+"""Trials of recipes, those that no other beats, and which serves a target best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.recipes import Recipe
+
+KINDS = {
+    "steps": "time steps T", "latency": "steps until the read-out is done", "spikes": "spikes an image", "drop": "points below the ANN",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe, measured on held-back images. score: share of them whose class is the wanted one. drop: points (%) by which
+    the ANN's own share is higher. latency: steps until the read-out's last, with leads and depth. spikes: of an image."""
+
+    phase: str
+    recipe: Recipe
+    score: float
+    drop: float
+    latency: int
+    spikes: float
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps
+
+    @property
+    def cost(self) -> tuple[int, float, int]:
+        return self.latency, self.spikes, self.steps
+
+
+@dataclass(frozen=True)
+class Target:
+    """What must not be exceeded: `limit` of one of KINDS."""
+
+    kind: str
+    limit: float
+
+    def __post_init__(self) -> None:
+        least = 0 if self.kind == "drop" else 1
+        if self.limit < least:
+            raise OutOfRange(f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})")
+
+    def met(self, trial: Trial) -> bool:
+        return float(getattr(trial, self.kind)) <= self.limit
+
+    def __str__(self) -> str:
+        return f"at most {self.limit:g} {KINDS[self.kind]}"
+
+
+def best(target: Target, trials: Sequence[Trial]) -> Trial:
+    """Of those that meet `target`: for a drop the cheapest, else the most accurate, of equals the cheapest. If none does: the
+    one that comes nearest."""
+    return max(trials, key=lambda trial: rank(target, trial))
+
+
+def rank(target: Target, trial: Trial) -> tuple[float, ...]:
+    """More is better."""
+    cheap = tuple(-c for c in trial.cost)
+    if not target.met(trial):
+        return (0.0, -float(getattr(trial, target.kind)), *cheap)
+    return (1.0, *cheap, trial.score) if target.kind == "drop" else (1.0, trial.score, *cheap)
+
+
+def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first, each once."""
+    kept = [t for i, t in enumerate(trials) if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))]
+    return tuple(sorted(kept, key=lambda t: t.cost))
+
+
+def _as_good(a: Trial, b: Trial) -> bool:
+    return a.score >= b.score and all(x <= y for x, y in zip(a.cost, b.cost, strict=True))
+
+
+def _beats(a: Trial, b: Trial) -> bool:
+    return _as_good(a, b) and not _as_good(b, a)
+
+
+def difference(recipe: Recipe, other: Recipe) -> str:
+    """What `other` does otherwise, in words."""
+    told = {
+        "steps": f"T = {other.steps}", "levels": f"K = {other.levels}", "lead": lead_told(other.lead),
+        "threshold": f"threshold {other.threshold}", "correct": f"correct {','.join(other.correct) or 'none'}",
+    }  # fmt: skip
+    return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
+
+
+def lead_told(lead: int | Mapping[str, int]) -> str:
+    if not isinstance(lead, Mapping):
+        return f"lead {lead}"
+    some = [steps for steps in lead.values() if steps]
+    return f"lead {max(some)} in {len(some)} of {len(lead)}" if some else "lead 0"

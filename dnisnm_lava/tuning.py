@@ -1,0 +1,358 @@
+"""Which recipe serves a target best: a search over steps, levels, leads, thresholds and corrections that tells its reasons.
+
+Each phase changes one thing of what is best so far, and says in a sentence what that brought. Trials are fitted on some images
+and measured on others; the winner is fitted on all, and measured once more on images that the search never saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava import recipes
+from dnisnm_lava.backends import ann, batched
+from dnisnm_lava.calibration import Statistics, calibrate
+from dnisnm_lava.conversion import convert
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
+from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_images
+from dnisnm_lava.pareto import KINDS, Target, Trial, best, difference, front, lead_told, rank
+from dnisnm_lava.recipes import BEST, Networks, Recipe
+from dnisnm_lava.simulation import Stages, classes, in_silence
+
+DIALS = ("steps", "levels", "lead", "threshold", "correct")
+STEPS = (1, 2, 4, 8, 16, 32)
+LEVELS = (1, 2, 4)
+SEARCH_IMAGES = 128  # that a trial is fitted on
+LEAST_IMAGES = 8
+PARTS = 8  # of the populations: how finely leads are dealt out
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on held-back images
+    that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what."""
+
+    target: Target
+    wanted: str
+    trials: tuple[Trial, ...]
+    best: Trial
+    confirmed: Trial
+    networks: Networks
+    story: tuple[str, ...]
+    images: Mapping[str, int]
+
+    @property
+    def met(self) -> bool:
+        """By the search's own measure: is the target reached?"""
+        return self.target.met(self.best)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.best.recipe
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        return front(self.trials)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Images that nothing is fitted on, and the class that each should get."""
+
+    images: np.ndarray
+    wanted: np.ndarray
+    ann: float  # the ANN's own share
+
+
+@dataclass
+class Search:
+    """Where it stands. `trials` grows."""
+
+    target: Target
+    base: Recipe
+    analog: AnalogGraph
+    stats: Statistics
+    vary: frozenset[str]
+    steps: tuple[int, ...]
+    levels: tuple[int, ...]
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def best(self) -> Trial:
+        return best(self.target, self.trials)
+
+    @property
+    def rectifiers(self) -> list[str]:
+        return [p.name for p in self.analog.of(Rectifier)]
+
+    def latency(self, recipe: Recipe) -> int:
+        return latency(convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps)
+
+    def affordable(self, recipe: Recipe) -> bool:
+        """What can be told before it is tried."""
+        limit = self.target.limit
+        return not (self.target.kind == "latency" and self.latency(recipe) > limit) and not (
+            self.target.kind == "steps" and recipe.steps > limit
+        )
+
+
+Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
+
+
+def tune(
+    analog: AnalogGraph,
+    images: Any,
+    *,
+    labels: np.ndarray | None = None,
+    max_steps: int | None = None,
+    max_latency: int | None = None,
+    max_spikes: float | None = None,
+    max_drop: float | None = None,
+    stats: Statistics | None = None,
+    base: Recipe = BEST,
+    vary: Iterable[str] = DIALS,
+    steps: Sequence[int] = STEPS,
+    levels: Sequence[int] = LEVELS,
+    held_back: float = 0.5,
+    search_images: int = SEARCH_IMAGES,
+    seed: int = 0,
+    device: str = "cpu",
+    stages: Stages = in_silence,
+) -> Tuning:
+    """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
+
+    One of: max_steps, T at most; max_latency, steps until the read-out is done, leads and depth included; max_spikes of an
+    image; max_drop, points (%) below the ANN, for as few steps of latency as can be. For the first three the most accurate.
+
+    A share `held_back` of the images, chosen by `seed`, is not fitted on: half of it measures the trials, half the winner.
+    labels: (N,) of `images`; without them the ANN's own classes are wanted, so that scores are agreement with the ANN.
+    stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
+    names what the search may change (of DIALS). steps, levels: the T and K that it tries. search_images: that a trial is
+    fitted on; the winner is on all.
+    """
+    target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop)
+    x = checked_images(analog, images)
+    fitted_on, choosing, confirming = _split(len(x), held_back, seed)
+    if labels is not None and len(labels) != len(x):
+        raise OutOfRange(f"tune: {len(labels)} labels for {len(x)} images; give one for each, or none")
+    if stats is None:
+        stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
+    search = _search(target, base, analog, stats, vary, steps, levels)
+    held, unseen = (_held(analog, x[part], None if labels is None else labels[part], device) for part in (choosing, confirming))
+    story = []
+    for phase, (run, dial, why) in PHASES.items():
+        if dial not in search.vary and search.trials:
+            continue
+        before = search.best if search.trials else None
+        progress = stages(phase)
+        count, asked = len(search.trials), run(search)
+        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[:search_images]], phase, device), 1):
+            search.trials.append(trial)
+            if progress:
+                progress(number, number)
+        story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
+    stages("confirm")
+    networks = recipes.networks(search.best.recipe, analog, stats, x[fitted_on])
+    confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
+    counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
+    wanted = "agreement with the ANN" if labels is None else "accuracy"
+    return Tuning(target, wanted, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts)
+
+
+# ---------------------------------------------------------------- phases
+
+
+def steps_and_levels(search: Search) -> Phase:
+    for levels in search.levels:
+        for steps in search.steps:
+            recipe = replace(search.base, steps=steps, levels=levels, lead=0 if "lead" in search.vary else search.base.lead)
+            if not search.affordable(recipe):
+                break
+            trial = yield recipe
+            over = search.target.kind == "spikes" and not search.target.met(trial)
+            enough = search.target.kind == "drop" and search.target.met(trial)
+            if over or enough or trial.drop <= 0:
+                break
+
+
+def leads(search: Search) -> Phase:
+    """Twice as long as long as it helps, for the two best of each K."""
+    for levels in search.levels:
+        rows = [t for t in search.trials if t.recipe.levels == levels and t.steps > 1]
+        for last in sorted(rows, key=lambda t: rank(search.target, t), reverse=True)[:2]:
+            lead = 1
+            while lead <= 2 * last.steps and search.affordable(replace(last.recipe, lead=lead)):
+                trial = yield replace(last.recipe, lead=lead)
+                if trial.score <= last.score:
+                    break
+                last, lead = trial, 2 * lead
+
+
+def leads_of_populations(search: Search) -> Phase:
+    """From halves of the populations down to eighths: where a lead is lost without loss, or where one alone brings something."""
+    names, now = search.rectifiers, search.best
+    least = -(-len(names) // PARTS)
+    if isinstance(now.recipe.lead, Mapping) or now.steps == 1 or len(names) < 2:
+        return
+    leads = dict.fromkeys(names, now.recipe.lead)
+    given = 0 if now.recipe.lead else 1
+    groups = _halves(names) if now.recipe.lead else [names[i : i + least] for i in range(0, len(names), least)]
+    while groups:
+        group = groups.pop(0)
+        recipe = replace(now.recipe, lead={**leads, **dict.fromkeys(group, given)})
+        if not search.affordable(recipe):
+            continue
+        trial = yield recipe
+        if rank(search.target, trial) > rank(search.target, now):
+            now, leads = trial, {**leads, **dict.fromkeys(group, given)}
+        elif given == 0 and len(group) > least:
+            groups = _halves(group) + groups
+
+
+def _halves(names: list[str]) -> list[list[str]]:
+    middle = (len(names) + 1) // 2
+    return [part for part in (names[:middle], names[middle:]) if part]
+
+
+def thresholds(search: Search) -> Phase:
+    now = search.best.recipe
+    for rule in THRESHOLDS:
+        if rule != now.threshold:
+            yield replace(now, threshold=rule)
+
+
+def corrections(search: Search) -> Phase:
+    """Each left out."""
+    now = search.best.recipe
+    for left_out in now.correct:
+        yield replace(now, correct=tuple(c for c in now.correct if c != left_out))
+
+
+PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help
+    "steps and levels": (steps_and_levels, "steps", "more steps, and more levels of a spike, say an activation more finely."),
+    "lead": (leads, "lead", "a neuron that waits hears more of its currents before it fires, and each population's wait is latency."),
+    "thresholds": (thresholds, "threshold", "other rules, from what the best does with its own."),
+    "corrections": (corrections, "correct", "each left out of the best."),
+    "lead by population": (leads_of_populations, "lead", "leads only where they bring something."),
+}
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: str) -> Generator[Trial, None, None]:
+    """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
+    known = {repr(t.recipe): t for t in search.trials}
+    answer: Trial | None = None
+    while True:
+        try:
+            recipe = next(asked) if answer is None else asked.send(answer)
+        except StopIteration:
+            return
+        answer = known.get(repr(recipe))
+        if answer is None:
+            networks = recipes.networks(recipe, search.analog, search.stats, fit_images)
+            answer = known[repr(recipe)] = _measured(networks, recipe, held, phase, device)
+            yield answer
+
+
+def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: str) -> Trial:
+    run = batched.run(networks.integer, held.images, steps=recipe.steps, device=device)
+    score = run.accuracy(held.wanted, recipe.steps)
+    spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
+    return Trial(phase, recipe, score, 100 * (held.ann - score), latency(networks.integer, recipe.steps), spikes)
+
+
+def latency(graph: Any, steps: int) -> int:
+    """Of Lava's time: where the read-out's window begins, and its T steps (docs/design.md, 1.3)."""
+    return int(graph.offsets()[graph.readout.name]) + steps
+
+
+def _held(analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, device: str) -> Held:
+    own = classes(ann.ann(analog, images, device=device))
+    wanted = own if labels is None else np.asarray(labels)
+    return Held(images, wanted, float(np.mean(own == wanted)))
+
+
+def _preactivations(device: str) -> Callable[[Graph, np.ndarray], Any]:
+    return lambda graph, x: ann.preactivations(graph, x, device)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- words
+
+
+def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
+    if not trials:
+        return "Nothing to try here."
+    now = search.best
+    if before is None:
+        return f"{len(trials)} tried. {_facts(search, now)}"
+    others = "; ".join(f"{difference(before.recipe, t.recipe)} {100 * (t.score - before.score):+.1f}" for t in trials)
+    kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
+    return f"Against {difference(search.base, before.recipe)}, in points: {others}. {kept}"
+
+
+def _facts(search: Search, trial: Trial) -> str:
+    recipe = trial.recipe
+    return (
+        f"T = {trial.steps}, K = {recipe.levels}, {lead_told(recipe.lead)}: {100 * trial.score:.1f} %, {trial.drop:.1f} points below the "
+        f"ANN, latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
+        + ("." if search.target.met(trial) else f"; {search.target} is not met.")
+    )
+
+
+# ---------------------------------------------------------------- checks
+
+
+def _target(**limits: float | None) -> Target:
+    given = [Target(kind, limit) for kind, limit in limits.items() if limit is not None]
+    if len(given) != 1:
+        raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'max_{kind}' for kind in KINDS)}")
+    return given[0]
+
+
+def _split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which images are fitted on, choose and confirm."""
+    if count < LEAST_IMAGES:
+        raise OutOfRange(f"tune: {count} images given; give {LEAST_IMAGES} or more, better a thousand")
+    if not 0 < held_back < 1:
+        raise OutOfRange(f"held_back: {held_back:g} given; give a share between 0 and 1")
+    half = max(1, int(count * held_back / 2))
+    order = np.random.default_rng(seed).permutation(count)
+    fit, choose, confirm = order[2 * half :], order[:half], order[half : 2 * half]
+    if not len(fit):
+        raise OutOfRange(f"held_back: {held_back:g} of {count} images leaves none to fit on; give less")
+    return fit, choose, confirm
+
+
+def _search(
+    target: Target, base: Recipe, analog: AnalogGraph, stats: Statistics, vary: Iterable[str], steps: Sequence[int], levels: Sequence[int]
+) -> Search:
+    dials = frozenset(vary)
+    if not dials <= set(DIALS):
+        raise OutOfRange(f"vary: {', '.join(sorted(dials - set(DIALS)))} given; choose of {', '.join(DIALS)}")
+    if not steps or not levels or min(*steps, *levels) < 1:
+        raise OutOfRange(f"tune: steps {tuple(steps)} and levels {tuple(levels)} given; give some, of 1 or more")
+    tried = {*steps, int(target.limit)} if target.kind == "steps" else set(steps)
+    search = Search(
+        target, base, analog, stats, dials, tuple(sorted(tried)) if "steps" in dials else (base.steps,),
+        tuple(levels) if "levels" in dials else (base.levels,),
+    )  # fmt: skip
+    _check(search)
+    return search
+
+
+def _check(search: Search) -> None:
+    unknown = set(search.base.correct) - set(CORRECTIONS)
+    if unknown:
+        raise OutOfRange(f"correct: {', '.join(sorted(unknown))} given; choose of {', '.join(CORRECTIONS)}")
+    first = replace(search.base, steps=min(search.steps), lead=0 if "lead" in search.vary else search.base.lead)
+    if not search.affordable(first):
+        raise OutOfRange(
+            f"tune: {search.target} asked for, but with T = {first.steps} and {lead_told(first.lead)} this network needs "
+            f"{search.latency(first)} steps until its read-out is done; give more"
+        )

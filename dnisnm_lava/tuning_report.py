@@ -1,0 +1,99 @@
+"""What `tune` found: a table and a picture for people, a dictionary for JSON."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from dnisnm_lava.pareto import KINDS, Trial, lead_told
+from dnisnm_lava.tuning import Tuning
+
+AXES = ("latency", "spikes", "steps")
+
+
+def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Every trial in its order, the numbers of those on the front, and the recipe, which `--recipe` takes."""
+    return {
+        "recipe": asdict(tuning.recipe), "target": asdict(tuning.target), "met": tuning.met, "scores": tuning.wanted,
+        "images": dict(tuning.images), "best": asdict(tuning.best), "confirmed": asdict(tuning.confirmed), "story": list(tuning.story),
+        "trials": [asdict(t) for t in tuning.trials], "front": [tuning.trials.index(t) for t in tuning.front],
+        "provenance": dict(provenance),
+    }  # fmt: skip
+
+
+def tuning_table(tuning: Tuning, title: str) -> RenderableType:
+    """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its own."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Pareto front", title_justify="left")
+    for heading in ("", "T", "K", "lead", "threshold", "correct"):
+        table.add_column(heading, justify="right" if heading in "TK" else "left")
+    for heading in (f"{tuning.wanted}, %", "latency", "spikes"):
+        table.add_column(heading, justify="right")
+    for trial in tuning.front:
+        table.add_row("->" if trial == tuning.best else "", *_row(trial))
+    n = tuning.images
+    end = (
+        f"The chosen recipe, fitted on {n['fit']:,} images: {100 * tuning.confirmed.score:.1f} % on {n['confirm']:,} images that the "
+        f"search did not see, {tuning.confirmed.drop:.1f} points below the ANN. The front: fitted on "
+        f"{n['search']:,}, measured on {n['choose']:,}."
+    )
+    missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
+    lines = [*(f"{i}. {sentence}" for i, sentence in enumerate(tuning.story, 1)), *missed]
+    parts: list[RenderableType] = [Text("\n".join(lines)), "", table, Text(end)]
+    return Panel(Group(*parts), title=f"{title}: {tuning.target}", box=box.ROUNDED, expand=False)
+
+
+def _row(trial: Trial) -> list[str]:
+    recipe = trial.recipe
+    cells = [
+        str(recipe.steps),
+        str(recipe.levels),
+        lead_told(recipe.lead).removeprefix("lead "),
+        recipe.threshold,
+        ",".join(recipe.correct),
+    ]
+    return [*cells, f"{100 * trial.score:.1f}", f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
+
+
+def tuning_picture(tuning: Tuning, title: str) -> bytes:
+    """Scores against each cost: every trial, the front, the chosen one; as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 3.8), dpi=150, layout="constrained")
+    scores = [100 * t.score for t in tuning.trials]
+    for axes, cost in zip(figure.subplots(1, len(AXES), sharey=True), AXES, strict=True):
+        axes.scatter([getattr(t, cost) for t in tuning.trials], scores, s=14, color="0.7", label="trials")
+        upper = _staircase(tuning, cost)
+        axes.step([c for c, _ in upper], [100 * s for _, s in upper], "o-", where="post", color="C0", markersize=4, label="Pareto front")
+        axes.plot(getattr(tuning.best, cost), 100 * tuning.best.score, "*", color="C3", markersize=13, label="chosen")
+        axes.axhline(100 * tuning.best.score + tuning.best.drop, color="0.4", linewidth=1, label="ANN")
+        if cost == tuning.target.kind:
+            axes.axvline(tuning.target.limit, color="C3", linewidth=1, linestyle=":", label="target")
+        if cost == "steps":
+            ticks = sorted({t.steps for t in tuning.trials})
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(ticks, [str(t) for t in ticks])
+        axes.set_xlabel(KINDS[cost])
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel(f"{tuning.wanted}, %")
+    figure.axes[0].legend(fontsize=8, loc="lower right")
+    figure.suptitle(title, fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _staircase(tuning: Tuning, cost: str) -> list[tuple[float, float]]:
+    """(cost, score) of the trials that no cheaper one reaches."""
+    found: list[tuple[float, float]] = []
+    for trial in sorted(tuning.trials, key=lambda t: (getattr(t, cost), -t.score)):
+        if not found or trial.score > found[-1][1]:
+            found.append((getattr(trial, cost), trial.score))
+    return found

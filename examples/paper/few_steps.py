@@ -1,0 +1,166 @@
+"""Accuracy at few steps, calibrated anew for each seed: the paper's recipe and ours, with one level and four, with leads.
+
+    python -m examples.paper.few_steps --model examples/resnet20.py:resnet20 --weights resnet20-12fca82f.th \\
+        --data cifar10-lossless-subset.npz --data-name "CIFAR-10 (lossless subset)" --mean 0.485,0.456,0.406 \\
+        --std 0.229,0.224,0.225 --images 1000 --calibration-images 4000 --fit-images 512 [--against FILE.json]
+
+Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those of --seed. A row
+is METHOD:T, or METHOD:T:LEAD. FILE.json is what benchmarks/accuracy_against_spikingjelly.py wrote of the same test images:
+each of its methods is compared at each T, image by image (McNemar's exact test).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dnisnm_lava import recipes
+from dnisnm_lava.backends import ann, batched
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.simulation import classes
+from examples.paper import common
+from examples.paper.common import Result, Setting, note, percent
+
+METHODS: dict[str, Recipe] = {
+    "paper": recipes.PAPER, "one level": replace(recipes.BEST, levels=1), "four levels": recipes.BEST,
+}  # fmt: skip
+ROWS = (
+    *(f"paper:{t}" for t in (1, 2, 4, 8, 16)), *(f"one level:{t}" for t in (1, 2, 4, 8, 16)),
+    *(f"one level:{t}:{lead}" for t, lead in ((2, 1), (4, 3), (8, 4), (16, 4))),
+    *(f"four levels:{t}" for t in (1, 2, 4, 8)), "four levels:2:1",
+)  # fmt: skip
+Z = 1.96  # of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    steps: int
+    lead: int
+
+    @property
+    def recipe(self) -> Recipe:
+        return replace(METHODS[self.method], steps=self.steps, lead=self.lead)
+
+
+def row(text: str) -> Row:
+    method, steps, lead = (*text.split(":"), "0")[:3]
+    if method not in METHODS:
+        raise argparse.ArgumentTypeError(f"{text}: no such method; choose {', '.join(METHODS)}")
+    return Row(method, int(steps), int(lead))
+
+
+def measure(setting: Setting) -> Result:
+    images, labels = setting.test
+    args = setting.args
+    plain = classes(ann.ann(setting.analog, images, device=args.device)) == labels
+    cells: dict[Row, list[Result]] = {r: [] for r in args.rows}
+    for seed in range(args.seeds):
+        seeded = replace(setting, args=argparse.Namespace(**{**vars(args), "seed": seed}))
+        for r in args.rows:
+            cells[r].append(cell(seeded, r, images, labels))
+            note(f"seed {seed}, {r}: {cells[r][-1]['accuracy']} %")
+    rows = [together(r, found, len(labels)) for r, found in cells.items()]
+    result: Result = {"accuracy_ann": percent(plain.mean()), "unit": "% of the test images", "seeds": args.seeds, "rows": rows}
+    if args.against:
+        result["against"] = against(common.read_json(args.against), rows, setting.chosen)
+    return result
+
+
+def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray) -> Result:
+    """One seed of a row; `correct` has a digit for each test image."""
+    fit_images = setting.fit_images if r.recipe.needs_images else None
+    network = recipes.networks(r.recipe, setting.analog, setting.statistics, fit_images).integer
+    run = batched.run(network, images, device=setting.args.device)
+    met = run.predictions(r.steps) == labels
+    spikes = sum(up + down for up, down in run.spike_counts.values()) / len(labels)
+    latency = r.steps + network.offsets()[network.readout.name]
+    return {
+        "accuracy": percent(met.mean()), "spikes": round(spikes), "latency": latency, "saturations": sum(run.saturations.values()),
+        "correct": "".join("1" if m else "0" for m in met),
+    }  # fmt: skip
+
+
+def together(r: Row, cells: Sequence[Result], images: int) -> Result:
+    """interval: 95 %, of so many images, about the mean of the seeds (Wilson's)."""
+    found = [c["accuracy"] for c in cells]
+    mean = statistics.mean(found)
+    return {
+        "method": r.method, "T": r.steps, "lead": r.lead, "levels": r.recipe.levels, "latency": cells[0]["latency"],
+        "accuracy": found, "mean": round(mean, 2), "interval": wilson(mean / 100, images), "spikes": [c["spikes"] for c in cells],
+        "saturations": [c["saturations"] for c in cells], "correct": [c["correct"] for c in cells],
+    }  # fmt: skip
+
+
+def wilson(share: float, count: int) -> list[float]:
+    """Of a proportion, in % (Wilson 1927)."""
+    middle = share + Z * Z / (2 * count)
+    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
+    return [percent((middle + sign * half) / (1 + Z * Z / count)) for sign in (-1, 1)]
+
+
+def against(theirs: Result, rows: Sequence[Result], chosen: np.ndarray) -> list[Result]:
+    """Each of their rows beside each of ours at that T, of the first seed."""
+    if theirs["indices"] != chosen.tolist():
+        raise OutOfRange("--against: measured on other test images than these; give both the same --images and --seed")
+    pairs = [(a, b) for a in theirs["rows"] for b in rows if a["T"] == b["T"]]
+    return [
+        {"method": a["method"], "T": a["T"], "accuracy": percent(a["accuracy"]), "ours": b["method"], "lead": b["lead"],
+         "accuracy_ours": b["accuracy"][0], **mcnemar(b["correct"][0], a["correct"])}
+        for a, b in pairs
+    ]  # fmt: skip
+
+
+def mcnemar(ours: str, theirs: str) -> dict[str, Any]:
+    """Images that one alone gets right, and the chance of so uneven a split or worse if neither were better (exact, two-sided)."""
+    better = sum(a > b for a, b in zip(ours, theirs, strict=True))
+    worse = sum(a < b for a, b in zip(ours, theirs, strict=True))
+    n = better + worse
+    tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
+    return {"only_ours": better, "only_theirs": worse, "p": min(1.0, float(2 * tail / 2**n))}
+
+
+def picture(data: Result) -> Figure:
+    figure = common.canvas()
+    axes = figure.add_subplot()
+    curves: dict[str, list[Result]] = {}
+    for r in data["rows"]:
+        curves.setdefault(r["method"] + (", with a lead" if r["lead"] else ""), []).append(r)
+    for name, points in curves.items():
+        low, high = ([abs(p["mean"] - p["interval"][i]) for p in points] for i in (0, 1))
+        axes.errorbar([p["T"] for p in points], [p["mean"] for p in points], (low, high), fmt="o-", markersize=4, capsize=2, label=name)
+    axes.axhline(data["accuracy_ann"], color="0.4", linewidth=1, label=f"ANN, {data['accuracy_ann']} %")
+    ticks = sorted({r["T"] for r in data["rows"]})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ticks, [str(t) for t in ticks])
+    axes.set(xlabel="time steps T", ylabel="accuracy, %", ylim=(0, 102))
+    source = data["provenance"]
+    axes.set_title(f"integers, {data['seeds']} seeds, {source['data']}, {source['images']:,} test images", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return figure
+
+
+def parser() -> argparse.ArgumentParser:
+    made = common.parser(__doc__, "few_steps")
+    made.add_argument("--rows", type=row, nargs="+", default=[row(r) for r in ROWS], help="(those of docs/accuracy.md)")
+    made.add_argument("--seeds", type=int, default=3, help="calibrations, from seed 0 on (%(default)s)")
+    made.add_argument("--against", type=Path, help="SpikingJelly's figures of the same images")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return common.main(parser(), "few_steps", measure, picture, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

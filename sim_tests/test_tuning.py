@@ -1,0 +1,274 @@
+"""The search over recipes: Pareto fronts, targets, phases, what is held back, the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import dnisnm_lava as dn
+from dnisnm_lava import cli, pareto, recipes, tuning
+from dnisnm_lava.backends import ann, batched
+from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.pareto import Target, Trial
+from dnisnm_lava.recipes import BEST, Recipe
+from dnisnm_lava.simulation import classes
+from exporters import netx
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.a(x))
+        return self.out((torch.relu(self.b(x)) + x).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def analog() -> dn.AnalogGraph:
+    torch.manual_seed(5)
+    return dn.from_torch(Net().eval(), np.zeros((1, 4, 4), np.float32))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(120, 1, 4, 4)).astype(np.float32)
+
+
+def trial(score: float, latency: int, spikes: float, steps: int) -> Trial:
+    return Trial("", replace(BEST, steps=steps), score, 100 * (1 - score), latency, spikes)
+
+
+trials = st.lists(
+    st.builds(trial, st.sampled_from([0.2, 0.5, 0.9]), st.integers(3, 6), st.sampled_from([10.0, 20.0, 30.0]), st.integers(1, 3)),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@given(trials)
+def test_a_front_is_what_nothing_beats(found: list[Trial]) -> None:
+    front = pareto.front(found)
+
+    def beaten(t: Trial) -> bool:
+        """By definition: as good in all four, and better in one."""
+        mine = (t.score, -t.latency, -t.spikes, -t.steps)
+        others = [(o.score, -o.latency, -o.spikes, -o.steps) for o in found]
+        return any(all(a >= b for a, b in zip(o, mine, strict=True)) and o != mine for o in others)
+
+    assert {(*t.cost, t.score) for t in front} == {(*t.cost, t.score) for t in found if not beaten(t)}
+    assert len({(*t.cost, t.score) for t in front}) == len(front)
+    assert [t.cost for t in front] == sorted(t.cost for t in front)
+
+
+@given(trials, st.sampled_from(["steps", "latency", "spikes"]), st.integers(1, 30))
+def test_the_best_within_a_limit_is_the_most_accurate(found: list[Trial], kind: str, limit: int) -> None:
+    chosen = pareto.best(Target(kind, limit), found)
+    within = [t for t in found if getattr(t, kind) <= limit]
+    if within:
+        assert chosen in within
+        assert chosen.score == max(t.score for t in within)
+        assert chosen.cost == min(t.cost for t in within if t.score == chosen.score)
+    else:
+        assert getattr(chosen, kind) == min(getattr(t, kind) for t in found)
+
+
+@given(trials, st.integers(0, 90))
+def test_the_best_for_a_drop_is_the_cheapest(found: list[Trial], limit: int) -> None:
+    chosen = pareto.best(Target("drop", limit), found)
+    within = [t for t in found if t.drop <= limit]
+    assert chosen.cost == min(t.cost for t in within) if within else chosen.score == max(t.score for t in found)
+
+
+@pytest.mark.parametrize(("limits", "text"), [
+    ({}, "0 targets given"), ({"max_steps": 2, "max_drop": 1}, "2 targets given"), ({"max_steps": 0}, "steps: at most 0"),
+    ({"max_drop": -1}, "drop: at most -1"), ({"max_latency": 2}, "needs 4 steps until"),
+])  # fmt: skip
+def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: np.ndarray, limits: dict[str, int], text: str) -> None:
+    with pytest.raises(OutOfRange, match=text):
+        dn.tune(analog, images, **limits)
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    ({"vary": ["spikes"]}, "vary: spikes"), ({"steps": []}, "steps \\(\\)"), ({"held_back": 1.0}, "held_back: 1"),
+    ({"labels": np.zeros(3)}, "3 labels for 120 images"), ({"base": replace(BEST, correct=("all",))}, "correct: all"),
+])  # fmt: skip
+def test_other_options_too(analog: dn.AnalogGraph, images: np.ndarray, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(OutOfRange, match=text):
+        dn.tune(analog, images, **{"max_drop": 1, **options})
+
+
+def test_few_images_are_refused(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    with pytest.raises(OutOfRange, match="7 images given"):
+        dn.tune(analog, images[:7], max_drop=1)
+
+
+@pytest.fixture(scope="module")
+def tuned(analog: dn.AnalogGraph, images: np.ndarray) -> tuning.Tuning:
+    return dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
+
+
+def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tuning.Tuning) -> None:
+    assert tuned.met
+    assert max(t.steps for t in tuned.trials) <= 3
+    assert 3 in {t.steps for t in tuned.trials}  # the limit itself is tried
+    assert [sentence.split(":")[0] for sentence in tuned.story] == list(tuning.PHASES)
+    assert tuned.best == pareto.best(tuned.target, tuned.trials)
+    assert tuned.images == {"fit": 60, "search": 40, "choose": 30, "confirm": 30}
+    assert len({repr(t.recipe) for t in tuned.trials}) == len(tuned.trials)
+
+
+def test_every_phase_changes_what_it_says(tuned: tuning.Tuning) -> None:
+    by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in tuning.PHASES}
+    assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse"}
+    assert all(len(r.correct) == 2 for r in by_phase["corrections"])
+    assert all(r.lead == 0 for r in by_phase["steps and levels"])
+    for a, b in pairwise(t for t in tuned.trials if t.phase == "lead"):
+        assert b.recipe.lead == 1 or b.recipe.lead == 2 * a.recipe.lead
+
+
+def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tuning.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    """Made again by hand: what is confirmed was fitted on 60 images and measured on 30 others."""
+    order = np.random.default_rng(0).permutation(120)
+    confirming, fitted_on = images[order[30:60]], images[order[60:]]
+    stats = dn.calibrate(analog, [fitted_on])
+    network = recipes.networks(tuned.recipe, analog, stats, fitted_on).integer
+    assert network.digest() == tuned.networks.integer.digest()
+    run = batched.run(network, confirming)
+    assert tuned.confirmed.score == np.mean(run.predictions(tuned.recipe.steps) == classes(ann.ann(analog, confirming)))
+    assert tuned.confirmed.latency == network.offsets()[network.readout.name] + tuned.recipe.steps
+
+
+def test_it_repeats_itself(tuned: tuning.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    again = dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
+    assert again.trials == tuned.trials
+    assert again.story == tuned.story
+
+
+def test_with_labels_it_counts_them(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    """Labels that are the ANN's classes but for the images that confirm: there nothing is right."""
+    order = np.random.default_rng(0).permutation(120)
+    labels = classes(ann.ann(analog, images)).copy()
+    labels[order[30:60]] = 7
+    found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(4,), vary=("steps",), search_images=40)
+    assert found.wanted == "accuracy"
+    assert found.best.score > 0.5
+    assert (found.confirmed.score, found.confirmed.drop) == (0.0, 0.0)
+
+
+def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    base = replace(BEST, threshold="mmse", levels=1, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6)
+    found = dn.tune(analog, images, max_drop=30, base=base, vary=("steps",), steps=(1, 2), search_images=40)
+    assert {replace(t.recipe, steps=0) == replace(base, steps=0) for t in found.trials} == {True}
+
+
+def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
+    """A search whose trials are made up: only the second population's lead costs nothing to lose."""
+    search = tuning.Search(
+        Target("latency", 30), BEST, analog, dn.calibrate(analog, [np.ones((1, 1, 4, 4))]), frozenset(tuning.DIALS), (4,), (1,)
+    )
+    names = search.rectifiers
+    search.trials.append(Trial("", replace(BEST, steps=4, levels=1, lead=2), 0.9, 0.0, 14, 10.0))
+    asked = tuning.leads_of_populations(search)
+    recipe, seen = next(asked), []
+    while True:
+        seen.append(recipe.lead)
+        good = recipe.lead[names[0]] == 2  # type: ignore[index]
+        try:
+            recipe = asked.send(Trial("", recipe, 0.9 if good else 0.1, 0.0, 14 - 2 * (list(recipe.lead.values()).count(0)), 10.0))  # type: ignore[union-attr]
+        except StopIteration:
+            break
+    assert seen == [{names[0]: 0, names[1]: 2}, {names[0]: 2, names[1]: 0}]
+
+
+def test_a_missed_target_is_told(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    found = dn.tune(analog, images, max_spikes=1, vary=("steps", "threshold"), search_images=20, levels=(1,))
+    assert not found.met
+    assert found.best.spikes == min(t.spikes for t in found.trials)
+    assert "is not met" in found.story[0]
+
+
+# ---------------------------------------------------------------- recipes in files; the command
+
+MODULE = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_tuning import Net
+
+def net():
+    import torch
+    torch.manual_seed(5)
+    return Net().eval()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MODULE.format(tests=str(Path(__file__).parent)))
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (90, 4, 4, 1), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=np.arange(90) % 3, x_test=x[:20], y_test=np.arange(20) % 3)
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    return cli.main(["tune", "--model", "mine.py:net", "--data", "data.npz", "--fit-images", "30", "--held-images", "20", *words])
+
+
+def test_the_command_writes_network_front_and_recipe(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--max-steps", "2", "--levels", "1", "-o", "out") == 0
+    assert {p.name for p in (place / "out").iterdir()} == {cli.NET, cli.TUNING, cli.FRONT}
+    shown = capsys.readouterr().out
+    assert "Pareto front" in shown
+    found = json.loads((place / "out" / cli.TUNING).read_text())
+    assert found["images"] == {"fit": 30, "search": 30, "choose": 10, "confirm": 10}
+    assert {t["recipe"]["levels"] for t in found["trials"]} == {1}  # --levels fixes it
+    assert found["scores"] == "agreement with the ANN"
+    assert netx.read(place / "out" / cli.NET).digest() == found["provenance"]["digests"]["integer"]
+    assert all(isinstance(found["trials"][i]["score"], float) for i in found["front"])
+    code = cli.main(["convert", "--model", "mine.py:net", "--data", "data.npz", "--recipe", "out/tuning.json", "-o", "a.net", "--json"])
+    assert code == 0
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    assert {**recipe, "correct": list(recipe["correct"])} == found["recipe"]
+
+
+def test_the_command_counts_labels_when_told_to(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--max-drop", "100", "--labels", "--json", "--threshold", "max", "--correct", "none", "--lead", "0") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scores"] == "accuracy"
+    assert [t["recipe"]["threshold"] for t in found["trials"]] == ["max"] * len(found["trials"])
+
+
+def test_a_missed_target_is_an_error_in_a_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--max-spikes", "1", "--threshold", "max", "--correct", "none", "--levels", "1") == 1
+    assert "not met by any recipe tried" in capsys.readouterr().err
+
+
+def test_a_recipe_comes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"recipe": {"steps": 3, "correct": ["bias"], "lead": {"a": 1}}}))
+    assert recipes.named(str(path)) == Recipe(steps=3, correct=("bias",), lead={"a": 1})
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"recipe": 3}', '{"recipe": {"step": 3}}', '{"recipe": {"correct": 1}}', "{}"])
+def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(BadFile, match="no recipe"):
+        recipes.named(str(path))
+
+
+def test_a_recipe_that_is_nowhere_is_refused() -> None:
+    with pytest.raises(OutOfRange, match="neither best nor paper nor a file"):
+        recipes.named("bset")
