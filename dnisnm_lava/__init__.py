@@ -13,6 +13,7 @@ from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.quantization import Readings, quantize, state_ranges
 
 if TYPE_CHECKING:
+    from dnisnm_lava.bitwidths import Precision
     from dnisnm_lava.comparison import Comparison
     from dnisnm_lava.coverage import Coverage
     from dnisnm_lava.tuning import Tuning
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "quantize", "readings",
-    "state_ranges", "tune",
+    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "precision", "quantize",
+    "readings", "state_ranges", "tune",
 ]  # fmt: skip
 
 
@@ -58,6 +59,13 @@ def readings(spiking: SpikingGraph, images: Any, **options: Any) -> Readings:
     from dnisnm_lava.fitting import moments
 
     return moments.readings(spiking, images, **options)
+
+
+def precision(spiking: SpikingGraph, images: Any, labels: Any, **options: Any) -> Precision:
+    """`bitwidths.precision`, imported when called: accuracy over bits of weights, payloads and state."""
+    from dnisnm_lava import bitwidths
+
+    return bitwidths.precision(spiking, images, labels, **options)
 
 
 def tune(analog: AnalogGraph, images: Any, **options: Any) -> Tuning:

@@ -1,4 +1,4 @@
-"""`dnisnm demo | convert | inspect | simulate | verify | compare | tune`: each verb a few lines over the API.
+"""`dnisnm demo | convert | inspect | simulate | verify | compare | tune | precision`: each verb a few lines over the API.
 
 Results go to standard output, progress and errors to standard error. Exit code 0: done; 1: an error, told
 in one sentence, an equality that does not hold, or a target that was missed; 2: a command line that was not understood.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data, Labelled
     from dnisnm_lava.exits import Exits
     from dnisnm_lava.ir import Graph
+    from dnisnm_lava.quantization import Readings
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.shards import Part
     from dnisnm_lava.simulation import Run
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
 EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 TUNING, FRONT = "tuning.json", "front.png"
-CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 512, 512, 1000, 4
+PRECISION, BITS = "precision.json", "precision.png"
+CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
+STUDY_IMAGES = 500  # for hundreds of networks
+BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2.0  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {"out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_images", "net", "verb"}
 DEMO_LAVA_IMAGES = 50
@@ -345,8 +349,35 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     return _with_place(result, args.out, NET, TUNING, FRONT)
 
 
+def precision(args: argparse.Namespace, stages: Stages) -> Result:
+    """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
+    from dnisnm_lava import bitwidths_report
+    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+
+    if args.out:
+        refuse_full(args.out, args.overwrite)
+    data = _data(args)
+    network = _network(args, data, stages)
+    x, y = _images(data.test, args.images, args.seed, stages)
+    found = dn.precision(
+        network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
+        spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device, progress=stages("precision"),
+    )  # fmt: skip
+    title = f"{args.model} on {args.data}, T = {network.recipe.steps}"
+    provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
+    facts = bitwidths_report.precision_json(found, provenance)
+    result = Result(facts, bitwidths_report.precision_table(found, title))
+    if args.out is None:
+        return result
+    with whole_folder(args.out, overwrite=args.overwrite) as folder:
+        write_whole(folder / PRECISION, (json.dumps(facts, indent=1) + "\n").encode())
+        write_whole(folder / BITS, bitwidths_report.precision_picture(found, title))
+    return _with_place(result, args.out, PRECISION, BITS)
+
+
 VERBS = {
     "demo": demo, "convert": convert, "inspect": inspect, "simulate": simulate, "verify": verify, "compare": compare, "tune": tune,
+    "precision": precision,
 }  # fmt: skip
 
 
@@ -358,6 +389,7 @@ class Network:
     analog: dn.AnalogGraph
     spiking: dn.SpikingGraph
     integer: dn.SpikingGraph
+    readings: Readings | None
     recipe: Recipe
     calibration_images: int
 
@@ -386,7 +418,7 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, made.integer, recipe, len(chosen))
+    return Network(analog, made.spiking, made.integer, made.readings, recipe, len(chosen))
 
 
 @dataclass(frozen=True)
@@ -505,6 +537,12 @@ def _lead(text: str) -> int | dict[str, int]:
     return {name: int(steps) for name, steps in (part.rsplit("=", 1) for part in text.split(","))}
 
 
+def _range(text: str) -> tuple[int, ...]:
+    """`2-8`, or `2,4,8`."""
+    first, dash, last = text.partition("-")
+    return tuple(range(int(first), int(last) + 1)) if dash else _sizes(text)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(text.split(","))
 
@@ -518,10 +556,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dnisnm {dn.__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add = {name: verbs.add_parser(name, help=verb.__doc__, description=verb.__doc__) for name, verb in VERBS.items()}
-    for name in ("convert", "verify", "compare", "tune"):
+    for name in ("convert", "verify", "compare", "tune", "precision"):
         _model_options(add[name], required=name != "verify")
-    for name in ("convert", "simulate", "verify", "compare", "tune"):
+    for name in ("convert", "simulate", "verify", "compare", "tune", "precision"):
         _data_options(add[name])
+    _precision_options(add["precision"])
     _tune_options(add["tune"])
     add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
     add["simulate"].add_argument("net", type=Path, help="a netx file")
@@ -531,7 +570,7 @@ def _parser() -> argparse.ArgumentParser:
         "--input-shape", type=_sizes, default=(), metavar="C,H,W", help="of one image (C,L or F where it has no map)"
     )
     _data_options(add["inspect"], required=False)
-    for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES)):
+    for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES), ("precision", STUDY_IMAGES)):
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
     add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
     add["simulate"].add_argument("--backend", choices=("batched", "reference", "lava"), default="batched")
@@ -556,7 +595,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument(
             "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
         )
-    for name in ("demo", "convert", "simulate", "compare", "tune"):
+    for name in ("demo", "convert", "simulate", "compare", "tune", "precision"):
         add[name].add_argument("--overwrite", action="store_true", help="replace what --out names")
     for name in ("demo", "simulate", "verify", "compare"):
         add[name].add_argument("--deadline", type=float, default=600.0, help="seconds for each run on Lava (%(default)g)")
@@ -611,6 +650,17 @@ def _tune_options(verb: argparse.ArgumentParser) -> None:
     target.add_argument("--labels", action="store_true", help="count training labels that are met (default: the ANN's own classes)")
     target.add_argument("--held-images", type=int, default=HELD_IMAGES, help="training images to measure on, not fitted on (%(default)s)")
     verb.add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {TUNING} and {FRONT} (default: none)")
+
+
+def _precision_options(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("bits to try", "all combinations, then each population alone; `2-8` or `2,4,8`")
+    for kind, default in BITS_TRIED.items():
+        group.add_argument(f"--try-{kind}-bits", type=_range, default=default, metavar="BITS", help="(%(default)s)")
+    group.add_argument(
+        "--tolerance", type=float, default=TOLERANCE, metavar="POINTS",
+        help="of agreement with the float network that a population may cost alone before it counts as broken (%(default)g)",
+    )  # fmt: skip
+    verb.add_argument("-o", "--out", type=Path, help=f"folder for {PRECISION} and {BITS} (default: none)")
 
 
 def _told_default(value: Any) -> str:

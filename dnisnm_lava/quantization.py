@@ -31,6 +31,7 @@ from dnisnm_lava.rounding import Reads
 
 INPUT_BITS = 8
 PAYLOAD_BITS = 5
+Bits = int | Mapping[str, int]
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
 
@@ -38,10 +39,10 @@ STATE_MARGIN = 1.25  # of the range measured in calibration: test images go some
 def quantize(
     spiking: SpikingGraph,
     *,
-    weight_bits: int = WEIGHT_BITS,
-    payload_bits: int = PAYLOAD_BITS,
+    weight_bits: Bits = WEIGHT_BITS,
+    payload_bits: Bits = PAYLOAD_BITS,
     spikes: str = "graded",
-    state_bits: int = STATE_BITS,
+    state_bits: Bits = STATE_BITS,
     readings: Readings | None = None,
 ) -> SpikingGraph:
     """The same network in integers.
@@ -49,14 +50,17 @@ def quantize(
     spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be shared within
     each channel). weight_bits: of projections with several weights a row; those of one (shortcuts, pools) keep 8, they are
     few. readings: what weights read on calibration images (`fitting.readings`): with it, they are rounded with error
-    compensation, without it to the nearest. state_bits: of v; fewer than 24 for what-if studies.
+    compensation, without it to the nearest. state_bits: of v; fewer than 24 for what-if studies. Bits are one number for all, or
+    {population: its own}, the others' the default.
     """
     if spiking.is_integer:
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
     if spikes not in ("graded", "binary"):
         raise OutOfRange(f"spikes: {spikes!r} given; choose graded or binary")
-    widths = _Widths(FixedPointFormat(weight_bits), FixedPointFormat(state_bits))
-    payloads = FixedPointFormat(payload_bits + 1)  # unsigned payload_bits; the sign is the spike's own
+    weight, payload_of, state = (
+        bits_by_population(spiking, bits, default)
+        for bits, default in ((weight_bits, WEIGHT_BITS), (payload_bits, PAYLOAD_BITS), (state_bits, STATE_BITS))
+    )
     alpha: dict[str, np.ndarray] = {}
     done: list[Population] = []
     for p in spiking:
@@ -68,6 +72,7 @@ def quantize(
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
+            widths = _Widths(FixedPointFormat(weight[p.name]), FixedPointFormat(state[p.name]))
             floats = [q.weight for q in p.projections]
             p, folded, unit = _with_integer_matrices(p, alpha, spiking, widths)
             assert p.unit is not None
@@ -79,12 +84,24 @@ def quantize(
             encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit)
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
+                payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
                 vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
                 spike_unit = alpha[p.name] * p.spike_unit
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
             done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
+
+
+def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:
+    """{population: bits} of all."""
+    if not isinstance(bits, Mapping):
+        return {p.name: bits for p in graph}
+    names = [p.name for p in graph]
+    unknown = sorted(set(bits) - set(names))
+    if unknown:
+        raise OutOfRange(f"bits: no population is called {', '.join(unknown)}; there are {', '.join(names)}")
+    return {name: bits.get(name, default) for name in names}
 
 
 def _input_scale(p: Input) -> np.ndarray:

@@ -14,7 +14,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
-from dnisnm_lava.quantization import PAYLOAD_BITS, quantize
+from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, quantize
 from dnisnm_lava.simulation import Stages, in_silence
 
 ROUNDINGS = ("nearest", "compensated")
@@ -36,7 +36,7 @@ class Recipe:
     weight_bits: int = WEIGHT_BITS
     payload_bits: int = PAYLOAD_BITS
     spikes: str = "graded"
-    rounding: str = "nearest"
+    rounding: str = "compensated"
     percentile: float = PERCENTILE
 
     @property
@@ -50,7 +50,7 @@ class Recipe:
 
 
 BEST = Recipe()
-PAPER = Recipe(steps=32, threshold="max", correct=(), levels=1)
+PAPER = Recipe(steps=32, threshold="max", correct=(), levels=1, rounding="nearest")
 RECIPES = {"best": BEST, "paper": PAPER}
 
 
@@ -72,10 +72,11 @@ def named(name: str) -> Recipe:
 
 @dataclass(frozen=True)
 class Networks:
-    """The float network, and its integers."""
+    """The float network, its integers, and what weights read, where their rounding was told."""
 
     spiking: SpikingGraph
     integer: SpikingGraph
+    readings: Readings | None
 
 
 def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any, stages: Stages = in_silence) -> Networks:
@@ -99,4 +100,4 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any
     integer = quantize(
         spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits, spikes=recipe.spikes, readings=readings
     )  # fmt: skip
-    return Networks(spiking, integer)
+    return Networks(spiking, integer, readings)

@@ -22,8 +22,8 @@ LAYERS = [
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
-    ["fitting.walk"], ["fitting.moments"], ["recipes"], ["pareto"], ["tuning"],
-    ["comparison", "report", "tuning_report", "loading"], ["datasets", "demo"], ["cli"],
+    ["fitting.walk"], ["fitting.moments"], ["bitwidths"], ["recipes"], ["pareto"], ["tuning"],
+    ["comparison", "report", "tuning_report", "bitwidths_report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",

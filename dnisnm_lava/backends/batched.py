@@ -28,7 +28,7 @@ from dnisnm_lava.ir import (
     checked_steps,
 )
 from dnisnm_lava.machine import free_memory
-from dnisnm_lava.quantization import encode_images
+from dnisnm_lava.quantization import Bits, encode_images
 from dnisnm_lava.simulation import Progress, Run
 
 CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
@@ -54,7 +54,7 @@ def run(
     device: str = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
-    state_bits: int = STATE_BITS,
+    state_bits: Bits = STATE_BITS,
     progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).

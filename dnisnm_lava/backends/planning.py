@@ -17,7 +17,7 @@ from dnisnm_lava.conversion import per_channel
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE, STATE_BITS, FixedPointFormat
 from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
-from dnisnm_lava.quantization import largest_spikes
+from dnisnm_lava.quantization import Bits, bits_by_population, largest_spikes
 from dnisnm_lava.synapses import require_exact
 
 NEURONS = ("auto", "compiled", "stepped")
@@ -41,21 +41,23 @@ class Plan:
     neurons: Any = None  # backends.neurons.Neurons, of an SNM that is compiled
 
 
-_PLANS: dict[tuple[int, str, str, str, int], dict[str, Plan]] = {}  # by the identity of a graph that lives
+_PLANS: dict[tuple[Any, ...], dict[str, Plan]] = {}  # by the identity of a graph that lives
 
 
 def planned(
-    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu", state_bits: int = STATE_BITS
+    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu", state_bits: Bits = STATE_BITS
 ) -> dict[str, Plan]:
     """How each population of the graph is computed; kept as long as the graph."""
     for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
         if given not in choices:
             raise OutOfRange(f"{name}: {given!r} given; choose {', '.join(choices)}")
-    if not 2 <= state_bits <= STATE_BITS:
+    bits = bits_by_population(graph, state_bits, STATE_BITS)
+    if not 2 <= min(bits.values()) <= max(bits.values()) <= STATE_BITS:
         raise OutOfRange(f"state_bits: {state_bits} given; give 2 to {STATE_BITS}")
-    key = id(graph), synapses, neurons, device, state_bits
+    key = id(graph), synapses, neurons, device, *bits.values()
     if key not in _PLANS:
-        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device, FixedPointFormat(state_bits).limit)
+        limits = {name: FixedPointFormat(b).limit for name, b in bits.items()}
+        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device, limits)
         weakref.finalize(graph, _PLANS.pop, key, None)
     return _PLANS[key]
 
@@ -68,7 +70,7 @@ def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
     return {"synapses": dict(sorted(ways.items())), "neurons": dict(sorted(neurons.items()))}
 
 
-def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limit: int) -> dict[str, Plan]:
+def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: Mapping[str, int]) -> dict[str, Plan]:
     if not graph.is_integer:
         return {p.name: _planned_float(p, device) for p in graph}
     sent = largest_spikes(graph)
@@ -76,7 +78,7 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limit: i
     for p in graph:
         code = code_of(sent.get(p.name, 0))
         plan[p.name] = (
-            _planned(graph, p, code, plan, sent, asked, compiled, device, limit)
+            _planned(graph, p, code, plan, sent, asked, compiled, device, limits[p.name])
             if isinstance(p, SNM | ReadOut)
             else Plan(code, compiled=compiled)
         )

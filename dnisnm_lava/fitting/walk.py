@@ -19,7 +19,7 @@ from dnisnm_lava.fitting.spool import Spool, Store
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_batches
 from dnisnm_lava.simulation import Progress
 
-SCALES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of the maximum, tried as thresholds
+SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
 SUBSET = 200  # images
 CHUNK = 1 << 25  # bytes of currents at once
 MOST_LEVELS = 127

@@ -138,7 +138,7 @@ def parser(doc: str | None, name: str, *, images: int = 500, calibration_images:
     made.add_argument("--crop", type=int, default=0, metavar="N", help="centre square, in pixels")
     made.add_argument("--images", type=int, default=images, help="test images, a seeded sample of them (%(default)s)")
     made.add_argument("--calibration-images", type=int, default=calibration_images, help="training images for the maxima (%(default)s)")
-    made.add_argument("--fit-images", type=int, default=128, help="training images for this project's recipe (%(default)s)")
+    made.add_argument("--fit-images", type=int, default=1024, help="training images for this project's recipe (%(default)s)")
     made.add_argument("--recipes", nargs="+", choices=("paper", "ours"), default=["paper", "ours"], help="(%(default)s)")
     made.add_argument("--device", default="cpu", help="where torch runs (%(default)s)")
     made.add_argument("--seed", type=int, default=0, help="(%(default)s)")
