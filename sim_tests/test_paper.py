@@ -19,7 +19,7 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
 from dnisnm_lava.loading import load_model
-from examples.paper import ablation, common, energy, imagenet, networks, published, stepwise, thresholds, train
+from examples.paper import ablation, common, energy, few_steps, imagenet, networks, published, stepwise, thresholds, train
 from examples.paper.ablation import VARIANTS, Variant
 
 SIZE, STEPS = 6, 12
@@ -354,3 +354,44 @@ def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Ca
 def test_a_command_line_tells_no_folder_of_the_machine() -> None:
     told = common.command_line("energy", ["--data", "/some/where/cifar10-jpeg", "--weights", "../up/w.pt", "--model", "examples/a.py:b"])
     assert told == "python -m examples.paper.energy --data cifar10-jpeg --weights w.pt --model examples/a.py:b"
+
+
+def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str], tmp_path: Path) -> None:
+    theirs = {"indices": list(range(6)), "rows": [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "101010"}]}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    at = tiny.index("--images")
+    options = [*tiny[:at], "--images", "10", *tiny[at + 2 :], "--rows", "paper:2", "one level:2:1", "four levels:1", "--seeds", "2"]
+    assert few_steps.main(options) == 0
+    found = written(tmp_path, "few_steps")
+    assert [(r["method"], r["T"], r["lead"], r["levels"]) for r in found["rows"]] == [
+        ("paper", 2, 0, 1), ("one level", 2, 1, 1), ("four levels", 1, 0, 4),
+    ]  # fmt: skip
+    for r in found["rows"]:
+        assert r["accuracy"] == [10.0 * digits.count("1") for digits in r["correct"]]
+        assert r["interval"][0] <= r["mean"] <= r["interval"][1]
+    assert found["rows"][1]["latency"] == found["rows"][0]["latency"] + 2  # a lead of one in each of two populations
+    assert few_steps.main([*options, "--against", str(tmp_path / "theirs.json")]) == 1  # of other images
+    assert few_steps.main([*tiny, "--rows", "paper:2", "--seeds", "1", "--against", str(tmp_path / "theirs.json")]) == 1
+
+
+def test_mcnemars_test_counts_images_that_one_alone_gets_right() -> None:
+    """0 of 8 against: 2 / 2 ** 8. By hand for 1 of 4: 2 * (1 + 4) / 16."""
+    assert few_steps.mcnemar("11111111", "00000000") == {"only_ours": 8, "only_theirs": 0, "p": 2 / 256}
+    assert few_steps.mcnemar("1110" + "11", "0001" + "11") == {"only_ours": 3, "only_theirs": 1, "p": 10 / 16}
+    assert few_steps.mcnemar("10", "01")["p"] == 1.0
+    scipy = pytest.importorskip("scipy.stats")
+    assert few_steps.mcnemar("1" * 40 + "0" * 25, "0" * 40 + "1" * 25)["p"] == pytest.approx(scipy.binomtest(25, 65).pvalue, rel=1e-9)
+
+
+def test_wilsons_interval_is_where_the_normal_approximation_just_accepts() -> None:
+    """Its ends p solve |share - p| = Z * sqrt(p (1 - p) / n)."""
+    for share in (0.03, 0.5, 0.915):
+        for end in few_steps.wilson(share, 1000):
+            p = end / 100
+            assert abs(share - p) == pytest.approx(few_steps.Z * (p * (1 - p) / 1000) ** 0.5, abs=1e-4)  # ends are rounded to 1e-4
+
+
+def test_a_row_of_an_unknown_method_is_a_usage_error() -> None:
+    with pytest.raises(SystemExit) as error:
+        few_steps.main(["--rows", "better:2"])
+    assert error.value.code == 2

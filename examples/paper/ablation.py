@@ -87,8 +87,7 @@ def fitted(setting: Setting, steps: Sequence[int]) -> dict[str, float]:
     images, labels = setting.test
     found = {}
     for t in steps:
-        graph = dn.quantize(common.ours(setting.analog, setting.statistics, setting.fit_images, t))
-        found[str(t)] = percent(batched.run(graph, images, steps=t, device=setting.args.device).accuracy(labels, t))
+        found[str(t)] = percent(batched.run(setting.ours(t), images, steps=t, device=setting.args.device).accuracy(labels, t))
         note(f"{OURS}: {found}")
     return found
 

@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
-from dnisnm_lava import datasets, loading
+from dnisnm_lava import datasets, loading, recipes
 from dnisnm_lava.backends import ann
 from dnisnm_lava.comparison import array_digest, versions
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
@@ -30,11 +30,6 @@ from examples.paper.published import DIFFERENCES
 RESULTS = Path("docs/results")
 BATCH = 100
 Result = dict[str, Any]
-
-
-def ours(analog: AnalogGraph, stats: dn.Statistics, images: np.ndarray, steps: int) -> SpikingGraph:
-    """This project's recipe for `steps`, from calibration `images` without labels."""
-    return dn.fit(analog, dn.convert(analog, stats, steps=steps), images)
 
 
 # ---------------------------------------------------------------- a network and its images
@@ -80,6 +75,11 @@ class Setting:
 
     def train_batches(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return datasets.batches(self.data.train, datasets.choose(self.data.train, count, self.args.seed))
+
+    def ours(self, steps: int) -> SpikingGraph:
+        """Integers of this project's recipe for `steps`, of one level, as the paper's neurons have; no labels."""
+        recipe = replace(recipes.BEST, steps=steps, levels=1)
+        return recipes.networks(recipe, self.analog, self.statistics, self.fit_images).integer
 
     def ann_accuracy(self) -> float:
         images, labels = self.test
@@ -188,7 +188,8 @@ def measured(args: argparse.Namespace, measure: Callable[[Setting], Result]) -> 
         raise OutOfRange(f"{' and '.join(missing)} not given; name the network and its images, or give --draw")
     args.data_name = args.data_name or shown(args.data)
     setting = Setting(args)
-    return {**measure(setting), "differences": DIFFERENCES, "provenance": setting.provenance()}
+    provenance = setting.provenance()  # of the sources that measure: they may be edited meanwhile
+    return {**measure(setting), "differences": DIFFERENCES, "provenance": provenance}
 
 
 def write_json(path: Path, data: Result) -> None:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
-from dnisnm_lava.ir import SNM, Graph, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Graph, ReadOut
 from examples.paper import common, published, stepwise
 from examples.paper.common import Result, Setting, note, percent
 
@@ -118,7 +118,7 @@ def ours(setting: Setting, ann: float) -> Result:
     images, labels = setting.test
     found = {}
     for t in setting.args.steps:
-        graph: SpikingGraph = dn.quantize(common.ours(setting.analog, setting.statistics, setting.fit_images, t))
+        graph = setting.ours(t)
         run = batched.run(graph, images, steps=t, device=setting.args.device)
         found[str(t)] = with_accuracy(row(graph, run.spike_counts, len(images), t), percent(run.accuracy(labels, t)), ann)
         note(f"ours, T = {t}: {found[str(t)]['accuracy_snn']} %")

@@ -63,7 +63,7 @@ def paper(setting: Setting) -> Classifier:
 def ours(setting: Setting) -> Classifier:
     """Integers, a network for each T."""
     args = setting.args
-    graphs = {t: dn.quantize(common.ours(setting.analog, setting.statistics, setting.fit_images, t)) for t in args.ours_steps}
+    graphs = {t: setting.ours(t) for t in args.ours_steps}
 
     def classifier(images: np.ndarray) -> dict[str, np.ndarray]:
         return {str(t): batched.run(graph, images, steps=t, device=args.device).predictions(t) for t, graph in graphs.items()}
