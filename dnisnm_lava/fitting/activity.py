@@ -40,7 +40,7 @@ class Activity:
         if self.levels is None:
             return self.ann[i]
         levels = self.levels[i]
-        return levels.sum(1, dtype=torch.float32) * (self.worth / levels.shape[1])
+        return summed(levels) * (self.worth / levels.shape[1])
 
     def close(self) -> None:
         self.ann.close()
@@ -137,7 +137,15 @@ def run(p: SNM, current: Tensor) -> Tensor:
 
 def mean_spikes(p: SNM, current: Tensor) -> Tensor:
     """(n, *shape) what is sent in a step, on average."""
-    return run(p, current).sum(1, dtype=torch.float32) * tensor(p.payload / current.shape[1])
+    return summed(run(p, current)) * tensor(p.payload / current.shape[1])
+
+
+def summed(levels: Tensor) -> Tensor:
+    """(n, T, ...) bytes -> (n, ...) float32, exact: step by step, several times as fast as torch's sum."""
+    total = levels[:, 0].to(torch.float32)
+    for step in levels.unbind(1)[1:]:
+        total += step
+    return total
 
 
 def tensor(a: np.ndarray) -> Tensor:
