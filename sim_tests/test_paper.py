@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
@@ -19,7 +20,7 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
 from dnisnm_lava.loading import load_model
-from examples.paper import ablation, common, energy, few_steps, imagenet, networks, published, stepwise, thresholds, train
+from examples.paper import ablation, common, energy, few_steps, imagenet, networks, page, published, stepwise, thresholds, train
 from examples.paper.ablation import VARIANTS, Variant
 
 SIZE, STEPS = 6, 12
@@ -395,3 +396,14 @@ def test_a_row_of_an_unknown_method_is_a_usage_error() -> None:
     with pytest.raises(SystemExit) as error:
         few_steps.main(["--rows", "better:2"])
     assert error.value.code == 2
+
+
+def test_the_page_of_the_paper_is_what_the_results_give() -> None:
+    """Generated: `python -m examples.paper.page`."""
+    root = Path(__file__).resolve().parents[1]
+    written_page = (root / page.PAGE).read_text()
+    assert page.page(root / common.RESULTS) == written_page
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", written_page):
+        assert (root / "docs" / picture).is_file()
+    for row in published.TABLE3 + tuple((name, area, accuracy) for name, (area, accuracy) in published.TABLE1.items()):
+        assert f"| {' | '.join(str(cell) for cell in row)} |" in written_page

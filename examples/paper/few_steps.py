@@ -31,7 +31,7 @@ from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
 METHODS: dict[str, Recipe] = {
-    "paper": recipes.PAPER, "one level": replace(recipes.BEST, levels=1), "four levels": recipes.BEST,
+    "paper": recipes.PAPER, "subset maxima": replace(recipes.PAPER, threshold="subset-max"), "one level": replace(recipes.BEST, levels=1), "four levels": recipes.BEST,
 }  # fmt: skip
 ROWS = (
     *(f"paper:{t}" for t in (1, 2, 4, 8, 16)), *(f"one level:{t}" for t in (1, 2, 4, 8, 16)),
