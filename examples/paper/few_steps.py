@@ -31,8 +31,11 @@ from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
 METHODS: dict[str, Recipe] = {
-    "paper": recipes.PAPER, "subset maxima": replace(recipes.PAPER, threshold="subset-max"), "one level": replace(recipes.BEST, levels=1), "four levels": recipes.BEST,
-}  # fmt: skip
+    "paper": recipes.PAPER,
+    "subset maxima": replace(recipes.PAPER, threshold="subset-max"),
+    "one level": replace(recipes.BEST, levels=1),
+    "four levels": recipes.BEST,
+}
 ROWS = (
     *(f"paper:{t}" for t in (1, 2, 4, 8, 16)), *(f"one level:{t}" for t in (1, 2, 4, 8, 16)),
     *(f"one level:{t}:{lead}" for t, lead in ((2, 1), (2, 2), (4, 3), (8, 4), (16, 4))),

@@ -26,16 +26,9 @@ without labels or training.
 
 def page(results: Path) -> str:
     found = {path.stem: common.read_json(path) for path in sorted(results.glob("*.json"))}
-    sections = [
-        INTRODUCTION,
-        table1((results.parent / COVERAGE.name).read_text()),
-        table2(found),
-        few_steps(found),
-        table3(found),
-        table4(found),
-        energies(found),
-    ]
-    return "\n".join([*sections, maps(found), differences()])
+    coverage = (results.parent / COVERAGE.name).read_text()
+    sections = [INTRODUCTION, table1(coverage), *(section(found) for section in (table2, few_steps, table3, table4, energies, maps))]
+    return "\n".join([*sections, differences()])
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
@@ -65,7 +58,7 @@ def table1(coverage: str) -> str:
     return (
         "## Table 1: universality\n\nWhat each method needs in the ANN, and its VGG-16 on CIFAR-10 at T = 32.\n\n"
         + table(("method", "activation", "accuracy"), [*rows, ours])
-        + f"\n{converted} of torchvision's networks are converted as they are, and both integer executors agree ([coverage](coverage.md)).\n"
+        + f"\n{converted} of torchvision's networks are converted as they are; both integer executors agree ([coverage](coverage.md)).\n"
     )
 
 
