@@ -361,11 +361,23 @@ def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str]
     theirs = {"indices": list(range(6)), "rows": [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "101010"}]}
     (tmp_path / "theirs.json").write_text(json.dumps(theirs))
     at = tiny.index("--images")
-    options = [*tiny[:at], "--images", "10", *tiny[at + 2 :], "--rows", "paper:2", "one level:2:1", "four levels:1", "--seeds", "2"]
+    options = [
+        *tiny[:at],
+        "--images",
+        "10",
+        *tiny[at + 2 :],
+        "--rows",
+        "paper:2",
+        "one level:2:1",
+        "four levels:1",
+        "one level:1:0:threshold=mmse",
+        "--seeds",
+        "2",
+    ]
     assert few_steps.main(options) == 0
     found = written(tmp_path, "few_steps")
     assert [(r["method"], r["T"], r["lead"], r["levels"]) for r in found["rows"]] == [
-        ("paper", 2, 0, 1), ("one level", 2, 1, 1), ("four levels", 1, 0, 4),
+        ("paper", 2, 0, 1), ("one level", 2, 1, 1), ("four levels", 1, 0, 4), ("one level", 1, 0, 1),
     ]  # fmt: skip
     for r in found["rows"]:
         assert r["accuracy"] == [10.0 * digits.count("1") for digits in r["correct"]]

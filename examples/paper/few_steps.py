@@ -5,8 +5,10 @@
         --std 0.229,0.224,0.225 --images 1000 --calibration-images 4000 [--against FILE.json]
 
 Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those of --seed. A row
-is METHOD:T, or METHOD:T:LEAD. FILE.json is what benchmarks/accuracy_against_spikingjelly.py wrote of the same test images:
-each of its methods is compared at each T, image by image (McNemar's exact test).
+is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of one dial (`correct=bias+v_init`, `correct=none`);
+--dials stands for every other value of each, one by one, of one level at T = 4. FILE.json is what
+benchmarks/accuracy_against_spikingjelly.py wrote of the same test images: each of its methods is compared at each T, image by
+image (McNemar's exact test).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from matplotlib.figure import Figure
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.recipes import Recipe
 from dnisnm_lava.simulation import classes
 from examples.paper import common
@@ -41,6 +44,12 @@ ROWS = (
     *(f"one level:{t}:{lead}" for t, lead in ((2, 1), (2, 2), (4, 3), (8, 4), (16, 4))),
     *(f"four levels:{t}" for t in (1, 2, 4, 8)), "four levels:2:1",
 )  # fmt: skip
+DIALS = (
+    *(f"threshold={rule}" for rule in THRESHOLDS if rule != recipes.BEST.threshold),
+    "correct=none", "correct=weights+bias", "correct=weights+v_init", "correct=bias+v_init", "share=channel", "share=layer",
+    "granularity=channel", "granularity=layer", "levels=2", "levels=4", "lead=1", "lead=3", "payload_bits=8", "payload_bits=3",
+    *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)), "rounding=nearest",
+)  # fmt: skip
 Z = 1.96  # of a 95 % interval
 
 
@@ -48,18 +57,27 @@ Z = 1.96  # of a 95 % interval
 class Row:
     method: str
     steps: int
-    lead: int
+    lead: int = 0
+    changed: str = ""  # DIAL=VALUE
 
     @property
     def recipe(self) -> Recipe:
-        return replace(METHODS[self.method], steps=self.steps, lead=self.lead)
+        recipe = replace(METHODS[self.method], steps=self.steps, lead=self.lead)
+        if not self.changed:
+            return recipe
+        dial, value = self.changed.split("=")
+        kind = type(getattr(recipe, dial))
+        words = () if value == "none" else tuple(value.split("+"))
+        changed: dict[str, Any] = {dial: words if kind is tuple else kind(value)}
+        return replace(recipe, **changed)
 
 
 def row(text: str) -> Row:
-    method, steps, lead = (*text.split(":"), "0")[:3]
-    if method not in METHODS:
-        raise argparse.ArgumentTypeError(f"{text}: no such method; choose {', '.join(METHODS)}")
-    return Row(method, int(steps), int(lead))
+    method, steps, lead, changed = [*text.split(":"), *("", "0", "")[text.count(":") :]]
+    dials = vars(recipes.BEST)
+    if method not in METHODS or (changed and changed.partition("=")[0] not in dials):
+        raise argparse.ArgumentTypeError(f"{text}: no such method or dial; choose of {', '.join(METHODS)}; of {', '.join(dials)}")
+    return Row(method, int(steps), int(lead), changed)
 
 
 def measure(setting: Setting) -> Result:
@@ -98,7 +116,8 @@ def together(r: Row, cells: Sequence[Result], images: int) -> Result:
     found = [c["accuracy"] for c in cells]
     mean = statistics.mean(found)
     return {
-        "method": r.method, "T": r.steps, "lead": r.lead, "levels": r.recipe.levels, "latency": cells[0]["latency"],
+        "method": r.method, "T": r.steps, "lead": r.recipe.lead, "changed": r.changed, "levels": r.recipe.levels,
+        "latency": cells[0]["latency"],
         "accuracy": found, "mean": round(mean, 2), "interval": wilson(mean / 100, images), "spikes": [c["spikes"] for c in cells],
         "saturations": [c["saturations"] for c in cells], "correct": [c["correct"] for c in cells],
     }  # fmt: skip
@@ -133,12 +152,33 @@ def mcnemar(ours: str, theirs: str) -> dict[str, Any]:
 
 
 def picture(data: Result) -> Figure:
+    return bars(data) if any(r["changed"] for r in data["rows"]) else curves(data)
+
+
+def bars(data: Result) -> Figure:
+    """One dial changed in each row."""
+    figure = common.canvas(7.2, 1.2 + 0.22 * len(data["rows"]))
+    axes = figure.add_subplot()
+    for place, r in enumerate(data["rows"]):
+        axes.barh(place, r["mean"], color="C0" if r["changed"] else "C1")
+        axes.plot(r["accuracy"], [place] * len(r["accuracy"]), "k.", markersize=3)
+    first = data["rows"][0]
+    names = [r["changed"].replace("_", " ") or f"{r['method']}, T = {r['T']}, as it is" for r in data["rows"]]
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.invert_yaxis()
+    axes.axvline(first["mean"], color="C1", linewidth=1)
+    axes.set(xlabel="accuracy, %; a dot for each seed", xlim=(0, 100))
+    axes.grid(alpha=0.3, axis="x")
+    return figure
+
+
+def curves(data: Result) -> Figure:
     figure = common.canvas()
     axes = figure.add_subplot()
-    curves: dict[str, list[Result]] = {}
+    found: dict[str, list[Result]] = {}
     for r in data["rows"]:
-        curves.setdefault(r["method"] + (", with a lead" if r["lead"] else ""), []).append(r)
-    for name, points in curves.items():
+        found.setdefault(r["method"] + (", with a lead" if r["lead"] else ""), []).append(r)
+    for name, points in found.items():
         low, high = ([abs(p["mean"] - p["interval"][i]) for p in points] for i in (0, 1))
         axes.errorbar([p["T"] for p in points], [p["mean"] for p in points], (low, high), fmt="o-", markersize=4, capsize=2, label=name)
     axes.axhline(data["accuracy_ann"], color="0.4", linewidth=1, label=f"ANN, {data['accuracy_ann']} %")
@@ -156,6 +196,9 @@ def picture(data: Result) -> Figure:
 def parser() -> argparse.ArgumentParser:
     made = common.parser(__doc__, "few_steps")
     made.add_argument("--rows", type=row, nargs="+", default=[row(r) for r in ROWS], help="(those of docs/accuracy.md)")
+    made.add_argument(
+        "--dials", dest="rows", action="store_const", const=[Row("one level", 4), *(Row("one level", 4, 0, d) for d in DIALS)]
+    )
     made.add_argument("--seeds", type=int, default=3, help="calibrations, from seed 0 on (%(default)s)")
     made.add_argument("--against", type=Path, help="SpikingJelly's figures of the same images")
     return made

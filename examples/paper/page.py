@@ -81,7 +81,16 @@ def few_steps(found: Mapping[str, Result]) -> str:
     parts = ["## The same networks at few steps: the paper's recipe and ours, in integers\n"]
     for stem, data in of(found, "few_steps"):
         rows = [
-            (f"{r['method']}", r["T"], r["levels"], r["lead"], r["latency"], f"{r['mean']:.1f}", _span(r["accuracy"]), _span(r["interval"]))
+            (
+                ", ".join(filter(None, (r["method"], r["changed"].replace("_", " ")))),
+                r["T"],
+                r["levels"],
+                r["lead"],
+                r["latency"],
+                f"{r['mean']:.1f}",
+                _span(r["accuracy"]),
+                _span(r["interval"]),
+            )
             for r in data["rows"]
         ]
         head = "recipe", "T", "K", "lead", "latency, steps", "accuracy", f"{data['seeds']} seeds", "95 % interval"
