@@ -72,9 +72,13 @@ class Precision:
 
     def first(self, kind: str) -> Alone | None:
         """The population that breaks at the most bits (of several, that which loses most): alone, it costs more than the
-        tolerance. None if none does."""
-        broken = [a for a in self.alone if a.kind == kind and a.loss > self.tolerance]
+        tolerance at so many bits, and at all fewer. None if none does."""
+        rows = [a for a in self.alone if a.kind == kind]
+        broken = [a for a in rows if all(self._is_broken(b) for b in rows if b.population == a.population and b.bits <= a.bits)]
         return max(broken, key=lambda a: (a.bits, a.loss), default=None)
+
+    def _is_broken(self, row: Alone) -> bool:
+        return row.loss > self.tolerance + 1e-9  # shares of a number of images, which floats hold to 1e-15
 
 
 def precision(
