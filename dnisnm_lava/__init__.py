@@ -14,6 +14,7 @@ from dnisnm_lava.quantization import Readings, quantize, state_ranges
 
 if TYPE_CHECKING:
     from dnisnm_lava.bitwidths import Precision
+    from dnisnm_lava.checks import Checked
     from dnisnm_lava.comparison import Comparison
     from dnisnm_lava.coverage import Coverage
     from dnisnm_lava.tuning import Tuning
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "compare", "convert", "fit", "from_torch", "inspect", "precision", "quantize",
+    "Statistics", "UnsupportedModel", "calibrate", "check", "compare", "convert", "fit", "from_torch", "inspect", "precision", "quantize",
     "readings", "state_ranges", "tune",
 ]  # fmt: skip
 
@@ -66,6 +67,13 @@ def precision(spiking: SpikingGraph, images: Any, labels: Any, **options: Any) -
     from dnisnm_lava import bitwidths
 
     return bitwidths.precision(spiking, images, labels, **options)
+
+
+def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> Checked:
+    """`checks.check`, imported when called: which design rules of Loihi 2 and Lava do not hold, and the cores it would take."""
+    from dnisnm_lava import checks
+
+    return checks.check(graph, chips=chips, period=period)
 
 
 def tune(analog: AnalogGraph, images: Any, **options: Any) -> Tuning:

@@ -1,7 +1,7 @@
-"""`dnisnm demo | convert | inspect | simulate | verify | compare | tune | precision`: each verb a few lines over the API.
+"""`dnisnm demo | convert | inspect | check | simulate | verify | compare | tune | precision`: each verb a few lines over the API.
 
 Results go to standard output, progress and errors to standard error. Exit code 0: done; 1: an error, told
-in one sentence, an equality that does not hold, or a target that was missed; 2: a command line that was not understood.
+in one sentence, an equality or a design rule that does not hold, or a target that was missed; 2: a command line not understood.
 """
 
 from __future__ import annotations
@@ -169,6 +169,15 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
     coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
     return Result(report.coverage_json(coverage), report.coverage_table(coverage))
+
+
+def check(args: argparse.Namespace, stages: Stages) -> Result:
+    """Whether a netx file fits Loihi 2: design rules, and an estimate of the cores it would take."""
+    from dnisnm_lava import check_report
+    from exporters import netx
+
+    found = dn.check(netx.read(args.net), chips=args.chips, period=args.period)
+    return Result(check_report.check_json(found), check_report.check_table(found, str(args.net)), check_report.broken(found))
 
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
@@ -376,8 +385,8 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 VERBS = {
-    "demo": demo, "convert": convert, "inspect": inspect, "simulate": simulate, "verify": verify, "compare": compare, "tune": tune,
-    "precision": precision,
+    "demo": demo, "convert": convert, "inspect": inspect, "check": check, "simulate": simulate, "verify": verify, "compare": compare,
+    "tune": tune, "precision": precision,
 }  # fmt: skip
 
 
@@ -564,6 +573,11 @@ def _parser() -> argparse.ArgumentParser:
     _tune_options(add["tune"])
     add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
     add["simulate"].add_argument("net", type=Path, help="a netx file")
+    add["check"].add_argument("net", type=Path, help="a netx file")
+    add["check"].add_argument("--chips", type=int, default=1, help="chips to fit on (%(default)s)")
+    add["check"].add_argument(
+        "--period", type=int, metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
+    )
     add["inspect"].add_argument("subject", metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
     add["inspect"].add_argument("--weights", help=WEIGHTS)
     add["inspect"].add_argument(
@@ -600,7 +614,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("demo", "simulate", "verify", "compare"):
         add[name].add_argument("--deadline", type=float, default=600.0, help="seconds for each run on Lava (%(default)g)")
     for name, verb in add.items():
-        if name != "inspect":
+        if name not in ("inspect", "check"):
             verb.add_argument("--seed", type=int, default=0, help="for training and for samples of images (%(default)s)")
         verb.add_argument("--json", action="store_true", help="print the result alone, as JSON")
     return parser

@@ -17,13 +17,13 @@ PACKAGE = ROOT / "dnisnm_lava"
 LAYERS = [
     ["errors"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks"],
-    ["exits", "rounding"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration"], ["conversion"],
-    ["quantization"], ["frontend", "procs"],
+    ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration", "resources"],
+    ["conversion"], ["quantization"], ["checks"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
     ["fitting.walk"], ["fitting.moments"], ["bitwidths"], ["recipes"], ["pareto"], ["tuning"],
-    ["comparison", "report", "tuning_report", "bitwidths_report", "loading"], ["datasets", "demo"], ["cli"],
+    ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",
@@ -39,6 +39,10 @@ CORE = [
     "quantization",
     "rounding",
     "recipes",
+    "limits",
+    "cores",
+    "resources",
+    "checks",
     "backends.reference",
 ]
 
