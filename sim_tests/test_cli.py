@@ -120,7 +120,8 @@ def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixtu
     model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=8, levels=4)
-    assert netx.read("a.net") == dn.quantize(dn.fit(analog, spiking, x, granularity="neuron"))
+    fitted = dn.fit(analog, spiking, x, granularity="neuron")
+    assert netx.read("a.net") == dn.quantize(fitted, readings=dn.readings(fitted, x))
     run("convert", *NET, *DATA, "--recipe", "paper", "-o", "b.net", capsys=capsys)
     assert netx.read("b.net") == dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=32))
 
