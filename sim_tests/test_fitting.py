@@ -242,6 +242,7 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
     assert dn.fit(analog, spiking, x, memory=40_000) == expected  # some in memory, some not
     assert dn.fit(analog, spiking, [(x, None)]) == expected
     monkeypatch.setattr(walk, "CHUNK", 1)  # one image at once: the same sums in another order
+    monkeypatch.setattr(walk, "FEWEST", 1)
     other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
     for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
         np.testing.assert_allclose(p.bias, q.bias, atol=1e-4)  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10

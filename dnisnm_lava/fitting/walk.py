@@ -21,7 +21,7 @@ from dnisnm_lava.simulation import Progress
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
 SUBSET = 200  # images
-CHUNK = 1 << 25  # bytes of currents at once
+CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images
 MOST_LEVELS = 127
 
 
@@ -142,9 +142,9 @@ def _check(spiking: SpikingGraph) -> None:
 
 
 def _chunks(spiking: SpikingGraph, images: Any) -> Iterator[Tensor]:
-    """As many images at once as the largest population's currents allow."""
+    """As many images at once as the largest population's currents allow; some, since each chunk prepares every neuron anew."""
     largest = max(int(np.prod(p.shape)) for p in spiking)
-    some = max(1, CHUNK // (4 * spiking.steps * largest))
+    some = max(FEWEST, CHUNK // (4 * spiking.steps * largest))
     batches = [images] if hasattr(images, "shape") else images
     count = 0
     for x in checked_batches(spiking, batches):
