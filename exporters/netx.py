@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, SpikingGraph, sources
 from dnisnm_lava.synapses import Window
@@ -43,6 +43,20 @@ def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False) -> 
         image = file.id.get_file_image()
     write_whole(path, image, overwrite=overwrite)
     return path
+
+
+def register() -> None:
+    """Teach lava-dl's `netx.hdf5.Network` the SNM neuron: it then builds our files that are chains, and refuses the others.
+
+    BackendMissing where lava-dl is not installed. How to feed such a network: exporters/netx_lava_dl.py.
+    """
+    try:
+        from exporters import netx_lava_dl
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "lava":
+            raise
+        raise BackendMissing("lava-dl is not installed in this Python; pip install 'dnisnm-lava[lava]' (Python 3.10) brings it") from error
+    netx_lava_dl.register()
 
 
 def _reason(error: BaseException) -> str:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from children import in_child, main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnisnm_lava.backends.lava_cpu import end_process_group
 from dnisnm_lava.ir import Projection, Resample
 from dnisnm_lava.procs.im2col import BufferedConv2d
 from dnisnm_lava.synapses import Window
 
-ROOT = Path(__file__).resolve().parents[1]
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 border = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
@@ -146,21 +140,8 @@ def test_silence_and_repeated_spikes_cost_nothing() -> None:
 
 
 def in_lava(tmp_path: Path, what: str, seconds: float) -> dict[str, Any]:
-    """What a function of this file below writes when it runs in a process group of its own."""
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sim_tests")])}
-    out = tmp_path / "out.json"
-    with open(tmp_path / "log.txt", "wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, __file__, what, str(out)], env=environment, stdout=log, stderr=log, start_new_session=True
-        )  # fmt: skip
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=seconds)
-        finally:
-            end_process_group(child)
-    assert out.exists(), (tmp_path / "log.txt").read_text()[-3000:]
-    return json.loads(out.read_text())
+    return in_child(__file__, what, tmp_path, seconds)
 
 
 def test_the_fast_model_equals_lavas_conv(tmp_path: Path) -> None:
@@ -283,14 +264,5 @@ def pilotnet() -> list[dict[str, Any]]:
     return layers()
 
 
-def main(what: str, out: Path) -> None:
-    result = {f.__name__: f for f in (convs, accidents, new_weight, pilotnet)}[what]()
-    temporary = out.with_suffix(".part")
-    temporary.write_text(json.dumps(result))
-    os.replace(temporary, out)
-    sys.stdout.flush()
-    os._exit(0)  # Lava's threads and children may keep an interpreter from ending
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(convs, accidents, new_weight, pilotnet)

@@ -67,20 +67,6 @@ def test_the_layout_is_lava_dls(tmp_path: Path, graph: SpikingGraph) -> None:
         assert int(file["format/version"][()]) == netx.VERSION
 
 
-def test_lava_dl_reads_the_layers_that_it_knows(tmp_path: Path) -> None:
-    """Through lava-dl's own reader, in a process of its own: it never closes its files."""
-    pytest.importorskip("lava.lib.dl.netx", reason="lava-dl is not installed")
-    path = netx.write(tmp_path / "a.net", small()[0])
-    program = (
-        "import sys; from lava.lib.dl.netx.utils import NetDict\n"
-        "net = NetDict(sys.argv[1])\n"
-        "layer = net['layer'][1]\n"
-        "print(net['layer'][0]['type'], layer['type'], layer['shape'].tolist(), layer['weight'].shape, layer['neuron']['theta'].shape)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.split("\n")[-2] == "input conv [4, 6, 6] (4, 2, 3, 3) (4, 6, 6)"
-
-
 # ---------------------------------------------------------------- whole or not at all
 
 

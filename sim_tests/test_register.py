@@ -1,0 +1,361 @@
+"""Stock lava-dl on our files: its Network gives our spikes after `register()`, and refuses what it would compute otherwise;
+its NetDict gives our arrays; its own files load unchanged."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lava_dl
+import numpy as np
+import pytest
+from children import ROOT, in_child
+from graphs import Chain, irregular, readout, small, snm, weights
+from lava_dl import samples
+
+from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.errors import BackendMissing
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.synapses import Window
+from exporters import netx
+
+LAVA_DL = importlib.util.find_spec("lava") is not None and importlib.util.find_spec("lava.lib") is not None
+lava_dl_needed = pytest.mark.skipif(not LAVA_DL, reason="lava-dl is not installed")
+STEPS = 5
+
+
+# ---------------------------------------------------------------- chains
+
+
+def image(*shape: int) -> Input:
+    return Input("image", shape, np.ones(shape[0]), 8)
+
+
+def full(value: int, *shape: int) -> np.ndarray:
+    return np.full(shape, value, np.int32)
+
+
+def convolutions(rng: np.random.Generator) -> SpikingGraph:
+    """Strided, padded, dilated, grouped and depthwise, with kernels that are not square; then a dense on the map."""
+    layers = [
+        Projection("image", weights(rng, 4, 2, 3, 2), (2, 1), ((1, 1), (2, 2))),
+        Projection("a", weights(rng, 6, 2, 2, 3), padding=((0, 0), (1, 1)), dilation=(1, 2), groups=2),
+        Projection("b", weights(rng, 6, 1, 1, 2), groups=6),
+    ]
+    populations: list[Population] = [image(2, 9, 7)]
+    for name, projection, options in zip("abc", layers, ({"levels": 3, "lead": 2}, {"two_sided": True}, {"lead": 1}), strict=True):
+        populations.append(snm(name, projection.output_shape(populations[-1].shape), (projection,), rng, **options))
+    full_scale = rng.integers(-127, 128, (5, int(np.prod(populations[-1].shape)))).astype(np.int8)
+    populations.append(snm("d", (5,), (Projection("c", full_scale),), rng, levels=2))
+    populations.append(readout("out", (3,), (Projection("d", weights(rng, 3, 5)),), rng))
+    return SpikingGraph(tuple(populations), steps=STEPS)
+
+
+def maps(rng: np.random.Generator) -> SpikingGraph:
+    """From an image to a map of classes, by convolutions alone."""
+    inner = Projection("image", weights(rng, 3, 2, 3, 3), padding=((1, 1), (1, 1)))
+    outer = Projection("a", weights(rng, 2, 3, 1, 1))
+    out = replace(readout("out", (2, 4, 5), (outer,), rng), bias=full(3, 2, 1, 1))
+    return SpikingGraph((image(2, 4, 5), snm("a", (3, 4, 5), (inner,), rng), out), steps=STEPS)
+
+
+def flattened(rng: np.random.Generator) -> SpikingGraph:
+    """A dense layer on the image itself."""
+    dense = Projection("image", weights(rng, 6, 24))
+    return SpikingGraph(
+        (image(2, 3, 4), snm("a", (6,), (dense,), rng), readout("out", (4,), (Projection("a", weights(rng, 4, 6)),), rng)), steps=STEPS
+    )
+
+
+def converted(rng: np.random.Generator) -> SpikingGraph:
+    return small(Chain(), (6,), levels=2, lead=1, steps=STEPS)[0]
+
+
+def drawn(rng: np.random.Generator) -> SpikingGraph:
+    """A few convolutions of random shapes, and a read-out."""
+    populations: list[Population] = [image(int(rng.integers(1, 4)), *rng.integers(6, 10, 2).tolist())]
+    for name in "abcd"[: rng.integers(1, 5)]:
+        channels, height, width = populations[-1].shape
+        groups = int(rng.choice([g for g in (1, 2, 3) if channels % g == 0]))
+        kernel = rng.integers(1, 4, 2)
+        dilation = tuple(int(rng.integers(1, 3)) if k > 1 and 2 * (k - 1) < n else 1 for k, n in zip(kernel, (height, width), strict=True))
+        top, left = rng.integers(0, 3, 2).tolist()
+        weight = weights(rng, groups * int(rng.integers(1, 4)), channels // groups, *kernel.tolist())
+        stride = tuple(rng.integers(1, 3, 2).tolist())
+        projection = Projection(populations[-1].name, weight, stride, ((top, top), (left, left)), dilation, groups)
+        shape = projection.output_shape(populations[-1].shape)
+        if min(shape) < 1:
+            break
+        options = {"levels": int(rng.integers(1, 4)), "lead": int(rng.integers(0, 3)), "two_sided": bool(rng.integers(0, 2))}
+        populations.append(snm(name, shape, (projection,), rng, **options))
+    last = populations[-1]
+    populations.append(readout("out", (3,), (Projection(last.name, weights(rng, 3, int(np.prod(last.shape)))),), rng))
+    return SpikingGraph(tuple(populations), steps=STEPS)
+
+
+CHAINS: dict[str, Callable[[np.random.Generator], SpikingGraph]] = {
+    "convolutions": convolutions, "maps": maps, "flattened": flattened, "converted": converted, **{f"drawn{i}": drawn for i in range(5)},
+}  # fmt: skip
+
+
+def chain(name: str) -> SpikingGraph:
+    return CHAINS[name](np.random.default_rng(sorted(CHAINS).index(name)))
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder with what lava-dl's Network sent for each chain, and what else was tried on "net.net", the first of them."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in CHAINS:
+        netx.write(folder / f"{name}.net", chain(name))
+    netx.write(folder / "net.net", chain("convolutions"))
+    return folder, in_child(lava_dl.__file__, "runs", folder, 200)
+
+
+@lava_dl_needed
+@pytest.mark.parametrize("name", CHAINS)
+def test_its_network_gives_our_spikes_on_chains(ran: tuple[Path, dict[str, Any]], name: str) -> None:
+    """Every spike of every population of a stream, and the read-out in each step of its window."""
+    folder, told = ran
+    graph = chain(name)
+    x = samples(graph)
+    expected, again = batched.run(graph, x, record=True), reference.run(graph, x)
+    with np.load(folder / f"{name}.npz") as found:
+        assert sorted(found.files) == sorted([*(p.name for p in graph.of(SNM)), graph.readout.name])
+        for p in graph.of(SNM):
+            np.testing.assert_array_equal(found[p.name], expected.spikes[p.name], p.name)
+            np.testing.assert_array_equal(found[p.name], again.spikes[p.name], p.name)
+        assert found[graph.readout.name].any()
+        np.testing.assert_array_equal(found[graph.readout.name], expected.logits)
+    assert told["saturations"][name] == expected.saturations
+
+
+def test_the_chains_fire_up_and_down() -> None:
+    spikes = batched.run(chain("convolutions"), samples(chain("convolutions")), record=True).spikes
+    assert all((trace > 0).any() for trace in spikes.values())
+    assert {name for name, trace in spikes.items() if (trace < 0).any()} >= {"b", "c"}
+
+
+@lava_dl_needed
+def test_the_page_of_the_format_shows_how(ran: tuple[Path, dict[str, Any]]) -> None:
+    """Its code runs as it stands, and gives our classes."""
+    graph = chain("convolutions")
+    assert ran[1]["page"] == batched.run(graph, samples(graph)).logits[:, -1].tolist()
+
+
+def test_the_recipe_of_the_module_is_the_pages() -> None:
+    docstring = (ROOT / "exporters/netx_lava_dl.py").read_text().split('"""')[1]
+    recipe = [line[4:] for line in docstring.splitlines() if line.startswith("    ")]
+    page = (ROOT / "docs/format.md").read_text().splitlines()
+    assert len(recipe) == 7
+    assert [line for line in page if line in recipe] == recipe
+
+
+@lava_dl_needed
+def test_one_window_a_late_source_sparse_layers_the_fast_conv_and_the_first_layers_alone(ran: tuple[Path, dict[str, Any]]) -> None:
+    graph, (_, found) = chain("convolutions"), ran
+    run = batched.run(graph, samples(graph), record=True)
+    assert found["one window"] == found["late"] == run.logits[0, -1].tolist()
+    assert found["silence"] is True
+    assert found["sparse"] == found["fast"] == run.logits[:, -1].tolist()
+    assert found["first layers"] == run.spikes["b"].tolist()
+
+
+# ---------------------------------------------------------------- what would be something else
+
+
+def branch(rng: np.random.Generator) -> SpikingGraph:
+    first = Projection("image", weights(rng, 4, 4))
+    twice = (Projection("a", weights(rng, 4, 4)), Projection("a", weights(rng, 4, 4)))
+    out = readout("out", (2,), (Projection("b", weights(rng, 2, 4)),), rng)
+    return SpikingGraph((image(4), snm("a", (4,), (first,), rng), snm("b", (4,), twice, rng), out), steps=STEPS)
+
+
+def shortcut(rng: np.random.Generator) -> SpikingGraph:
+    """Each population has one source, and one of them is not the layer before."""
+    into = [snm(name, (4,), (Projection(source, weights(rng, 4, 4)),), rng) for name, source in (("a", "image"), ("b", "image"))]
+    return SpikingGraph((image(4), *into, readout("out", (2,), (Projection("b", weights(rng, 2, 4)),), rng)), steps=STEPS)
+
+
+def two_outputs(rng: np.random.Generator) -> SpikingGraph:
+    outs = [readout(name, (2,), (Projection("a", weights(rng, 2, 4)),), rng) for name in ("out", "other")]
+    return SpikingGraph((image(4), snm("a", (4,), (Projection("image", weights(rng, 4, 4)),), rng), *outs), steps=STEPS)
+
+
+def maxpool(rng: np.random.Generator) -> SpikingGraph:
+    """A pool that keeps the shape: skipped, nothing would contradict."""
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+    first, last = Projection("image", weights(rng, 2, 2, 1, 1)), Projection("pool", weights(rng, 2, 2, 1, 1))
+    pool, out = MaxPool("pool", (2, 4, 4), "a", window), readout("out", (2, 4, 4), (last,), rng)
+    return SpikingGraph((image(2, 4, 4), snm("a", (2, 4, 4), (first,), rng), pool, out), steps=STEPS)
+
+
+def pool_of_the_image(rng: np.random.Generator) -> SpikingGraph:
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+    last = Projection("pool", weights(rng, 2, 2, 1, 1))
+    return SpikingGraph((image(2, 4, 4), MaxPool("pool", (2, 4, 4), "image", window), readout("out", (2, 4, 4), (last,), rng)), steps=STEPS)
+
+
+def one(into: Callable[[np.random.Generator], Projection], *shape: int, **change: Any) -> Callable[[np.random.Generator], SpikingGraph]:
+    """Image (2, 4, 4), one population `a` with the given projection, a dense read-out."""
+
+    def graph(rng: np.random.Generator) -> SpikingGraph:
+        a = replace(snm("a", shape, (into(rng),), rng), **change)
+        return SpikingGraph(
+            (image(2, 4, 4), a, readout("out", (3,), (Projection("a", weights(rng, 3, int(np.prod(shape)))),), rng)), steps=STEPS
+        )
+
+    return graph
+
+
+def out_with(weight: np.ndarray) -> Callable[[np.random.Generator], SpikingGraph]:
+    def graph(rng: np.random.Generator) -> SpikingGraph:
+        a = snm("a", (weight.shape[1],), (Projection("image", weights(rng, weight.shape[1], 4)),), rng)
+        return SpikingGraph((image(4), a, readout("out", (len(weight),), (Projection("a", weight),), rng)), steps=STEPS)
+
+    return graph
+
+
+def many_groups(rng: np.random.Generator) -> SpikingGraph:
+    wide = snm("a", (128, 2, 2), (Projection("image", weights(rng, 128, 2, 1, 1)),), rng)
+    deep = snm("b", (128, 2, 2), (Projection("a", weights(rng, 128, 1, 1, 1), groups=128),), rng)
+    return SpikingGraph((image(2, 2, 2), wide, deep, readout("out", (2,), (Projection("b", weights(rng, 2, 512)),), rng)), steps=STEPS)
+
+
+START = ((1, 0), (1, 0))
+REFUSED: dict[str, tuple[Callable[[np.random.Generator], SpikingGraph], str]] = {
+    "branch": (branch, r"layer b: inputs reads a, a, and it connects each layer to the one before, a"),
+    "shortcut": (shortcut, r"layer b: inputs reads image"),
+    "two outputs": (two_outputs, r"layer other: inputs reads a"),
+    "max-pool": (maxpool, r"layer pool: type is maxpool, a layer that it skips"),
+    "pool of the image": (pool_of_the_image, r"layer pool: type is maxpool"),
+    "exponent": (one(lambda r: Projection("image", weights(r, 2, 2, 1, 1), exponent=1), 2, 4, 4),
+                 r"layer a: exponent changes the current, and is a dataset that it ignores"),
+    "sum-pool": (one(lambda r: Projection("image", weights(r, 2, 8), sum_pool=Window((2, 2), (2, 2))), 2), r"layer a: sum_pool"),
+    "resample": (one(lambda r: replace(irregular("image", 2, (4, 4), (2, 4, 4), r), weight=weights(r, 2, 2, 1, 1),
+                                       source_channels=None, target_channels=None, targets=0), 2, 4, 4), r"layer a: resample"),
+    "source channels": (one(lambda r: Projection("image", weights(r, 2, 2, 1, 1), source_channels=np.array([1, 0])), 2, 4, 4),
+                        r"layer a: source_channels"),
+    "target channels": (one(lambda r: Projection("image", weights(r, 2, 2, 1, 1), target_channels=np.array([1, 0]), targets=2), 2, 4, 4),
+                        r"layer a: target_channels"),
+    "target shape": (one(lambda r: Projection("image", weights(r, 32, 32), target_shape=(2, 4, 4)), 2, 4, 4), r"layer a: target_shape"),
+    "padding at one end": (one(lambda r: Projection("image", weights(r, 2, 2, 2, 2), padding=START), 2, 4, 4), r"layer a: padding_end"),
+    "bias of each neuron": (one(lambda r: Projection("image", weights(r, 4, 2, 1, 1)), 4, 4, 4, bias=full(3, 4, 4, 4)),
+                            r"layer a: bias has shape \(4, 4, 4\), and it takes one bias a channel"),
+    "128 groups": (many_groups, r"layer b: groups holds 128, and Lava's Conv keeps up to 127"),
+    "a current of 24 bits": (one(lambda r: Projection("image", full(40_000, 2, 2, 1, 1)), 2, 4, 4),
+                             r"layer a: weight allows a current of 10160000, and Lava's Conv wraps at 8388608"),
+    "weights of nine bits": (out_with(np.array([[255, -1]], np.int16)), r"layer out: weight reaches from -1 to 255, more than the 8 bits"),
+    "weights of more bits": (out_with(np.array([[300, 3]], np.int16)), r"layer out: weight reaches from 3 to 300, more than the 8 bits"),
+    "no weights": (out_with(np.zeros((1, 2), np.int8)), r"layer out: weight is all zero"),
+}  # fmt: skip
+
+
+def refused(name: str) -> SpikingGraph:
+    return REFUSED[name][0](np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What loading each file ended in."""
+    folder = tmp_path_factory.mktemp("loads")
+    for name in CHAINS:
+        netx.write(folder / f"{name}.net", chain(name))
+    for name in REFUSED:
+        netx.write(folder / f"{name}.net", refused(name))
+    return in_child(lava_dl.__file__, "loads", folder, 120)
+
+
+@lava_dl_needed
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_it_would_compute_otherwise_is_refused_by_layer_and_dataset(loaded: dict[str, Any], name: str) -> None:
+    sentence = rf"^OutOfRange: {name}\.net: {REFUSED[name][1]}.* run this file with dnisnm simulate FILE --backend lava$"
+    assert re.search(sentence, loaded["with"][name]), loaded["with"][name]
+
+
+@lava_dl_needed
+def test_the_chains_are_not_refused(loaded: dict[str, Any]) -> None:
+    assert {loaded["with"][name] for name in CHAINS} == {"built"}
+
+
+@lava_dl_needed
+@pytest.mark.parametrize("name", [*CHAINS, *REFUSED])
+def test_without_register_every_file_fails(loaded: dict[str, Any], name: str) -> None:
+    """Chains, branches and pools: none is built as something else, however many of its layers are asked for."""
+    errors = loaded["without"][name]
+    assert set(errors) <= {"AttributeError: 'NoneType' object has no attribute 'pop'", "IndexError: list index out of range"}
+    assert errors[-1].startswith("AttributeError")  # the whole file
+
+
+@lava_dl_needed
+def test_arguments_that_do_not_go_with_snm_are_refused(loaded: dict[str, Any]) -> None:
+    interval, offset, skip, foreign = loaded["arguments"]
+    assert re.search(r"OutOfRange: .*net: reset_interval: 6 steps given; windows of 7 steps would overlap, give 7 or more", interval)
+    assert re.search(r"OutOfRange: .*net: reset_offset: -1 given", offset)
+    assert re.search(r"OutOfRange: .*net: skip_layers: 2 given", skip)
+    assert re.search(r"BadFile: .*foreign: /layer/1/neuron is of type SNM, but no format/name says whose", foreign)
+
+
+def test_lava_dl_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "exporters.netx_lava_dl", raising=False)
+    monkeypatch.setitem(sys.modules, "lava", None)
+    with pytest.raises(BackendMissing, match=r"lava-dl is not installed .* pip install 'dnisnm-lava\[lava\]'"):
+        netx.register()
+
+
+def test_the_exporter_lives_without_lava() -> None:
+    program = "import sys; sys.modules['lava'] = None; from exporters import netx; print(callable(netx.register))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "True\n", done.stderr
+
+
+# ---------------------------------------------------------------- its own files, and its NetDict
+
+
+OWN = ("tiny", "mnist", "pilotnet_lif", "pilotnet_sdnn", "ntidigits")
+
+
+@lava_dl_needed
+def test_its_own_files_load_and_run_as_without_register(tmp_path: Path) -> None:
+    """What each layer, or the last one, sends: the same in two processes, and what lava-dl recorded where it did."""
+    if not lava_dl.files().is_dir():
+        pytest.skip(f"this wheel of lava-dl brought no networks of its own: no folder {lava_dl.files()}")
+    without, registered = in_child(lava_dl.__file__, "own", tmp_path, 150), in_child(lava_dl.__file__, "own_registered", tmp_path, 150)
+    assert registered == without
+    assert sorted(without) == sorted(OWN)
+    assert {name: row["from_recorded"] for name, row in without.items() if name != "mnist"} == dict.fromkeys(OWN[:1] + OWN[2:], 0)
+    assert all(row["nonzero"] > 0 for row in without.values())
+
+
+@lava_dl_needed
+@pytest.mark.parametrize("name", CHAINS)
+def test_its_netdict_gives_the_graphs_arrays(loaded: dict[str, Any], name: str) -> None:
+    """Every dataset of a plain layer that lava-dl knows, as NetDict returns it, against the graph."""
+    graph = chain(name)
+    layers = [layer for layer in loaded["netdict"][name] if layer["type"] != "flatten"]
+    kinds = ["input", *("conv" if p.projections[0].is_conv else "dense" for p in graph if isinstance(p, SNM | ReadOut))]
+    assert [layer["type"] for layer in layers] == kinds
+    for p, layer in zip(graph, layers, strict=True):
+        assert layer["shape"] == list(p.shape)
+        if isinstance(p, SNM | ReadOut):
+            check_layer(p, layer)
+
+
+def check_layer(p: SNM | ReadOut, layer: dict[str, Any]) -> None:
+    (q,) = p.projections
+    assert layer["weight"] == q.weight.tolist()
+    assert layer["bias"] == p.bias.reshape(-1).tolist()
+    assert layer["neuron"] == {"type": "SNM", "theta": (p.vth if isinstance(p, SNM) else np.zeros(p.shape)).tolist()}
+    if q.is_conv:
+        (top, bottom), (left, right) = q.padding
+        assert (top, left) == (bottom, right)
+        assert layer["stride"] == list(q.stride)
+        assert layer["padding"] == [top, left]
+        assert layer["dilation"] == list(q.dilation)
+        assert layer["groups"] == q.groups
