@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from dnisnm_lava.bitwidths import Precision
     from dnisnm_lava.checks import Checked
     from dnisnm_lava.comparison import Comparison
+    from dnisnm_lava.costs import Costs
     from dnisnm_lava.coverage import Coverage
     from dnisnm_lava.tuning import Tuning
 
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "check", "compare", "convert", "fit", "from_torch", "inspect", "precision", "quantize",
+    "Statistics", "UnsupportedModel", "calibrate", "check", "compare", "convert", "energy", "fit", "from_torch", "inspect", "precision",
+    "quantize",
     "readings", "state_ranges", "tune",
 ]  # fmt: skip
 
@@ -74,6 +76,13 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
     from dnisnm_lava import checks
 
     return checks.check(graph, chips=chips, period=period)
+
+
+def energy(spiking: SpikingGraph, images: Any, **options: Any) -> Costs:
+    """`costs.energy`, imported when called: what integers cost, counted, and estimated by cited rules."""
+    from dnisnm_lava import costs
+
+    return costs.energy(spiking, images, **options)
 
 
 def tune(analog: AnalogGraph, images: Any, **options: Any) -> Tuning:

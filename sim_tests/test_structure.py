@@ -17,13 +17,14 @@ PACKAGE = ROOT / "dnisnm_lava"
 LAYERS = [
     ["errors"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks"],
-    ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"], ["dynamics", "calibration", "resources"],
-    ["conversion"], ["quantization"], ["checks"], ["frontend", "procs"],
+    ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
+    ["dynamics", "calibration", "fanout", "energies", "resources"], ["conversion"],
+    ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
     ["fitting.walk"], ["fitting.moments"], ["bitwidths"], ["recipes"], ["pareto"], ["tuning"],
-    ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "loading"], ["datasets", "demo"], ["cli"],
+    ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "costs_report", "loading"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",
@@ -38,6 +39,7 @@ CORE = [
     "conversion",
     "quantization",
     "rounding",
+    "costs",
     "recipes",
     "limits",
     "cores",

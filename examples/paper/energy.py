@@ -7,77 +7,26 @@
     OP_SNN of a layer = spikes / neurons * OP_ANN                                                 (25)
     energy = 4.6 pJ for each OP of the first layer, which reads the image; 0.9 pJ for all others  (26)
 
-Eq. (25) is read in two ways. `own`: as written, with the layer's own spikes; the last layer has none, and takes those that
-arrive. `arriving`: with the spikes that each of its synapses really gets, and the image in each of T steps.
+The equations are in `dnisnm_lava.energies`, with the two ways in which (25) is read.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
-from dnisnm_lava.ir import SNM, Graph, ReadOut
+from dnisnm_lava.energies import READINGS, Spikes, energy_drop, layers, operations, rates
+from dnisnm_lava.ir import Graph
 from examples.paper import common, published, stepwise
 from examples.paper.common import Result, Setting, note, percent
 
-MAC, AC = 4.6, 0.9  # pJ in 45 nm CMOS (Horowitz 2014), as the paper takes them
-READINGS = ("own", "arriving")
-Counts = Mapping[str, tuple[int, int]]
 
-
-@dataclass(frozen=True)
-class Layer:
-    """neurons; macs: {source: multiplications of one step}. first: it reads the image. fires: it is no read-out."""
-
-    name: str
-    neurons: int
-    macs: Mapping[str, int]
-    first: bool
-    fires: bool
-
-    @property
-    def operations(self) -> int:
-        """Eq. (24)."""
-        return sum(self.macs.values())
-
-
-def layers(graph: Graph) -> list[Layer]:
-    found = []
-    for p in graph:
-        if isinstance(p, SNM | ReadOut):
-            macs: dict[str, int] = {}
-            for q in p.projections:
-                macs[q.source] = macs.get(q.source, 0) + q.macs(graph[q.source].shape)
-            found.append(Layer(p.name, int(np.prod(p.shape)), macs, graph.input.name in macs, isinstance(p, SNM)))
-    return found
-
-
-def rates(graph: Graph, spikes: Counts, images: int, steps: int) -> dict[str, float]:
-    """{population: spikes of a neuron for one image, over all steps}; the image itself counts once a step."""
-    found = {name: sum(counts) / (images * int(np.prod(graph[name].shape))) for name, counts in spikes.items()}
-    return {**found, graph.input.name: float(steps)}
-
-
-def operations(layer: Layer, rate: Mapping[str, float], reading: str) -> float:
-    """Eq. (25)."""
-    if reading == "own" and layer.fires:
-        return rate[layer.name] * layer.operations
-    return sum(rate[source] * macs for source, macs in layer.macs.items())
-
-
-def energy_drop(ann: Sequence[float], snn: Sequence[float], first: Sequence[bool]) -> float:
-    """Eq. (26): (energy of the SNN - energy of the ANN) / energy of the ANN, of layers' operations."""
-    spent = sum((MAC if reads_image else AC) * ops for ops, reads_image in zip(snn, first, strict=True))
-    return spent / (MAC * sum(ann)) - 1
-
-
-def row(graph: Graph, spikes: Counts, images: int, steps: int) -> Result:
+def row(graph: Graph, spikes: Spikes, images: int, steps: int) -> Result:
     """All but the accuracy of one column of Table 5, and the bars of Figure 9."""
     found, rate = layers(graph), rates(graph, spikes, images, steps)
     ann = [layer.operations for layer in found]

@@ -152,7 +152,7 @@ def mcnemar(ours: str, theirs: str) -> dict[str, Any]:
 
 
 def picture(data: Result) -> Figure:
-    return bars(data) if any(r["changed"] for r in data["rows"]) else curves(data)
+    return bars(data) if any(r.get("changed") for r in data["rows"]) else curves(data)
 
 
 def bars(data: Result) -> Figure:

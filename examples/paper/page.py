@@ -82,7 +82,7 @@ def few_steps(found: Mapping[str, Result]) -> str:
     for stem, data in of(found, "few_steps"):
         rows = [
             (
-                ", ".join(filter(None, (r["method"], r["changed"].replace("_", " ")))),
+                ", ".join(filter(None, (r["method"], r.get("changed", "").replace("_", " ")))),
                 r["T"],
                 r["levels"],
                 r["lead"],
