@@ -137,7 +137,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
     from dnisnm_lava import report
+    from dnisnm_lava.files import refuse_existing
 
+    if args.svg:
+        refuse_existing(args.svg, args.overwrite)
     if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
         return _inspect_model(args, stages)
     given = [f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)]
@@ -151,6 +154,7 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     if args.subject.endswith(".py"):
         raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
     graph = netx.read(Path(args.subject))
+    _picture(args, graph)
     return Result(report.network_json(graph), report.network_table(graph, args.subject))
 
 
@@ -168,7 +172,20 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
     coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
+    if args.svg:
+        stages("trace again, draw")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
+            _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
     return Result(report.coverage_json(coverage), report.coverage_table(coverage))
+
+
+def _picture(args: argparse.Namespace, graph: Graph) -> None:
+    if args.svg:
+        from dnisnm_lava import drawing
+        from dnisnm_lava.files import write_whole
+
+        write_whole(args.svg, drawing.svg(graph, args.subject), overwrite=args.overwrite)
 
 
 def check(args: argparse.Namespace, stages: Stages) -> Result:
@@ -583,6 +600,7 @@ def _parser() -> argparse.ArgumentParser:
     add["inspect"].add_argument(
         "--input-shape", type=_sizes, default=(), metavar="C,H,W", help="of one image (C,L or F where it has no map)"
     )
+    add["inspect"].add_argument("--svg", type=Path, metavar="FILE", help="also draw the graph there (default: none)")
     _data_options(add["inspect"], required=False)
     for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES), ("precision", STUDY_IMAGES)):
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
@@ -609,8 +627,9 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument(
             "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
         )
-    for name in ("demo", "convert", "simulate", "compare", "tune", "precision"):
-        add[name].add_argument("--overwrite", action="store_true", help="replace what --out names")
+    for name in ("demo", "convert", "inspect", "simulate", "compare", "tune", "precision"):
+        what = "--svg" if name == "inspect" else "--out"
+        add[name].add_argument("--overwrite", action="store_true", help=f"replace what {what} names")
     for name in ("demo", "simulate", "verify", "compare"):
         add[name].add_argument("--deadline", type=float, default=600.0, help="seconds for each run on Lava (%(default)g)")
     for name, verb in add.items():

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.coverage import Coverage, Row
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, sources
+from dnisnm_lava.fixedpoint import STATE
+from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
 from dnisnm_lava.tallies import Tally, branch, number, shares
@@ -148,23 +149,31 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
 
 
 def network_json(graph: SpikingGraph) -> dict[str, Any]:
-    """An integer graph in figures: one entry a population, with its thresholds, payloads and ranges."""
+    """An integer graph in figures: one entry a population, with its thresholds, payloads, ranges and bits. depth: steps in Lava
+    before its window begins. weight_bits: by projection; these, state_bits and the input's `bits` have a sign, payload_bits none."""
     ranges = {r.name: r for r in state_ranges(graph)}
+    offsets = graph.offsets()
     populations = []
     for p in graph:
         entry: dict[str, Any] = {"name": p.name, "kind": type(p).__name__, "shape": list(p.shape), "inputs": list(sources(p))}
-        entry["neurons"] = int(np.prod(p.shape))
+        entry["neurons"], entry["depth"] = int(np.prod(p.shape)), offsets[p.name]
+        if isinstance(p, Input):
+            entry["bits"] = p.bits
         if isinstance(p, SNM | ReadOut):
             entry["weights"] = sum(q.weight.size for q in p.projections)
+            entry["weight_bits"] = [signed_bits(q.weight) for q in p.projections]
             entry["largest_current"], entry["expected_state"] = ranges[p.name].current, ranges[p.name].expected
+            entry["state_bits"] = signed_bits(np.array(entry["expected_state"]))
         if isinstance(p, SNM):
             alive = p.vth[p.vth > 0]
+            entry["payload_bits"] = int(p.payload.max(initial=0)).bit_length()
             entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
             entry["payload"] = [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
             entry.update(levels=p.levels, lead=p.lead, two_sided=p.two_sided, dead_neurons=p.vth.size - alive.size)
         populations.append(entry)
     return {
         "steps": graph.steps,
+        "latency": graph.steps + max(offsets[p.name] for p in graph.readouts),
         "neurons": sum(p.vth.size for p in graph.of(SNM)),
         "dead_neurons": sum(graph.dead_neurons.values()),
         "weights": sum(entry.get("weights", 0) for entry in populations),
@@ -174,34 +183,47 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
     }
 
 
+def signed_bits(codes: np.ndarray) -> int:
+    """Bits of the narrowest signed integers that hold every code and its negative."""
+    return int(np.abs(codes.astype(np.int64)).max(initial=0)).bit_length() + 1
+
+
 def network_table(graph: SpikingGraph, title: str) -> RenderableType:
-    """`network_json` for people."""
+    """`network_json` for people. Readable from 100 columns on."""
     facts = network_json(graph)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("population", "kind", "shape"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("weights", "vth", "payload", "dead", "current <", "|v| seen", "of state"):
-        table.add_column(heading, justify="right", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("population", overflow="fold")
+    table.add_column("kind", min_width=len(ReadOut.__name__))
+    table.add_column("shape", no_wrap=True)
+    for heading in ("depth", "K", "lead", "weights", "bits", "vth", "dead"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for entry in facts["populations"]:
-        table.add_row(*_network_row(entry, facts["state_limit"]))
+        table.add_row(*(Text(cell) for cell in _network_row(entry)))
     lines = Text(
-        f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights; "
-        f"{facts['steps']} steps\ndigest {facts['digest']}"
+        f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights\n"
+        f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image arrives\n"
+        "depth: steps before a window begins; K: levels of a spike\n"
+        f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
+        f"digest {facts['digest']}"
     )
     return Panel(Group(table, lines), title=title, box=box.ROUNDED, expand=False)
 
 
-def _network_row(entry: Mapping[str, Any], limit: int) -> list[str]:
-    kind = entry["kind"]
-    if kind in (Input.__name__, MaxPool.__name__):
-        rest = [""] * 7
-    else:
-        span = [f"{lo:,}-{hi:,}" for lo, hi in (entry[k] for k in ("vth", "payload"))] if "vth" in entry else ["", ""]
-        dead = f"{entry['dead_neurons']:,}" if "dead_neurons" in entry else ""
-        state = entry["expected_state"]
-        rest = [f"{entry['weights']:,}", *span, dead, f"{entry['largest_current']:,}", f"{state:,}", f"{100 * state / limit:.0f} %"]
-    shown = f"{kind}, two-sided" if entry.get("two_sided") else kind
-    return [entry["name"], shown, "x".join(map(str, entry["shape"])), *rest]
+def _network_row(entry: Mapping[str, Any]) -> list[str]:
+    kind = f"{entry['kind']}, two-sided" if entry.get("two_sided") else entry["kind"]
+    row = [entry["name"], kind, "x".join(map(str, entry["shape"])), str(entry["depth"])]
+    weights = [_short(entry.get("weights", 0)), _bits(entry)]
+    if "vth" not in entry:
+        return [*row, "", "", *weights, "", ""]
+    span = "-".join(map(_short, entry["vth"]))
+    return [*row, str(entry["levels"]), str(entry["lead"]), *weights, span, _short(entry["dead_neurons"])]
+
+
+def _bits(entry: Mapping[str, Any]) -> str:
+    """8/5/22 for neurons, 8/-/19 for a read-out, -/8/- for the image; 8,4/5/22 where projections differ; nothing for a max-pool."""
+    weights = ",".join(map(str, dict.fromkeys(entry.get("weight_bits", ()))))
+    bits = [weights, str(entry.get("payload_bits", entry.get("bits", ""))), str(entry.get("state_bits", ""))]
+    return "/".join(b or "-" for b in bits) if any(bits) else ""
 
 
 # ---------------------------------------------------------------- a model

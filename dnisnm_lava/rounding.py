@@ -14,6 +14,7 @@ import numpy as np
 from dnisnm_lava.fixedpoint import FixedPointFormat
 
 DAMPING = 0.01  # of the mean variance, onto each
+LAZY = 64  # columns whose errors reach the later ones together, in one product (GPTQ, 3.3)
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,14 @@ def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFor
     order = np.argsort(-covariance.diagonal(), kind="stable")
     left = rows[:, order]
     factor = _inverse_factor(covariance[np.ix_(order, order)])
-    codes = np.zeros(rows.shape, format.dtype)
-    for j, column in enumerate(order):
-        codes[:, column], _ = format.encode(left[:, j])
-        error = (left[:, j] - codes[:, column]) / factor[j, j]
-        left[:, j + 1 :] -= np.outer(error, factor[j, j + 1 :])
+    codes, errors = np.zeros(rows.shape, format.dtype), np.zeros(rows.shape)
+    for start in range(0, len(order), LAZY):
+        stop = start + LAZY
+        for j, column in enumerate(order[start:stop], start):
+            codes[:, column], _ = format.encode(left[:, j])
+            errors[:, j] = (left[:, j] - codes[:, column]) / factor[j, j]
+            left[:, j + 1 : stop] -= np.outer(errors[:, j], factor[j, j + 1 : stop])
+        left[:, stop:] -= errors[:, start:stop] @ factor[start:stop, stop:]
     return codes
 
 

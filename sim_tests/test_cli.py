@@ -18,7 +18,7 @@ from graphs import ResidualPoolNet, randomized
 from PIL import Image
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, frontend
+from dnisnm_lava import cli, drawing, frontend
 from dnisnm_lava.backends import lava_cpu
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.loading import load_model
@@ -211,6 +211,21 @@ def test_inspect_tells_what_the_api_tells(place: Path, capsys: pytest.CaptureFix
     coverage = frontend.inspect(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
     assert facts == json.loads(json.dumps(coverage_json(replace(coverage, model="net.py:net"))))
     assert facts["populations"]["ReadOut"] == 1
+
+
+def test_inspect_draws_a_file_and_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
+    facts = run("inspect", "a.net", "--svg", "a.svg", capsys=capsys)
+    assert (facts["digest"], facts["latency"]) == (made["digest"], 2 + max(p["depth"] for p in facts["populations"]))
+    assert (place / "a.svg").read_bytes() == drawing.svg(netx.read("a.net"), "a.net")
+    run("inspect", *NET[1:], "--input-shape", "3,6,6", "--svg", "b.svg", capsys=capsys)
+    assert b">2.conv3</text>" in (place / "b.svg").read_bytes()
+    (place / "b.svg").write_bytes(b"precious")
+    said = refused("inspect", *NET[1:], "--input-shape", "3,6,6", "--svg", "b.svg", capsys=capsys)
+    assert "b.svg: exists already" in said
+    assert (place / "b.svg").read_bytes() == b"precious"
+    run("inspect", "a.net", "--svg", "b.svg", "--overwrite", capsys=capsys)
+    assert (place / "b.svg").read_bytes() == (place / "a.svg").read_bytes()
 
 
 def test_inspect_takes_the_shape_of_an_image_from_an_onnx_file(

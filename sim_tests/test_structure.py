@@ -24,7 +24,8 @@ LAYERS = [
     ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
     ["fitting.walk"], ["fitting.moments"], ["bitwidths"], ["recipes"], ["pareto"], ["tuning"],
-    ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "costs_report", "loading"], ["datasets", "demo"], ["cli"],
+    ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "costs_report", "drawing", "loading"],
+    ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",

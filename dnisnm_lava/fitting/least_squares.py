@@ -16,7 +16,7 @@ from dnisnm_lava.ir import Projection
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read
 HELD_BACK = 4  # one image in so many judges the penalty
-COLUMNS = 4096  # of a dense layer's inputs at once
+COLUMNS = 1152  # of a row of weights at once: systems cost the cube
 
 
 def patches(q: Projection, x: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: s
     weight = np.array(q.weight)
     if penalty is None:
         return weight
-    change = _solved(plus(judge, seen), penalty)
+    change = _solved(*plus(judge, seen).centred(), penalty)
     rows = weight.reshape(len(weight), -1)
     rows[:, columns] += change.transpose(1, 2).reshape(len(weight), -1).numpy()
     return weight
@@ -94,19 +94,18 @@ def plus(a: Moments | None, b: Moments) -> Moments:
     return b if a is None else a + b
 
 
-def _solved(m: Moments, penalty: float) -> Tensor:
-    """(G, K, O)"""
-    uu, ut = m.centred()
+def _solved(uu: Tensor, ut: Tensor, penalty: float) -> Tensor:
+    """(G, K, O), of the centred moments (G, K, K) and (G, K, O)."""
     size = penalty * uu.diagonal(dim1=1, dim2=2).mean(1)
     size = torch.where(size > 0, size, torch.ones(()).double())  # nothing varies: nothing to learn
     return torch.linalg.solve(uu + size[:, None, None] * torch.eye(uu.shape[1], dtype=uu.dtype), ut)
 
 
 def _penalty(seen: Moments, judge: Moments) -> float | None:
-    uu, ut = judge.centred()
+    (uu, ut), learnt = judge.centred(), seen.centred()
     gains: dict[float | None, float] = {None: 0.0}
     for penalty in PENALTIES:
-        d = _solved(seen, penalty)
+        d = _solved(*learnt, penalty)
         gains[penalty] = float((d * (uu @ d)).sum() - 2 * (d * ut).sum())  # of the mean squared error, less what it was
     return min(gains, key=lambda penalty: gains[penalty])
 

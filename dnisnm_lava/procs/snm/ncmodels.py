@@ -1,0 +1,126 @@
+"""The seam for SNM on a Loihi 2 neuro-core: registers, arithmetic and program, as a document that runs.
+
+What is known here is what must be computed: `program` says it in instructions of one neuron, `step` executes them in 24-bit
+saturating registers, and a test holds that against dynamics.py. What is not public, and was not seen: the contents of lava-nc's
+Loihi 2 extension (`lava.magma.core.model.nc`), the neuro-core's instruction set and cost, the widths of its registers and of
+what synapses add up, whether its additions saturate or wrap. The instructions below are therefore named by us. Where the
+extension is installed, `NcSNM.allocate` is what has to be written against it; hw_tests/README.md says how to try it.
+
+Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
+
+    v         potential                                    starts at v_init, again at step 0 of each window
+    m         levels sent, net; below levels * steps       starts at 0, again at step 0 of each window
+    c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from then on
+    vth, payload, v_init, bias                             constants of the neuron; vth = 0: it never fires
+    steps, lead, period                                    constants of the population, as are levels and two_sided
+    a         what synapses brought in this step           cleared by reading
+
+`v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and the result is
+dynamics.py's, which saturates once. `largest_current` of `dnisnm inspect FILE --json` bounds it for each population of a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lava.magma.core.decorator import implements, requires
+from lava.magma.core.resources import Loihi2NeuroCore
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from dnisnm_lava.errors import BackendMissing
+from dnisnm_lava.procs.snm.process import SNM
+
+try:
+    from lava.magma.core.model.nc.model import AbstractNcProcessModel
+except ImportError:  # no extension, no neuro-core model; Lava imports this file for its CPU models too
+    AbstractNcProcessModel = None
+
+LARGEST = 2**23 - 1
+REGISTERS = ("v", "m", "c", "vth", "payload", "v_init", "bias", "steps", "lead", "period")
+
+# Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second operand where
+# the first, a flag, is 1, else the third. SPIKE: sends its operand, unless that is 0.
+BEGIN = """
+    EQ   first   c       0            window begins: forget the last one
+    SEL  v       first   v_init  v
+    SEL  m       first   0       m
+    GE   open    c       0            silent before the first window
+    LT   hears   c       steps        (19): currents and bias in the first `steps` steps
+    AND  hears   hears   open
+    ADD  z       a       bias
+    SEL  z       hears   z       0
+    ADD  v       v       z
+    ADD  end     steps   lead         fires in steps lead ... steps + lead - 1
+    GE   armed   c       lead
+    LT   early   c       end
+    AND  armed   armed   early
+    GE   alive   vth     1
+    AND  armed   armed   alive
+    ADD  k       0       0
+"""
+LEVEL = """
+    GE   up      v       vth          (21), one level: up ...
+    NEG  n       v
+    GE   down    n       vth          ... or down
+    AND  up      up      armed
+    AND  down    down    armed
+    {gate}
+    SUB  d       up      down
+    MUL  q       d       vth
+    SUB  v       v       q            (22)
+    ADD  m       m       d            (23)
+    ADD  k       k       d
+"""
+GATE = """
+    GE   owes    m       1            takes back only what it sent
+    AND  down    down    owes
+"""
+END = """
+    MUL  s       k       payload
+    SPIKE out    s
+    ADD  c       c       1
+    EQ   last    c       period
+    SEL  c       last    0       c
+"""
+
+ARITHMETIC: dict[str, Callable[..., int]] = {
+    "ADD": lambda a, b: a + b, "SUB": lambda a, b: a - b, "MUL": lambda a, b: a * b, "NEG": lambda a: -a, "AND": lambda a, b: a & b,
+    "EQ": lambda a, b: int(a == b), "GE": lambda a, b: int(a >= b), "LT": lambda a, b: int(a < b),
+    "SEL": lambda flag, a, b: a if flag else b, "SPIKE": lambda a: a,
+}  # fmt: skip
+OPERANDS = {"NEG": 1, "SPIKE": 1, "SEL": 3}  # the others take 2
+
+
+def program(levels: int, two_sided: bool) -> list[tuple[str, ...]]:
+    """One step of one neuron: (operation, target, operand, ...). No jumps and no division: a level is one compare and subtract."""
+    text = BEGIN + levels * LEVEL.format(gate="" if two_sided else GATE.strip()) + END
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]
+
+
+def step(instructions: list[tuple[str, ...]], registers: dict[str, int], a: int) -> int:
+    """Execute one step in place, and what the neuron sends. registers: of REGISTERS; a: what arrives."""
+    registers["a"] = saturated(a)
+    for operation, target, *operands in instructions:
+        values = [registers[o] if o in registers else int(o) for o in operands]
+        registers[target] = saturated(ARITHMETIC[operation](*values))
+    return registers["out"]
+
+
+def saturated(value: int) -> int:
+    return max(-LARGEST, min(LARGEST, value))
+
+
+if AbstractNcProcessModel is not None:
+
+    @implements(proc=SNM, protocol=LoihiProtocol)
+    @requires(Loihi2NeuroCore)
+    class NcSNM(AbstractNcProcessModel):
+        """SNM on neuro-cores: to be written by somebody who has the extension, from `program`."""
+
+        def allocate(self, net: Any) -> None:
+            raise BackendMissing(
+                "SNM has no neuro-core model yet, so it does not run on a board: write NcSNM.allocate in "
+                "dnisnm_lava/procs/snm/ncmodels.py from the program there, or use Loihi2SimCfg"
+            )

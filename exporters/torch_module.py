@@ -1,0 +1,233 @@
+"""The integer network as one torch.nn.Module over T: to read, to embed, to trace. No executor of ours runs in it.
+
+`module(graph)(images)` gives what `backends.reference.run(graph, images)` gives, integer for integer. The classes need
+torch alone (a Window is four tuples); `module` fills them from a graph, and `torch.jit.trace` makes a file that needs no code.
+Neurons count in int64. Products of weights travel in float64, since torch multiplies no integer matrices on GPUs, and are exact:
+each partial sum is an integer below 2**53, in any order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN
+may choose a transform that rounds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
+from dnisnm_lava.quantization import largest_spikes
+from dnisnm_lava.synapses import Window, require_exact
+
+LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
+
+
+class Network(nn.Module):
+    """Images (N, C, H, W), floats, to the read-out's running sums after each step: (N, T, *shape of the model's output), int64;
+    a tuple of them where the model has several outputs. All spikes of the N images are in memory at once."""
+
+    def __init__(self, image: Image, populations: list[Neurons | Pool | Sum], steps: int) -> None:
+        super().__init__()
+        self.image, self.populations, self.steps = image, nn.ModuleList(populations), steps
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        image = self.image(x)
+        sent = {self.image.name: image.unsqueeze(1).expand(-1, self.steps, *image.shape[1:])}  # the same in each step
+        for p in self.populations:  # in topological order: each one's sources have sent all of their T spikes
+            sent[p.name] = p(sent)
+        outputs = tuple(sent[p.name] for p in self.populations if isinstance(p, Sum))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+class Image(nn.Module):
+    """Floats to signed integers of `bits` bits, in steps of `scale` (C, 1, 1); halves to the even one. A sequence is a map of one row."""
+
+    scale: Tensor
+
+    def __init__(self, name: str, shape: tuple[int, ...], scale: Tensor, bits: int) -> None:
+        super().__init__()
+        self.name, self.shape, self.limit = name, shape, 2 ** (bits - 1) - 1
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(2) if x.ndim == 3 and len(self.shape) == 3 and self.shape[1] == 1 else x
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"images: shape {tuple(x.shape)} given, (N, {', '.join(map(str, self.shape))}) needed")
+        return (x.double() / self.scale).round().clamp(-self.limit, self.limit).long()
+
+
+class Synapses(nn.Module):
+    """Spikes (N, *source shape) times weights, in this order: some channels of the source; sums over windows, or rows and columns
+    resampled; convolution, or dense; times 2**exponent; into some channels of the population."""
+
+    weight: Tensor
+    source_channels: Tensor | None
+    target_channels: Tensor | None
+    rows: Tensor | None
+    cols: Tensor | None
+
+    def __init__(self, source: str, **integers: Tensor | None) -> None:
+        super().__init__()
+        self.source = source
+        for name, values in integers.items():
+            self.register_buffer(name, values)
+        self.conv: tuple[Window, int] | None = None  # with its groups
+        self.sums: Window | None = None
+        self.factor, self.targets = 1, 0
+        self.target_shape: tuple[int, ...] = ()
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        x = spikes if self.source_channels is None else spikes[:, self.source_channels]
+        x = x.double()
+        if self.sums is not None:
+            ones = x.new_ones(x.shape[1], 1, *self.sums.kernel)
+            x = F.conv2d(padded(x, self.sums, 0), ones, None, self.sums.stride, 0, self.sums.dilation, x.shape[1])
+        if self.rows is not None and self.cols is not None:
+            x = self.rows.double() @ x @ self.cols.double().T
+        weight = self.weight.double()
+        if self.conv is not None:
+            window, groups = self.conv
+            z = F.conv2d(padded(x, window, 0), weight, None, window.stride, 0, window.dilation, groups)
+        else:
+            z = F.linear(x.flatten(1), weight).reshape(x.shape[0], *(self.target_shape or (-1,)))
+        z = z.long() * self.factor
+        if self.target_channels is None:
+            return z
+        return z.new_zeros(z.shape[0], self.targets, *z.shape[2:]).index_copy(1, self.target_channels, z)
+
+
+class Driven(nn.Module):
+    """What neurons and read-outs share: the currents of all steps, and 24 saturating bits."""
+
+    bias: Tensor
+
+    def __init__(self, name: str, synapses: list[Synapses], bias: Tensor) -> None:
+        super().__init__()
+        self.name, self.synapses = name, nn.ModuleList(synapses)
+        self.register_buffer("bias", bias)
+
+    def currents(self, sent: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """T times (N, *shape): projections add up. Time is logical: the t-th spike of a source is the t-th current here."""
+        steps = sent[self.synapses[0].source].shape[1]
+        z = torch.stack([s(sent[s.source].flatten(0, 1)) for s in self.synapses]).sum(0)  # (N T, *shape)
+        return z.reshape(-1, steps, *z.shape[1:]).unbind(1)
+
+    def integrate(self, v: Tensor, z: Tensor) -> Tensor:
+        return (v + z + self.bias).clamp(-LARGEST, LARGEST)
+
+
+class Neurons(Driven):
+    """Signed neurons with memory: v is the potential, m how many levels a neuron has sent and may take back."""
+
+    vth: Tensor
+    payload: Tensor
+    v_init: Tensor
+
+    def __init__(self, name: str, synapses: list[Synapses], bias: Tensor, levels: int, lead: int, two_sided: bool, **each: Tensor) -> None:
+        super().__init__(name, synapses, bias)
+        self.levels, self.lead, self.two_sided = levels, lead, two_sided
+        for key, values in each.items():
+            self.register_buffer(key, values)
+
+    def forward(self, sent: dict[str, Tensor]) -> Tensor:
+        z, spikes = self.currents(sent), []
+        v, m = self.v_init.expand_as(z[0]), torch.zeros_like(z[0])
+        for t in range(len(z) + self.lead):
+            if t < len(z):
+                v = self.integrate(v, z[t])
+            if t >= self.lead:
+                k = self.fire(v, m)
+                v, m = v - k * self.vth, m + k
+                spikes.append(k * self.payload)
+        return torch.stack(spikes, 1)
+
+    def fire(self, v: Tensor, m: Tensor) -> Tensor:
+        """Levels to send: whole thresholds in v, at most `levels`; downwards no more than m, but for two-sided neurons. Those of
+        vth = 0 are dead."""
+        whole = torch.div(v.abs(), self.vth.clamp(min=1), rounding_mode="floor").clamp(max=self.levels)
+        down = whole if self.two_sided else torch.minimum(whole, m)
+        return torch.where(v > 0, whole, -down) * (self.vth > 0)
+
+
+class Sum(Driven):
+    """A read-out: neurons that never fire. view: the shape of the model's output."""
+
+    def __init__(self, name: str, synapses: list[Synapses], bias: Tensor, view: tuple[int, ...]) -> None:
+        super().__init__(name, synapses, bias)
+        self.view = view
+
+    def forward(self, sent: dict[str, Tensor]) -> Tensor:
+        z, sums = self.currents(sent), []
+        v = torch.zeros_like(z[0])
+        for current in z:
+            v = self.integrate(v, current)
+            sums.append(v.reshape(-1, *self.view))
+        return torch.stack(sums, 1)
+
+
+class Pool(nn.Module):
+    """A max-pool: sends by how much the maximum of the running sums in its window changes."""
+
+    def __init__(self, name: str, source: str, window: Window) -> None:
+        super().__init__()
+        self.name, self.source, self.window = name, source, window
+
+    def forward(self, sent: dict[str, Tensor]) -> Tensor:
+        total = sent[self.source].cumsum(1).double()  # (N, T, C, H, W)
+        x = padded(total.flatten(0, 1), self.window, -torch.inf)
+        best = F.max_pool2d(x, self.window.kernel, self.window.stride, 0, self.window.dilation).long()
+        best = best.reshape(-1, total.shape[1], *best.shape[1:])
+        return torch.diff(best, dim=1, prepend=torch.zeros_like(best[:, :1]))
+
+
+def padded(x: Tensor, window: Window, value: float) -> Tensor:
+    (top, bottom), (left, right) = window.padding
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+# ---------------------------------------------------------------- from a graph
+
+
+def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
+    """The network of an integer graph, for `steps` (default: the graph's); its integers are buffers, in the state_dict.
+
+    OutOfRange for a float graph, and where a current may reach 2**53."""
+    if not graph.is_integer:
+        raise OutOfRange("torch_module: the graph holds floats; quantize it first")
+    sent = largest_spikes(graph)
+    populations: list[Neurons | Pool | Sum] = []
+    for p in graph.populations[1:]:
+        if isinstance(p, MaxPool):
+            populations.append(Pool(p.name, p.source, p.window))
+            continue
+        assert isinstance(p, SNM | ReadOut)
+        require_exact(sum(q.bound(sent[q.source]) for q in p.projections), p.name)
+        populations.append(_driven(p))
+    return Network(_image(graph.input), populations, checked_steps(graph.steps if steps is None else steps))
+
+
+def _image(p: Input) -> Image:
+    assert p.scale is not None
+    return Image(p.name, p.shape, torch.tensor(p.scale).reshape(-1, *(1,) * (len(p.shape) - 1)), p.bits)
+
+
+def _driven(p: SNM | ReadOut) -> Neurons | Sum:
+    synapses, bias = [_synapses(q) for q in p.projections], _integers(p.bias)
+    if isinstance(p, ReadOut):
+        return Sum(p.name, synapses, bias, p.view or p.shape)
+    each = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
+    return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, **each)
+
+
+def _synapses(q: Projection) -> Synapses:
+    arrays = {"weight": q.weight, "source_channels": q.source_channels, "target_channels": q.target_channels}
+    arrays |= {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
+    synapses = Synapses(q.source, **{key: None if a is None else _integers(a) for key, a in arrays.items()})
+    synapses.conv = (q.window, q.groups) if q.is_conv else None
+    synapses.sums, synapses.factor = q.sum_pool, 1 << q.exponent
+    synapses.targets, synapses.target_shape = q.targets, q.target_shape
+    return synapses
+
+
+def _integers(a: np.ndarray) -> Tensor:
+    return torch.tensor(a, dtype=torch.int64)

@@ -1,0 +1,102 @@
+"""The picture of a graph: one box a population, one arrow a projection, names as they are."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from graphs import ResidualPoolNet, images, integer_graphs, irregular, randomized, readout, small, snm, weights
+from hypothesis import given, settings
+
+import dnisnm_lava as dn
+from dnisnm_lava import drawing
+from dnisnm_lava.ir import Graph, Input, Projection, SpikingGraph, sources
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def groups(graph: Graph, title: str = "a.net") -> list[str]:
+    """The ids of all groups of the picture."""
+    return [g.get("id", "") for g in ET.fromstring(drawing.svg(graph, title)).iter(f"{SVG}g")]
+
+
+def texts(graph: Graph, title: str = "a.net") -> list[str]:
+    return ["".join(t.itertext()).strip() for t in ET.fromstring(drawing.svg(graph, title)).iter(f"{SVG}text")]
+
+
+def assert_complete(graph: Graph) -> None:
+    found = Counter(groups(graph))
+    drawn = {i: n for i, n in found.items() if i.startswith(("population", "projection"))}
+    expected = {f"population-{i}" for i, _ in enumerate(graph)}
+    expected |= {f"projection-{i}-{j}" for i, p in enumerate(graph) for j, _ in enumerate(sources(p))}
+    assert set(drawn) == expected
+    assert set(drawn.values()) == {1}
+
+
+@settings(max_examples=10)
+@given(graph=integer_graphs())
+def test_one_box_a_population_and_one_arrow_a_projection(graph: SpikingGraph) -> None:
+    assert_complete(graph)
+
+
+def test_a_model_is_drawn_too() -> None:
+    analog = dn.from_torch(randomized(ResidualPoolNet(), 0), images(1, (2, 6, 6), 0)[0])
+    assert_complete(analog)
+    assert "Rectifier 4x6x6" in texts(analog)
+
+
+def test_names_are_escaped_and_shown_as_they_are() -> None:
+    graph = small()[0]
+    strange = "<a href='x'>&amp;$\\frac{1}{2}$ \"--]]>"
+    named = tuple(replace(p, name=strange) if p.name == "fc" else p for p in graph)
+    found = texts(replace(graph, populations=named), strange)
+    assert found.count(strange) == 2  # the title and the box
+    assert not list(ET.fromstring(drawing.svg(replace(graph, populations=named), strange)).iter(f"{SVG}a"))
+
+
+def test_a_box_tells_shape_levels_and_lead_an_arrow_its_operation() -> None:
+    found = texts(small(levels=2, lead=1)[0])
+    for line in ("input", "Input 2x6x6", "conv1", "SNM 4x6x6, K 2, lead 1", "max 3x3 /2", "conv 2x2 /2", "sum 2x2 /2, dense", "ReadOut 3"):
+        assert line in found
+    rng = np.random.default_rng(0)
+    a = snm(
+        "a", (4, 5, 5), (Projection("input", weights(rng, 4, 2, 1, 1)), irregular("input", 2, (5, 5), (4, 5, 5), rng)), rng, two_sided=True
+    )
+    out = readout("out", (3,), (Projection("a", weights(rng, 3, 100)),), rng)
+    a = replace(a, projections=(a.projections[0], replace(a.projections[1], weight=weights(rng, 2, 2, 1, 1))))
+    found = texts(SpikingGraph((Input("input", (2, 5, 5), np.ones(2), 8), a, out), steps=2))
+    assert {"SNM 4x5x5, two-sided", "resampled, conv 1x1"} <= set(found)
+
+
+def test_the_same_graph_gives_the_same_bytes_without_a_date() -> None:
+    graph = small()[0]
+    first = drawing.svg(graph, "a.net")
+    assert first == drawing.svg(graph, "a.net")
+    assert not re.search(rb"<dc:date>|20\d\d-\d\d-\d\d", first)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boxes_do_not_overlap_and_sources_stand_above(seed: int) -> None:
+    """A wide graph: three populations read the image, later ones read any before them."""
+    rng = np.random.default_rng(seed)
+    populations = [Input("input", (2,), np.ones(2), 8)]
+    for i in range(8):
+        heard = rng.choice(len(populations), size=min(len(populations), 2), replace=False) if i > 2 else [0]
+        into = tuple(Projection(populations[s].name, weights(rng, 3, populations[s].shape[0])) for s in heard)
+        populations.append(snm(f"p{i}", (3,), into, rng))
+    populations.append(readout("out", (3,), (Projection("p7", weights(rng, 3, 3)),), rng))
+    graph = SpikingGraph(tuple(populations), steps=2)
+    at, (across, down) = drawing.places(graph, 2.0)
+    for p in graph:
+        x, y = at[p.name]
+        assert 1.0 <= x <= across - 1.0
+        assert drawing.HEIGHT / 2 <= y <= down - drawing.HEIGHT / 2
+        assert all(at[s][1] >= y + drawing.ROW - 1e-9 for s in sources(p))
+        for q in graph:
+            if q.name != p.name and at[q.name][1] == y:
+                assert abs(at[q.name][0] - x) >= 2.0 - 1e-9
+    assert_complete(graph)

@@ -1,0 +1,118 @@
+"""The document of a neuro-core model runs, and computes what every executor computes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnisnm_lava import dynamics
+
+pytest.importorskip("lava", reason="lava-nc is not installed")
+from dnisnm_lava.procs.snm import ncmodels
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE = st.one_of(st.integers(-300, 300), st.integers(-ncmodels.LARGEST, ncmodels.LARGEST))
+
+
+@st.composite
+def neurons(draw: st.DrawFn) -> dict[str, int]:
+    size = draw(st.sampled_from([60, 5000, ncmodels.LARGEST]))
+    vth = draw(st.one_of(st.just(0), st.integers(1, size)))
+    steps, lead = draw(st.integers(1, 6)), draw(st.integers(0, 4))
+    offset, period = draw(st.integers(0, 3)), steps + lead + draw(st.integers(0, 3))
+    v_init, bias = draw(st.integers(-size, size)), draw(st.integers(-size // 4, size // 4))
+    payload = draw(st.integers(0, 31)) if vth else 0
+    return {
+        "v": 0, "m": 0, "c": -offset, "vth": vth, "payload": payload, "v_init": v_init, "bias": bias, "steps": steps, "lead": lead,
+        "period": period,
+    }  # fmt: skip
+
+
+@given(registers=neurons(), levels=st.integers(1, 5), two_sided=st.booleans(), data=st.data())
+def test_the_program_is_the_neuron_of_the_paper_in_every_window(
+    registers: dict[str, int], levels: int, two_sided: bool, data: st.DataObject
+) -> None:
+    """Two windows and what lies around them, against Python integers and against dynamics.py."""
+    assert set(registers) == set(ncmodels.REGISTERS)
+    r = dict(registers)
+    limit = ncmodels.LARGEST - abs(r["bias"])  # |a + bias| within 24 bits
+    currents = data.draw(st.lists(STATE.map(lambda a: max(-limit, min(limit, a))), min_size=30, max_size=30))
+    program = ncmodels.program(levels, two_sided)
+    sent = [ncmodels.step(program, registers, a) for a in currents]
+    expected = [0] * len(currents)
+    for window in range(2):
+        neuron = oracle.Neuron(r["vth"], r["payload"], r["v_init"], r["bias"], levels, two_sided)
+        v, m = np.array([r["v_init"]]), np.zeros(1, np.int64)
+        first = -r["c"] + window * r["period"]
+        for t in range(r["steps"] + r["lead"]):
+            if first + t >= len(currents):
+                break
+            if t < r["steps"]:
+                neuron.integrate(currents[first + t])
+                v, _ = dynamics.integrate(v, np.array([currents[first + t]]), np.array([r["bias"]]))
+            if t >= r["lead"]:
+                expected[first + t] = neuron.fire()
+                k, v, m = dynamics.fire(v, m, np.array([r["vth"]]), levels, two_sided)
+                assert int(k[0]) * r["payload"] == expected[first + t]
+    end = -r["c"] + 2 * r["period"]
+    assert sent[:end] == expected[:end]
+
+
+def test_the_condition_on_24_bits_is_needed() -> None:
+    """Where a + bias leaves 24 bits, two saturating additions are not one."""
+    start = dict.fromkeys(ncmodels.REGISTERS, 0) | {"v_init": -100, "bias": 100, "steps": 1, "period": 1}
+    ncmodels.step(ncmodels.program(1, False), start, ncmodels.LARGEST)
+    assert start["v"] == ncmodels.LARGEST - 100
+    v, _ = dynamics.integrate(np.array([-100]), np.array([ncmodels.LARGEST]), np.array([100]))
+    assert int(v[0]) == ncmodels.LARGEST
+
+
+def test_the_program_only_grows_with_its_levels() -> None:
+    one, two, three = (len(ncmodels.program(levels, False)) for levels in (1, 2, 3))
+    assert two - one == three - two == 12
+    assert len(ncmodels.program(1, True)) == one - 2
+    known = {*ncmodels.REGISTERS, "a", "0", "1"}
+    for operation, target, *operands in ncmodels.program(2, False):  # each operand is a register, or was written before
+        assert operation in ncmodels.ARITHMETIC
+        assert set(operands) <= known, (operation, operands)
+        known.add(target)
+
+
+def test_without_the_extension_there_is_no_model_and_nobody_is_warned() -> None:
+    assert ncmodels.AbstractNcProcessModel is None
+    assert not hasattr(ncmodels, "NcSNM")
+
+
+def test_with_the_extension_loihi_2_takes_the_seam_and_hears_that_it_is_empty() -> None:
+    """A stand-in for the extension's base classes, in a process of its own; nothing of hardware is touched."""
+    program = (
+        "import sys, types\n"
+        "for name, base in (('nc', 'AbstractNcProcessModel'), ('c', 'CLoihiProcessModel')):\n"
+        "    parent, module = (types.ModuleType(f'lava.magma.core.model.{name}{tail}') for tail in ('', '.model'))\n"
+        "    parent.__path__ = []\n"
+        "    from lava.magma.core.model.model import AbstractProcessModel\n"
+        "    setattr(module, base, type(base, (AbstractProcessModel,), {'run': lambda self: None}))\n"
+        "    sys.modules.update({parent.__name__: parent, module.__name__: module})\n"
+        "from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg\n"
+        "from dnisnm_lava.procs.snm.models import PySNMModelFixed, PySNMModelFloat\n"
+        "from dnisnm_lava.procs.snm.ncmodels import NcSNM\n"
+        "from dnisnm_lava.procs.snm.process import SNM\n"
+        "neurons, models = SNM(shape=(2,), vth=[3, 4], steps=2), [PySNMModelFloat, PySNMModelFixed, NcSNM]\n"
+        "print(Loihi2HwCfg().select(neurons, models).__name__, Loihi2SimCfg(select_tag='fixed_pt').select(neurons, models).__name__)\n"
+        "try:\n"
+        "    NcSNM.allocate(None, None)\n"
+        "except ImportError as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()[-2:]
+    assert first == "NcSNM PySNMModelFixed"
+    assert second.startswith("BackendMissing SNM has no neuro-core model yet, so it does not run on a board: write NcSNM.allocate")
