@@ -80,6 +80,9 @@ def tuning_picture(tuning: Tuning, title: str) -> bytes:
             ticks = sorted({t.steps for t in tuning.trials})
             axes.set_xscale("log", base=2)
             axes.set_xticks(ticks, [str(t) for t in ticks])
+        else:
+            axes.locator_params(axis="x", nbins=4)
+            axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel(KINDS[cost])
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(f"{tuning.wanted}, %")
