@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.bitwidths import KINDS, Cell, Precision
+from dnisnm_lava.pictures import png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,9 +79,7 @@ def precision_picture(found: Precision, title: str) -> bytes:
         lost = _losses(axes, found, kind, names)
     alone.colorbar(lost, ax=alone.axes, label="points of agreement lost")
     figure.suptitle(title, fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _grid(axes: Axes, found: Precision, other: str, fixed: str) -> AxesImage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from rich.text import Text
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
+from dnisnm_lava.pictures import png
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
 from dnisnm_lava.tallies import Tally, branch, number, shares
@@ -140,9 +140,7 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 # ---------------------------------------------------------------- a network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.pareto import KINDS, Trial, lead_told
+from dnisnm_lava.pictures import png
 from dnisnm_lava.tuning import Tuning
 
 AXES = ("latency", "spikes", "steps")
@@ -88,9 +88,7 @@ def tuning_picture(tuning: Tuning, title: str) -> bytes:
     figure.axes[0].set_ylabel(f"{tuning.wanted}, %")
     figure.axes[0].legend(fontsize=8, loc="lower right")
     figure.suptitle(title, fontsize=10)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _staircase(tuning: Tuning, cost: str) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
     ["errors"],
-    ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks"],
+    ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
     ["dynamics", "calibration", "fanout", "energies", "resources"], ["conversion"],
     ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],

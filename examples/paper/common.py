@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import shlex
 import sys
@@ -24,6 +23,7 @@ from dnisnm_lava.comparison import array_digest, versions
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.files import write_whole
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.pictures import png
 from dnisnm_lava.tallies import correct_scores
 from examples.paper.published import DIFFERENCES
 
@@ -202,12 +202,6 @@ def read_json(path: Path) -> Result:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: not there, or no JSON ({type(error).__name__}); measure first, without --draw") from error
-
-
-def png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def canvas(width: float = 6.4, height: float = 4.0) -> Figure:

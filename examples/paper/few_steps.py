@@ -30,6 +30,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.recipes import Recipe
 from dnisnm_lava.simulation import classes
+from dnisnm_lava.tuning import latency
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
@@ -104,9 +105,9 @@ def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray) -> Re
     run = batched.run(network, images, device=setting.args.device)
     met = run.predictions(r.steps) == labels
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(labels)
-    latency = r.steps + network.offsets()[network.readout.name]
     return {
-        "accuracy": percent(met.mean()), "spikes": round(spikes), "latency": latency, "saturations": sum(run.saturations.values()),
+        "accuracy": percent(met.mean()), "spikes": round(spikes), "latency": latency(network, r.steps),
+        "saturations": sum(run.saturations.values()),
         "correct": "".join("1" if m else "0" for m in met),
     }  # fmt: skip
 
