@@ -21,7 +21,7 @@ LAYERS = [
     ["dynamics", "calibration", "fanout", "energies", "resources"], ["conversion"],
     ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
-    ["backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
+    ["backends.pools", "backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
     ["fitting.walk"], ["fitting.moments"], ["bitwidths"], ["recipes"], ["pareto"], ["tuning"],
     ["comparison", "report", "tuning_report", "bitwidths_report", "check_report", "costs_report", "drawing", "loading"],

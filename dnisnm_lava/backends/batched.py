@@ -237,9 +237,9 @@ def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -
 
 def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
     """The same by numba."""
-    from dnisnm_lava.backends import neurons
+    from dnisnm_lava.backends import pools
 
     size = (p.shape[1], p.shape[2])
-    changes, *counts = neurons.max_pool(stored.movedim(2, -1).numpy(), code.offset, p.window, size, steps, torch.get_num_threads())
+    changes, *counts = pools.max_pool(stored.movedim(2, -1).numpy(), code.offset, p.window, size, steps, torch.get_num_threads())
     tally.add(*counts)
     return torch.from_numpy(changes).movedim(-1, 2)

@@ -16,8 +16,6 @@ from functools import cache
 import numba
 import numpy as np
 
-from dnisnm_lava.synapses import Window
-
 SLICE = 1024  # neurons
 COUNTABLE = 1 << 23  # steps that a lane can count in float32
 LINE = 64  # bytes
@@ -160,54 +158,50 @@ def run(p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.n
     extra = NOBODY if shortcut is None else shortcut
     arguments = (current, extra, p.table, kind(p.levels), p.lead, p.two_sided, kind(p.limit), kind(p.offset), sent)
     jobs = len(sent) * -(-sent.shape[2] // SLICE)
-    up, down, over = _in_threads(lambda first, share: _run(*arguments, first, share), jobs, threads)
+    up, down, over = in_threads(lambda first, share: _run(*arguments, first, share), jobs, threads)
     return up, down, over
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _max_pool(spikes, offset, kernel, stride, dilation, before, out, first, jobs):  # type: ignore[no-untyped-def]
-    """Images `first` to `first + jobs`: how many changes went up and down."""
-    _, steps, height, width, channels = out.shape
-    rows, cols = spikes.shape[2:4]
-    up, down = 0, 0
-    for image in range(first, min(first + jobs, out.shape[0])):
-        sums = np.zeros((rows, cols, channels), np.int32)
-        best = np.zeros((height, width, channels), np.int32)
-        new = np.empty(channels, np.int32)
-        for t in range(steps):
-            arriving = spikes[image, min(t, spikes.shape[1] - 1)]
-            for y in range(rows):
-                for x in range(cols):
-                    for c in range(channels):
-                        sums[y, x, c] += np.int32(arriving[y, x, c]) - offset
-            for y in range(height):
-                for x in range(width):
-                    new[:] = np.iinfo(np.int32).min
-                    for dy in range(kernel[0]):
-                        for dx in range(kernel[1]):
-                            row, col = y * stride[0] + dy * dilation[0] - before[0], x * stride[1] + dx * dilation[1] - before[1]
-                            if 0 <= row < rows and 0 <= col < cols:
-                                for c in range(channels):
-                                    new[c] = max(new[c], sums[row, col, c])
-                    for c in range(channels):
-                        change = new[c] - best[y, x, c]
-                        best[y, x, c] = new[c]
-                        up += change > 0
-                        down += change < 0
-                        out[image, t, y, x, c] = change + offset
-    return np.array([up, down])
+def _try(current, activation, bias, vth, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
+    """Slices `first` to `first + jobs`, with all scales and images."""
+    count, steps, size = current.shape
+    kind = current.dtype.type
+    one, zero = kind(1), kind(0)
+    w, v_init, sent = _aligned(kind), np.empty(SLICE, kind), np.empty(SLICE, kind)
+    for start in range(first * SLICE, min((first + jobs) * SLICE, size), SLICE):
+        n = min(SLICE, size - start)
+        w[BIAS, :n] = bias[start : start + n]
+        for s in range(len(scales)):
+            for q in range(n):
+                theta = vth[start + q] * scales[s]
+                w[VTH, q], v_init[q], w[PAYLOAD, q] = theta, theta / 2, theta / steps
+                w[GUARD, q] = theta if theta > 0 else np.inf
+            for image in range(count):
+                w[V, :], w[M, :] = v_init, zero
+                for t in range(steps + lead):
+                    if t < steps:
+                        _integrate(w, current[image, t, start : start + n], current[image, t, :0], limit, one, zero)
+                    if t >= lead and levels == one and not two_sided:
+                        _once(w, sent[:n], zero, one, zero)
+                    elif t >= lead:
+                        _levels(w, sent[:n], levels, two_sided, zero, one, zero)
+                for q in range(n):
+                    gap = activation[image, start + q] - w[M, q] * w[PAYLOAD, q]
+                    squares[s, start + q] += gap * gap
+                    gaps[s, start + q] += gap
+    return np.zeros(0, np.int64)
 
 
-def max_pool(
-    spikes: np.ndarray, offset: int, window: Window, size: tuple[int, int], steps: int, threads: int = 1
-) -> tuple[np.ndarray, int, int]:
-    """Changes + offset (N, steps, *size, C), as bytes, of the windows' maxima of the running sums of `spikes`, bytes
-    (N, steps or 1, H, W, C), and how many went up and down."""
-    out = np.empty((len(spikes), steps, *size, spikes.shape[4]), np.uint8)
-    before = (window.padding[0][0], window.padding[1][0])
-    arguments = (spikes, np.int32(offset), window.kernel, window.stride, window.dilation, before, out)
-    up, down = _in_threads(lambda first, jobs: _max_pool(*arguments, first, jobs), len(spikes), threads)
-    return out, up, down
+def try_scales(
+    p: Neurons, vth: np.ndarray, scales: np.ndarray, current: np.ndarray, activation: np.ndarray, errors: np.ndarray, threads: int
+) -> None:
+    """Run p with theta = `scales` (S,) times `vth` (n,), float64, for thresholds and payloads, and theta / 2 for initial
+    potentials; add to errors (2, S, n) the sums over images of (activation - mean spike) squared, and of itself. current:
+    (N, T, n); activation: (N, n)."""
+    kind = p.table.dtype.type
+    arguments = (current, activation, p.table[0], vth, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    in_threads(lambda first, share: _try(*arguments, first, share), -(-current.shape[2] // SLICE), threads)
 
 
 @cache
@@ -216,7 +210,7 @@ def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count)
 
 
-def _in_threads(work: Callable[[int, int], np.ndarray], jobs: int, threads: int) -> tuple[int, ...]:
+def in_threads(work: Callable[[int, int], np.ndarray], jobs: int, threads: int) -> tuple[int, ...]:
     """The sum of what `work(first, share)` counts, for shares of the jobs in threads."""
     if threads == 1:
         return tuple(int(n) for n in work(0, jobs))

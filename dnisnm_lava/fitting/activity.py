@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -33,7 +33,7 @@ class Activity:
 
     def sent(self, i: int) -> Tensor:
         """(n, T, *shape), or (n, 1, *shape) for the image."""
-        return self.ann[i][:, None] if self.levels is None else self.levels[i] * self.worth
+        return self.ann[i][:, None] if self.levels is None else self.levels[i].to(torch.float32, copy=True).mul_(self.worth)
 
     def mean(self, i: int) -> Tensor:
         """(n, *shape) what is sent in a step, on average."""
@@ -73,7 +73,7 @@ def of_neurons(p: SNM, ann: Spool, activities: Activities, steps: int, store: St
     levels = Spool(store, 2)
     for current in currents(p, activities, steps) if spiking else ():
         levels.append(run(p, current))
-    return Activity(ann, levels, tensor(p.payload))
+    return Activity(ann, levels, channels_innermost(tensor(p.payload)))
 
 
 # ---------------------------------------------------------------- what a population hears
@@ -122,22 +122,36 @@ def _total(parts: list[Tensor]) -> Tensor:
 
 def run(p: SNM, current: Tensor) -> Tensor:
     """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
-    count, steps = current.shape[:2]
-    ones, none = np.ones(p.shape), np.zeros(p.shape)
-    own = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in (p.bias, p.vth, ones, none, p.v_init))
-    constants = neurons.neurons(
-        *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
-        offset=0,
-    )  # fmt: skip
     x = np.ascontiguousarray(flat(current))
-    levels = np.empty((count, steps, x.shape[2]), np.int8)
-    neurons.run(constants, x, None, levels, torch.get_num_threads())
+    levels = np.empty(x.shape, np.int8)
+    neurons.run(_constants(p), x, None, levels, torch.get_num_threads())
     return unflat(levels, p.shape)
 
 
-def mean_spikes(p: SNM, current: Tensor) -> Tensor:
-    """(n, *shape) what is sent in a step, on average."""
-    return summed(run(p, current)) * tensor(p.payload / current.shape[1])
+def _constants(p: SNM) -> neurons.Neurons:
+    """For levels as they are, without a limit of potentials."""
+    own = (_flat(np.broadcast_to(a, p.shape)) for a in (p.bias, p.vth, np.ones(()), np.zeros(()), p.v_init))
+    return neurons.neurons(
+        *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
+        offset=0,
+    )  # fmt: skip
+
+
+def errors(p: SNM, scales: np.ndarray, ann: Spool, heard: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Of thresholds of `scales` (S,) times p's, sums over images of (activation - mean spike) squared, and of itself:
+    (S, *shape). heard: the currents, chunk by chunk."""
+    constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
+    for activation, current in zip(ann, heard, strict=True):
+        x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
+        neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
+    channels, *pixels = p.shape
+    squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
+    return squares, gaps
+
+
+def _flat(a: np.ndarray) -> np.ndarray:
+    """(C, H, W) -> (H * W * C,), as currents lie in memory."""
+    return innermost(a).ravel()
 
 
 def summed(levels: Tensor) -> Tensor:
@@ -150,6 +164,11 @@ def summed(levels: Tensor) -> Tensor:
 
 def tensor(a: np.ndarray) -> Tensor:
     return torch.tensor(a, dtype=torch.float32)
+
+
+def channels_innermost(x: Tensor) -> Tensor:
+    """The same (C, ...), with its channels innermost in memory."""
+    return x.movedim(0, -1).contiguous().movedim(-1, 0)
 
 
 def channel_sum(x: Tensor) -> np.ndarray:

@@ -53,10 +53,11 @@ def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
     return replace(p, bias=p.bias + per_channel(shift, p.shape), v_range=p.v_range + steps * np.abs(shift))
 
 
-def with_v_init(p: SNM, activities: Activities, ann: Spool, steps: int) -> SNM:
-    """v_init += T * mean(activation - mean spike), per neuron, by at most half a threshold."""
-    gap, count = np.zeros(p.shape), 0
-    for activation, current in zip(ann, activity.currents(p, activities, steps), strict=True):
-        gap += (activation - activity.mean_spikes(p, current)).double().sum(0).numpy()
-        count += len(activation)
-    return replace(p, v_init=p.v_init + np.clip(steps * gap / count, -p.vth / 2, p.vth / 2))
+def summed_gap(p: SNM, activities: Activities, ann: Spool, steps: int) -> np.ndarray:
+    """(*shape) sums over images of activation - mean spike."""
+    return activity.errors(p, np.ones(1), ann, activity.currents(p, activities, steps))[1][0]
+
+
+def with_v_init(p: SNM, gap: np.ndarray, steps: int) -> SNM:
+    """v_init += T * mean gap (*shape), per neuron, by at most half a threshold."""
+    return replace(p, v_init=p.v_init + np.clip(steps * gap, -p.vth / 2, p.vth / 2))

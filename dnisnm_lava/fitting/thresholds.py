@@ -1,4 +1,4 @@
-"""Rules that choose thresholds from calibration images: each gives theta, (*shape), for one population."""
+"""Rules that choose thresholds from calibration images, for one population."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dnisnm_lava.calibration import shared_maxima
 from dnisnm_lava.conversion import channel_max
-from dnisnm_lava.fitting.activity import mean_spikes, tensor
+from dnisnm_lava.fitting import activity
+from dnisnm_lava.fitting.activity import tensor
 from dnisnm_lava.fitting.spool import Spool
 from dnisnm_lava.ir import SNM, Shape
 
@@ -40,24 +41,32 @@ class Heard:
     steps: int
 
 
-Rule = Callable[[SNM, Heard], np.ndarray]
+@dataclass(frozen=True)
+class Chosen:
+    """theta: (*shape). gap: (*shape), sums over images of activation - mean spike with this theta, where the rule knows them."""
+
+    theta: np.ndarray
+    gap: np.ndarray | None = None
 
 
-def largest(p: SNM, heard: Heard) -> np.ndarray:
+Rule = Callable[[SNM, Heard], Chosen]
+
+
+def largest(p: SNM, heard: Heard) -> Chosen:
     """The paper's: what convert took from the maxima."""
-    return p.vth
+    return Chosen(p.vth)
 
 
-def subset_largest(p: SNM, heard: Heard) -> np.ndarray:
+def subset_largest(p: SNM, heard: Heard) -> Chosen:
     """Maxima over the first `subset` images alone, as the original SNM code takes them in effect."""
     left, best = heard.choice.subset, torch.zeros(p.shape)
     for activation in heard.ann:
         best = torch.maximum(best, activation[:left].amax(0)) if left else best
         left = max(0, left - len(activation))
-    return _or_maxima(shared_maxima(best.double().numpy(), heard.choice.granularity), p) / p.levels
+    return Chosen(_or_maxima(shared_maxima(best.double().numpy(), heard.choice.granularity), p) / p.levels)
 
 
-def percentile(p: SNM, heard: Heard) -> np.ndarray:
+def percentile(p: SNM, heard: Heard) -> Chosen:
     """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest that so large
     a share of them do not exceed."""
     groups = _groups(p.shape, heard.choice.granularity)
@@ -67,10 +76,10 @@ def percentile(p: SNM, heard: Heard) -> np.ndarray:
     for activation in heard.ann:
         found = torch.cat([top, activation.movedim(0, -1).reshape(groups, -1)], dim=1)
         top = found.topk(min(above, found.shape[1]), dim=1).values
-    return _spread(top[:, above - 1].double().numpy(), p, heard.choice.granularity) / p.levels
+    return Chosen(_spread(top[:, above - 1].double().numpy(), p, heard.choice.granularity) / p.levels)
 
 
-def ltb(p: SNM, heard: Heard) -> np.ndarray:
+def ltb(p: SNM, heard: Heard) -> Chosen:
     """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)), which is gradient
     descent on the clipping error with rate 1; UPDATES times, each by one chunk of images, of the activations of each neuron,
     channel or layer. Activations are the ANN's; the authors clip those of the layers before."""
@@ -79,17 +88,18 @@ def ltb(p: SNM, heard: Heard) -> np.ndarray:
     for update in range(UPDATES):
         values = heard.ann[update % len(heard.ann)].movedim(0, -1).reshape(groups, -1)
         theta += 2 * (values - theta[:, None]).clamp(min=0).mean(1)
-    return _spread(theta.numpy(), p, heard.choice.granularity) / p.levels
+    return Chosen(_spread(theta.numpy(), p, heard.choice.granularity) / p.levels)
 
 
-def mmse(p: SNM, heard: Heard) -> np.ndarray:
+def mmse(p: SNM, heard: Heard) -> Chosen:
     """Of `scales` times the maxima, the theta whose staircase of T steps and K levels is nearest to the activations:
     theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
     errors = np.zeros((len(heard.choice.scales), *p.shape))
     for activation in heard.ann:
         for error, scale in zip(errors, heard.choice.scales, strict=True):
-            error += _squares(staircase(activation, p.vth * scale, heard.steps, p.levels) - activation)
-    return p.vth * _best(errors, heard)
+            gap = staircase(activation, p.vth * scale, heard.steps, p.levels) - activation
+            error += gap.square().double().sum(0).numpy()
+    return Chosen(p.vth * np.array(heard.choice.scales)[_best(errors, heard)])
 
 
 def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
@@ -99,14 +109,13 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
     return whole.clamp(0, steps * levels) * step
 
 
-def sequential(p: SNM, heard: Heard) -> np.ndarray:
+def sequential(p: SNM, heard: Heard) -> Chosen:
     """Of `scales` times the maxima, the theta whose mean spikes are nearest to the activations, in squared error, by
     running the population on the currents that arrive: discreteness, asynchronism and clipping are seen together."""
-    errors = np.zeros((len(heard.choice.scales), *p.shape))
-    for activation, current in zip(heard.ann, heard.currents(), strict=True):
-        for error, scale in zip(errors, heard.choice.scales, strict=True):
-            error += _squares(mean_spikes(with_thresholds(p, p.vth * scale, heard.steps), current) - activation)
-    return p.vth * _best(errors, heard)
+    scales = np.array(heard.choice.scales)
+    squares, gaps = activity.errors(p, scales, heard.ann, heard.currents())
+    best = _best(squares, heard)
+    return Chosen(p.vth * scales[best], np.take_along_axis(gaps, best[None], axis=0)[0])
 
 
 RULES: dict[str, Rule] = {
@@ -137,16 +146,11 @@ def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
     return np.where(largest > 0, largest, p.vth * p.levels)
 
 
-def _squares(gap: Tensor) -> np.ndarray:
-    """(n, *shape) -> (*shape) sums of squares, in float64."""
-    return gap.square().double().sum(0).numpy()
-
-
 def _best(errors: np.ndarray, heard: Heard) -> np.ndarray:
-    """(*shape) of the scales, that with the least error, (S, *shape), of each neuron (with its channel's, to keep it from
+    """(*shape): which of the scales has the least error, (S, *shape), of each neuron (with its channel's, to keep it from
     what a few images say), channel or layer."""
     axes = tuple(range(1 if heard.choice.granularity == "layer" else 2, errors.ndim))
     shared = errors.mean(axis=axes, keepdims=True) if axes else errors
     if heard.choice.granularity == "neuron":
         shared = errors + shared * (SHRINKAGE / sum(len(a) for a in heard.ann))
-    return np.broadcast_to(np.array(heard.choice.scales)[shared.argmin(axis=0)], errors.shape[1:])
+    return np.broadcast_to(shared.argmin(axis=0), errors.shape[1:])

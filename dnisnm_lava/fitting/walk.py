@@ -164,9 +164,11 @@ def _fitted(
     if isinstance(own, Rectifier):
         corrected = p
         heard = thresholds.Heard(plan.choice, ann, lambda: activity.currents(corrected, activities, steps), steps)
-        p = thresholds.with_thresholds(p, plan.choice.rule(p, heard), steps)
+        chosen = plan.choice.rule(p, heard)
+        p = thresholds.with_thresholds(p, chosen.theta, steps)
         if "v_init" in plan.corrections:
-            p = corrections.with_v_init(p, activities, ann, steps)
+            gap = corrections.summed_gap(p, activities, ann, steps) if chosen.gap is None else chosen.gap
+            p = corrections.with_v_init(p, gap / sum(len(a) for a in ann), steps)
     return p, activity.of_neurons(p, ann, activities, steps, store, plan.spiking)
 
 
