@@ -11,7 +11,8 @@ import numpy as np
 from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE_BITS
-from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph
+from dnisnm_lava.inputs import Device, Images, Labels
+from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, checked_pairs
 from dnisnm_lava.quantization import Bits, Readings, quantize
 from dnisnm_lava.simulation import Progress
 
@@ -83,8 +84,8 @@ class Precision:
 
 def precision(
     spiking: SpikingGraph,
-    images: np.ndarray,
-    labels: np.ndarray,
+    images: Images,
+    labels: Labels | None = None,
     *,
     weight_bits: Iterable[int] = WEIGHTS,
     payload_bits: Iterable[int] = PAYLOADS,
@@ -92,10 +93,11 @@ def precision(
     spikes: str = "graded",
     readings: Readings | None = None,
     tolerance: float = TOLERANCE,
-    device: str = "cpu",
+    device: Device = "cpu",
     progress: Progress | None = None,
 ) -> Precision:
-    """The float network `spiking` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N,).
+    """The float network `spiking` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N,)
+    (default: those that come with the images).
 
     First all combinations for the whole network. Then each population alone, its weights, payloads or state in turn, with all
     else at the most bits. readings, spikes: of `quantize`. A narrower state has coarser units, and saturates sooner: the integer
@@ -105,8 +107,9 @@ def precision(
     tried = tuple(sorted(set(weight_bits))), tuple(sorted(set(payload_bits))), tuple(sorted(set(state_bits)))
     if not all(tried):
         raise OutOfRange("precision: no bits given for " + ", ".join(kind for kind, bits in zip(KINDS, tried, strict=True) if not bits))
-    own = batched.run(spiking, images, device=device)
-    bench = _Bench(spiking, images, labels, own.predictions(spiking.steps), spikes, readings, device)
+    x, y = checked_pairs(spiking, images, labels)
+    own = batched.run(spiking, x, device=device)
+    bench = _Bench(spiking, x, y, own.predictions(spiking.steps), spikes, readings, device)
     combinations, singles = list(product(*tried)), list(_singles(spiking, tried))
     count = len(combinations) + len(singles)
     grid = []
@@ -117,7 +120,7 @@ def precision(
     for name, kind, b in singles:
         alone.append(_alone(bench, grid[-1], name, kind, b))
         _tell(progress, len(grid) + len(alone), count)
-    return Precision(own.accuracy(labels, spiking.steps), tuple(grid), tuple(alone), tolerance, len(images))
+    return Precision(own.accuracy(y, spiking.steps), tuple(grid), tuple(alone), tolerance, len(x))
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class _Bench:
     classes: np.ndarray
     spikes: str
     readings: Readings | None
-    device: str
+    device: Device
 
     def outcome(self, weights: Bits, payloads: Bits, state: Bits) -> Outcome:
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, checked_batches
 
 GRANULARITIES = ("neuron", "channel", "layer")
@@ -49,8 +49,8 @@ def checked_granularity(granularity: str) -> str:
     return granularity
 
 
-def calibrate(analog: AnalogGraph, batches: Iterable[Any], executor: Executor) -> Statistics:
-    """Statistics of `analog` over `batches`: arrays or tensors (N, *input shape), or (x, y) pairs.
+def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Statistics:
+    """Statistics of `analog` over `batches` of images (N, *input shape), as inputs.batches understands them.
 
     `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.
     OutOfRange for no image at all, another shape, NaN or infinity.

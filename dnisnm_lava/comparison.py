@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, lead
+from dnisnm_lava.inputs import Device, Images, Labels
+from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
 from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
 from dnisnm_lava.tallies import Tally, branch, correct, correct_scores, number, shares, tally
 
@@ -62,14 +63,15 @@ class Verification:
 
 
 def verify(
-    integer: SpikingGraph, images: np.ndarray, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
-    device: str = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+    integer: SpikingGraph, images: Images, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
+    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
 ) -> Verification:  # fmt: skip
     """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
     batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
     read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
     lava_cpu.require_lava()
-    first, others = images[:whole], images[whole:]
+    x = checked_images(integer, images)
+    first, others = x[:whole], x[whole:]
     exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
     fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
     rows = [difference("integer reference", exact, "integer batched", fast)]
@@ -97,29 +99,28 @@ def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, deadlin
 
 
 def compare(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
-    steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: str = "cpu", memory: int | None = None,
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
+    steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: Device = "cpu", memory: int | None = None,
     deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
     """Accuracy of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
     graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
 
-    images: (N, *input shape). labels: (N,) class indices.
+    images: (N, *input shape). labels: (N,) class indices (default: those that come with the images).
     """
     steps = checked(steps, integer.steps, lava_images)
-    if len(labels) != len(images):
-        raise OutOfRange(f"labels: {len(labels)} given for {len(images)} images; give one for each")
-    summed = tallied(analog, spiking, integer, images, labels, steps=steps, device=device, memory=memory, stages=stages)
+    x, y = checked_pairs(analog, images, labels)
+    summed = tallied(analog, spiking, integer, x, y, steps=steps, device=device, memory=memory, stages=stages)
     on_lava = None
     if lava_images:
-        first = images[:lava_images], labels[:lava_images]
+        first = x[:lava_images], y[:lava_images]
         on_lava = compared_on_lava(spiking, integer, *first, steps=steps, device=device, deadline=deadline, stages=stages)
     return comparison(integer, summed, on_lava)
 
 
 def tallied(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
-    steps: tuple[int, ...], device: str = "cpu", memory: int | None = None, stages: Stages = in_silence,
+    steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
 ) -> Tally:  # fmt: skip
     """{ann, float, integer: what each says of the images}: tallies of parts of the images add up."""
     outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
@@ -144,7 +145,7 @@ class OnLava:
 
 def compared_on_lava(
     spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *, steps: tuple[int, ...],
-    device: str = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
 ) -> OnLava:  # fmt: skip
     checked = verify(integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, stages=stages)
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from dnisnm_lava import energies, neurobench_metrics
 from dnisnm_lava.counting import Activity, Counts, Synapses, count
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
 from dnisnm_lava.neurobench_metrics import NeuroBench, signed_bits
 from dnisnm_lava.quantization import largest_spikes
@@ -101,7 +100,7 @@ class Costs:
     populations: tuple[PopulationCosts, ...]
 
 
-def energy(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, progress: Progress | None = None) -> Costs:
+def energy(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Costs:
     """Costs of an integer network on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): images."""
     if not graph.is_integer:
         raise OutOfRange("energy: the graph holds floats, and what integers cost is asked for; quantize it first")

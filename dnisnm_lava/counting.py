@@ -12,6 +12,7 @@ from functools import reduce
 import numpy as np
 
 from dnisnm_lava import dynamics, fanout, synapses
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph, checked_steps
 from dnisnm_lava.quantization import encode_images
 from dnisnm_lava.simulation import Progress
@@ -81,7 +82,7 @@ class _Seen:
         return _Seen(self.sent + other.sent, self.active + other.active, reads, self.changes + other.changes)
 
 
-def count(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, progress: Progress | None = None) -> Counts:
+def count(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Counts:
     """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after each block, in images.
     Clipped values and saturations are as in every executor, whose runs tell how many there were."""
     steps = checked_steps(graph.steps if steps is None else steps)

@@ -54,21 +54,37 @@ class Data:
 
 
 def load(
-    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int = 0, crop: int = 0, grayscale: bool = False
-) -> Data:
+    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int = 0, crop: int = 0, grayscale: bool = False,
+    transform: Callable[[Any], torch.Tensor] | None = None,
+) -> Data:  # fmt: skip
     """Data of `spec`: a folder in ImageFolder layout, an `.npz` (x_train, y_train, x_test, y_test),
     `mnist:DIR`, or `file.py:factory` giving a Dataset or a (train, test) pair of them.
 
     Images come as float32 in [0, 1] (a Dataset of the user's own: as it gives them), then resize (shorter
-    side), crop (centre), grayscale, and (x - mean) / std where asked for.
+    side), crop (centre), grayscale, and (x - mean) / std where asked for. transform: instead of these, such as the
+    `transforms()` of a set of torchvision's weights: a function of a picture, or of float32 in [0, 1], (C, H, W).
     """
+    if transform is not None and (mean or std or resize or crop or grayscale):
+        raise OutOfRange("transform: given beside mean, std, resize, crop or grayscale; give either")
     if len(mean) != len(std):
         raise OutOfRange(f"mean and std: {len(mean)} and {len(std)} values given; give both, one value a channel")
     if any(s <= 0 for s in std):
         raise OutOfRange(f"std: {tuple(std)} given; every value must be above 0")
     train, test = _pair(spec)
-    transform = _transform(mean, std, resize, crop, grayscale)
+    transform = _transform(mean, std, resize, crop, grayscale) if transform is None else transform
     return Data(spec, Labelled(train, transform, f"{spec} (train)"), Labelled(test, transform, f"{spec} (test)"))
+
+
+def transformed(data: Data, transform: Callable[[Any], torch.Tensor]) -> Data:
+    """The same images, after `transform` instead of what they had."""
+    train, test = (Labelled(d.base, transform, d.name) for d in (data.train, data.test))
+    return Data(data.name, train, test)
+
+
+def are_pictures(data: Data) -> bool:
+    """Do the images come as pictures or bytes, which a network's own transforms are made for? Floats may be prepared already."""
+    base = data.train.base
+    return base.x.dtype == np.uint8 if isinstance(base, Arrays) else len(base) > 0 and isinstance(base[0][0], Image.Image)
 
 
 def _pair(spec: str) -> tuple[Any, Any]:

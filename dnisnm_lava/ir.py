@@ -7,15 +7,16 @@ Shapes are (C, H, W) for maps and (features,) for vectors. No other operation ex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
-from dnisnm_lava import synapses
+from dnisnm_lava import inputs, synapses
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.inputs import Images, Labels
 from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
 
 Shape = tuple[int, ...]
@@ -457,8 +458,23 @@ def lead(population: Population) -> int:
     return population.lead if isinstance(population, SNM) else 0
 
 
-def checked_images(graph: Graph, images: Any) -> np.ndarray:
-    """Images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
+def checked_images(graph: Graph, images: Images) -> np.ndarray:
+    """All images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
+    return _checked(graph, inputs.whole(images, graph.input.shape)[0])
+
+
+def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[np.ndarray, np.ndarray]:
+    """All images, and their class indices (N,), or for maps (N, ...): `labels`, or those that come with the images."""
+    x, own = inputs.whole(images, graph.input.shape)
+    x = _checked(graph, x)
+    if labels is None and own is None:
+        raise OutOfRange("labels: none given, and the images bring none; give them, or (images, labels) batches")
+    pixels = (graph.readout.view or graph.readout.shape)[1:]
+    wanted = (len(x), *pixels) if np.prod(pixels) > 1 else (len(x),)
+    return x, inputs.labels(own if labels is None else labels, wanted)  # type: ignore[arg-type]
+
+
+def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:
     x = np.ascontiguousarray(images)  # torch sums in another order over other memory layouts
     shape = graph.input.shape
     if x.ndim == 3 and len(shape) == 3 and shape[1] == 1:  # sequences (N, C, L) are maps of one row
@@ -473,10 +489,10 @@ def checked_images(graph: Graph, images: Any) -> np.ndarray:
     return x
 
 
-def checked_batches(graph: Graph, batches: Iterable[Any]) -> Iterator[np.ndarray]:
-    """The images of each batch: an array or tensor (N, *input shape), or an (x, y) pair."""
-    for batch in batches:
-        yield checked_images(graph, batch[0] if isinstance(batch, tuple | list) else batch)
+def checked_batches(graph: Graph, images: Images) -> Iterator[np.ndarray]:
+    """The images (N, *input shape), batch by batch."""
+    for x, _ in inputs.batches(images, graph.input.shape):
+        yield _checked(graph, x)
 
 
 def checked_steps(steps: int) -> int:

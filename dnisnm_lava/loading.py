@@ -13,8 +13,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,17 +25,24 @@ from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
 
 SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
 TORCHVISION = "torchvision:"
+Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
 
 
-def load_model(spec: str, weights: str | Path | None = None, input_shape: Sequence[int] = ()) -> torch.nn.Module:
-    """The module that `spec` names, in eval mode, with `weights` in it: a file, or for torchvision the name of
-    a set of weights. What torchvision makes without weights is random, and a UserWarning says so.
-    input_shape: of one image, for an ONNX graph that leaves it open.
+def load_model(spec: str | torch.nn.Module, weights: Weights | None = None, input_shape: Sequence[int] = ()) -> torch.nn.Module:
+    """The module that `spec` names, or `spec` itself, in eval mode, with `weights` in it: a state_dict or a file of one; for
+    torchvision also a set of its weights, or its name. What torchvision makes without weights is random, and a UserWarning
+    says so. input_shape: of one image, for an ONNX graph that leaves it open.
 
     BadFile where there is no such file, module, factory or network, it fails, or makes something else;
     BackendMissing where ONNX is not installed; UnsupportedModel where an ONNX graph has no torch module.
     """
+    if isinstance(weights, Mapping | Enum):
+        return _with_own(spec, weights, input_shape)
     weights = None if weights is None else str(weights)
+    if isinstance(spec, torch.nn.Module):
+        if weights is not None:
+            load_weights(spec, Path(weights))
+        return spec.eval()
     if spec.startswith(TORCHVISION):
         return _torchvision(spec.removeprefix(TORCHVISION), weights).eval()
     if _is_onnx(spec):
@@ -47,6 +55,53 @@ def load_model(spec: str, weights: str | Path | None = None, input_shape: Sequen
     if weights is not None:
         load_weights(model, Path(weights))
     return model.eval()
+
+
+def _with_own(spec: str | torch.nn.Module, weights: Mapping[str, torch.Tensor] | Enum, input_shape: Sequence[int]) -> torch.nn.Module:
+    """With weights that are in memory, or in an enum of torchvision's."""
+    if isinstance(weights, Enum):
+        if not isinstance(spec, str) or not spec.startswith(TORCHVISION):
+            raise BadFile(f"{weights}: a set of torchvision's weights; name the network as {TORCHVISION}NAME, or give a state_dict")
+        return _torchvision(spec.removeprefix(TORCHVISION), _member_of(spec, weights)).eval()
+    if isinstance(spec, str) and spec.startswith(TORCHVISION):
+        model = _unfilled(spec.removeprefix(TORCHVISION), auxiliary=any(k.lower().startswith("aux") for k in weights))
+    else:
+        model = load_model(spec, None, input_shape)
+    _fill(model, _tensors(weights, "weights"), "weights")
+    return model.eval()
+
+
+def _member_of(spec: str, weights: Enum) -> str:
+    """The name of `weights` among those of the network."""
+    from torchvision import models
+
+    known = models.get_model_weights(_name_of(spec.removeprefix(TORCHVISION)))
+    if weights not in list(known):
+        raise BadFile(f"{weights}: not of {spec}; give one of {', '.join(sorted(known.__members__))}")
+    return weights.name
+
+
+def transforms_of(spec: str, weights: str | None) -> tuple[str, Callable[[Any], torch.Tensor]] | None:
+    """(their name, what they do to an image): the transforms that torchvision's set of weights was measured with; None where
+    `weights` is not the name of such a set."""
+    if not spec.startswith(TORCHVISION) or weights is None or Path(weights).is_file():
+        return None
+    from torchvision import models
+
+    known = models.get_model_weights(_name_of(spec.removeprefix(TORCHVISION)))
+    found = known.__members__.get(weights)
+    return None if found is None else (str(found), found.transforms())
+
+
+def transforms_named(name: str) -> tuple[str, Callable[[Any], torch.Tensor]]:
+    """The same of `name`, such as ResNet18_Weights.DEFAULT; BadFile for what torchvision does not have."""
+    from torchvision import models
+
+    try:
+        found = models.get_weight(name)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise BadFile(f"{name}: no set of torchvision's weights; name one as ResNet18_Weights.DEFAULT") from error
+    return str(found), found.transforms()
 
 
 def own_input_shape(spec: str) -> tuple[int, ...] | None:
@@ -129,7 +184,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     _fill(model, _state_dict(path), path)
 
 
-def _fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+def _fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path | str) -> None:
     own = dict(model.state_dict())
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in state if k not in own]
@@ -149,6 +204,10 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise BadFile(f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); {SAVE_ANEW}") from error
+    return _tensors(state, path)
+
+
+def _tensors(state: Any, path: Path | str) -> dict[str, torch.Tensor]:
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):

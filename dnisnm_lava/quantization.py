@@ -15,6 +15,7 @@ from dnisnm_lava import rounding
 from dnisnm_lava.conversion import channel_max, per_channel, scale_inputs
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, STATE_BITS, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import (
     SNM,
     Graph,
@@ -292,7 +293,7 @@ def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat)
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)
 
 
-def encode_images(graph: SpikingGraph, images: np.ndarray) -> tuple[np.ndarray, int]:
+def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]:
     """Images in the units of the graph's input, (N, *shape), and how many values were clipped: signed
     8-bit integers for an integer graph, float64 and 0 for a float graph."""
     x = checked_images(graph, images)

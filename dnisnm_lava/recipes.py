@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, quantize
 from dnisnm_lava.simulation import Stages, in_silence
@@ -79,11 +79,15 @@ class Networks:
     readings: Readings | None
 
 
-def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Any, stages: Stages = in_silence) -> Networks:
+def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
     """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
     each time it is iterated; None where the recipe needs none."""
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
+    if images is None:
+        if recipe.needs_images:
+            raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
+        images = ()
     spiking = convert(analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead)
     if recipe.fits:
         from dnisnm_lava.fitting import walk

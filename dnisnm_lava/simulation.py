@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dnisnm_lava import inputs
+from dnisnm_lava.inputs import Labels
+
 Progress = Callable[[int, int], None]  # (done, of)
 Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
 
@@ -43,9 +46,10 @@ class Run:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
         return classes(self.logits[:, t - 1])
 
-    def accuracy(self, labels: np.ndarray, t: int) -> float:
-        """Share of `labels` that `predictions(t)` meets."""
-        return float(np.mean(self.predictions(t) == labels))
+    def accuracy(self, labels: Labels, t: int) -> float:
+        """Share of `labels` that `predictions(t)` meets; both of one shape."""
+        predictions = self.predictions(t)
+        return float(np.mean(predictions == inputs.labels(labels, predictions.shape)))
 
 
 def classes(scores: np.ndarray) -> np.ndarray:

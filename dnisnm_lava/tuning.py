@@ -18,7 +18,8 @@ from dnisnm_lava.calibration import Statistics, calibrate
 from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
-from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_images
+from dnisnm_lava.inputs import Device, Images, Labels
+from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_images, checked_pairs
 from dnisnm_lava.pareto import KINDS, Target, Trial, best, difference, front, lead_told, rank
 from dnisnm_lava.recipes import BEST, Networks, Recipe
 from dnisnm_lava.simulation import Stages, classes, in_silence
@@ -105,9 +106,9 @@ Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
 
 def tune(
     analog: AnalogGraph,
-    images: Any,
+    images: Images,
     *,
-    labels: np.ndarray | None = None,
+    labels: Labels | None = None,
     max_steps: int | None = None,
     max_latency: int | None = None,
     max_spikes: float | None = None,
@@ -120,7 +121,7 @@ def tune(
     held_back: float = 0.5,
     search_images: int = SEARCH_IMAGES,
     seed: int = 0,
-    device: str = "cpu",
+    device: Device = "cpu",
     stages: Stages = in_silence,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
@@ -129,7 +130,8 @@ def tune(
     image; max_drop, points (%) below the ANN, for as few steps of latency as can be. For the first three the most accurate.
 
     A share `held_back` of the images, chosen by `seed`, is not fitted on: half of it measures the trials, half the winner.
-    labels: (N,) of `images`; without them the ANN's own classes are wanted, so that scores are agreement with the ANN.
+    labels: (N,) of `images`; without them, also where images bring some, the ANN's own classes are wanted, and scores
+    are agreement with the ANN.
     stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
     names what the search may change (of DIALS). steps, levels: the T and K that it tries. search_images: that a trial is
     fitted on; the winner is on all.
@@ -137,12 +139,11 @@ def tune(
     target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop)
     x = checked_images(analog, images)
     fitted_on, choosing, confirming = _split(len(x), held_back, seed)
-    if labels is not None and len(labels) != len(x):
-        raise OutOfRange(f"tune: {len(labels)} labels for {len(x)} images; give one for each, or none")
+    y = None if labels is None else checked_pairs(analog, x, labels)[1]
     if stats is None:
         stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
     search = _search(target, base, analog, stats, vary, steps, levels)
-    held, unseen = (_held(analog, x[part], None if labels is None else labels[part], device) for part in (choosing, confirming))
+    held, unseen = (_held(analog, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
     story = []
     for phase, (run, dial, why) in PHASES.items():
         if dial not in search.vary and search.trials:
@@ -244,7 +245,7 @@ PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it 
 # ---------------------------------------------------------------- measuring
 
 
-def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: str) -> Generator[Trial, None, None]:
+def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device) -> Generator[Trial, None, None]:
     """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
     known = {repr(t.recipe): t for t in search.trials}
     answer: Trial | None = None
@@ -260,7 +261,7 @@ def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, ph
             yield answer
 
 
-def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: str) -> Trial:
+def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device) -> Trial:
     run = batched.run(networks.integer, held.images, steps=recipe.steps, device=device)
     score = run.accuracy(held.wanted, recipe.steps)
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
@@ -272,13 +273,13 @@ def latency(graph: Any, steps: int) -> int:
     return int(graph.offsets()[graph.readout.name]) + steps
 
 
-def _held(analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, device: str) -> Held:
+def _held(analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, device: Device) -> Held:
     own = classes(ann.ann(analog, images, device=device))
-    wanted = own if labels is None else np.asarray(labels)
+    wanted = own if labels is None else labels
     return Held(images, wanted, float(np.mean(own == wanted)))
 
 
-def _preactivations(device: str) -> Callable[[Graph, np.ndarray], Any]:
+def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:
     return lambda graph, x: ann.preactivations(graph, x, device)  # type: ignore[arg-type]
 
 

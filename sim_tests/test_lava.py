@@ -312,3 +312,12 @@ def test_bad_images_are_refused_by_every_executor(images: np.ndarray, match: str
     for run in (reference.run, batched.run, lava_cpu.run):
         with pytest.raises(OutOfRange, match=match):
             run(graph, images)
+
+
+def test_the_last_line_of_an_ended_child_is_waited_for(tmp_path: Path) -> None:
+    """On a busy machine it comes when the child is gone already."""
+    (tmp_path / "stderr.txt").touch()
+    told: list[tuple[int, int]] = []
+    command = ["sh", "-c", "(sleep 0.7; echo step 3 4; echo done) & exit 0"]
+    lava_cpu._run_child(command, str(tmp_path), 20.0, lambda done, of: told.append((done, of)))
+    assert told == [(3, 4)]

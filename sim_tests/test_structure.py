@@ -16,6 +16,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
     ["errors"],
+    ["inputs"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
     ["dynamics", "calibration", "fanout", "energies", "resources"], ["conversion"],
@@ -29,6 +30,7 @@ LAYERS = [
 ]  # fmt: skip
 CORE = [
     "errors",
+    "inputs",
     "files",
     "fixedpoint",
     "simulation",

@@ -101,7 +101,7 @@ def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: 
 
 @pytest.mark.parametrize(("options", "text"), [
     ({"vary": ["spikes"]}, "vary: spikes"), ({"steps": []}, "steps \\(\\)"), ({"held_back": 1.0}, "held_back: 1"),
-    ({"labels": np.zeros(3)}, "3 labels for 120 images"), ({"base": replace(BEST, correct=("all",))}, "correct: all"),
+    ({"labels": np.zeros(3)}, "labels: 3 given for 120 images"), ({"base": replace(BEST, correct=("all",))}, "correct: all"),
 ])  # fmt: skip
 def test_other_options_too(analog: dn.AnalogGraph, images: np.ndarray, options: dict[str, Any], text: str) -> None:
     with pytest.raises(OutOfRange, match=text):

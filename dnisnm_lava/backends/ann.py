@@ -8,31 +8,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.currents import linear, max_pool, tensor
+from dnisnm_lava.backends.currents import checked_device, linear, max_pool, tensor
+from dnisnm_lava.inputs import Device, Images
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, checked_images
 from dnisnm_lava.simulation import Progress
 
 
-def preactivations(analog: AnalogGraph, x: np.ndarray, device: str = "cpu") -> Iterator[tuple[str, np.ndarray]]:
+def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -> Iterator[tuple[str, np.ndarray]]:
     """(name, (N, *shape)) of each Rectifier, Relay and ReadOut, before its ReLU, in float32."""
+    place = checked_device(device)
     values: dict[str, Tensor] = {}
     freed = analog.last_readers()
     with torch.no_grad():
         for p in analog:
             if isinstance(p, Input):
-                values[p.name] = torch.as_tensor(x, dtype=torch.float32, device=device)
+                values[p.name] = torch.as_tensor(x, dtype=torch.float32, device=place)
             elif isinstance(p, MaxPool):
                 values[p.name] = max_pool(values[p.source], p.window)
             elif isinstance(p, Rectifier | Relay | ReadOut):
-                z = sum(linear(q, torch.float32, device)(values[q.source]) for q in p.projections)
-                z = (z + tensor(p.bias, torch.float32, device)).expand(len(x), *p.shape)
+                z = sum(linear(q, torch.float32, place)(values[q.source]) for q in p.projections)
+                z = (z + tensor(p.bias, torch.float32, place)).expand(len(x), *p.shape)
                 yield p.name, z.cpu().numpy()
                 values[p.name] = z.clamp(0, p.ceiling) if isinstance(p, Rectifier) else z
             for name in freed[p.name]:
                 del values[name]
 
 
-def ann(analog: AnalogGraph, images: np.ndarray, *, batch: int = 100, device: str = "cpu", progress: Progress | None = None) -> np.ndarray:
+def ann(analog: AnalogGraph, images: Images, *, batch: int = 100, device: Device = "cpu", progress: Progress | None = None) -> np.ndarray:
     """The ANN's first outputs (N, *their shape) in float32; `progress(done, of)` after each batch."""
     x = checked_images(analog, images)
     outputs = []

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.chunks import chunks, in_workers
-from dnisnm_lava.backends.currents import Code, channels_last, exact_sums, flat, pool_changes, tensor, unflat
+from dnisnm_lava.backends.currents import Code, channels_last, checked_device, exact_sums, flat, pool_changes, tensor, unflat
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
 from dnisnm_lava.fixedpoint import STATE_BITS
+from dnisnm_lava.inputs import Device, Images
 from dnisnm_lava.ir import (
     SNM,
     Input,
@@ -46,12 +47,12 @@ class _Tally:
 
 def run(
     graph: SpikingGraph,
-    images: np.ndarray,
+    images: Images,
     *,
     steps: int | None = None,
     record: bool | Collection[str] = False,
     memory: int | None = None,
-    device: str = "cpu",
+    device: Device = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
     state_bits: Bits = STATE_BITS,
@@ -67,19 +68,19 @@ def run(
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     memory = free_memory() // 4 if memory is None else memory
-    x = checked_images(graph, images)
+    x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, neurons, device, state_bits)
+    plan = planned(graph, synapses, neurons, place, state_bits)
     parts: dict[str, list[np.ndarray]] = {p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept}
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if device == "cpu" else 0)
+    chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)
     clipped = 0
 
     def work(start: int) -> _Chunk:
-        return _chunk(graph, plan, x[start : start + chunk], steps, kept, device)
+        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place)
 
-    with exact_sums(device):
+    with exact_sums(place):
         for done in in_workers(work, range(0, len(x), chunk), workers):
             clipped += done.clipped
             for name, values in done.recorded.items():

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.inputs import Device
 from dnisnm_lava.ir import Projection, Resample, Shape
 from dnisnm_lava.synapses import NO_PADDING, Pair, Window
 
@@ -26,6 +27,16 @@ WEIGHT = 127
 THIN = 64  # multiplications
 WAYS = ("auto", "int8", "float32", "float64")
 Map = Callable[[Tensor], Tensor]
+
+
+def checked_device(device: Device) -> str:
+    """Its name; OutOfRange for one that this torch, here, cannot compute on."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).strip() or "no message").splitlines()[0].partition(". ")[0]
+        raise OutOfRange(f"device: {device} cannot be used here ({reason}); give cpu, or cuda where torch finds a GPU") from error
+    return str(device)
 
 
 def tensor(a: np.ndarray, dtype: torch.dtype, device: str) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dnisnm_lava.backends import batched
 from dnisnm_lava.exits import Exits, classes_at, exit_steps
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SpikingGraph, checked_images, lead
 
 
@@ -22,7 +23,7 @@ class EarlyRun:
     simulated: int
 
 
-def run(graph: SpikingGraph, images: np.ndarray, exits: Exits, **options: Any) -> EarlyRun:
+def run(graph: SpikingGraph, images: Images, exits: Exits, **options: Any) -> EarlyRun:
     """The class of each image (N, *input shape) at its exit. `options`: those of `batched.run`.
 
     A run is the beginning of every longer one: so all images are run for an eighth of the steps, those that did not stop

@@ -24,17 +24,19 @@ from queue import Empty, Queue
 import numpy as np
 
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
 from dnisnm_lava.quantization import encode_images, largest_spikes
 from dnisnm_lava.simulation import Progress, Run, count_spikes
 
 DEADLINE = 600.0  # seconds
+PATIENCE = 10  # fifths of a second that an ended child's last line may take
 INT32 = 1 << 31
 
 
 def run(
     graph: SpikingGraph,
-    images: np.ndarray,
+    images: Images,
     *,
     steps: int | None = None,
     record: bool | Collection[str] = True,
@@ -137,11 +139,13 @@ def _lines(child: subprocess.Popen[bytes], end: float) -> Iterator[str]:
         queue.put(None)
 
     threading.Thread(target=read, daemon=True).start()
+    silent = 0
     while time.monotonic() < end:
         try:
             line = queue.get(timeout=min(0.2, max(0.01, end - time.monotonic())))
         except Empty:
-            if child.poll() is not None and queue.empty():
+            silent += child.poll() is not None
+            if silent > PATIENCE:  # what it said last may still be on its way, on a busy machine
                 return
             continue
         if line is None:

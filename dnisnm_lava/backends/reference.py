@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from dnisnm_lava import dynamics
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.quantization import encode_images
 from dnisnm_lava.simulation import Progress, Run, count_spikes
 
 
-def run(graph: SpikingGraph, images: np.ndarray, *, steps: int | None = None, progress: Progress | None = None) -> Run:
+def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
     progress(done, of): called after each image."""
     steps = checked_steps(graph.steps if steps is None else steps)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from dnisnm_lava.fitting import activity, least_squares
@@ -11,13 +9,14 @@ from dnisnm_lava.fitting.activity import Activities, Activity
 from dnisnm_lava.fitting.least_squares import Moments
 from dnisnm_lava.fitting.spool import Spool, Store
 from dnisnm_lava.fitting.walk import through
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.quantization import Readings
 from dnisnm_lava.rounding import Reads
 from dnisnm_lava.simulation import Progress
 
 
-def readings(spiking: SpikingGraph, images: Any, *, memory: int | None = None, progress: Progress | None = None) -> Readings:
+def readings(spiking: SpikingGraph, images: Images, *, memory: int | None = None, progress: Progress | None = None) -> Readings:
     """What each projection's weights read, per step, when `spiking`, the float network, runs on `images` (N, *input shape),
     or an iterable of such. Projections of one weight a row have nothing to compensate with, and no entry."""
     found: dict[str, tuple[tuple[Reads, ...], ...]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, activity, corrections, thresholds
 from dnisnm_lava.fitting.activity import Activities, Activity
 from dnisnm_lava.fitting.spool import Spool, Store
+from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_batches
 from dnisnm_lava.simulation import Progress
 
@@ -41,7 +41,7 @@ class Plan:
 def fit(
     analog: AnalogGraph,
     spiking: SpikingGraph,
-    images: Any,
+    images: Images,
     *,
     threshold: str = "sequential",
     correct: Iterable[str] = CORRECTIONS,
@@ -79,7 +79,7 @@ def fit(
 
 def through(
     graph: SpikingGraph,
-    images: Any,
+    images: Images,
     neurons: Callable[[SNM, Activities, Store], tuple[SNM, Activity]],
     read_out: Callable[[ReadOut, Activities, Store], ReadOut],
     *,
@@ -141,7 +141,7 @@ def _check(spiking: SpikingGraph) -> None:
         raise OutOfRange("fit: the graph's weights are normalized; convert with branch='balance'")
 
 
-def _chunks(spiking: SpikingGraph, images: Any) -> Iterator[Tensor]:
+def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
     """As many images at once as the largest population's currents allow; some, since each chunk prepares every neuron anew."""
     largest = max(int(np.prod(p.shape)) for p in spiking)
     some = max(FEWEST, CHUNK // (4 * spiking.steps * largest))

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch._C import DispatchKey
 
+from dnisnm_lava import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
@@ -25,7 +25,7 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes are a
     sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
     """
-    x = _as_tensor(example_input)
+    x = _as_tensor(inputs.first(example_input))
     sequences = any(isinstance(m, SEQUENCES) for m in model.modules())
     maps = any(isinstance(m, MAPS) for m in model.modules())
     single = (1, 2 if sequences else 3, 3 if maps else 2 if sequences else 3)
@@ -40,10 +40,8 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
 
 
 def _as_tensor(example_input: Any) -> torch.Tensor:
-    if isinstance(example_input, torch.Tensor):
-        return example_input.detach().cpu().float()
     try:
-        return torch.as_tensor(np.asarray(example_input), dtype=torch.float32)
+        return torch.as_tensor(inputs.array(example_input), dtype=torch.float32)
     except (TypeError, ValueError) as error:
         kind = type(example_input).__name__
         raise OutOfRange(f"example_input: a {kind} given; give an image as an array or a tensor, without its label") from error

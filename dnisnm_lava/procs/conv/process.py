@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 from dnisnm_lava.ir import Projection
@@ -15,10 +15,12 @@ class Conv(AbstractProcess):
     groups, sum-pool and exponent. input_shape: of its source.
     """
 
-    def __init__(self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None) -> None:
+    def __init__(
+        self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None, log_config: LogConfig | None = None
+    ) -> None:
         if not projection.is_conv:
             raise ValueError(f"Conv: weight of shape {projection.weight.shape} given; give (O, I / groups, ky, kx), or use Dense")
-        super().__init__(projection=projection, name=name)
+        super().__init__(projection=projection, name=name, log_config=log_config)
         shape = projection.output_shape(input_shape)
         self.s_in = InPort(shape=input_shape)
         self.a_out = OutPort(shape=shape)

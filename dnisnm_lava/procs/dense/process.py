@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 from dnisnm_lava.ir import Projection
@@ -14,10 +14,12 @@ class Dense(AbstractProcess):
     weights (O, I), sum-pool and exponent. input_shape: of its source.
     """
 
-    def __init__(self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None) -> None:
+    def __init__(
+        self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None, log_config: LogConfig | None = None
+    ) -> None:
         if projection.is_conv:
             raise ValueError(f"Dense: weight of shape {projection.weight.shape} given; give (O, I), or use Conv")
-        super().__init__(projection=projection, name=name)
+        super().__init__(projection=projection, name=name, log_config=log_config)
         shape = projection.output_shape(input_shape)
         self.s_in = InPort(shape=input_shape)
         self.a_out = OutPort(shape=shape)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 from dnisnm_lava.synapses import Window
@@ -14,9 +14,18 @@ class MaxPool(AbstractProcess):
     first window of spikes; the sums restart every `period` steps from there.
     """
 
-    def __init__(self, *, input_shape: tuple[int, int, int], window: Window, period: int, offset: int = 0, name: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        input_shape: tuple[int, int, int],
+        window: Window,
+        period: int,
+        offset: int = 0,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
+    ) -> None:
         shape = (input_shape[0], *window.output_size(input_shape[1:]))
-        super().__init__(shape=shape, name=name, window=window)
+        super().__init__(shape=shape, name=name, log_config=log_config, window=window)
         self.a_in = InPort(shape=input_shape)
         self.s_out = OutPort(shape=shape)
         self.total = Var(shape=input_shape, init=0)

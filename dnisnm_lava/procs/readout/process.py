@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 
@@ -14,9 +14,17 @@ class ReadOut(AbstractProcess):
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], steps: int, period: int, bias: npt.ArrayLike = 0, offset: int = 0, name: str | None = None
+        self,
+        *,
+        shape: tuple[int, ...],
+        steps: int,
+        period: int,
+        bias: npt.ArrayLike = 0,
+        offset: int = 0,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
     ) -> None:
-        super().__init__(shape=shape, name=name)
+        super().__init__(shape=shape, name=name, log_config=log_config)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v = Var(shape=shape, init=0)

@@ -13,29 +13,33 @@ from dnisnm_lava.procs.snm.process import SNM
 
 
 class AbstractPySNM(PyLoihiProcessModel):
-    """Windows of SNM: reset at the first step, silent before the first window and between windows."""
+    """Windows of SNM: reset at the first step, silent before the first window and between windows.
 
-    levels: int = LavaPyType(int, int)
-    lead: int = LavaPyType(int, int)
-    two_sided: int = LavaPyType(int, int)
-    steps: int = LavaPyType(int, int)
-    period: int = LavaPyType(int, int)
-    offset: int = LavaPyType(int, int)
-    saturations: int = LavaPyType(int, int)
+    What the population shares is an array of one: after `.set()` of an `int`, which Lava makes a float, `.get()` hangs.
+    """
+
+    levels: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    lead: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    two_sided: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    steps: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    period: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    offset: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    saturations: np.ndarray = LavaPyType(np.ndarray, np.int64)
 
     def run_spk(self) -> None:
         a = self.a_in.recv()
-        local = self.time_step - 1 - int(self.offset)  # time_step counts from 1
-        local = local % int(self.period) if local >= 0 else -1
+        steps, lead = self.steps.item(), self.lead.item()
+        local = self.time_step - 1 - self.offset.item()  # time_step counts from 1
+        local = local % self.period.item() if local >= 0 else -1
         if local == 0:
             self.v[:] = self.v_init
             self.m[:] = 0
-        if 0 <= local < self.steps:
+        if 0 <= local < steps:
             self.v[:], saturated = dynamics.integrate(self.v, a, self.bias)
             self.saturations += saturated
         spikes = np.zeros_like(self.payload)
-        if self.lead <= local < self.steps + self.lead:
-            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, int(self.levels), bool(self.two_sided))
+        if lead <= local < steps + lead:
+            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()))
             spikes[:] = k * self.payload
         self.s_out.send(spikes)
 

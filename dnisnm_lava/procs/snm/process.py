@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 
@@ -28,14 +28,14 @@ class SNM(AbstractProcess):
     def __init__(
         self, *, shape: tuple[int, ...], vth: npt.ArrayLike, steps: int, payload: npt.ArrayLike | None = None,
         v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0, two_sided: bool = False,
-        period: int | None = None, offset: int = 0, name: str | None = None,
+        period: int | None = None, offset: int = 0, name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         vth = np.broadcast_to(vth, shape).copy()
         payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
         v_init = half if v_init is None else np.broadcast_to(v_init, shape).copy()
         period = steps + lead if period is None else period
-        super().__init__(shape=shape, name=name)
+        super().__init__(shape=shape, name=name, log_config=log_config)
         _check(vth, steps, levels, lead, period, offset)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)

@@ -1,0 +1,69 @@
+"""The parser that argparse has, with one sentence for what it does not understand, and what may have been meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+CHOICE = re.compile(r"argument (?P<what>.+?): invalid choice: '?(?P<given>.*?)'? \(choose from (?P<choices>.*)\)")
+VALUE = re.compile(r"argument (?P<what>.+?): invalid (?P<kind>\w+) value: (?P<given>.*)")
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "_bytes": "a size such as 500M or 2G",
+    "_sizes": "whole numbers with commas, such as 3,32,32",
+    "_numbers": "numbers with commas, such as 0.5,0.5,0.5",
+    "_range": "a range such as 2-8, or 2,4,8",
+    "_lead": "steps, or NAME=STEPS with commas",
+}
+METAVARS = {int: "N", Path: "PATH", float: "NUMBER"}
+
+
+class Parser(argparse.ArgumentParser):
+    """Exit code 2 and a sentence on standard error, where a command line is not understood."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        for word in self._options(args or ()):
+            if not any(known.startswith(word) for known in self._option_string_actions):
+                self.error(f"unknown option {word}{meant(word, self._option_string_actions)}")
+        return super().parse_known_args(args, namespace)
+
+    def _options(self, args: Sequence[str]) -> Iterable[str]:
+        """What is written as a long option; of a parser with verbs, only what stands in front of the verb."""
+        for word in args:
+            if word == "--" or (self._subparsers is not None and not word.startswith("-")):
+                return
+            if word.startswith("--"):
+                yield word.partition("=")[0]
+
+    def error(self, message: str) -> NoReturn:
+        """Told in one sentence, without the usage: that fills a screen."""
+        self.exit(2, f"{self.prog}: {sentence(message)}; {self.prog} --help tells more\n")
+
+
+def with_metavars(parser: argparse.ArgumentParser) -> None:
+    """In --help an option's value is N, PATH or NUMBER, where nothing better was said than the option's own name in capitals."""
+    for action in parser._actions:
+        if action.option_strings and action.metavar is None and isinstance(action.type, type):
+            action.metavar = METAVARS.get(action.type)
+
+
+def sentence(message: str) -> str:
+    """argparse's message, with what may have been meant and without the names of functions."""
+    if found := CHOICE.fullmatch(message):
+        choices = [word.strip("' ") for word in found["choices"].split(",")]
+        what = "unknown verb" if found["what"] == "VERB" else f"argument {found['what']}: unknown"
+        return f"{what} {found['given']}" + (meant(found["given"], choices) or f"; choose {', '.join(choices)}")
+    if found := VALUE.fullmatch(message):
+        return f"argument {found['what']}: {found['given']} is not {KINDS.get(found['kind'], 'understood')}"
+    return message
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """` (did you mean ...?)`, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 2, 0.6)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

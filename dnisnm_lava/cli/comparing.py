@@ -1,0 +1,107 @@
+"""`demo`, `compare`: ANN, float SNN, integer SNN and Lava beside each other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
+from dnisnm_lava.cli.output import Result, Stages, _with_place
+from dnisnm_lava.cli.shared import Network, _data, _images, _in_blocks, _network, _provenance
+
+if TYPE_CHECKING:
+    from dnisnm_lava import tallies
+    from dnisnm_lava.comparison import Comparison, OnLava
+    from dnisnm_lava.datasets import Data
+
+
+def demo(args: argparse.Namespace, stages: Stages) -> Result:
+    """scikit-learn's digits: train, calibrate, convert, quantize, write, read back, verify, compare."""
+    from dnisnm_lava import demo as digits
+    from dnisnm_lava.comparison import compare
+    from dnisnm_lava.files import whole_folder
+    from exporters import netx
+
+    with whole_folder(args.out, overwrite=args.overwrite) as folder:
+        x_train, y_train, x_test, y_test = digits.digits(args.seed)
+        model = digits.train(x_train, y_train, args.seed, stages("train"))
+        stages("trace")
+        analog = dn.from_torch(model, x_train[0])
+        stages("calibrate, convert, quantize")
+        stats = dn.calibrate(analog, [x_train])
+        spiking = dn.convert(analog, stats, steps=digits.STEPS)
+        integer = netx.read(netx.write(folder / NET, dn.quantize(spiking)))
+        comparison = compare(analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, stages=stages)
+        provenance = _provenance(args, analog, spiking, integer, x_test, y_test)
+        result = _comparison_result(comparison, provenance, "scikit-learn digits")
+        _write_results(folder, result, comparison, "scikit-learn digits")
+    return _with_place(result, args.out)
+
+
+def compare(args: argparse.Namespace, stages: Stages) -> Result:
+    """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
+    from dnisnm_lava import comparison, ranks, shards, tallies
+    from dnisnm_lava.backends import lava_cpu
+    from dnisnm_lava.files import refuse_full, whole_folder
+    from exporters import netx
+
+    with ranks.joined(args.device) as group:
+        if args.out:
+            refuse_full(args.out, args.overwrite)
+        if args.lava_images:
+            lava_cpu.require_lava()
+        data = _data(args)
+        network = group.broadcast(_network(args, data, stages) if group.is_first else None)
+        steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
+        graphs = network.analog, network.spiking, network.integer
+
+        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
+            return comparison.tallied(*graphs, x, y, steps=steps, device=group.device, memory=args.memory)
+
+        stages("ANN, float SNN, integer SNN")
+        with _in_blocks(args, data, graphs, max(steps), work, group, stages) as parts:
+            if not group.is_first:
+                return Result({}, "")
+            on_lava = _on_lava(args, data, network, steps, group.device, stages)
+            compared = comparison.comparison(network.integer, tallies.total(part.tally for part in parts), on_lava)
+            provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
+            provenance["digests"]["images"] = shards.digest(parts)
+            result = _comparison_result(compared, provenance, f"{args.model} on {args.data}")
+            if args.out is None:
+                return result
+            with whole_folder(args.out, overwrite=args.overwrite) as folder:
+                netx.write(folder / NET, network.integer)
+                _write_results(folder, result, compared, f"{args.model} on {args.data}")
+            return _with_place(result, args.out)
+
+
+def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tuple[int, ...], device: str, stages: Stages) -> OnLava | None:
+    if not args.lava_images:
+        return None
+    from dnisnm_lava import comparison
+
+    x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images)
+    return comparison.compared_on_lava(
+        network.spiking, network.integer, x, y, steps=steps, device=device, deadline=args.deadline, stages=stages
+    )
+
+
+def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:
+    from dnisnm_lava import report
+
+    failed = "" if comparison.all_equal else NOT_EQUAL
+    return Result(report.comparison_json(comparison, provenance), report.comparison_table(comparison, title), failed)
+
+
+def _write_results(folder: Path, result: Result, comparison: Comparison, title: str) -> None:
+    from dnisnm_lava import report
+    from dnisnm_lava.files import write_whole
+
+    write_whole(folder / RESULT, (json.dumps(result.data, indent=2) + "\n").encode())
+    write_whole(folder / PICTURE, report.accuracy_picture(comparison, title))

@@ -1,0 +1,53 @@
+"""From the command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from dnisnm_lava.cli.names import EXTRAS
+from dnisnm_lava.cli.output import Stages, _notices, _print, _told, progress_bars
+from dnisnm_lava.cli.parser import VERBS, _parser
+from dnisnm_lava.errors import DnisnmError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `dnisnm`; its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(argv)
+    args.command_line = shlex.join(["dnisnm", *(a for a in argv if a != "--resume")])  # one result, in however many attempts
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        with progress_bars(args.quiet) as bars, _notices():
+            stages = Stages(bars)
+            result = VERBS[args.verb](args, stages)
+            stages.finish()
+        if result.data:
+            _print(result, args.json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        return 128 + signal.SIGPIPE
+    except DnisnmError as error:
+        return _told(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
+    except KeyboardInterrupt:
+        parts = getattr(args, "resume", None) is not None and args.out is not None
+        _told("interrupted; finished parts are kept: go on with --resume" if parts else "interrupted; nothing was written")
+        return 128 + signal.SIGINT
+    return _told(result.failed) if result.failed else 0
+
+
+def _end(signum: int, _: Any) -> None:
+    from dnisnm_lava import ranks
+
+    if ranks.size() > 1:
+        _told(f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job; finished parts are kept: go on with --resume")
+    sys.exit(128 + signum)  # unwinds: folders, files and Lava's processes are cleaned up

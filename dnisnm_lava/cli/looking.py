@@ -1,0 +1,82 @@
+"""`inspect`, `check`: what a file or a model is; nothing is simulated."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli.output import Result, Stages
+from dnisnm_lava.cli.shared import _data
+from dnisnm_lava.errors import BadFile, OutOfRange
+
+if TYPE_CHECKING:
+    from dnisnm_lava.ir import Graph
+
+
+def inspect(args: argparse.Namespace, stages: Stages) -> Result:
+    """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
+    from dnisnm_lava import report
+    from dnisnm_lava.files import refuse_existing
+
+    if args.svg:
+        refuse_existing(args.svg, args.overwrite)
+    if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
+        return _inspect_model(args, stages)
+    given = [f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)]
+    if given:
+        raise OutOfRange(f"{args.subject}: a netx file takes no {given[0]}; give it with a model")
+    from exporters import netx
+
+    if not Path(args.subject).is_file():
+        hint = "PATH.py:FACTORY" if args.subject.endswith(".py") else "torchvision:NAME, PATH.py:FACTORY or PATH.onnx"
+        raise BadFile(f"{args.subject}: no such file; check the path, or name a model as {hint}")
+    if args.subject.endswith(".py"):
+        raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
+    graph = netx.read(Path(args.subject))
+    _picture(args, graph)
+    return Result(report.network_json(graph), report.network_table(graph, args.subject))
+
+
+def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
+    from dnisnm_lava import frontend, report
+    from dnisnm_lava.loading import load_model, own_input_shape
+
+    if args.input_shape and args.data:
+        raise OutOfRange("inspect: give either --input-shape or --data, not both")
+    shape = tuple(_data(args).train[0][0].shape) if args.data else args.input_shape or own_input_shape(args.subject)
+    if min(shape or (1,)) < 1:
+        raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
+    stages("trace")
+    model = load_model(args.subject, args.weights, shape or ())
+    if not shape:
+        raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
+    coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
+    if args.svg:
+        stages("trace again, draw")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
+            _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
+    return Result(report.coverage_json(coverage), report.coverage_table(coverage))
+
+
+def _picture(args: argparse.Namespace, graph: Graph) -> None:
+    if args.svg:
+        from dnisnm_lava import drawing
+        from dnisnm_lava.files import write_whole
+
+        write_whole(args.svg, drawing.svg(graph, args.subject), overwrite=args.overwrite)
+
+
+def check(args: argparse.Namespace, stages: Stages) -> Result:
+    """Whether a netx file fits Loihi 2: design rules, and an estimate of the cores it would take."""
+    from dnisnm_lava import check_report
+    from exporters import netx
+
+    found = dn.check(netx.read(args.net), chips=args.chips, period=args.period)
+    return Result(check_report.check_json(found), check_report.check_table(found, str(args.net)), check_report.broken(found))

@@ -1,0 +1,90 @@
+"""`convert`, `tune`, `precision`: networks out of a model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli.names import BITS, FRONT, NET, PRECISION, TUNING
+from dnisnm_lava.cli.output import Result, Stages, _with_place
+from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics
+
+
+def convert(args: argparse.Namespace, stages: Stages) -> Result:
+    """The model as an integer spiking network, in a netx file."""
+    from dnisnm_lava import report
+    from dnisnm_lava.files import refuse_existing
+    from exporters import netx
+
+    refuse_existing(args.out, args.overwrite)
+    network = _network(args, _data(args), stages)
+    stages("write")
+    netx.write(args.out, network.integer, overwrite=args.overwrite)
+    facts = {
+        **report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
+        "recipe": asdict(network.recipe),
+    }  # fmt: skip
+    return Result(facts, report.network_table(network.integer, str(args.out)))
+
+
+def tune(args: argparse.Namespace, stages: Stages) -> Result:
+    """The recipe that serves a target best, found on training images; and its network."""
+    from dnisnm_lava import datasets, tuning, tuning_report
+    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+    from exporters import netx
+
+    if args.out:
+        refuse_full(args.out, args.overwrite)
+    data = _data(args)
+    analog = _analog(args, data, stages)
+    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
+    here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
+    stats = _statistics(args, analog, data, others, stages) if len(others) else None
+    x, y = datasets.arrays(data.train, np.sort(here), stages("read images"))
+    given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
+    found = tuning.tune(
+        analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency, max_spikes=args.max_spikes,
+        max_drop=args.max_drop, stats=stats, base=_recipe(args), vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
+        held_back=args.held_images / (args.fit_images + args.held_images), stages=stages,
+    )  # fmt: skip
+    title = f"{args.model} on {args.data}"
+    facts = tuning_report.tuning_json(found, _provenance(args, analog, found.networks.spiking, found.networks.integer))
+    missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
+    result = Result(facts, tuning_report.tuning_table(found, title), missed)
+    if args.out is None:
+        return result
+    with whole_folder(args.out, overwrite=args.overwrite) as folder:
+        netx.write(folder / NET, found.networks.integer)
+        write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
+        write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
+    return _with_place(result, args.out, NET, TUNING, FRONT)
+
+
+def precision(args: argparse.Namespace, stages: Stages) -> Result:
+    """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
+    from dnisnm_lava import bitwidths_report
+    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+
+    if args.out:
+        refuse_full(args.out, args.overwrite)
+    data = _data(args)
+    network = _network(args, data, stages)
+    x, y = _images(data.test, args.images, args.seed, stages)
+    found = dn.precision(
+        network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
+        spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device, progress=stages("precision"),
+    )  # fmt: skip
+    title = f"{args.model} on {args.data}, T = {network.recipe.steps}"
+    provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
+    facts = bitwidths_report.precision_json(found, provenance)
+    result = Result(facts, bitwidths_report.precision_table(found, title))
+    if args.out is None:
+        return result
+    with whole_folder(args.out, overwrite=args.overwrite) as folder:
+        write_whole(folder / PRECISION, (json.dumps(facts, indent=1) + "\n").encode())
+        write_whole(folder / BITS, bitwidths_report.precision_picture(found, title))
+    return _with_place(result, args.out, PRECISION, BITS)

@@ -1,0 +1,97 @@
+"""What `--help` says beyond the options: of each verb more than a line, and examples."""
+
+from __future__ import annotations
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    an error, told in one sentence; an equality or a design rule that does
+       not hold; a target that was missed
+  2    a command line that was not understood
+  130  interrupted (Ctrl-C); 143: ended by SIGTERM; 141: nobody reads the output
+"""
+
+ALL = f"""Results go to standard output, progress, notices and errors to standard error.
+
+examples:
+  dnisnm demo
+  dnisnm inspect torchvision:resnet18
+  dnisnm compare --model net.py:net --weights net.pt --data images/ --out result
+
+environment:
+  NO_COLOR                   no colours (TERM=dumb: no bars either)
+  COLUMNS                    width of tables where the output is no terminal (120)
+  RANK, WORLD_SIZE, ...      set by torchrun: processes share the images
+
+{EXIT_CODES}
+`dnisnm VERB --help` tells a verb's options and examples.
+`dnisnm completion bash` prints a script that completes all of this in a shell.
+"""
+
+ABOUT: dict[str, str] = {
+    "demo": "Trains a small CNN on scikit-learn's digits, and goes all the way with it. The\n"
+    "folder receives network.net, result.json and accuracy.png.",
+    "convert": "Calibrates on training images, converts, quantizes, and writes the integer\n"
+    "network. The file is all that simulate, verify, check and lava-dl need.",
+    "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
+    "refused. Of a file: its populations, weights and bits.",
+    "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
+    "Widths rest on published limits, cores on an estimate; nothing was tried on a chip.",
+    "simulate": "Accuracy after T = 1, 2, 4, ... steps, spikes and saturations. `batched` is the\n"
+    "fast executor, `reference` the specification, `lava` the simulator; all agree.",
+    "verify": "Integer reference, integer batched and Lava fixed_pt must send the same spikes,\n"
+    "every one of them, on the first 4 images; of more images, the read-outs.",
+    "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
+    "and verifies the equalities. With --out it keeps network, result and picture.",
+    "tune": "Varies T, levels, leads, thresholds and corrections on training images that are\n"
+    "not fitted on. The result serves as --recipe.",
+    "precision": "Each combination of bits on the whole network, then each population alone.",
+    "completion": "Source it, or keep it where your shell looks for completions.",
+}
+
+MODEL = "--model net.py:net --weights net.pt --data images/"
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "demo": ("dnisnm demo", "dnisnm demo --lava-images 0 --out here --overwrite"),
+    "convert": (
+        f"dnisnm convert {MODEL} -o network.net",
+        "dnisnm convert --model torchvision:resnet18 --weights DEFAULT --data imagenet/",
+        f"dnisnm convert {MODEL} --steps 4 --weight-bits 6 --json",
+        f"dnisnm convert {MODEL} --recipe tuned/tuning.json",
+    ),
+    "inspect": (
+        "dnisnm inspect torchvision:mobilenet_v2",
+        "dnisnm inspect net.py:net --input-shape 3,32,32 --svg network.svg",
+        "dnisnm inspect network.net --json",
+    ),
+    "check": ("dnisnm check network.net", "dnisnm check network.net --chips 8 --period 64"),
+    "simulate": (
+        "dnisnm simulate network.net --data images/ --images 10000 --out result.json",
+        "dnisnm simulate network.net --data images/ --out result.json --resume",
+        "dnisnm simulate network.net --data images/ --backend lava --images 4",
+        "dnisnm simulate network.net --data images/ --confidence 0.99",
+        "dnisnm simulate network.net --data imagenet/ --transforms ResNet18_Weights.DEFAULT",
+    ),
+    "verify": ("dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20"),
+    "compare": (
+        f"dnisnm compare {MODEL} --out result",
+        "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081",
+        f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
+    ),
+    "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
+    "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
+    "completion": (
+        "dnisnm completion bash >> ~/.bash_completion",
+        "dnisnm completion zsh > ~/.zfunc/_dnisnm",
+        "dnisnm completion fish > ~/.config/fish/completions/dnisnm.fish",
+    ),
+}
+
+
+def description(name: str, line: str | None) -> str:
+    """The verb's line, and more."""
+    return "\n\n".join(text for text in (line, ABOUT.get(name)) if text)
+
+
+def epilog(name: str) -> str:
+    """Its examples, and the exit codes."""
+    lines = "\n".join(f"  {example}" for example in EXAMPLES.get(name, ()))
+    return (f"examples:\n{lines}\n\n" if lines else "") + EXIT_CODES

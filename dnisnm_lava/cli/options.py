@@ -1,0 +1,103 @@
+"""Options that several verbs have, in groups."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from dnisnm_lava import recipes
+from dnisnm_lava.calibration import GRANULARITIES
+from dnisnm_lava.cli.names import (
+    BITS,
+    BITS_TRIED,
+    CALIBRATION_IMAGES,
+    FIT_IMAGES,
+    FRONT,
+    HELD_IMAGES,
+    MODELS,
+    NET,
+    PRECISION,
+    TOLERANCE,
+    TUNING,
+    WEIGHTS,
+)  # fmt: skip
+from dnisnm_lava.cli.values import _lead, _numbers, _range, _words
+from dnisnm_lava.fitting import THRESHOLDS
+
+
+def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
+    model = verb.add_argument_group("model")
+    model.add_argument("--model", required=required, metavar="MODEL", help=MODELS)
+    model.add_argument("--weights", help=WEIGHTS)
+    model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images for the maxima (%(default)s)")
+    model.add_argument("--fit-images", type=int, default=FIT_IMAGES, help="training images for all else that is fitted (%(default)s)")
+    _recipe_options(verb)
+
+
+def _recipe_options(verb: argparse.ArgumentParser) -> None:
+    """Each is a field of Recipe of that name; None where the recipe decides."""
+    group = verb.add_argument_group("recipe", "what is not given here, the recipe decides")
+    best, paper = recipes.BEST, recipes.PAPER
+
+    def add(option: str, text: str, name: str, **how: Any) -> None:
+        ours, theirs = (_told_default(getattr(r, name)) for r in (best, paper))
+        defaults = ours if ours == theirs else f"best: {ours}, paper: {theirs}"
+        group.add_argument(option, dest=name, help=f"{text} ({defaults})", **how)
+
+    group.add_argument("--recipe", default="best", metavar="RECIPE", help="best, paper, or a JSON file of tune's (%(default)s)")
+    add("--steps", "time steps T", "steps", type=int)
+    add("--threshold", "rule for the thresholds", "threshold", choices=THRESHOLDS)
+    add("--correct", "weights, bias, v_init or some of them, with commas; or none", "correct", type=_words, metavar="WHAT")
+    add("--share", "who shares a choice of --threshold", "share", choices=GRANULARITIES)
+    add("--percentile", "of activations, for --threshold percentile", "percentile", type=float)
+    add("--granularity", "who shares a maximum", "granularity", choices=GRANULARITIES)
+    add("--levels", "levels K of a spike", "levels", type=int)
+    add("--lead", "steps before a neuron may fire, for all or as NAME=STEPS,...", "lead", type=_lead, metavar="STEPS")
+    add("--weight-bits", "bits of a weight", "weight_bits", type=int)
+    add("--rounding", "of weights: each to the nearest code, or what one loses others take up", "rounding", choices=recipes.ROUNDINGS)
+    add("--payload-bits", "bits of a payload", "payload_bits", type=int)
+    add("--spikes", "payloads of their own for neurons, or none", "spikes", choices=("graded", "binary"))
+
+
+def _tune_options(verb: argparse.ArgumentParser) -> None:
+    target = verb.add_argument_group("target", "one of these; of what a recipe's options fix, the search varies nothing")
+    only = target.add_mutually_exclusive_group(required=True)
+    only.add_argument("--max-steps", type=int, metavar="T", help="time steps")
+    only.add_argument("--max-latency", type=int, metavar="STEPS", help="until the read-out is done, leads and depth in it")
+    only.add_argument("--max-spikes", type=float, metavar="N", help="of an image")
+    only.add_argument("--max-drop", type=float, metavar="POINTS", help="below the ANN, for as little latency as can be")
+    target.add_argument("--labels", action="store_true", help="count training labels that are met (default: the ANN's own classes)")
+    target.add_argument("--held-images", type=int, default=HELD_IMAGES, help="training images to measure on, not fitted on (%(default)s)")
+    verb.add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {TUNING} and {FRONT} (default: none)")
+
+
+def _precision_options(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("bits to try", "all combinations, then each population alone; `2-8` or `2,4,8`")
+    for kind, default in BITS_TRIED.items():
+        group.add_argument(f"--try-{kind}-bits", type=_range, default=default, metavar="BITS", help="(%(default)s)")
+    group.add_argument(
+        "--tolerance", type=float, default=TOLERANCE, metavar="POINTS",
+        help="of agreement with the float network that a population may cost alone before it counts as broken (%(default)g)",
+    )  # fmt: skip
+    verb.add_argument("-o", "--out", type=Path, help=f"folder for {PRECISION} and {BITS} (default: none)")
+
+
+def _told_default(value: Any) -> str:
+    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
+
+
+def _data_options(verb: argparse.ArgumentParser, required: bool = True) -> None:
+    data = verb.add_argument_group("data")
+    data.add_argument("--data", required=required, help="an ImageFolder, an .npz, mnist:DIR or file.py:factory")
+    data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
+    data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")
+    data.add_argument("--resize", type=int, default=0, metavar="N", help="shorter side, in pixels")
+    data.add_argument("--crop", type=int, default=0, metavar="N", help="centre square, in pixels")
+    data.add_argument("--grayscale", action="store_true", help="one channel")
+    data.add_argument(
+        "--transforms", metavar="WEIGHTS",
+        help="instead of these: the transforms of a set of torchvision's weights, such as ResNet18_Weights.DEFAULT (default: of --weights, "
+        "where pictures or bytes are given and none of these); or none",
+    )  # fmt: skip
+    data.add_argument("--device", default="cpu", help="where torch runs (%(default)s)")

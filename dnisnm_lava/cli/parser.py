@@ -1,0 +1,108 @@
+"""The command line: verbs, and what each takes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli import manual
+from dnisnm_lava.cli.command import Parser, with_metavars
+from dnisnm_lava.cli.comparing import compare, demo
+from dnisnm_lava.cli.completing import SHELLS, completion
+from dnisnm_lava.cli.looking import check, inspect
+from dnisnm_lava.cli.making import convert, precision, tune
+from dnisnm_lava.cli.names import (
+    CALIBRATION_IMAGES,
+    DEMO_LAVA_IMAGES,
+    LAVA_IMAGES,
+    MODELS,
+    NET,
+    PICTURE,
+    RESULT,
+    STUDY_IMAGES,
+    TEST_IMAGES,
+    WEIGHTS,
+)  # fmt: skip
+from dnisnm_lava.cli.options import _data_options, _model_options, _precision_options, _tune_options
+from dnisnm_lava.cli.simulating import simulate, verify
+from dnisnm_lava.cli.values import _bytes, _sizes
+from dnisnm_lava.cli.version import Version
+
+VERBS = {
+    "demo": demo, "convert": convert, "inspect": inspect, "check": check, "simulate": simulate, "verify": verify, "compare": compare,
+    "tune": tune, "precision": precision, "completion": completion,
+}  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="dnisnm", description=dn.__doc__, epilog=manual.ALL, formatter_class=raw)
+    parser.add_argument("--version", action=Version)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add: dict[str, argparse.ArgumentParser] = {}
+    for name, verb in VERBS.items():
+        about = manual.description(name, verb.__doc__)
+        add[name] = verbs.add_parser(name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw)
+    for name in ("convert", "verify", "compare", "tune", "precision"):
+        _model_options(add[name], required=name != "verify")
+    for name in ("convert", "simulate", "verify", "compare", "tune", "precision"):
+        _data_options(add[name])
+    _precision_options(add["precision"])
+    _tune_options(add["tune"])
+    add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
+    add["simulate"].add_argument("net", type=Path, help="a netx file")
+    add["check"].add_argument("net", type=Path, help="a netx file")
+    add["check"].add_argument("--chips", type=int, default=1, help="chips to fit on (%(default)s)")
+    add["check"].add_argument(
+        "--period", type=int, metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
+    )
+    add["inspect"].add_argument("subject", metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
+    add["inspect"].add_argument("--weights", help=WEIGHTS)
+    add["inspect"].add_argument(
+        "--input-shape", type=_sizes, default=(), metavar="C,H,W", help="of one image (C,L or F where it has no map)"
+    )
+    add["inspect"].add_argument("--svg", type=Path, metavar="FILE", help="also draw the graph there (default: none)")
+    _data_options(add["inspect"], required=False)
+    for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES), ("precision", STUDY_IMAGES)):
+        add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
+    add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
+    add["simulate"].add_argument(
+        "--backend", choices=("batched", "reference", "lava"), default="batched", help="the executor (%(default)s)"
+    )
+    for option, choices in (("--synapses", ("auto", "int8", "float32", "float64")), ("--neurons", ("auto", "compiled", "stepped"))):
+        add["simulate"].add_argument(
+            option, choices=choices, default="auto", help="the batched executor's way; all are exact (%(default)s)"
+        )
+    add["simulate"].add_argument(
+        "--confidence", type=float, metavar="SHARE",
+        help="also stop each image early: where its margin passes a bound from which this share of calibration images keep their class",
+    )  # fmt: skip
+    add["simulate"].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    add["simulate"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
+    add["verify"].add_argument("--verify-steps", type=int, default=8, help="time steps to compare (%(default)s)")
+    add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
+    add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
+    add["demo"].add_argument("-o", "--out", type=Path, default=Path("demo-result"), help="folder for the results (%(default)s)")
+    for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES)):
+        add[name].add_argument("--lava-images", type=int, default=count, help="test images for Lava; 0: no Lava (%(default)s)")
+    for name in ("simulate", "compare"):
+        add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
+        add[name].add_argument(
+            "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
+        )
+    for name in ("demo", "convert", "inspect", "simulate", "compare", "tune", "precision"):
+        what = "--svg" if name == "inspect" else "--out"
+        add[name].add_argument("--overwrite", action="store_true", help=f"replace what {what} names")
+    for name in ("demo", "simulate", "verify", "compare"):
+        add[name].add_argument(
+            "--deadline", type=float, default=600.0, metavar="SECONDS", help="seconds for each run on Lava (%(default)g)"
+        )
+    add["completion"].add_argument("shell", choices=SHELLS, help="for which shell")
+    for name, own in add.items():
+        if name not in ("inspect", "check", "completion"):
+            own.add_argument("--seed", type=int, default=0, help="for training and for samples of images (%(default)s)")
+        own.add_argument("--json", action="store_true", help="print the result alone, as JSON")
+        own.add_argument("--quiet", action="store_true", help="no progress; notices and errors are still told")
+        with_metavars(own)
+    return parser

@@ -1,0 +1,164 @@
+"""What several verbs do: read data, make the networks, go through images in blocks, say where a result comes from."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava import recipes
+from dnisnm_lava.cli.names import BLOCK, NOT_OF_A_PART, PREPARED_BY
+from dnisnm_lava.cli.output import Stages
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.recipes import Recipe
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Data, Labelled
+    from dnisnm_lava.ir import Graph
+    from dnisnm_lava.quantization import Readings
+    from dnisnm_lava.ranks import Group
+    from dnisnm_lava.shards import Part
+    from dnisnm_lava.tallies import Tally
+
+
+@dataclass(frozen=True)
+class Network:
+    analog: dn.AnalogGraph
+    spiking: dn.SpikingGraph
+    integer: dn.SpikingGraph
+    readings: Readings | None
+    recipe: Recipe
+    calibration_images: int
+
+
+def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
+    from dnisnm_lava.loading import load_model
+
+    stages("trace")
+    image = data.train[0][0]
+    return dn.from_torch(load_model(args.model, args.weights, tuple(image.shape)), image)
+
+
+def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
+    from dnisnm_lava import datasets
+
+    return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
+
+
+def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
+    from dnisnm_lava import datasets
+
+    analog = _analog(args, data, stages)
+    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
+    stats = _statistics(args, analog, data, chosen, stages)
+    recipe = _recipe(args)
+    stages("convert, quantize")
+    images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
+    made = recipes.networks(recipe, analog, stats, images, stages)
+    return Network(analog, made.spiking, made.integer, made.readings, recipe, len(chosen))
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The chosen images, batch by batch, each time they are asked for."""
+
+    dataset: Labelled
+    chosen: np.ndarray
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        from dnisnm_lava import datasets
+
+        return (x for x, _ in datasets.batches(self.dataset, self.chosen))
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """--recipe, and what other options say instead."""
+    given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
+    return replace(recipes.named(args.recipe), **given)
+
+
+def _data(args: argparse.Namespace) -> Data:
+    from dnisnm_lava import datasets
+
+    own = {name: getattr(args, name) for name in PREPARED_BY}
+    data = datasets.load(args.data, **own)
+    if args.transforms is None and any(own.values()):
+        return data
+    found = _transforms(args)
+    if found is None:
+        return data
+    name, transform = found
+    if any(own.values()):
+        raise OutOfRange(f"--transforms {name}: given beside --mean, --std, --resize, --crop or --grayscale; give either")
+    if not datasets.are_pictures(data):
+        warnings.warn(f"{args.data}: holds floats, which are taken as prepared; the transforms of {name} are left out", stacklevel=1)
+        return data
+    told = " ".join(repr(transform).replace("(", " ").replace(")", " ").split())
+    warnings.warn(f"{args.data}: prepared by the transforms of {name}: {told}", stacklevel=1)
+    args.prepared_by = name
+    return datasets.transformed(data, transform)
+
+
+def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | None:
+    """Those of --transforms, else those that torchvision's --weights were measured with."""
+    from dnisnm_lava import loading
+
+    if args.transforms is not None:
+        return None if args.transforms == "none" else loading.transforms_named(args.transforms)
+    model = getattr(args, "model", None) or getattr(args, "subject", None)
+    return loading.transforms_of(model, args.weights) if model and args.weights else None
+
+
+def _images(dataset: Labelled, count: int, seed: int, stages: Stages, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A sample of `count`, or the first ones of it."""
+    from dnisnm_lava import datasets
+
+    return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"))
+
+
+@contextlib.contextmanager
+def _in_blocks(
+    args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int, work: Callable[[np.ndarray, np.ndarray], Tally],
+    group: Group, stages: Stages,
+) -> Iterator[list[Part]]:  # fmt: skip
+    """`work(images, classes)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
+    result is written."""
+    from dnisnm_lava import datasets, shards
+    from dnisnm_lava.comparison import array_digest
+
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    blocks = np.split(chosen, range(BLOCK, len(chosen), BLOCK))
+    options = {key: value for key, value in vars(args).items() if key not in NOT_OF_A_PART}
+    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), options)
+
+    def part(block: int) -> Part:
+        x, y = datasets.arrays(data.test, blocks[block])
+        return shards.Part(array_digest(x, y), work(x, y))
+
+    with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
+        yield shards.evaluate(len(blocks), part, group, kept, stages.progress)
+
+
+def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
+    """Digests of graphs (by mode) and of images with labels, versions, seed and command line."""
+    from dnisnm_lava import comparison
+
+    graphs = {_mode(g): g.digest() for g in values if hasattr(g, "digest")}
+    arrays = [a for a in values if not hasattr(a, "digest")]
+    return {
+        "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
+        "versions": comparison.versions(),
+        **({"transforms": args.prepared_by} if hasattr(args, "prepared_by") else {}),
+        "seed": args.seed,
+        "command_line": args.command_line,
+    }
+
+
+def _mode(graph: dn.AnalogGraph | dn.SpikingGraph) -> str:
+    return "analog" if isinstance(graph, dn.AnalogGraph) else "integer" if graph.is_integer else "float"

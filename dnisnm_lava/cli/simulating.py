@@ -1,0 +1,119 @@
+"""`simulate`, `verify`: a network on images, in one executor and in all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli.names import NOT_EQUAL
+from dnisnm_lava.cli.output import Result, Stages
+from dnisnm_lava.cli.shared import _data, _images, _in_blocks, _network, _provenance
+from dnisnm_lava.errors import OutOfRange
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Data
+    from dnisnm_lava.exits import Exits
+    from dnisnm_lava.ranks import Group
+    from dnisnm_lava.simulation import Run
+
+
+def simulate(args: argparse.Namespace, stages: Stages) -> Result:
+    """A netx file on test images, with one executor."""
+    from dnisnm_lava import comparison, ranks, report, shards, tallies
+    from dnisnm_lava.files import refuse_existing, write_whole
+    from exporters import netx
+
+    with ranks.joined(args.device) as group:
+        graph = netx.read(args.net)
+        steps = args.steps or graph.steps
+        data = _data(args)
+        readable = comparison.meaningful_steps(graph, steps)
+        exits = _exits(args, graph, data, steps, group, stages)
+        if args.out:
+            refuse_existing(args.out, args.overwrite)
+        stages(f"{args.backend}, {steps} steps")
+
+        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
+            run = _executor(args, group.device)(graph, x, steps)
+            summed = tallies.tally(run, y, readable)
+            return summed if exits is None else {**summed, "early": tallies.early(run, y, exits)}
+
+        with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
+            if not group.is_first:
+                return Result({}, "")
+            result = report.simulation_json(tallies.total(part.tally for part in parts), args.backend, steps, exits)
+            result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
+            result["provenance"]["digests"]["images"] = shards.digest(parts)
+            if args.out:
+                write_whole(args.out, (json.dumps(result, indent=2) + "\n").encode(), overwrite=args.overwrite)
+            return Result(result, report.simulation_table(result, f"{args.net}, {args.backend}"))
+
+
+def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
+    if args.backend == "lava":
+        from dnisnm_lava.backends import lava_cpu
+
+        return lambda graph, x, steps: lava_cpu.run(graph, x, steps=steps, deadline=args.deadline)
+    if args.backend == "reference":
+        from dnisnm_lava.backends import reference
+
+        return lambda graph, x, steps: reference.run(graph, x, steps=steps)
+    from dnisnm_lava.backends import batched
+
+    return lambda graph, x, steps: batched.run(
+        graph, x, steps=steps, device=device, memory=args.memory, synapses=args.synapses, neurons=args.neurons
+    )
+
+
+def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dict[str, Any]:
+    """Which ways the batched executor took; none for the others."""
+    if args.backend != "batched":
+        return {}
+    from dnisnm_lava.backends import planning
+
+    return planning.paths(planning.planned(graph, args.synapses, args.neurons, device))
+
+
+def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, group: Group, stages: Stages) -> Exits | None:
+    """Bounds of the margins, from calibration images: the first rank's, for all."""
+    if args.confidence is None:
+        return None
+    from dnisnm_lava import datasets, exits
+    from dnisnm_lava.backends import batched
+
+    if not group.is_first:
+        return group.broadcast(None)
+    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
+    logits = [
+        batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).logits
+        for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"))
+    ]
+    return group.broadcast(exits.calibrate(np.concatenate(logits), args.confidence))
+
+
+def verify(args: argparse.Namespace, stages: Stages) -> Result:
+    """Every spike of every population, in all executors and on Lava."""
+    from dnisnm_lava import comparison, report
+
+    data = _data(args)
+    if bool(args.net) == bool(args.model):
+        raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
+    if args.net:
+        from exporters import netx
+
+        spiking, integer = None, netx.read(args.net)
+    else:
+        network = _network(args, data, stages)
+        spiking, integer = network.spiking, network.integer
+    x, y = _images(data.test, args.images, args.seed, stages)
+    checked = comparison.verify(
+        integer, x, steps=args.verify_steps, spiking=spiking, device=args.device, deadline=args.deadline, stages=stages
+    )  # fmt: skip
+    equal = all(row.different == 0 for row in checked.equality)
+    facts = {"equality": report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
+    return Result(facts, report.equality_table(checked.equality), "" if equal else NOT_EQUAL)

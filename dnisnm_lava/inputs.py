@@ -1,0 +1,199 @@
+"""Images and labels as users have them: arrays, tensors, (images, labels) pairs, Datasets, DataLoaders, iterables of batches.
+
+This is the one place that tells them apart. Nothing here imports torch: a tensor is known by its `detach`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from dnisnm_lava.errors import OutOfRange
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    Images: TypeAlias = np.ndarray | torch.Tensor | Dataset[Any] | DataLoader[Any] | Iterable[Any]
+    Labels: TypeAlias = np.ndarray | torch.Tensor | Iterable[int]
+    Device: TypeAlias = str | torch.device
+else:
+    Images = Labels = Device = Any
+
+Batch = tuple[np.ndarray, "np.ndarray | None"]  # images (N, *shape), labels (N, ...)
+
+BATCH = 100  # images that single ones are gathered into, and long arrays are cut into
+WANTED = "give an array or a tensor (N, *shape), a Dataset, a DataLoader, or an iterable of batches"
+
+
+def batches(images: Images, shape: tuple[int, ...]) -> Iterator[Batch]:
+    """What `images` hold, batch by batch, as arrays; `shape` is that of one image. Labels where there are some.
+
+    OutOfRange for what holds no images. Shapes and values are the caller's to check.
+    """
+    if is_array(images) or _is_nested(images):
+        x = array(images)
+        yield from ((part, None) for part in (x if x.ndim > len(shape) + 1 else _parts(x)))
+    elif isinstance(images, tuple | list) and _is_pair(images):
+        x, y = array(images[0]), array(images[1], "labels")
+        yield from ((x[part], y[part]) for part in _parts(np.arange(len(x))))
+    else:
+        yield from _gathered(_items(images), shape)
+
+
+def whole(images: Images, shape: tuple[int, ...]) -> Batch:
+    """All images at once, and their labels where every one has some."""
+    if is_array(images) or _is_nested(images):
+        values = array(images)
+        return values.reshape(-1, *values.shape[2:]) if values.ndim > len(shape) + 1 else values, None
+    x, y = [], []
+    for part, labels in batches(images, shape):
+        x.append(part)
+        y.append(labels)
+    if not x:
+        raise OutOfRange("images: 0 given; give at least 1")
+    if len({part.shape[1:] for part in x}) > 1:
+        some = " and ".join(str(s) for s in sorted({part.shape[1:] for part in x})[:2])
+        raise OutOfRange(f"images: of several sizes, such as {some}; make them one")
+    told = [labels for labels in y if labels is not None]
+    return np.concatenate(x), np.concatenate(told) if len(told) == len(y) and len({t.shape[1:] for t in told}) == 1 else None
+
+
+def first(images: Images) -> Any:
+    """The first image of a Dataset, or the first batch of a DataLoader; anything else as it is."""
+    if is_array(images) or isinstance(images, tuple | list | dict | str | bytes) or hasattr(images, "__next__"):
+        return images
+    if not (_is_dataset(images) or hasattr(images, "__iter__")):
+        return images
+    item = next(_items(images), None)
+    if item is None:
+        raise OutOfRange(f"{_name(images)}: holds 0 images; give at least 1")
+    return item[0] if isinstance(item, tuple | list) else item
+
+
+def labels(values: Labels, shape: tuple[int, ...]) -> np.ndarray:
+    """Class indices of `shape`, (N,) or for maps (N, ...), as integers; OutOfRange for another shape, fractions, NaN."""
+    y = array(values, "labels")
+    if y.ndim and len(y) != shape[0]:
+        raise OutOfRange(f"labels: {len(y)} given for {shape[0]} images; give one class index for each")
+    if y.shape != shape:
+        raise OutOfRange(f"labels: shape {y.shape} given, {shape} needed; give one class index for each image")
+    if y.dtype.kind not in "iu" and (y.dtype.kind == "b" or (y % 1 != 0).any()):
+        raise OutOfRange(f"labels: {y.dtype} given, of which some are no class indices; give integers")
+    return y if y.dtype.kind in "iu" else y.astype(np.int64)
+
+
+def array(values: Any, who: str = "images") -> np.ndarray:
+    """Numbers as a NumPy array: of a tensor on any device, with or without a gradient. Floats of fewer than 32 bits, exactly, in 32."""
+    if type(values).__module__.partition(".")[0] == "PIL":
+        raise OutOfRange(f"{who}: PIL pictures given; let the Dataset's transform end in torchvision.transforms.ToTensor()")
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
+        found = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OutOfRange(f"{who}: a {_name(values)} given, which is no array of numbers ({_line(error)}); {WANTED}") from error
+    if found.dtype.kind not in "fiub":
+        raise OutOfRange(f"{who}: a {_name(values)} of {found.dtype} given, which are no numbers; {WANTED}")
+    return found.astype(np.float32) if found.dtype == np.float16 else found
+
+
+def is_array(values: Any) -> bool:
+    """An array or a tensor, NumPy's, torch's, or of another library that NumPy can read."""
+    return hasattr(values, "shape") and hasattr(values, "dtype") and (hasattr(values, "__array__") or hasattr(values, "detach"))
+
+
+# ---------------------------------------------------------------- telling them apart
+
+
+def _items(images: Any) -> Iterator[Any]:
+    """Batches, single images, or pairs of such with labels, in order."""
+    if _is_dataset(images):
+        return (images[i] for i in range(len(images)))
+    if isinstance(images, dict | str | bytes) or not hasattr(images, "__iter__"):
+        raise OutOfRange(f"images: a {_name(images)} given; {WANTED}")
+    return iter(images)
+
+
+def _is_dataset(images: Any) -> bool:
+    """Map-style: read by index, since torch's Dataset cannot be relied upon to end when it is iterated."""
+    return hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, tuple | list | dict | str | bytes)
+
+
+def _is_nested(images: Any) -> bool:
+    """Lists of numbers, or of such lists."""
+    if not isinstance(images, tuple | list):
+        return False
+    while isinstance(images, tuple | list) and images:
+        images = images[0]
+    return isinstance(images, int | float)
+
+
+def _is_pair(images: Sequence[Any]) -> bool:
+    """(images, labels), of which labels have fewer axes; two batches have the same."""
+    if len(images) != 2 or not is_array(images[0]):
+        return False
+    x, y = images
+    axes = len(y.shape) if is_array(y) else 1 if isinstance(y, list | tuple) and all(isinstance(i, int | np.integer) for i in y) else None
+    return axes is not None and 1 <= axes < len(x.shape) and len(y) == len(x)
+
+
+def _gathered(items: Iterable[Any], shape: tuple[int, ...]) -> Iterator[Batch]:
+    """Batches as they come; single images in batches of BATCH."""
+    waiting: list[tuple[np.ndarray, np.ndarray | None]] = []
+    for item in items:
+        x, y = _split(item)
+        if not _is_single(x, shape):
+            if waiting:
+                yield _stacked(waiting)
+            waiting = []
+            yield x, y
+            continue
+        waiting.append((x, y))
+        if len(waiting) == BATCH:
+            yield _stacked(waiting)
+            waiting = []
+    if waiting:
+        yield _stacked(waiting)
+
+
+def _split(item: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    if isinstance(item, dict):
+        keys = ", ".join(map(repr, list(item)[:4]))
+        raise OutOfRange(f"images: a batch is a dict ({keys}); give images, or (images, labels) pairs")
+    if isinstance(item, tuple | list):
+        if not item:
+            raise OutOfRange("images: an empty batch given; give images, or (images, labels) pairs")
+        return array(item[0]), array(item[1], "labels") if len(item) > 1 and _are_labels(item[1]) else None
+    return array(item), None
+
+
+def _are_labels(values: Any) -> bool:
+    """Class indices; of other targets, such as boxes or captions, nothing is asked here."""
+    return is_array(values) or isinstance(values, int) or (isinstance(values, list | tuple) and all(isinstance(i, int) for i in values))
+
+
+def _is_single(x: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """One image, not a batch; a sequence (C, L) is a map of one row."""
+    return x.shape == shape or (len(shape) == 3 and shape[1] == 1 and x.shape == (shape[0], shape[2]))
+
+
+def _stacked(waiting: list[tuple[np.ndarray, np.ndarray | None]]) -> Batch:
+    x = np.stack([image for image, _ in waiting])
+    told = [label for _, label in waiting if label is not None]
+    return x, np.stack(told) if len(told) == len(waiting) and len({label.shape for label in told}) == 1 else None
+
+
+def _parts(x: np.ndarray) -> list[np.ndarray]:
+    return [x[start : start + BATCH] for start in range(0, len(x), BATCH)] if x.ndim else [x]
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]
