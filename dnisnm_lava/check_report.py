@@ -17,13 +17,14 @@ from dnisnm_lava.cores import Row
 from dnisnm_lava.limits import CORES_PER_CHIP
 
 BASIS = "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
+GUESS = "the price of a max-pool is a guess: no published table has one"
 HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "Cores")
 
 
 def check_json(found: Checked) -> dict[str, Any]:
     """Every row, delay and violation."""
     rows = [{**asdict(row), "fits": row.fits} for row in found.rows]
-    return {**asdict(found), "rows": rows, "chips_needed": found.chips_needed, "rules": len(RULES), "basis": BASIS}
+    return {**asdict(found), "rows": rows, "chips_needed": found.chips_needed, "rules": len(RULES), "basis": basis(found)}
 
 
 def check_table(found: Checked, title: str) -> RenderableType:
@@ -48,6 +49,11 @@ def cells(row: Row) -> tuple[str, ...]:
     return (row.name, sizes(row.shape), sizes(row.tile), *(f"{count:,}" for count in counts), cores)
 
 
+def basis(found: Checked) -> str:
+    """What the cores rest on."""
+    return f"{BASIS}; {GUESS}" if any(row.kind == "MaxPool" for row in found.rows) else BASIS
+
+
 def sizes(shape: Iterable[int]) -> str:
     """16x8x8."""
     return "x".join(map(str, shape))
@@ -57,7 +63,7 @@ def _lines(found: Checked) -> list[str]:
     unfit = [row.name for row in found.rows if not row.fits]
     without = f" without {', '.join(unfit)}" if unfit else ""
     return [
-        f"{found.cores:,} cores{without}, {found.chips_needed} chip(s) of {CORES_PER_CHIP}: {BASIS}",
+        f"{found.cores:,} cores{without}, {found.chips_needed} chip(s) of {CORES_PER_CHIP}: {basis(found)}",
         f"period {found.period} steps (windows of {found.shortest_period})"
         + "".join(f"\ndelay of {d.steps} from {d.source} into {d.target}" for d in found.delays),
     ]

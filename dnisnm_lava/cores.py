@@ -1,9 +1,9 @@
 """A layer on Loihi 2's cores: an estimate, by a rule that explains the published tables (docs/resources.md).
 
 A layer is cut over cores of its own. Synapses lie in words of 64 bits. A kernel that all positions share takes a list of weights for each
-of its taps and input channels; a synapse that nothing shares takes a weight and an index, in one list for each input axon:
+of its taps and input channels; a synapse that nothing shares takes a weight and an index, in one list for each input axon, of at most 127:
 
-    shared: taps * channels read * ceil((rows on the core * bits + 21) / 64)        single: axons * ceil((synapses * (bits + 11) + 21) / 64)
+    shared: taps * channels read * ceil((rows on the core * bits + 21) / 64)        single: axons * ceil((synapses * (bits + 11) + 12) / 64)
 
 bits = ceil(log2(max |w|)) + 1. Neurons take words for what differs between them: potential, memory, threshold, payload, bias.
 """
@@ -19,6 +19,8 @@ from dnisnm_lava.limits import (
     CONV_AXONS,
     HEADER_BITS,
     INDEX_BITS,
+    LIST_HEADER_BITS,
+    LIST_SYNAPSES,
     STATE_WORDS,
     SYNAPSE_WORDS,
     SYNAPSE_WORDS_CUT,
@@ -63,11 +65,16 @@ class Single:
     targets: int
     bits: int
 
+    @property
+    def most(self) -> int:
+        """Neurons of the population on one core, so that the mean list holds LIST_SYNAPSES."""
+        return max(1, LIST_SYNAPSES * self.axons * self.targets // max(1, self.synapses))
+
     def words(self, channels: int, neurons: int) -> int:
         """Of synapse memory, where `neurons` of the population lie on the core."""
         here = ceil_div(self.synapses * min(neurons, self.targets), self.targets)
         axons = min(self.axons, here)
-        return axons * ceil_div(ceil_div(here, axons) * (self.bits + INDEX_BITS) + HEADER_BITS, WORD_BITS)
+        return axons * ceil_div(ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
 
 
 Synapses = Shared | Single
@@ -95,6 +102,11 @@ class Layer:
 
     def words(self, channels: int, neurons: int) -> int:
         return sum(s.words(channels, neurons) for s in self.inputs)
+
+    @property
+    def most(self) -> int:
+        """Neurons of one core, so that no list grows too long."""
+        return min((s.most for s in self.inputs if isinstance(s, Single)), default=prod(self.shape))
 
 
 @dataclass(frozen=True)
@@ -137,8 +149,12 @@ def _cores(shape: Shape, tile: Shape) -> int:
 def _tile_of_map(layer: Layer) -> Shape:
     """(channels, rows, columns). As in the published tables, columns are a power of two, even where that is more than there are, rows
     and channels are halved, and channels are parted only where synapses or neurons do not fit otherwise; of these the fewest cores."""
+
+    def fits(t: Shape) -> bool:
+        return prod(t) * layer.state_words <= STATE_WORDS and prod(t) <= layer.most
+
     for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
-        fitting = [t for t in _tiles(layer.shape) if prod(t) * layer.state_words <= STATE_WORDS and layer.words(t[0], prod(t)) <= limit]
+        fitting = [t for t in _tiles(layer.shape) if fits(t) and layer.words(t[0], prod(t)) <= limit]
         if fitting:
             return min(fitting, key=lambda t: (-t[0], _cores(layer.shape, t), t[1] + t[2]))
     return (1, 1, 1)
@@ -152,7 +168,7 @@ def _tiles(shape: Shape) -> Iterator[tuple[int, int, int]]:
 
 def _part_of_vector(layer: Layer) -> Shape:
     """(features,). Divided by how many times too large it is, until a part fits: so the compiler is said to go about it (the README
-    at limits.WORD_BITS)."""
+    at limits.WORD_BITS). Then no more than lists can hold, the last core holding the rest."""
     (features,) = layer.shape
     for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
         part = features
@@ -160,4 +176,4 @@ def _part_of_vector(layer: Layer) -> Shape:
             part = ceil_div(features, ceil_div(features, part) * excess)
         if excess == 1:
             break
-    return (part,)
+    return (min(part, layer.most),)

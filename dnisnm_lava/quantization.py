@@ -266,7 +266,7 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
         if (alive & (p.payload != per_channel(largest, p.shape))).any():
             raise OutOfRange(
                 f"{p.name}: binary spikes need one threshold per channel, but thresholds differ within one; "
-                "convert with granularity='channel' or 'layer', or quantize with spikes='graded'"
+                "convert (and fit) with granularity='channel' or 'layer', or quantize with spikes='graded'"
             )
         return np.where(largest > 0, largest, 1.0), alive.astype(np.int32)
     if payloads.limit * p.levels >= 1 << (MESSAGE_BITS - 1):

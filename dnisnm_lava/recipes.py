@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import prod
 from pathlib import Path
 
 from dnisnm_lava.calibration import Statistics
@@ -13,7 +14,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.inputs import Images
-from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph
 from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, quantize
 from dnisnm_lava.simulation import Stages, in_silence
 
@@ -88,6 +89,8 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
         if recipe.needs_images:
             raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
         images = ()
+    if recipe.spikes == "binary":
+        _check_binary(recipe, analog)
     spiking = convert(analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead)
     if recipe.fits:
         from dnisnm_lava.fitting import walk
@@ -105,3 +108,15 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
         spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits, spikes=recipe.spikes, readings=readings
     )  # fmt: skip
     return Networks(spiking, integer, readings)
+
+
+def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:
+    """OutOfRange, before anything is fitted, where thresholds would differ within a channel."""
+    own = [
+        name for name, fits in (("granularity", True), ("share", recipe.threshold != "max")) if fits and getattr(recipe, name) == "neuron"
+    ]
+    if own and any(prod(p.shape[1:]) > 1 for p in analog.of(Rectifier)):
+        raise OutOfRange(
+            f"spikes: binary spikes need one threshold per channel, and {' and '.join(own)} 'neuron' give neurons their own; "
+            f"give {' and '.join(f'{name} channel' for name in own)} (or layer)"
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,16 @@ def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False) -> 
     if not graph.is_integer:
         raise OutOfRange(f"{path}: netx holds integers, and the graph holds floats; quantize it first")
     refuse_existing(path, overwrite)
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:  # a full disk makes HDF5 itself crash
+    write_whole(path, contents(graph), overwrite=overwrite)  # by hand: a full disk makes HDF5 itself crash
+    return path
+
+
+def contents(graph: SpikingGraph) -> bytes:
+    """The bytes of the file of an integer graph."""
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         _write_graph(file, graph)
         file.flush()
-        image = file.id.get_file_image()
-    write_whole(path, image, overwrite=overwrite)
-    return path
+        return file.id.get_file_image()
 
 
 def register() -> None:
@@ -77,7 +82,7 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
     for p in graph:
         inputs = [index[name] for name in sources(p)]
         if _flattens(graph, p):
-            flatten = _layer(layers, "flatten", (int(np.prod(graph[sources(p)[0]].shape)),))
+            flatten = _layer(layers, "flatten", (prod(graph[sources(p)[0]].shape),))
             flatten["inputs"] = np.array(inputs[:1], np.int32)
             inputs[0] = len(layers) - 1
         group = _layer(layers, _kind(p), p.shape)
@@ -137,7 +142,7 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
 
 
 def _write_bias(group: h5py.Group, p: SNM | ReadOut) -> None:
-    """lava-dl's `bias`: (C,), or (C, H, W) where positions differ; `bias_rank` keeps our array's shape."""
+    """lava-dl's `bias`: (C,), or (C, H, W) where positions differ; `bias_shape` keeps our array's shape."""
     bias = p.bias
     group["bias"] = bias.reshape(bias.shape[0]) if all(n == 1 for n in bias.shape[1:]) else bias
     group["bias_shape"] = np.array(bias.shape, np.int64)
@@ -263,35 +268,46 @@ def _layers(file: h5py.File) -> Iterator[h5py.Group]:
 
 
 def _read_graph(file: h5py.File) -> SpikingGraph:
-    populations: list[Population] = []
+    populations: dict[str, Population] = {}
     name_of: list[str] = []  # layer -> population; a flatten layer stands for the one before it
     for group in _layers(file):
         kind = _string(group, "type")
         if kind == "flatten":
-            name_of.append(name_of[_ints(group, "inputs")[0]])
-            continue
-        p = _read_population(group, kind, name_of)
-        populations.append(p)
-        name_of.append(p.name)
+            (name,) = _sources(group, name_of)
+            if _ints(group, "shape") != (prod(populations[name].shape),):
+                raise BadFile(f"{group.name}/shape is {_ints(group, 'shape')}, and {name} has shape {populations[name].shape}")
+        else:
+            p = _read_population(group, kind, name_of)
+            name = p.name
+            if name in populations:
+                raise BadFile(f"{group.name}/name is {name!r}, the name of a layer before it")
+            populations[name] = p
+        name_of.append(name)
     steps = _int(_child(file, "simulation"), "steps")
     if steps < 1:
         raise BadFile(f"simulation/steps is {steps}; it must be 1 or more")
-    return SpikingGraph(tuple(populations), steps=steps)
+    return SpikingGraph(tuple(populations.values()), steps=steps)
+
+
+def _sources(group: h5py.Group, name_of: list[str]) -> tuple[str, ...]:
+    inputs = _ints(group, "inputs")
+    if any(not 0 <= i < len(name_of) for i in inputs):
+        raise BadFile(f"{group.name}/inputs points to {inputs}, not to layers before it")
+    return tuple(name_of[i] for i in inputs)
 
 
 def _read_population(group: h5py.Group, kind: str, name_of: list[str]) -> Population:
     name, shape = _string(group, "name"), _ints(group, "shape")
     if kind == "input":
         return Input(name, shape, _array(group, "scale", "f"), _int(group, "bits"))
-    inputs = _ints(group, "inputs")
-    if any(not 0 <= i < len(name_of) for i in inputs):
-        raise BadFile(f"{group.name}/inputs points to {inputs}, not to layers before it")
+    names = _sources(group, name_of)
     if kind == "maxpool":
-        return MaxPool(name, shape, name_of[inputs[0]], _read_window(_child(group, "pool")))
+        (source,) = names
+        return MaxPool(name, shape, source, _read_window(_child(group, "pool")))
     if kind not in ("conv", "dense"):
         raise BadFile(f"{group.name}/type is {kind!r}, which this program does not know")
-    groups = [group, *(_child(_child(group, "projection"), str(i)) for i in range(1, len(inputs)))]
-    projections = tuple(_read_projection(g, name_of[i]) for g, i in zip(groups, inputs, strict=True))
+    groups = [group, *(_child(_child(group, "projection"), str(i)) for i in range(1, len(names)))]
+    projections = tuple(_read_projection(g, source) for g, source in zip(groups, names, strict=True))
     return _read_neurons(group, name, shape, projections)
 
 
@@ -302,11 +318,14 @@ def _read_neurons(group: h5py.Group, name: str, shape: tuple[int, ...], projecti
     bias = _array(group, "bias", "i").reshape(_ints(group, "bias_shape"))
     np.broadcast_to(bias, shape)
     unit, v_range = _array(neuron, "unit", "f"), _array(neuron, "v_range", "f")
+    vth = _array(neuron, "theta", "i")
     if "readout" in neuron:
+        if vth.shape != shape or vth.any() or _int(neuron, "readout") != 1:
+            raise BadFile(f"{neuron.name}: of a read-out, theta must be 0 and have the layer's shape {shape}, and readout be 1")
         return ReadOut(name, shape, projections, bias, unit, v_range, _ints(neuron, "view") if "view" in neuron else ())
-    vth, payload, v_init = (_array(neuron, key, "i") for key in ("theta", "payload", "v_init"))
+    payload, v_init = (_array(neuron, key, "i") for key in ("payload", "v_init"))
     if any(a.shape != shape for a in (vth, payload, v_init)) or (vth < 0).any() or (payload < 0).any():
-        raise BadFile(f"{neuron.name}: theta, payload and v_init must have the layer's shape {shape} and not be negative")
+        raise BadFile(f"{neuron.name}: theta, payload and v_init must have the layer's shape {shape}, and the first two not be negative")
     levels, lead = _int(neuron, "levels"), _int(neuron, "lead")
     if levels < 1 or lead < 0:
         raise BadFile(f"{neuron.name}: levels {levels} and lead {lead}; levels must be >= 1, lead >= 0")

@@ -16,17 +16,20 @@ source comes late. Without `reset_interval` there is one window, and silence beh
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from lava.lib.dl.netx.hdf5 import Network
-from lava.lib.dl.netx.utils import optimize_weight_bits
+from lava.lib.dl.netx.utils import NetDict, optimize_weight_bits
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
+from dnisnm_lava.pools import without_pools
 from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
 from dnisnm_lava.procs.snm.process import SNM as SNMProcess
 from dnisnm_lava.quantization import largest_spikes
@@ -49,10 +52,13 @@ def register() -> None:
 
 
 def _create(self: Any) -> list[Any]:
-    """The blocks of a network: of ours, after checks that they compute what the file says."""
+    """The blocks of a network: of ours, after checks that they compute what the file says. Average pools become kernels, in memory."""
     if _is_ours(self.net_config.f):
         path = Path(self.filename)
-        graph = netx.read(path)
+        stored = netx.read(path)
+        graph = without_pools(stored)
+        if graph != stored:
+            self.net_config = NetDict(f=h5py.File(BytesIO(netx.contents(graph)), "r"))
         try:
             check_chain(graph)
             _check_arguments(graph, self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -98,11 +99,6 @@ def page() -> list[Any]:
     return np.asarray(space["logits"]).tolist()
 
 
-def runs() -> dict[str, Any]:
-    """Of every file in this folder; of "net.net", further ways to run it."""
-    return {"page": page(), "saturations": streams(), **arguments()}
-
-
 def arguments() -> dict[str, Any]:
     from lava.proc.io.source import RingBuffer
 
@@ -122,8 +118,7 @@ def arguments() -> dict[str, Any]:
             end = max(graph.offsets()[p.name] + graph.steps + lead(p) for p in graph.of(SNM))
             found["silence"] = not any(trace[end:].any() for trace in traces[:-1])
         net.stop()
-    found["sparse"] = stream("net.net", sparse_fc_layer=True)[0]["out"][:, -1].tolist()
-    found["fast"] = stream("net.net", conv=PyConvModelFast)[0]["out"][:, -1].tolist()
+    found["sparse and fast"] = stream("net.net", conv=PyConvModelFast, sparse_fc_layer=True)[0]["out"][:, -1].tolist()
     found["first layers"] = stream("net.net", num_layers=3)[0]["b"].tolist()
     return found
 
@@ -156,67 +151,105 @@ def bad_arguments(path: Path) -> list[str]:
     return [*found, error_of(lambda: build(str(foreign)))]
 
 
-def loads() -> dict[str, Any]:
-    """Of every file in this folder, first without `register()`, then with it."""
+def alone() -> dict[str, Any]:
+    """With lava-dl alone: of every file in this folder; and its own networks, one of them run."""
     paths = sorted(Path().glob("*.net"))
-    without = {path.stem: unregistered(path) for path in paths}
-    read = {path.stem: netdict(path) for path in paths}
-    refused = {path.stem: error_of(lambda path=path: build(str(path))) for path in paths}  # type: ignore[misc]
-    return {"without": without, "netdict": read, "with": refused, "arguments": bad_arguments(Path("convolutions.net"))}
+    return {
+        "without": {path.stem: unregistered(path) for path in paths},
+        "netdict": {path.stem: netdict(path) for path in paths},
+        **own(),
+    }
 
 
-def digest(traces: list[np.ndarray]) -> str:
-    state = hashlib.sha256()
-    for trace in traces:
-        state.update(np.ascontiguousarray(trace).astype(np.int64).tobytes())
-    return state.hexdigest()
+def registered() -> dict[str, Any]:
+    """With `register()`: how every file in this folder loads, what those in "runs" send, and its own networks, all of them run."""
+    netx.register()
+    paths = sorted(Path().glob("*.net"))
+    found = {"with": {path.stem: error_of(lambda path=path: build(str(path))) for path in paths}}  # type: ignore[misc]
+    found["arguments"] = bad_arguments(Path("convolutions.net"))
+    os.chdir("runs")
+    found |= {"page": page(), "saturations": streams(), **arguments()}
+    return found | own() | {"from_recorded": recorded() if files().is_dir() else {}}
 
 
-def row(traces: list[np.ndarray], from_recorded: int | None = None) -> dict[str, Any]:
-    return {"digest": digest(traces), "nonzero": int(sum((t != 0).sum() for t in traces)), "from_recorded": from_recorded}
+# ---------------------------------------------------------------- its own networks, as its own tests run them (netx/test_hdf5.py)
+
+OWN: dict[str, tuple[str, dict[str, int]]] = {
+    "tiny": ("tiny.net", {"reset_interval": 17}),
+    "mnist": ("mnist.net", {"reset_interval": 16}),
+    "pilotnet_lif": ("gts/pilotnet_lif/network.net", {"reset_interval": 16, "num_layers": 3}),
+    "pilotnet_sdnn": ("gts/pilotnet_sdnn/network.net", {}),
+    "ntidigits": ("gts/ntidigits/ntidigits.net", {"num_layers": 5}),
+}
 
 
 def own() -> dict[str, Any]:
-    """lava-dl's own networks, fed and compared as its own tests do (tests/lava/lib/dl/netx/test_hdf5.py)."""
+    if not files().is_dir():
+        return {}
+    return {"own": {name: structure(build_own(name)) for name in OWN}, "mnist": mnist()}
+
+
+def build_own(name: str) -> Any:
     from lava.lib.dl.netx import hdf5
 
+    path, options = OWN[name]
+    return hdf5.Network(net_config=str(files() / path), **options)
+
+
+def structure(net: Any) -> list[list[str]]:
+    """Each process of each layer: its class, and name and digest of each of its variables."""
+    processes = [p for layer in net.layers for p in (layer.neuron, *([layer.synapse] if hasattr(layer, "synapse") else []))]
+    return [[type(p).__name__, *(f"{v.name} {digest([np.asarray(v.init)])}" for v in p.vars)] for p in processes]
+
+
+def digest(arrays: list[np.ndarray]) -> str:
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(f"{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def mnist() -> dict[str, Any]:
+    net = build_own("mnist")
+    net.in_layer.neuron.bias_mant.init = np.random.default_rng(0).integers(0, 255, net.in_layer.shape)
+    traces = run_with_traces(net, 20, config())
+    net.stop()
+    return {"digest": digest(traces), "spikes": int(sum((t != 0).sum() for t in traces))}
+
+
+def recorded() -> dict[str, tuple[int, int]]:
+    """(values unlike those that lava-dl recorded, values other than 0) of the other networks."""
     gts, found = files() / "gts", {}
 
-    net = hdf5.Network(net_config=str(files() / "tiny.net"), reset_interval=17)
+    net = build_own("tiny")
     net.in_layer.neuron.bias_mant.init = np.load(gts / "tinynet/input_bias.npy")
     traces = run_with_traces(net, 17 + len(net), config())
-    recorded = np.load(gts / "tinynet/output.npy")[0]  # (C, H, W, T)
-    found["tiny"] = row(traces, int((np.moveaxis(traces[-1], 0, -1)[..., 2:17] != recorded[..., 1:]).sum()))
+    expected = np.load(gts / "tinynet/output.npy")[0]  # (C, H, W, T)
+    found["tiny"] = unlike(np.moveaxis(traces[-1], 0, -1)[..., 2:17], expected[..., 1:])
     net.stop()
 
-    net = hdf5.Network(net_config=str(files() / "mnist.net"), reset_interval=16)
-    net.in_layer.neuron.bias_mant.init = np.random.default_rng(0).integers(0, 255, net.in_layer.shape)
-    found["mnist"] = row(run_with_traces(net, 20, config()))
-    net.stop()
-
-    net = hdf5.Network(net_config=str(gts / "pilotnet_lif/network.net"), reset_interval=16, num_layers=3)
+    net = build_own("pilotnet_lif")
     net.in_layer.neuron.bias_mant.init = np.load(gts / "pilotnet_lif/image.npy")
     traces = run_with_traces(net, 16, config())
-    differ = 0
     for name, trace in zip(("input", "conv-0", "conv-1"), traces, strict=True):
         expected = np.load(gts / f"pilotnet_lif/{name}.npy")[..., :16]
-        differ += int((np.stack([t.T for t in trace], axis=-1) != expected).sum())
-    found["pilotnet_lif"] = row(traces, differ)
+        found[f"pilotnet_lif {name}"] = unlike(np.stack([t.T for t in trace], axis=-1), expected)
     net.stop()
-
-    found["pilotnet_sdnn"] = fed(str(gts / "pilotnet_sdnn/network.net"), "neuron", gts / "pilotnet_sdnn", None)
-    found["ntidigits"] = fed(str(gts / "ntidigits/ntidigits.net"), "inp", gts / "ntidigits", 5)
-    return found
+    return found | {"pilotnet_sdnn": fed("pilotnet_sdnn", "neuron"), "ntidigits": fed("ntidigits", "inp")}
 
 
-def fed(path: str, into: str, folder: Path, num_layers: int | None) -> dict[str, Any]:
+def unlike(found: np.ndarray, expected: np.ndarray) -> tuple[int, int]:
+    assert found.shape == expected.shape
+    return int((found != expected).sum()), int((found != 0).sum())
+
+
+def fed(name: str, into: str) -> tuple[int, int]:
     """A network fed by a source with the recorded input, against the recorded output."""
-    from lava.lib.dl.netx import hdf5
     from lava.magma.core.run_conditions import RunSteps
     from lava.proc import io
 
-    net = hdf5.Network(net_config=path, num_layers=num_layers)
-    data, recorded = np.load(folder / "input.npy"), np.load(folder / "output.npy")
+    net, folder = build_own(name), files() / "gts" / name
+    data, expected = np.load(folder / "input.npy"), np.load(folder / "output.npy")
     steps = len(net) if into == "neuron" else 40
     sink = io.sink.RingBuffer(shape=net.out_layer.shape, buffer=steps)
     io.source.RingBuffer(data=data).s_out.connect(net.in_layer.neuron.a_in if into == "neuron" else net.inp)
@@ -225,12 +258,7 @@ def fed(path: str, into: str, folder: Path, num_layers: int | None) -> dict[str,
     output = sink.data.get()
     net.stop()
     shift = 0 if into == "neuron" else 1  # of the spiking network it recorded one step more, in front
-    return row([output], int((output[:, : steps - shift] != recorded[:, shift:steps]).sum()))
-
-
-def own_registered() -> dict[str, Any]:
-    netx.register()
-    return own()
+    return unlike(output[:, : steps - shift], expected[:, shift:steps])
 
 
 def netdict(path: Path) -> list[dict[str, Any]]:
@@ -250,4 +278,4 @@ def netdict(path: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main(runs, loads, own, own_registered)
+    main(alone, registered)

@@ -167,6 +167,14 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
         ("simulation/steps", 0, "simulation/steps is 0; it must be 1 or more"),
         ("layer/1/neuron/levels", 0, "levels 0 and lead 1; levels must be >= 1"),
         ("layer/1/bias", np.zeros(3, np.int32), "damaged"),
+        ("layer/2/name", np.array([b"conv1"]), "layer/2/name is 'conv1', the name of a layer before it"),
+        ("layer/3/inputs", np.array([2, 1], np.int32), "damaged"),
+        ("layer/5/shape", None, "layer/5/shape is missing"),
+        ("layer/5/shape", np.array([7]), r"layer/5/shape is \(7,\), and conv3 has shape"),
+        ("layer/5/inputs", np.array([-1], np.int32), r"layer/5/inputs points to \(-1,\), not to layers before it"),
+        ("layer/6/neuron/theta", None, "layer/6/neuron/theta is missing"),
+        ("layer/6/neuron/theta", np.ones(3, np.int32), "of a read-out, theta must be 0 and have the layer's shape"),
+        ("layer/6/neuron/readout", 0, "and readout be 1"),
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, graph: SpikingGraph, key: str, value: object, match: str) -> None:

@@ -19,7 +19,7 @@ LAYERS = [
     ["inputs"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
-    ["dynamics", "calibration", "fanout", "energies", "resources"], ["conversion"],
+    ["dynamics", "calibration", "fanout", "energies", "resources", "pools"], ["conversion"],
     ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.pools", "backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],

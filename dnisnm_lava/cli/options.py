@@ -57,7 +57,12 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     add("--weight-bits", "bits of a weight", "weight_bits", type=int)
     add("--rounding", "of weights: each to the nearest code, or what one loses others take up", "rounding", choices=recipes.ROUNDINGS)
     add("--payload-bits", "bits of a payload", "payload_bits", type=int)
-    add("--spikes", "payloads of their own for neurons, or none", "spikes", choices=("graded", "binary"))
+    add(
+        "--spikes",
+        "payloads of their own for neurons, or none: with --granularity and --share channel or layer",
+        "spikes",
+        choices=("graded", "binary"),
+    )
 
 
 def _tune_options(verb: argparse.ArgumentParser) -> None:
