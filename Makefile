@@ -1,15 +1,27 @@
-# `make demo`, `make test`: each sets itself up, once, in .venv.
+# `make demo`, `make test`: each sets itself up, once, in .venv; `make test` also in .venv-modern, where a current Python is.
 BIN := .venv/bin
 READY := .venv/.ready
 OUT ?= demo-result
 
-.PHONY: demo test lint clean
+# What a current Python, NumPy and torch could change: integers, files, the front-end, the way to Lava.
+MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics executors frontend lava_python netx rounding stages torch_module \
+	user_networks)
+
+.PHONY: demo test modern lowest lint clean
 
 demo: $(READY)
 	$(BIN)/dnisnm demo --out $(OUT) --overwrite
 
-test: lint
+test: lint modern
 	$(BIN)/python -m pytest
+
+modern: $(READY)
+	@sh tools/test_modern.sh $(MODERN)
+
+# The lower bound of every dependency: by hand, when one of them moves.
+lowest: $(READY)
+	@sh tools/setup.sh .venv-lowest requirements-lowest.txt 3.10
+	DNISNM_LAVA_PYTHON=$(CURDIR)/$(BIN)/python .venv-lowest/bin/python -m pytest $(MODERN) sim_tests/test_loading.py sim_tests/test_nir.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -17,8 +29,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 $(READY): requirements.txt pyproject.toml tools/setup.sh
-	@sh tools/setup.sh
+	@sh tools/setup.sh .venv requirements.txt 3.10
 	@touch $@
 
 clean:
-	rm -rf .venv .uv demo-result .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-modern .venv-lowest .uv demo-result .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,11 +7,14 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
+from dnisnm_lava.backends.lava_python import Interpreter
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Device, Images, Labels
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
@@ -64,44 +67,45 @@ class Verification:
 
 def verify(
     integer: SpikingGraph, images: Images, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
-    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
 ) -> Verification:  # fmt: skip
     """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
     batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
     read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
-    lava_cpu.require_lava()
+    lava_cpu.require_lava(lava_python)
     x = checked_images(integer, images)
     first, others = x[:whole], x[whole:]
     exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
     fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
     rows = [difference("integer reference", exact, "integer batched", fast)]
     del exact
-    simulated = lava_cpu.run(integer, first, steps=steps, deadline=deadline, progress=stages("Lava fixed_pt"))
+    on_lava = partial(lava_cpu.run, steps=steps, deadline=deadline, lava_python=lava_python)
+    simulated = on_lava(integer, first, progress=stages("Lava fixed_pt"))
     rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
     logits = [simulated.logits]
     del fast
     if len(others):
         fast = batched.run(integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs"))
         progress = stages("Lava fixed_pt, read-outs")
-        simulated = lava_cpu.run(integer, others, steps=steps, record=False, deadline=deadline, progress=progress)
+        simulated = on_lava(integer, others, record=False, progress=progress)
         rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
         logits.append(simulated.logits)
     if spiking is not None:
-        rows.append(_verify_float(spiking, first, steps, deadline, stages))
+        rows.append(_verify_float(spiking, first, steps, on_lava, stages))
     return Verification(tuple(rows), Run(np.concatenate(logits)))
 
 
-def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, deadline: float, stages: Stages) -> Difference:
+def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages) -> Difference:
     with threadpool_limits(1, user_api="blas"):  # as in Lava's processes: the order of a sum depends on the threads
         exact = reference.run(spiking, images, steps=steps, progress=stages("float reference"))
-    simulated = lava_cpu.run(spiking, images, steps=steps, deadline=deadline, progress=stages("Lava floating_pt"))
+    simulated = on_lava(spiking, images, progress=stages("Lava floating_pt"))
     return difference("float reference", exact, "Lava floating_pt", simulated)
 
 
 def compare(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
     steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: Device = "cpu", memory: int | None = None,
-    deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+    deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
     """Accuracy of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
     graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
@@ -114,7 +118,9 @@ def compare(
     on_lava = None
     if lava_images:
         first = x[:lava_images], y[:lava_images]
-        on_lava = compared_on_lava(spiking, integer, *first, steps=steps, device=device, deadline=deadline, stages=stages)
+        on_lava = compared_on_lava(
+            spiking, integer, *first, steps=steps, device=device, deadline=deadline, lava_python=lava_python, stages=stages
+        )
     return comparison(integer, summed, on_lava)
 
 
@@ -145,12 +151,16 @@ class OnLava:
 
 def compared_on_lava(
     spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *, steps: tuple[int, ...],
-    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, stages: Stages = in_silence,
+    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
 ) -> OnLava:  # fmt: skip
-    checked = verify(integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, stages=stages)
+    checked = verify(
+        integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, lava_python=lava_python, stages=stages
+    )
 
     def runner(t: int) -> Run:
-        return checked.lava if t == steps[-1] else lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline)
+        if t == steps[-1]:
+            return checked.lava
+        return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
 
     return OnLava(checked.equality, tally_at_each(integer, runner, labels, steps))
 
@@ -207,14 +217,21 @@ def _activity(p: SNM, run: Tally) -> Activity:
 # ---------------------------------------------------------------- where a result comes from
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide a result; `absent` for those not installed."""
+def versions(other: Interpreter | None = None) -> dict[str, str]:
+    """Of Python and of the packages that decide a result; `absent` for those not installed. With another Python for Lava,
+    `lava-python` and `lava-python numpy`, and its lava-nc."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = "absent"
+    if other is not None:
+        found |= {
+            "lava-python": other.versions["python"],
+            "lava-python numpy": other.versions["numpy"],
+            "lava-nc": other.versions["lava-nc"],
+        }
     return found
 
 

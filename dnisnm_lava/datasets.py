@@ -1,4 +1,7 @@
-"""Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own."""
+"""Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own.
+
+Plain arrays and Datasets need no torchvision, which fits one torch alone; folders, MNIST, resize, crop and grayscale do.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,13 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from torchvision import datasets as vision
-from torchvision import transforms
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.loading import call_factory
@@ -101,22 +103,43 @@ def _pair(spec: str) -> tuple[Any, Any]:
 
 
 def _transform(mean: Sequence[float], std: Sequence[float], resize: int, crop: int, grayscale: bool) -> Callable[[Any], torch.Tensor]:
-    stages: list[Any] = []
+    stages = _resizing(resize, crop, grayscale) if resize or crop or grayscale else []
+    stages.append(_tensor)
+    if mean:
+        stages.append(_normalize(mean, std))
+    return lambda image: reduce(lambda x, stage: stage(x), stages, image)
+
+
+def _resizing(resize: int, crop: int, grayscale: bool) -> list[Callable[[Any], Any]]:
+    from torchvision import transforms
+
+    stages: list[Callable[[Any], Any]] = []
     if resize:
         stages.append(transforms.Resize(resize, antialias=True))
     if crop:
         stages.append(transforms.CenterCrop(crop))
     if grayscale:
         stages.append(transforms.Grayscale())
-    stages.append(_tensor)
-    if mean:
-        stages.append(transforms.Normalize(list(mean), list(std)))
-    return transforms.Compose(stages)
+    return stages
+
+
+def _normalize(mean: Sequence[float], std: Sequence[float]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """(x - mean) / std of an image (C, H, W), channel by channel."""
+    means, stds = (torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1) for values in (mean, std))
+
+    def apply(image: torch.Tensor) -> torch.Tensor:
+        if image.ndim != 3 or len(mean) not in (1, len(image)):
+            raise ValueError(f"mean and std have {len(mean)} values, the image has shape {tuple(image.shape)}")
+        return (image - means) / stds
+
+    return apply
 
 
 def _tensor(image: Any) -> torch.Tensor:
     """(C, H, W) float32: a PIL image in [0, 1], anything else as it is."""
     if isinstance(image, Image.Image):
+        from torchvision import transforms
+
         return transforms.functional.to_tensor(image)
     return torch.as_tensor(np.asarray(image), dtype=torch.float32)
 
@@ -126,6 +149,8 @@ def _tensor(image: Any) -> torch.Tensor:
 
 def _mnist(folder: Path) -> tuple[Any, Any]:
     """torchvision's MNIST in `folder`, downloaded from its official source where it is not there."""
+    from torchvision import datasets as vision
+
     made = [p for p in (folder / "MNIST/raw", folder / "MNIST", folder) if not p.exists()]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # torchvision tells of a download by print
@@ -140,6 +165,8 @@ def _mnist(folder: Path) -> tuple[Any, Any]:
 
 def _image_folder(path: Path) -> tuple[Any, Any]:
     """`path/train` and `path/test` (or `val`), or one folder of class folders for both."""
+    from torchvision import datasets as vision
+
     train, test = path / "train", next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test")
     if train.is_dir() != test.is_dir():
         raise BadFile(f"{path}: holds only one of train and test (or val); give both, or class folders alone")

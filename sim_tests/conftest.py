@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
+
+LAVA_PYTHON = os.environ.pop("DNISNM_LAVA_PYTHON", "")  # for the tests that ask for it; the others know their environment
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -19,3 +24,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data and weights are not here: no folder shared/data beside the repository ({SHARED.name})")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def other_lava() -> str | None:
+    """A Python with Lava: the one that DNISNM_LAVA_PYTHON names, else this one, named; None where neither has it."""
+    return LAVA_PYTHON or (sys.executable if importlib.util.find_spec("lava") else None)
+
+
+@pytest.fixture(scope="session")
+def other_python(other_lava: str | None) -> str:
+    if other_lava is None:
+        pytest.skip("lava-nc is not installed, and DNISNM_LAVA_PYTHON names no Python that has it")
+    return other_lava

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -59,6 +62,12 @@ def randomized(model: nn.Module, seed: int) -> nn.Module:
 
 def images(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
+
+
+def to_onnx(model: nn.Module, x: torch.Tensor, path: Path, **options: object) -> None:
+    """Through the exporter that needs no further package, as newer torch's does."""
+    kind = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    torch.onnx.export(model, (x,), str(path), **kind, **options)
 
 
 def small(

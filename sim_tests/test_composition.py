@@ -175,7 +175,7 @@ def test_a_channels_last_model_is_the_same_network() -> None:
 
 def test_a_softmax_behind_the_last_layer_is_left_out_with_a_notice() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(1))
-    with pytest.warns(UserWarning, match=r"aten\._softmax at layer 4 was left out: .* does not change the class"):
+    with pytest.warns(UserWarning, match=r"aten\._?softmax at layer 4 was left out: .* does not change the class"):
         dn.from_torch(model, images(1, (3, 2, 2), 0)[0])
 
 
@@ -184,12 +184,17 @@ def test_coverage_tells_of_each_operation_what_it_became() -> None:
         Net(lambda n, x: F.softmax(n.b(F.relu(n.bn(n.a(x)))).mean((2, 3)), 1), a=c(8, 1), bn=nn.BatchNorm2d(1), b=c(1, 3)), 0
     )
     found = dn.inspect(model, images(1, (3, 8, 8), 0)[0])
-    became = {(row.operation, row.name): (row.how, row.became) for row in found.rows}
-    assert became["aten.convolution", "a"] == ("exact", "projection into a")
-    assert became["aten._native_batch_norm_legit_no_training", "bn"] == ("exact", "part of the projection into a")
-    assert became["aten.relu", "relu_1"] == ("exact", "population a")
-    assert became["aten.mean", "mean"] == ("exact", "part of the projection into b")
-    assert became["aten._softmax", "_softmax"][0] == "dropped"
+    became = {row.name.lstrip("_"): (row.how, row.became) for row in found.rows}
+    names = [row.operation for row in found.rows if row.name in ("a", "bn")]
+    assert names in (
+        ["aten.convolution", "aten._native_batch_norm_legit_no_training"],
+        ["aten.conv2d", "aten.batch_norm"],
+    )  # torch 2.3, newer
+    assert became["a"] == ("exact", "projection into a")
+    assert became["bn"] == ("exact", "part of the projection into a")
+    assert became["relu_1"] == ("exact", "population a")
+    assert became["mean"] == ("exact", "part of the projection into b")
+    assert became["softmax"][0] == "dropped"
     assert all("test_composition.py:" in row.line for row in found.rows)
     assert (found.projections, found.depth, found.populations["Rectifier"]) == (3, 3, 2)
     assert found.parameters == sum(p.numel() for p in model.parameters())

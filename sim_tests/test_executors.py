@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import oracle
 import pytest
@@ -176,6 +178,27 @@ def test_a_path_that_is_none_is_refused() -> None:
         batched.run(small(quantize=False)[0], x, neurons="compiled")
     with pytest.raises(OutOfRange, match="synapses: 'int4' given; choose auto, int8, float32, float64"):
         batched.run(graph, x, synapses="int4")
+
+
+@pytest.mark.parametrize("fault", ["saturates", "refuses", "is elsewhere"])
+def test_8_bits_are_taken_only_where_they_prove_exact(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """A processor that saturates a sum, a torch with another signature, or one with another name for it."""
+    quantized = currents.quantized
+
+    def faulty(*arguments: Any) -> Any:
+        if fault == "is elsewhere":
+            raise AttributeError("no overload")
+        convolve = quantized(*arguments)
+        if fault == "refuses":
+            return lambda x: convolve(x, "another argument")
+        return lambda x: convolve(x).clamp(max=(1 << 23) - 1.0)
+
+    monkeypatch.setattr(currents, "quantized", faulty)
+    currents.int8_is_exact.cache_clear()
+    try:
+        assert not currents.int8_is_exact()
+    finally:
+        currents.int8_is_exact.cache_clear()
 
 
 def test_8_bit_sums_are_exact_up_to_the_last_one_that_float32_holds() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from graphs import ResidualPoolNet, randomized
+from graphs import ResidualPoolNet, randomized, to_onnx
 from torch import nn
 
 import dnisnm_lava as dn
@@ -144,7 +144,7 @@ def exported(model: nn.Module, path: Path, shape: tuple[int, ...] = (3, 8, 8), o
     names = {"input_names": ["image"], "output_names": ["logits"]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model.eval(), (torch.randn(1, *shape),), str(path), opset_version=opset, dynamic_axes=axes, **names)
+        to_onnx(model.eval(), torch.randn(1, *shape), path, opset_version=opset, dynamic_axes=axes, **names)
     return str(path)
 
 
@@ -306,7 +306,7 @@ def test_an_onnx_file_with_an_upsampling_converts(tmp_path: Path, options: dict[
             return torch.nn.functional.interpolate(torch.relu(self.conv(x)), **options)  # type: ignore[arg-type]
 
     model, x = Upsampling().eval(), np.random.default_rng(0).normal(size=(2, 3, 6, 6)).astype(np.float32)
-    torch.onnx.export(model, (torch.from_numpy(x[:1]),), str(tmp_path / "a.onnx"), opset_version=17)
+    to_onnx(model, torch.from_numpy(x[:1]), tmp_path / "a.onnx", opset_version=17)
     with torch.no_grad():
         expected = model(torch.from_numpy(x)).numpy()
     found = dn.from_torch(load_model(str(tmp_path / "a.onnx")), x[0]).ann(x)

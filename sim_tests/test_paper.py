@@ -20,6 +20,8 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
 from dnisnm_lava.loading import load_model
+
+pytest.importorskip("torchvision", reason="torchvision is not installed")
 from examples.paper import ablation, common, energy, few_steps, imagenet, networks, page, published, stepwise, thresholds, train
 from examples.paper.ablation import VARIANTS, Variant
 

@@ -43,6 +43,8 @@ def test_the_integers_cost_resnet20_less_than_a_point(shared: Path) -> None:
 
 def test_a_lenet_on_mnist_loses_nothing_at_16_steps(shared: Path, tmp_path: Path) -> None:
     """One epoch of the example's training, to save time."""
+    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    pytest.importorskip("lava", reason="lava-nc is not installed")
     weights = str(tmp_path / "mnist.pt")
     command = [sys.executable, "examples/mnist.py", "--data", str(shared), "--weights", weights, "--epochs", "1"]
     subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT, check=True)

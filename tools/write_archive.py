@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
 from dnisnm_lava.ir import SpikingGraph
+from dnisnm_lava.simulation import Run
 from exporters import netx
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "sim_tests/archive"
@@ -79,11 +80,16 @@ def images(meta: dict[str, Any]) -> np.ndarray:
 def computed(graph: SpikingGraph, meta: dict[str, Any]) -> dict[str, Any]:
     """What the executor makes of the images, for JSON: read-outs at each step, and a digest of every spike."""
     run = batched.run(graph, images(meta), record=True)
+    outputs = {graph.readout.name: run.logits, **run.further}
+    return {"logits": {name: z.tolist() for name, z in outputs.items()}, "spikes": digest(run), "saturations": run.saturations}
+
+
+def digest(run: Run) -> str:
+    """SHA-256 of every spike, hex."""
     spikes = hashlib.sha256()
     for name in sorted(run.spikes):
         spikes.update(name.encode() + np.ascontiguousarray(run.spikes[name]).astype("<i8").tobytes())
-    outputs = {graph.readout.name: run.logits, **run.further}
-    return {"logits": {name: z.tolist() for name, z in outputs.items()}, "spikes": spikes.hexdigest(), "saturations": run.saturations}
+    return spikes.hexdigest()
 
 
 def write(folder: Path) -> None:

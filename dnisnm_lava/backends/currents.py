@@ -7,6 +7,7 @@ Three exact ways, the fastest that a static bound allows: bytes times 8-bit weig
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,6 +26,10 @@ EXACT_FLOAT32 = 1 << 24
 BYTE = 255
 WEIGHT = 127
 THIN = 64  # multiplications
+PROOFS = (  # weights (O, I / groups, ky, kx), pixels, stride, dilation, groups: each kind of kernel, sums up to 2**24
+    ((16, 56, 3, 3), 4, 1, 1, 1), ((16, 518, 1, 1), 4, 1, 1, 1), ((10, 518, 1, 1), 1, 1, 1, 1),
+    ((16, 56, 3, 3), 5, 2, 2, 2), ((32, 1, 3, 3), 5, 1, 1, 32),
+)  # fmt: skip
 WAYS = ("auto", "int8", "float32", "float64")
 Map = Callable[[Tensor], Tensor]
 
@@ -326,17 +331,22 @@ def quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilatio
 @cache
 def int8_is_exact() -> bool:
     """Is oneDNN's 8-bit convolution there, and exact on the worst operands that a float32 sum can hold? CPUs without
-    VNNI may saturate sums of two products at 16 bits. Tried once per process."""
+    VNNI may saturate sums of two products at 16 bits. Tried once per process, and no version is asked for."""
     if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):  # type: ignore[attr-defined]
         return False
-    worst = torch.full((1, 56, 4, 4), BYTE, dtype=torch.uint8)  # 56 * 9 * 255 * 127 < 2**24
-    mixed = torch.arange(56 * 16).remainder(256).to(torch.uint8).reshape(1, 56, 4, 4)
-    weight = torch.full((16, 56, 3, 3), WEIGHT, dtype=torch.int8)
-    weight[8:] = -WEIGHT
     try:
-        convolve = quantized(weight, 1.0, (1, 1), (1, 1), (1, 1), 1)
-        found = [convolve(x) for x in (worst, mixed)]
-    except (RuntimeError, TypeError):  # another torch, with another signature
+        return all(_is_exact(*case) for case in PROOFS)
+    except (RuntimeError, TypeError, AttributeError):  # another torch, with another signature
         return False
-    expected = [F.conv2d(x.double(), weight.double(), padding=1) for x in (worst, mixed)]
-    return all(bool((a.double() == b).all()) for a, b in zip(found, expected, strict=True))
+
+
+def _is_exact(shape: tuple[int, int, int, int], pixels: int, stride: int, dilation: int, groups: int) -> bool:
+    """On the largest bytes and on all of them, times the largest weights of either sign, beside float64's sums."""
+    weight = torch.full(shape, WEIGHT, dtype=torch.int8)
+    weight[len(weight) // 2 :] = -WEIGHT
+    padding, size = shape[2] // 2 * dilation, (1, shape[1] * groups, pixels, pixels)
+    mixed = torch.arange(math.prod(size)).remainder(BYTE + 1).to(torch.uint8).reshape(size)
+    convolve = quantized(weight, 1.0, (stride, stride), (padding, padding), (dilation, dilation), groups)
+    images = torch.full(size, BYTE, dtype=torch.uint8), mixed
+    wide = weight.double()
+    return all(torch.equal(convolve(x).double(), F.conv2d(x.double(), wide, None, stride, padding, dilation, groups)) for x in images)

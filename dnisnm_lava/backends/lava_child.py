@@ -1,7 +1,8 @@
 """The process that runs Lava: `python -m dnisnm_lava.backends.lava_child FOLDER`, for lava_cpu alone.
 
-Reads FOLDER/job.pickle, which its parent wrote; writes FOLDER/result.npz; prints `step N of`, then `done`
-or `failed`. The parent ends the process group: Lava's own processes may never end by themselves.
+Reads FOLDER/job.pickle, which its parent wrote, or the files of `lava_python.hand_over` where that is another Python; writes
+FOLDER/result.npz; prints `step N of`, then `done` or `failed`. The parent ends the process group: Lava's own processes may
+never end by themselves.
 """
 
 from __future__ import annotations
@@ -139,12 +140,20 @@ def end_with_parent(folder: Path) -> None:
     os.killpg(0, signal.SIGTERM)
 
 
+def job(folder: Path) -> dict[str, Any]:
+    """The arguments of `simulate`."""
+    if (folder / "job.pickle").exists():
+        return dict(pickle.loads((folder / "job.pickle").read_bytes()))
+    from dnisnm_lava.backends import lava_python
+
+    return lava_python.received(folder)
+
+
 def main(folder: Path) -> None:
     tell_of_exceptions()
     threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
-    job = pickle.loads((folder / "job.pickle").read_bytes())
     try:
-        np.savez(folder / "result.npz", **simulate(**job))
+        np.savez(folder / "result.npz", **simulate(**job(folder)))
         print("done")
     except BaseException:
         traceback.print_exc()

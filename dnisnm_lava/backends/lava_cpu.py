@@ -23,6 +23,7 @@ from queue import Empty, Queue
 
 import numpy as np
 
+from dnisnm_lava.backends.lava_python import chosen, environment, hand_over
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
@@ -43,15 +44,16 @@ def run(
     period: int | None = None,
     deadline: float = DEADLINE,
     progress: Progress | None = None,
+    lava_python: str | Path | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) on Lava: `fixed_pt` for an integer graph, else `floating_pt`.
 
     All images stream through one runtime, one every `period` steps (default steps + the largest lead).
     record: every spike (True), or those of the named populations. progress(done, of): in time steps.
+    lava_python: another Python to run Lava in (`lava_python.chosen`).
     BackendMissing where Lava is not installed; BackendFailed where the child dies or outlives `deadline`.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
-    require_lava()
     x, clipped = encode_images(graph, images)
     check_int32(graph)
     names = [p.name for p in graph if isinstance(p, SNM | MaxPool) and (record is True or (record is not False and p.name in record))]
@@ -59,10 +61,19 @@ def run(
     period = shortest if period is None else period
     if period < shortest:
         raise OutOfRange(f"period: {period} steps given; windows of {shortest} steps would overlap, give {shortest} or more")
+    other = chosen(lava_python)
+    if other is None:
+        require_lava()
     with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
         job = {"graph": graph, "images": x, "steps": steps, "period": period, "names": names}
-        (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
-        _run_child([sys.executable, "-m", "dnisnm_lava.backends.lava_child", folder], folder, deadline, progress)
+        if other is None:
+            (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
+        else:
+            hand_over(Path(folder), job)
+        found = _own_environment() if other is None else environment(Path(folder))
+        python = sys.executable if other is None else other.path
+        place = None if other is None else folder  # `-m` looks for modules there first
+        _run_child([python, "-m", "dnisnm_lava.backends.lava_child", folder], folder, deadline, progress, found, place)
         with np.load(Path(folder) / "result.npz") as result:
             arrays = {key: result[key] for key in result.files}
     saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
@@ -72,10 +83,15 @@ def run(
     return Run(logits, spikes, counts, saturations, clipped, further)
 
 
-def require_lava() -> None:
-    """BackendMissing, with the remedy, where lava-nc is not installed."""
+def require_lava(lava_python: str | Path | None = None) -> None:
+    """BackendMissing, with the remedy, where lava-nc is not installed, or `lava_python` will not do."""
+    if chosen(lava_python) is not None:
+        return
     if importlib.util.find_spec("lava") is None or importlib.util.find_spec("lava.magma") is None:
-        raise BackendMissing("lava-nc is not installed in this Python; pip install 'dnisnm-lava[lava]' (Python 3.10) brings it")
+        raise BackendMissing(
+            "lava-nc is not installed in this Python; pip install 'dnisnm-lava[lava]' (Python 3.10) brings it, or name a Python that "
+            "has it with --lava-python or DNISNM_LAVA_PYTHON, which `dnisnm lava-env` makes"
+        )
 
 
 def check_int32(graph: SpikingGraph) -> None:
@@ -93,13 +109,19 @@ def check_int32(graph: SpikingGraph) -> None:
 # ---------------------------------------------------------------- the child, and its end
 
 
-def _run_child(command: list[str], folder: str, deadline: float, progress: Progress | None) -> None:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+def _own_environment() -> dict[str, str]:
+    """In which this Python finds this package."""
     root = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
+
+
+def _run_child(
+    command: list[str], folder: str, deadline: float, progress: Progress | None, found: dict[str, str], place: str | None
+) -> None:
+    alone = {**found, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     with open(Path(folder) / "stderr.txt", "wb") as stderr:
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=alone, cwd=place, start_new_session=True
         )  # fmt: skip
         try:
             _wait(child, deadline, folder, progress)

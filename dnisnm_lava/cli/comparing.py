@@ -37,7 +37,10 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
         stats = dn.calibrate(analog, [x_train])
         spiking = dn.convert(analog, stats, steps=digits.STEPS)
         integer = netx.read(netx.write(folder / NET, dn.quantize(spiking)))
-        comparison = compare(analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, stages=stages)
+        comparison = compare(
+            analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, lava_python=args.lava_python,
+            stages=stages,
+        )  # fmt: skip
         provenance = _provenance(args, analog, spiking, integer, x_test, y_test)
         result = _comparison_result(comparison, provenance, "scikit-learn digits")
         _write_results(folder, result, comparison, "scikit-learn digits")
@@ -55,7 +58,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         if args.out:
             refuse_full(args.out, args.overwrite)
         if args.lava_images:
-            lava_cpu.require_lava()
+            lava_cpu.require_lava(args.lava_python)
         data = _data(args)
         network = group.broadcast(_network(args, data, stages) if group.is_first else None)
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
@@ -88,8 +91,9 @@ def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tupl
 
     x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images)
     return comparison.compared_on_lava(
-        network.spiking, network.integer, x, y, steps=steps, device=device, deadline=args.deadline, stages=stages
-    )
+        network.spiking, network.integer, x, y, steps=steps, device=device, deadline=args.deadline, lava_python=args.lava_python,
+        stages=stages,
+    )  # fmt: skip
 
 
 def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:

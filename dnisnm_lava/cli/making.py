@@ -88,3 +88,14 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
         write_whole(folder / PRECISION, (json.dumps(facts, indent=1) + "\n").encode())
         write_whole(folder / BITS, bitwidths_report.precision_picture(found, title))
     return _with_place(result, args.out, PRECISION, BITS)
+
+
+def lava_environment(args: argparse.Namespace, stages: Stages) -> Result:
+    """Makes a Python 3.10 with Lava in the cache folder, for --lava-python auto; anew where it is there."""
+    from dnisnm_lava.backends import lava_env, lava_python
+
+    stages(f"make {lava_env.home()} (about a minute, with downloads)")
+    made = lava_python.chosen(lava_env.make())
+    assert made is not None
+    told = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    return Result({"path": made.path, "versions": dict(made.versions)}, f"{made.path}: {told}\nuse it with --lava-python auto")

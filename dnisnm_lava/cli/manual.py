@@ -18,6 +18,7 @@ examples:
   dnisnm compare --model net.py:net --weights net.pt --data images/ --out result
 
 environment:
+  DNISNM_LAVA_PYTHON         another Python to run Lava in, as --lava-python
   NO_COLOR                   no colours (TERM=dumb: no bars either)
   COLUMNS                    width of tables where the output is no terminal (120)
   RANK, WORLD_SIZE, ...      set by torchrun: processes share the images
@@ -45,6 +46,7 @@ ABOUT: dict[str, str] = {
     "tune": "Varies T, levels, leads, thresholds and corrections on training images that are\n"
     "not fitted on. The result serves as --recipe.",
     "precision": "Each combination of bits on the whole network, then each population alone.",
+    "lava-env": "Where this Python is newer than 3.10, Lava runs in one of its own, without torch.",
     "completion": "Source it, or keep it where your shell looks for completions.",
 }
 
@@ -78,6 +80,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
     "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
+    "lava-env": ("dnisnm lava-env", "dnisnm verify network.net --data images/ --lava-python auto"),
     "completion": (
         "dnisnm completion bash >> ~/.bash_completion",
         "dnisnm completion zsh > ~/.zfunc/_dnisnm",

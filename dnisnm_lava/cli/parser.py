@@ -11,11 +11,12 @@ from dnisnm_lava.cli.command import Parser, with_metavars
 from dnisnm_lava.cli.comparing import compare, demo
 from dnisnm_lava.cli.completing import SHELLS, completion
 from dnisnm_lava.cli.looking import check, inspect
-from dnisnm_lava.cli.making import convert, precision, tune
+from dnisnm_lava.cli.making import convert, lava_environment, precision, tune
 from dnisnm_lava.cli.names import (
     CALIBRATION_IMAGES,
     DEMO_LAVA_IMAGES,
     LAVA_IMAGES,
+    LAVA_PYTHON,
     MODELS,
     NET,
     PICTURE,
@@ -31,7 +32,7 @@ from dnisnm_lava.cli.version import Version
 
 VERBS = {
     "demo": demo, "convert": convert, "inspect": inspect, "check": check, "simulate": simulate, "verify": verify, "compare": compare,
-    "tune": tune, "precision": precision, "completion": completion,
+    "tune": tune, "precision": precision, "lava-env": lava_environment, "completion": completion,
 }  # fmt: skip
 
 
@@ -98,9 +99,10 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument(
             "--deadline", type=float, default=600.0, metavar="SECONDS", help="seconds for each run on Lava (%(default)g)"
         )
+        add[name].add_argument("--lava-python", metavar="PATH", help=LAVA_PYTHON)
     add["completion"].add_argument("shell", choices=SHELLS, help="for which shell")
     for name, own in add.items():
-        if name not in ("inspect", "check", "completion"):
+        if name not in ("inspect", "check", "lava-env", "completion"):
             own.add_argument("--seed", type=int, default=0, help="for training and for samples of images (%(default)s)")
         own.add_argument("--json", action="store_true", help="print the result alone, as JSON")
         own.add_argument("--quiet", action="store_true", help="no progress; notices and errors are still told")

@@ -19,6 +19,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
+    from dnisnm_lava.backends.lava_python import Interpreter
     from dnisnm_lava.datasets import Data, Labelled
     from dnisnm_lava.ir import Graph
     from dnisnm_lava.quantization import Readings
@@ -153,11 +154,19 @@ def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
     arrays = [a for a in values if not hasattr(a, "digest")]
     return {
         "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
-        "versions": comparison.versions(),
+        "versions": comparison.versions(_lava_interpreter(args)),
         **({"transforms": args.prepared_by} if hasattr(args, "prepared_by") else {}),
         "seed": args.seed,
         "command_line": args.command_line,
     }
+
+
+def _lava_interpreter(args: argparse.Namespace) -> Interpreter | None:
+    """The other Python in which this command ran Lava, if it did."""
+    from dnisnm_lava.backends import lava_python
+
+    ran = args.verb == "verify" or getattr(args, "backend", "") == "lava" or getattr(args, "lava_images", 0)
+    return lava_python.chosen(args.lava_python) if ran else None
 
 
 def _mode(graph: dn.AnalogGraph | dn.SpikingGraph) -> str:

@@ -58,7 +58,7 @@ def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGrap
     if args.backend == "lava":
         from dnisnm_lava.backends import lava_cpu
 
-        return lambda graph, x, steps: lava_cpu.run(graph, x, steps=steps, deadline=args.deadline)
+        return lambda graph, x, steps: lava_cpu.run(graph, x, steps=steps, deadline=args.deadline, lava_python=args.lava_python)
     if args.backend == "reference":
         from dnisnm_lava.backends import reference
 
@@ -112,7 +112,8 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         spiking, integer = network.spiking, network.integer
     x, y = _images(data.test, args.images, args.seed, stages)
     checked = comparison.verify(
-        integer, x, steps=args.verify_steps, spiking=spiking, device=args.device, deadline=args.deadline, stages=stages
+        integer, x, steps=args.verify_steps, spiking=spiking, device=args.device, deadline=args.deadline, lava_python=args.lava_python,
+        stages=stages,
     )  # fmt: skip
     equal = all(row.different == 0 for row in checked.equality)
     facts = {"equality": report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}

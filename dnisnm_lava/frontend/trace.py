@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import operator
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from dnisnm_lava import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
+CLAIM = "aten._assert_tensor_metadata"
 SEQUENCES = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)
 MAPS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.ConvTranspose3d)
 
@@ -75,11 +78,11 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), _upsampling_whole():
+        with torch.no_grad(), _upsampling_whole(), _in_our_words():
             program = torch.export.export(model, (example,), strict=True)
             if any(_writes(n) for n in program.graph_module.graph.nodes):
                 program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
-            return program
+            return _without_claims(program)
     except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
         reason = _reason(error)
         raise UnsupportedModel(
@@ -89,6 +92,20 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextlib.contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Without what newer torch warns of about itself and Python 3.13.0, and without its log of an error that we tell."""
+    log = logging.getLogger("torch.export._trace")
+    before = log.disabled
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec|Guards may run slower")
+        log.disabled = True
+        try:
+            yield
+        finally:
+            log.disabled = before
 
 
 @contextlib.contextmanager
@@ -112,13 +129,26 @@ def _upsampling_whole() -> Iterator[None]:
             op._dispatch_cache.clear()
 
 
+def _without_claims(program: Any) -> Any:
+    """Without the nodes in which newer torch states a tensor's dtype and device: they compute nothing, and read like a layer."""
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if name_of(node) == CLAIM:
+            graph.erase_node(node)
+    return program
+
+
 def _writes(node: Any) -> bool:
     schema = getattr(node.target, "_schema", None)
     return bool(schema is not None and schema.is_mutable)
 
 
 def _reason(error: BaseException) -> str:
-    """torch's first line, or the next one where the first only tells which call failed."""
+    """torch's first line, or the next one where the first only tells which call failed; what an operation said, where newer
+    torch tells of it further down."""
+    said = re.search(r"Explanation: .* got \w+\((['\"])(.+?)\1\)", str(error))
+    if said:
+        return said.group(2)
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
     return lines[1] if lines[0].startswith("Failed running") and len(lines) > 1 else lines[0]
 
