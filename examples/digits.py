@@ -1,0 +1,39 @@
+"""The demo in forty lines: a small residual CNN on scikit-learn's digits, through every stage, and on Lava.
+
+    python examples/digits.py
+
+Ten seconds on one core, most of them training and the start of Lava.
+"""
+
+from __future__ import annotations
+
+import dnisnm_lava as dn
+from dnisnm_lava import demo, recipes
+from dnisnm_lava.backends import batched
+from exporters import netx
+
+STEPS = (1, 2, 4, 8)
+
+
+def main() -> None:
+    x_train, y_train, x_test, y_test = demo.digits(seed=0)  # (N, 1, 8, 8) float32, (N,) classes
+    model = demo.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
+
+    analog = dn.from_torch(model, x_train[0])  # the ANN as populations and projections, in float64
+    stats = dn.calibrate(analog, [x_train])  # the largest activation of each neuron
+    made = recipes.networks(recipes.BEST, analog, stats, x_train[:256])  # convert, fit, quantize: no labels, no training
+
+    netx.write("digits.net", made.integer, overwrite=True)
+    assert netx.read("digits.net") == made.integer
+
+    run = batched.run(made.integer, x_test)
+    for t in STEPS:
+        print(f"T = {t}: {100 * run.accuracy(y_test, t):.1f} % of {len(y_test)} test images")
+
+    found = dn.compare(analog, made.spiking, made.integer, x_test[:2], y_test[:2], steps=STEPS, lava_images=2)
+    for row in found.equality:
+        print(f"{row.a} = {row.b}: {row.different} of {row.spikes_compared:,} spikes differ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Each example runs as its page says, in a Python of its own and a folder of its own; with small sizes where it wants data.
+
+`snm_in_lava.py`, `mnist.py` and `costs.py` run in test_lava.py, test_real_data.py and test_energy.py; `paper/` in test_paper.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dnisnm_lava.loading import call_factory
+from exporters import netx
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run(folder: Path, name: str, *argv: str) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *argv]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_page_names_every_example() -> None:
+    named = set(re.findall(r"`examples/([\w.]+)`", (ROOT / "docs/examples.md").read_text()))
+    assert named == {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")}
+
+
+def test_digits_is_right_and_equal_on_lava(tmp_path: Path) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    told = run(tmp_path, "digits.py")
+    accuracies = [float(a) for a in re.findall(r"T = \d+: ([\d.]+) % of 500", told)]
+    assert len(accuracies) == 4
+    assert accuracies[-1] > 97
+    assert re.findall(r": (\d+) of [\d,]+ spikes differ", told) == ["0"] * 3
+    assert netx.read(tmp_path / "digits.net").steps == 8
+
+
+def test_an_own_network_is_converted_whole(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    told = run(tmp_path, "own_network.py")
+    ann, spiking = (float(a) for a in re.findall(r"([\d.]+) %", told))
+    assert min(ann, spiking) > 95
+    operations, exact = re.findall(r"(\d+) operations: (\d+) exact", told)[0]
+    assert operations == exact
+
+
+def test_resnet20_goes_the_whole_road(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 8)
+    np.savez(tmp_path / "tiny.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+    torch.manual_seed(0)
+    torch.save(call_factory(f"{EXAMPLES / 'resnet20.py'}:resnet20").state_dict(), tmp_path / "w.pt")
+    told = run(tmp_path, "cifar10_resnet20.py", "--weights", "w.pt", "--data", "tiny.npz", "--steps", "2", "--lava-images", "0")
+    assert re.findall(r"^(\w+), 4 images:", told, re.MULTILINE) == ["ann", "float", "integer"]
+    graph = netx.read(tmp_path / "resnet20.net")
+    assert (graph.steps, graph.is_integer, graph.digest()) == (2, True, re.findall(r"written: resnet20.net, (\w+)", told)[0])
+
+
+def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for part, label in (("train", "n01"), ("train", "n02"), ("val", "n01"), ("val", "n02")):
+        (tmp_path / part / label).mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / part / label / "0.png")
+    told = run(tmp_path, "imagenet.py", "--data", ".", "--model", "squeezenet1_1", "--weights", "none", "--steps", "1", "--fit-images", "1")
+    assert re.search(r"^2 images: ANN \d right, T = 1 \d right, the same class in \d$", told, re.MULTILINE)
+    assert netx.read(tmp_path / "imagenet.net").input.shape == (3, 224, 224)
+
+
+def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = json.loads((EXAMPLES / "tour.ipynb").read_text())["cells"]
+    assert [c["id"] for c in cells if c.get("outputs") or c.get("execution_count")] == []
+    for module in ("nbclient", "ipykernel", "sklearn"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(EXAMPLES / "tour.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    kinds = [kind for c in notebook.cells for output in c.get("outputs", []) for kind in output.get("data", {})]
+    assert kinds.count("image/png") == 3
