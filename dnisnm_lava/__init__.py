@@ -14,6 +14,7 @@ from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.quantization import Readings, quantize, state_ranges
 
 if TYPE_CHECKING:
+    from dnisnm_lava.attribution import explain
     from dnisnm_lava.bitwidths import precision
     from dnisnm_lava.checks import check
     from dnisnm_lava.comparison import compare
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from dnisnm_lava.fitting.walk import fit
     from dnisnm_lava.frontend.walk import from_torch, inspect
     from dnisnm_lava.loading import load_model
+    from dnisnm_lava.reporting.page import report
     from dnisnm_lava.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "Readings", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "check", "compare", "convert", "energy", "fit", "from_torch", "inspect",
-    "load_data", "load_model", "precision", "quantize", "readings", "state_ranges", "tune",
+    "Statistics", "UnsupportedModel", "calibrate", "check", "compare", "convert", "energy", "explain", "fit", "from_torch", "inspect",
+    "load_data", "load_model", "precision", "quantize", "readings", "report", "state_ranges", "tune",
 ]  # fmt: skip
 
 # Imported when they are first asked for: the core lives without torch. The same names as above.
@@ -37,6 +39,7 @@ LATE = {
     "check": "checks:check",
     "compare": "comparison:compare",
     "energy": "costs:energy",
+    "explain": "attribution:explain",
     "fit": "fitting.walk:fit",
     "from_torch": "frontend.walk:from_torch",
     "inspect": "frontend.walk:inspect",
@@ -44,6 +47,7 @@ LATE = {
     "load_model": "loading:load_model",
     "precision": "bitwidths:precision",
     "readings": "fitting.moments:readings",
+    "report": "reporting.page:report",
     "tune": "tuning:tune",
 }
 

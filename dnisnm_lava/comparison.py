@@ -18,8 +18,8 @@ from dnisnm_lava.backends.lava_python import Interpreter
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Device, Images, Labels
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
-from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
-from dnisnm_lava.tallies import Tally, branch, correct, correct_scores, number, shares, tally
+from dnisnm_lava.simulation import Difference, Progress, Run, Stages, classes, difference, in_silence
+from dnisnm_lava.tallies import Tally, branch, correct, number, shares, tally
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WHOLE = 4  # images of which every population is compared
@@ -41,8 +41,8 @@ class Activity:
 @dataclass(frozen=True)
 class Comparison:
     """accuracy: {"ann": share, "float": {T: share}, "integer": ..., "lava": ...} on so many `images`; Lava
-    on the first of them. equality: what was compared, and how much differed. saturations, clipped_inputs,
-    populations: of the integer run at the largest T."""
+    on the first of them. agreement: {"float": {T: share of classes that are the ANN's}, "integer": ...}. equality: what was
+    compared, and how much differed. saturations, clipped_inputs, populations: of the integer run at the largest T."""
 
     accuracy: Mapping[str, float | Mapping[int, float]]
     images: Mapping[str, int]
@@ -51,6 +51,7 @@ class Comparison:
     clipped_inputs: int
     dead_neurons: int
     populations: tuple[Activity, ...]
+    agreement: Mapping[str, Mapping[int, float]]
 
     @property
     def all_equal(self) -> bool:
@@ -130,14 +131,15 @@ def tallied(
 ) -> Tally:  # fmt: skip
     """{ann, float, integer: what each says of the images}: tallies of parts of the images add up."""
     outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
-    summed: Tally = {"ann": {"images": len(images), "correct": correct_scores(outputs, labels)}}
+    said = classes(outputs)
+    summed: Tally = {"ann": {"images": len(images), "correct": correct(said, labels)}}
     for key, graph in (("float", spiking), ("integer", integer)):
         progress = stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
             return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
 
-        summed[key] = tally_at_each(graph, runner, labels, steps)
+        summed[key] = tally_at_each(graph, runner, {"correct": labels, "agreeing": said}, steps)
     return summed
 
 
@@ -162,7 +164,7 @@ def compared_on_lava(
             return checked.lava
         return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
 
-    return OnLava(checked.equality, tally_at_each(integer, runner, labels, steps))
+    return OnLava(checked.equality, tally_at_each(integer, runner, {"correct": labels}, steps))
 
 
 def comparison(integer: SpikingGraph, summed: Tally, on_lava: OnLava | None) -> Comparison:
@@ -178,6 +180,7 @@ def comparison(integer: SpikingGraph, summed: Tally, on_lava: OnLava | None) -> 
     return Comparison(
         accuracy, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
         number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
+        {key: shares(runs[key], "agreeing") for key in ("float", "integer")},
     )  # fmt: skip
 
 
@@ -200,13 +203,15 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
 
-def tally_at_each(graph: SpikingGraph, runner: Callable[[int], Run], labels: np.ndarray, steps: tuple[int, ...]) -> Tally:
-    """The tally of the longest run, with the correct ones after each of `steps`."""
+def tally_at_each(
+    graph: SpikingGraph, runner: Callable[[int], Run], wanted: Mapping[str, np.ndarray], steps: tuple[int, ...]
+) -> Tally:  # fmt: skip
+    """The tally of the longest run; and for each of `wanted`, {key: (N,) classes}, how many classes meet them after each of `steps`."""
     longest = runner(steps[-1])
-    readable = meaningful_steps(graph, steps[-1])
-    summed = tally(longest, labels, ())
-    summed["correct"] = {str(t): correct((longest if t in readable else runner(t)).predictions(t), labels) for t in steps}
-    return summed
+    alone = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    said = {t: (runner(t) if alone and t != steps[-1] else longest).predictions(t) for t in steps}
+    summed = tally(longest, next(iter(wanted.values())), ())
+    return {**summed, **{key: {str(t): correct(said[t], right) for t in steps} for key, right in wanted.items()}}
 
 
 def _activity(p: SNM, run: Tally) -> Activity:

@@ -37,21 +37,21 @@ def costs_table(found: Costs, title: str) -> RenderableType:
 
 def _views(found: Costs) -> Iterator[tuple[str, str]]:
     paper, quantized, chip, bench = found.paper, found.quantized, found.chip, found.neurobench
-    yield "the paper: ANN, float operations at 4.6 pJ", _joules(paper.energy_ann)
+    yield "the paper: ANN, float operations at 4.6 pJ", joules(paper.energy_ann)
     for reading, energy in paper.energy_snn.items():
-        yield f"the paper: SNN, spikes {reading}", f"{_joules(energy)}, {100 * paper.drop[reading]:+.1f} %"
+        yield f"the paper: SNN, spikes {reading}", f"{joules(energy)}, {100 * paper.drop[reading]:+.1f} %"
     bits = sorted(set(quantized.activation_bits.values()))
     shown = f"{quantized.weight_bits}-bit weights, {'/'.join(map(str, bits))}-bit activations"
-    yield f"arithmetic: ANN, {shown}", _joules(quantized.ann)
-    yield "arithmetic: the same, zeros skipped", _joules(quantized.ann_skipping)
-    yield "arithmetic: SNN, and the image's part", f"{_joules(quantized.snn)}, {_joules(quantized.snn_image)}"
+    yield f"arithmetic: ANN, {shown}", joules(quantized.ann)
+    yield "arithmetic: the same, zeros skipped", joules(quantized.ann_skipping)
+    yield "arithmetic: SNN, and the image's part", f"{joules(quantized.snn)}, {joules(quantized.snn_image)}"
     yield "spikes a neuron and step", f"{quantized.spike_rate:.4f}"
     yield "... at which the SNN costs what the ANN does", _rate(quantized.break_even)
     yield "... with zeros skipped", _rate(quantized.break_even_skipping)
-    yield "a chip like Loihi: all", _joules(chip.total)
-    yield "  synaptic operations", _joules(chip.synaptic_operations + chip.multiplications)
-    yield "  updates of neurons", _joules(chip.updates_active + chip.updates_inactive)
-    yield "  messages", _joules(chip.messages)
+    yield "a chip like Loihi: all", joules(chip.total)
+    yield "  synaptic operations", joules(chip.synaptic_operations + chip.multiplications)
+    yield "  updates of neurons", joules(chip.updates_active + chip.updates_inactive)
+    yield "  messages", joules(chip.messages)
     yield "NeuroBench: footprint, bytes", f"{bench.footprint:,}"
     yield "NeuroBench: connection_sparsity", f"{bench.connection_sparsity:.4f}"
     yield "NeuroBench: activation_sparsity", f"{bench.activation_sparsity:.4f}"
@@ -68,7 +68,7 @@ def _populations(found: Costs) -> Table:
         table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
     for p in found.populations:
         counts = (f"{value:,.0f}" for value in (p.neurons, p.spikes, p.ACs, p.MACs))
-        table.add_row(p.name, *counts, _joules(p.quantized), _joules(p.chip))
+        table.add_row(p.name, *counts, joules(p.quantized), joules(p.chip))
     return table
 
 
@@ -76,7 +76,7 @@ def _rate(rate: float) -> str:
     return f"{rate:.4f}" if rate >= 0 else "none: the image alone costs more"
 
 
-def _joules(picojoules: float) -> str:
+def joules(picojoules: float) -> str:
     """Three digits: 12.3 nJ."""
     for unit, size in (("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
         if picojoules >= size:

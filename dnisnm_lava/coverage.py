@@ -1,4 +1,4 @@
-"""What became of a model's operations: values that the front-end fills and `report` shows."""
+"""What became of a model's operations: values that the front-end fills and `comparison_report` shows."""
 
 from __future__ import annotations
 

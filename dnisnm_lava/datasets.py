@@ -89,6 +89,12 @@ def are_pictures(data: Data) -> bool:
     return base.x.dtype == np.uint8 if isinstance(base, Arrays) else len(base) > 0 and isinstance(base[0][0], Image.Image)
 
 
+def class_names(dataset: Labelled) -> tuple[str, ...]:
+    """As torchvision's folders and Datasets tell them, by index; none where the Dataset has none."""
+    names = getattr(dataset.base, "classes", ())
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
 def _pair(spec: str) -> tuple[Any, Any]:
     if spec.startswith("mnist:"):
         return _mnist(Path(spec.removeprefix("mnist:")))

@@ -44,7 +44,8 @@ def svg(graph: Graph, title: str) -> bytes:
                 arrow.set(mutation_scale=8, color="0.35", linewidth=0.8, zorder=0.5, gid=f"projection-{i}-{j}")
                 axes.add_patch(arrow)
                 middle = (x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2
-                axes.text(middle[0] + 0.05, middle[1], text, fontsize=SMALL, color="0.35", va="center")
+                away, side = (-0.05, "right") if bend > 0 else (0.05, "left")  # from boxes that an arrow goes around
+                axes.text(middle[0] + away, middle[1], text, fontsize=SMALL, color="0.35", va="center", ha=side)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

@@ -82,6 +82,6 @@ def _at(t: Tally, path: tuple[str, ...]) -> int | Tally:
     return value
 
 
-def shares(t: Tally) -> dict[int, float]:
-    """{T: accuracy} of a run's tally."""
-    return {int(step): number(t, "correct", step) / number(t, "images") for step in branch(t, "correct")}
+def shares(t: Tally, key: str = "correct") -> dict[int, float]:
+    """{T: share of the images} of what a run's tally counts under `key`: by default the accuracy."""
+    return {int(step): number(t, key, step) / number(t, "images") for step in branch(t, key)}

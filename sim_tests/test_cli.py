@@ -21,9 +21,9 @@ from PIL import Image
 import dnisnm_lava as dn
 from dnisnm_lava import cli, drawing, frontend
 from dnisnm_lava.backends import lava_cpu
+from dnisnm_lava.comparison_report import coverage_json
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.loading import load_model
-from dnisnm_lava.report import coverage_json
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]

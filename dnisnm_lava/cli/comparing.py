@@ -97,15 +97,15 @@ def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tupl
 
 
 def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:
-    from dnisnm_lava import report
+    from dnisnm_lava import comparison_report
 
     failed = "" if comparison.all_equal else NOT_EQUAL
-    return Result(report.comparison_json(comparison, provenance), report.comparison_table(comparison, title), failed)
+    return Result(comparison_report.comparison_json(comparison, provenance), comparison_report.comparison_table(comparison, title), failed)
 
 
 def _write_results(folder: Path, result: Result, comparison: Comparison, title: str) -> None:
-    from dnisnm_lava import report
+    from dnisnm_lava import comparison_report
     from dnisnm_lava.files import write_whole
 
     write_whole(folder / RESULT, (json.dumps(result.data, indent=2) + "\n").encode())
-    write_whole(folder / PICTURE, report.accuracy_picture(comparison, title))
+    write_whole(folder / PICTURE, comparison_report.accuracy_picture(comparison, title))

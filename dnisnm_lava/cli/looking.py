@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
-    from dnisnm_lava import report
+    from dnisnm_lava import comparison_report
     from dnisnm_lava.files import refuse_existing
 
     if args.svg:
@@ -40,11 +40,11 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
     graph = netx.read(Path(args.subject))
     _picture(args, graph)
-    return Result(report.network_json(graph), report.network_table(graph, args.subject))
+    return Result(comparison_report.network_json(graph), comparison_report.network_table(graph, args.subject))
 
 
 def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
-    from dnisnm_lava import frontend, report
+    from dnisnm_lava import comparison_report, frontend
     from dnisnm_lava.loading import load_model, own_input_shape
 
     if args.input_shape and args.data:
@@ -62,7 +62,7 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
             _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
-    return Result(report.coverage_json(coverage), report.coverage_table(coverage))
+    return Result(comparison_report.coverage_json(coverage), comparison_report.coverage_table(coverage))
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:

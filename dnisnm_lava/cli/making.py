@@ -16,7 +16,7 @@ from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenanc
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
-    from dnisnm_lava import report
+    from dnisnm_lava import comparison_report
     from dnisnm_lava.files import refuse_existing
     from exporters import netx
 
@@ -25,10 +25,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite)
     facts = {
-        **report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
+        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
         "recipe": asdict(network.recipe),
     }  # fmt: skip
-    return Result(facts, report.network_table(network.integer, str(args.out)))
+    return Result(facts, comparison_report.network_table(network.integer, str(args.out)))
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:

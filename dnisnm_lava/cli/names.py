@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-EXTRAS = {"torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo"}
+EXTRAS = {
+    "torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo", "jinja2": "report", "plotly": "report",
+}  # fmt: skip
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 TUNING, FRONT = "tuning.json", "front.png"
 PRECISION, BITS = "precision.json", "precision.png"
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
+PAGE, COST_IMAGES, EXPLAINED_IMAGES = "report.html", 16, 64
 STUDY_IMAGES = 500  # for hundreds of networks
 BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2.0  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together

@@ -10,15 +10,19 @@ from dnisnm_lava.cli import manual
 from dnisnm_lava.cli.command import Parser, with_metavars
 from dnisnm_lava.cli.comparing import compare, demo
 from dnisnm_lava.cli.completing import SHELLS, completion
+from dnisnm_lava.cli.explaining import explain, report
 from dnisnm_lava.cli.looking import check, inspect
 from dnisnm_lava.cli.making import convert, lava_environment, precision, tune
 from dnisnm_lava.cli.names import (
     CALIBRATION_IMAGES,
+    COST_IMAGES,
     DEMO_LAVA_IMAGES,
+    EXPLAINED_IMAGES,
     LAVA_IMAGES,
     LAVA_PYTHON,
     MODELS,
     NET,
+    PAGE,
     PICTURE,
     RESULT,
     STUDY_IMAGES,
@@ -32,7 +36,8 @@ from dnisnm_lava.cli.version import Version
 
 VERBS = {
     "demo": demo, "convert": convert, "inspect": inspect, "check": check, "simulate": simulate, "verify": verify, "compare": compare,
-    "tune": tune, "precision": precision, "lava-env": lava_environment, "completion": completion,
+    "tune": tune, "precision": precision, "explain": explain, "report": report, "lava-env": lava_environment,
+    "completion": completion,
 }  # fmt: skip
 
 
@@ -45,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         about = manual.description(name, verb.__doc__)
         add[name] = verbs.add_parser(name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw)
-    for name in ("convert", "verify", "compare", "tune", "precision"):
+    for name in ("convert", "verify", "compare", "tune", "precision", "explain", "report"):
         _model_options(add[name], required=name != "verify")
-    for name in ("convert", "simulate", "verify", "compare", "tune", "precision"):
+    for name in ("convert", "simulate", "verify", "compare", "tune", "precision", "explain", "report"):
         _data_options(add[name])
     _precision_options(add["precision"])
     _tune_options(add["tune"])
@@ -65,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add["inspect"].add_argument("--svg", type=Path, metavar="FILE", help="also draw the graph there (default: none)")
     _data_options(add["inspect"], required=False)
-    for name, count in (("simulate", TEST_IMAGES), ("verify", LAVA_IMAGES), ("compare", TEST_IMAGES), ("precision", STUDY_IMAGES)):
+    of_tests = {
+        "simulate": TEST_IMAGES, "verify": LAVA_IMAGES, "compare": TEST_IMAGES, "precision": STUDY_IMAGES, "explain": EXPLAINED_IMAGES,
+        "report": TEST_IMAGES,
+    }  # fmt: skip
+    for name, count in of_tests.items():
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
     add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
     add["simulate"].add_argument(
@@ -84,18 +93,26 @@ def _parser() -> argparse.ArgumentParser:
     add["verify"].add_argument("--verify-steps", type=int, default=8, help="time steps to compare (%(default)s)")
     add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
+    add["explain"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
+    add["report"].add_argument("-o", "--out", type=Path, default=Path(PAGE), help="file to write (%(default)s)")
+    add["report"].add_argument("--title", help="of the page (default: model and data)")
+    add["report"].add_argument(
+        "--cost-images", type=int, default=COST_IMAGES, help="of the test images, to count operations on (%(default)s)"
+    )
+    add["report"].add_argument("--explain-images", type=int, default=EXPLAINED_IMAGES, help="of the test images, to explain (%(default)s)")
     add["demo"].add_argument("-o", "--out", type=Path, default=Path("demo-result"), help="folder for the results (%(default)s)")
-    for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES)):
+    for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES), ("report", LAVA_IMAGES)):
         add[name].add_argument("--lava-images", type=int, default=count, help="test images for Lava; 0: no Lava (%(default)s)")
     for name in ("simulate", "compare"):
         add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
+    for name in ("simulate", "compare", "report"):
         add[name].add_argument(
             "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
         )
-    for name in ("demo", "convert", "inspect", "simulate", "compare", "tune", "precision"):
+    for name in ("demo", "convert", "inspect", "simulate", "compare", "tune", "precision", "explain", "report"):
         what = "--svg" if name == "inspect" else "--out"
         add[name].add_argument("--overwrite", action="store_true", help=f"replace what {what} names")
-    for name in ("demo", "simulate", "verify", "compare"):
+    for name in ("demo", "simulate", "verify", "compare", "report"):
         add[name].add_argument(
             "--deadline", type=float, default=600.0, metavar="SECONDS", help="seconds for each run on Lava (%(default)g)"
         )

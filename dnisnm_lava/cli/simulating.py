@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
     """A netx file on test images, with one executor."""
-    from dnisnm_lava import comparison, ranks, report, shards, tallies
+    from dnisnm_lava import comparison, comparison_report, ranks, shards, tallies
     from dnisnm_lava.files import refuse_existing, write_whole
     from exporters import netx
 
@@ -46,12 +46,12 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            result = report.simulation_json(tallies.total(part.tally for part in parts), args.backend, steps, exits)
+            result = comparison_report.simulation_json(tallies.total(part.tally for part in parts), args.backend, steps, exits)
             result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
             if args.out:
                 write_whole(args.out, (json.dumps(result, indent=2) + "\n").encode(), overwrite=args.overwrite)
-            return Result(result, report.simulation_table(result, f"{args.net}, {args.backend}"))
+            return Result(result, comparison_report.simulation_table(result, f"{args.net}, {args.backend}"))
 
 
 def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
@@ -98,7 +98,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: 
 
 def verify(args: argparse.Namespace, stages: Stages) -> Result:
     """Every spike of every population, in all executors and on Lava."""
-    from dnisnm_lava import comparison, report
+    from dnisnm_lava import comparison, comparison_report
 
     data = _data(args)
     if bool(args.net) == bool(args.model):
@@ -116,5 +116,5 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         stages=stages,
     )  # fmt: skip
     equal = all(row.different == 0 for row in checked.equality)
-    facts = {"equality": report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
-    return Result(facts, report.equality_table(checked.equality), "" if equal else NOT_EQUAL)
+    facts = {"equality": comparison_report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
+    return Result(facts, comparison_report.equality_table(checked.equality), "" if equal else NOT_EQUAL)

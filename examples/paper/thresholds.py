@@ -16,12 +16,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
+from dnisnm_lava import threshold_maps
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import Rectifier
+from dnisnm_lava.threshold_maps import GREYS, encoded
 from examples.paper import common
 from examples.paper.common import BATCH, Result, Setting
-
-GREYS = 255
 
 
 def measure(setting: Setting) -> Result:
@@ -34,7 +34,7 @@ def measure(setting: Setting) -> Result:
     pairs = {name: (train.maxima(name), test.maxima(name)) for name in names}
     return {
         "layers": [{"layer": i, "name": name, **compared(*pairs[name])} for i, name in enumerate(names, 1)],
-        "maps": {str(i): {"train": encoded(pairs[names[i - 1]][0]), "test": encoded(pairs[names[i - 1]][1])} for i in chosen(args)},
+        "maps": {str(i): dict(zip(("train", "test"), map(encoded, pairs[names[i - 1]]), strict=True)) for i in chosen(args)},
     }
 
 
@@ -44,33 +44,20 @@ def chosen(args: argparse.Namespace) -> tuple[int, int]:
 
 def compared(train: np.ndarray, test: np.ndarray) -> Result:
     """Over the neurons: Pearson's correlation, how many go beyond the training maximum, and how unlike they are."""
-    alive = train > 0
-    constant = train.std() == 0 or test.std() == 0
+    found = threshold_maps.compared(train, test)
+    by_median = found.maximum_by_median
     return {
         "neurons": train.size,
-        "correlation": None if constant else round(float(np.corrcoef(train.ravel(), test.ravel())[0, 1]), 4),
-        "test_above_train": round(float(np.mean(test > train)), 4),
-        "layer_maximum_by_median": round(float(train.max() / np.median(train[alive])), 2) if alive.any() else None,
-        "dead": int(np.count_nonzero(~alive)),
+        "correlation": None if found.correlation is None else round(found.correlation, 4),
+        "test_above_train": round(found.test_above_train, 4),
+        "layer_maximum_by_median": None if by_median is None else round(by_median, 2),
+        "dead": found.never_active,
     }
-
-
-def encoded(maxima: np.ndarray) -> Result:
-    """A map in 255 greys."""
-    largest = float(maxima.max())
-    greys = (maxima.reshape(matrix(maxima.size)) / (largest or 1) * GREYS).astype(np.uint8)
-    return {"shape": list(greys.shape), "largest": round(largest, 5), "greys": base64.b64encode(greys.tobytes()).decode()}
 
 
 def decoded(entry: Result) -> np.ndarray:
     greys = np.frombuffer(base64.b64decode(entry["greys"]), np.uint8).reshape(entry["shape"])
     return greys * (entry["largest"] / GREYS)
-
-
-def matrix(size: int) -> tuple[int, int]:
-    """Rows and columns, as square as they come."""
-    rows = max(n for n in range(1, int(size**0.5) + 1) if size % n == 0)
-    return rows, size // rows
 
 
 def picture(data: Result) -> Figure:

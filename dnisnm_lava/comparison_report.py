@@ -1,4 +1,4 @@
-"""Results for people (a table, a picture) and for programs (a dictionary for JSON)."""
+"""A comparison, a network and a model: for people (a table, a picture) and for programs (a dictionary for JSON)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
         key: value if isinstance(value, float) else {str(t): share for t, share in value.items()}
         for key, value in comparison.accuracy.items()
     }
-    result = {**asdict(comparison), "accuracy": accuracy, "provenance": dict(provenance)}
+    agreement = {key: {str(t): share for t, share in value.items()} for key, value in comparison.agreement.items()}
+    result = {**asdict(comparison), "accuracy": accuracy, "agreement": agreement, "provenance": dict(provenance)}
     result["equality"] = equality_json(comparison.equality)
     return result
 
@@ -261,11 +262,11 @@ def coverage_table(coverage: Coverage) -> RenderableType:
 def _coverage_row(row: Row) -> list[Text]:
     became = f"{row.how}: {row.became}" if row.became else row.how
     shapes = ", ".join(_size(shape) for shape in row.inputs) + f" -> {_size(row.output)}"
-    cells = [row.operation.removeprefix("aten."), row.name, _place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
+    cells = [row.operation.removeprefix("aten."), row.name, place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
     return [Text(cell) for cell in cells]  # code may hold [brackets], which are markup in a plain string
 
 
-def _place(line: str) -> str:
+def place(line: str) -> str:
     """`/some/where/model.py:12 `code`` without the folders, and without what torch.fx writes behind the code."""
     file, quote, code = line.partition("`")
     return file.rsplit("/", 1)[-1] + (f"{quote}{code.partition(';')[0].rstrip('`')}`" if quote else "")

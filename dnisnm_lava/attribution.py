@@ -1,0 +1,138 @@
+"""`explain`: the error of each population in parts, and what else tells why the accuracy is what it is. See `explanation`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava import calibration as maxima
+from dnisnm_lava import disagreements, findings, rates, states
+from dnisnm_lava.backends import ann
+from dnisnm_lava.disagreements import Outcome
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.explanation import Explanation
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.machine import free_memory
+from dnisnm_lava.observations import Observed, explained
+from dnisnm_lava.quantization import state_ranges
+from dnisnm_lava.rates import Graphs, Runs
+from dnisnm_lava.simulation import Progress
+
+TOLERANCE = 0.1  # of a population's power
+SHOWN = 16  # images that disagree
+AT_ONCE = 16  # images; more gain nothing
+
+
+def explain(
+    analog: AnalogGraph,
+    spiking: SpikingGraph,
+    integer: SpikingGraph,
+    images: Any,
+    *,
+    steps: int | None = None,
+    labels: Any = None,
+    calibration: Any = None,
+    tolerance: float = TOLERANCE,
+    raster: int = 0,
+    shown: int = SHOWN,
+    memory: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Explanation:
+    """Why the integer network `integer`, of the float network `spiking` of `analog`, says what it says of `images`
+    (N, *input shape), in `steps` (default: the graph's).
+
+    labels: (N,) classes, or (N, H, W) of outputs that are maps, for accuracies. calibration: the images of the thresholds, an array or
+    an iterable of batches, or their Statistics: the threshold maps compare them with `images` (default: the even images with the
+    odd). tolerance: mean squared error, by the mean squared activation, above which a population counts as wrong. raster: index of
+    the image whose spikes are drawn. shown: disagreements to keep. memory: bytes for spikes and activations (default: a quarter of
+    what is free): as many images are taken at once, one at least, 16 at most. progress(done, of): in images.
+    """
+    graphs = Graphs(analog, spiking, integer)
+    _check(graphs)
+    x = checked_images(analog, images)
+    steps = checked_steps(integer.steps if steps is None else steps)
+    if not 0 <= raster < len(x):
+        raise OutOfRange(f"raster: image {raster} asked for, of {len(x)}; give an index from 0 to {len(x) - 1}")
+    wanted = None if labels is None else _checked_labels(analog, labels, len(x))
+    train = _maxima(analog, calibration, device)
+    seen = {p.name: Observed(p, spiking[p.name], integer[p.name]) for p in analog if not isinstance(p, Input)}
+    outcomes: list[Outcome] = []
+    clipped = 0
+    for first, chunk in _chunks(x, graphs, steps, memory):
+        runs = rates.run(graphs, chunk, steps, device)
+        outcomes.append(_observe(graphs, runs, seen, first, raster, None if wanted is None else wanted[first : first + len(chunk)]))
+        clipped += runs.integer.clipped_inputs
+        if progress:
+            progress(first + len(chunk), len(x))
+    found = disagreements.summed(outcomes)
+    ranges = {r.name: r for r in state_ranges(integer)}
+    rows = tuple(explained(o, steps, len(x), ranges, train.get(name)) for name, o in seen.items())
+    first_wrong = findings.first_wrong(rows, tolerance, steps)
+    return Explanation(
+        len(x), steps, tolerance, rows, first_wrong, first_wrong.sentence if first_wrong else findings.all_well(rows, tolerance),
+        {name: count / found.classes for name, count in found.same.items()},
+        {name: count / found.classes for name, count in found.correct.items()}, found.disagreements[:shown], len(found.disagreements),
+        raster, ("the calibration images", "these images") if train else ("the even images", "the odd images"), clipped,
+    )  # fmt: skip
+
+
+def _check(graphs: Graphs) -> None:
+    names = [[p.name for p in g] for g in (graphs.analog, graphs.spiking, graphs.integer)]
+    if names[0] != names[1] or names[1] != names[2]:
+        raise OutOfRange("explain: the three graphs have other populations; give the ANN, its float network and that one's integers")
+    if graphs.spiking.is_integer or not graphs.integer.is_integer:
+        raise OutOfRange("explain: give the float network of convert or fit, then the integer network that quantize made of it")
+    if any((p.unit != 1).any() for p in graphs.spiking.of(SNM)):
+        raise OutOfRange("explain: the float network's weights are normalized; convert with branch='balance'")
+
+
+def _checked_labels(analog: AnalogGraph, labels: Any, images: int) -> np.ndarray:
+    wanted = np.asarray(labels)
+    each = int(np.prod((analog.readout.view or analog.readout.shape)[1:]))
+    if len(wanted) != images or wanted.size != images * each:
+        raise OutOfRange(f"labels: {wanted.size} given for {images} images; give {each} for each")
+    return wanted
+
+
+def _maxima(analog: AnalogGraph, calibration: Any, device: str) -> dict[str, np.ndarray]:
+    """{population: (*shape) largest activations} on the calibration images; nothing without them."""
+    if calibration is None:
+        return {}
+    stats = calibration
+    if not isinstance(stats, maxima.Statistics):
+        batches = [calibration] if hasattr(calibration, "shape") else calibration
+        stats = maxima.calibrate(analog, batches, lambda graph, batch: ann.preactivations(graph, batch, device))
+    return {name: stats.maxima(name) for name in stats.high}
+
+
+def _chunks(x: np.ndarray, graphs: Graphs, steps: int, memory: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    """(index of the first, images): all spikes of both networks, and a few times the largest population's currents and rates, fit."""
+    sizes = [int(np.prod(p.shape)) for p in graphs.integer]
+    bytes_each = steps * (12 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
+    count = max(1, min(AT_ONCE, (free_memory() // 4 if memory is None else memory) // bytes_each))
+    for first in range(0, len(x), count):
+        yield first, x[first : first + count]
+
+
+def _observe(graphs: Graphs, runs: Runs, seen: dict[str, Observed], first: int, raster: int, labels: np.ndarray | None) -> Outcome:
+    """Add to `seen` what some images show, from index `first` on; their classes."""
+    scores: list[np.ndarray] = []
+    for name, found in rates.rates(graphs, runs):
+        seen[name].add_rates(found, first)
+        if name == graphs.analog.readout.name:
+            scores = [_shown(graphs.analog, r) for r in (found[0], found[4], found[5])]
+    for name, spikes in runs.integer.spikes.items():
+        seen[name].add_spikes(spikes)
+        if first <= raster < first + len(spikes):
+            seen[name].draw(spikes[raster - first])
+    for name, (v, m) in states.reached(graphs.integer, runs.images, runs.integer, runs.device).items():
+        seen[name].add_state(v, m, runs.integer.saturations[name])
+    return disagreements.outcome(scores, labels, first)
+
+
+def _shown(analog: AnalogGraph, r: Any) -> np.ndarray:
+    """Rates of the first read-out in the shape of the model's output."""
+    return r.cpu().numpy().reshape(len(r), *(analog.readout.view or analog.readout.shape))

@@ -1,0 +1,65 @@
+"""`explain`, `report`: why a network does what it does, as numbers and as a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli.names import NOT_EQUAL
+from dnisnm_lava.cli.output import Result, Stages
+from dnisnm_lava.cli.shared import _data, _images, _network, _provenance
+
+
+def explain(args: argparse.Namespace, stages: Stages) -> Result:
+    """Why the accuracy is what it is: each population's error in parts, and the first that goes wrong."""
+    from dnisnm_lava import explanation_report
+    from dnisnm_lava.files import refuse_existing, write_whole
+
+    if args.out:
+        refuse_existing(args.out, args.overwrite)
+    data = _data(args)
+    network = _network(args, data, stages)
+    x, y = _images(data.test, args.images, args.seed, stages)
+    graphs, train = (network.analog, network.spiking, network.integer), _images(data.train, args.images, args.seed, stages)[0]
+    found = dn.explain(*graphs, x, labels=y, calibration=train, device=args.device, progress=stages("explain"))
+    facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)})
+    if args.out:
+        write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
+    return Result(facts, explanation_report.explanation_table(found, f"{args.model} on {args.data}"))
+
+
+def report(args: argparse.Namespace, stages: Stages) -> Result:
+    """All of a network in one HTML file: accuracy, costs, why it errs, coverage, cores, checks."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from dnisnm_lava import comparison_report, datasets, frontend
+    from dnisnm_lava.backends import lava_cpu
+    from dnisnm_lava.files import refuse_existing
+    from dnisnm_lava.loading import load_model
+    from dnisnm_lava.reporting import page
+
+    refuse_existing(args.out, args.overwrite)
+    if args.lava_images:
+        lava_cpu.require_lava(args.lava_python)
+    data = _data(args)
+    network = _network(args, data, stages)
+    graphs = network.analog, network.spiking, network.integer
+    x, y = _images(data.test, args.images, args.seed, stages)
+    train, _ = _images(data.train, args.explain_images, args.seed, stages)
+    stages("trace again")
+    coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
+    provenance = {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)}
+    title = args.title or f"{args.model} on {args.data}"
+    found = page.report(
+        args.out, *graphs, x, y, title=title, coverage=coverage, classes=datasets.class_names(data.test), mean=args.mean, std=args.std,
+        lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=train,
+        provenance=provenance, device=args.device, memory=args.memory, deadline=args.deadline, lava_python=args.lava_python,
+        stages=stages, overwrite=args.overwrite,
+    )  # fmt: skip
+    table = comparison_report.comparison_table(found.comparison, title)
+    size = args.out.stat().st_size / 1e6
+    told = Text(f"suggested T = {found.suggested}; {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB")
+    return Result(page.result(found), Group(table, told), "" if found.comparison.all_equal else NOT_EQUAL)

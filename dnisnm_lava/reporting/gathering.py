@@ -1,0 +1,116 @@
+"""All that the page tells, gathered: values of the other modules, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava import checks, costs
+from dnisnm_lava.attribution import explain
+from dnisnm_lava.backends import lava_cpu
+from dnisnm_lava.checks import Checked
+from dnisnm_lava.comparison import Comparison, array_digest, checked, compare, versions
+from dnisnm_lava.costs import Costs
+from dnisnm_lava.coverage import Coverage
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.explanation import Explanation
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.reporting.intervals import standard_error, suggested
+from dnisnm_lava.simulation import Stages, in_silence
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+COST_IMAGES, EXPLAIN_IMAGES, LAVA_IMAGES = 16, 64, 4
+MOST_THUMBNAILS = 12
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image (C, H, W) of the data, in [0, 1]; its place among the images, and what the Explanation says of it."""
+
+    image: int
+    pixels: np.ndarray
+    ann: int
+    integer: int
+    label: int | None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """costs: {T: of the first `COST_IMAGES` images or so}. coverage: None where no model was given, only a graph. classes: their
+    names, or none. provenance: digests, versions, seed, command line."""
+
+    title: str
+    integer: SpikingGraph
+    comparison: Comparison
+    costs: Mapping[int, Costs]
+    checked: Checked
+    explanation: Explanation
+    thumbnails: tuple[Thumbnail, ...]
+    coverage: Coverage | None
+    classes: tuple[str, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return tuple(self.costs)
+
+    @property
+    def suggested(self) -> int:
+        """By the one-standard-error rule."""
+        return suggested(self.accuracy("integer"), self.comparison.images["integer"])
+
+    @property
+    def standard_error(self) -> float:
+        """Of the best integer accuracy: what the rule allows."""
+        return standard_error(max(self.accuracy("integer").values()), self.comparison.images["integer"])
+
+    def accuracy(self, key: str) -> Mapping[int, float]:
+        """{T: share} of "float", "integer" or "lava"; the ANN's, which has no T, at each."""
+        value = self.comparison.accuracy[key]
+        return dict.fromkeys(self.steps, value) if isinstance(value, float) else value
+
+
+def gather(
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
+    title: str = "A spiking network", coverage: Coverage | None = None, classes: Sequence[str] = (),
+    mean: Sequence[float] = (), std: Sequence[float] = (), steps: Sequence[int] = STEPS, lava_images: int = LAVA_IMAGES,
+    cost_images: int = COST_IMAGES, explain_images: int = EXPLAIN_IMAGES, calibration: Any = None,
+    provenance: Mapping[str, Any] | None = None, device: str = "cpu", memory: int | None = None,
+    deadline: float = lava_cpu.DEADLINE, lava_python: Path | str | None = None, stages: Stages = in_silence,
+) -> Gathered:  # fmt: skip
+    """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N,) that were not fitted on.
+
+    mean, std: by channel, what the images were normalized with, so that thumbnails look as they should. calibration: images that
+    the thresholds come from, for the maps, as in `explain`. provenance: by default digests and versions.
+    """
+    if cost_images < 1 or explain_images < 1:
+        raise OutOfRange(f"report: {cost_images} images for costs and {explain_images} to explain given; give 1 or more of each")
+    chosen = checked((*steps, integer.steps), integer.steps, lava_images)
+    compared = compare(
+        analog, spiking, integer, images, labels, steps=chosen, lava_images=lava_images, device=device, memory=memory,
+        deadline=deadline, lava_python=lava_python, stages=stages,
+    )  # fmt: skip
+    spent = {t: costs.energy(integer, images[:cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
+    told = explain(
+        analog, spiking, integer, images[:explain_images], labels=labels[:explain_images], calibration=calibration,
+        shown=MOST_THUMBNAILS, memory=memory, device=device, progress=stages("explain"),
+    )  # fmt: skip
+    shown = tuple(Thumbnail(d.image, viewable(images[d.image], mean, std), d.ann, d.integer, d.label) for d in told.disagreements)
+    if provenance is None:
+        digests = {"analog": analog.digest(), "float": spiking.digest(), "integer": integer.digest()}
+        provenance = {"digests": {**digests, "images": array_digest(images, labels)}, "versions": versions()}
+    return Gathered(title, integer, compared, spent, checks.check(integer), told, shown, coverage, tuple(classes), provenance)
+
+
+def viewable(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """(C, H, W) in [0, 1]: what it was before normalization; without that, stretched from its least to its largest value."""
+    x = np.asarray(image, np.float64)
+    if len(mean):
+        by_channel = (-1, *(1,) * (x.ndim - 1))
+        return np.clip(x * np.reshape(std, by_channel) + np.reshape(mean, by_channel), 0, 1)
+    span = x.max() - x.min()
+    return (x - x.min()) / span if span else np.zeros_like(x)

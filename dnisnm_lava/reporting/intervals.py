@@ -1,0 +1,34 @@
+"""How sure an accuracy is, which T follows from it, and what no other T beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+
+Z = 1.959963984540054  # of the normal distribution: 95 % lie within +-Z
+
+
+def wilson(share: float, images: int) -> tuple[float, float]:
+    """95 % interval of a share of `images` (Wilson, J. Am. Stat. Assoc. 22:209, 1927)."""
+    square = Z * Z / images
+    middle = (share + square / 2) / (1 + square)
+    half = Z * sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def standard_error(share: float, images: int) -> float:
+    return sqrt(share * (1 - share) / images)
+
+
+def suggested(accuracy: Mapping[int, float], images: int) -> int:
+    """The fewest steps whose accuracy lies within one standard error of the best (Breiman et al., Classification and Regression
+    Trees, 1984, 3.4.3). accuracy: {T: share of `images`}."""
+    best = max(accuracy.values())
+    enough = best - standard_error(best, images)
+    return min(t for t, share in accuracy.items() if share >= enough)
+
+
+def front(accuracy: Sequence[float], cost: Sequence[float]) -> list[bool]:
+    """Of points, which no other beats: as accurate for less, or more accurate for as little."""
+    points = list(zip(accuracy, cost, strict=True))
+    return [not any((a >= x and c < y) or (a > x and c <= y) for a, c in points) for x, y in points]

@@ -1,0 +1,75 @@
+"""What a page is made of: tables, pictures, and numbers in words. Values, which the templates lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class At:
+    """A text that follows the chosen T: `key` of the texts of each T."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """numeric: right-aligned, and sorted as a number. help: what it is, for who does not know."""
+
+    name: str
+    numeric: bool = True
+    help: str = ""
+
+
+Cell = str | At
+
+
+@dataclass(frozen=True)
+class Table:
+    """id: of the HTML element. Rows of as many cells as there are columns; the first names its row."""
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A Plotly figure as a dictionary. alt: what it shows, in words. over_steps: its x is T, where the chosen one is marked.
+    table: the same numbers; None where another table of the page has them. least_width: pixels, below which it scrolls."""
+
+    id: str
+    figure: Mapping[str, Any]
+    alt: str
+    caption: str
+    table: Table | None = None
+    over_steps: bool = False
+    least_width: int = 0
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of shares."""
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def digits(number: float) -> str:
+    """Three of them, never as a power of ten: 1,230, 12.3, 0.0123."""
+    if not number:
+        return "0"
+    places = max(0, 2 - len(str(int(abs(number)))) + 1) if abs(number) >= 1 else 4
+    return f"{number:,.{places}f}"
+
+
+def size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "1"

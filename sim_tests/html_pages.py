@@ -1,0 +1,71 @@
+"""A page of a small network whose every name is markup, for what reads it and for what opens it in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from graphs import ResidualPoolNet, images, randomized
+
+import dnisnm_lava as dn
+from dnisnm_lava.ir import Input, MaxPool
+from dnisnm_lava.reporting import page
+from dnisnm_lava.reporting.gathering import Gathered, gather
+from dnisnm_lava.simulation import Difference
+
+EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>\"'&amp;${1}{{ 7*7 }}<a href='http://evil.example'>"
+PROVENANCE = {
+    "digests": {"integer": "0" * 64}, "versions": {"dnisnm-lava": dn.__version__, "torch": EVIL}, "seed": 3,
+    "recipe": {"lead": {f"conv1{EVIL}": 2, "fc": 0}, "correct": ("weights", "bias"), "levels": 4},
+    "command_line": f"dnisnm {EVIL}",
+}  # fmt: skip
+
+
+def renamed(graph: Any, name: Callable[[str], str]) -> Any:
+    """The graph with other names of its populations."""
+    populations = []
+    for p in graph:
+        changed: dict[str, Any] = {"name": name(p.name)}
+        if isinstance(p, MaxPool):
+            changed["source"] = name(p.source)
+        elif not isinstance(p, Input):
+            changed["projections"] = tuple(replace(q, source=name(q.source)) for q in p.projections)
+        populations.append(replace(p, **changed))
+    return replace(graph, populations=tuple(populations))
+
+
+def gathered(name: Callable[[str], str] = str) -> Gathered:
+    """Anew, without Lava."""
+    model, x = randomized(ResidualPoolNet(), 2), images(30, (2, 6, 6), 2)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x[:10]]), steps=4)  # few images: something is left to disagree on
+    graphs = [renamed(g, name) for g in (analog, spiking, dn.quantize(spiking, weight_bits=3))]
+    coverage = dn.inspect(model, x[0])
+    rows = tuple(replace(row, name=name(row.name), line=f"{name('net')}.py:3 `{name('x')}`") for row in coverage.rows)
+    coverage = replace(coverage, model=name("net"), rows=rows, notices=(name("notice"),))
+    labels = np.random.default_rng(0).integers(0, 3, 30)
+    return gather(
+        *graphs, x, labels, title=f"A page {name('of')}", coverage=coverage, classes=[name(c) for c in "abc"], lava_images=0,
+        cost_images=3, explain_images=30, calibration=x[:10], provenance=PROVENANCE,
+    )  # fmt: skip
+
+
+@cache
+def evil() -> Gathered:
+    """Names of populations, layers, files, classes, notices are markup; and as if two images had run on Lava."""
+    found = gathered(lambda name: f"{name}{EVIL}")
+    compared = found.comparison
+    lava = dict.fromkeys(found.steps, 0.5)
+    compared = replace(
+        compared, accuracy={**compared.accuracy, "lava": lava}, images={**compared.images, "lava": 2},
+        equality=(Difference("integer batched", "Lava fixed_pt", 2, 4, 7, 12345, 6, f"conv1{EVIL}, image 0"),),
+    )  # fmt: skip
+    return replace(found, comparison=compared)
+
+
+@cache
+def evil_page() -> bytes:
+    return page.render(evil())

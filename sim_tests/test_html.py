@@ -1,0 +1,373 @@
+"""The report as a file: whole, alone, the same twice; names are text, and its numbers are those of its JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import ResidualPoolNet, images, randomized
+from test_cli import DATA, NET, refused, run
+from test_cli import place as place
+
+import dnisnm_lava as dn
+from dnisnm_lava import cli, datasets
+from dnisnm_lava.checks import RULES
+from dnisnm_lava.errors import BadFile, OutOfRange
+
+pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not tested")
+pytest.importorskip("plotly", reason="plotly is not installed: the report was not tested")
+
+from html_pages import EVIL, evil, evil_page, gathered
+
+from dnisnm_lava.reporting import gathering, intervals, page, pieces, rasters
+
+LINKS = {"src", "href", "xlink:href", "srcset", "action", "formaction", "poster", "data", "background", "ping"}
+SECTIONS = ["summary", "over-time", "cost", "trade", "why", "populations", "graph", "coverage", "resources", "checks", "provenance"]
+LIMIT = 8_000_000  # bytes, of a page of ResNet-20
+
+
+class Page(HTMLParser):
+    """Elements with their attributes; tables as {id: rows of texts}; raw scripts and styles; all other text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.captions: dict[str, str] = {}
+        self.raw: list[tuple[dict[str, str], str]] = []
+        self.texts: list[str] = []
+        self.table, self.inside = "", ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, named))
+        if tag == "table":
+            self.table = named["id"]
+            self.tables[self.table], self.captions[self.table] = [], ""
+        elif tag == "tr":
+            self.tables[self.table].append([])
+        elif tag in ("td", "th"):
+            self.tables[self.table][-1].append("")
+        if tag in ("td", "th", "caption", "script", "style"):
+            self.inside = tag
+        if tag in ("script", "style"):
+            self.raw.append((named, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self.inside:
+            self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside in ("script", "style"):
+            self.raw[-1] = (self.raw[-1][0], self.raw[-1][1] + data)
+            return
+        self.texts.append(data)
+        if self.inside in ("td", "th"):
+            self.tables[self.table][-1][-1] += data
+        elif self.inside == "caption":
+            self.captions[self.table] += data
+
+    def json(self, element: str) -> Any:
+        return json.loads(next(text for attrs, text in self.raw if attrs.get("id") == element))
+
+
+@pytest.fixture(scope="module")
+def read() -> Page:
+    return Page(evil_page().decode())
+
+
+@pytest.fixture(scope="module")
+def result(read: Page) -> Any:
+    return read.json("result")
+
+
+# ---------------------------------------------------------------- a file
+
+
+def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = randomized(ResidualPoolNet(), 0), images(6, (2, 6, 6), 0)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2)
+    job = (tmp_path / "a.html", analog, spiking, dn.quantize(spiking), x, np.zeros(6, int))
+    options: dict[str, Any] = {"lava_images": 0, "cost_images": 1, "explain_images": 2}
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(BadFile, match=r"could not be written \(No space left on device\)"):
+            dn.report(*job, **options)
+    assert list(tmp_path.iterdir()) == []
+    found = dn.report(*job, **options)
+    assert (tmp_path / "a.html").read_bytes() == page.render(found)
+    assert found.coverage is None
+    assert "only its graph" in (tmp_path / "a.html").read_text()
+    assert set(found.provenance["digests"]) == {"analog", "float", "integer", "images"}
+    with pytest.raises(BadFile, match="exists already"):
+        dn.report(*job, **options)
+    for none in ("cost_images", "explain_images"):
+        with pytest.raises(OutOfRange, match="give 1 or more of each"):
+            dn.report(tmp_path / "b.html", *job[1:], **{**options, none: 0})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_the_same_data_give_the_same_bytes() -> None:
+    assert page.render(gathered()) == page.render(gathered())
+
+
+def test_the_page_fetches_nothing(read: Page) -> None:
+    for tag, attributes in read.elements:
+        for name in LINKS & set(attributes):
+            assert attributes[name].startswith(("data:", "#")), (tag, name, attributes[name])
+    style = " ".join(text for attrs, text in read.raw if not attrs)
+    assert "@import" not in style
+    assert not re.findall(r"url\(", next(text for _, text in read.raw))
+    policy = next(a["content"] for t, a in read.elements if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data: blob:; ")
+    assert "http" not in policy
+
+
+def test_it_is_small_enough() -> None:
+    assert 1_000_000 < len(evil_page()) < LIMIT
+
+
+# ---------------------------------------------------------------- text is text
+
+
+def test_markup_in_names_is_shown_and_does_nothing(read: Page) -> None:
+    tags = [tag for tag, _ in read.elements]
+    assert tags.count("script") == 5  # three of JSON, plotly, and the page's own
+    assert {a["src"].split(",")[0] for t, a in read.elements if t == "img"} == {"data:image/png;base64"}
+    assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
+    shown = "".join(read.texts)
+    for before in ("A page of", "conv1", "notice", "dnisnm "):
+        assert f"{before}{EVIL}" in shown
+    assert read.tables["coverage-table"][1][2].endswith(f"`x{EVIL.partition(';')[0]}`")
+    assert read.tables["activity-table"][2][0].strip() == f"conv1{EVIL}"
+    assert f"conv1{EVIL}=2, fc=0" in shown
+    assert "7*7" in shown
+    assert "49" not in read.tables["activity-table"][2][0]
+
+
+def test_markup_in_names_stays_text_in_scripts(read: Page, result: Any) -> None:
+    assert result["title"] == f"A page of{EVIL}"
+    assert result["costs"]["1"]["populations"][1]["name"] == f"conv1{EVIL}"
+    figures = read.json("figures")
+    names = figures["parts"]["data"][0]["y"]
+    assert names[0].startswith("conv1&lt;/script&gt;&lt;script&gt;")  # plotly shows an escaped name as it is
+    assert not [n for n in names if "<" in n]
+
+
+def test_markup_in_names_stays_text_in_the_drawing(read: Page) -> None:
+    start = next(i for i, (tag, _) in enumerate(read.elements) if tag == "svg")
+    assert [tag for tag, _ in read.elements[start:]].count("img") == 0
+    assert f"conv1{EVIL}" in [text.strip() for text in read.texts]
+
+
+# ---------------------------------------------------------------- what it tells
+
+
+def test_all_sections_are_there_and_linked(read: Page) -> None:
+    assert [a["id"] for t, a in read.elements if t == "section"] == SECTIONS
+    assert [a["href"] for t, a in read.elements if t == "a"][1:] == [f"#{s}" for s in SECTIONS]
+    ids = [a["id"] for _, a in read.elements if "id" in a]
+    for _, attributes in read.elements:
+        for name in ("aria-labelledby", "aria-controls", "for"):
+            assert name not in attributes or attributes[name] in ids
+    assert {tag for tag, _ in read.elements} >= {"main", "nav", "header", "fieldset", "legend", "caption", "figcaption"}
+
+
+def test_pictures_have_words_and_tables_have_captions(read: Page) -> None:
+    for tag, attributes in read.elements:
+        if tag == "img":
+            assert attributes["alt"]
+        if attributes.get("role") == "img":
+            assert len(attributes["aria-label"]) > 20
+    assert all(read.captions.values())
+    plots = [a["data-figure"] for _, a in read.elements if "data-figure" in a]
+    assert sorted(plots) == sorted(read.json("figures"))
+
+
+def test_accuracies_are_those_of_the_json(read: Page, result: Any) -> None:
+    head, *rows = read.tables["accuracy-table"]
+    assert [h.strip() for h in head] == ["T", "ANN, %", "float SNN, %", "integer SNN, %", "Lava fixed_pt, %", "integer, 95 %"]
+    assert [row[0] for row in rows] == list(result["accuracy"]["integer"]) == ["1", "2", "3", "4"]
+    for t, ann, floats, integers, lava, span in rows:
+        shares = result["accuracy"]
+        told = [shares["ann"], shares["float"][t], shares["integer"][t], shares["lava"][t]]
+        assert [ann, floats, integers, lava] == [f"{100 * share:.2f}" for share in told]
+        low, high = (float(v) for v in span.split(" to "))
+        assert low <= float(integers) <= high
+    for t, floats, integers in read.tables["agreement-table"][1:]:
+        assert [floats, integers] == [f"{100 * result['agreement'][key][t]:.2f}" for key in ("float", "integer")]
+    assert any(float(row[2]) < 100 for row in read.tables["agreement-table"][1:])
+
+
+def test_texts_of_each_t_are_those_of_the_json(read: Page, result: Any) -> None:
+    texts, chosen = read.json("texts"), str(result["suggested_steps"])
+    checked = next(a["value"] for t, a in read.elements if t == "input" and "checked" in a)
+    assert checked == chosen
+    for t, told in texts.items():
+        populations = result["costs"][t]["populations"]
+        assert told["spikes"] == f"{sum(p['spikes'] for p in populations[1:]):,.0f}"
+        for i, p in enumerate(populations):
+            assert told[f"rate.{i}"] == f"{p['spikes'] / p['neurons'] / int(t):.4f}"
+            assert told[f"operations.{i}"] == f"{p['ACs'] + p['MACs']:,.0f}"
+        assert told["accuracy.integer"] == f"{100 * result['accuracy']['integer'][t]:.2f} %"
+    row = read.tables["activity-table"][2]
+    assert [row[3], row[4]] == [texts[chosen]["spikes.1"], texts[chosen]["rate.1"]]
+
+
+def test_errors_and_neurons_are_those_of_the_json(read: Page, result: Any) -> None:
+    explained = result["explanation"]["populations"]
+    assert len(read.tables["error-table"]) == len(explained) + 1
+    for row, p in zip(read.tables["error-table"][1:], explained, strict=True):
+        assert row[-2] == f"{100 * p['total']['mean_squared']:.3f}"
+        assert abs(sum(map(float, row[2:7])) - float(row[-2])) < 0.0036  # seven numbers of three places
+    for row, p in zip(read.tables["neuron-table"][1:], explained, strict=True):
+        assert row[1] == f"{p['neurons']:,}"
+        assert row[9] == f"{p['saturations']:,}"
+        assert row[6:9] == ([""] * 3 if p["kind"] == "ReadOut" else [f"{p[k]:,}" for k in ("dead", "silent", "inactive")])
+        assert (row[10] == "") == (p["headroom"] is None)
+    assert result["explanation"]["sentence"] in "".join(read.texts)
+    pixels = [a["alt"] for t, a in read.elements if t == "img"]
+    assert len([a for a in pixels if a.startswith("Image ")]) == min(12, result["explanation"]["disagreeing"]) > 0
+    assert len(pixels) - min(12, result["explanation"]["disagreeing"]) == 2 * sum(p["map"] is not None for p in explained)
+
+
+def test_cores_rules_and_equalities_are_those_of_the_json(read: Page, result: Any) -> None:
+    cores = sum(int(row[4].replace(",", "")) for row in read.tables["resource-table"][1:] if row[4] != "no fit")
+    assert cores == result["check"]["cores"]
+    broken = {v["rule"] for v in result["check"]["violations"]}
+    assert len(read.tables["rule-table"]) == len(RULES) + 1
+    assert {row[0] for row in read.tables["rule-table"][1:] if row[1] != "holds"} == broken
+    assert read.tables["equality-table"][1][3:5] == ["12,345", "6"]
+    assert "6 of 12,345" in " ".join("".join(read.texts).split())
+    assert len(read.tables["coverage-table"]) == len(result["coverage"]["rows"]) + 1
+
+
+def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
+    figures = read.json("figures")
+    lines = {trace.get("name"): trace for trace in figures["accuracy"]["data"]}
+    assert lines["integer SNN"]["y"] == [100 * s for s in result["accuracy"]["integer"].values()]
+    assert lines["integer SNN"]["x"] == [1, 2, 3, 4]
+    assert figures["spikes"]["data"][0]["y"] == [sum(p["spikes"] for p in c["populations"][1:]) for c in result["costs"].values()]
+    chip = [c["chip"]["total"] / 1e6 for c in result["costs"].values()]
+    np.testing.assert_allclose(figures["energy-chip"]["data"][0]["y"], chip, rtol=1e-12)
+    stacked = np.sum([trace["x"] for trace in figures["parts"]["data"][:5]], axis=0)
+    np.testing.assert_allclose(stacked, figures["parts"]["data"][5]["x"], atol=1e-9)  # parts of float64 sums
+    raster = figures["raster"]["data"][0]
+    assert len(raster["x"]) == len(set(raster["x"])) == len(raster["z"][0])
+
+
+# ---------------------------------------------------------------- on the command line
+
+
+def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    title = "[bold]<i>my net</i>"
+    few = ["--steps", "4", "--lava-images", "0", "--cost-images", "2", "--explain-images", "4", "--title", title]
+    said = run("report", *NET, *DATA, *few, "-o", "a.html", capsys=capsys)
+    read = Page((place / "a.html").read_text())
+    assert read.json("result") == said
+    assert said["provenance"]["command_line"].startswith("dnisnm report --model net.py:net")
+    assert said["provenance"]["command_line"] in "".join(read.texts)
+    assert set(said["provenance"]["digests"]) == {"analog", "float", "integer", "images"}
+    assert (said["images"]["integer"], said["explanation"]["images"], said["costs"]["4"]["images"]) == (16, 4, 2)
+    assert said["coverage"]["model"] == "net.py:net"
+    compared = run("compare", *NET, *DATA, "--steps", "4", "--lava-images", "0", capsys=capsys)
+    for t in ("1", "2", "4"):
+        assert said["accuracy"]["integer"][t] == compared["accuracy"]["integer"][t]
+    assert said["populations"] == compared["populations"]
+    assert "a.html: exists already" in refused("report", *NET, *DATA, *few, "-o", "a.html", capsys=capsys)
+    assert cli.main(["report", *NET, "--data", "images", *few, "-o", "a.html", "--overwrite"]) == 0
+    out = capsys.readouterr().out
+    assert "written to a.html, " in out
+    assert f"suggested T = {Page((place / 'a.html').read_text()).json('result')['suggested_steps']}" in out
+    assert datasets.class_names(datasets.load("images").test) == ("class0", "class1", "class2")
+    assert datasets.class_names(datasets.load("data.npz").test) == ()
+
+
+def test_a_missing_library_is_named_with_its_extra(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "dnisnm_lava.reporting.page", raising=False)
+    monkeypatch.delattr("dnisnm_lava.reporting.page", raising=False)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    said = refused("report", *NET, *DATA, capsys=capsys)
+    assert said == "dnisnm: jinja2 is not installed in this Python; pip install 'dnisnm-lava[report]' brings it"
+
+
+# ---------------------------------------------------------------- how sure, and which T
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 1), (1, 1), (7, 10), (915, 1000), (1000, 1000), (3, 10_000)])
+def test_intervals_are_wilsons(right: int, images: int) -> None:
+    """As the two shares p for which the observed one lies exactly z standard errors of p away: his definition."""
+    low, high = intervals.wilson(right / images, images)
+    for bound in (low, high):
+        distance = abs(right / images - bound) * images**0.5
+        assert distance == pytest.approx(intervals.Z * (bound * (1 - bound)) ** 0.5, abs=1e-6)
+    assert 0 <= low <= right / images <= high <= 1
+
+
+def test_the_suggested_t_is_the_first_within_one_standard_error() -> None:
+    # best 0.9 of 100 images: a standard error of 0.03
+    assert intervals.suggested({1: 0.5, 2: 0.8699, 4: 0.8701, 8: 0.9, 16: 0.89}, 100) == 4
+    assert intervals.suggested({1: 0.5, 2: 0.8699, 4: 0.8701, 8: 0.9, 16: 0.89}, 10_000) == 8
+    assert intervals.suggested({4: 1.0, 2: 0.99, 8: 1.0}, 50) == 4
+
+
+def test_the_front_is_what_no_other_beats() -> None:
+    assert intervals.front([0.5, 0.7, 0.7, 0.6, 0.9], [1, 2, 3, 4, 5]) == [True, True, False, False, True]
+    assert intervals.front([0.5, 0.5], [1, 1]) == [True, True]
+
+
+# ---------------------------------------------------------------- pixels and words
+
+
+def test_images_are_seen_as_they_were_before_normalization() -> None:
+    x = np.random.default_rng(0).uniform(size=(3, 4, 4))
+    mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.4])
+    normalized = (x - mean[:, None, None]) / std[:, None, None]
+    np.testing.assert_allclose(gathering.viewable(normalized, mean, std), x, atol=1e-12)
+    stretched = gathering.viewable(normalized, (), ())
+    assert (stretched.min(), stretched.max()) == (0, 1)
+    assert not gathering.viewable(np.full((1, 2, 2), 7.0), (), ()).any()
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 7), (2, 5, 7), (6,), (3, 300, 200)])
+def test_any_image_has_a_thumbnail(shape: tuple[int, ...]) -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    pixels = np.linspace(0, 1, int(np.prod(shape))).reshape(shape)
+    made = Image.open(io.BytesIO(base64.b64decode(rasters.thumbnail(pixels).partition(",")[2])))
+    assert max(made.size) <= rasters.MOST
+    assert made.mode == ("RGB" if shape[0] == 3 and len(shape) == 3 else "L")
+    if shape == (1, 5, 7):
+        np.testing.assert_allclose(np.asarray(made), 255 * pixels[0], atol=2)  # of 256 greys
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (1.2345, "1.23"), (0.01234, "0.0123")])
+def test_numbers_have_three_digits(number: float, said: str) -> None:
+    assert pieces.digits(number) == said
+
+
+def test_the_result_holds_everything_but_pixels(result: Any) -> None:
+    told = page.result(evil())
+    assert set(told["explanation"]) >= set(asdict(evil().explanation))
+    assert not [p for p in told["explanation"]["populations"] if "raster" in p]
+    assert json.loads(json.dumps(told, allow_nan=False)) == result
