@@ -16,13 +16,18 @@ from dnisnm_lava.backends import lava_env, lava_python
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()
 MACHINERY = {"mypy", "ruff"}  # the same for every stack
+# What the site, its notebook, the wheel and the browser are tested with, in one version: the extra `docs`, and parts of it.
+SITE = set(re.findall(r'"([\w-]+)', re.search(r"^docs = \[(.*?)^\]", PROJECT, re.MULTILINE | re.DOTALL)[1])) | {
+    "mkdocstrings-python",
+    "nbformat",
+}
 LAVAS = {"lava-nc", "lava-dl"}  # a single version each; nothing newer will come
 
 
 def declared() -> dict[str, Requirement]:
     """{package: what pyproject.toml asks of it}, without the extras that pin Lava's stack or serve benchmarks."""
     lists = re.findall(r"^(\w+) = \[(.*)\]$", PROJECT, re.MULTILINE)
-    wanted = ("dependencies", "torch", "demo", "onnx", "nir", "dev")
+    wanted = ("dependencies", "torch", "demo", "onnx", "nir", "report", "dev")
     found: dict[str, Requirement] = {}
     for name, text in lists:
         for requirement in map(Requirement, re.findall(r'"([^"]+)"', text) if name in wanted else []):
@@ -54,7 +59,7 @@ def test_the_lower_bound_is_the_one_that_is_installed_to_be_tested(package: str)
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-modern.txt"])
 def test_the_stacks_that_are_tested_lie_within_the_bounds(file: str) -> None:
     stack = pinned(file)
-    assert {p for p in stack if p not in declared()} <= LAVAS | {"nirtorch"}
+    assert {p for p in stack if p not in declared()} <= LAVAS | SITE | {"nirtorch"}
     for package in set(stack) & set(declared()):
         assert stack[package] in declared()[package].specifier, package
 

@@ -1,12 +1,26 @@
-"""`dnisnm demo | convert | inspect | check | simulate | verify | compare | tune | precision | completion`: each a few lines over the API.
+"""`dnisnm demo | convert | inspect | check | simulate | verify | compare | tune | precision | explain | report | lava-env |
+completion`: each a few lines over the API.
 
 Results go to standard output, progress and errors to standard error. Exit code 0: done; 1: an error, told
 in one sentence, an equality or a design rule that does not hold, or a target that was missed; 2: a command line not understood.
 """
 
 from dnisnm_lava.cli.entry import main
-from dnisnm_lava.cli.names import BITS, BITS_TRIED, FRONT, NET, PRECISION, TOLERANCE, TUNING
+from dnisnm_lava.cli.names import BITS, BITS_TRIED, EXPLAINED_IMAGES, FRONT, NET, PRECISION, TOLERANCE, TUNING
 from dnisnm_lava.cli.parser import VERBS
 from dnisnm_lava.cli.values import _bytes, _range
 
-__all__ = ["BITS", "BITS_TRIED", "FRONT", "NET", "PRECISION", "TOLERANCE", "TUNING", "VERBS", "_bytes", "_range", "main"]
+__all__ = [
+    "BITS",
+    "BITS_TRIED",
+    "EXPLAINED_IMAGES",
+    "FRONT",
+    "NET",
+    "PRECISION",
+    "TOLERANCE",
+    "TUNING",
+    "VERBS",
+    "_bytes",
+    "_range",
+    "main",
+]

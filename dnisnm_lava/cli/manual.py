@@ -49,7 +49,8 @@ ABOUT: dict[str, str] = {
     "explain": "Clipping, discreteness, asynchronism, integers, and what sources pass on: each of a\n"
     "population's error (docs/explain.md). Maxima of as many training images beside.",
     "report": "One self-contained page, without a network (docs/report.md; extra report).",
-    "lava-env": "Where this Python is newer than 3.10, Lava runs in one of its own, without torch.",
+    "lava-env": "Where this Python is newer than 3.10, Lava runs in one of its own, without torch:\n"
+    "`dnisnm verify network.net --data images/ --lava-python auto`.",
     "completion": "Source it, or keep it where your shell looks for completions.",
 }
 
@@ -85,7 +86,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
     "explain": (f"dnisnm explain {MODEL}", f"dnisnm explain {MODEL} --recipe paper --steps 8 -o explained.json"),
     "report": (f"dnisnm report {MODEL} -o report.html", f"dnisnm report {MODEL} --images 200 --lava-images 0"),
-    "lava-env": ("dnisnm lava-env", "dnisnm verify network.net --data images/ --lava-python auto"),
+    "lava-env": ("dnisnm lava-env",),
     "completion": (
         "dnisnm completion bash >> ~/.bash_completion",
         "dnisnm completion zsh > ~/.zfunc/_dnisnm",
