@@ -36,7 +36,7 @@ def all_well(rows: Sequence[Explained], tolerance: float) -> str:
     part = _largest(worst, tuple(worst.parts))
     return (
         f"No population's error exceeds {_percent(tolerance)} of its activations' power; the largest is that of {worst.name}, "
-        f"{_percent(worst.total.mean_squared)}, of which {part} is the largest part ({_percent(size(worst, part))})."
+        f"{_percent(worst.total.mean_squared)}; its largest part is {part}, {_percent(size(worst, part))} (parts may cancel)."
     )
 
 
