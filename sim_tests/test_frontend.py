@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -213,3 +215,15 @@ def test_weights_that_are_not_numbers_are_refused_by_name(bad: float) -> None:
         model.fc2.weight[0, 0] = bad
     with pytest.raises(OutOfRange, match=r"fc2\.weight: 1 of 40 weights are NaN or infinite"):
         dn.from_torch(model, images(1, (6,), 0))
+
+
+def test_lava_can_be_imported_after_a_model_was_traced() -> None:
+    """Lava sets multiprocessing's start method when it is imported; torch.fx would have tqdm, if installed, fix it before."""
+    program = (
+        "import multiprocessing, numpy, torch, dnisnm_lava as dn\n"
+        "dn.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)), numpy.zeros(3, 'f'))\n"
+        "print(multiprocessing.get_start_method(allow_none=True))\n"
+        "multiprocessing.set_start_method('fork')\n"
+    )
+    child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert (child.returncode, child.stdout) == (0, "None\n"), child.stderr

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import operator
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -78,7 +79,7 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad(), _upsampling_whole(), _in_our_words():
+        with torch.no_grad(), _upsampling_whole(), _in_our_words(), _start_method_left_open():
             program = torch.export.export(model, (example,), strict=True)
             if any(_writes(n) for n in program.graph_module.graph.nodes):
                 program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
@@ -106,6 +107,24 @@ def _in_our_words() -> Iterator[None]:
             yield
         finally:
             log.disabled = before
+
+
+@contextlib.contextmanager
+def _start_method_left_open() -> Iterator[None]:
+    """torch.fx asks for tqdm's lock, where tqdm is installed; making it fixes multiprocessing's start method, and after that Lava
+    cannot be imported, which sets it. So the lock is of threads alone meanwhile."""
+    try:
+        from tqdm.std import tqdm
+    except ImportError:
+        tqdm = None
+    if tqdm is None or hasattr(tqdm, "_lock"):
+        yield
+        return
+    tqdm.set_lock(threading.RLock())
+    try:
+        yield
+    finally:
+        del tqdm._lock
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ SPIKES = ((0.0, BLUE), (0.5, "rgba(127,127,127,0.08)"), (1.0, ORANGE))
 def parts(explanation: Explanation) -> go.Figure:
     """Stacked bars, one a population: what each part adds to the squared error; below 0 where it makes up for others."""
     shown = list(explanation.populations)
-    figure = _bars(len(shown), "squared error, % of the mean squared activation")
+    figure = _bars(len(shown), "squared error, %")
     for name in PARTS:
         figure.add_bar(
             y=_names(shown), x=[100 * p.parts[name].contribution for p in shown], name=name, orientation="h",
