@@ -44,7 +44,7 @@ def precision_table(found: Precision, title: str) -> RenderableType:
         parts.append(table)
     lines = [_told(found, kind) for kind in KINDS]
     text = Text(f"float network {100 * found.spiking:.1f} % of {found.images:,} images\n" + "\n".join(lines))
-    return Panel(Group(*parts, text), title=title, box=box.ROUNDED, expand=False)
+    return Panel(Group(*parts, text), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def _line(found: Precision, kind: str) -> list[Cell]:

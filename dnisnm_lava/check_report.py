@@ -35,11 +35,11 @@ def check_table(found: Checked, title: str) -> RenderableType:
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in found.rows:
-        table.add_row(*cells(row))
+        table.add_row(*map(Text, cells(row)))  # names may hold [brackets], which are markup in a plain string
     parts: list[RenderableType] = [table, Text("\n".join(_lines(found)))]
     if found.violations:
         parts.append(_violations(found.violations))
-    return Panel(Group(*parts), title=title, box=box.ROUNDED, expand=False)
+    return Panel(Group(*parts), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def _violations(violations: Iterable[Violation]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("what now", overflow="fold")
     for v in violations:
-        table.add_row(v.rule, v.population or "all", f"{v.value:,}", f"{v.limit:,}", v.remedy)
+        table.add_row(*map(Text, (v.rule, v.population or "all", f"{v.value:,}", f"{v.limit:,}", v.remedy)))
     return table
 
 

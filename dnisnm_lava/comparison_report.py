@@ -99,7 +99,7 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
     parts: list[RenderableType] = [table]
     if comparison.equality:
         parts += [equality_table(comparison.equality), ""]
-    return Panel(Group(*parts, lines), title=title, box=box.ROUNDED, expand=False)
+    return Panel(Group(*parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def equality_table(rows: tuple[Difference, ...]) -> Table:
@@ -205,7 +205,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
         f"digest {facts['digest']}"
     )
-    return Panel(Group(table, lines), title=title, box=box.ROUNDED, expand=False)
+    return Panel(Group(table, lines), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def _network_row(entry: Mapping[str, Any]) -> list[str]:
@@ -256,7 +256,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
     parts: list[RenderableType] = [table, lines]
     if coverage.notices:
         parts += ["", Text("\n".join(f"notice: {notice}" for notice in coverage.notices))]
-    return Panel(Group(*parts), title=coverage.model, box=box.ROUNDED, expand=False)
+    return Panel(Group(*parts), title=Text(coverage.model), box=box.ROUNDED, expand=False)
 
 
 def _coverage_row(row: Row) -> list[Text]:

@@ -74,6 +74,8 @@ class Single:
         """Of synapse memory, where `neurons` of the population lie on the core."""
         here = ceil_div(self.synapses * min(neurons, self.targets), self.targets)
         axons = min(self.axons, here)
+        if axons == 0:  # a resampling of zeros joins nothing
+            return 0
         return axons * ceil_div(ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
 
 

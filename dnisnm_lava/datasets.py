@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -199,10 +200,10 @@ def _npz(path: Path) -> tuple[Any, Any]:
             if missing:
                 raise BadFile(f"{path}: lacks {', '.join(missing)}; save x_train, y_train, x_test and y_test with numpy.savez")
             x_train, y_train, x_test, y_test = (file[key] for key in NPZ_KEYS)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, RuntimeError, MemoryError) as error:
         if isinstance(error, BadFile):
             raise
-        reason = type(error).__name__
+        reason = "it holds pickled objects, which can run code: refused" if "allow_pickle" in str(error) else type(error).__name__
         raise BadFile(f"{path}: not an .npz of plain arrays, or truncated ({reason}); write it again with numpy.savez") from error
     return Arrays(x_train, y_train, str(path)), Arrays(x_test, y_test, str(path))
 

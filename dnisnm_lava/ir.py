@@ -286,21 +286,23 @@ class Graph(_Value):
     def __post_init__(self) -> None:
         seen: set[str] = set()
         for population in self.populations:
-            missing = [s for s in sources(population) if s not in seen]
+            missing = [s for s in sources(population) if s not in seen or isinstance(self[s], ReadOut)]
             if missing or population.name in seen:
                 raise OutOfRange(
                     f"{population.name}: "
-                    + (f"reads {missing[0]!r}, which does not stand before it" if missing else "is named twice")
+                    + (f"reads {missing[0]!r}, which does not stand before it, or is a read-out" if missing else "is named twice")
                     + "; list populations in topological order, each name once"
                 )
             self._check_shapes(population)
             seen.add(population.name)
         kinds = [type(p) for p in self.populations]
         outputs = kinds.count(ReadOut)
-        if kinds[0] is not Input or outputs == 0 or ReadOut in kinds[:-outputs]:
-            raise OutOfRange("graph: it must begin with an Input and end with its ReadOuts")
+        if kinds[0] is not Input or Input in kinds[1:] or outputs == 0 or ReadOut in kinds[:-outputs]:
+            raise OutOfRange("graph: it must begin with its Input and end with its ReadOuts")
 
     def _check_shapes(self, population: Population) -> None:
+        if min(population.shape, default=0) < 1:
+            raise OutOfRange(f"{population.name}: shape {population.shape}; each size must be 1 or more")
         if isinstance(population, ReadOut) and population.view and np.prod(population.view) != np.prod(population.shape):
             raise OutOfRange(f"{population.name}: {population.shape} cannot be viewed as {population.view}")
         if isinstance(population, MaxPool):
@@ -315,6 +317,8 @@ class Graph(_Value):
         for shape in found:
             if shape != population.shape:
                 raise OutOfRange(f"{population.name}: a source gives shape {shape}, the population has {population.shape}")
+        if isinstance(population, MaxPool) and population.window.is_blind((h, w)):
+            raise OutOfRange(f"{population.name}: a window of its pool sees nothing but padding; give it less")
 
     @cached_property
     def _by_name(self) -> dict[str, Population]:
@@ -373,7 +377,11 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
         raise OutOfRange(f"{who}: {p.weight.shape[0]} rows and {len(p.target_channels)} target channels from {p.source}")
     if p.resample is not None and (p.resample.rows.shape[1], p.resample.cols.shape[1]) != source_shape[1:]:
         raise OutOfRange(f"{who}: a resampling of another size than {p.source}, which has {source_shape}")
+    if p.target_channels is not None and len(np.unique(p.target_channels)) != len(p.target_channels):
+        raise OutOfRange(f"{who}: two rows drive one channel in its projection from {p.source}")
     read = p.read_shape(source_shape)
+    if min(read) < 1:
+        raise OutOfRange(f"{who}: what it reads from {p.source} has shape {read}; each size must be 1 or more")
     inputs = p.weight.shape[1] * p.groups
     if p.weight.shape[0] % p.groups or inputs != (read[0] if p.is_conv else int(np.prod(read))):
         raise OutOfRange(f"{who}: weights {p.weight.shape} in {p.groups} group(s) do not fit what they read from {p.source}, {read}")

@@ -8,10 +8,15 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import io
 import pickle
+import pickletools
+import re
+import struct
 import sys
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -24,6 +29,14 @@ import torch.nn.functional as F
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
 
 SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
+TENSORS = re.compile(  # names in sound files
+    r"torch\.(_utils|_tensor|serialization|storage|nn\.parameter)\.|torch\.(\w+Storage|Size|device|[a-z]+\d+)$"
+    r"|collections\.OrderedDict$|_codecs\.encode$"
+)
+DAMAGED = (
+    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    MemoryError, struct.error,
+)  # fmt: skip
 TORCHVISION = "torchvision:"
 Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
 
@@ -202,8 +215,10 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise BadFile(f"{path}: no such file; check the path of the weights")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise BadFile(f"{path}: not a state_dict that loads with weights_only=True ({type(error).__name__}); {SAVE_ANEW}") from error
+    except DAMAGED as error:
+        named = _named_code(path)
+        why = f"its pickle names {named}, and a pickle that names code can run it: refused" if named else type(error).__name__
+        raise BadFile(f"{path}: not a state_dict that loads with weights_only=True ({why}); {SAVE_ANEW}") from error
     return _tensors(state, path)
 
 
@@ -214,6 +229,25 @@ def _tensors(state: Any, path: Path | str) -> dict[str, torch.Tensor]:
         raise BadFile(f"{path}: holds a {type(state).__name__}, not a state_dict of tensors; {SAVE_ANEW}")
     prefixed = bool(state) and all(k.startswith("module.") for k in state)
     return {k.removeprefix("module.") if prefixed else k: v for k, v in state.items()}
+
+
+def _named_code(path: Path) -> str:
+    """What the pickles of a weights file ask for beside tensors and dictionaries, as far as they can be followed; nothing is run."""
+    data = path.read_bytes()
+    with contextlib.suppress(zipfile.BadZipFile, StopIteration, *DAMAGED), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    found: list[str] = []
+    stream, texts = io.BytesIO(data), ["?", "?"]
+    with contextlib.suppress(*DAMAGED):
+        while stream.tell() < len(data):  # an old file is several pickles, one behind the other
+            for opcode, value, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST"):
+                    found.append(str(value).replace(" ", "."))
+                elif opcode.name == "STACK_GLOBAL":
+                    found.append(".".join(texts[-2:]))
+                elif isinstance(value, str):
+                    texts.append(value)
+    return ", ".join(dict.fromkeys(name for name in found if not TENSORS.match(name)))
 
 
 def _some(names: list[str], what: str) -> str:

@@ -6,7 +6,7 @@ sum for each input of its windows, and the image as neurons that send.
 
 from __future__ import annotations
 
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
@@ -68,22 +68,33 @@ def largest_weight(q: Projection) -> int:
 def _taps(q: Projection) -> int:
     """Positions of a kernel, where the windows of a sum-pool in front of it are composed into it."""
     pool = q.sum_pool or Window((1, 1), (1, 1))
-    return prod(
-        len({q.dilation[i] * tap * pool.stride[i] + k * pool.dilation[i] for tap, k in np.ndindex(q.weight.shape[2 + i], pool.kernel[i])})
-        for i in range(2)
-    )
+    return prod(_positions(q.weight.shape[2 + i], q.dilation[i] * pool.stride[i], pool.kernel[i], pool.dilation[i]) for i in range(2))
+
+
+def _positions(taps: int, step: int, kernel: int, gap: int) -> int:
+    """How many numbers are `tap * step + k * gap`. Taps of the same remainder by `gap` form a chain, in which each adds `step` of its own
+    at most, counted in gaps and over the chains."""
+    common = gcd(step, gap)
+    chains = min(taps, gap // common)
+    return chains * kernel + (taps - chains) * min(kernel, step // common)
 
 
 def _resampled(q: Projection, resample: Resample) -> tuple[int, int]:
     """(pairs of pixels that a kernel behind a resampling joins, pixels that are read)."""
-    joined = []
-    for i, matrix in enumerate((resample.rows, resample.cols)):
-        before, after = q.padding[i]
-        padded = np.pad(matrix != 0, ((before, after), (0, 0)))
-        span = q.dilation[i] * (q.weight.shape[2 + i] - 1) + 1
-        starts = range(0, len(padded) - span + 1, q.stride[i])
-        joined.append(np.array([padded[s : s + span : q.dilation[i]].any(axis=0) for s in starts]))
-    return prod(int(a.sum()) for a in joined), prod(int(a.any(axis=0).sum()) for a in joined)
+    size = resample.rows.shape[0], resample.cols.shape[0]
+    joined = [_joined(a != 0, q.window, i, q.window.output_size(size)[i]) for i, a in enumerate((resample.rows, resample.cols))]
+    return prod(pairs for pairs, _ in joined), prod(read for _, read in joined)
+
+
+def _joined(present: np.ndarray, window: Window, axis: int, outputs: int) -> tuple[int, int]:
+    """Of one axis; present: (resampled, read). Padding is never written down: a file may claim much of it."""
+    gap, span = window.dilation[axis], window.dilation[axis] * (window.kernel[axis] - 1) + 1
+    pairs, read = 0, np.zeros(present.shape[1], bool)
+    for out in range(outputs):
+        first = out * window.stride[axis] - window.padding[axis][0]
+        row = present[first if first >= 0 else first % gap : max(first + span, 0) : gap].any(axis=0)
+        pairs, read = pairs + int(row.sum()), read | row
+    return pairs, int(read.sum())
 
 
 def state_bits(p: SNM | ReadOut, steps: int) -> int:

@@ -32,6 +32,15 @@ class Window:
         y, x = ((size[i] + sum(self.padding[i]) - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1 for i in range(2))
         return y, x
 
+    def is_blind(self, size: Pair) -> bool:
+        """Does any output see nothing but padding?"""
+        return any(self._sees_only_padding(axis, size[axis], out) for axis, out in enumerate(self.output_size(size)))
+
+    def _sees_only_padding(self, axis: int, size: int, outputs: int) -> bool:
+        start = np.arange(outputs) * self.stride[axis] - self.padding[axis][0]
+        skipped = np.maximum(-(start // self.dilation[axis]), 0)  # kernel elements that lie before the map
+        return bool(((skipped >= self.kernel[axis]) | (start + skipped * self.dilation[axis] >= size)).any())
+
 
 def pad(x: np.ndarray, padding: Padding, value: float | int = 0) -> np.ndarray:
     """(N, C, H, W) with a border of `value`; the same array where there is no border."""

@@ -47,7 +47,7 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
     lines = [*(f"{i}. {sentence}" for i, sentence in enumerate(tuning.story, 1)), *missed]
     parts: list[RenderableType] = [Text("\n".join(lines)), "", table, Text(end)]
-    return Panel(Group(*parts), title=f"{title}: {tuning.target}", box=box.ROUNDED, expand=False)
+    return Panel(Group(*parts), title=Text(f"{title}: {tuning.target}"), box=box.ROUNDED, expand=False)
 
 
 def _row(trial: Trial) -> list[str]:

@@ -41,6 +41,26 @@ def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels
         assert (int(k[0]) * payload, int(v[0]), int(m[0])) == (neuron.fire(), neuron.v, neuron.m)
 
 
+def test_what_reaches_the_limit_is_not_counted_as_saturated() -> None:
+    v = np.array([LARGEST - 1, LARGEST, 1 - LARGEST, -LARGEST])
+    one = np.sign(v)
+    for bias, saturated in ((0 * one, 2), (-one, 0)):
+        found, count = dynamics.integrate(v, one, bias)
+        assert (count, found.tolist()) == (saturated, [min(max(int(n), -LARGEST), LARGEST) for n in v + one + bias])
+
+
+def test_floats_never_saturate() -> None:
+    v, count = dynamics.integrate(np.array([1e30]), np.array([1.0]), np.array([0.0]))
+    assert (v.tolist(), count) == ([1e30], 0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_a_dead_neuron_is_silent_and_divides_by_nothing(dtype: type) -> None:
+    k, v, m = dynamics.fire(np.array([5, -5, 0], dtype), np.array([3, 3, 3]), np.zeros(3, dtype), levels=2)
+    assert (k.tolist(), v.tolist(), m.tolist()) == ([0, 0, 0], [5, -5, 0], [3, 3, 3])
+
+
 @given(z=currents, vth=st.integers(1, 100), levels=st.integers(1, 3))
 def test_nothing_is_lost_and_nothing_is_taken_back_twice(z: list[int], vth: int, levels: int) -> None:
     """v + m * vth is the initial potential plus all currents, and m never goes below 0."""

@@ -74,6 +74,12 @@ def test_the_condition_on_24_bits_is_needed() -> None:
     assert int(v[0]) == ncmodels.LARGEST
 
 
+def test_registers_saturate_where_the_state_does() -> None:
+    assert [ncmodels.saturated(v) for v in (8_388_606, 8_388_607, 8_388_608, -8_388_607, -8_388_608)] == [
+        8_388_606, 8_388_607, 8_388_607, -8_388_607, -8_388_607,
+    ]  # fmt: skip
+
+
 def test_the_program_only_grows_with_its_levels() -> None:
     one, two, three = (len(ncmodels.program(levels, False)) for levels in (1, 2, 3))
     assert two - one == three - two == 12

@@ -12,11 +12,11 @@ from graphs import ResidualPoolNet, images, integer_graphs, randomized
 from hypothesis import given, settings
 
 import dnisnm_lava as dn
-from dnisnm_lava import rounding
+from dnisnm_lava import quantization, rounding
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.fitting import least_squares
 from dnisnm_lava.fixedpoint import FixedPointFormat
-from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.rounding import Reads
 
 # ---------------------------------------------------------------- what weights read
@@ -207,3 +207,53 @@ def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(network: tuple[Sp
     assert max(int(np.abs(p.vth).max()) for p in integer.of(SNM)) < 1 << 11
     few, many = (sum(batched.run(g, x, state_bits=12).saturations.values()) for g in (integer, dn.quantize(spiking)))
     assert few < 0.01 * many
+
+
+def test_what_rounding_takes_from_the_mean_goes_into_the_bias_of_each_channel() -> None:
+    """A dense of 6 rows that fills 2 channels of 3 neurons, and one of 2 rows, row by row: a channel gets what its rows lack on average."""
+    rng = np.random.default_rng(0)
+    into = (Projection("i", rng.normal(size=(6, 4)), target_shape=(2, 3, 1)), Projection("j", rng.normal(size=(2, 4, 1, 1))))
+    zeros, ones = np.zeros((2, 3, 1)), np.ones(2)
+    p = SNM("a", (2, 3, 1), into, np.zeros((2, 1, 1)), zeros, zeros, zeros, ones, ones, ones)
+    mean, unit = rng.normal(size=(2, 4)) * 50, np.array([0.02, 0.05])
+    blocks = [(Reads(slice(0, 4), mean[i : i + 1], np.eye(4)[None]),) for i in range(2)]
+    widths = quantization._Widths(FixedPointFormat(8), FixedPointFormat(24))
+    encoded, lacking = quantization._encode_weights(p, [q.weight for q in into], unit, blocks, widths)
+    expected = [0.0, 0.0]
+    for q, before, read, channels in zip(encoded, into, mean, ([0, 0, 0, 1, 1, 1], [0, 1]), strict=True):
+        for row, channel in enumerate(channels):
+            for code, weight, value in zip(q.weight[row].ravel(), before.weight[row].ravel(), read, strict=True):
+                expected[channel] += (weight / unit[channel] - int(code)) * value / channels.count(channel)
+    np.testing.assert_allclose(lacking, expected, rtol=0, atol=1e-10)  # float64 sums of 32 terms below 100
+    assert np.abs(lacking).min() > 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "limit", "codes", "unit", "error"),
+    [
+        ([[0.25, 0.75], [0.5, 0.5]], 127, [[1, 3], [2, 2]], 1 / 4, 0.0),
+        ([[1, 1 / 3]], 3, [[3, 1]], 1 / 3, 0.0),  # the denominator that just fits
+        ([[1, 0.25]], 3, [[3, 1]], 1 / 3, 1 / 3 - 1 / 4),  # the one that does not any more
+        ([[2, 0.5]], 3, [[3, 1]], 2 / 3, (2 / 3 - 1 / 2) / 2),
+        ([[2, -1]], 127, [[2, -1]], 1.0, 0.0),
+        ([[0, 0]], 127, [[0, 0]], 1.0, 0.0),
+    ],
+)
+def test_a_matrix_becomes_the_integers_of_a_small_denominator_or_the_nearest(
+    matrix: list[list[float]], limit: int, codes: list[list[int]], unit: float, error: float
+) -> None:
+    found = quantization._integer_matrix(np.array(matrix, np.float64), limit)
+    assert found[0].tolist() == codes
+    np.testing.assert_allclose(found[1:], (unit, error), rtol=1e-14, atol=1e-16)
+
+
+def test_the_units_of_both_matrices_move_into_the_weights() -> None:
+    weight = np.array([[[[3.0]]]])
+    plain = Projection("a", weight)
+    assert quantization._integer_resampling(plain, 7) == (plain, 0.0)
+    rows, cols = np.array([[0.25, 0.75]]), np.array([[1, 0.3]])
+    found, error = quantization._integer_resampling(replace(plain, resample=Resample(rows, cols)), 7)
+    assert found.resample is not None
+    assert (found.resample.rows.tolist(), found.resample.cols.tolist()) == ([[1, 3]], [[7, 2]])
+    np.testing.assert_allclose(found.weight, weight / 4 / 7, rtol=1e-15)
+    assert error == pytest.approx(0.3 - 2 / 7, rel=1e-12)

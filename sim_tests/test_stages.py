@@ -229,6 +229,54 @@ def test_the_measured_range_with_its_margin_fits_the_state() -> None:
     assert sum(batched.run(integer, x).saturations.values()) == 0
 
 
+def with_neurons(spiking: dn.SpikingGraph, vth: np.ndarray, v_init: np.ndarray) -> dn.SpikingGraph:
+    changed = replace(spiking["conv2"], vth=vth, payload=vth, v_init=v_init)
+    return replace(spiking, populations=tuple(changed if p.name == "conv2" else p for p in spiking))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tiny_threshold_still_sends_one_and_a_dead_channel_nothing() -> None:
+    analog, stats, _ = calibrated()
+    spiking = dn.convert(analog, stats, steps=8)
+    vth = np.full(spiking["conv2"].shape, 2.0)
+    vth[0, 0, 0], vth[1] = 2 / 1000, 0
+    p = dn.quantize(with_neurons(spiking, vth, vth / 2))["conv2"]
+    assert (p.payload[0, 0, 0], p.payload[0, 1, 1], p.payload[2, 0, 0]) == (1, 31, 31)
+    assert p.vth[0, 0, 0] >= 1
+    assert not p.payload[1].any()
+    assert not p.vth[1].any()
+    assert (p.spike_unit > 0).all()
+
+
+def test_an_initial_potential_is_half_the_snapped_threshold_and_what_was_added() -> None:
+    analog, stats, _ = calibrated()
+    spiking = dn.convert(analog, stats, steps=8)
+    vth = spiking["conv2"].vth
+    p = dn.quantize(with_neurons(spiking, vth, 0.8 * vth))["conv2"]
+    u = p.unit / spiking["conv2"].unit
+    for at in np.ndindex(vth.shape):
+        added = round((0.8 * vth[at] - vth[at] / 2) / u[at[0]])
+        assert p.v_init[at] == (p.vth[at] // 2 + added if p.vth[at] else 0)
+
+
+def test_where_the_range_decides_a_unit_it_has_a_quarter_of_room() -> None:
+    """With weights of 30 bits, no unit is theirs."""
+    analog, stats, _ = calibrated()
+    spiking = dn.convert(analog, stats, steps=64)
+    integer = dn.quantize(spiking, weight_bits={"conv2": 30})
+    before, p = spiking["conv2"], integer["conv2"]
+    bias = np.abs(np.broadcast_to(before.bias, before.shape)).max(axis=(1, 2))
+    expected = [1.25 * max(r, b) / 8_388_607 for r, b in zip(before.v_range, bias, strict=True)]
+    np.testing.assert_allclose(p.unit / before.unit, expected, rtol=1e-15)
+
+
+def test_an_images_unit_is_its_channels_largest_magnitude_by_127() -> None:
+    analog, _, x = calibrated()
+    x = x * np.array([0.01, 100], np.float32)[None, :, None, None]
+    integer = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=4))
+    np.testing.assert_array_equal(integer.input.scale, np.abs(x).max(axis=(0, 2, 3)).astype(np.float64) / 127)
+
+
 def test_the_static_bound_is_reached_by_the_worst_input_and_never_passed() -> None:
     integer, _ = small(Chain(), (6,))
     p = integer["fc1"]

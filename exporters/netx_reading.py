@@ -1,0 +1,279 @@
+"""From an HDF5 file of format `dnisnm-netx` to its graph, or one sentence why not; docs/format.md says all.
+
+Whatever the file holds, what comes out is a graph that can be written, read again and checked; arrays that contradict each other, and
+numbers beyond the limits below, are refused before anything computes with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
+from dnisnm_lava.synapses import EXACT_FLOAT64, Pair, Window
+from exporters.hdf5 import Group, root
+
+FORMAT = "dnisnm-netx"
+VERSION = 1
+LAYER_LIMIT = 100_000
+NEURON_LIMIT = 1 << 31  # of one population
+SIDE_LIMIT = 1 << 20  # rows or columns of a map; kernel, stride, padding and dilation of a window
+INT32 = (1 << 31) - 1  # what Lava's Vars hold; int64 sums of 2^32 such numbers are exact
+NAME_LIMIT = 1000  # letters
+IMAGE_BITS = 16  # that executors keep images in
+
+
+def read(path: str | Path) -> SpikingGraph:
+    """The graph of a file that `write` wrote. BadFile, and nothing else, for anything that is not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file; check the path")
+    try:
+        return graph_of(path.read_bytes())
+    except (BadFile, OutOfRange) as error:
+        raise BadFile(f"{path}: {error}") from None
+    except OSError as error:
+        raise BadFile(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def graph_of(data: bytes) -> SpikingGraph:
+    """The graph of a file of these bytes. BadFile, or OutOfRange of the graph's own."""
+    file = root(data)
+    _check_header(file)
+    return _read_graph(file)
+
+
+def _check_header(file: Group) -> None:
+    header = file.group("format") if "format" in file else None
+    if header is None or "layer" not in file or "name" not in header or header.string("name") != FORMAT:
+        raise BadFile(f"an HDF5 file, but not one of ours (no format/name = {FORMAT}); give a .net that netx.write wrote")
+    version = header.integer("version", -INT32, INT32)
+    if version > VERSION:
+        raise BadFile(f"format version {version}, and this program reads up to {VERSION}; install a newer dnisnm-lava")
+    if version < 1:
+        raise BadFile(f"format version {version} never existed; write it again with netx.write")
+
+
+# ---------------------------------------------------------------- layers
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The population that layers behind it read here; flat: a flatten layer stands for it."""
+
+    population: Population
+    flat: bool = False
+
+
+def _read_graph(file: Group) -> SpikingGraph:
+    layers: list[Layer] = []
+    names: set[str] = set()
+    for group in _groups(file.group("layer")):
+        layer = _read_layer(group, layers)
+        if not layer.flat and layer.population.name in names:
+            raise BadFile(f"{group.name}/name is {layer.population.name!r}, as that of a layer before it")
+        names.add(layer.population.name)
+        layers.append(layer)
+    steps = file.group("simulation").integer("steps", 1, INT32)
+    return SpikingGraph(tuple(layer.population for layer in layers if not layer.flat), steps=steps)
+
+
+def _groups(layers: Group) -> Iterator[Group]:
+    count = len(layers)
+    if not 1 <= count <= LAYER_LIMIT or any(str(i) not in layers for i in range(count)):
+        raise BadFile(f"its {count} layers are not numbered 0 to {count - 1}; 1 to {LAYER_LIMIT} needed")
+    return (layers.group(str(i)) for i in range(count))
+
+
+def _read_layer(group: Group, layers: list[Layer]) -> Layer:
+    kind, shape = group.string("type"), _shape(group, "shape", 3)
+    if math.prod(shape) > NEURON_LIMIT or (len(shape) == 3 and max(shape[1:]) > SIDE_LIMIT) or len(shape) == 2:
+        raise BadFile(
+            f"{group.name}/shape is {shape}; (C, H, W) or (features,) of {NEURON_LIMIT} neurons and sides of {SIDE_LIMIT} at most"
+        )
+    if kind == "input":
+        return Layer(_read_input(group, shape))
+    read = _inputs(group, layers)
+    if kind == "flatten":
+        return Layer(_flattened(group, shape, read), flat=True)
+    if kind == "maxpool":
+        return Layer(_read_max_pool(group, shape, read))
+    if kind not in ("conv", "dense"):
+        raise BadFile(f"{group.name}/type is {kind!r}, which this program does not know")
+    return Layer(_read_neurons(group, kind, shape, read))
+
+
+def _inputs(group: Group, layers: list[Layer]) -> list[Layer]:
+    inputs = group.integers("inputs", LAYER_LIMIT)
+    if not inputs or any(not 0 <= i < len(layers) for i in inputs):
+        raise BadFile(f"{group.name}/inputs points to {_some(inputs)}, not to layers before it")
+    return [layers[i] for i in inputs]
+
+
+def _flattened(group: Group, shape: Shape, read: list[Layer]) -> Population:
+    (source, *others), neurons = read, math.prod(read[0].population.shape)
+    if others or source.flat or shape != (neurons,):
+        raise BadFile(f"{group.name}: a flatten of {len(read)} layer(s) to {shape}; one, of {neurons} neurons, stands before it")
+    return source.population
+
+
+def _read_input(group: Group, shape: Shape) -> Input:
+    scale = _per_channel(group, "scale", shape)
+    if (scale <= 0).any():
+        raise BadFile(f"{group.name}/scale must be above 0")
+    return Input(_name(group), shape, scale, group.integer("bits", 2, IMAGE_BITS))
+
+
+def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:
+    if len(read) != 1 or len(read[0].population.shape) != 3 or read[0].flat:
+        raise BadFile(f"{group.name}: a max-pool reads one layer, a map")
+    return MaxPool(_name(group), shape, read[0].population.name, _read_window(group.group("pool")))
+
+
+def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> SNM | ReadOut:
+    others = group.group("projection") if len(read) > 1 else None
+    groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others)]
+    projections = tuple(_read_projection(g, layer) for g, layer in zip(groups, read, strict=True))
+    if projections[0].is_conv != (kind == "conv"):
+        raise BadFile(f"{group.name}/type is {kind!r}, and its weight has {projections[0].weight.ndim} axes")
+    neuron = group.group("neuron")
+    model = neuron.string("type")
+    if model != "SNM":
+        raise BadFile(f"{neuron.name}/type is {model!r}, SNM needed")
+    name, bias = _name(group), _read_bias(group, shape)
+    unit, v_range = _read_units(neuron, shape)
+    theta = _of_neurons(neuron, "theta", shape, least=0)
+    if "readout" in neuron:
+        return _read_readout(neuron, ReadOut(name, shape, projections, bias, unit, v_range), theta)
+    payload, v_init = _of_neurons(neuron, "payload", shape, least=0), _of_neurons(neuron, "v_init", shape, least=-INT32)
+    levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
+    if int(payload.max()) * levels > INT32:
+        raise BadFile(f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}")
+    spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
+    return SNM(name, shape, projections, bias, theta, payload, v_init, unit, spike_unit, v_range, levels, lead, two_sided)
+
+
+def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:
+    if neuron.integer("readout", 1, 1) and theta.any():
+        raise BadFile(f"{neuron.name}/theta is not 0, and a read-out never fires")
+    return replace(p, view=_shape(neuron, "view", 64)) if "view" in neuron else p
+
+
+def _read_bias(group: Group, shape: Shape) -> np.ndarray:
+    bias, sizes = _codes(group, "bias"), _shape(group, "bias_shape", 3)
+    fits = len(sizes) <= len(shape) and all(n in (1, of) for n, of in zip(reversed(sizes), reversed(shape), strict=False))
+    if not fits or bias.size != math.prod(sizes):
+        raise BadFile(f"{group.name}: a bias of {bias.size} values and bias_shape {sizes} do not fit the layer's shape {shape}")
+    return bias.reshape(sizes)
+
+
+def _read_units(neuron: Group, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    unit, v_range = _per_channel(neuron, "unit", shape), _per_channel(neuron, "v_range", shape)
+    if (unit <= 0).any() or (v_range < 0).any() or (v_range.astype(np.float64) / EXACT_FLOAT64 > unit).any():
+        raise BadFile(f"{neuron.name}: unit must be above 0, and v_range 0 to 2**53 units")
+    return unit, v_range
+
+
+# ---------------------------------------------------------------- projections
+
+
+def _read_projection(group: Group, layer: Layer) -> Projection:
+    weight, exponent = _codes(group, "weight"), group.integer("exponent", 0, 24)
+    if weight.ndim not in (2, 4):
+        raise BadFile(f"{group.name}: weight has {weight.ndim} axes; 2 or 4 needed")
+    projection = Projection(layer.population.name, weight, exponent=exponent, **_read_channels(group), **_read_spatial(group))
+    if ((projection.is_conv or projection.spatial) and len(layer.population.shape) != 3) or (projection.is_conv and layer.flat):
+        raise BadFile(f"{group.name}: a conv, a sum_pool or a resample reads a map, and {layer.population.name!r} is none here")
+    if not projection.is_conv:
+        return projection
+    (top, left), (bottom, right) = _pair(group, "padding", 0), _pair(group, "padding_end", 0)
+    stride, dilation, groups = _pair(group, "stride", 1), _pair(group, "dilation", 1), group.integer("groups", 1, INT32)
+    return replace(projection, stride=stride, padding=((top, bottom), (left, right)), dilation=dilation, groups=groups)
+
+
+def _read_channels(group: Group) -> dict[str, Any]:
+    """source_channels, target_channels and target_shape, where they are given."""
+    found: dict[str, Any] = {key: _codes(group, key) for key in ("source_channels", "target_channels") if key in group}
+    if any(value.ndim != 1 for value in found.values()):
+        raise BadFile(f"{group.name}: source_channels and target_channels must have one axis")
+    if "target_shape" in group:
+        found["target_shape"] = _shape(group, "target_shape", 3)
+    if "target_channels" in found:
+        found["targets"] = group.integer("targets", 1, INT32)
+    return found
+
+
+def _read_spatial(group: Group) -> dict[str, Any]:
+    """sum_pool or resample, where one is given."""
+    if "resample" not in group:
+        return {"sum_pool": _read_window(group.group("sum_pool"))} if "sum_pool" in group else {}
+    matrices = group.group("resample")
+    rows, cols = _codes(matrices, "rows"), _codes(matrices, "cols")
+    if rows.ndim != 2 or cols.ndim != 2 or "sum_pool" in group:
+        raise BadFile(f"{group.name}/resample must be two matrices, and stand without a sum_pool")
+    return {"resample": Resample(rows, cols)}
+
+
+def _read_window(group: Group) -> Window:
+    padding = group.integers("padding", 4)
+    if len(padding) != 4 or not all(0 <= n <= SIDE_LIMIT for n in padding):
+        raise BadFile(f"{group.name}/padding is {_some(padding)}; 4 integers of 0 to {SIDE_LIMIT} needed")
+    (top, bottom, left, right) = padding
+    return Window(_pair(group, "kernel", 1), _pair(group, "stride", 1), ((top, bottom), (left, right)), _pair(group, "dilation", 1))
+
+
+# ---------------------------------------------------------------- values
+
+
+def _name(group: Group) -> str:
+    name = group.string("name")
+    if not name.isprintable() or not 1 <= len(name) <= NAME_LIMIT:
+        raise BadFile(f"{group.name}/name is {name[:40]!r}; 1 to {NAME_LIMIT} printable letters needed")
+    return name
+
+
+def _shape(group: Group, key: str, axes: int) -> Shape:
+    shape = group.integers(key, axes)
+    if not shape or min(shape) < 1:
+        raise BadFile(f"{group.name}/{key} is {shape}; each size must be 1 or more")
+    return shape
+
+
+def _pair(group: Group, key: str, least: int) -> Pair:
+    pair = group.integers(key, 2)
+    if len(pair) != 2 or not all(least <= n <= SIDE_LIMIT for n in pair):
+        raise BadFile(f"{group.name}/{key} is {pair}; 2 integers of {least} to {SIDE_LIMIT} needed")
+    return pair[0], pair[1]
+
+
+def _codes(group: Group, key: str, least: int = -INT32) -> np.ndarray:
+    """Integers from `least` to INT32, at least one."""
+    value = group.array(key, "i")
+    if value.size == 0 or value.min() < least or value.max() > INT32:
+        raise BadFile(f"{group.name}/{key} must hold integers from {least} to {INT32}, one at least")
+    return value
+
+
+def _of_neurons(neuron: Group, key: str, shape: Shape, least: int) -> np.ndarray:
+    value = _codes(neuron, key, least)
+    if value.shape != shape:
+        raise BadFile(f"{neuron.name}/{key} has shape {value.shape}; it must have the layer's shape {shape}")
+    return value
+
+
+def _per_channel(group: Group, key: str, shape: Shape) -> np.ndarray:
+    value = group.array(key, "f")
+    if value.shape != shape[:1]:
+        raise BadFile(f"{group.name}/{key} has shape {value.shape}; one value for each of {shape[0]} channels needed")
+    return value
+
+
+def _some(numbers: tuple[int, ...]) -> str:
+    """(7, 1), or the first few."""
+    return f"({', '.join(map(str, numbers[:8]))}{', ...' if len(numbers) > 8 else ''})"
