@@ -53,7 +53,7 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     """Statistics of `analog` over `batches` of images (N, *input shape), as inputs.batches understands them.
 
     `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.
-    OutOfRange for no image at all, another shape, NaN or infinity.
+    OutOfRange for no image at all, another shape, NaN or infinity, in the images or where they lead to.
     """
     high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | Relay | ReadOut)}
     low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
@@ -66,4 +66,8 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
         count += len(x)
     if count == 0:
         raise OutOfRange("calibration: 0 images given; give at least 1, better some hundreds")
+    for name, most in high.items():
+        bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
+        if bad:
+            raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
     return Statistics(high, low, magnitude, count)

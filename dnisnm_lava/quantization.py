@@ -31,6 +31,7 @@ from dnisnm_lava.ir import (
 from dnisnm_lava.rounding import Reads
 
 INPUT_BITS = 8
+SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
 Bits = int | Mapping[str, int]
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
@@ -107,7 +108,8 @@ def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]
 
 def _input_scale(p: Input) -> np.ndarray:
     assert p.scale is not None
-    return np.where(p.scale > 0, p.scale, 1.0) / FixedPointFormat(INPUT_BITS).limit
+    scale = p.scale / FixedPointFormat(INPUT_BITS).limit
+    return np.where(scale > SMALLEST_SCALE, scale, 1.0)  # else there is no image to speak of: all 0
 
 
 def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
@@ -134,10 +136,12 @@ class _Widths:
 
 
 def _unit_of_range(p: SNM | ReadOut, state: FixedPointFormat) -> np.ndarray:
-    """(C,) unit in which the range of v expected from calibration fits the state, with a margin."""
+    """(C,) unit in which the range of v expected from calibration fits the state, with a margin, and the thresholds, which v may
+    never reach where a layer shares them."""
     assert p.v_range is not None
     bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
-    return np.maximum(p.v_range, bias) * STATE_MARGIN / state.limit
+    least = np.maximum(p.v_range, bias) * STATE_MARGIN
+    return (np.maximum(least, channel_max(p.vth)) if isinstance(p, SNM) else least) / state.limit
 
 
 def _unit_of_weights(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:

@@ -69,10 +69,14 @@ def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFor
 
 
 def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
-    """U, upper triangular, with U^T U = (covariance + damping)^-1."""
+    """U, upper triangular, with U^T U = (covariance + damping)^-1. The identity, with which nothing compensates, where nothing that is
+    read varies by more than the noise of float32: that has no inverse."""
     variance = covariance.diagonal().mean()
     damped = covariance + (DAMPING * variance if variance > 0 else 1.0) * np.eye(len(covariance))
-    return np.linalg.cholesky(np.linalg.inv(damped)).T
+    try:
+        return np.linalg.cholesky(np.linalg.inv(damped)).T
+    except np.linalg.LinAlgError:
+        return np.eye(len(covariance))
 
 
 def error(weight: np.ndarray, codes: np.ndarray, reads: tuple[Reads, ...]) -> np.ndarray:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.files import missing_parents, remove_empty, unwritable, write_whole
+from dnisnm_lava.files import held, missing_parents, remove_empty, unwritable, write_whole
+from dnisnm_lava.interrupts import undisturbed
 from dnisnm_lava.ranks import Group
 from dnisnm_lava.tallies import Tally
 
@@ -61,29 +62,60 @@ class Kept:
 @contextlib.contextmanager
 def keeping(out: Path | None, fingerprint: str, group: Group, *, resume: bool, overwrite: bool) -> Iterator[Kept | None]:
     """Where the parts of the result `out` are kept until the block ends well; None where no result is written. BadFile
-    where parts of an attempt before are there, unless they are gone on with (`resume`) or dropped (`overwrite`)."""
+    where parts of an attempt before are there, unless they are gone on with (`resume`) or dropped (`overwrite`), and
+    while another run writes `out`."""
     if out is None:
         if resume:
             raise BadFile("--resume: no result is written, so no parts were kept; give --out as before")
         yield None
         return
-    parts = Kept(out.with_name(out.name + ".parts"), fingerprint)
-    if parts.folder.is_dir() and any(parts.folder.iterdir()) and not resume:
-        if not overwrite:
-            raise BadFile(f"{parts.folder}: parts of an unfinished run; go on with --resume, or begin again with --overwrite")
-        shutil.rmtree(parts.folder)
+    parts = Kept(parts_of(out), fingerprint)
     made = missing_parents(parts.folder)
+    with contextlib.ExitStack() as stack:
+        if not _is_alone(parts.folder, group, stack):
+            raise BadFile(f"{out}: another run is writing it, with its parts in {parts.folder}; wait for its end, or choose another name")
+        try:
+            if group.is_first:
+                _check_leftovers(parts.folder, resume, overwrite)
+            group.gather(None)
+            yield parts
+            with undisturbed():
+                if group.is_first:
+                    shutil.rmtree(parts.folder)
+                made = []
+        finally:
+            if group.is_first:
+                remove_empty([parts.folder, *made])
+
+
+def _is_alone(folder: Path, group: Group, stack: contextlib.ExitStack) -> bool:
+    """Makes the folder, which the first rank holds for all. False where another run holds it, or has just removed it."""
     try:
-        parts.folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        ours = stack.enter_context(held(folder)) if group.is_first else True
     except OSError as error:
-        raise unwritable(parts.folder, error) from error
-    try:
-        yield parts
-        if group.is_first:
-            shutil.rmtree(parts.folder)
-        made = []
-    finally:
-        remove_empty([parts.folder, *made])
+        raise unwritable(folder, error) from error
+    return ours is not False and folder.is_dir()
+
+
+def _check_leftovers(folder: Path, resume: bool, overwrite: bool) -> None:
+    """BadFile where there are parts, and neither is allowed; without `resume` they are removed."""
+    if resume or not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise BadFile(f"{folder}: parts of an unfinished run; go on with --resume, or begin again with --overwrite")
+    for part in folder.iterdir():
+        part.unlink()
+
+
+def parts_of(out: Path) -> Path:
+    """The folder of the parts of `out`, beside it."""
+    return out.with_name(out.name + ".parts")
+
+
+def is_unfinished(out: Path) -> bool:
+    """Has a run that was to write `out` left parts? Where `out` is there too, it was ended between the two, or was to replace it."""
+    return parts_of(out).is_dir()
 
 
 def fingerprint(*facts: Any) -> str:

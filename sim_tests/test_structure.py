@@ -15,7 +15,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
-    ["errors"],
+    ["errors", "interrupts"],
     ["inputs"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
@@ -34,6 +34,7 @@ LAYERS = [
 CORE = [
     "errors",
     "inputs",
+    "interrupts",
     "files",
     "fixedpoint",
     "simulation",

@@ -48,12 +48,16 @@ def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterato
     share = torch.get_num_threads() // workers
     with ThreadPoolExecutor(workers, initializer=_limit_threads, initargs=(share,)) as pool:
         waiting: deque[Future[T]] = deque()
-        for start in starts:
-            if len(waiting) == 2 * workers:
+        try:
+            for start in starts:
+                if len(waiting) == 2 * workers:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(work, start))
+            while waiting:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(work, start))
-        while waiting:
-            yield waiting.popleft().result()
+        finally:  # an interruption waits for those that are being computed alone
+            for future in waiting:
+                future.cancel()
 
 
 def _limit_threads(count: int) -> None:

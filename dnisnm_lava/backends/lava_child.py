@@ -7,14 +7,19 @@ never end by themselves.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
+import secrets
 import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
+from multiprocessing import connection, shared_memory
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +137,63 @@ def tell_of_exceptions() -> None:
     multiprocessing.Process.run = telling  # type: ignore[assignment, method-assign]
 
 
-def end_with_parent(folder: Path) -> None:
-    """Wait for the end of standard input, whose other end the parent alone holds; then end the group.
-    SIGTERM spares multiprocessing's resource tracker alone, which then unlinks the shared memory and ends."""
+def keep_all_in(folder: Path) -> None:
+    """multiprocessing's sockets in `folder`, and its shared memory under that name: the parent removes them."""
+    multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
+    shared_memory._make_filename = lambda: f"/{folder.name}-{secrets.token_hex(4)}"  # type: ignore[attr-defined]
+
+
+Started = list[tuple[int, int]]  # process, and a descriptor that can be read once it has ended
+
+
+def list_processes() -> Started:
+    """Those that Lava starts from now on."""
+    started: Started = []
+    start = BaseProcess.start
+
+    def listing(self: BaseProcess) -> None:
+        start(self)
+        assert self.pid is not None
+        started.append((self.pid, os.dup(self.sentinel)))
+
+    BaseProcess.start = listing  # type: ignore[method-assign]
+    return started
+
+
+PATIENCE = 1.0  # seconds: where one of Lava's processes raises, others may end before it has said why
+
+
+def fail_with(started: Started) -> None:
+    """Fail as soon as one of Lava's processes ends: none does before the run is over, and Lava would wait for it for good."""
+    while True:
+        ended = connection.wait([sentinel for _, sentinel in started], timeout=0.1)
+        words = [_last_words(process) for process, sentinel in started if sentinel in ended]
+        if words:
+            time.sleep(0 if any(words) else PATIENCE)
+            print(f"ChildFailed: one of Lava's processes {max(words) or 'has ended before the run was over'}", file=sys.stderr, flush=True)
+            print("failed", flush=True)
+            os._exit(1)
+
+
+def _last_words(process: int) -> str:
+    """Of one that a signal has ended."""
+    with contextlib.suppress(ChildProcessError):  # Lava has collected it
+        state = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        if state is not None and state.si_code != os.CLD_EXITED:
+            return f"was ended by {signal.Signals(state.si_status).name}"
+    return ""
+
+
+def end_with_parent(folder: Path, started: Started) -> None:
+    """Wait for the end of standard input, whose other end the parent alone holds; then end the group. SIGKILL for Lava's
+    processes, whatever they ignore; SIGTERM spares multiprocessing's resource tracker alone, which then unlinks the shared memory."""
     os.read(0, 1)
     shutil.rmtree(folder, ignore_errors=True)
+    lava = [process for process, _ in started]
+    started.clear()  # they end on purpose now
+    for process in lava:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     os.killpg(0, signal.SIGTERM)
 
 
@@ -151,16 +208,18 @@ def job(folder: Path) -> dict[str, Any]:
 
 def main(folder: Path) -> None:
     tell_of_exceptions()
-    threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
+    keep_all_in(folder)
+    started = list_processes()
+    for watch in (lambda: end_with_parent(folder, started), lambda: fail_with(started)):
+        threading.Thread(target=watch, daemon=True).start()
+    said, code = "failed", 1
     try:
         np.savez(folder / "result.npz", **simulate(**job(folder)))
-        print("done")
+        said, code = "done", 0
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
-        print("failed")
-    sys.stdout.flush()
-    os._exit(0)  # Lava's threads and children may keep an interpreter from ending; the parent ends them
+    print(said, flush=True)
+    os._exit(code)  # Lava's threads and children may keep an interpreter from ending; the parent ends them
 
 
 if __name__ == "__main__":

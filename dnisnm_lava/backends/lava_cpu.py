@@ -1,8 +1,9 @@
 """The graph as Lava processes on the CPU simulator, always in a child process with a deadline.
 
-Lava forks one process per Lava process, and hangs for good when one of them raises. So the child leads a
-process group of its own, and the whole group is ended, whatever happens: by its parent, or by the child
-itself when the parent is gone and the pipe that it holds closes.
+Lava forks one process per Lava process, and hangs for good when one of them raises or dies. So the child leads
+a process group of its own, and the whole group is ended, whatever happens: by its parent, or by the child
+itself when the parent is gone and the pipe that it holds closes. All that the child keeps is called by the
+name of its temporary folder, and removed with it.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from queue import Empty, Queue
+from typing import IO, Any
 
 import numpy as np
 
-from dnisnm_lava.backends.lava_python import chosen, environment, hand_over
+from dnisnm_lava.backends.lava_python import Interpreter, chosen, environment, hand_over
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.inputs import Images
+from dnisnm_lava.interrupts import undisturbed
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
 from dnisnm_lava.quantization import encode_images, largest_spikes
 from dnisnm_lava.simulation import Progress, Run, count_spikes
@@ -33,6 +36,7 @@ from dnisnm_lava.simulation import Progress, Run, count_spikes
 DEADLINE = 600.0  # seconds
 PATIENCE = 10  # fifths of a second that an ended child's last line may take
 INT32 = 1 << 31
+LONGEST = 400  # bytes of a line that the child says: more is no sentence
 
 
 def run(
@@ -64,18 +68,8 @@ def run(
     other = chosen(lava_python)
     if other is None:
         require_lava()
-    with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
-        job = {"graph": graph, "images": x, "steps": steps, "period": period, "names": names}
-        if other is None:
-            (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
-        else:
-            hand_over(Path(folder), job)
-        found = _own_environment() if other is None else environment(Path(folder))
-        python = sys.executable if other is None else other.path
-        place = None if other is None else folder  # `-m` looks for modules there first
-        _run_child([python, "-m", "dnisnm_lava.backends.lava_child", folder], folder, deadline, progress, found, place)
-        with np.load(Path(folder) / "result.npz") as result:
-            arrays = {key: result[key] for key in result.files}
+    job = {"graph": graph, "images": x, "steps": steps, "period": period, "names": names}
+    arrays = _in_child(job, other, deadline, progress)
     saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
@@ -109,6 +103,27 @@ def check_int32(graph: SpikingGraph) -> None:
 # ---------------------------------------------------------------- the child, and its end
 
 
+def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, progress: Progress | None) -> dict[str, np.ndarray]:
+    """The arrays that the child, of this Python or another, made of `job`."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
+            if other is None:
+                (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
+            else:
+                hand_over(Path(folder), job)
+            found = _own_environment() if other is None else environment(Path(folder))
+            python = sys.executable if other is None else other.path
+            place = None if other is None else folder  # `-m` looks for modules there first
+            _run_child([python, "-m", "dnisnm_lava.backends.lava_child", folder], folder, deadline, progress, found, place)
+            with np.load(Path(folder) / "result.npz") as result:
+                return {key: result[key] for key in result.files}
+    except OSError as error:
+        raise BackendFailed(
+            f"Lava: its process could not be started, or the folder for temporary files not be used ({error.strerror or error}); "
+            f"free space in {tempfile.gettempdir()}, or set TMPDIR to another"
+        ) from error
+
+
 def _own_environment() -> dict[str, str]:
     """In which this Python finds this package."""
     root = str(Path(__file__).resolve().parents[2])
@@ -116,55 +131,54 @@ def _own_environment() -> dict[str, str]:
 
 
 def _run_child(
-    command: list[str], folder: str, deadline: float, progress: Progress | None, found: dict[str, str], place: str | None
+    command: list[str],
+    folder: str,
+    deadline: float,
+    progress: Progress | None,
+    found: Mapping[str, str] | None = None,
+    place: str | None = None,
 ) -> None:
-    alone = {**found, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    with open(Path(folder) / "stderr.txt", "wb") as stderr:
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=alone, cwd=place, start_new_session=True
-        )  # fmt: skip
-        try:
-            _wait(child, deadline, folder, progress)
-        finally:
+    """Run `command` to its `done`, and end its process group and all that it kept; BackendFailed where it fails."""
+    alone = {**(found or _own_environment()), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=alone, cwd=place, start_new_session=True, bufsize=0)
+    said: Queue[str | None] = Queue()
+    words = _Words()
+    readers = [_reading(child.stdout, said.put), _reading(child.stderr, words.hear)]
+    try:
+        failure = _failure(child, said, deadline, progress)
+    finally:
+        with undisturbed():
             end_process_group(child)
+            for reader in readers:
+                reader.join(timeout=1)  # its pipe is closed, but for a process that left the group
+            remove_shared_memory(folder)
+    if failure:
+        raise BackendFailed(f"Lava: {failure}. Its last words: {words.last}")
 
 
-def _wait(child: subprocess.Popen[bytes], deadline: float, folder: str, progress: Progress | None) -> None:
-    """Relay progress lines until the child says `done`; BackendFailed if it says or does anything else."""
+def _failure(child: subprocess.Popen[bytes], said: Queue[str | None], deadline: float, progress: Progress | None) -> str:
+    """Relay progress until the child says `done`: nothing; or what it did instead."""
     end = time.monotonic() + deadline
-    for line in _lines(child, end):
+    for line in _heard(child, said, end):
         if line == "done":
-            return
+            return ""
         if line == "failed":
             break
         if progress and line.startswith("step "):
             done, of = line.split()[1:]
             progress(int(done), int(of))
     if time.monotonic() >= end:
-        raise BackendFailed(
-            f"Lava: no result after the deadline of {deadline:g} s, its processes were ended; "
-            f"give fewer images or steps, or a longer deadline. Its last words: {_last_words(folder)}"
-        )
-    raise BackendFailed(f"Lava: the simulator's process failed ({_status(child)}), nothing was kept. Its last words: {_last_words(folder)}")
+        return f"no result after the deadline of {deadline:g} s, its processes were ended; give fewer images or steps, or a longer deadline"
+    return f"the simulator's process failed ({_status(child)}), nothing was kept"
 
 
-def _lines(child: subprocess.Popen[bytes], end: float) -> Iterator[str]:
-    """Lines of the child's standard output until it closes, the child ends, or time is up."""
-    queue: Queue[str | None] = Queue()
-    stream = child.stdout
-    assert stream is not None
-
-    def read() -> None:
-        with contextlib.suppress(ValueError):  # closed by the parent
-            for raw in stream:
-                queue.put(raw.decode(errors="replace").strip())
-        queue.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
+def _heard(child: subprocess.Popen[bytes], said: Queue[str | None], end: float) -> Iterator[str]:
+    """What the child says until it falls silent for good, ends, or time is up."""
     silent = 0
     while time.monotonic() < end:
         try:
-            line = queue.get(timeout=min(0.2, max(0.01, end - time.monotonic())))
+            line = said.get(timeout=min(0.2, max(0.01, end - time.monotonic())))
         except Empty:
             silent += child.poll() is not None
             if silent > PATIENCE:  # what it said last may still be on its way, on a busy machine
@@ -175,6 +189,40 @@ def _lines(child: subprocess.Popen[bytes], end: float) -> Iterator[str]:
         yield line
 
 
+def _reading(stream: IO[bytes] | None, hear: Callable[[str | None], None]) -> threading.Thread:
+    """A thread that passes on the lines of `stream`, in pieces where they are longer than LONGEST, and None at its end."""
+    assert stream is not None
+
+    def read() -> None:
+        rest = b""
+        with stream:
+            while block := os.read(stream.fileno(), 1 << 16):
+                *lines, rest = (rest + block).split(b"\n")
+                for line in (*lines, rest) if len(rest) > LONGEST else lines:
+                    hear(line[:LONGEST].decode(errors="replace").strip())
+                rest = b"" if len(rest) > LONGEST else rest
+        hear(rest.decode(errors="replace").strip())
+        hear(None)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+class _Words:
+    """Of what the child says on its standard error, however much it is: the first error (later ones follow from it), else
+    the last line."""
+
+    def __init__(self) -> None:
+        self.last = "(none)"
+        self._is_error = False
+
+    def hear(self, line: str | None) -> None:
+        if line and not self._is_error:
+            self.last = line
+            self._is_error = line.split(":")[0].endswith(("Error", "Exception", "Failed", "Missing", "OutOfRange"))
+
+
 def _status(child: subprocess.Popen[bytes]) -> str:
     with contextlib.suppress(subprocess.TimeoutExpired):
         code = child.wait(timeout=1)
@@ -182,12 +230,10 @@ def _status(child: subprocess.Popen[bytes]) -> str:
     return "still running"
 
 
-def _last_words(folder: str) -> str:
-    """The first error in the child's standard error (later ones follow from it), else its last line."""
-    text = (Path(folder) / "stderr.txt").read_text(errors="replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception", "Failed", "Missing", "OutOfRange"))]
-    return errors[0] if errors else (lines or ["(none)"])[-1]
+def remove_shared_memory(folder: str) -> None:
+    """Of the run that `folder` was made for: what is left where multiprocessing's resource tracker was killed too."""
+    for segment in Path("/dev/shm").glob(f"{Path(folder).name}-*"):
+        segment.unlink(missing_ok=True)
 
 
 def end_process_group(child: subprocess.Popen[bytes], grace: float = 2.0) -> None:
@@ -199,9 +245,8 @@ def end_process_group(child: subprocess.Popen[bytes], grace: float = 2.0) -> Non
         if sign is signal.SIGCONT:  # a stopped process meets its SIGTERM now
             _wait_for_group(child, grace)
     child.wait()
-    for stream in (child.stdin, child.stdout):
-        if stream:
-            stream.close()
+    if child.stdin:
+        child.stdin.close()
 
 
 def _wait_for_group(child: subprocess.Popen[bytes], grace: float) -> None:

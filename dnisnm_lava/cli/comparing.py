@@ -13,7 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
-from dnisnm_lava.cli.shared import Network, _data, _images, _in_blocks, _network, _provenance
+from dnisnm_lava.cli.shared import Network, _allow_to_finish, _data, _images, _in_blocks, _network, _provenance
 
 if TYPE_CHECKING:
     from dnisnm_lava import tallies
@@ -55,6 +55,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
     from exporters import netx
 
     with ranks.joined(args.device) as group:
+        _allow_to_finish(args)
         if args.out:
             refuse_full(args.out, args.overwrite)
         if args.lava_images:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
     except KeyboardInterrupt:
         parts = getattr(args, "resume", None) is not None and args.out is not None
-        _told("interrupted; finished parts are kept: go on with --resume" if parts else "interrupted; nothing was written")
+        _told("interrupted; finished parts are kept: go on with --resume" if parts else "interrupted; no file is half-written")
         return 128 + signal.SIGINT
     return _told(result.failed) if result.failed else 0
 

@@ -146,6 +146,14 @@ def _in_blocks(
         yield shards.evaluate(len(blocks), part, group, kept, stages.progress)
 
 
+def _allow_to_finish(args: argparse.Namespace) -> None:
+    """A run that is gone on with may replace what it could replace, or had written, when it was ended."""
+    from dnisnm_lava import shards
+
+    if args.out and args.resume and shards.is_unfinished(args.out):
+        args.overwrite = True
+
+
 def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
     """Digests of graphs (by mode) and of images with labels, versions, seed and command line."""
     from dnisnm_lava import comparison

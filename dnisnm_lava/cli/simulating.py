@@ -12,7 +12,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data, _images, _in_blocks, _network, _provenance
+from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         graph = netx.read(args.net)
         steps = args.steps or graph.steps
         data = _data(args)
+        _allow_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         exits = _exits(args, graph, data, steps, group, stages)
         if args.out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,11 +45,12 @@ class Spool:
             self.chunks.append(self._written(chunk))
 
     def _written(self, chunk: Tensor) -> _OnDisk:
-        if self.file is None:
-            self.file = tempfile.TemporaryFile(prefix="dnisnm-")  # noqa: SIM115 (close() ends it)
-        offset = self.file.seek(0, 2)
         try:
+            if self.file is None:
+                self.file = tempfile.TemporaryFile(prefix="dnisnm-")  # noqa: SIM115 (close() ends it)
+            offset = self.file.seek(0, 2)
             self.file.write(chunk.numpy().data)
+            self.file.flush()
         except OSError as error:
             raise OutOfRange(
                 f"fit: {chunk.nbytes} bytes do not fit the folder for temporary files, {tempfile.gettempdir()} ({error.strerror}); "
@@ -77,4 +79,5 @@ class Spool:
         self.store.free += sum(chunk.nbytes for chunk in self.chunks if isinstance(chunk, Tensor))
         self.chunks.clear()
         if self.file is not None:
-            self.file.close()
+            with contextlib.suppress(OSError):  # what did not fit the disk was told when it was written
+                self.file.close()

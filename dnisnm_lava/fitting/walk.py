@@ -23,6 +23,7 @@ SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum
 SUBSET = 200  # images
 CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images
 MOST_LEVELS = 127
+LARGEST = 1e15  # 10**8 squares of it add up to less than float32's largest, 3e38
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def through(
     progress: Progress | None,
 ) -> SpikingGraph:
     """The graph of what `neurons` and `read_out` make of its populations, each told the activities of its sources."""
+    _check_range(graph)
     store = Store(machine.free_memory() // 4 if memory is None else memory)
     activities: dict[str, Activity] = {}
     freed = graph.last_readers()
@@ -139,6 +141,16 @@ def _check(spiking: SpikingGraph) -> None:
         raise OutOfRange(f"fit: {most} levels a step, it keeps them in 8 bits; convert with {MOST_LEVELS} or fewer")
     if any((p.unit != 1).any() for p in spiking.of(SNM)):
         raise OutOfRange("fit: the graph's weights are normalized; convert with branch='balance'")
+
+
+def _check_range(spiking: SpikingGraph) -> None:
+    for p in spiking:
+        reached = p.v_range if isinstance(p, SNM | ReadOut) else p.scale if isinstance(p, Input) else None
+        if reached is not None and reached.max() > LARGEST:
+            raise OutOfRange(
+                f"{p.name}: values up to {reached.max():.3g}, whose squares fit's float32 does not hold beyond {LARGEST:.0e}; "
+                "scale images or weights down, or fit nothing (--recipe paper)"
+            )
 
 
 def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:

@@ -1,0 +1,22 @@
+"""Lava runs in a row leave this process as it was: three here, fifty in `python -m sim_tests.faults leaks`."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faults.leaks import runs
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+def test_runs_in_a_row_leak_nothing(network: tuple[Any, np.ndarray], nothing_left: Path) -> None:
+    graph, x = network
+    first, *others = runs(graph, x[:2], 3)
+    assert all(replace(h, megabytes=0) == replace(first, megabytes=0) for h in others)
+    assert others[-1].megabytes - others[0].megabytes < 2  # what a run brings back, 20 times
+    assert list(nothing_left.iterdir()) == []
