@@ -214,7 +214,8 @@ def main(folder: Path) -> None:
         threading.Thread(target=watch, daemon=True).start()
     said, code = "failed", 1
     try:
-        np.savez(folder / "result.npz", **simulate(**job(folder)))
+        wanted = job(folder)
+        np.savez(folder / "result.npz", **simulate(**wanted))
         said, code = "done", 0
     except BaseException:
         traceback.print_exc()

@@ -91,17 +91,18 @@ class Interruption:
 
 def attempt(request: dict[str, Any], log: Path) -> int:
     from dnisnm_lava import cli
+    from dnisnm_lava.cli.output import Stages
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs in the background
     interruption = Interruption(request["at"], request["sign"], log)
-    begin = cli.Stages.__call__
+    begin = Stages.__call__
 
-    def stages(self: cli.Stages, name: str) -> Any:
+    def stages(self: Stages, name: str) -> Any:
         progress = begin(self, name)
         interruption.stage(name)
         return progress
 
-    cli.Stages.__call__ = stages  # type: ignore[method-assign]
+    Stages.__call__ = stages  # type: ignore[method-assign]
     if "stage" not in request["at"]:
         sys.setprofile(interruption.profile)
     code = cli.main(request["argv"])
