@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -108,6 +109,7 @@ def _child(seeds: range, folder: Path, writing: int) -> None:
     known: set[str] = set()
     path = folder / "hostile.net"
     warnings.simplefilter("error")
+    faulthandler.disable()  # pytest's would tell of crashes that are told already
     for seed in seeds:
         path.write_bytes(hostile(seed))
         resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -78,6 +78,12 @@ def test_the_buffered_conv_equals_the_projection(given: tuple[Projection, tuple[
             assert np.array_equal(projection(x[None])[0].astype(np.int32), current)
 
 
+@pytest.mark.parametrize(("x", "largest"), [([0, 5], 5), ([-7, 5], 7), ([2, 3], 3), ([-4, -6], 6)])
+def test_the_bound_is_that_of_the_largest_magnitude(x: list[int], largest: int) -> None:
+    conv = BufferedConv2d(np.array([[[[3, -4]]], [[[-2, 2]]]]), (1, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    assert conv.bound(np.array([[x]])) == 7 * largest
+
+
 @pytest.mark.parametrize(
     ("weight", "spike"), [((1 << 23) - 1, 1), ((1 << 24) + 1, 1), ((1 << 31) - 1, (1 << 30) + 1)], ids=["float32", "float64", "int64"]
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+ASKED = "DNISNM_MUTATIONS"
+pytestmark = pytest.mark.skipif(not os.environ.get(ASKED), reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/test_mutations.py")
 ROOT = Path(__file__).resolve().parents[1]
 LAVA = ("test_lava.py", "equals_batched and paper")
 NEURON = ("test_dynamics.py", "papers_neuron")

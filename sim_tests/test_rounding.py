@@ -235,6 +235,7 @@ def test_what_rounding_takes_from_the_mean_goes_into_the_bias_of_each_channel() 
         ([[1, 1 / 3]], 3, [[3, 1]], 1 / 3, 0.0),  # the denominator that just fits
         ([[1, 0.25]], 3, [[3, 1]], 1 / 3, 1 / 3 - 1 / 4),  # the one that does not any more
         ([[2, 0.5]], 3, [[3, 1]], 2 / 3, (2 / 3 - 1 / 2) / 2),
+        ([[0.5, 0.3]], 7, [[5, 3]], 1 / 10, 0.0),  # small entries leave room for larger denominators
         ([[2, -1]], 127, [[2, -1]], 1.0, 0.0),
         ([[0, 0]], 127, [[0, 0]], 1.0, 0.0),
     ],

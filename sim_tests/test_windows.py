@@ -12,6 +12,7 @@ from oracle import LARGEST, Neuron
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from dnisnm_lava.procs.readout import models as readout
 from dnisnm_lava.procs.snm import models as snm
+from dnisnm_lava.procs.source import models as source
 
 STEPS, PERIOD, OFFSET = 3, 7, 2
 TAGS = [("Fixed", np.int64), ("Float", np.float64)]
@@ -73,3 +74,15 @@ def test_saturations_count_inside_the_windows_alone() -> None:
     found = sent(model, [LARGEST] * (PERIOD + OFFSET), v=np.zeros(1, np.int64), bias=np.ones(1, np.int64))
     assert found == [0] * OFFSET + [LARGEST] * PERIOD
     assert model.saturations == STEPS
+
+
+@pytest.mark.parametrize("tag", ["Fixed", "Float"])
+def test_a_source_shows_each_image_in_its_window_and_then_nothing(tag: str) -> None:
+    images = np.array([[7, -3]])
+    model = getattr(source, f"PySourceModel{tag}")({"images": images, "steps": STEPS, "period": PERIOD})
+    found: list[list[int]] = []
+    model.s_out = SimpleNamespace(send=lambda a: found.append(a.tolist()))
+    for t in range(2 * PERIOD):
+        model.time_step = t + 1
+        model.run_spk()
+    assert found == [[7, -3]] * STEPS + [[0, 0]] * (2 * PERIOD - STEPS)
