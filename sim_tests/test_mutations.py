@@ -48,7 +48,7 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
         *BATCHED,
     ),
     "a max-pool on bytes forgets what it sent": ("backends/pools.py", "best[y, x, c] = new[c]", "best[y, x, c] = 0", *BATCHED),
-    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - int(self.offset)", "self.time_step - int(self.offset)", *LAVA),
+    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - self.offset.item()", "self.time_step - self.offset.item()", *LAVA),
     "a payload in Lava": ("procs/snm/models.py", "k * self.payload", "k * (self.payload + (self.payload == 31))", *LAVA),
     "a delay": ("backends/lava_child.py", "output(source, early)", "output(source, early + (early > 0))", "test_lava.py", "every_length"),
 }
