@@ -162,7 +162,7 @@ def test_a_result_says_which_transforms_it_rests_on(folder: Path) -> None:
     from dnisnm_lava.cli.shared import _data, _provenance
 
     own: dict[str, Any] = {"mean": (), "std": (), "resize": 0, "crop": 0, "grayscale": False, "seed": 0, "command_line": ""}
-    args = Namespace(data="images", transforms="ResNet18_Weights.DEFAULT", **own)
+    args = Namespace(verb="convert", data="images", transforms="ResNet18_Weights.DEFAULT", **own)
     with pytest.warns(UserWarning, match="prepared by"):
         _data(args)
     assert _provenance(args)["transforms"] == "ResNet18_Weights.IMAGENET1K_V1"
