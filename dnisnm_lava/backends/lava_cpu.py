@@ -111,7 +111,7 @@ def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, p
                 (Path(folder) / "job.pickle").write_bytes(pickle.dumps(job))
             else:
                 hand_over(Path(folder), job)
-            found = _own_environment() if other is None else environment(Path(folder))
+            found = None if other is None else environment(Path(folder))
             python = sys.executable if other is None else other.path
             place = None if other is None else folder  # `-m` looks for modules there first
             _run_child([python, "-m", "dnisnm_lava.backends.lava_child", folder], folder, deadline, progress, found, place)

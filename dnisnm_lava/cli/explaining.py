@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data, _images, _network, _provenance
+from dnisnm_lava.cli.shared import _images, _provenance, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -19,9 +19,7 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_existing(args.out, args.overwrite)
-    data = _data(args)
-    network = _network(args, data, stages)
-    x, y = _images(data.test, args.images, args.seed, stages)
+    data, network, x, y = _tried(args, stages)
     graphs, train = (network.analog, network.spiking, network.integer), _images(data.train, args.images, args.seed, stages)[0]
     found = dn.explain(*graphs, x, labels=y, calibration=train, device=args.device, progress=stages("explain"))
     facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)})
@@ -44,10 +42,8 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     refuse_existing(args.out, args.overwrite)
     if args.lava_images:
         lava_cpu.require_lava(args.lava_python)
-    data = _data(args)
-    network = _network(args, data, stages)
+    data, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
-    x, y = _images(data.test, args.images, args.seed, stages)
     train, _ = _images(data.train, args.explain_images, args.seed, stages)
     stages("trace again")
     coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)

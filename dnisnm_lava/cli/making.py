@@ -11,7 +11,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place
-from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics
+from dnisnm_lava.cli.shared import _analog, _data, _network, _provenance, _recipe, _statistics, _tried
 
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
@@ -71,9 +71,7 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_full(args.out, args.overwrite)
-    data = _data(args)
-    network = _network(args, data, stages)
-    x, y = _images(data.test, args.images, args.seed, stages)
+    _, network, x, y = _tried(args, stages)
     found = dn.precision(
         network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
         spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device, progress=stages("precision"),

@@ -123,6 +123,13 @@ def _images(dataset: Labelled, count: int, seed: int, stages: Stages, first: int
     return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"))
 
 
+def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray]:
+    """The data, the networks made of it, and the sample of test images with labels to try them on."""
+    data = _data(args)
+    network = _network(args, data, stages)
+    return data, network, *_images(data.test, args.images, args.seed, stages)
+
+
 @contextlib.contextmanager
 def _in_blocks(
     args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int, work: Callable[[np.ndarray, np.ndarray], Tally],
