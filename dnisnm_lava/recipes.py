@@ -11,7 +11,7 @@ from pathlib import Path
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE
+from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph
@@ -23,7 +23,7 @@ ROUNDINGS = ("nearest", "compensated")
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps, granularity, levels, lead: of `convert`. threshold, correct, share, percentile: of `fit`, where `share` is the
+    """steps, granularity, levels, lead: of `convert`. threshold, correct, share, percentile, subset: of `fit`, where `share` is the
     granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`. rounding: of weights, to the `nearest` code, or
     `compensated` by what the weights read on the images."""
 
@@ -39,6 +39,7 @@ class Recipe:
     spikes: str = "graded"
     rounding: str = "compensated"
     percentile: float = PERCENTILE
+    subset: int = SUBSET
 
     @property
     def fits(self) -> bool:
@@ -97,7 +98,7 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
 
         spiking = walk.fit(
             analog, spiking, images, threshold=recipe.threshold, correct=recipe.correct, granularity=recipe.share,
-            percentile=recipe.percentile, progress=stages("fit"),
+            percentile=recipe.percentile, subset=recipe.subset, progress=stages("fit"),
         )  # fmt: skip
     readings = None
     if recipe.rounding == "compensated":

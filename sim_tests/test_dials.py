@@ -49,6 +49,7 @@ def drawn(draw: st.DrawFn) -> Recipe:
         "spikes": spikes,
         "rounding": draw(st.sampled_from(recipes.ROUNDINGS)),
         "percentile": draw(st.sampled_from([90.0, 99.9, 100.0])),
+        "subset": draw(st.sampled_from([1, 200])),
     }
     assert set(dials) == {f.name for f in fields(Recipe)}, "a new dial must be drawn too"
     return Recipe(**dials)

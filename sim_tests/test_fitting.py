@@ -312,9 +312,8 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     digests = {paper["digest"]}
     for options in (
         ["--threshold", "mmse"], ["--threshold", "percentile", "--percentile", "90"], ["--correct", "bias,v_init"], ["--fit-images", "9"],
-        ["--threshold", "percentile", "--share", "layer"], ["--levels", "2"], ["--lead", "2"], ["--weight-bits", "4"],
-        ["--weight-bits", "4", "--rounding", "nearest"],
-        ["--payload-bits", "4"],
+        ["--threshold", "percentile", "--share", "layer"], ["--threshold", "subset-max", "--subset", "2"], ["--levels", "2"],
+        ["--lead", "2"], ["--weight-bits", "4"], ["--weight-bits", "4", "--rounding", "nearest"], ["--payload-bits", "4"],
     ):  # fmt: skip
         digest = converted("--steps", "4", *options)["digest"]
         assert digest not in digests, options

@@ -51,6 +51,7 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     add("--correct", "weights, bias, v_init or some of them, with commas; or none", "correct", type=_words, metavar="WHAT")
     add("--share", "who shares a choice of --threshold", "share", choices=GRANULARITIES)
     add("--percentile", "of activations, for --threshold percentile", "percentile", type=float)
+    add("--subset", "images, the first of those that are fitted on, for --threshold subset-max", "subset", type=int, metavar="N")
     add("--granularity", "who shares a maximum", "granularity", choices=GRANULARITIES)
     add("--levels", "levels K of a spike", "levels", type=int)
     add("--lead", "steps before a neuron may fire, for all or as NAME=STEPS,...", "lead", type=_lead, metavar="STEPS")

@@ -3,3 +3,4 @@
 THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential")  # thresholds.RULES, told without importing torch
 CORRECTIONS = ("weights", "bias", "v_init")
 PERCENTILE = 99.9
+SUBSET = 200  # images, of subset-max

@@ -12,7 +12,7 @@ from torch import Tensor
 from dnisnm_lava import machine
 from dnisnm_lava.calibration import checked_granularity
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, activity, corrections, thresholds
+from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET, activity, corrections, thresholds
 from dnisnm_lava.fitting.activity import Activities, Activity
 from dnisnm_lava.fitting.spool import Spool, Store
 from dnisnm_lava.inputs import Images
@@ -20,7 +20,6 @@ from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut
 from dnisnm_lava.simulation import Progress
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
-SUBSET = 200  # images
 CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images
 MOST_LEVELS = 127
 LARGEST = 1e15  # 10**8 squares of it add up to less than float32's largest, 3e38
