@@ -173,6 +173,14 @@ def test_lava_is_told_of_the_board(monkeypatch: pytest.MonkeyPatch, environment:
     assert (calls, saved) == ([called], [1])
 
 
+def test_the_first_command_of_the_readme_is_the_makefiles() -> None:
+    (told,) = [line for line in (ROOT / "hw_tests/README.md").read_text().splitlines() if "tools/setup.sh" in line]
+    command = told[told.index("sh tools/setup.sh") :]
+    assert f"\t@{command}\n" in (ROOT / "Makefile").read_text()
+    asked = subprocess.run(["sh", "tools/setup.sh"], cwd=ROOT, capture_output=True, text=True)
+    assert (asked.returncode, command in asked.stderr) == (2, True)
+
+
 def test_this_machine_is_only_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe starts no process and sets no variable."""
     before = dict(os.environ)

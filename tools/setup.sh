@@ -3,10 +3,15 @@
 # VERSION: of Python; the first that is here is taken. Where none is, ONLY_FOUND=1 ends with 3, else the first is made. Called by the Makefile.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-venv=$1 requirements=$2
-shift 2
 
 say() { echo "setup: $*" >&2; }
+
+if [ $# -lt 3 ]; then
+    say "$# arguments given; give VENV, REQUIREMENTS and VERSION, as in sh tools/setup.sh .venv requirements.txt 3.10"
+    exit 2
+fi
+venv=$1 requirements=$2
+shift 2
 
 # Does this program answer as a Python of that version that can make virtual environments?
 answers() {
