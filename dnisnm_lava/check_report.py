@@ -43,7 +43,7 @@ def check_table(found: Checked, title: str) -> RenderableType:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """AxonIn, Neurons and words: of a core. state words: of a neuron. Synapses: those that exist; stored: weights kept apart."""
+    """AxonIn, Neurons and words: of a core. state words: of a neuron. Synapses: see cores.Layer; stored: weights kept apart."""
     counts = (row.axons, row.neurons_on_core, row.state_words, row.synapses, row.weights, row.words)
     cores = f"{row.cores:,}" if row.fits else "no fit"
     return (row.name, sizes(row.shape), sizes(row.tile), *(f"{count:,}" for count in counts), cores)

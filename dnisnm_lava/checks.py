@@ -210,8 +210,10 @@ def synapses_fit_a_core(network: Network) -> Breaches:
 
 
 def _of_pools(network: Network, name: str) -> str:
+    """A clamp, since the front-end leaves out a ReLU of what is never negative."""
     pooled = any(q.sum_pool is not None for who, q in network.projections if who == name)
-    return "; an average pool is composed into its kernel, give the pooled map a layer of its own" if pooled else ""
+    how = "torch.clamp(x, 0, 1e6) behind the pool, where its map is never negative"
+    return f"; an average pool is composed into its kernel, give the pooled map a layer of its own: {how}" if pooled else ""
 
 
 def neurons_fit_a_core(network: Network) -> Breaches:

@@ -92,7 +92,8 @@ def weight_bits(largest: int) -> int:
 
 @dataclass(frozen=True)
 class Layer:
-    """What the rule knows of a population. synapses: those that exist; weights: those that are stored apart."""
+    """What the rule knows of a population. synapses: of a kernel, all its taps for each neuron, also those beyond the border, where
+    `energy` counts none; weights: those that are stored apart."""
 
     name: str
     kind: str

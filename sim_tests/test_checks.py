@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from graphs import readout, small
+from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
@@ -236,6 +239,23 @@ def test_a_pooled_map_of_its_own_is_the_remedy_for_its_kernel() -> None:
     mean = Projection("input", np.ones((channels, 1, 4, 4), np.int8), stride=(4, 4), groups=channels)
     relay = neurons("mean", (channels, 2, 2), mean, two_sided=True)
     assert broken(dn.check(graph(image, relay, neurons("a", (8, 2, 2), Projection("mean", kernel, padding=around)), ending("a", 32)))) == []
+
+
+@pytest.mark.parametrize("layer", [None, "relu", "clamp"])
+def test_a_clamp_behind_the_pool_gives_the_map_a_layer_and_a_relu_does_not(layer: str | None) -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(2, 127, 1), nn.Conv2d(127, 8, 3, padding=1), nn.Linear(32, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.avg_pool2d(torch.relu(self.first(x)), 4)
+            x = {None: x, "relu": torch.relu(x), "clamp": torch.clamp(x, 0, 1e6)}[layer]
+            return self.last(torch.relu(self.second(x)).flatten(1))
+
+    found = dn.check(small(Pooled(), (2, 8, 8))[0])
+    assert broken(found) == ([] if layer == "clamp" else ["synapses fit a core"])
+    assert all("torch.clamp(x, 0, 1e6) behind the pool" in v.remedy for v in found.violations)
 
 
 def test_more_chips_are_the_remedy_for_many_cores() -> None:

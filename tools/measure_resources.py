@@ -268,7 +268,8 @@ unexplained:
 NETWORKS = """## Networks of ours
 
 What `dnisnm check FILE` tells of networks by recipe `paper`, T = 32, here with random weights: the two of 32x32 images, and one that is
-too wide. AxonIn, Neurons and words are those of the fullest core, state words those of a neuron; *stored* counts the weights that are
+too wide. AxonIn, Neurons and words are those of the fullest core, state words those of a neuron. *Synapses* counts all taps of a kernel
+for each neuron, also those beyond the border of the map, which [energy.md](energy.md) leaves out; *stored* counts the weights that are
 kept apart. Two state words come from the bias: without it, the 59 bits of such a neuron (24 potential, 24 threshold, 6 memory, 5 payload)
 would fit one. The rules:
 
