@@ -66,7 +66,18 @@ def _lines(found: Checked) -> list[str]:
         f"{found.cores:,} cores{without}, {found.chips_needed} chip(s) of {CORES_PER_CHIP}: {basis(found)}",
         f"period {found.period} steps (windows of {found.shortest_period})"
         + "".join(f"\ndelay of {d.steps} from {d.source} into {d.target}" for d in found.delays),
+        _spikes(found),
     ]
+
+
+def _spikes(found: Checked) -> str:
+    """Whether a target without graded spikes could run it."""
+    images = {row.name for row in found.rows if row.kind == "Input"}
+    sent = {name: largest for name, largest in found.largest_spikes.items() if name not in images}
+    graded = [name for name, largest in sent.items() if largest > 1]
+    if not graded:
+        return "spikes are 1 and -1 alone, but for the image"
+    return f"graded spikes of up to {max(sent.values()):,}, from {len(graded)} of {len(sent)} populations, and the image"
 
 
 def _violations(violations: Iterable[Violation]) -> Table:

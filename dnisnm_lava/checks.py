@@ -5,7 +5,7 @@ What they rest on stands in `limits`: published limits, and for cores the estima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,7 +69,8 @@ class Network:
 
 @dataclass(frozen=True)
 class Checked:
-    """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest and actual period."""
+    """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest and actual period.
+    largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike without a payload."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -78,6 +79,7 @@ class Checked:
     period: int
     cores: int
     chips: int
+    largest_spikes: Mapping[str, int]
 
     @property
     def chips_needed(self) -> int:
@@ -94,7 +96,7 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
     network = Network(graph, resources.estimate(graph), period or 1 << (shortest - 1).bit_length(), chips)
     violations = tuple(Violation(named(rule), *breach) for rule in RULES for breach in rule(network))
     delays = tuple(d for d in network.delays if d.steps)
-    return Checked(violations, network.rows, delays, shortest, network.period, network.cores, chips)
+    return Checked(violations, network.rows, delays, shortest, network.period, network.cores, chips, largest_spikes(graph))
 
 
 def shortest_period(graph: SpikingGraph) -> int:

@@ -50,10 +50,10 @@ def quantize(
     """The same network in integers.
 
     spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be shared within
-    each channel). weight_bits: of projections with several weights a row; those of one (shortcuts, pools) keep 8, they are
-    few. readings: what weights read on calibration images (`fitting.readings`): with it, they are rounded with error
-    compensation, without it to the nearest. state_bits: of v; fewer than 24 for what-if studies. Bits are one number for all, or
-    {population: its own}, the others' the default.
+    each channel; with levels = 1, all but relays send 1 and -1 alone). weight_bits: of projections with several weights a row;
+    those of one (shortcuts, pools) keep 8, they are few. readings: what weights read on calibration images
+    (`fitting.readings`): with it, they are rounded with error compensation, without it to the nearest. state_bits: of v; fewer
+    than 24 for what-if studies. Bits are one number for all, or {population: its own}, the others' the default.
     """
     if spiking.is_integer:
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")

@@ -273,6 +273,18 @@ def test_all_violations_are_collected() -> None:
     ]  # fmt: skip
 
 
+def test_graded_spikes_are_told_from_spikes_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(**options: object) -> str:
+        spiking, _ = small(quantize=False, granularity="channel", **options)
+        file = netx.write(tmp_path / "a.net", dn.quantize(spiking, spikes="binary"), overwrite=True)
+        cli.main(["check", str(file)])
+        return capsys.readouterr().out
+
+    assert "spikes are 1 and -1 alone, but for the image" in told()
+    assert "graded spikes of up to 3, from 4 of 4 populations, and the image" in told(levels=3)
+    assert dn.check(chain(lambda p: replace(p, payload=np.array([1, 5], np.int32)))).largest_spikes == {"input": 127, "a": 5}
+
+
 def test_floats_and_nonsense_are_refused() -> None:
     with pytest.raises(OutOfRange, match="quantize it first"):
         dn.check(small(quantize=False)[0])

@@ -60,7 +60,7 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     add("--payload-bits", "bits of a payload", "payload_bits", type=int)
     add(
         "--spikes",
-        "payloads of their own for neurons, or none: with --granularity and --share channel or layer",
+        "payloads of their own for neurons, or none: with --granularity and --share channel or layer, and --levels 1 for 1 and -1 alone",
         "spikes",
         choices=("graded", "binary"),
     )
