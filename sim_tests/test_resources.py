@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import h5py
+import lava_dl
 import numpy as np
 import pytest
 from graphs import readout, small, snm, weights
@@ -54,6 +56,17 @@ def test_pilotnet_lif_is_cut_as_published_layer_by_layer(tool: ModuleType) -> No
     assert [row.words for row in convolutions] == [81, 864, 1620, 2160, 2880]
     assert [row.neurons_on_core for row in convolutions] == [3072, 2160, 2688, 2048, 2048]
     assert [row.words for row in rows[-3:]] == [1300, 150, 10]
+
+
+def test_pilotnet_lifs_bits_are_those_of_the_file_in_lava_dls_wheel(tool: ModuleType) -> None:
+    file_of_the_wheel = lava_dl.files() / "gts/pilotnet_lif/network.net" if importlib.util.find_spec("lava") else Path()
+    if not file_of_the_wheel.is_file():
+        pytest.skip("lava-dl, whose wheel brings the file, is not installed")
+    with h5py.File(file_of_the_wheel) as file:
+        layers = [file[f"layer/{i}"] for i in range(len(file["layer"]))]
+        found = [weight_bits(int(np.abs(layer["weight"][()]).max())) for layer in layers if layer["type"][0] in (b"conv", b"dense")]
+    told = [line.layer.inputs[0].bits for line in next(n for n in tool.PUBLISHED if n.known).lines if line.layer.inputs]
+    assert found == told
 
 
 def test_totals_are_near_the_published_ones(tool: ModuleType) -> None:
