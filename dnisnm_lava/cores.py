@@ -151,10 +151,11 @@ def _cores(shape: Shape, tile: Shape) -> int:
 
 def _tile_of_map(layer: Layer) -> Shape:
     """(channels, rows, columns). As in the published tables, columns are a power of two, even where that is more than there are, rows
-    and channels are halved, and channels are parted only where synapses or neurons do not fit otherwise; of these the fewest cores."""
+    and channels are halved, and channels are parted only where synapses or neurons do not fit otherwise; of these the fewest cores.
+    What a tile holds beyond the map takes neurons, and no synapses."""
 
     def fits(t: Shape) -> bool:
-        return prod(t) * layer.state_words <= STATE_WORDS and prod(t) <= layer.most
+        return prod(t) * layer.state_words <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
 
     for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
         fitting = [t for t in _tiles(layer.shape) if fits(t) and layer.words(t[0], prod(t)) <= limit]

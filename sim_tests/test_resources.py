@@ -232,6 +232,15 @@ def test_no_core_is_filled_beyond_what_the_compiler_named_where_a_smaller_part_e
     assert row.words <= SYNAPSE_WORDS_CUT or layer.words(1, 1) > SYNAPSE_WORDS_CUT
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 5), (4, 7, 7), (2, 14, 14), (64, 1, 3)])
+def test_a_small_map_of_uneven_width_takes_one_core(shape: tuple[int, int, int]) -> None:
+    neurons = math.prod(shape)
+    image, kernel = Layer("a", "any", shape), Layer("a", "any", shape, (Shared(9, 4, shape[0], 1, 8),), 2)
+    assert [placed(layer).cores for layer in (image, kernel)] == [1, 1]
+    single = placed(Layer("a", "any", shape, (Single(10, 10 * neurons, neurons, 8),)))
+    assert (single.cores == 1) == (neurons <= 127)
+
+
 def test_channels_stay_together_where_they_can() -> None:
     """36 channels of 15 x 49: parting the channels would save a core; the compiler did not."""
     row = placed(Layer("conv2", "conv", (36, 15, 49), (Shared(9, 24, 36, 1, 5),)))
