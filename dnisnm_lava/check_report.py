@@ -17,6 +17,7 @@ from dnisnm_lava.cores import Row
 from dnisnm_lava.limits import CORES_PER_CHIP
 
 BASIS = "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
+LIMITS = "rules on widths, time and shapes: by published limits (dnisnm_lava/limits.py)"
 GUESS = "the price of a max-pool is a guess: no published table has one"
 HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "Cores")
 
@@ -24,7 +25,7 @@ HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "
 def check_json(found: Checked) -> dict[str, Any]:
     """Every row, delay and violation."""
     rows = [{**asdict(row), "fits": row.fits} for row in found.rows]
-    return {**asdict(found), "rows": rows, "chips_needed": found.chips_needed, "rules": len(RULES), "basis": basis(found)}
+    return {**asdict(found), "rows": rows, "chips_needed": found.chips_needed, "rules": len(RULES), "basis": basis(found), "limits": LIMITS}
 
 
 def check_table(found: Checked, title: str) -> RenderableType:
@@ -67,6 +68,7 @@ def _lines(found: Checked) -> list[str]:
         f"period {found.period} steps (windows of {found.shortest_period})"
         + "".join(f"\ndelay of {d.steps} from {d.source} into {d.target}" for d in found.delays),
         _spikes(found),
+        LIMITS,
     ]
 
 

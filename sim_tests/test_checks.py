@@ -305,6 +305,7 @@ def test_check_tells_what_does_not_hold_and_says_so_in_its_exit_code(tmp_path: P
     assert cli.main(["check", str(file)]) == 0
     told = " ".join(capsys.readouterr().out.replace("│", "").split())
     assert "estimated by a rule" in told
+    assert "by published limits" in told
     assert "the price of a max-pool is a guess" in told
     wide = netx.write(tmp_path / "wide.net", most_columns(300))
     assert cli.main(["check", str(wide), "--period", "9"]) == 1
