@@ -5,6 +5,9 @@ before it; a read-out, an I (integrator) and an Output. Several projections are 
 are the network's integers, one time step is NIR's dt = 1, and the input takes the codes of `quantization.encode_images`. NIR
 fires where v > threshold, so vth - 1/2 stands there: for integers that is v >= vth. Groups and chosen channels (concatenations,
 splits) are written out as weights with zeros: NIR has no node for the latter, and nir's check of shapes forgets the former.
+
+Readers: nir reads the file, and nirtorch runs it where IF, I and Scale are given to it. snnTorch 1.0 does not: it knows one threshold
+a node, and ours are the neurons' own.
 """
 
 from __future__ import annotations

@@ -246,6 +246,14 @@ def test_nirtorch_runs_the_file(tmp_path: Path, seed: int) -> None:
     np.testing.assert_array_equal(np.stack(sums), reference.run(graph, codes[None].astype(float)).logits[0])
 
 
+def test_snntorch_says_that_it_knows_one_threshold_a_node(tmp_path: Path) -> None:
+    """When this fails, snnTorch has become a reader, and the module's page should say so."""
+    importer = pytest.importorskip("snntorch.import_nir", reason="snntorch is not installed")
+    file = exporter.write(tmp_path / "a.nir", coincident(0)[0], lossy=True).path
+    with pytest.raises(AssertionError, match="v_threshold must be same for all neurons"):
+        importer.import_from_nir(nir.read(file))
+
+
 # ---------------------------------------------------------------- losses and refusals
 
 
