@@ -188,6 +188,28 @@ def test_a_heading_sorts_up_and_down(desktop: Opened) -> None:
     assert rules == sorted(rules)
 
 
+def test_the_bar_covers_tables_that_scroll_below_it(desktop: Opened) -> None:
+    desktop.js("document.querySelector('#rule-table thead').scrollIntoView(); scrollBy(0, 48)")  # from below the bar to behind it
+    over = """() => {
+      const box = document.querySelector('.bar').getBoundingClientRect();
+      const shares = [...Array(20).keys()].map((i) => (i + 0.5) / 20);
+      const places = shares.flatMap((a) => shares.map((b) => [box.left + box.width * a, box.top + box.height * b]));
+      return places.filter(([x, y]) => !document.elementFromPoint(x, y).closest('.bar')).length;
+    }"""
+    assert desktop.js(over) == 0
+    desktop.js("scrollTo(0, 0)")
+
+
+def test_terms_are_explained_without_a_mouse_and_on_a_phone(browser: Any, file: Path) -> None:
+    opened = Opened(browser, file, PHONE)
+    assert opened.page.locator(".sheet:has(#neuron-table) .terms").is_visible()
+    assert "dead: threshold 0" in opened.page.locator(".sheet:has(#neuron-table) .terms").inner_text()
+    assert opened.page.get_by_role("group", name="Time steps T").is_visible()
+    legend = opened.js("document.querySelector('.steps legend').getBoundingClientRect().width")
+    assert 0 < legend < 40  # T alone
+    opened.context.close()
+
+
 def test_the_box_filters(desktop: Opened) -> None:
     rules = desktop.page.locator("#rule-table tbody tr:visible")
     total = rules.count()

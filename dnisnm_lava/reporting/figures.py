@@ -52,7 +52,8 @@ def accuracy(found: Gathered) -> go.Figure:
         _line(figure, found.accuracy("lava"), name, GREEN, images["lava"], symbol="x", mode="markers")
     shown = [(share, images[key]) for key in ("ann", "float", "integer") for share in found.accuracy(key).values()]
     lowest = min([wilson(*pair)[0] for pair in shown] + list(found.accuracy("lava").values() if "lava" in images else ()))
-    figure.update_yaxes(range=[max(-2.0, 100 * lowest - 3), 102])  # Lava's bars, of few images, may go on below
+    low = max(-2.0, 100 * lowest - 3)
+    figure.update_yaxes(range=[low, 100 + (100 - low) / 25])  # Lava's bars, of few images, may go on below
     return figure
 
 

@@ -50,6 +50,12 @@ ENERGY_CAPTIONS = {
 }  # fmt: skip
 
 
+ERROR_CAPTION = (
+    "Bars and table tell what each part adds: they sum to the whole, the mark, and parts left of 0 make up for others. "
+    "The sentence above tells how large a part is by itself."
+)
+
+
 def _energies(found: Gathered) -> list[Picture]:
     made = []
     for rule, name in figures.RULES.items():
@@ -79,10 +85,13 @@ def _why(found: Gathered) -> list[Picture]:
     )
     most = f"{busiest.rate_up + busiest.rate_down:.3f}, are {busiest.name}'s"
     rate = f"Positive and negative spikes a neuron and step, by population; the most, {most}."
-    panels = "A panel a population, in the order of the graph; a column a step, a row a neuron."
+    panels = (
+        "A panel a population, in the order of the graph; a column a step, a row a neuron. Orange is positive, blue negative; "
+        "of a max-pool, the sign alone."
+    )
     image = f"Image {told.raster_image} through the network: what up to 64 neurons of each population send in each of {told.steps} steps."
     return [
-        Picture("parts", _plain(why_figures.parts(told)), error, "Parts left of 0 make up for others. The mark is the whole error."),
+        Picture("parts", _plain(why_figures.parts(told)), error, ERROR_CAPTION),
         Picture("rates", _plain(why_figures.rates(told)), rate, "Negative spikes take back what was sent too soon (the paper's Fig. 9)."),
         Picture("raster", _plain(why_figures.raster(told)), image, panels, least_width=100 + PANEL * len(told.populations)),
     ]  # fmt: skip

@@ -116,13 +116,18 @@ def activity(found: Gathered) -> Table:
 
 def errors(found: Gathered) -> Table:
     told = found.explanation
-    columns = (NAME, Column("kind", False), *(Column(name) for name in PARTS), Column("all"), Column("float SNN"))
+    kind = Column("kind", False, "of the ANN's tensor; a Rectifier (ReLU) and a Relay (linear) become SNM")
+    wholes = Column("all", help="the integer SNN's error"), Column("float SNN", help="its error")
+    columns = (NAME, kind, *(Column(name) for name in PARTS), *wholes)
     rows = tuple(
         (p.name, p.kind, *(f"{100 * p.parts[n].contribution:.3f}" for n in PARTS), f"{100 * p.total.mean_squared:.3f}",
          f"{100 * p.spiking.mean_squared:.3f}")
         for p in told.populations
     )  # fmt: skip
-    caption = f"Squared error of each population in parts, % of its mean squared activation; {told.images:,} images, T = {told.steps}."
+    caption = (
+        f"What each part adds to the squared error of a population, % of its mean squared activation; {told.images:,} images, "
+        f"T = {told.steps}."
+    )
     return Table("error-table", caption, columns, rows)
 
 
@@ -131,7 +136,7 @@ def neurons(found: Gathered) -> Table:
         NAME, Column("neurons"), Column("K", help="levels of a spike"), Column("lead", help="steps before it may fire"),
         Column("up", help="positive spikes a neuron and step"), Column("down", help="negative spikes a neuron and step"),
         Column("dead", help="threshold 0: never active in calibration"), Column("silent", help="sent nothing on these images"),
-        Column("inactive", help="0 in the ANN on these images"), Column("saturations"),
+        Column("inactive", help="0 in the ANN on these images"), Column("saturations", help="of the state, all steps and images"),
         Column("headroom", help="bits of the 24-bit state that no image needed"),
         Column("theta", help="the median of the living neurons"), Column("largest", help="the largest theta"),
     )  # fmt: skip

@@ -151,6 +151,7 @@
   window.addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, Math.min(PAPER, plot.closest(".three") ? 210 : PAPER))));
   window.addEventListener("afterprint", drawAll);
 
+  all(".drawing").forEach((drawing) => { drawing.scrollLeft = (drawing.scrollWidth - drawing.clientWidth) / 2; });
   themed();
   plots.forEach((plot) => { seen.observe(plot); resized.observe(plot); });
 })();
