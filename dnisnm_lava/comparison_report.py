@@ -201,8 +201,9 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
     lines = Text(
         f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights\n"
         f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image arrives\n"
-        "depth: steps before a window begins; K: levels of a spike\n"
+        "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
+        "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never active in calibration\n"
         f"digest {facts['digest']}"
     )
     return Panel(Group(table, lines), title=Text(title), box=box.ROUNDED, expand=False)

@@ -57,5 +57,5 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     )  # fmt: skip
     table = comparison_report.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6
-    told = Text(f"suggested T = {found.suggested}; {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB")
+    told = Text(f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB")
     return Result(page.result(found), Group(table, told), "" if found.comparison.all_equal else NOT_EQUAL)

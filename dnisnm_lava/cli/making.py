@@ -10,7 +10,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import BITS, FRONT, NET, PRECISION, TUNING
-from dnisnm_lava.cli.output import Result, Stages, _with_place
+from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import _analog, _data, _network, _provenance, _recipe, _statistics, _tried
 
 
@@ -28,7 +28,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
         "recipe": asdict(network.recipe),
     }  # fmt: skip
-    return Result(facts, comparison_report.network_table(network.integer, str(args.out)))
+    return _written(Result(facts, comparison_report.network_table(network.integer, f"{args.model} on {args.data}")), str(args.out))
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:

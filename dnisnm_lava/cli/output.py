@@ -71,9 +71,14 @@ class Result:
 
 
 def _with_place(result: Result, folder: Path, *names: str) -> Result:
-    from rich.console import Group
+    return _written(result, f"{folder}: {', '.join(names or (NET, RESULT, PICTURE))}")
 
-    return Result(result.data, Group(result.text, f"written to {folder}: {', '.join(names or (NET, RESULT, PICTURE))}"), result.failed)
+
+def _written(result: Result, where: str) -> Result:
+    from rich.console import Group
+    from rich.text import Text
+
+    return Result(result.data, Group(result.text, Text(f"written to {where}")), result.failed)
 
 
 @contextlib.contextmanager
