@@ -51,7 +51,7 @@ ABOUT: dict[str, str] = {
     "report": "One self-contained page, without a network (docs/report.md; extra report).",
     "lava-env": "Where this Python is newer than 3.10, Lava runs in one of its own, without torch:\n"
     "`dnisnm verify network.net --data images/ --lava-python auto`.",
-    "completion": "Source it, or keep it where your shell looks for completions.",
+    "completion": "Source it, or keep it where your shell looks for completions: a folder that must be there (docs/cli.md).",
 }
 
 MODEL = "--model net.py:net --weights net.pt --data images/"
@@ -88,7 +88,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report": (f"dnisnm report {MODEL} -o report.html", f"dnisnm report {MODEL} --images 200 --lava-images 0"),
     "lava-env": ("dnisnm lava-env",),
     "completion": (
-        "dnisnm completion bash >> ~/.bash_completion",
+        "dnisnm completion bash > ~/.dnisnm-completion && echo '. ~/.dnisnm-completion' >> ~/.bashrc",
         "dnisnm completion zsh > ~/.zfunc/_dnisnm",
         "dnisnm completion fish > ~/.config/fish/completions/dnisnm.fish",
     ),
