@@ -76,7 +76,7 @@ if ! usable "$@"; then
     say "$("$python" --version) makes $venv"
     "$python" -m venv "$venv" || exit 1
 fi
-say "installing the pinned stack of $requirements into $venv (about two minutes)"
+say "installing the pinned stack of $requirements into $venv (6.5 GB, most of it torch: minutes without a word)"
 # neurobench without its data sets, for which it wants audio libraries: a test compares its metrics with ours.
 without=""
 if [ "$requirements" = requirements.txt ]; then without="neurobench==2.3.0 snntorch==1.0.0 tqdm==4.70.1"; fi
