@@ -57,7 +57,8 @@ def explain(
     if not 0 <= raster < len(x):
         raise OutOfRange(f"raster: image {raster} asked for, of {len(x)}; give an index from 0 to {len(x) - 1}")
     wanted = None if labels is None else _checked_labels(analog, labels, len(x))
-    train = _maxima(analog, calibration, device)
+    stats = None if calibration is None else _statistics(analog, calibration, device)
+    train = {} if stats is None else {name: stats.maxima(name) for name in stats.high}
     seen = {p.name: Observed(p, spiking[p.name], integer[p.name]) for p in analog if not isinstance(p, Input)}
     outcomes: list[Outcome] = []
     clipped = 0
@@ -75,7 +76,7 @@ def explain(
         len(x), steps, tolerance, rows, first_wrong, first_wrong.sentence if first_wrong else findings.all_well(rows, tolerance),
         {name: count / found.classes for name, count in found.same.items()},
         {name: count / found.classes for name, count in found.correct.items()}, found.disagreements[:shown], len(found.disagreements),
-        raster, ("the calibration images", "these images") if train else ("the even images", "the odd images"), clipped,
+        raster, _sets(stats, len(x)), clipped,
     )  # fmt: skip
 
 
@@ -97,15 +98,18 @@ def _checked_labels(analog: AnalogGraph, labels: Any, images: int) -> np.ndarray
     return wanted
 
 
-def _maxima(analog: AnalogGraph, calibration: Any, device: str) -> dict[str, np.ndarray]:
-    """{population: (*shape) largest activations} on the calibration images; nothing without them."""
-    if calibration is None:
-        return {}
-    stats = calibration
-    if not isinstance(stats, maxima.Statistics):
-        batches = [calibration] if hasattr(calibration, "shape") else calibration
-        stats = maxima.calibrate(analog, batches, lambda graph, batch: ann.preactivations(graph, batch, device))
-    return {name: stats.maxima(name) for name in stats.high}
+def _statistics(analog: AnalogGraph, calibration: Any, device: str) -> maxima.Statistics:
+    if isinstance(calibration, maxima.Statistics):
+        return calibration
+    batches = [calibration] if hasattr(calibration, "shape") else calibration
+    return maxima.calibrate(analog, batches, lambda graph, batch: ann.preactivations(graph, batch, device))
+
+
+def _sets(stats: maxima.Statistics | None, images: int) -> tuple[str, str]:
+    """What the threshold maps compare, in words."""
+    if stats is None:
+        return "the even images", "the odd images"
+    return f"{stats.images:,} calibration images", f"these {images:,} images"
 
 
 def _chunks(x: np.ndarray, graphs: Graphs, steps: int, memory: int | None) -> Iterator[tuple[int, np.ndarray]]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _images, _provenance, _tried
+from dnisnm_lava.cli.shared import _provenance, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -19,9 +19,9 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_existing(args.out, args.overwrite)
-    data, network, x, y = _tried(args, stages)
-    graphs, train = (network.analog, network.spiking, network.integer), _images(data.train, args.images, args.seed, stages)[0]
-    found = dn.explain(*graphs, x, labels=y, calibration=train, device=args.device, progress=stages("explain"))
+    _, network, x, y = _tried(args, stages)
+    graphs = network.analog, network.spiking, network.integer
+    found = dn.explain(*graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"))
     facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)})
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
@@ -44,14 +44,13 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
         lava_cpu.require_lava(args.lava_python)
     data, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
-    train, _ = _images(data.train, args.explain_images, args.seed, stages)
     stages("trace again")
     coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
     provenance = {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)}
     title = args.title or f"{args.model} on {args.data}"
     found = page.report(
         args.out, *graphs, x, y, title=title, coverage=coverage, classes=datasets.class_names(data.test), mean=args.mean, std=args.std,
-        lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=train,
+        lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=network.stats,
         provenance=provenance, device=args.device, memory=args.memory, deadline=args.deadline, lava_python=args.lava_python,
         stages=stages, overwrite=args.overwrite,
     )  # fmt: skip

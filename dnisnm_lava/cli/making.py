@@ -25,7 +25,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite)
     facts = {
-        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.calibration_images,
+        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe),
     }  # fmt: skip
     return _written(Result(facts, comparison_report.network_table(network.integer, f"{args.model} on {args.data}")), str(args.out))

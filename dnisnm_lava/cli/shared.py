@@ -35,7 +35,7 @@ class Network:
     integer: dn.SpikingGraph
     readings: Readings | None
     recipe: Recipe
-    calibration_images: int
+    stats: dn.Statistics
 
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
@@ -62,7 +62,7 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, made.integer, made.readings, recipe, len(chosen))
+    return Network(analog, made.spiking, made.integer, made.readings, recipe, stats)
 
 
 @dataclass(frozen=True)
