@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from graphs import ResidualPoolNet, images, randomized
 from test_cli import DATA, NET, refused, run
 from test_cli import place as place
@@ -120,6 +121,16 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         with pytest.raises(OutOfRange, match="give 1 or more of each"):
             dn.report(tmp_path / "b.html", *job[1:], **{**options, none: 0})
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_images_are_tensors_or_bring_their_labels(tmp_path: Path) -> None:
+    model, x, y = randomized(ResidualPoolNet(), 0), images(6, (2, 6, 6), 0), np.zeros(6, int)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2)
+    tensors = torch.from_numpy(x), torch.from_numpy(y)
+    for name, given in (("arrays", (x, y)), ("tensors", tensors), ("dataset", (torch.utils.data.TensorDataset(*tensors),))):
+        dn.report(tmp_path / name, analog, spiking, dn.quantize(spiking), *given, lava_images=0, cost_images=1, explain_images=2)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_the_same_data_give_the_same_bytes() -> None:

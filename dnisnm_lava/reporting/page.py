@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import plotly.offline
 from markupsafe import Markup
 
@@ -23,6 +22,7 @@ from dnisnm_lava.explanation import ThresholdMap
 from dnisnm_lava.explanation_report import explanation_json
 from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.findings import MEANINGS
+from dnisnm_lava.inputs import Images, Labels
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.reporting import rasters, tables
 from dnisnm_lava.reporting.figures import NAMES, RULES
@@ -35,7 +35,7 @@ SVG = "http://www.w3.org/2000/svg"
 
 
 def report(
-    path: Path | str, analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
+    path: Path | str, analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
     overwrite: bool = False, **options: Any,
 ) -> Gathered:  # fmt: skip
     """Write the page on these networks and images to `path`; options as in `gathering.gather`. Returns what it tells."""
