@@ -112,6 +112,7 @@ def test_convert_inspect_simulate(place: Path, capsys: pytest.CaptureFixture[str
     graph = netx.read(place / "a.net")
     assert made["digest"] == graph.digest()
     assert made["calibration_images"] == 24
+    assert made["ann"] == {"images": 24, "accuracy": _ann_on_training_images()}
     facts = run("inspect", "a.net", capsys=capsys)
     assert facts["neurons"] == sum(p["neurons"] for p in facts["populations"] if p["kind"] == "SNM")
     assert [p["name"] for p in facts["populations"]] == ["input", "0", "2.conv1", "2.conv2", "2.conv2.pool", "2.conv3", "2.fc"]
@@ -121,6 +122,16 @@ def test_convert_inspect_simulate(place: Path, capsys: pytest.CaptureFixture[str
     assert results[0]["spike_counts"] == results[1]["spike_counts"]
     assert cli.main(["inspect", "a.net"]) == 0
     assert "2.conv3" in capsys.readouterr().out
+
+
+def _ann_on_training_images() -> float:
+    """The model itself, in torch, on images prepared by hand."""
+    with np.load("data.npz") as data:
+        x = torch.from_numpy(data["x_train"].astype(np.float32)).permute(0, 3, 1, 2)
+        y = data["y_train"]
+    with torch.no_grad():
+        classes = load_model("net.py:net", "weights.pt", (3, 6, 6))((x / 255 - 0.5) / 0.2).argmax(1)
+    return float(np.mean(classes.numpy() == y))
 
 
 def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,30 +5,56 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli.names import BITS, FRONT, NET, PRECISION, TUNING
+from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
-from dnisnm_lava.cli.shared import _analog, _data, _network, _provenance, _recipe, _statistics, _tried
+from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _tried
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Data
 
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
+    from rich.console import Group
+
     from dnisnm_lava import comparison_report
     from dnisnm_lava.files import refuse_existing
     from exporters import netx
 
     refuse_existing(args.out, args.overwrite)
-    network = _network(args, _data(args), stages)
+    data = _data(args)
+    network = _network(args, data, stages)
+    ann = _ann_accuracy(args, network.analog, data, stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite)
     facts = {
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
-        "recipe": asdict(network.recipe),
+        "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
-    return _written(Result(facts, comparison_report.network_table(network.integer, f"{args.model} on {args.data}")), str(args.out))
+    told = Group(comparison_report.network_table(network.integer, f"{args.model} on {args.data}"), _prepared(ann))
+    return _written(Result(facts, told), str(args.out))
+
+
+def _ann_accuracy(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> dict[str, Any] | None:
+    """Of some training images: whether they are prepared as the ANN wants them. None where an image has no single class."""
+    from dnisnm_lava import tallies
+    from dnisnm_lava.backends import ann
+
+    x, y = _images(data.train, ANN_IMAGES, args.seed, stages)
+    scores = ann.ann(analog, x, device=args.device)
+    return {"images": len(x), "accuracy": tallies.correct_scores(scores, y) / len(x)} if scores.ndim == 2 else None
+
+
+def _prepared(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "the ANN's output is no single class, so nothing tells whether its images are prepared as in training"
+    share = f"the ANN says the class of {100 * found['accuracy']:.1f} % of {found['images']:,} training images"
+    return f"{share}; if you expected more, see how they are prepared (--mean, --std, --resize, --crop, --transforms)"
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:

@@ -10,6 +10,7 @@ TUNING, FRONT = "tuning.json", "front.png"
 PRECISION, BITS = "precision.json", "precision.png"
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
 PAGE, COST_IMAGES, EXPLAINED_IMAGES = "report.html", 16, 64
+ANN_IMAGES = 500  # to see whether images are prepared as the ANN wants them
 STUDY_IMAGES = 500  # for hundreds of networks
 BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2.0  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together

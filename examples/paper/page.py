@@ -93,7 +93,7 @@ def few_steps(found: Mapping[str, Result]) -> str:
             )
             for r in data["rows"]
         ]
-        head = "recipe", "T", "K", "lead", "latency, steps", "accuracy", f"{data['seeds']} seeds", "95 % interval"
+        head = "recipe", "T", "K", "lead", "latency, steps", "accuracy", f"{data['seeds']} seed{'s' * (data['seeds'] > 1)}", "95 % interval"
         parts += [f"### {heading(data)}; ANN {data['accuracy_ann']}\n", table(head, rows)]
         parts += [f"![accuracy over T](results/{stem}.png)", command(data)]
         if "against" in data:
