@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dnisnm_lava import datasets
+from dnisnm_lava import cli, datasets
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.loading import load_weights
 
@@ -72,6 +72,13 @@ def test_damaged_weights_load_or_are_one_sentence(tmp_path: Path, zipped: bool) 
             refused.append(str(error))
     assert len(refused) > 100
     assert all(sentence.startswith(f"{path}: ") for sentence in refused)
+
+
+def test_help_says_which_files_are_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("file.py:factory (the file is run)") == 2  # --model and --data
 
 
 def test_images_with_code_are_refused_and_nothing_runs(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ NOT_OF_A_PART = {
 }  # fmt: skip
 DEMO_LAVA_IMAGES = 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"
-MODELS = "path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
+MODELS = "path/to/file.py:factory (the file is run), package.module:factory, torchvision:NAME or path/to/file.onnx"
 LAVA_PYTHON = "another Python to run Lava in, or auto: the one that lava-env made (default: DNISNM_LAVA_PYTHON, else this one)"
 WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
 PREPARED_BY = ("mean", "std", "resize", "crop", "grayscale")
