@@ -7,6 +7,7 @@ import glob
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,11 @@ def remove_abandoned(path: Path) -> None:
 def unwritable(path: Path, error: OSError) -> BadFile:
     reason = error.strerror or type(error).__name__
     return BadFile(f"{path}: could not be written ({reason}), and nothing was left behind; free space or choose another folder")
+
+
+def temporary_folder() -> str:
+    """Where temporary files go; TMPDIR or /tmp where Python finds no folder that it could use."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return os.environ.get("TMPDIR") or "/tmp"

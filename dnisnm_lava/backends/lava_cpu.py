@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from dnisnm_lava.backends.lava_python import Interpreter, chosen, environment, hand_over
+from dnisnm_lava.backends.lava_python import Interpreter, chosen, environment, hand_over, not_started
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.interrupts import undisturbed
@@ -118,10 +118,7 @@ def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, p
             with np.load(Path(folder) / "result.npz") as result:
                 return {key: result[key] for key in result.files}
     except OSError as error:
-        raise BackendFailed(
-            f"Lava: its process could not be started, or the folder for temporary files not be used ({error.strerror or error}); "
-            f"free space in {tempfile.gettempdir()}, or set TMPDIR to another"
-        ) from error
+        raise not_started(error) from error
 
 
 def _own_environment() -> dict[str, str]:

@@ -23,7 +23,8 @@ import numpy as np
 
 from dnisnm_lava import __version__, ir
 from dnisnm_lava.backends import lava_env
-from dnisnm_lava.errors import BackendMissing
+from dnisnm_lava.errors import BackendFailed, BackendMissing
+from dnisnm_lava.files import temporary_folder
 from dnisnm_lava.ir import SpikingGraph
 from dnisnm_lava.synapses import Window
 
@@ -93,15 +94,25 @@ def _checked(name: str, who: str) -> Interpreter:
 
 def _versions(path: str) -> dict[str, str] | None:
     """What the program says of itself; None where it is no Python."""
-    with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
-        alone = environment(Path(folder))
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired, ValueError):
-            done = subprocess.run(
-                [path, "-c", PROBE], capture_output=True, text=True, timeout=PATIENCE, env=alone, cwd=folder, stdin=subprocess.DEVNULL
-            )  # fmt: skip
-            found = json.loads(done.stdout.splitlines()[-1] if done.stdout.strip() else "")
-            return found if isinstance(found, dict) and "python" in found else None
+    try:
+        with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
+            alone = environment(Path(folder))
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired, ValueError):
+                done = subprocess.run(
+                    [path, "-c", PROBE], capture_output=True, text=True, timeout=PATIENCE, env=alone, cwd=folder, stdin=subprocess.DEVNULL
+                )  # fmt: skip
+                found = json.loads(done.stdout.splitlines()[-1] if done.stdout.strip() else "")
+                return found if isinstance(found, dict) and "python" in found else None
+    except OSError as error:
+        raise not_started(error) from error
     return None
+
+
+def not_started(error: OSError) -> BackendFailed:
+    return BackendFailed(
+        f"Lava: its process could not be started, or the folder for temporary files not be used ({error.strerror or error}); "
+        f"free space in {temporary_folder()}, or set TMPDIR to another"
+    )
 
 
 def environment(folder: Path) -> dict[str, str]:

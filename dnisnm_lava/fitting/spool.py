@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.files import temporary_folder
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Spool:
             self.file.flush()
         except OSError as error:
             raise OutOfRange(
-                f"fit: {chunk.nbytes} bytes do not fit the folder for temporary files, {tempfile.gettempdir()} ({error.strerror}); "
+                f"fit: {chunk.nbytes} bytes do not fit the folder for temporary files, {temporary_folder()} ({error.strerror}); "
                 "set TMPDIR to a larger one, or give fewer images"
             ) from error
         return _OnDisk(offset, chunk.shape, chunk.dtype)

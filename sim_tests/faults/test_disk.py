@@ -135,6 +135,17 @@ def test_the_spool_of_fit_tells(disk: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert free(disk) == SIZE
 
 
+def test_the_spool_of_fit_tells_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_found() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/full']")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", none_found)
+    monkeypatch.setenv("TMPDIR", "/full")
+    with pytest.raises(OutOfRange, match=r"for temporary files, /full \(No usable temporary directory found in \['/full'\]\); set TMPDIR"):
+        Spool(Store(0), 1).append(torch.ones(10, 10))
+
+
 @pytest.mark.parametrize("what", ["fsync", "link", "mkdir", "rename"])
 def test_a_full_disk_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """A call that fails, on machines where no file system can be mounted."""

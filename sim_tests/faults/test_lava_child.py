@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnisnm_lava.backends import batched, lava_cpu
+from dnisnm_lava.backends import batched, lava_cpu, lava_python
 from dnisnm_lava.errors import BackendFailed
 from dnisnm_lava.simulation import difference
 from faults.left import MARK, processes, wait_until
@@ -131,6 +132,25 @@ def test_a_full_folder_for_temporary_files_is_told(network: tuple[Any, np.ndarra
     assert told.startswith(
         "Lava: its process could not be started, or the folder for temporary files not be used (No space left on device)"
     )
+
+
+@pytest.mark.parametrize("other", [None, sys.executable])
+def test_no_folder_for_temporary_files_at_all_is_told(
+    network: tuple[Any, np.ndarray], other: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that Python knows of is full, or may not be written."""
+
+    def none_found() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/full']")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", none_found)
+    monkeypatch.setenv("TMPDIR", "/full")
+    lava_python._checked.cache_clear()
+    graph, x = network
+    told = r"not be used \(No usable temporary directory found in \['/full'\]\); free space in /full, or set TMPDIR to another$"
+    with pytest.raises(BackendFailed, match=told):
+        lava_cpu.run(graph, x[:1], lava_python=other)
 
 
 PARENT = """
