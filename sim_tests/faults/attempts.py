@@ -1,8 +1,8 @@
 """The command `dnisnm`, again and again, interrupted where it is asked for: each attempt in a fork of one process that has imported all.
 
 A request is a line of JSON, {"argv": [...], "at": {"stage": NAME, "after": SECONDS} or {"call": N} or {}, "sign": NAME}. The answer is
-one too, {"code", "seconds", "err", "stages", "calls"}: the exit code (negative: a signal), what it said, stages that began, and how
-many functions the package had called. Run by Attempts alone.
+one too, {"code", "seconds", "err", "stages", "calls"}: the exit code (negative: a signal), seconds from the signal, or else from the start,
+to the end, what it said, stages that began, and how many functions the package had called. Run by Attempts alone.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Interruption:
 
     def send(self) -> None:
         self.write("calls", self.calls)
+        self.write("sent", time.monotonic())
         os.kill(os.getpid(), self.sign)
 
     def write(self, what: str, value: Any) -> None:
@@ -139,10 +140,11 @@ def main() -> None:
         log = Path(f"attempt{number}.log").absolute()
         start = time.monotonic()
         code = forked(json.loads(line), log)
-        seconds = time.monotonic() - start
+        end = time.monotonic()
         told = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        sent = [value for what, value in told if what == "sent"]
         answer = {
-            "code": code, "seconds": seconds, "err": Path(f"{log}.err").read_text(),
+            "code": code, "seconds": end - (sent or [start])[0], "err": Path(f"{log}.err").read_text(),
             "stages": [value for what, value in told if what == "stage"],
             "calls": max((value for what, value in told if what == "calls"), default=0),
         }  # fmt: skip
