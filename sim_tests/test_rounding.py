@@ -16,7 +16,7 @@ from dnisnm_lava import quantization, rounding
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.fitting import least_squares
 from dnisnm_lava.fixedpoint import FixedPointFormat
-from dnisnm_lava.ir import SNM, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.rounding import Reads
 
 # ---------------------------------------------------------------- what weights read
@@ -258,3 +258,99 @@ def test_the_units_of_both_matrices_move_into_the_weights() -> None:
     assert (found.resample.rows.tolist(), found.resample.cols.tolist()) == ([[1, 3]], [[7, 2]])
     np.testing.assert_allclose(found.weight, weight / 4 / 7, rtol=1e-15)
     assert error == pytest.approx(0.3 - 2 / 7, rel=1e-12)
+
+
+# ---------------------------------------------------------------- choices: each is the best of its candidates, tried one by one
+
+
+def in_units(row: np.ndarray, units: list[float], covariance: np.ndarray) -> list[float]:
+    """The error of a row's currents in each of `units`, with the nearest codes of three bits."""
+    gaps = [row - unit * np.array([min(max(round(w / unit), -3), 3) for w in row.tolist()]) for unit in units]
+    return [float(gap @ covariance @ gap) for gap in gaps]
+
+
+@pytest.mark.parametrize("kind", ["hidden", "readout"])
+def test_a_clipping_unit_is_the_best_of_six(kind: str) -> None:
+    """Each channel's own, in a read-out one for all; and none in which the state, or weights that nothing compensates, do not fit."""
+    rng, clips, taken = np.random.default_rng(6), (1.0, 0.9, 0.8, 0.7, 0.6, 0.5), []
+    zeros, ones, state = np.zeros(4), np.ones(4), FixedPointFormat(16)
+    for _ in range(40):
+        weight, x = rng.standard_t(3, size=(4, 9)), rng.normal(size=(9, 30)) * rng.uniform(0.2, 3, (9, 1))
+        unit = np.abs(weight).max(axis=1) / 3
+        unit = unit if kind == "hidden" else np.full(4, unit.max())
+        single, v_range = rng.uniform(0, 0.9, (2, 4)) * unit * ((127,), (state.limit / 1.25,))  # one synapse a row keeps 8 bits
+        into = Projection("i", weight), Projection("j", single[:, None])
+        p = SNM("a", (4,), into, *[zeros] * 4, ones, ones, v_range) if kind == "hidden" else ReadOut("a", (4,), into, zeros, ones, v_range)
+        covariance = np.cov(x, bias=True)
+        blocks = [(Reads(slice(0, 9), np.zeros((1, 9)), covariance[None]),), ()]
+        widths = quantization._Widths(FixedPointFormat(3), state)
+        found = quantization._clipping_unit(p, [q.weight for q in into], unit, blocks, widths)
+
+        least = np.maximum(single / 127, v_range * 1.25 / state.limit)
+        units = [[max(u * clip, floor) for clip in clips] for u, floor in zip(unit, least, strict=True)]
+        errors = np.array([in_units(row, some, covariance) for row, some in zip(weight, units, strict=True)])
+        best = errors.argmin(axis=1) if kind == "hidden" else [int(errors.sum(axis=0).argmin())] * 4
+        assert found.tolist() == [some[i] for some, i in zip(units, best, strict=True)]
+        taken += list(best)
+    assert len(set(taken)) > 4
+
+
+def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
+    """The error of the matrices, and half a step by the largest weight of each channel: the finer a matrix, the smaller are weights."""
+    rng, taken, state, ones = np.random.default_rng(7), set(), FixedPointFormat(24), np.ones(2)
+    source, alpha = Input("i", (3, 4, 4), np.ones(3), 8), {"i": np.array([0.5, 1.0, 2.0])}
+    widths, zeros = quantization._Widths(FixedPointFormat(8), state), np.zeros((2, 5, 5))
+    for _ in range(40):
+        rows, cols, weight = (rng.uniform(0, 1, s) for s in ((5, 4), (5, 4), (2, 3, 1, 1)))
+        v_range = 2.0 ** rng.uniform(0, 20, 2)
+        q = Projection("i", weight, resample=Resample(rows, cols))
+        p = SNM("a", (2, 5, 5), (q,), zeros[:, :1, :1], zeros, zeros, zeros, ones, ones, v_range)
+        graph = SpikingGraph((source, p, ReadOut("out", (2,), (Projection("a", np.ones((2, 50))),), np.zeros(2))), steps=1)
+        changed, folded, unit = quantization._with_integer_matrices(p, alpha, graph, widths)
+
+        options = []
+        for limit in (127, 63, 31, 15, 7, 3):
+            (r, r_unit, r_error), (c, c_unit, c_error) = (quantization._integer_matrix(a, limit) for a in (rows, cols))
+            worth = weight[:, :, 0, 0] * r_unit * c_unit * alpha["i"]
+            units = [max(w.max() / 127, 1.25 * v / state.limit) for w, v in zip(worth, v_range, strict=True)]
+            steps = [min(0.5 * u / w.max(), 1) for u, w in zip(units, worth, strict=True)]
+            options.append((r_error + c_error + sum(steps) / 2, limit, r, c, worth, units))
+        _, limit, r, c, worth, units = min(options, key=lambda option: option[0])
+        resample = changed.projections[0].resample
+        assert resample is not None
+        assert (resample.rows.tolist(), resample.cols.tolist()) == (r.tolist(), c.tolist())
+        np.testing.assert_allclose(folded[0][:, :, 0, 0], worth, rtol=1e-14)
+        np.testing.assert_allclose(unit, units, rtol=1e-14)
+        taken.add(limit)
+    assert len(taken) > 3
+
+
+def test_what_weights_read_is_told_in_the_units_of_their_integers() -> None:
+    """Spikes count in what each channel's spike is worth, and a resampling in its matrices' units; weights of 0 read the same."""
+    rng, alpha, ones = np.random.default_rng(8), {"i": np.array([0.5, 3.0])}, np.ones(3)
+    x = rng.normal(size=(40, 2, 2, 2))
+    matrix = Resample(np.array([[0.75, 0.25], [0.25, 0.75]]), np.array([[1.0, 0.0], [0.5, 0.5]]))  # exact in eighths
+    weight = rng.normal(size=(3, 2, 1, 1))
+    into = Projection("i", weight), Projection("i", weight, resample=matrix), Projection("i", np.zeros((3, 2, 1, 1)), resample=matrix)
+    zeros = np.zeros((3, 2, 2))
+    p = SNM("a", (3, 2, 2), into, zeros[:, :1, :1], zeros, zeros, zeros, ones, ones, ones)
+    graph = SpikingGraph(
+        (Input("i", (2, 2, 2), np.ones(2), 8), p, ReadOut("o", (2,), (Projection("a", np.ones((2, 12))),), np.zeros(2))), steps=1
+    )
+
+    def heard(q: Projection, spikes: np.ndarray) -> np.ndarray:
+        """(images and places, channels)"""
+        return np.moveaxis(spikes if q.resample is None else q.resample(spikes), 1, -1).reshape(-1, 2)
+
+    read = [heard(q, x) for q in into]
+    readings = {"a": tuple((Reads(slice(0, 2), h.mean(axis=0)[None], np.cov(h.T, bias=True)[None]),) for h in read)}
+    changed, _, _ = quantization._with_integer_matrices(p, alpha, graph, quantization._Widths(FixedPointFormat(8), FixedPointFormat(24)))
+    found = quantization._reads(changed, [q.weight for q in into], readings, alpha, graph)
+    for q, blocks in zip(changed.projections, found, strict=True):
+        h = heard(q, x / alpha["i"][:, None, None])
+        if not q.weight.any():  # which unit the matrices have does not matter
+            assert all(np.isfinite(b.mean).all() and np.isfinite(b.covariance).all() for b in blocks)
+            continue
+        np.testing.assert_allclose(blocks[0].mean[0], h.mean(axis=0), rtol=1e-9)
+        np.testing.assert_allclose(blocks[0].covariance[0], np.cov(h.T, bias=True), rtol=1e-9)
+    assert quantization._reads(changed, [q.weight for q in into], None, alpha, graph) == [(), (), ()]
