@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,15 +40,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
     except KeyboardInterrupt:
-        parts = getattr(args, "resume", None) is not None and args.out is not None
-        _told("interrupted; finished parts are kept: go on with --resume" if parts else "interrupted; no file is half-written")
+        _told(f"interrupted; {_what_is_kept(args)}")
         return 128 + signal.SIGINT
+    except _Terminated as end:
+        _told(f"{end.who}; {_what_is_kept(args)}")
+        return 128 + signal.SIGTERM
     return _told(result.failed) if result.failed else 0
 
 
-def _end(signum: int, _: Any) -> None:
+def _what_is_kept(args: Namespace) -> str:
+    parts = getattr(args, "resume", None) is not None and args.out is not None
+    return "finished parts are kept: go on with --resume" if parts else "no file is half-written"
+
+
+class _Terminated(SystemExit):
+    """SIGTERM has come: folders, files and Lava's processes are cleaned up, as no `except Exception` stops it."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.who = who
+
+
+def _end(_: int, __: Any) -> None:
     from dnisnm_lava import ranks
 
-    if ranks.size() > 1:
-        _told(f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job; finished parts are kept: go on with --resume")
-    sys.exit(128 + signum)  # unwinds: folders, files and Lava's processes are cleaned up
+    who = f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job" if ranks.size() > 1 else "ended by SIGTERM"
+    raise _Terminated(who)

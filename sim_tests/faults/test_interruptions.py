@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from graphs import small
 
+from dnisnm_lava import cli
 from exporters import netx
 from faults.attempts import Attempt, Attempts
 from faults.left import MARK, processes, wait_until
@@ -104,3 +105,16 @@ def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path
     end = attempts([*argv, "--resume", "--overwrite"])
     assert end.code == 0, end.err
     assert results(tmp_path / "a.json") == {"a.json": expected["a.json"].replace(b"a.json", b"a.json --overwrite")}
+
+
+@pytest.mark.parametrize(
+    ("out", "kept"), [(["-o", "a.json"], "finished parts are kept: go on with --resume"), ([], "no file is half-written")]
+)
+def test_sigterm_is_told(out: list[str], kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(cli.VERBS, "simulate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main(["simulate", "a.net", "--data", "d.npz", *out]) == 143
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert capsys.readouterr().err == f"dnisnm: ended by SIGTERM; {kept}\n"
