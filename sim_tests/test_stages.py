@@ -300,6 +300,17 @@ def test_binary_spikes_need_one_threshold_a_channel() -> None:
         dn.quantize(spiking, spikes="binary")
 
 
+@pytest.mark.parametrize(("payload_bits", "levels", "fits"), [(23, 1, True), (22, 2, True), (22, 3, False), (23, 2, False)])
+def test_the_largest_spike_fits_a_message_of_24_bits(payload_bits: int, levels: int, fits: bool) -> None:
+    spiking, _ = small(Chain(), (6,), quantize=False, levels=levels)
+    if fits:
+        largest = max(int(p.payload.max()) * p.levels for p in dn.quantize(spiking, payload_bits=payload_bits, weight_bits=4).of(SNM))
+        assert (1 << 22) < largest < (1 << 23)
+        return
+    with pytest.raises(OutOfRange, match=rf"fc1: {levels} levels of {payload_bits}-bit payloads exceed 24-bit messages; use fewer"):
+        dn.quantize(spiking, payload_bits=payload_bits)
+
+
 def test_quantizing_twice_is_refused() -> None:
     integer, _ = small()
     with pytest.raises(OutOfRange, match="holds integers already"):
