@@ -68,7 +68,7 @@ def test_a_comparison_is_interrupted_at_its_stages(attempts: Attempts, tmp_path:
         for after in (0, 0.5) if stage.startswith("Lava") else (0,):
             found = attempts([*argv, "--resume"], stage=stage, after=after)
             assert (found.code, said(found)) == (130, [KEPT]), (stage, found.err)
-            assert found.seconds < 30
+            assert found.seconds < 30  # 3 where nobody else computes
             wait_until(lambda: len(list(processes(os.environ[MARK]))) == 1)  # the server's
             assert list(nothing_left.iterdir()) == []
             assert {p.name for p in tmp_path.iterdir() if "out" in p.name} <= {"out.parts"}

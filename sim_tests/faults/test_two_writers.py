@@ -73,7 +73,7 @@ def test_a_second_run_into_the_same_result_is_refused(
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", "a.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-m", "dnisnm_lava", *argv], env=environment, stderr=subprocess.DEVNULL) as first:
-        wait_until(lambda: list(tmp_path.glob("a.json.parts/0*")))
+        wait_until(lambda: list(tmp_path.glob("a.json.parts/0*")), seconds=120)  # most of it is Python's start
         for option in ([], ["--resume"], ["--overwrite"]):
             assert cli.main([*argv, *option]) == 1
             assert "a.json: another run is writing it, with its parts in a.json.parts; wait for its end, or" in capsys.readouterr().err
