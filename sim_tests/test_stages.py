@@ -251,8 +251,9 @@ def test_a_tiny_threshold_still_sends_one_and_a_dead_channel_nothing() -> None:
 def test_an_initial_potential_is_half_the_snapped_threshold_and_what_was_added() -> None:
     analog, stats, _ = calibrated()
     spiking = dn.convert(analog, stats, steps=8)
-    vth = spiking["conv2"].vth
-    p = dn.quantize(with_neurons(spiking, vth, 0.8 * vth))["conv2"]
+    vth = spiking["conv2"].vth.copy()
+    vth[0, 0, 0] = 0  # dead: whatever was added, it starts at 0
+    p = dn.quantize(with_neurons(spiking, vth, np.where(vth > 0, 0.8 * vth, 1.0)))["conv2"]
     u = p.unit / spiking["conv2"].unit
     for at in np.ndindex(vth.shape):
         added = round((0.8 * vth[at] - vth[at] / 2) / u[at[0]])
@@ -300,7 +301,9 @@ def test_binary_spikes_need_one_threshold_a_channel() -> None:
         dn.quantize(spiking, spikes="binary")
 
 
-@pytest.mark.parametrize(("payload_bits", "levels", "fits"), [(23, 1, True), (22, 2, True), (22, 3, False), (23, 2, False)])
+@pytest.mark.parametrize(
+    ("payload_bits", "levels", "fits"), [(23, 1, True), (22, 2, True), (22, 3, False), (23, 2, False), (1, 1 << 23, False)]
+)
 def test_the_largest_spike_fits_a_message_of_24_bits(payload_bits: int, levels: int, fits: bool) -> None:
     spiking, _ = small(Chain(), (6,), quantize=False, levels=levels)
     if fits:
