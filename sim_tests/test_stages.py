@@ -327,6 +327,7 @@ def test_images_beyond_the_calibrated_range_are_clipped_and_counted() -> None:
     codes, clipped = encode_images(integer, big)
     assert (clipped, codes[0, 0, 0, 0]) == (1, 127)
     assert batched.run(integer, big).clipped_inputs == 1
+    assert encode_images(small(quantize=False)[0], big)[1] == 0  # floats hold them
 
 
 def test_more_weight_bits_come_closer() -> None:
