@@ -286,6 +286,9 @@ def test_the_static_bound_is_reached_by_the_worst_input_and_never_passed() -> No
     assert p.projections[0].bound(127) == worst
     row = int(np.argmax(np.abs(w).sum(1)))
     assert p.projections[0]((np.sign(w[row]) * 127)[None])[0, row] == worst
+    told = next(r for r in dn.state_ranges(integer) if r.name == "fc1")
+    assert told.current == worst + max(map(abs, p.bias.reshape(-1).tolist()))
+    assert told.expected == max(int(np.ceil(r / u)) for r, u in zip(p.v_range, p.unit, strict=True))
 
 
 def test_binary_spikes_carry_one() -> None:
