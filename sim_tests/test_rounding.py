@@ -159,6 +159,7 @@ def test_four_bits_with_compensation_are_nearer(network: tuple[SpikingGraph, np.
     found = dn.readings(spiking, x)
     plain, compensated = dn.quantize(spiking, weight_bits=3), dn.quantize(spiking, weight_bits=3, readings=found)
     assert logits_error(spiking, compensated, x) < logits_error(spiking, plain, x)
+    assert (compensated["conv2"].unit < plain["conv2"].unit).any()  # clipped, though its shortcut's weights are not compensated
     for p in compensated:
         for q in p.projections if isinstance(p, SNM | ReadOut) else ():
             assert np.abs(q.weight).max() <= (127 if q.weight[0].size == 1 else 3)
