@@ -108,7 +108,7 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize(("name", "size", "scheme"), [
-    ("desktop", DESKTOP, "light"), ("desktop-dark", DESKTOP, "dark"), ("phone", PHONE, "light"),
+    ("desktop", DESKTOP, "light"), ("desktop-dark", DESKTOP, "dark"), ("phone", PHONE, "light"), ("phone-dark", PHONE, "dark"),
 ])  # fmt: skip
 def test_it_opens_without_a_complaint_and_fits(
     browser: Any, file: Path, artefacts: Path, name: str, size: dict[str, int], scheme: str
