@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -66,19 +65,22 @@ def test_a_second_run_into_the_same_result_is_refused(
 ) -> None:
     """Whether it is to go on, to begin again, or neither; the first goes on undisturbed. When it is killed, its parts are nobody's."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "images.py").write_text(
-        DATA.replace("return torch.randn", "import time; time.sleep(0.03 * (i >= 100)); return torch.randn")
-    )
+    waiting = "import os, time\n        while i >= 100 and os.path.exists('held'): time.sleep(0.05)\n        return torch.randn"
+    (tmp_path / "images.py").write_text(DATA.replace("return torch.randn", waiting))
+    (tmp_path / "held").touch()
     netx.write(tmp_path / "a.net", small()[0])
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", "a.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-m", "dnisnm_lava", *argv], env=environment, stderr=subprocess.DEVNULL) as first:
-        wait_until(lambda: list(tmp_path.glob("a.json.parts/0*")), seconds=120)  # most of it is Python's start
-        for option in ([], ["--resume"], ["--overwrite"]):
-            assert cli.main([*argv, *option]) == 1
-            assert "a.json: another run is writing it, with its parts in a.json.parts; wait for its end, or" in capsys.readouterr().err
-        assert first.poll() is None
-        first.send_signal(signal.SIGKILL)
+        try:
+            wait_until(lambda: list(tmp_path.glob("a.json.parts/0*")), seconds=120)  # most of it is Python's start
+            for option in ([], ["--resume"], ["--overwrite"]):
+                assert cli.main([*argv, *option]) == 1
+                assert "a.json: another run is writing it, with its parts in a.json.parts; wait for its end, or" in capsys.readouterr().err
+            assert first.poll() is None
+        finally:
+            first.kill()
+    (tmp_path / "held").unlink()
     assert cli.main([*argv, "--resume"]) == 0
     assert [p.name for p in tmp_path.glob("a.json*")] == ["a.json"]
 
