@@ -138,7 +138,7 @@ def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:
 
 def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> SNM | ReadOut:
     others = group.group("projection") if len(read) > 1 else None
-    groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others)]
+    groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others is not None)]
     projections = tuple(_read_projection(g, layer) for g, layer in zip(groups, read, strict=True))
     if projections[0].is_conv != (kind == "conv"):
         raise BadFile(f"{group.name}/type is {kind!r}, and its weight has {projections[0].weight.ndim} axes")
