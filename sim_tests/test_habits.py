@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
-from dnisnm_lava.cli import manual
+from dnisnm_lava.cli import manual, output
 from dnisnm_lava.cli.command import meant, sentence
 from dnisnm_lava.cli.output import Result, _print
 from dnisnm_lava.cli.parser import VERBS, _parser
@@ -186,6 +187,16 @@ def on_terminal(*argv: str, **environment: str) -> str:
     os.close(parent)
     assert process.wait(timeout=60) == 0
     return received.decode()
+
+
+def test_elsewhere_a_long_stage_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = iter([0.0, 10.0, 30.0, 30.0, 59.0, 60.0, 60.0])  # a line, asked, asked and a line, asked, asked and a line
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    stages = output.Stages(output.progress_bars(quiet=False))
+    progress = stages("fit")
+    for done in range(1, 5):
+        progress(1000 * done, 4000)
+    assert capsys.readouterr().err.splitlines() == ["fit ...", "fit: 2,000 of 4,000 ...", "fit: 4,000 of 4,000 ..."]
 
 
 def test_a_terminal_gets_bars_and_colours_where_it_wants_them() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,26 +21,36 @@ import dnisnm_lava as dn
 from dnisnm_lava import simulation
 from dnisnm_lava.cli.names import NET, PICTURE, RESULT
 
+PATIENCE = 30.0  # seconds without a line
+
 
 class Stages:
     """A progress bar for each stage that begins; called with its name, it returns whom to tell the progress.
-    Where standard error is no terminal, or a dumb one, a line for each stage."""
+    Where standard error is no terminal, or a dumb one, a line for each stage, and for what it has done in half a minute."""
 
     def __init__(self, bars: Progress) -> None:
         self.bars = bars
         self.current: TaskID | None = None
+        self.lines = not bars.console.is_interactive and not bars.console.quiet
+        self.told = 0.0
 
     def progress(self, done: int, of: int) -> None:
         """Of the stage that is on."""
         if self.current is not None:
             self.bars.update(self.current, completed=done, total=of, counted=True)
+            if self.lines and time.monotonic() - self.told >= PATIENCE:
+                self._line(f"{self.bars.tasks[self.current].description}: {done:,} of {of:,} ...")
 
     def __call__(self, name: str) -> simulation.Progress:
         self.finish()
-        if not self.bars.console.is_interactive and not self.bars.console.quiet:
-            print(f"{name} ...", file=sys.stderr, flush=True)
+        if self.lines:
+            self._line(f"{name} ...")
         self.current = self.bars.add_task(name, total=None, counted=False)
         return self.progress
+
+    def _line(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+        self.told = time.monotonic()
 
     def finish(self) -> None:
         if self.current is not None:
