@@ -263,7 +263,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
 def _coverage_row(row: Row) -> list[Text]:
     became = f"{row.how}: {row.became}" if row.became else row.how
     shapes = ", ".join(_size(shape) for shape in row.inputs) + f" -> {_size(row.output)}"
-    cells = [row.operation.removeprefix("aten."), row.name, place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
+    cells = [row.shown, row.name, place(row.line), became, shapes, _short(row.parameters), _short(row.macs)]
     return [Text(cell) for cell in cells]  # code may hold [brackets], which are markup in a plain string
 
 

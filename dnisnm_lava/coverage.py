@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
+    "_native_batch_norm_legit_no_training": "batch_norm", "max_pool2d_with_indices": "max_pool2d", "addmm": "linear",
+    "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "_softmax": "softmax", "_log_softmax": "log_softmax",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Row:
     output: Shape
     parameters: int
     macs: int
+
+    @property
+    def shown(self) -> str:
+        """The operation in tables: as torch.nn.functional names it."""
+        name = self.operation.removeprefix("aten.")
+        return FUNCTIONAL.get(name, name)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from graphs import readout, small, snm, weights
 from rich.console import Console, RenderableType
 
 from dnisnm_lava.comparison_report import coverage_json, coverage_table, network_json, network_table
-from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.coverage import FUNCTIONAL, Coverage, Row
+from dnisnm_lava.frontend.operations import LAST, OPERATIONS
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 
 ROWS = (
@@ -66,6 +68,16 @@ def test_a_line_is_said_without_its_folders() -> None:
     assert "resnet.py:275 `return self._forward_impl(x)`" in said
     assert "site-packages" not in said
     assert coverage_json(COVERAGE)["rows"][0]["line"].startswith("/usr/lib/")
+
+
+def test_operations_are_called_as_in_torch() -> None:
+    """Where ATen's own names say less; the JSON keeps those."""
+    for aten, name in FUNCTIONAL.items():
+        assert f"aten.{aten}" in {*OPERATIONS, *LAST}
+        assert hasattr(torch.nn.functional, name)
+        said = text(replace(COVERAGE, rows=(replace(ROWS[0], operation=f"aten.{aten}"),), notices=()), 200)
+        assert name in said.split()
+        assert aten not in said.split()
 
 
 def test_totals_and_notices_stand_below_the_rows() -> None:

@@ -163,7 +163,7 @@ def coverage(found: Gathered) -> Table | None:
         Column("shapes", False), Column("parameters"), Column("MACs"),
     )  # fmt: skip
     rows = tuple(
-        (r.name, r.operation.removeprefix("aten."), place(r.line), r.how, r.became,
+        (r.name, r.shown, place(r.line), r.how, r.became,
          f"{', '.join(map(size, r.inputs))} → {size(r.output)}", count(r.parameters), count(r.macs))
         for r in found.coverage.rows
     )  # fmt: skip
