@@ -235,8 +235,10 @@ def test_the_papers_operations_are_those_of_a_vgg_with_two_convolutions_less(dat
 def tiny(tmp_path: Path) -> list[str]:
     """--model, --data and the like of a network that is made here, on ten images a part."""
     source = """
+        import torch
         from torch import nn
         def net():
+            torch.manual_seed(0)
             return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 4, 3), nn.ReLU(),
                                  nn.Flatten(), nn.Linear(16, 3))
     """
@@ -313,6 +315,11 @@ def test_the_energy_of_both_recipes_is_told_for_each_t(tiny: list[str], tmp_path
     found = written(tmp_path, "energy")
     assert {name: list(columns) for name, columns in found["recipes"].items()} == {"paper": ["2", "4"], "ours": ["2", "4"]}
     assert found["recipes"]["paper"]["4"]["operations_snn_million"]["arriving"] > 0
+
+
+def test_a_drop_below_nothing_is_not_told() -> None:
+    assert energy.with_accuracy({}, 0.0, 0.0) == {"accuracy_snn": 0.0, "accuracy_drop": None}
+    assert energy.with_accuracy({}, 45.0, 90.0)["accuracy_drop"] == -50
 
 
 def test_imagenet_runs_on_a_folder_with_train_and_val(tiny: list[str], tmp_path: Path) -> None:

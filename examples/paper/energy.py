@@ -75,7 +75,8 @@ def ours(setting: Setting, ann: float) -> Result:
 
 
 def with_accuracy(column: Result, snn: float, ann: float) -> Result:
-    return {"accuracy_snn": snn, "accuracy_drop": round(100 * (snn - ann) / ann, 2), **column}
+    """With the drop in % of the ANN's accuracy, as the paper tells it; None of an ANN that is never right."""
+    return {"accuracy_snn": snn, "accuracy_drop": round(100 * (snn - ann) / ann, 2) if ann else None, **column}
 
 
 def picture(data: Result) -> Figure:
