@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from graphs import Chain, small
 
+from dnisnm_lava.backends import batched
 from dnisnm_lava.ir import SpikingGraph
 from faults.left import MARK, assert_nothing_new, left
 
@@ -21,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def network() -> tuple[SpikingGraph, np.ndarray]:
-    return small(Chain(), (6,))
+    graph, x = small(Chain(), (6,))
+    batched.run(graph, x[:1], steps=2, record=True)  # the pool of threads that later runs share begins here
+    return graph, x
 
 
 @pytest.fixture
