@@ -179,3 +179,22 @@ def analog_chain(weight: np.ndarray, bias: np.ndarray) -> AnalogGraph:
         Rectifier("hidden", (n,), (Projection("input", weight),), bias),
         ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), np.zeros(n)),
     ))  # fmt: skip
+
+
+# the file of a user: 250 images, and a network
+IMAGES_AND_NETWORK = """
+import torch
+
+class Images:
+    def __len__(self):
+        return 250
+    def __getitem__(self, i):
+        return torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(i)), i % 3
+
+def data():
+    return Images()
+
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3))
+"""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import small
+from graphs import IMAGES_AND_NETWORK, small
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,29 +24,14 @@ from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 250  # 3 blocks: uneven over two ranks, and the last one is smaller
-DATA = """
-import glob, os, signal, time
-import torch
-
-class Images:
-    def __len__(self):
-        return {images}
-    def __getitem__(self, i):
-        if os.environ.get("KILL") == os.environ.get("RANK", "0") and i >= {kill}:
+FAULT = """if os.environ.get("KILL") == os.environ.get("RANK", "0") and i >= 150:
             while not glob.glob("*.parts/*.json"):  # another rank has finished something; newer torchrun ends the job at once
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
-        if os.environ.get("FAIL") and i >= {kill}:
+        if os.environ.get("FAIL") and i >= 150:
             raise OSError("unreadable")
-        return torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(i)), i % 3
-
-def data():
-    return Images()
-
-def net():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3))
-"""
+        """
+DATA = "import glob, os, signal, time\n" + IMAGES_AND_NETWORK.replace("return torch.randn", FAULT + "return torch.randn")
 
 
 @pytest.fixture
@@ -54,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a network and images."""
     monkeypatch.chdir(tmp_path)
     graph, _ = small()
-    (tmp_path / "images.py").write_text(DATA.format(images=IMAGES, kill=150))
+    (tmp_path / "images.py").write_text(DATA)
     netx.write(Path("a.net"), graph)
     return tmp_path
 

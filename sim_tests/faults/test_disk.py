@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphs import small
+from graphs import IMAGES_AND_NETWORK, small
 
 from dnisnm_lava import cli
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.files import whole_folder, write_whole
 from dnisnm_lava.fitting.spool import Spool, Store
 from exporters import netx
-from faults.test_interruptions import DATA
 
 SIZE = 1 << 20  # bytes of the disk
 FULL = r"could not be written \(No space left on device\), and nothing was left behind; free space or choose another folder$"
@@ -100,7 +99,7 @@ def test_of_a_folder_all_files_appear_or_none(disk: Path, failing: int) -> None:
 def test_on_the_command_line(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A part of an evaluation, its result, a picture: each the last that fits no more. What was finished is gone on with."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "images.py").write_text(DATA)
+    (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK)
     graph, _ = small()
     netx.write(tmp_path / "a.net", graph)
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", str(disk / "a.json")]

@@ -12,36 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from graphs import small
+from graphs import IMAGES_AND_NETWORK, small
 
 from dnisnm_lava import cli
 from exporters import netx
 from faults.attempts import Attempt, Attempts
 from faults.left import MARK, processes, wait_until
 
-DATA = """
-import torch
-
-class Images:
-    def __len__(self):
-        return 250
-    def __getitem__(self, i):
-        return torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(i)), i % 3
-
-def data():
-    return Images()
-
-def net():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 3))
-"""
 EVERYTHING = "FAULTS_ALL" in os.environ  # python -m sim_tests.faults
 KEPT = "dnisnm: interrupted; finished parts are kept: go on with --resume"
 
 
 @pytest.fixture
 def attempts(tmp_path: Path, nothing_left: Path) -> Iterator[Attempts]:
-    (tmp_path / "images.py").write_text(DATA)
+    (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK)
     with Attempts(tmp_path) as server:
         yield server
 

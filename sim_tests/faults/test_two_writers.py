@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from graphs import small
+from graphs import IMAGES_AND_NETWORK, small
 
 from dnisnm_lava import cli, shards
 from dnisnm_lava.errors import BadFile
@@ -19,7 +19,6 @@ from dnisnm_lava.files import SETTLED, held, whole_folder, write_whole
 from dnisnm_lava.ranks import Group
 from exporters import netx
 from faults.left import wait_until
-from faults.test_interruptions import DATA
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +65,7 @@ def test_a_second_run_into_the_same_result_is_refused(
     """Whether it is to go on, to begin again, or neither; the first goes on undisturbed. When it is killed, its parts are nobody's."""
     monkeypatch.chdir(tmp_path)
     waiting = "import os, time\n        while i >= 100 and os.path.exists('held'): time.sleep(0.05)\n        return torch.randn"
-    (tmp_path / "images.py").write_text(DATA.replace("return torch.randn", waiting))
+    (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK.replace("return torch.randn", waiting))
     (tmp_path / "held").touch()
     netx.write(tmp_path / "a.net", small()[0])
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", "a.json"]
