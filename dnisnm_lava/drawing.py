@@ -10,9 +10,9 @@ from dnisnm_lava.synapses import Pair
 
 Place = tuple[float, float]
 
-SIZE, SMALL = 8, 6  # points
+SIZE, SMALL = 9, 8  # points
 LETTER = 0.602 * SIZE / 72  # inches: the width of a letter of a monospaced font
-HEIGHT, ROW, GAP, MARGIN = 0.42, 0.95, 0.5, 0.3  # inches: of a box, from row to row, between boxes, around all
+HEIGHT, ROW, GAP, MARGIN = 0.46, 1.0, 0.5, 0.3  # inches: of a box, from row to row, between boxes, around all
 COLOURS = {Input: "#e8e8e8", MaxPool: "#dcefdc", ReadOut: "#f9e2c6"}
 NEURONS = "#d9e6f7"
 

@@ -20,6 +20,8 @@ def main() -> None:
     model = demo.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
 
     analog = dn.from_torch(model, x_train[0])  # the ANN as populations and projections, in float64
+    right = (analog.ann(x_test).argmax(axis=1) == y_test).mean()
+    print(f"trained; the ANN: {100 * right:.1f} % of {len(y_test)} test images", flush=True)
     stats = dn.calibrate(analog, [x_train])  # the largest activation of each neuron
     made = recipes.networks(recipes.BEST, analog, stats, x_train[:256])  # convert, fit, quantize: no labels, no training
 

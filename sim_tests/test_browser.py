@@ -249,3 +249,6 @@ def test_it_prints(desktop: Opened, artefacts: Path) -> None:
     assert (artefacts / "report.pdf").read_bytes().startswith(b"%PDF")
     assert desktop.js("document.querySelector('[data-figure=accuracy]').dataset.drawn") == before
     assert without(desktop.complaints) == []
+    desktop.page.emulate_media(media="print")
+    assert desktop.js("[...document.querySelectorAll('thead *')].filter(e => e.matches('button') && e.getClientRects().length).length") == 0
+    assert desktop.page.locator("#rule-table thead th").first.inner_text() == "rule"  # and its heading stands on every sheet

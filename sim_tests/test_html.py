@@ -22,6 +22,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import cli, datasets
 from dnisnm_lava.checks import RULES
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.explanation import PARTS
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not tested")
 pytest.importorskip("plotly", reason="plotly is not installed: the report was not tested")
@@ -244,8 +245,10 @@ def test_errors_and_neurons_are_those_of_the_json(read: Page, result: Any) -> No
     explained = result["explanation"]["populations"]
     assert len(read.tables["error-table"]) == len(explained) + 1
     for row, p in zip(read.tables["error-table"][1:], explained, strict=True):
-        assert row[-2] == f"{100 * p['total']['mean_squared']:.3f}"
-        assert abs(sum(map(float, row[2:7])) - float(row[-2])) < 0.0036  # seven numbers of three places
+        assert row[-1] == f"{100 * p['total']['mean_squared']:.3f}"
+        sizes = [*(p["parts"][part]["mean_squared"] for part in PARTS[:-1]), p["parts"]["integers"]["contribution"]]
+        assert row[2:7] == [f"{100 * size:.3f}" for size in sizes]
+        assert row[7] == f"{100 * p['spiking']['mean_squared']:.3f}"
     for row, p in zip(read.tables["neuron-table"][1:], explained, strict=True):
         assert row[1] == f"{p['neurons']:,}"
         assert row[9] == f"{p['saturations']:,}"
@@ -280,6 +283,10 @@ def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
     np.testing.assert_allclose(stacked, figures["parts"]["data"][5]["x"], atol=1e-9)  # parts of float64 sums
     raster = figures["raster"]["data"][0]
     assert len(raster["x"]) == len(set(raster["x"])) == len(raster["z"][0])
+    first = next(p for p in gathered().explanation.populations if p.raster is not None)
+    sent = first.raster.levels.T.tolist()
+    assert [row[: len(sent[0])] for row in raster["text"][: len(sent)]] == sent
+    assert [row[: len(sent[0])] for row in raster["z"][: len(sent)]] == [[v / max(1, first.levels) for v in row] for row in sent]
 
 
 # ---------------------------------------------------------------- on the command line

@@ -50,9 +50,9 @@ def accuracy(found: Gathered) -> go.Figure:
     if "lava" in found.comparison.accuracy:
         name = f"{NAMES['lava']} ({images['lava']} image{'s' * (images['lava'] != 1)})"
         _line(figure, found.accuracy("lava"), name, GREEN, images["lava"], symbol="x", mode="markers")
+        figure.data[-1].visible = "legendonly"  # few images: their bars would be most of the picture
     shown = [(share, images[key]) for key in ("ann", "float", "integer") for share in found.accuracy(key).values()]
-    lowest = min([wilson(*pair)[0] for pair in shown] + list(found.accuracy("lava").values() if "lava" in images else ()))
-    low = max(-2.0, 100 * lowest - 3)
+    low = max(-2.0, 100 * min(wilson(*pair)[0] for pair in shown) - 3)
     figure.update_yaxes(range=[low, 100 + (100 - low) / 25])  # Lava's bars, of few images, may go on below
     return figure
 

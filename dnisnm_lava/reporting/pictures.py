@@ -25,6 +25,8 @@ def _plain(figure: go.Figure) -> dict:
 def _accuracy(found: Gathered) -> Picture:
     alt = f"Accuracy over time steps T: {_ends(found, found.accuracy('integer'))}; the ANN has {percent(_ann(found))}."
     caption = "Shaded areas and bars are 95 % intervals (Wilson): what as many other images may well have shown."
+    if "lava" in found.comparison.accuracy:
+        caption += " Lava ran few images, to be compared spike for spike (Checks); a click on its name draws them."
     return Picture("accuracy", _plain(figures.accuracy(found)), alt, caption, tables.accuracy(found), over_steps=True)
 
 
@@ -51,8 +53,8 @@ ENERGY_CAPTIONS = {
 
 
 ERROR_CAPTION = (
-    "Bars and table tell what each part adds: they sum to the whole, the mark, and parts left of 0 make up for others. "
-    "The sentence above tells how large a part is by itself."
+    "Bars tell what each part adds: they sum to the whole, the mark, and parts left of 0 make up for others. "
+    "The sentence above and the table below tell how large a part is by itself."
 )
 
 
@@ -86,8 +88,8 @@ def _why(found: Gathered) -> list[Picture]:
     most = f"{busiest.rate_up + busiest.rate_down:.3f}, are {busiest.name}'s"
     rate = f"Positive and negative spikes a neuron and step, by population; the most, {most}."
     panels = (
-        "A panel a population, in the order of the graph; a column a step, a row a neuron. Orange is positive, blue negative; "
-        "of a max-pool, the sign alone."
+        "A panel a population, in the order of the graph; a column a step, a row a neuron. Orange is positive, blue negative, "
+        "full colour K levels; of a max-pool, the sign alone."
     )
     image = f"Image {told.raster_image} through the network: what up to 64 neurons of each population send in each of {told.steps} steps."
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dnisnm_lava import findings
 from dnisnm_lava.checks import RULES, named
 from dnisnm_lava.comparison_report import place
 from dnisnm_lava.costs_report import joules
@@ -29,6 +30,7 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
         share = found.accuracy(key)[t]
         yield f"accuracy.{key}", percent(share)
         yield f"interval.{key}", span(*wilson(share, images[key]))
+        yield f"right.{key}", f"{share * images[key]:,.0f} of {images[key]:,}"
     for key, shares in found.comparison.agreement.items():
         yield f"agreement.{key}", percent(shares[t])
     yield "drop", drop(found.accuracy("integer")[t], found.accuracy("ann")[t])
@@ -117,16 +119,16 @@ def activity(found: Gathered) -> Table:
 def errors(found: Gathered) -> Table:
     told = found.explanation
     kind = Column("kind", False, "of the ANN's tensor; a Rectifier (ReLU) and a Relay (linear) become SNM")
-    wholes = Column("all", help="the integer SNN's error"), Column("float SNN", help="its error")
+    wholes = Column("float SNN", help="its error, all but integers"), Column("integer SNN", help="its error, all parts together")
     columns = (NAME, kind, *(Column(name) for name in PARTS), *wholes)
     rows = tuple(
-        (p.name, p.kind, *(f"{100 * p.parts[n].contribution:.3f}" for n in PARTS), f"{100 * p.total.mean_squared:.3f}",
-         f"{100 * p.spiking.mean_squared:.3f}")
+        (p.name, p.kind, *(f"{100 * findings.size(p, n):.3f}" for n in PARTS), f"{100 * p.spiking.mean_squared:.3f}",
+         f"{100 * p.total.mean_squared:.3f}")
         for p in told.populations
     )  # fmt: skip
     caption = (
-        f"What each part adds to the squared error of a population, % of its mean squared activation; {told.images:,} images, "
-        f"T = {told.steps}."
+        f"How large each part is by itself, as in the sentence above: its mean square, % of the mean squared activation; parts may cancel, "
+        f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
     )
     return Table("error-table", caption, columns, rows)
 

@@ -47,10 +47,11 @@ def rates(explanation: Explanation) -> go.Figure:
 
 
 def raster(explanation: Explanation) -> go.Figure:
-    """One image through the network: a panel a population, a column a step, a row a neuron; the colour is what was sent."""
+    """One image through the network: a panel a population, a column a step, a row a neuron; the colour is what was sent, as a
+    share of the population's K levels."""
     shown = [(p, p.raster) for p in explanation.populations if p.raster is not None]
     height = max((r.levels.shape[1] for _, r in shown), default=0)
-    panels, columns, ticks = [], [], {}
+    panels, columns, ticks, most = [], [], {}, []
     for i, (p, found) in enumerate(shown):
         steps = len(found.levels)
         panel = np.zeros((height, steps + 1), np.float32)  # the last column parts it from the next
@@ -60,14 +61,16 @@ def raster(explanation: Explanation) -> go.Figure:
         places = [f"{_name(p)}, step {t}" for t in range(1, steps + 1)]
         ticks[places[steps // 2]] = _name(p)
         columns += [*places, f"{i}"]
+        most += [max(1, p.levels)] * (steps + 1)
         panels.append(panel)
     cells = np.concatenate(panels, axis=1)[:, :-1] if panels else np.zeros((0, 0), np.float32)
-    most = float(np.nanmax(np.abs(cells), initial=1))
+    levels = [[None if np.isnan(v) else int(v) for v in row] for row in cells]
     figure = go.Figure(layout={"template": None, "height": 430})
     figure.add_heatmap(
-        z=[[None if np.isnan(v) else int(v) for v in row] for row in cells], x=columns[:-1], y=list(range(1, height + 1)),
-        zmin=-most, zmax=most, colorscale=SPIKES, hoverongaps=False, hovertemplate="%{x}: %{z:+d}<extra></extra>",
-        colorbar={"thickness": 10, "outlinewidth": 0, "title": {"text": "levels"}, "dtick": max(1, most // 4)},
+        z=[[None if v is None else v / k for v, k in zip(row, most, strict=False)] for row in levels], text=levels,
+        x=columns[:-1], y=list(range(1, height + 1)), zmin=-1, zmax=1, colorscale=SPIKES, hoverongaps=False,
+        hovertemplate="%{x}: %{text:+d}<extra></extra>",
+        colorbar={"thickness": 10, "outlinewidth": 0, "title": {"text": "of K"}, "tickvals": [-1, 0, 1], "ticktext": ["-K", "0", "K"]},
     )  # fmt: skip
     figure.update_xaxes(tickvals=list(ticks), ticktext=list(ticks.values()), tickangle=-60, showgrid=False, zeroline=False)
     figure.update_yaxes(
