@@ -45,7 +45,8 @@ def svg(graph: Graph, title: str) -> bytes:
                 axes.add_patch(arrow)
                 middle = (x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2
                 away, side = (-0.05, "right") if bend > 0 else (0.05, "left")  # from boxes that an arrow goes around
-                axes.text(middle[0] + away, middle[1], text, fontsize=SMALL, color="0.35", va="center", ha=side)
+                paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # where another arrow passes below
+                axes.text(middle[0] + away, middle[1], text, fontsize=SMALL, color="0.35", va="center", ha=side, bbox=paper)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

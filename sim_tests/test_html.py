@@ -303,6 +303,8 @@ def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFi
     assert set(said["provenance"]["digests"]) == {"analog", "float", "integer", "images"}
     assert (said["images"]["integer"], said["explanation"]["images"], said["costs"]["4"]["images"]) == (16, 4, 2)
     assert said["coverage"]["model"] == "net.py:net"
+    run("report", *NET, "--data", str(place / DATA[1]), *few[:-2], "-o", "b.html", capsys=capsys)
+    assert f"<title>net.py:net on {DATA[1]}</title>" in (place / "b.html").read_text()  # the folder is in the provenance
     compared = run("compare", *NET, *DATA, "--steps", "4", "--lava-images", "0", capsys=capsys)
     for t in ("1", "2", "4"):
         assert said["accuracy"]["integer"][t] == compared["accuracy"]["integer"][t]

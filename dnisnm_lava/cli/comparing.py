@@ -13,7 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
-from dnisnm_lava.cli.shared import Network, _allow_to_finish, _data, _images, _in_blocks, _network, _provenance
+from dnisnm_lava.cli.shared import Network, _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _title
 
 if TYPE_CHECKING:
     from dnisnm_lava import tallies
@@ -76,12 +76,12 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             compared = comparison.comparison(network.integer, tallies.total(part.tally for part in parts), on_lava)
             provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
             provenance["digests"]["images"] = shards.digest(parts)
-            result = _comparison_result(compared, provenance, f"{args.model} on {args.data}")
+            result = _comparison_result(compared, provenance, _title(args))
             if args.out is None:
                 return result
             with whole_folder(args.out, overwrite=args.overwrite) as folder:
                 netx.write(folder / NET, network.integer)
-                _write_results(folder, result, compared, f"{args.model} on {args.data}")
+                _write_results(folder, result, compared, _title(args))
             return _with_place(result, args.out)
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _provenance, _tried
+from dnisnm_lava.cli.shared import _provenance, _title, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -25,7 +25,7 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)})
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
-    return Result(facts, explanation_report.explanation_table(found, f"{args.model} on {args.data}"))
+    return Result(facts, explanation_report.explanation_table(found, _title(args)))
 
 
 def report(args: argparse.Namespace, stages: Stages) -> Result:
@@ -47,7 +47,7 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     stages("trace again")
     coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
     provenance = {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)}
-    title = args.title or f"{args.model} on {args.data}"
+    title = args.title or _title(args)
     found = page.report(
         args.out, *graphs, x, y, title=title, coverage=coverage, classes=datasets.class_names(data.test), mean=args.mean, std=args.std,
         lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=network.stats,

@@ -12,7 +12,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
-from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _tried
+from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _title, _tried
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data
@@ -36,7 +36,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
-    told = Group(comparison_report.network_table(network.integer, f"{args.model} on {args.data}"), _prepared(ann))
+    told = Group(comparison_report.network_table(network.integer, _title(args)), _prepared(ann))
     return _written(Result(facts, told), str(args.out))
 
 
@@ -77,7 +77,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
         max_drop=args.max_drop, stats=stats, base=_recipe(args), vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
         held_back=args.held_images / (args.fit_images + args.held_images), stages=stages,
     )  # fmt: skip
-    title = f"{args.model} on {args.data}"
+    title = _title(args)
     facts = tuning_report.tuning_json(found, _provenance(args, analog, found.networks.spiking, found.networks.integer))
     missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
     result = Result(facts, tuning_report.tuning_table(found, title), missed)
@@ -102,7 +102,7 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
         network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
         spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device, progress=stages("precision"),
     )  # fmt: skip
-    title = f"{args.model} on {args.data}, T = {network.recipe.steps}"
+    title = f"{_title(args)}, T = {network.recipe.steps}"
     provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
     facts = bitwidths_report.precision_json(found, provenance)
     result = Result(facts, bitwidths_report.precision_table(found, title))

@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
     add["explain"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
     add["report"].add_argument("-o", "--out", type=Path, default=Path(PAGE), help="file to write (%(default)s)")
-    add["report"].add_argument("--title", help="of the page (default: model and data)")
+    add["report"].add_argument("--title", help="of the page (default: model and data, without folders)")
     add["report"].add_argument(
         "--cost-images", type=int, default=COST_IMAGES, help="of the test images, to count operations on (%(default)s)"
     )

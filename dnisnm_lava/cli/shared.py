@@ -7,6 +7,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,6 +160,11 @@ def _allow_to_finish(args: argparse.Namespace) -> None:
 
     if args.out and args.resume and shards.is_unfinished(args.out):
         args.overwrite = True
+
+
+def _title(args: argparse.Namespace) -> str:
+    """Model and data by their names, without folders: provenance has those."""
+    return " on ".join(":".join(Path(part).name or part for part in text.split(":")) for text in (args.model, args.data))
 
 
 def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
