@@ -1,4 +1,4 @@
-"""A report in Chromium, without its lower half, as docs/pictures/report.png.
+"""A report in Chromium, without its lower half, as docs/report.png.
 
 dnisnm report ... --title "ResNet-20 on CIFAR-10 (lossless subset)" -o report.html
 python tools/photograph_report.py report.html
@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs/pictures/report.png"
+PICTURE = Path(__file__).resolve().parents[1] / "docs/report.png"
 SIZE = {"width": 1180, "height": 1330}  # pixels
 
 
