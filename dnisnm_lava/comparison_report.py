@@ -61,19 +61,21 @@ def simulation_json(summed: Tally, backend: str, steps: int, exits: Exits | None
     return result
 
 
-def simulation_table(result: Mapping[str, Any], title: str) -> Table:
+def simulation_table(result: Mapping[str, Any], title: str) -> RenderableType:
     """Accuracy by step, and with early exit; spikes, saturations and clipped values below."""
-    table = Table("T", "accuracy, %", title=f"{title}, {result['images']:,} images", min_width=72)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("T")
+    table.add_column("accuracy, %", justify="right")
     for t, share in result["accuracy"].items():
         table.add_row(t, f"{100 * share:.2f}")
     early = result.get("early_exit")
     if early:
         table.add_row(f"{early['mean_steps']:.2f} (early exit, confidence {early['confidence']:g})", f"{100 * early['accuracy']:.2f}")
     spikes = sum(c["up"] + c["down"] for c in result["spike_counts"].values()) / result["images"]
-    table.caption = (
+    lines = Text(
         f"{spikes:,.0f} spikes an image · saturations {result['saturations']:,} · clipped input values {result['clipped_inputs']:,}"
     )
-    return table
+    return Panel(Group(table, lines), title=Text(f"{title}, {result['images']:,} images"), box=box.ROUNDED, expand=False)
 
 
 def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:

@@ -103,6 +103,8 @@ def projections(p: Population) -> tuple[Projection, ...]:
 def what(q: Projection) -> str:
     """A projection in a word or two."""
     before = _window("sum", q.sum_pool.kernel, q.sum_pool.stride) + ", " if q.sum_pool else "resampled, " if q.resample else ""
+    if q.is_conv and q.window.kernel == (1, 1) and q.groups == q.weight.shape[0] and q.weight.shape[1] == 1:
+        return before + "one to one" + f" /{q.stride[0]}" * (max(q.stride) > 1)  # as an identity's shortcut
     return before + (_window("conv", q.window.kernel, q.stride) if q.is_conv else "dense")
 
 

@@ -91,7 +91,8 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Raster:
-    """One image in one population of the integer SNN. neurons: (n,) flat indices in C, H, W order, the most active first, at most 64.
+    """One image in one population of the integer SNN. neurons: (n,) flat indices in C, H, W order, at most 64, evenly
+    spaced from the most to the least active of those that fired; where fewer fired, the first silent ones after them.
     levels: (T, n) int8, what each sent in each step: signed levels, at most 127 either way; of a max-pool, the sign alone.
     firing: how many of all neurons sent anything. total: neurons."""
 

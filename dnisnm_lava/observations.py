@@ -71,16 +71,17 @@ class Observed:
         self.saturations += saturations
 
     def draw(self, spikes: np.ndarray) -> None:
-        """The raster, of one image's spikes (T, *shape)."""
+        """The raster, of one image's spikes (T, *shape): neurons evenly spaced from the most to the least active that fired."""
         flat = spikes.reshape(len(spikes), -1)
         events = np.count_nonzero(flat, axis=0)
-        chosen = np.argsort(-events, kind="stable")[:SHOWN]
+        firing = int(np.count_nonzero(events))
+        chosen = np.argsort(-events, kind="stable")[np.arange(min(SHOWN, events.size)) * max(firing, SHOWN) // SHOWN]
         if isinstance(self.integer, SNM):
             payload = np.maximum(self.integer.payload.reshape(-1)[chosen], 1)
             levels = np.clip(flat[:, chosen] // payload, -BYTE, BYTE)
         else:
             levels = np.sign(flat[:, chosen])
-        self.raster = Raster(chosen, levels.astype(np.int8), int(np.count_nonzero(events)), events.size)
+        self.raster = Raster(chosen, levels.astype(np.int8), firing, events.size)
 
 
 def explained(o: Observed, steps: int, images: int, ranges: dict[str, StateRange], train: np.ndarray | None) -> Explained:

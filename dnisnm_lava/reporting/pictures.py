@@ -88,8 +88,8 @@ def _why(found: Gathered) -> list[Picture]:
     most = f"{busiest.rate_up + busiest.rate_down:.3f}, are {busiest.name}'s"
     rate = f"Positive and negative spikes a neuron and step, by population; the most, {most}."
     panels = (
-        "A panel a population, in the order of the graph; a column a step, a row a neuron. Orange is positive, blue negative, "
-        "full colour K levels; of a max-pool, the sign alone."
+        "A panel a population, in the order of the graph; a column a step, a row a neuron, from the busiest to the least busy. "
+        "Orange is positive, blue negative, full colour K levels; of a max-pool, the sign alone."
     )
     image = f"Image {told.raster_image} through the network: what up to 64 neurons of each population send in each of {told.steps} steps."
     return [

@@ -74,7 +74,7 @@ def raster(explanation: Explanation) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(tickvals=list(ticks), ticktext=list(ticks.values()), tickangle=-60, showgrid=False, zeroline=False)
     figure.update_yaxes(
-        title="neurons, most active first", showticklabels=False, range=[height + 0.5, 0.5], showgrid=False, zeroline=False
+        title="neurons, busiest first", showticklabels=False, range=[height + 0.5, 0.5], showgrid=False, zeroline=False
     )  # fmt: skip
     return figure
 
