@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,14 @@ def test_images_are_tensors_or_bring_their_labels(tmp_path: Path) -> None:
 
 def test_the_same_data_give_the_same_bytes() -> None:
     assert page.render(gathered()) == page.render(gathered())
+
+
+def test_the_same_model_in_another_folder_gives_the_same_bytes() -> None:
+    found = gathered()
+    rows = [replace(row, line=f"/home/somebody/{row.line}") for row in found.coverage.rows]
+    moved = page.render(replace(found, coverage=replace(found.coverage, rows=tuple(rows))))
+    assert b"somebody" not in moved
+    assert moved == page.render(found)
 
 
 def test_the_page_fetches_nothing(read: Page) -> None:

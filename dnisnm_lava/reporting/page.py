@@ -6,6 +6,7 @@ import base64
 import hashlib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources as packaged
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from markupsafe import Markup
 
 from dnisnm_lava import drawing
 from dnisnm_lava.check_report import BASIS, check_json
-from dnisnm_lava.comparison_report import comparison_json, coverage_json, network_json
+from dnisnm_lava.comparison_report import comparison_json, coverage_json, network_json, place
 from dnisnm_lava.costs_report import costs_json
+from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.explanation import ThresholdMap
 from dnisnm_lava.explanation_report import explanation_json
 from dnisnm_lava.files import refuse_existing, write_whole
@@ -61,12 +63,17 @@ def result(found: Gathered) -> dict[str, Any]:
     """All numbers of the page, for programs: of `compare`, `energy` at each T, `check`, `inspect` and `explain`."""
     compared = comparison_json(found.comparison, found.provenance)
     costs = {str(t): costs_json(c, {}) for t, c in found.costs.items()}
-    coverage = None if found.coverage is None else coverage_json(found.coverage)
+    coverage = None if found.coverage is None else coverage_json(_without_folders(found.coverage))
     return {
         **compared, "title": found.title, "suggested_steps": found.suggested, "costs": costs, "check": check_json(found.checked),
         "coverage": coverage, "network": network_json(found.integer),
         "explanation": _without_pixels(explanation_json(found.explanation, {})),
     }  # fmt: skip
+
+
+def _without_folders(coverage: Coverage) -> Coverage:
+    """Lines of code as the tables have them: a page for others does not tell where its author's files lie, nor depend on it."""
+    return replace(coverage, rows=tuple(replace(row, line=place(row.line)) for row in coverage.rows))
 
 
 def _without_pixels(value: Any) -> Any:
