@@ -428,3 +428,17 @@ def test_the_page_of_the_paper_is_what_the_results_give() -> None:
         assert (root / "docs" / picture).is_file()
     for row in published.TABLE3 + tuple((name, area, accuracy) for name, (area, accuracy) in published.TABLE1.items()):
         assert f"| {' | '.join(str(cell) for cell in row)} |" in written_page
+
+
+def test_a_row_beside_trained_networks_is_this_projects_own_recipe() -> None:
+    """Not the paper's, with maxima of a subset either, nor one with a dial changed."""
+    rows = [
+        {"method": method, "T": 2, "lead": 0, "changed": changed, "levels": levels, "mean": mean}
+        for method, changed, levels, mean in (
+            ("paper", "", 1, 10.0), ("subset maxima", "", 1, 20.0), ("one level", "", 1, 30.0), ("one level", "lead=0", 1, 40.0),
+            ("four levels", "", 4, 50.0),
+        )
+    ]  # fmt: skip
+    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": {"model": "a.py:net", "data": "D"}}}
+    told = [line.split(" | ")[-2:] for line in page.table3(found).splitlines() if "this project" in line]
+    assert told == [["30.0", "2 |"], ["50.0", "2 |"]]
