@@ -1,5 +1,6 @@
 """Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own.
 
+Images may come without classes, as a folder of pictures: they calibrate, and nothing is measured with them.
 Plain arrays and Datasets need no torchvision, which fits one torch alone; folders, MNIST, resize, crop and grayscale do.
 """
 
@@ -24,11 +25,12 @@ from dnisnm_lava.loading import call_factory
 from dnisnm_lava.simulation import Progress
 
 BATCH = 100
-NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+NPZ_KEYS = ("x_train", "x_test")
+UNKNOWN = -1  # the class of an image that comes without one
 
 
 class Labelled(torch.utils.data.Dataset):
-    """(image (C, H, W) float32, class) pairs of `base`, after `transform`."""
+    """(image (C, H, W) float32, class) pairs of `base`, after `transform`; the class is UNKNOWN where `base` gives none."""
 
     def __init__(self, base: Any, transform: Callable[[Any], torch.Tensor], name: str) -> None:
         self.base, self.transform, self.name = base, transform, name
@@ -38,13 +40,24 @@ class Labelled(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         try:
-            image, label = self.base[index]
+            item = self.base[index]
         except (UnidentifiedImageError, OSError) as error:
             raise BadFile(f"{self.name}: image {index} cannot be read ({error}); repair or remove it") from error
+        image, label = _parted(item, f"{self.name}: image {index}")
         try:
             return self.transform(image), int(label)
         except (RuntimeError, ValueError, TypeError) as error:
             raise OutOfRange(f"{self.name}: image {index} does not suit mean, std, resize or crop: {error}") from error
+
+
+def _parted(item: Any, who: str) -> tuple[Any, Any]:
+    """(image, class) of an image alone, or of a pair."""
+    if not isinstance(item, tuple | list):
+        return item, UNKNOWN
+    if not 1 <= len(item) <= 2:
+        raise OutOfRange(f"{who} is a {type(item).__name__} of {len(item)}; give images, or (image, class) pairs")
+    image, label = (*item, None)[:2]
+    return image, UNKNOWN if label is None else label
 
 
 @dataclass(frozen=True)
@@ -60,8 +73,8 @@ def load(
     spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int = 0, crop: int = 0, grayscale: bool = False,
     transform: Callable[[Any], torch.Tensor] | None = None,
 ) -> Data:  # fmt: skip
-    """Data of `spec`: a folder in ImageFolder layout, an `.npz` (x_train, y_train, x_test, y_test),
-    `mnist:DIR`, or `file.py:factory` giving a Dataset or a (train, test) pair of them.
+    """Data of `spec`: a folder in ImageFolder layout or of pictures, an `.npz` (x_train, x_test, and for classes y_train, y_test),
+    `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of images alone, or a (train, test) pair of them.
 
     Images come as float32 in [0, 1] (a Dataset of the user's own: as it gives them), then resize (shorter
     side), crop (centre), grayscale, and (x - mean) / std where asked for. transform: instead of these, such as the
@@ -87,7 +100,9 @@ def transformed(data: Data, transform: Callable[[Any], torch.Tensor]) -> Data:
 def are_pictures(data: Data) -> bool:
     """Do the images come as pictures or bytes, which a network's own transforms are made for? Floats may be prepared already."""
     base = data.train.base
-    return base.x.dtype == np.uint8 if isinstance(base, Arrays) else len(base) > 0 and isinstance(base[0][0], Image.Image)
+    if isinstance(base, Arrays):
+        return base.x.dtype == np.uint8
+    return len(base) > 0 and isinstance(_parted(base[0], data.train.name)[0], Image.Image)
 
 
 def class_names(dataset: Labelled) -> tuple[str, ...]:
@@ -171,24 +186,46 @@ def _mnist(folder: Path) -> tuple[Any, Any]:
 
 
 def _image_folder(path: Path) -> tuple[Any, Any]:
-    """`path/train` and `path/test` (or `val`), or one folder of class folders for both."""
-    from torchvision import datasets as vision
-
+    """`path/train` and `path/test` (or `val`), or one folder for both: of class folders, or of pictures alone."""
     train, test = path / "train", next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test")
     if train.is_dir() != test.is_dir():
         raise BadFile(f"{path}: holds only one of train and test (or val); give both, or class folders alone")
     try:
         if not train.is_dir():
-            both = vision.ImageFolder(str(path))
+            both = _folder(path)
             return both, both
-        pair = vision.ImageFolder(str(train)), vision.ImageFolder(str(test))
+        pair = _folder(train), _folder(test)
     except (FileNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadFile(f"{path}: not in ImageFolder layout ({reason}); give one folder a class, with images in it") from error
-    if pair[0].classes != pair[1].classes:
-        counts = f"train has {len(pair[0].classes)} classes and test {len(pair[1].classes)}, or other names"
+    classes = [part.classes for part in pair if not isinstance(part, Pictures)]
+    if len(classes) == 2 and classes[0] != classes[1]:
+        counts = f"train has {len(classes[0])} classes and test {len(classes[1])}, or other names"
         raise BadFile(f"{path}: {counts}; give both the same class folders")
     return pair
+
+
+def _folder(path: Path) -> Any:
+    from torchvision import datasets as vision
+
+    pictures = Pictures(path)
+    return pictures if len(pictures) and not any(p.is_dir() for p in path.iterdir()) else vision.ImageFolder(str(path))
+
+
+class Pictures:
+    """The pictures of a folder in the order of their names, without classes."""
+
+    def __init__(self, folder: Path) -> None:
+        from torchvision.datasets.folder import IMG_EXTENSIONS
+
+        self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMG_EXTENSIONS)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        with Image.open(self.paths[index]) as picture:
+            return picture.convert("RGB")
 
 
 def _npz(path: Path) -> tuple[Any, Any]:
@@ -198,8 +235,9 @@ def _npz(path: Path) -> tuple[Any, Any]:
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in NPZ_KEYS if key not in file.files]
             if missing:
-                raise BadFile(f"{path}: lacks {', '.join(missing)}; save x_train, y_train, x_test and y_test with numpy.savez")
-            x_train, y_train, x_test, y_test = (file[key] for key in NPZ_KEYS)
+                raise BadFile(f"{path}: lacks {', '.join(missing)}; save both, and with classes y_train and y_test, with numpy.savez")
+            x_train, x_test = (file[key] for key in NPZ_KEYS)
+            y_train, y_test = (file[key] if key in file.files else None for key in ("y_train", "y_test"))
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, RuntimeError, MemoryError) as error:
         if isinstance(error, BadFile):
             raise
@@ -209,10 +247,12 @@ def _npz(path: Path) -> tuple[Any, Any]:
 
 
 class Arrays:
-    """(image (C, H, W) float32, class) pairs. x: (N, H, W), (N, H, W, C), (N, C, H, W) or (N, features);
+    """(image (C, H, W) float32, class) pairs; of no y, all classes are UNKNOWN. x: (N, H, W), (N, H, W, C), (N, C, H, W) or (N, features);
     uint8 becomes [0, 1], floats stay as they are."""
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, who: str) -> None:
+    def __init__(self, x: np.ndarray, y: np.ndarray | None, who: str) -> None:
+        if y is None:
+            y = np.full(x.shape[:1], UNKNOWN)
         if len(x) != len(y) or y.ndim != 1 or y.dtype.kind not in "iu":
             given = f"x of shape {x.shape} with y of shape {y.shape} and dtype {y.dtype}"
             raise BadFile(f"{who}: {given}; give one integer class for each image")
@@ -269,22 +309,29 @@ def choose(dataset: Labelled, count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
 
 
-def batches(dataset: Labelled, indices: np.ndarray, progress: Progress | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(images (N, *shape), classes (N,)), one batch in memory at a time."""
+def batches(
+    dataset: Labelled, indices: np.ndarray, progress: Progress | None = None, *, classes: bool = True
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(images (N, *shape), classes (N,)), one batch in memory at a time. classes: are they needed, or may they be UNKNOWN?"""
     for start in range(0, len(indices), BATCH):
         pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
         shapes = {tuple(image.shape) for image, _ in pairs}
         if len(shapes) > 1:
             some = " and ".join(map(str, sorted(shapes)[:2]))
             raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {some}; make them one with resize and crop")
-        yield np.stack([image.numpy() for image, _ in pairs]), np.array([label for _, label in pairs])
+        labels = np.array([label for _, label in pairs])
+        if classes and (labels == UNKNOWN).any():
+            raise OutOfRange(f"{dataset.name}: images come without classes, which accuracy needs; convert, tune and verify go without")
+        yield np.stack([image.numpy() for image, _ in pairs]), labels
         if progress:
             progress(min(start + BATCH, len(indices)), len(indices))
 
 
-def arrays(dataset: Labelled, indices: np.ndarray, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+def arrays(
+    dataset: Labelled, indices: np.ndarray, progress: Progress | None = None, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """All chosen images (N, *shape) and classes (N,) at once."""
-    images, labels = zip(*batches(dataset, indices, progress), strict=True)
+    images, labels = zip(*batches(dataset, indices, progress, classes=classes), strict=True)
     if len({x.shape[1:] for x in images}) > 1:
         raise OutOfRange(f"{dataset.name}: images differ in size; make them one with resize and crop")
     return np.concatenate(images), np.concatenate(labels)

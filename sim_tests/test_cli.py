@@ -357,7 +357,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET, "--calibration-images", "0"], "0 images asked for; ask for 1 or more"),
         ([*NET, "--data", "nowhere.npz"], "nowhere.npz: no such file"),
         ([*NET, "--data", "nowhere"], "nowhere: no such data; give a folder of class folders"),
-        ([*NET, "--data", "half.npz"], "half.npz: lacks y_train, x_test, y_test"),
+        ([*NET, "--data", "half.npz"], "half.npz: lacks x_test; save both, and with classes y_train and y_test"),
         ([*NET, "--data", "text.npz"], "text.npz: not an .npz of plain arrays, or truncated"),
         ([*NET, "--data", "labels.npz"], "give one integer class for each image"),
         ([*NET, "--data", "nan.npz", "--mean", "0", "--std", "1"], "values are NaN or infinite; clean the data first"),
@@ -460,3 +460,69 @@ def test_a_difference_is_an_error(place: Path, capsys: pytest.CaptureFixture[str
     out, err = capsys.readouterr()
     assert "conv1, image 0, step 2, neuron (0, 0, 0)" in out
     assert "not equal" in err
+
+
+UNLABELLED = """
+import numpy as np
+
+class Images:
+    def __init__(self, wrapped):
+        self.wrapped = wrapped
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, i):
+        image = np.load("bare.npz")["x_train"][i].transpose(2, 0, 1) / np.float32(255)
+        return (*self.wrapped, image)[-3:] if self.wrapped else image
+
+def images():
+    return Images(())
+
+def triples():
+    return Images((1, 2))
+"""
+
+
+@pytest.fixture
+def bare(place: Path) -> Path:
+    """bare.npz, pictures/ and bare.py: the images of `place` without classes."""
+    data = np.load(place / "data.npz")
+    np.savez(place / "bare.npz", x_train=data["x_train"], x_test=data["x_test"])
+    for i, x in enumerate(data["x_train"]):
+        (place / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(x).save(place / f"pictures/{i:02}.png")
+    (place / "bare.py").write_text(UNLABELLED)
+    return place
+
+
+PREPARED = ["--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2", "--quiet"]
+
+
+@pytest.mark.parametrize("data", ["bare.npz", "pictures", "bare.py:images"])
+def test_images_without_classes_make_and_tune_networks(bare: Path, capsys: pytest.CaptureFixture[str], data: str) -> None:
+    given = [*NET, "--data", data, *PREPARED]
+    assert cli.main(["convert", *given, "-o", "bare.net"]) == 0
+    assert "have no single class" in capsys.readouterr().out
+    if data != "bare.py:images":  # the same images as with classes
+        assert cli.main(["convert", *NET, *DATA, "--quiet", "-o", "same.net"]) == 0
+        assert netx.read("bare.net") == netx.read("same.net")
+        capsys.readouterr()
+    tune = ["tune", *given, "--fit-images", "6", "--held-images", "4", "--max-steps", "1", "--json"]
+    assert cli.main(tune) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == "agreement with the ANN"
+    assert cli.main([*tune, "--labels"]) == 1
+    assert "images come without classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["compare", "precision", "explain", "report"])
+def test_nothing_is_measured_without_classes(bare: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    words = ["-o", "page.html"] if verb == "report" else []
+    assert cli.main([verb, *NET, "--data", "bare.npz", *PREPARED, *words]) == 1
+    assert "bare.npz (test): images come without classes, which accuracy needs" in capsys.readouterr().err
+    assert not (bare / "page.html").exists()
+
+
+def test_three_parts_of_an_image_are_refused(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["convert", *NET, "--data", "bare.py:triples", *PREPARED]) == 1
+    assert "image 0 is a tuple of 3; give images, or (image, class) pairs" in capsys.readouterr().err

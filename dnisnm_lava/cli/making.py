@@ -41,18 +41,20 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def _ann_accuracy(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> dict[str, Any] | None:
-    """Of some training images: whether they are prepared as the ANN wants them. None where an image has no single class."""
-    from dnisnm_lava import tallies
+    """Of some training images: whether they are prepared as the ANN wants them. None where an image has no single class, or none told."""
+    from dnisnm_lava import datasets, tallies
     from dnisnm_lava.backends import ann
 
-    x, y = _images(data.train, ANN_IMAGES, args.seed, stages)
+    x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
     scores = ann.ann(analog, x, device=args.device)
-    return {"images": len(x), "accuracy": tallies.correct_scores(scores, y) / len(x)} if scores.ndim == 2 else None
+    if scores.ndim != 2 or (y == datasets.UNKNOWN).any():
+        return None
+    return {"images": len(x), "accuracy": tallies.correct_scores(scores, y) / len(x)}
 
 
 def _prepared(found: dict[str, Any] | None) -> str:
     if found is None:
-        return "the ANN's output is no single class, so nothing tells whether its images are prepared as in training"
+        return "images or the ANN's output have no single class, so nothing tells whether images are prepared as in training"
     share = f"the ANN says the class of {100 * found['accuracy']:.1f} % of {found['images']:,} training images"
     return f"{share}; if you expected more, see how they are prepared (--mean, --std, --resize, --crop, --transforms)"
 
@@ -70,7 +72,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
     stats = _statistics(args, analog, data, others, stages) if len(others) else None
-    x, y = datasets.arrays(data.train, np.sort(here), stages("read images"))
+    x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
     given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
     found = tuning.tune(
         analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency, max_spikes=args.max_spikes,

@@ -95,7 +95,8 @@ def _told_default(value: Any) -> str:
 
 def _data_options(verb: argparse.ArgumentParser, required: bool = True) -> None:
     data = verb.add_argument_group("data")
-    data.add_argument("--data", required=required, help="an ImageFolder, an .npz, mnist:DIR or file.py:factory (the file is run)")
+    kinds = "an ImageFolder, a folder of pictures (without classes), an .npz, mnist:DIR or file.py:factory (the file is run)"
+    data.add_argument("--data", required=required, help=kinds)
     data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
     data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")
     data.add_argument("--resize", type=int, default=0, metavar="N", help="shorter side, in pixels")

@@ -50,7 +50,7 @@ def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGr
 def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
     from dnisnm_lava import datasets
 
-    return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate")), device=args.device)
+    return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device)
 
 
 def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
@@ -76,7 +76,7 @@ class _Batches:
     def __iter__(self) -> Iterator[np.ndarray]:
         from dnisnm_lava import datasets
 
-        return (x for x, _ in datasets.batches(self.dataset, self.chosen))
+        return (x for x, _ in datasets.batches(self.dataset, self.chosen, classes=False))
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -117,11 +117,13 @@ def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | 
     return loading.transforms_of(model, args.weights) if model and args.weights else None
 
 
-def _images(dataset: Labelled, count: int, seed: int, stages: Stages, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _images(
+    dataset: Labelled, count: int, seed: int, stages: Stages, first: int | None = None, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """A sample of `count`, or the first ones of it."""
     from dnisnm_lava import datasets
 
-    return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"))
+    return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"), classes=classes)
 
 
 def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray]:

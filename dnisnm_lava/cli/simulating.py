@@ -92,7 +92,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: 
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     logits = [
         batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).logits
-        for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"))
+        for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"), classes=False)
     ]
     return group.broadcast(exits.calibrate(np.concatenate(logits), args.confidence))
 
@@ -111,7 +111,7 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     else:
         network = _network(args, data, stages)
         spiking, integer = network.spiking, network.integer
-    x, y = _images(data.test, args.images, args.seed, stages)
+    x, y = _images(data.test, args.images, args.seed, stages, classes=False)
     checked = comparison.verify(
         integer, x, steps=args.verify_steps, spiking=spiking, device=args.device, deadline=args.deadline, lava_python=args.lava_python,
         stages=stages,

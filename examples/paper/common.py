@@ -67,14 +67,14 @@ class Setting:
 
     @cached_property
     def fit_images(self) -> np.ndarray:
-        return datasets.arrays(self.data.train, datasets.choose(self.data.train, self.args.fit_images, self.args.seed))[0]
+        return datasets.arrays(self.data.train, datasets.choose(self.data.train, self.args.fit_images, self.args.seed), classes=False)[0]
 
     def test_batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same images, one block in memory at a time."""
         return datasets.batches(self.data.test, self.chosen)
 
     def train_batches(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return datasets.batches(self.data.train, datasets.choose(self.data.train, count, self.args.seed))
+        return datasets.batches(self.data.train, datasets.choose(self.data.train, count, self.args.seed), classes=False)
 
     def ours(self, steps: int) -> SpikingGraph:
         """Integers of this project's recipe for `steps`, of one level, as the paper's neurons have; no labels."""
