@@ -332,7 +332,7 @@ def test_imagenet_runs_on_a_folder_with_train_and_val(tiny: list[str], tmp_path:
     assert list(found["error"]["ours"]) == ["2"]
 
 
-def test_training_writes_weights_that_the_network_takes(tmp_path: Path) -> None:
+def test_training_writes_weights_that_the_network_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = image_folder(tmp_path / "pictures", ("train", "test"), classes=10, each=1, side=32)
     weights = tmp_path / "vgg16.pt"
     options = ["--network", "vgg16", "--data", str(folder), "--weights", str(weights), "--epochs", "1", "--batch", "5"]
@@ -342,6 +342,8 @@ def test_training_writes_weights_that_the_network_takes(tmp_path: Path) -> None:
     assert train.main(options) == 1  # exists already
     assert weights.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures", "vgg16.pt"]
+    assert train.main([*options, "--overwrite", "--device", "abacus"]) == 1
+    assert "device: abacus cannot be used here" in capsys.readouterr().err
 
 
 def image_folder(folder: Path, parts: tuple[str, str], *, classes: int, each: int, side: int) -> Path:
@@ -428,6 +430,14 @@ def test_the_page_of_the_paper_is_what_the_results_give() -> None:
         assert (root / "docs" / picture).is_file()
     for row in published.TABLE3 + tuple((name, area, accuracy) for name, (area, accuracy) in published.TABLE1.items()):
         assert f"| {' | '.join(str(cell) for cell in row)} |" in written_page
+
+
+def test_the_page_is_made_in_the_projects_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert page.main() == 1
+    assert "docs/coverage.md and docs/results are not here" in capsys.readouterr().err
 
 
 def test_a_row_beside_trained_networks_is_this_projects_own_recipe() -> None:

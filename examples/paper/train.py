@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from dnisnm_lava.backends.currents import checked_device
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
 from examples.paper.networks import VGG16, ResNet18
@@ -111,9 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_existing(args.weights, args.overwrite)
         if args.epochs < 1 or args.batch < 2:
             raise OutOfRange(f"epochs and batch: {args.epochs} and {args.batch} given; give 1 or more epochs, of 2 or more images a batch")
+        device = checked_device(args.device)
         torch.manual_seed(args.seed)
         train, test, classes = images(args.data)
-        model = NETWORKS[args.network](classes).to(args.device)
+        model = NETWORKS[args.network](classes).to(device)
         fit(model, train, test, args)
         save(model, args.weights, args.overwrite)
     except DnisnmError as error:
