@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 import dnisnm_lava as dn
+from dnisnm_lava import recipes
 from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
@@ -415,10 +417,17 @@ def test_wilsons_interval_is_where_the_normal_approximation_just_accepts() -> No
             assert abs(share - p) == pytest.approx(few_steps.Z * (p * (1 - p) / 1000) ** 0.5, abs=1e-4)  # ends are rounded to 1e-4
 
 
-def test_a_row_of_an_unknown_method_is_a_usage_error() -> None:
+@pytest.mark.parametrize("text", ["better:2", "paper", "paper:x", "paper:2:0:dial=3", "paper:2:0:levels", "paper:2:0:levels=x"])
+def test_a_row_that_names_nothing_is_a_usage_error(text: str) -> None:
     with pytest.raises(SystemExit) as error:
-        few_steps.main(["--rows", "better:2"])
+        few_steps.main(["--rows", text])
     assert error.value.code == 2
+
+
+def test_a_row_changes_the_dials_that_it_names() -> None:
+    found = few_steps.row("four levels:2:1:weight_bits=4,rounding=nearest,correct=bias+v_init").recipe
+    told = {"steps": 2, "lead": 1, "weight_bits": 4, "rounding": "nearest", "correct": ("bias", "v_init")}
+    assert found == replace(recipes.BEST, **told)
 
 
 def test_the_page_of_the_paper_is_what_the_results_give() -> None:

@@ -5,7 +5,8 @@
         --std 0.229,0.224,0.225 --images 1000 --calibration-images 4000 [--against FILE.json]
 
 Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those of --seed. A row
-is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of one dial (`correct=bias+v_init`, `correct=none`);
+is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of a dial (`correct=bias+v_init`, `correct=none`;
+several with commas);
 --dials stands for every other value of each, one by one, of one level at T = 4. FILE.json is what
 benchmarks/accuracy_against_spikingjelly.py wrote of the same test images: each of its methods is compared at each T, image by
 image (McNemar's exact test).
@@ -59,26 +60,32 @@ class Row:
     method: str
     steps: int
     lead: int = 0
-    changed: str = ""  # DIAL=VALUE
+    changed: str = ""  # DIAL=VALUE,...
 
     @property
     def recipe(self) -> Recipe:
-        recipe = replace(METHODS[self.method], steps=self.steps, lead=self.lead)
-        if not self.changed:
-            return recipe
-        dial, value = self.changed.split("=")
-        kind = type(getattr(recipe, dial))
+        return replace(replace(METHODS[self.method], steps=self.steps, lead=self.lead), **dials(self.changed))
+
+
+def dials(text: str) -> dict[str, Any]:
+    """Of DIAL=VALUE,...; ValueError or KeyError where there is no such dial or value."""
+    found: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        dial, value = part.split("=")
+        kind = type(vars(recipes.BEST)[dial])
         words = () if value == "none" else tuple(value.split("+"))
-        changed: dict[str, Any] = {dial: words if kind is tuple else kind(value)}
-        return replace(recipe, **changed)
+        found[dial] = words if kind is tuple else kind(value)
+    return found
 
 
 def row(text: str) -> Row:
-    method, steps, lead, changed = [*text.split(":"), *("", "0", "")[text.count(":") :]]
-    dials = vars(recipes.BEST)
-    if method not in METHODS or (changed and changed.partition("=")[0] not in dials):
-        raise argparse.ArgumentTypeError(f"{text}: no such method or dial; choose of {', '.join(METHODS)}; of {', '.join(dials)}")
-    return Row(method, int(steps), int(lead), changed)
+    try:
+        method, steps, lead, changed = [*text.split(":"), *("", "0", "")[text.count(":") :]]
+        METHODS[method], dials(changed)  # there are such
+        return Row(method, int(steps), int(lead), changed)
+    except (ValueError, KeyError) as error:
+        known = f"{', '.join(METHODS)}, and of {', '.join(vars(recipes.BEST))}"
+        raise argparse.ArgumentTypeError(f"{text}: no METHOD:T:LEAD:DIAL=VALUE of {known}") from error
 
 
 def measure(setting: Setting) -> Result:
