@@ -6,7 +6,7 @@ alpha is folded into the readers' weights. Every rounding goes through `fixedpoi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +35,7 @@ SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
 Bits = int | Mapping[str, int]
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
+BITS = {"weight_bits": (2, 32), "payload_bits": (1, MESSAGE_BITS), "state_bits": (2, STATE_BITS)}  # the least and the most
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
 
 
@@ -59,6 +60,7 @@ def quantize(
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
     if spikes not in ("graded", "binary"):
         raise OutOfRange(f"spikes: {spikes!r} given; choose graded or binary")
+    check_bits(weight_bits=weight_bits, payload_bits=payload_bits, state_bits=state_bits)
     weight, payload_of, state = (
         bits_by_population(spiking, bits, default)
         for bits, default in ((weight_bits, WEIGHT_BITS), (payload_bits, PAYLOAD_BITS), (state_bits, STATE_BITS))
@@ -93,6 +95,16 @@ def quantize(
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
             done.append(encoded)
     return SpikingGraph(tuple(done), steps=spiking.steps)
+
+
+def check_bits(**given: Bits | Iterable[int]) -> None:
+    """OutOfRange for bits, by the names of BITS, that are too few or too many: before anything costs time."""
+    for name, bits in given.items():
+        least, most = BITS[name]
+        several = bits.values() if isinstance(bits, Mapping) else bits if isinstance(bits, Iterable) else (bits,)
+        wrong = [b for b in several if not least <= b <= most]
+        if wrong:
+            raise OutOfRange(f"{name}: {wrong[0]} given; choose {least} to {most}")
 
 
 def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph
-from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, quantize
+from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, check_bits, quantize
 from dnisnm_lava.simulation import Stages, in_silence
 
 ROUNDINGS = ("nearest", "compensated")
@@ -86,6 +86,7 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
     each time it is iterated; None where the recipe needs none."""
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
+    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits)
     if images is None:
         if recipe.needs_images:
             raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")

@@ -169,3 +169,22 @@ def test_the_command_writes_figures_and_a_picture(place: Path, capsys: pytest.Ca
 
 def test_a_study_where_nothing_breaks_can_be_drawn(found: Precision) -> None:
     assert bitwidths_report.precision_picture(replace(found, tolerance=200.0), "none").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("option", "bits", "told"), [
+    ("--try-state-bits", "30", "state_bits: 30 given; choose 2 to 24"), ("--try-payload-bits", "0-3", "payload_bits: 0 given"),
+])  # fmt: skip
+def test_bits_that_cannot_be_are_refused_before_anything_is_fitted(
+    place: Path, capsys: pytest.CaptureFixture[str], option: str, bits: str, told: str
+) -> None:
+    assert cli.main(["precision", "--model", "mine.py:net", "--data", "data.npz", option, bits]) == 1
+    said = capsys.readouterr().err
+    assert told in said
+    assert "calibrate" not in said
+
+
+def test_a_range_of_nothing_is_a_usage_error(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        cli.main(["precision", "--model", "mine.py:net", "--data", "data.npz", "--try-weight-bits", "9-3"])
+    assert error.value.code == 2
+    assert "'9-3' is not a range" in capsys.readouterr().err

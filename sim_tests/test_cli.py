@@ -371,6 +371,8 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET, "--data", "gray.npz", "--mean", "0", "--std", "1"], "torch.export cannot trace it for an input of shape (1, 6, 6)"),
         ([*NET, "-o", "net.py"], "net.py: exists already"),
         ([*NET, "-o", "nowhere/a.net"], "could not be written (No such file or directory)"),
+        ([*NET, "--weight-bits", "1"], "weight_bits: 1 given; choose 2 to 32"),
+        ([*NET, "--payload-bits", "0"], "payload_bits: 0 given; choose 1 to 24"),
         ([*NET, "--spikes", "binary"], "binary spikes need one threshold per channel, and granularity and share 'neuron'"),
         ([*NET, "--spikes", "binary", "--granularity", "channel"], "share 'neuron' give neurons their own; give share channel (or layer)"),
     ],

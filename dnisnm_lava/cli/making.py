@@ -96,9 +96,11 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
     from dnisnm_lava import bitwidths_report
     from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+    from dnisnm_lava.quantization import check_bits
 
     if args.out:
         refuse_full(args.out, args.overwrite)
+    check_bits(weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits)
     _, network, x, y = _tried(args, stages)
     found = dn.precision(
         network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,

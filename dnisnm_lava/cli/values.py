@@ -25,7 +25,10 @@ def _lead(text: str) -> int | dict[str, int]:
 def _range(text: str) -> tuple[int, ...]:
     """`2-8`, or `2,4,8`."""
     first, dash, last = text.partition("-")
-    return tuple(range(int(first), int(last) + 1)) if dash else _sizes(text)
+    found = tuple(range(int(first), int(last) + 1)) if dash else _sizes(text)
+    if not found:
+        raise ValueError
+    return found
 
 
 def _words(text: str) -> tuple[str, ...]:
