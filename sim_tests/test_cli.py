@@ -528,3 +528,15 @@ def test_nothing_is_measured_without_classes(bare: Path, capsys: pytest.CaptureF
 def test_three_parts_of_an_image_are_refused(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["convert", *NET, "--data", "bare.py:triples", *PREPARED]) == 1
     assert "image 0 is a tuple of 3; give images, or (image, class) pairs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    (("--percentile", "90"), "--percentile: has no effect with --threshold sequential, but with percentile"),
+    (("--subset", "5"), "--subset: has no effect"), (("--threshold", "max", "--share", "layer"), "--share: has no effect"),
+    (("--threshold", "percentile", "--percentile", "90"), ""), (("--share", "layer"), ""),
+])  # fmt: skip
+def test_options_that_do_nothing_are_told(place: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str) -> None:
+    assert cli.main(["convert", *NET, *DATA, *options, "-o", "a.net", "--quiet"]) == 0
+    said = capsys.readouterr().err
+    assert told in said
+    assert told or "has no effect" not in said

@@ -17,6 +17,7 @@ from dnisnm_lava import recipes
 from dnisnm_lava.cli.names import BLOCK, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
     recipe = _recipe(args)
+    _tell_unread(args, recipe)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
@@ -83,6 +85,14 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     """--recipe, and what other options say instead."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
     return replace(recipes.named(args.recipe), **given)
+
+
+def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
+    """A notice of each option that the recipe's threshold does not read."""
+    readers = {"percentile": ["percentile"], "subset": ["subset-max"], "share": [rule for rule in THRESHOLDS if rule != "max"]}
+    for dial, rules in readers.items():
+        if getattr(args, dial) is not None and recipe.threshold not in rules:
+            warnings.warn(f"--{dial}: has no effect with --threshold {recipe.threshold}, but with {', '.join(rules)}", stacklevel=1)
 
 
 def _data(args: argparse.Namespace) -> Data:
