@@ -292,9 +292,13 @@ def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
     now = search.best
     if before is None:
         return f"{len(trials)} tried. {_facts(search, now)}"
-    others = "; ".join(f"{difference(before.recipe, t.recipe)} {100 * (t.score - before.score):+.1f}" for t in trials)
+    others = "; ".join(f"{difference(before.recipe, t.recipe)} {100 * (t.score - before.score):+.1f} ({_cost(t)})" for t in trials)
     kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
-    return f"Against {difference(search.base, before.recipe)}, in points: {others}. {kept}"
+    return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in points: {others}. {kept}"
+
+
+def _cost(trial: Trial) -> str:
+    return f"{trial.latency} steps, {trial.spikes:,.0f} spikes"
 
 
 def _facts(search: Search, trial: Trial) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,6 +15,9 @@ from rich.text import Text
 from dnisnm_lava.pareto import KINDS, Trial, lead_told
 from dnisnm_lava.pictures import png
 from dnisnm_lava.tuning import Tuning
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 AXES = ("latency", "spikes", "steps")
 
@@ -63,7 +66,12 @@ def _row(trial: Trial) -> list[str]:
 
 
 def tuning_picture(tuning: Tuning, title: str) -> bytes:
-    """Scores against each cost: every trial, the front, the chosen one; as a PNG."""
+    """`tuning_figure` as a PNG."""
+    return png(tuning_figure(tuning, title))
+
+
+def tuning_figure(tuning: Tuning, title: str) -> Figure:
+    """Scores against each cost: every trial, the front, the chosen one."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 3.8), dpi=150, layout="constrained")
@@ -81,14 +89,15 @@ def tuning_picture(tuning: Tuning, title: str) -> bytes:
             axes.set_xscale("log", base=2)
             axes.set_xticks(ticks, [str(t) for t in ticks])
         else:
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=4, integer=True, min_n_ticks=1)
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel(KINDS[cost])
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(f"{tuning.wanted}, %")
-    figure.axes[0].legend(fontsize=8, loc="lower right")
+    shown = next((axes for axes, cost in zip(figure.axes, AXES, strict=True) if cost == tuning.target.kind), figure.axes[0])
+    shown.legend(fontsize=8, loc="lower right")
     figure.suptitle(title, fontsize=10)
-    return png(figure)
+    return figure
 
 
 def _staircase(tuning: Tuning, cost: str) -> list[tuple[float, float]]:

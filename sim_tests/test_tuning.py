@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, pareto, recipes, tuning
+from dnisnm_lava import cli, pareto, recipes, tuning, tuning_report
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.pareto import Target, Trial
@@ -272,3 +272,11 @@ def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_recipe_that_is_nowhere_is_refused() -> None:
     with pytest.raises(OutOfRange, match="neither best nor paper nor a file"):
         recipes.named("bset")
+
+
+def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(tuned: tuning.Tuning) -> None:
+    for t in (t for t in tuned.trials if t.phase == "thresholds"):
+        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(tuning.PHASES).index("thresholds")]
+    one = replace(tuned, trials=(tuned.best,))  # one latency alone
+    ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
+    assert all(tick == round(tick) for tick in ticks)
