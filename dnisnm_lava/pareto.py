@@ -43,7 +43,7 @@ class Target:
 
     def __post_init__(self) -> None:
         least = 0 if self.kind == "drop" else 1
-        if self.limit < least:
+        if not self.limit >= least:  # NaN too
             raise OutOfRange(f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})")
 
     def met(self, trial: Trial) -> bool:

@@ -356,6 +356,8 @@ def _check(search: Search) -> None:
     if unknown:
         raise OutOfRange(f"correct: {', '.join(sorted(unknown))} given; choose of {', '.join(CORRECTIONS)}")
     first = replace(search.base, steps=min(search.steps), lead=0 if "lead" in search.vary else search.base.lead)
+    if search.target.kind == "steps" and not search.affordable(first):
+        raise OutOfRange(f"tune: {search.target} asked for, but T = {first.steps} is the least that may be tried; give more, or free it")
     if not search.affordable(first):
         raise OutOfRange(
             f"tune: {search.target} asked for, but with T = {first.steps} and {lead_told(first.lead)} this network needs "

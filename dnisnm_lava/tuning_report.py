@@ -60,7 +60,7 @@ def _row(trial: Trial) -> list[str]:
         str(recipe.levels),
         lead_told(recipe.lead).removeprefix("lead "),
         recipe.threshold,
-        ",".join(recipe.correct),
+        ",".join(recipe.correct) or "none",
     ]
     return [*cells, f"{100 * trial.score:.1f}", f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
 

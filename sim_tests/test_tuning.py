@@ -92,7 +92,7 @@ def test_the_best_for_a_drop_is_the_cheapest(found: list[Trial], limit: int) -> 
 
 @pytest.mark.parametrize(("limits", "text"), [
     ({}, "0 targets given"), ({"max_steps": 2, "max_drop": 1}, "2 targets given"), ({"max_steps": 0}, "steps: at most 0"),
-    ({"max_drop": -1}, "drop: at most -1"), ({"max_latency": 2}, "needs 4 steps until"),
+    ({"max_drop": -1}, "drop: at most -1"), ({"max_drop": float("nan")}, "drop: at most nan"), ({"max_latency": 2}, "needs 4 steps until"),
 ])  # fmt: skip
 def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: np.ndarray, limits: dict[str, int], text: str) -> None:
     with pytest.raises(OutOfRange, match=text):
@@ -280,3 +280,15 @@ def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(t
     one = replace(tuned, trials=(tuned.best,))  # one latency alone
     ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks)
+
+
+@pytest.mark.parametrize(("options", "told"), [
+    (("--max-drop", "1", "--held-images", "1"), "--held-images: 1 given; give 2 or more"),
+    (("--max-drop", "1", "--fit-images", "0"), "--fit-images: 0 given; give 1 or more"),
+    (("--max-steps", "2", "--steps", "4"), "at most 2 time steps T asked for, but T = 4 is the least"),
+])  # fmt: skip
+def test_options_of_the_command_that_contradict_a_search_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
+) -> None:
+    assert run(*options) == 1
+    assert told in capsys.readouterr().err

@@ -13,6 +13,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _title, _tried
+from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data
@@ -67,6 +68,9 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_full(args.out, args.overwrite)
+    for option, count, least in (("--fit-images", args.fit_images, 1), ("--held-images", args.held_images, 2)):
+        if count < least:
+            raise OutOfRange(f"{option}: {count} given; give {least} or more")
     data = _data(args)
     analog = _analog(args, data, stages)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
