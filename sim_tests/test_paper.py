@@ -286,7 +286,9 @@ def test_the_ablation_runs_and_draws(tiny: list[str], tmp_path: Path) -> None:
     found = written(tmp_path, "ablation")
     assert list(found["accuracy"]) == ["ANN", *VARIANTS, ablation.PAPER, ablation.OURS]
     assert all(0 <= share <= 100 for share in leaves(found["accuracy"]))
-    assert found["provenance"]["images"] == 6
+    assert {key: found["provenance"][key] for key in ("images", "calibration_images", "fit_images")} == {
+        "images": 6, "calibration_images": 10, "fit_images": 4,
+    }  # fmt: skip
     assert found["published"]["row"] == "VGG-16 on CIFAR-10"
     picture = tmp_path / "results/ablation.png"
     picture.unlink()
@@ -396,6 +398,13 @@ def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str]
         assert r["accuracy"] == [10.0 * digits.count("1") for digits in r["correct"]]
         assert r["interval"][0] <= r["mean"] <= r["interval"][1]
     assert found["rows"][1]["latency"] == found["rows"][0]["latency"] + 2  # a lead of one in each of two populations
+    rows = [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "10" * 5}]
+    same = {"indices": list(range(10)), "rows": rows, "versions": {"spikingjelly": "2"}, "command": ["a", "/b"]}
+    (tmp_path / "same.json").write_text(json.dumps(same))
+    assert few_steps.main([*options, "--against", str(tmp_path / "same.json")]) == 0
+    beside = written(tmp_path, "few_steps")
+    assert beside["theirs"] == {"versions": {"spikingjelly": "2"}}
+    assert [(r["method"], r["ours"], r["lead"]) for r in beside["against"]] == [("M", "paper", 0), ("M", "one level", 1)]
     assert few_steps.main([*options, "--against", str(tmp_path / "theirs.json")]) == 1  # of other images
     assert few_steps.main([*tiny, "--rows", "paper:2", "--seeds", "1", "--against", str(tmp_path / "theirs.json")]) == 1
 

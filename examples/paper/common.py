@@ -90,7 +90,8 @@ class Setting:
         a = self.args
         return {
             "command_line": a.command_line, "versions": versions(), "data": a.data_name, "images": len(self.chosen),
-            "calibration_images": min(a.calibration_images, len(self.data.train)), "seed": a.seed, "model": shown(a.model),
+            "calibration_images": min(a.calibration_images, len(self.data.train)),
+            "fit_images": min(a.fit_images, len(self.data.train)), "seed": a.seed, "model": shown(a.model),
             "digests": {
                 "weights": file_digest(a.weights), "package": package_digest(), "analog": self.analog.digest(),
                 "test_indices": array_digest(self.chosen),

@@ -101,7 +101,9 @@ def measure(setting: Setting) -> Result:
     rows = [together(r, found, len(labels)) for r, found in cells.items()]
     result: Result = {"accuracy_ann": percent(plain.mean()), "unit": "% of the test images", "seeds": args.seeds, "rows": rows}
     if args.against:
-        result["against"] = against(common.read_json(args.against), rows, setting.chosen)
+        theirs = common.read_json(args.against)
+        result["against"] = against(theirs, rows, setting.chosen)
+        result["theirs"] = {key: theirs[key] for key in ("versions", "calibration_images") if key in theirs}
     return result
 
 
