@@ -90,8 +90,15 @@ def difference(recipe: Recipe, other: Recipe) -> str:
     return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
 
 
-def lead_told(lead: int | Mapping[str, int]) -> str:
+def lead_told(lead: int | Mapping[str, int], named: bool = True) -> str:
+    """named: which populations have one? In a row, the first and the last."""
     if not isinstance(lead, Mapping):
         return f"lead {lead}"
-    some = [steps for steps in lead.values() if steps]
-    return f"lead {max(some)} in {len(some)} of {len(lead)}" if some else "lead 0"
+    names = list(lead)
+    some = [name for name in names if lead[name]]
+    if not some:
+        return "lead 0"
+    places = [names.index(name) for name in some]
+    in_a_row = len(some) > 1 and places == list(range(places[0], places[-1] + 1))
+    which = f" ({f'{some[0]} to {some[-1]}' if in_a_row else ', '.join(some)})" if named else ""
+    return f"lead {max(lead.values())} in {len(some)} of {len(lead)}{which}"

@@ -58,7 +58,7 @@ def _row(trial: Trial) -> list[str]:
     cells = [
         str(recipe.steps),
         str(recipe.levels),
-        lead_told(recipe.lead).removeprefix("lead "),
+        lead_told(recipe.lead, named=False).removeprefix("lead "),
         recipe.threshold,
         ",".join(recipe.correct) or "none",
     ]

@@ -292,3 +292,12 @@ def test_options_of_the_command_that_contradict_a_search_are_refused(
 ) -> None:
     assert run(*options) == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("lead", "told"), [
+    (2, "lead 2"), ({"a": 0, "b": 0}, "lead 0"), ({"a": 1, "b": 1, "c": 2, "d": 0}, "lead 2 in 3 of 4 (a to c)"),
+    ({"a": 1, "b": 0, "c": 1}, "lead 1 in 2 of 3 (a, c)"), ({"a": 0, "b": 3}, "lead 3 in 1 of 2 (b)"),
+])  # fmt: skip
+def test_a_lead_is_told_with_its_populations(lead: int | dict[str, int], told: str) -> None:
+    assert pareto.lead_told(lead) == told
+    assert pareto.lead_told(lead, named=False) == told.partition(" (")[0]
