@@ -24,8 +24,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from spikingjelly.activation_based import ann2snn, functional
 from torch import nn
+
+try:
+    from spikingjelly.activation_based import ann2snn, functional
+except ModuleNotFoundError as error:
+    sys.exit(f"accuracy_against_spikingjelly: {error.name} is not installed; pip install spikingjelly==2.0.0 into a Python 3.11 of its own")
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
