@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.cli import manual, output
 from dnisnm_lava.cli.command import meant, sentence
+from dnisnm_lava.cli.narrow import fitted
 from dnisnm_lava.cli.output import Result, _print
 from dnisnm_lava.cli.parser import VERBS, _parser
 
@@ -237,6 +239,39 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     command = f"{shlex.quote(sys.executable)} -m dnisnm_lava completion fish | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@pytest.mark.parametrize("width", [50, 80, 100])
+def test_a_narrow_terminal_gets_whole_names_and_numbers(width: int) -> None:
+    """In parts, where Rich would leave names out and cut numbers."""
+    from rich import box
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="a title")
+    table.add_column("population", overflow="fold")
+    for i in range(9):
+        table.add_column(f"heading-{i}", justify="right", no_wrap=True)
+    for name in ("layer1.conv1", "layer1.conv2"):
+        table.add_row(name, *(f"{1000 * i:,}" for i in range(9)))
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(fitted(Panel(Group(table, "below"), expand=False), console, width))
+    words, lines = (text := console.export_text()).split(), text.splitlines()
+    parts = words.count("population")
+    assert all(words.count(f"heading-{i}") == 1 and words.count(f"{1000 * i:,}") == 2 for i in range(9))
+    assert words.count("layer1.conv1") == words.count("layer1.conv2") == parts > 1
+    assert (words.count("title"), words.count("below")) == (1, 1)
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+
+
+def test_a_wide_terminal_gets_the_table_itself() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("a", "b")
+    assert fitted(table, Console(width=80), 80) is table
 
 
 def test_brackets_in_names_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from rich.text import Text
 import dnisnm_lava as dn
 from dnisnm_lava import simulation
 from dnisnm_lava.cli.names import NET, PICTURE, RESULT
+from dnisnm_lava.cli.narrow import fitted
 
 PATIENCE = 30.0  # seconds without a line
 
@@ -126,7 +127,8 @@ def _print(result: Result, as_json: bool) -> None:
     elif isinstance(result.text, str):
         print(result.text, flush=True)
     else:
-        Console(width=None if sys.stdout.isatty() else _columns(), markup=False).print(result.text)  # names may hold [brackets]
+        console = Console(width=None if sys.stdout.isatty() else _columns(), markup=False)  # names may hold [brackets]
+        console.print(fitted(result.text, console, console.width))
         sys.stdout.flush()
 
 
