@@ -218,7 +218,7 @@ def test_targets_that_are_no_classes_are_left_alone(analog: dn.AnalogGraph) -> N
         assert y is None or y.dtype.kind == "f"
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", torch.device("cuda", 99)])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", torch.device("cuda", 99), "meta"])
 def test_a_device_that_is_not_there_is_a_sentence(analog: dn.AnalogGraph, device: Any) -> None:
     with pytest.raises(OutOfRange, match=rf"device: {device} cannot be used here \(.*\); give cpu, or cuda where torch finds a GPU"):
         dn.calibrate(analog, X, device=device)

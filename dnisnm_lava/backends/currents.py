@@ -37,7 +37,7 @@ Map = Callable[[Tensor], Tensor]
 def checked_device(device: Device) -> str:
     """Its name; OutOfRange for one that this torch, here, cannot compute on."""
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).cpu()  # there and back: `meta` has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = (str(error).strip() or "no message").splitlines()[0].partition(". ")[0]
         raise OutOfRange(f"device: {device} cannot be used here ({reason}); give cpu, or cuda where torch finds a GPU") from error
