@@ -3,8 +3,8 @@
     python examples/imagenet.py --data IMAGENET --model resnet18 --out resnet18.net
 
 IMAGENET holds train/ and val/, a folder for each class in torchvision's order (that of the WordNet ids). Weights are fetched by
-torchvision once, and bring the transforms that they were trained with; `--weights none` takes random ones, to try the road. Few images
-suffice to fit: docs/accuracy.md tells what they cost. The paper's own Table 4 is `examples/paper/imagenet.py`.
+torchvision once, or read from a file of yours; the transforms are those that they were trained with. `--weights none` takes random ones, to
+try the road. Few images suffice to fit: docs/accuracy.md tells what they cost. The paper's own Table 4 is `examples/paper/imagenet.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torchvision.datasets import ImageFolder
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
+from dnisnm_lava.errors import BadFile
 from dnisnm_lava.simulation import classes
 from exporters import netx
 
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
     made.add_argument("--model", default="resnet18", help="a name of torchvision's (%(default)s)")
-    made.add_argument("--weights", default="DEFAULT", help="a name of its weights, or none: random (%(default)s)")
+    made.add_argument("--weights", default="DEFAULT", help="a name of its weights, a file of them, or none: random (%(default)s)")
     made.add_argument("--out", default="imagenet.net", help="network file to write; an existing one is replaced (%(default)s)")
     made.add_argument("--steps", type=int, default=8, help="time steps T (%(default)s)")
     made.add_argument("--calibration-images", type=int, default=1024, help="of train/ (%(default)s)")
@@ -55,9 +56,12 @@ def arrays(loader: DataLoader) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     torch.manual_seed(0)  # of random weights
-    weights = models.get_model_weights(args.model)
-    model = models.get_model(args.model, weights=None if args.weights == "none" else weights[args.weights]).eval()
-    transform = weights.DEFAULT.transforms()
+    name, weights = f"torchvision:{args.model}", None if args.weights == "none" else args.weights
+    try:
+        model = dn.load_model(name, weights)
+    except BadFile as error:  # no such weights, or no network to fetch them by
+        raise SystemExit(str(error)) from None
+    transform = models.get_model_weights(args.model).DEFAULT.transforms()
     train, val = (ImageFolder(str(args.data / part), transform) for part in ("train", "val"))
 
     analog = dn.from_torch(model, train[0][0])

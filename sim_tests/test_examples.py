@@ -77,6 +77,10 @@ def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> 
     told = run(tmp_path, "imagenet.py", "--data", ".", "--model", "squeezenet1_1", "--weights", "none", "--steps", "1", "--fit-images", "1")
     assert re.search(r"^2 images: ANN \d right, T = 1 \d right, the same class in \d$", told, re.MULTILINE)
     assert netx.read(tmp_path / "imagenet.net").input.shape == (3, 224, 224)
+    refused = [sys.executable, str(EXAMPLES / "imagenet.py"), "--data", ".", "--weights", "nowhere.pt"]
+    done = subprocess.run(refused, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "nowhere.pt: no such file, and no weights of resnet18" in done.stderr
 
 
 def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
