@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
@@ -49,9 +52,21 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return x[:TRAIN_IMAGES], y[:TRAIN_IMAGES], x[TRAIN_IMAGES:], y[TRAIN_IMAGES:]
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """For torch. On images as small as these, threads wait for each other more than they compute: on two cores that others use
+    as well, minutes instead of seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def train(x: np.ndarray, y: np.ndarray, seed: int, progress: Progress | None = None) -> DigitsNet:
-    """A DigitsNet trained for some seconds, in eval mode; the same for the same seed and thread count."""
-    with torch.random.fork_rng():
+    """A DigitsNet trained for some seconds, in eval mode; the same for the same seed, whatever the thread count."""
+    with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(seed)
         model = DigitsNet()
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)

@@ -60,6 +60,7 @@ def fit(model: nn.Module, data: TensorDataset, epochs: int = 8) -> None:
 
 def main() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # on images as small as these, more wait for each other, long where others use the machine
     train, test = images()
     model = network()
     fit(model, train)

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dnisnm_lava import demo
 from dnisnm_lava.loading import call_factory
 from exporters import netx
 
@@ -46,6 +47,20 @@ def test_digits_is_right_and_equal_on_lava(tmp_path: Path) -> None:
     assert accuracies[-1] > 97
     assert re.findall(r": (\d+) of [\d,]+ spikes differ", told) == ["0"] * 3
     assert netx.read(tmp_path / "digits.net").steps == 8
+
+
+def test_the_demo_trains_the_same_network_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    rng, before, made = np.random.default_rng(0), torch.get_num_threads(), []
+    x, y = rng.random((64, 1, 8, 8)).astype(np.float32), rng.integers(0, 10, 64)
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(demo.train(x, y, seed=0).state_dict())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(state[name], value) for state in made for name, value in made[0].items())
 
 
 def test_an_own_network_is_converted_whole(tmp_path: Path) -> None:
