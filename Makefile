@@ -7,7 +7,7 @@ OUT ?= demo-result
 MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics executors frontend lava_python netx rounding stages torch_module \
 	user_networks)
 
-.PHONY: demo test modern lowest lint clean
+.PHONY: demo test modern lowest lint site clean
 
 demo: $(READY)
 	$(BIN)/dnisnm demo --out $(OUT) --overwrite
@@ -28,9 +28,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
+# The pages of docs/, into site/.
+site: $(READY)
+	$(BIN)/mkdocs build --strict
+
 $(READY): requirements.txt pyproject.toml tools/setup.sh
 	@sh tools/setup.sh .venv requirements.txt 3.10
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-modern .venv-lowest .uv demo-result .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-modern .venv-lowest .uv site demo-result .pytest_cache .mypy_cache .ruff_cache .hypothesis
