@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -62,8 +63,18 @@ def refuse_full(path: Path, overwrite: bool) -> None:
         refuse_existing(path, overwrite)
 
 
+def refuse_unwritable(path: Path, overwrite: bool) -> None:
+    """BadFile where `path` exists and may not be replaced, or its folder is missing or takes no files: asked early, before hours
+    of work."""
+    refuse_existing(path, overwrite)
+    if not path.parent.is_dir():
+        raise unwritable(path, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
+    if not os.access(path.parent, os.W_OK):
+        raise unwritable(path, OSError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """BadFile where `path` exists and may not be replaced: asked early, before hours of work."""
+    """BadFile where `path` exists and may not be replaced."""
     if path.exists() and not overwrite:
         raise BadFile(f"{path}: exists already; choose another name, or allow it with overwrite=True (--overwrite)")
 

@@ -384,6 +384,14 @@ def test_bad_input_gets_one_sentence(place: Path, capsys: pytest.CaptureFixture[
     assert said in found
 
 
+@pytest.mark.parametrize("verb", ["convert", "explain", "report"])
+def test_a_missing_folder_is_told_before_any_work(place: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert cli.main([verb, *NET, *DATA, "-o", "nowhere/a"]) == 1
+    told = capsys.readouterr().err
+    skip_where_missing(told)
+    assert told.startswith("dnisnm: nowhere/a: could not be written (No such file or directory)")
+
+
 def spoil(place: Path) -> None:
     """Every file that the sentences above are about."""
     sound = torch.load(place / "weights.pt", weights_only=True)["state_dict"]

@@ -15,10 +15,10 @@ from dnisnm_lava.cli.shared import _provenance, _title, _tried
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
     """Why the accuracy is what it is: each population's error in parts, and the first that goes wrong."""
     from dnisnm_lava import explanation_report
-    from dnisnm_lava.files import refuse_existing, write_whole
+    from dnisnm_lava.files import refuse_unwritable, write_whole
 
     if args.out:
-        refuse_existing(args.out, args.overwrite)
+        refuse_unwritable(args.out, args.overwrite)
     _, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
     found = dn.explain(*graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"))
@@ -35,11 +35,11 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
 
     from dnisnm_lava import comparison_report, datasets, frontend
     from dnisnm_lava.backends import lava_cpu
-    from dnisnm_lava.files import refuse_existing
+    from dnisnm_lava.files import refuse_unwritable
     from dnisnm_lava.loading import load_model
     from dnisnm_lava.reporting import page
 
-    refuse_existing(args.out, args.overwrite)
+    refuse_unwritable(args.out, args.overwrite)
     if args.lava_images:
         lava_cpu.require_lava(args.lava_python)
     data, network, x, y = _tried(args, stages)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
     from dnisnm_lava import comparison_report
-    from dnisnm_lava.files import refuse_existing
+    from dnisnm_lava.files import refuse_unwritable
 
     if args.svg:
-        refuse_existing(args.svg, args.overwrite)
+        refuse_unwritable(args.svg, args.overwrite)
     if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
         return _inspect_model(args, stages)
     given = [f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)]

@@ -24,10 +24,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
 
     from dnisnm_lava import comparison_report
-    from dnisnm_lava.files import refuse_existing
+    from dnisnm_lava.files import refuse_unwritable
     from exporters import netx
 
-    refuse_existing(args.out, args.overwrite)
+    refuse_unwritable(args.out, args.overwrite)
     data = _data(args)
     network = _network(args, data, stages)
     ann = _ann_accuracy(args, network.analog, data, stages)

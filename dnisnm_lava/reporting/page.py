@@ -22,7 +22,7 @@ from dnisnm_lava.costs_report import costs_json
 from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.explanation import ThresholdMap
 from dnisnm_lava.explanation_report import explanation_json
-from dnisnm_lava.files import refuse_existing, write_whole
+from dnisnm_lava.files import refuse_unwritable, write_whole
 from dnisnm_lava.findings import MEANINGS
 from dnisnm_lava.inputs import Images, Labels
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
@@ -41,7 +41,7 @@ def report(
     overwrite: bool = False, **options: Any,
 ) -> Gathered:  # fmt: skip
     """Write the page on these networks and images to `path`; options as in `gathering.gather`. Returns what it tells."""
-    refuse_existing(Path(path), overwrite)
+    refuse_unwritable(Path(path), overwrite)
     found = gather(analog, spiking, integer, images, labels, **options)
     write_whole(Path(path), render(found), overwrite=overwrite)
     return found
