@@ -439,6 +439,19 @@ def test_a_row_changes_the_dials_that_it_names() -> None:
     assert found == replace(recipes.BEST, **told)
 
 
+def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:
+    """Both sides keep a digit for each image, of the same images: counted here by arrays of truth values."""
+    results = Path(__file__).resolve().parents[1] / common.RESULTS
+    ours, theirs = (common.read_json(results / f"{name}_resnet20_lossless.json") for name in ("few_steps", "spikingjelly"))
+    kept = {(r["method"], r["T"]): np.array(list(r["correct"])) == "1" for r in theirs["rows"]}
+    rows = {(r["method"], r["T"], r["lead"]): np.array(list(r["correct"][0])) == "1" for r in ours["rows"]}
+    assert len(ours["against"]) == 120
+    for pair in ours["against"]:
+        a, b = rows[pair["ours"], pair["T"], pair["lead"]], kept[pair["method"], pair["T"]]
+        assert (pair["only_ours"], pair["only_theirs"]) == (int((a & ~b).sum()), int((b & ~a).sum()))
+        assert (pair["accuracy_ours"], pair["accuracy"]) == (100 * a.sum() / 1000, 100 * b.sum() / 1000)
+
+
 def test_the_page_of_the_paper_is_what_the_results_give() -> None:
     """Generated: `python -m examples.paper.page`."""
     root = Path(__file__).resolve().parents[1]
