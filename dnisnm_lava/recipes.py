@@ -14,7 +14,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.inputs import Images
-from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph
+from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph, checked_steps
 from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, check_bits, quantize
 from dnisnm_lava.simulation import Stages, in_silence
 
@@ -72,6 +72,16 @@ def named(name: str) -> Recipe:
     return recipe
 
 
+def check(recipe: Recipe) -> None:
+    """OutOfRange for numbers that no network allows: before anything costs time."""
+    checked_steps(recipe.steps)
+    if recipe.levels < 1:
+        raise OutOfRange(f"levels: {recipe.levels} given; give 1 or more")
+    if recipe.rounding not in ROUNDINGS:
+        raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
+    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits)
+
+
 @dataclass(frozen=True)
 class Networks:
     """The float network, its integers, and what weights read, where their rounding was told."""
@@ -84,9 +94,7 @@ class Networks:
 def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
     """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
     each time it is iterated; None where the recipe needs none."""
-    if recipe.rounding not in ROUNDINGS:
-        raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
-    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits)
+    check(recipe)
     if images is None:
         if recipe.needs_images:
             raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")

@@ -93,13 +93,14 @@ def skip_where_missing(said: str) -> None:
             pytest.skip(f"{package} is not installed")
 
 
-def refused(*argv: str, capsys: pytest.CaptureFixture[str]) -> str:
+def refused(*argv: str, capsys: pytest.CaptureFixture[str], before_work: bool = False) -> str:
     before = sorted(os.listdir())
     assert cli.main(list(argv)) == 1
     out, err = capsys.readouterr()
     said = [line for line in err.splitlines() if not line.endswith(" ...")]
     assert out == ""
     assert len(said) == 1, err
+    assert not before_work or err.splitlines() == said
     assert sorted(os.listdir()) == before
     return said[0]
 
@@ -390,6 +391,15 @@ def test_a_missing_folder_is_told_before_any_work(place: Path, capsys: pytest.Ca
     told = capsys.readouterr().err
     skip_where_missing(told)
     assert told.startswith("dnisnm: nowhere/a: could not be written (No such file or directory)")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--levels", "0"), ("--weight-bits", "1")])
+def test_impossible_dials_are_told_before_any_work(place: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    for verb in ("convert", "tune"):
+        target = ("--max-steps", "4") if verb == "tune" else ()
+        said = refused(verb, *NET, *DATA, *target, option, value, capsys=capsys, before_work=True)
+        skip_where_missing(said)
+        assert f"{option[2:].replace('-', '_')}: {value} given" in said
 
 
 def spoil(place: Path) -> None:

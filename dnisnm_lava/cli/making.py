@@ -71,7 +71,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     for option, count, least in (("--fit-images", args.fit_images, 1), ("--held-images", args.held_images, 2)):
         if count < least:
             raise OutOfRange(f"{option}: {count} given; give {least} or more")
-    data = _data(args)
+    base, data = _recipe(args), _data(args)
     analog = _analog(args, data, stages)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
@@ -80,7 +80,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
     found = tuning.tune(
         analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency, max_spikes=args.max_spikes,
-        max_drop=args.max_drop, stats=stats, base=_recipe(args), vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
+        max_drop=args.max_drop, stats=stats, base=base, vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
         held_back=args.held_images / (args.fit_images + args.held_images), stages=stages,
     )  # fmt: skip
     title = _title(args)

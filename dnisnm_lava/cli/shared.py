@@ -57,11 +57,11 @@ def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, ch
 def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     from dnisnm_lava import datasets
 
+    recipe = _recipe(args)
+    _tell_unread(args, recipe)
     analog = _analog(args, data, stages)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
-    recipe = _recipe(args)
-    _tell_unread(args, recipe)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
@@ -84,7 +84,9 @@ class _Batches:
 def _recipe(args: argparse.Namespace) -> Recipe:
     """--recipe, and what other options say instead."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
-    return replace(recipes.named(args.recipe), **given)
+    recipe = replace(recipes.named(args.recipe), **given)
+    recipes.check(recipe)
+    return recipe
 
 
 def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
