@@ -38,7 +38,7 @@ def _row_json(p: Explained) -> dict[str, Any]:
 
 def explanation_table(found: Explanation, title: str) -> RenderableType:
     """The finding; then the errors of each population in parts; then what else is seen of it; then images that disagree."""
-    head = [found.sentence, _shares(found)]
+    head = [found.sentence, *(["(Dials are options, too: levels=4 is --levels 4.)"] if found.first else []), _shares(found)]
     parts: list[RenderableType] = [Text("\n".join(head)), _errors(found.populations), Text(LEGEND), _activity(found.populations)]
     parts.append(Text(_notes(found)))
     if found.disagreements:
