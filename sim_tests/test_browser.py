@@ -252,3 +252,18 @@ def test_it_prints(desktop: Opened, artefacts: Path) -> None:
     desktop.page.emulate_media(media="print")
     assert desktop.js("[...document.querySelectorAll('thead *')].filter(e => e.matches('button') && e.getClientRects().length).length") == 0
     assert desktop.page.locator("#rule-table thead th").first.inner_text() == "rule"  # and its heading stands on every sheet
+
+
+def test_a_sheet_is_as_wide_as_what_stands_on_it(browser: Any, file: Path) -> None:
+    """Nothing is cut at the right, and Chromium need not shrink the page: A4 less two margins of 14 mm is 688 pixels."""
+    opened = Opened(browser, file, {"width": 688, "height": 1000})
+    opened.seen()
+    opened.page.emulate_media(media="print")
+    opened.js("window.dispatchEvent(new Event('beforeprint'))")
+    names = "(name) => [...document.querySelectorAll(name)].map((e) => Math.ceil(e.getBoundingClientRect().right))"
+    sheets = opened.page.evaluate(names, "table")
+    assert 0 < max(sheets) <= 690
+    assert opened.js("document.documentElement.scrollWidth") <= 690
+    over = "[...document.querySelectorAll('.plot[data-drawn]')].filter((p) => +p.dataset.drawn > p.clientWidth && p.clientWidth).length"
+    assert opened.js(over) == 0
+    opened.context.close()
