@@ -51,9 +51,7 @@ def convert(
     checked_steps(steps)
     if threshold != "max":
         raise OutOfRange(f"threshold: {threshold!r} given; choose max")
-    for name, value in (("levels", levels), ("relay_levels", relay_levels)):
-        if value < 1:
-            raise OutOfRange(f"{name}: {value} given; give 1 or more")
+    check_levels(levels=levels, relay_levels=relay_levels)
     if branch not in ("balance", "normalize"):
         raise OutOfRange(f"branch: {branch!r} given; choose balance or normalize")
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
@@ -68,6 +66,13 @@ def convert(
     )  # fmt: skip
     graph = SpikingGraph(populations, steps=steps)
     return graph if branch == "balance" else normalize_weights(graph)
+
+
+def check_levels(**given: int) -> None:
+    """OutOfRange, by its name, for a number of levels below 1."""
+    for name, value in given.items():
+        if value < 1:
+            raise OutOfRange(f"{name}: {value} given; give 1 or more")
 
 
 def _convert(p: Population, stats: Statistics, steps: int, granularity: str, levels: int, lead: int) -> Population:

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 from dnisnm_lava.calibration import Statistics
-from dnisnm_lava.conversion import convert
+from dnisnm_lava.conversion import check_levels, convert
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
@@ -75,8 +75,7 @@ def named(name: str) -> Recipe:
 def check(recipe: Recipe) -> None:
     """OutOfRange for numbers that no network allows: before anything costs time."""
     checked_steps(recipe.steps)
-    if recipe.levels < 1:
-        raise OutOfRange(f"levels: {recipe.levels} given; give 1 or more")
+    check_levels(levels=recipe.levels)
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
     check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits)
