@@ -17,7 +17,7 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Exits:
-    """bounds: (T,) margins in the read-out's unit; 0 at the last step, where all stop. images: calibrated on so many."""
+    """bounds: (T,) margins of `Run.scores`; 0 at the last step, where all stop. images: calibrated on so many."""
 
     bounds: np.ndarray
     confidence: float
@@ -25,7 +25,7 @@ class Exits:
 
 
 def margins(logits: np.ndarray) -> np.ndarray:
-    """(N, T) largest read-out less the second, of (N, T, C)."""
+    """(N, T) largest score less the second, of `Run.scores` (N, T, C)."""
     if logits.ndim != 3 or logits.shape[2] < 2:
         raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one read-out of 2 or more classes")
     first_two = np.partition(logits, -2, axis=2)[:, :, -2:]
@@ -33,21 +33,21 @@ def margins(logits: np.ndarray) -> np.ndarray:
 
 
 def calibrate(logits: np.ndarray, confidence: float) -> Exits:
-    """Bounds from the read-outs (N, T, C) of an integer network on calibration images."""
+    """Bounds from `Run.scores` (N, T, C) of an integer network on calibration images."""
     if not 0 < confidence <= 1:
         raise OutOfRange(f"confidence: {confidence} given; give a share above 0, at most 1")
     margin, last = margins(logits), logits[:, -1].argmax(axis=1)
     bounds = [_bound(margin[:, t], logits[:, t].argmax(axis=1) == last, confidence) for t in range(logits.shape[1] - 1)]
-    return Exits(np.array([*bounds, 0], np.int64), confidence, len(logits))
+    return Exits(np.array([*bounds, 0], margin.dtype), confidence, len(logits))
 
 
-def _bound(margin: np.ndarray, keeps: np.ndarray, confidence: float) -> int:
+def _bound(margin: np.ndarray, keeps: np.ndarray, confidence: float) -> int | float:
     """The smallest margin from which on a share `confidence` keeps its class; NEVER where there is none."""
     order = np.argsort(-margin, kind="stable")
     ranked, kept = margin[order], np.cumsum(keeps[order])
     enough = kept >= confidence * np.arange(1, len(margin) + 1)
     enough[:-1] &= ranked[:-1] != ranked[1:]  # equal margins stop together
-    return int(ranked[np.flatnonzero(enough)[-1]]) if enough.any() else NEVER
+    return ranked[np.flatnonzero(enough)[-1]].item() if enough.any() else NEVER
 
 
 def exit_steps(logits: np.ndarray, exits: Exits) -> np.ndarray:

@@ -22,6 +22,9 @@ from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
 Shape = tuple[int, ...]
 
 
+SINCE_0_1 = {"since": "0.1"}  # of a field that graphs of 0.1.0 lacked: at its default, it is no part of a digest
+
+
 def frozen(array: np.ndarray) -> np.ndarray:
     """A contiguous array that nobody can write to; a copy where it must be."""
     if array.flags.c_contiguous and not array.flags.writeable:
@@ -251,8 +254,10 @@ class MaxPool(_Value):
 
 @dataclass(frozen=True, eq=False)
 class ReadOut(_Value):
-    """Neurons that never fire: v sums currents and bias over the window. unit: worth of one step of v.
-    view: the shape of the model's output, of the same elements in the same order (default: `shape`)."""
+    """Neurons that never fire: v sums currents and bias over the window. unit: (C,) worth of one step of v, the same for all
+    channels, so that the argmax of v is the class; `weighed` allows several, and v counts by its unit then: no stage makes
+    such a read-out, files of 0.1.0 may hold one. view: the shape of the model's output, of the same elements in the same order
+    (default: `shape`)."""
 
     name: str
     shape: Shape
@@ -261,6 +266,7 @@ class ReadOut(_Value):
     unit: np.ndarray | None = None
     v_range: np.ndarray | None = None
     view: Shape = ()
+    weighed: bool = field(default=False, metadata=SINCE_0_1)
     lead: int = field(default=0, init=False)
 
 
@@ -303,8 +309,8 @@ class Graph(_Value):
     def _check_shapes(self, population: Population) -> None:
         if min(population.shape, default=0) < 1:
             raise OutOfRange(f"{population.name}: shape {population.shape}; each size must be 1 or more")
-        if isinstance(population, ReadOut) and population.view and np.prod(population.view) != np.prod(population.shape):
-            raise OutOfRange(f"{population.name}: {population.shape} cannot be viewed as {population.view}")
+        if isinstance(population, ReadOut):
+            _check_readout(population)
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
@@ -366,6 +372,14 @@ class Graph(_Value):
         return state.hexdigest()
 
 
+def _check_readout(p: ReadOut) -> None:
+    if p.view and np.prod(p.view) != np.prod(p.shape):
+        raise OutOfRange(f"{p.name}: {p.shape} cannot be viewed as {p.view}")
+    if p.unit is not None and not p.weighed and (p.unit != p.unit[0]).any():
+        count = len(np.unique(p.unit))
+        raise OutOfRange(f"{p.name}: a read-out of {count} units, whose largest sum is not the class; give all channels one unit")
+
+
 def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
     """OutOfRange where the weights do not fit what they read, or channels lie outside."""
     for channels, count in ((p.source_channels, source_shape[0]), (p.target_channels, p.targets)):
@@ -398,6 +412,8 @@ def _feed(state: Any, value: Any) -> None:
     elif isinstance(value, _Value | Window):
         state.update(type(value).__name__.encode())
         for f in fields(value):
+            if "since" in f.metadata and getattr(value, f.name) == f.default:
+                continue
             state.update(f.name.encode())
             _feed(state, getattr(value, f.name))
     else:
@@ -440,6 +456,11 @@ class SpikingGraph(Graph):
     def is_integer(self) -> bool:
         return self.readout.bias.dtype.kind == "i"
 
+    @property
+    def units(self) -> dict[str, np.ndarray]:
+        """{read-out: worth of one step of its potential}, () where all channels have one, else as the model's output."""
+        return {p.name: _worth(p) for p in self.readouts}
+
     def outputs(self, potentials: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output): the first one's, and
         {read-out: the others'}."""
@@ -459,6 +480,13 @@ class SpikingGraph(Graph):
     def dead_neurons(self) -> dict[str, int]:
         """Neurons that can never fire (vth = 0), by population."""
         return {p.name: int(np.count_nonzero(p.vth == 0)) for p in self.of(SNM)}
+
+
+def _worth(p: ReadOut) -> np.ndarray:
+    if p.unit is None or not p.weighed:
+        return np.float64(1.0 if p.unit is None else p.unit[0])  # type: ignore[return-value]
+    unit = p.unit.reshape(-1, *(1,) * (len(p.shape) - 1))
+    return np.broadcast_to(unit, p.shape).reshape(p.view or p.shape)
 
 
 def lead(population: Population) -> int:

@@ -128,10 +128,13 @@ def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -
     """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
     fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
     assert p.v_range is not None
-    unit = np.maximum(_unit_of_weights(p, folded, widths), _unit_of_range(p, widths.state))
-    if isinstance(p, ReadOut):
-        unit = np.full_like(unit, unit.max())
+    unit = _shared(p, np.maximum(_unit_of_weights(p, folded, widths), _unit_of_range(p, widths.state)))
     return np.where(unit > 0, unit, 1.0)
+
+
+def _shared(p: SNM | ReadOut, unit: np.ndarray) -> np.ndarray:
+    """(C,) `unit`, or the largest of them for every channel of a read-out."""
+    return np.full_like(unit, unit.max()) if isinstance(p, ReadOut) else unit
 
 
 @dataclass(frozen=True)
@@ -205,10 +208,10 @@ def _clipping_unit(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray,
     small that a state, or weights without compensation, do not fit."""
     without = replace(p, projections=tuple(q for q, blocks in zip(p.projections, reads, strict=True) if not blocks))
     least = _unit_of_weights(without, [w for w, blocks in zip(folded, reads, strict=True) if not blocks], widths)
-    least = np.maximum(least, _unit_of_range(p, widths.state))
+    least = _shared(p, np.maximum(least, _unit_of_range(p, widths.state)))
     units = np.array([np.maximum(unit * clip, least) for clip in CLIPS])
     errors = np.array([_error(p, folded, tried, reads, widths) for tried in units])
-    if isinstance(p, ReadOut):
+    if isinstance(p, ReadOut):  # one choice for all channels
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     return units[errors.argmin(axis=0), np.arange(len(unit))]
 

@@ -27,6 +27,7 @@ class Run:
     values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
     images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
     clipped_inputs: image values outside the input's 8 bits. further: {read-out: running sums} of all but the first.
+    units: {read-out: worth of one step of its sums}, the first one's first: () or of the shape of its output.
     """
 
     logits: np.ndarray
@@ -35,6 +36,7 @@ class Run:
     saturations: Mapping[str, int] = field(default_factory=dict)
     clipped_inputs: int = 0
     further: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -44,7 +46,26 @@ class Run:
         """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
-        return classes(self.logits[:, t - 1])
+        return classes(self.scores[:, t - 1])
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(N, T, *shape of the model's output) what the class is the argmax of: `logits`; times its units where a read-out of an
+        old file has several."""
+        unit = next(iter(self.units.values()), np.float64(1))
+        return self.logits if unit.ndim == 0 else self.logits * unit
+
+    def values(self, t: int, readout: str | None = None) -> np.ndarray:
+        """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t <= steps: running sum
+        * unit / t, float64. readout: the name of another than the first."""
+        if not 1 <= t <= self.steps:
+            raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
+        if not self.units or readout not in (None, *self.units):
+            raise KeyError(f"read-out {readout!r} asked for; the run has {', '.join(self.units) or 'no units: take it from an executor'}")
+        first = next(iter(self.units))
+        name = first if readout is None else readout
+        sums = self.logits if name == first else self.further[name]
+        return sums[:, t - 1] * self.units[name] / t
 
     def accuracy(self, labels: Labels, t: int) -> float:
         """Share of `labels` that `predictions(t)` meets; both of one shape."""

@@ -27,8 +27,8 @@ def tally(run: Run, labels: np.ndarray, steps: Iterable[int]) -> Tally:
 
 def early(run: Run, labels: np.ndarray, exits: Exits) -> Tally:
     """correct: with each image stopped early; steps: how many they took, together."""
-    steps = exit_steps(run.logits, exits)
-    return {"correct": correct(classes_at(run.logits, steps), labels), "steps": int(steps.sum())}
+    steps = exit_steps(run.scores, exits)
+    return {"correct": correct(classes_at(run.scores, steps), labels), "steps": int(steps.sum())}
 
 
 def correct(predictions: np.ndarray, labels: np.ndarray) -> int:

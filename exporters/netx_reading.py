@@ -7,6 +7,7 @@ numbers beyond the limits below, are refused before anything computes with them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +163,15 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> S
 def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:
     if neuron.integer("readout", 1, 1) and theta.any():
         raise BadFile(f"{neuron.name}/theta is not 0, and a read-out never fires")
-    return replace(p, view=_shape(neuron, "view", 64)) if "view" in neuron else p
+    assert p.unit is not None
+    weighed = bool((p.unit != p.unit[0]).any())
+    if weighed:
+        warnings.warn(
+            f"{neuron.name}: the read-out counts in {len(np.unique(p.unit))} units, as files of 0.1.0 may: its sums are weighed by them; "
+            "convert the network anew, so that chips and Lava give right classes too",
+            stacklevel=2,
+        )
+    return replace(p, view=_shape(neuron, "view", 64) if "view" in neuron else (), weighed=weighed)
 
 
 def _read_bias(group: Group, shape: Shape) -> np.ndarray:

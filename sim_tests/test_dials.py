@@ -32,10 +32,11 @@ lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reaso
 
 
 @st.composite
-def drawn(draw: st.DrawFn) -> Recipe:
+def drawn(draw: st.DrawFn, names: tuple[str, ...] = NAMES) -> Recipe:
+    """names: of populations that may have leads of their own."""
     spikes = draw(st.sampled_from(["graded", "graded", "binary"]))
     shared = GRANULARITIES if spikes == "graded" else ("channel", "layer")  # binary spikes tell of no neuron
-    leads = st.one_of(st.integers(0, 3), st.fixed_dictionaries({name: st.integers(0, 3) for name in NAMES}))
+    leads = st.one_of(st.integers(0, 3), st.fixed_dictionaries({name: st.integers(0, 3) for name in names}))
     dials = {
         "steps": draw(st.integers(1, 6)),
         "threshold": draw(st.sampled_from(THRESHOLDS)),

@@ -218,11 +218,6 @@ def test_every_integer_is_the_nearest_in_its_unit() -> None:
     assert 1 <= p.payload[before.vth > 0].min() <= p.payload.max() == 31
 
 
-def test_the_read_out_has_one_unit() -> None:
-    integer, _ = small()
-    assert len(set(integer.readout.unit)) == 1
-
-
 def test_the_measured_range_with_its_margin_fits_the_state() -> None:
     integer, x = small(steps=64)
     assert all(r.expected * 1.2 < r.limit for r in dn.state_ranges(integer))

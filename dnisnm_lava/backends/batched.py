@@ -97,6 +97,7 @@ def run(
         {p.name: tally[p.name].saturated for p in graph if isinstance(p, SNM | ReadOut)},
         clipped,
         further,
+        graph.units,
     )
 
 

@@ -34,7 +34,7 @@ def run(graph: SpikingGraph, images: Images, exits: Exits, **options: Any) -> Ea
     classes, steps = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
     going, simulated = np.arange(len(x)), 0
     for t in _attempts(most) if not any(lead(p) for p in graph) else [most]:
-        logits = batched.run(graph, x[going], steps=t, **options).logits
+        logits = batched.run(graph, x[going], steps=t, **options).scores
         simulated += len(going) * t
         bounds = exits.bounds[:t] if t == most else np.append(exits.bounds[:t], 0)
         last = logits if t == most else np.concatenate([logits, logits[:, -1:]], axis=1)  # step t + 1 stands for: not yet

@@ -91,7 +91,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: 
         return group.broadcast(None)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     logits = [
-        batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).logits
+        batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).scores
         for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"), classes=False)
     ]
     return group.broadcast(exits.calibrate(np.concatenate(logits), args.confidence))
