@@ -22,11 +22,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
+from dnisnm_lava.errors import BadFile
+from dnisnm_lava.onnx_files.conversion import load as load_onnx
+from dnisnm_lava.onnx_files.reading import image_shape, is_onnx
 
 SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
 TENSORS = re.compile(  # names in sound files
@@ -58,10 +58,10 @@ def load_model(spec: str | torch.nn.Module, weights: Weights | None = None, inpu
         return spec.eval()
     if spec.startswith(TORCHVISION):
         return _torchvision(spec.removeprefix(TORCHVISION), weights).eval()
-    if _is_onnx(spec):
+    if is_onnx(spec):
         if weights is not None:
             raise BadFile(f"{spec}: an ONNX file brings its own weights; leave out {weights}")
-        return _onnx(Path(spec), input_shape).eval()
+        return load_onnx(Path(spec), input_shape).eval()
     model = call_factory(spec)
     if not isinstance(model, torch.nn.Module):
         raise BadFile(f"{spec}: makes a {type(model).__name__}, not a torch.nn.Module; name the function or class that builds the network")
@@ -125,9 +125,8 @@ def own_input_shape(spec: str) -> tuple[int, ...] | None:
         name = _name_of(spec.removeprefix(TORCHVISION))
         side = 299 if name == "inception_v3" else 224
         return (3, side, side) if name in models.list_models(module=models) else None
-    if _is_onnx(spec):
-        shape = [d.dim_value for d in _image(_read_onnx(Path(spec)), spec).type.tensor_type.shape.dim][1:]
-        return tuple(shape) if shape and all(n > 0 for n in shape) else None
+    if is_onnx(spec):
+        return image_shape(Path(spec))
     return None
 
 
@@ -303,269 +302,3 @@ def _unfilled(name: str, auxiliary: bool) -> torch.nn.Module:
     if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
         options["weights_backbone"] = None
     return models.get_model(name, **options)
-
-
-# ---------------------------------------------------------------- ONNX
-
-
-BATCH = 7919  # stands for a free batch axis while shapes are computed: a prime that no other axis has
-OPSET = 17  # the newest that onnx2torch 1.5 knows
-LARGE = 1024  # values above which an initializer is weights, not a shape
-
-
-def _is_onnx(spec: str) -> bool:
-    return spec.lower().endswith(".onnx")
-
-
-def _onnx(path: Path, input_shape: Sequence[int]) -> torch.nn.Module:
-    """The graph as a torch.fx.GraphModule that torch.export can trace, for a batch of any size."""
-    model = _read_onnx(path)
-    axes = _image(model, str(path)).type.tensor_type.shape.dim
-    for axis, size in zip(axes, (BATCH, *input_shape), strict=False):
-        if axis.dim_value <= 0:
-            axis.dim_value = size
-    fixed = all(axis.dim_value > 0 for axis in axes)
-    advice = f"export it anew, with opset {OPSET} or lower" if fixed else "its image has no fixed shape: give it (--input-shape)"
-    try:
-        _fold(model)
-        _to_known_opset(model)
-        for node in model.graph.node:
-            node.name = _layer_name(node)
-        module = importlib.import_module("onnx2torch").convert(model)
-        _bind_constants(module, axes[0].dim_value if axes else BATCH)
-        _nest(module)
-    except NotImplementedError as error:
-        raise UnsupportedModel(f"{path}: onnx2torch cannot make a torch module of it ({error}); {advice}") from error
-    except Exception as error:  # onnx, onnx2torch and torch.fx each have their own
-        raise UnsupportedModel(f"{path}: no torch module can be made of it ({_where(error)}); {advice}") from error
-    assert isinstance(module, torch.nn.Module)
-    return module
-
-
-def _read_onnx(path: Path) -> Any:
-    try:
-        import onnx
-        import onnx2torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise BackendMissing(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[onnx]' brings it") from error
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file; check the path of the network")
-    try:
-        model = onnx.load(str(path))
-        onnx.checker.check_model(model)
-    except Exception as error:  # protobuf, onnx and the file system each have their own
-        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({type(error).__name__}); export it anew") from error
-    return model
-
-
-def _image(model: Any, name: str) -> Any:
-    """The graph's one input."""
-    weights = {i.name for i in model.graph.initializer}
-    inputs = [i for i in model.graph.input if i.name not in weights]
-    if len(inputs) != 1:
-        raise UnsupportedModel(f"{name}: takes {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); one image is needed")
-    return inputs[0]
-
-
-def _fold(model: Any) -> None:
-    """What depends on no image becomes an initializer: padding sizes, shapes computed from shapes, shared weights."""
-    from onnx import numpy_helper
-    from onnx.shape_inference import infer_shapes
-
-    graph = model.graph
-    known = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-    del graph.initializer[:]
-    graph.initializer.extend(_light(name, value) for name, value in known.items())
-    folded = True
-    while folded:
-        shapes = _shapes(infer_shapes(model, data_prop=True).graph)
-        partial = {n.output[0]: _shape(n, shapes) for n in graph.node if n.op_type == "Shape"}
-        nodes, folded = [], False
-        for node in graph.node:
-            values = _folded(node, known, partial, model.opset_import)
-            if values is None:
-                nodes.append(node)
-                continue
-            folded = True
-            made = dict(zip(filter(None, node.output), values, strict=False))
-            known.update(made)
-            graph.initializer.extend(_light(name, value) for name, value in made.items())
-        del graph.node[:]
-        graph.node.extend(nodes)
-    used = {name for node in graph.node for name in node.input}
-    del graph.initializer[:]
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in known.items() if name in used)
-
-
-def _light(name: str, value: np.ndarray) -> Any:
-    """The initializer; of weights the shape alone, which suffices, for serializing them takes long."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    if value.size <= LARGE:
-        return numpy_helper.from_array(value, name)
-    return TensorProto(name=name, dims=value.shape, data_type=helper.np_dtype_to_tensor_dtype(value.dtype))
-
-
-def _shapes(graph: Any) -> dict[str, list[int]]:
-    """Axes of every tensor whose rank is known; an unknown axis is 0."""
-    values = [*graph.input, *graph.value_info, *graph.output]
-    return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values if v.type.tensor_type.HasField("shape")}
-
-
-def _shape(node: Any, shapes: Mapping[str, list[int]]) -> list[int]:
-    """What the Shape node `node` gives, as far as it is known."""
-    from onnx import helper
-
-    limits = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    return shapes.get(node.input[0], [])[limits.get("start", 0) : limits.get("end")]
-
-
-def _folded(node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, list[int]], opsets: Any) -> list[np.ndarray] | None:
-    """What `node` gives where that does not depend on the image, else None."""
-    from onnx import TensorProto, helper
-    from onnx.reference import ReferenceEvaluator
-
-    if node.op_type == "Shape" and node.input[0] not in known:
-        axes = partial[node.output[0]]
-        return [np.array(axes, np.int64)] if axes and all(axes) else None
-    if node.op_type == "Gather" and node.input[0] in partial and node.input[1] in known:
-        axes = partial[node.input[0]]
-        picked = np.array(axes, np.int64)[known[node.input[1]]] if axes else np.zeros(1)
-        return [np.asarray(picked)] if picked.all() else None
-    random = not node.input and node.op_type != "Constant"
-    inside = any(a.HasField("g") or a.graphs for a in node.attribute)
-    if random or inside or not all(name in known for name in node.input if name):
-        return None
-    given = {name: known[name] for name in node.input if name}
-    untyped = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n] for names in (given, node.output)]
-    alone = helper.make_model(helper.make_graph([node], "alone", *untyped), opset_imports=opsets)
-    return [np.asarray(value) for value in ReferenceEvaluator(alone).run(None, given)]
-
-
-def _to_known_opset(model: Any) -> None:
-    """A newer graph as of OPSET, where it says the same: axes of a reduction were an attribute then. The checker
-    refuses what did not exist."""
-    import onnx
-
-    versions = [o for o in model.opset_import if o.domain in ("", "ai.onnx") and o.version > OPSET]
-    if not versions:
-        return
-    numbers = {i.name: i for i in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) == 2 and node.input[1] in numbers:
-            axes = onnx.numpy_helper.to_array(numbers[node.input.pop()])
-            node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
-        dated = [a for a in node.attribute if a.name in ("noop_with_empty_axes", "num_outputs") and node.op_type != "ReduceSum"]
-        for attribute in dated:
-            node.attribute.remove(attribute)
-    for version in versions:
-        version.version = OPSET
-    onnx.checker.check_model(model)
-
-
-def _layer_name(node: Any) -> str:
-    """torch calls a layer's operation /layer1/layer1.0/conv1/Conv: that is layer1.0.conv1."""
-    *path, operation = node.name.strip("/").split("/")
-    names = [name for name, inner in zip(path, [*path[1:], ""], strict=False) if not inner.startswith(f"{name}.")]
-    return ".".join(names if names and operation == node.op_type and operation in ("Conv", "Gemm", "MatMul") else [*names, operation])
-
-
-class _Plain(torch.nn.Module):
-    """`function` of the image and of numbers."""
-
-    def __init__(self, function: Callable[..., Any], *numbers: Any) -> None:
-        super().__init__()
-        self.function, self.numbers = function, numbers
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.function(x, *self.numbers)
-
-
-def _bind_constants(module: Any, batch: int) -> None:
-    """Sizes that onnx2torch passes as tensors become numbers, which torch.export can trace; a matrix, a layer."""
-    for node in module.graph.nodes:
-        old = module.get_submodule(node.target) if node.op == "call_module" else None
-        if type(old).__name__ == "OnnxResize":
-            module.add_submodule(node.target, _resize(module, node, old))
-            node.args, node.kwargs = node.args[:1], {}
-        plain = _PLAIN.get(type(old).__name__)
-        if plain is None:
-            continue
-        constants = [module.get_buffer(a.target) for a in node.args[1:] if a.op == "get_attr"]
-        if type(old).__name__ == "OnnxMatMul" and (not constants or constants[0].ndim != 2):
-            continue
-        if node.kwargs or len(constants) < len(node.args) - 1:
-            raise NotImplementedError(f"{node.target}: its sizes are computed from the image")
-        module.add_submodule(node.target, plain(old, batch, *constants))
-        node.args = node.args[:1]
-    module.graph.eliminate_dead_code()
-
-
-def _resize(module: Any, node: Any, old: Any) -> torch.nn.Module:
-    """Upsampling by constant scales, or to a constant size."""
-    given = {**dict(zip(("roi", "scales", "sizes"), node.args[1:], strict=False)), **node.kwargs}
-    known: dict[str, tuple[Any, ...]] = {}
-    for key in ("scales", "sizes"):
-        source = given.get(key)
-        if source is not None and source.op != "get_attr":
-            raise NotImplementedError(f"{node.target}: its {key} are computed from the image")
-        known[key] = () if source is None else tuple(module.get_buffer(source.target).tolist()[2:])
-    mode = {("nearest", 1): "nearest", ("nearest", 2): "nearest", ("linear", 1): "linear", ("linear", 2): "bilinear",
-            ("cubic", 2): "bicubic"}[old.onnx_mode, len(known["scales"] or known["sizes"])]  # fmt: skip
-    return _Plain(F.interpolate, known["sizes"] or None, known["scales"] or None, mode, old.align_corners)
-
-
-def _nest(module: Any) -> None:
-    """onnx2torch writes layer1/0/conv1 for layer1.0.conv1: a submodule of its own again."""
-    for node in module.graph.nodes:
-        name = str(node.target).replace("/", ".")
-        if node.op == "call_module" and name not in dict(module.named_modules()):
-            module.add_submodule(name, module.get_submodule(node.target))
-            delattr(module, node.target)
-            node.target = name
-    module.recompile()
-
-
-def _reshape(x: torch.Tensor, sizes: Sequence[int], batch: int) -> torch.Tensor:
-    kept = [x.shape[i] if n == 0 or (i == 0 and n == batch) else n for i, n in enumerate(sizes)]
-    return x.reshape(kept)
-
-
-def _slice(
-    x: torch.Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int] = (), steps: Sequence[int] = ()
-) -> torch.Tensor:
-    parts = [slice(None)] * x.dim()
-    axes, steps = axes or range(len(starts)), steps or [1] * len(starts)
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        parts[axis] = slice(start, min(end, x.shape[axis]), step)
-    return x[tuple(parts)]
-
-
-def _split(x: torch.Tensor, axis: int, parts: int, sizes: Sequence[int] = ()) -> tuple[torch.Tensor, ...]:
-    """Parts of `sizes`; without them, of equal size but for the last."""
-    return torch.split(x, list(sizes) or -(-x.shape[axis] // parts), axis)
-
-
-def _borders(pads: Sequence[int]) -> list[int]:
-    """ONNX: where each axis begins, then where each ends. torch: both for each axis, the last axis first."""
-    rank = len(pads) // 2
-    borders = [pads[side * rank + axis] for axis in reversed(range(rank)) for side in range(2)]
-    while len(borders) > 2 and borders[-2:] == [0, 0]:  # not all modes take the batch and the channels
-        del borders[-2:]
-    return borders
-
-
-def _linear(matrix: torch.Tensor) -> torch.nn.Linear:
-    layer = torch.nn.Linear(matrix.shape[0], matrix.shape[1], bias=False)
-    layer.weight.data = matrix.T.contiguous()
-    return layer
-
-
-_PLAIN: dict[str, Callable[..., torch.nn.Module]] = {
-    "OnnxMatMul": lambda old, batch, matrix: _linear(matrix),
-    "OnnxReshape": lambda old, batch, sizes: _Plain(_reshape, sizes.tolist(), batch),
-    "OnnxSlice": lambda old, batch, *numbers: _Plain(_slice, *(n.tolist() for n in numbers)),
-    "OnnxPadDynamic": lambda old, batch, pads, *value: _Plain(F.pad, _borders(pads.tolist()), old.mode, *(v.item() for v in value)),
-    "OnnxSplit13": lambda old, batch, *sizes: _Plain(_split, old.axis, old.num_splits, *(n.tolist() for n in sizes)),
-    "OnnxSqueezeDynamicAxes": lambda old, batch, *axes: _Plain(torch.squeeze, *(tuple(n.tolist()) for n in axes)),
-}  # what torch.export cannot trace of onnx2torch, by the name of its class

@@ -1,0 +1,107 @@
+"""What depends on no image, computed once; newer operators in the words of an older opset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+OPSET = 17  # the newest that onnx2torch 1.5 knows
+LARGE = 1024  # values above which an initializer is weights, not a shape
+
+
+def fold(model: Any) -> None:
+    """What depends on no image becomes an initializer: padding sizes, shapes computed from shapes, shared weights."""
+    from onnx import numpy_helper
+    from onnx.shape_inference import infer_shapes
+
+    graph = model.graph
+    known = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    del graph.initializer[:]
+    graph.initializer.extend(_light(name, value) for name, value in known.items())
+    folded = True
+    while folded:
+        shapes = _shapes(infer_shapes(model, data_prop=True).graph)
+        partial = {n.output[0]: _shape(n, shapes) for n in graph.node if n.op_type == "Shape"}
+        nodes, folded = [], False
+        for node in graph.node:
+            values = _folded(node, known, partial, model.opset_import)
+            if values is None:
+                nodes.append(node)
+                continue
+            folded = True
+            made = dict(zip(filter(None, node.output), values, strict=False))
+            known.update(made)
+            graph.initializer.extend(_light(name, value) for name, value in made.items())
+        del graph.node[:]
+        graph.node.extend(nodes)
+    used = {name for node in graph.node for name in node.input}
+    del graph.initializer[:]
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in known.items() if name in used)
+
+
+def _light(name: str, value: np.ndarray) -> Any:
+    """The initializer; of weights the shape alone, which suffices, for serializing them takes long."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    if value.size <= LARGE:
+        return numpy_helper.from_array(value, name)
+    return TensorProto(name=name, dims=value.shape, data_type=helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _shapes(graph: Any) -> dict[str, list[int]]:
+    """Axes of every tensor whose rank is known; an unknown axis is 0."""
+    values = [*graph.input, *graph.value_info, *graph.output]
+    return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values if v.type.tensor_type.HasField("shape")}
+
+
+def _shape(node: Any, shapes: Mapping[str, list[int]]) -> list[int]:
+    """What the Shape node `node` gives, as far as it is known."""
+    from onnx import helper
+
+    limits = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return shapes.get(node.input[0], [])[limits.get("start", 0) : limits.get("end")]
+
+
+def _folded(node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, list[int]], opsets: Any) -> list[np.ndarray] | None:
+    """What `node` gives where that does not depend on the image, else None."""
+    from onnx import TensorProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    if node.op_type == "Shape" and node.input[0] not in known:
+        axes = partial[node.output[0]]
+        return [np.array(axes, np.int64)] if axes and all(axes) else None
+    if node.op_type == "Gather" and node.input[0] in partial and node.input[1] in known:
+        axes = partial[node.input[0]]
+        picked = np.array(axes, np.int64)[known[node.input[1]]] if axes else np.zeros(1)
+        return [np.asarray(picked)] if picked.all() else None
+    random = not node.input and node.op_type != "Constant"
+    inside = any(a.HasField("g") or a.graphs for a in node.attribute)
+    if random or inside or not all(name in known for name in node.input if name):
+        return None
+    given = {name: known[name] for name in node.input if name}
+    untyped = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n] for names in (given, node.output)]
+    alone = helper.make_model(helper.make_graph([node], "alone", *untyped), opset_imports=opsets)
+    return [np.asarray(value) for value in ReferenceEvaluator(alone).run(None, given)]
+
+
+def to_known_opset(model: Any) -> None:
+    """A newer graph as of OPSET, where it says the same: axes of a reduction were an attribute then. The checker
+    refuses what did not exist."""
+    import onnx
+
+    versions = [o for o in model.opset_import if o.domain in ("", "ai.onnx") and o.version > OPSET]
+    if not versions:
+        return
+    numbers = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) == 2 and node.input[1] in numbers:
+            axes = onnx.numpy_helper.to_array(numbers[node.input.pop()])
+            node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
+        dated = [a for a in node.attribute if a.name in ("noop_with_empty_axes", "num_outputs") and node.op_type != "ReduceSum"]
+        for attribute in dated:
+            node.attribute.remove(attribute)
+    for version in versions:
+        version.version = OPSET
+    onnx.checker.check_model(model)
