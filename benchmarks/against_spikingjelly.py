@@ -1,6 +1,6 @@
 """The integer simulator against SpikingJelly's ann2snn: the same ResNet-20, the same images, the same T.
 
-    pip install 'dnisnm-lava[benchmarks]'
+    pip install '.[benchmarks]'
     python benchmarks/against_spikingjelly.py [--steps 8] [--images 64] [--repeats 7] [--threads 2] [--out FILE.json]
 
 ann2snn turns ReLU modules into float IF neurons with thresholds for whole layers and runs T passes. Its fastest mode on

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dnisnm_lava.errors import BackendMissing
+from dnisnm_lava.extras import missing
 from dnisnm_lava.simulation import Progress
 
 STEPS = 32
@@ -45,7 +46,7 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
-        raise BackendMissing("the demo's digits come with scikit-learn; pip install 'dnisnm-lava[demo]' brings it") from error
+        raise BackendMissing(f"the demo's digits: {missing('scikit-learn', 'demo')}") from error
     data = load_digits()
     order = np.random.default_rng(seed).permutation(len(data.target))
     x, y = (data.images / 16).astype(np.float32)[order, None], data.target[order]

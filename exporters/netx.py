@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from dnisnm_lava import extras
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
@@ -55,7 +56,7 @@ def register() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != "lava":
             raise
-        raise BackendMissing("lava-dl is not installed in this Python; pip install 'dnisnm-lava[lava]' (Python 3.10) brings it") from error
+        raise BackendMissing(extras.missing("lava-dl", "lava")) from error
     netx_lava_dl.register()
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from dnisnm_lava import extras
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.fixedpoint import STATE
@@ -63,7 +64,7 @@ def _nir() -> Any:
     try:
         import nir
     except ImportError as error:
-        raise BackendMissing("nir is not installed in this Python; pip install 'dnisnm-lava[nir]' brings it") from error
+        raise BackendMissing(extras.missing("nir", "nir")) from error
     return nir
 
 

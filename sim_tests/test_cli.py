@@ -23,6 +23,7 @@ from dnisnm_lava import cli, drawing, frontend
 from dnisnm_lava.backends import lava_cpu
 from dnisnm_lava.comparison_report import coverage_json
 from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.extras import missing
 from dnisnm_lava.loading import load_model
 from exporters import netx
 
@@ -465,8 +466,14 @@ def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture
 
 def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lava_cpu.importlib.util, "find_spec", lambda name: None)
-    said = refused("compare", *NET, *DATA, "--steps", "1", "-o", "out", capsys=capsys)
-    assert "lava-nc is not installed in this Python; pip install 'dnisnm-lava[lava]'" in said
+    monkeypatch.delenv("DNISNM_LAVA_PYTHON", raising=False)
+    for asked in (["verify"], ["compare", "--lava-images", "2", "-o", "out"]):
+        said = refused(*asked, *NET, *DATA, "--steps", "1", capsys=capsys)
+        assert missing("lava-nc", "lava") in said
+    assert cli.main(["compare", *NET, *DATA, "--steps", "1", "-o", "out", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert f"notice: compare goes on without Lava: {missing('lava-nc', 'lava')}" in err
+    assert set(json.loads(out)["accuracy"]) == {"ann", "float", "integer"}
 
 
 def test_a_difference_is_an_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from dnisnm_lava import cli, datasets
 from dnisnm_lava.checks import RULES
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.explanation import PARTS
+from dnisnm_lava.extras import missing
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not tested")
 pytest.importorskip("plotly", reason="plotly is not installed: the report was not tested")
@@ -333,7 +334,7 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch.delattr("dnisnm_lava.reporting.page", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     said = refused("report", *NET, *DATA, capsys=capsys)
-    assert said == "dnisnm: jinja2 is not installed in this Python; pip install 'dnisnm-lava[report]' brings it"
+    assert said == f"dnisnm: {missing('jinja2', 'report')}"
 
 
 # ---------------------------------------------------------------- how sure, and which T

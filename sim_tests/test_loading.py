@@ -19,6 +19,7 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
+from dnisnm_lava.extras import missing
 from dnisnm_lava.loading import load_model, own_input_shape
 
 torchvision = pytest.importorskip("torchvision")
@@ -275,7 +276,7 @@ def test_an_operation_without_a_module_is_named(tmp_path: Path) -> None:
 
 def test_onnx_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx2torch", None)
-    with pytest.raises(BackendMissing, match=r"onnx2torch is not installed in this Python; pip install 'dnisnm-lava\[onnx\]' brings it"):
+    with pytest.raises(BackendMissing, match=re.escape(missing("onnx2torch", "onnx"))):
         load_model(str(tmp_path / "a.onnx"))
 
 

@@ -11,8 +11,10 @@ from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import dnisnm_lava as dn
+from dnisnm_lava import extras
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
@@ -112,3 +114,48 @@ def test_the_extra_lava_brings_the_pinned_simulator_and_the_fast_executor(metada
     for package in ("lava-nc", "lava-dl", "torch", "torchvision"):
         assert next(p for p in pinned if p.startswith(f"{package}==")) in wanted
     assert any(r.startswith("numba") for r in wanted)
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_the_extra_lava_can_be_installed_where_lava_cannot(metadata: Distribution, python: str) -> None:
+    """pip would end in 'no matching distribution'; what is left is what the extra `torch` brings, in the same bounds."""
+
+    def brought(extra: str) -> set[str]:
+        found = [Requirement(r) for r in metadata.requires or []]
+        wanted = (r for r in found if r.marker is not None and r.marker.evaluate({"extra": extra, "python_version": python}))
+        return {f"{r.name} {r.specifier}" for r in wanted}
+
+    assert brought("lava") == brought("torch")
+    assert len(brought("lava")) == 3
+
+
+# ---------------------------------------------------------------- what a message says of pip
+
+
+def test_one_place_says_what_to_install() -> None:
+    sources = [p for package in ("dnisnm_lava", "exporters") for p in (ROOT / package).rglob("*.py")]
+    assert [p.name for p in sources if "pip install" in p.read_text()] == ["extras.py"]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").rglob("*.py")]
+    nowhere = "dnisnm-lava" + "["  # no index has it
+    assert [p.name for p in [*sources, *pages] if nowhere in p.read_text()] == []
+
+
+def test_what_is_installed_by_pip_is_in_the_extra_that_is_named(metadata: Distribution) -> None:
+    brought: dict[str, set[str]] = {"": set()}
+    for requirement in map(Requirement, metadata.requires or []):
+        extras_of_it = re.findall(r"extra == ['\"](\w+)['\"]", str(requirement.marker or "")) or [""]
+        for extra in extras_of_it:
+            brought.setdefault(extra, set()).add(requirement.name)
+    names = {"sklearn": "scikit-learn", "lava": "lava-nc"}
+    assert {package: extra for package, extra in extras.EXTRAS.items() if names.get(package, package) not in brought[extra]} == {}
+    assert {names.get(package, package) for package, extra in extras.EXTRAS.items() if not extra} == brought[""]
+
+
+@pytest.mark.parametrize(("version", "said"), [
+    ((3, 10, 4), "lava-nc is not installed in this Python; `pip install '.[lava]'` in a clone of the project brings it"),
+    ((3, 12, 0), "it takes no Python newer than 3.10, and this is 3.12; `dnisnm lava-env` makes one, which --lava-python auto uses"),
+])  # fmt: skip
+def test_a_newer_python_is_told_of_lava_env(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], said: str) -> None:
+    monkeypatch.setattr(extras.sys, "version_info", version)
+    assert extras.missing("lava-nc", "lava").endswith(said)
+    assert extras.missing("h5py", "") == "h5py is not installed in this Python; `pip install '.'` in a clone of the project brings it"

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
-    ["errors", "interrupts"],
+    ["errors", "extras", "interrupts"],
     ["inputs"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],

@@ -25,8 +25,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from dnisnm_lava.backends.lava_python import Interpreter, chosen, environment, hand_over, not_started
+from dnisnm_lava.backends.lava_python import VARIABLE, Interpreter, chosen, environment, hand_over, not_started
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
+from dnisnm_lava.extras import missing
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.interrupts import undisturbed
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
@@ -82,10 +83,7 @@ def require_lava(lava_python: str | Path | None = None) -> None:
     if chosen(lava_python) is not None:
         return
     if importlib.util.find_spec("lava") is None or importlib.util.find_spec("lava.magma") is None:
-        raise BackendMissing(
-            "lava-nc is not installed in this Python; pip install 'dnisnm-lava[lava]' (Python 3.10) brings it, or name a Python that "
-            "has it with --lava-python or DNISNM_LAVA_PYTHON, which `dnisnm lava-env` makes"
-        )
+        raise BackendMissing(f"{missing('lava-nc', 'lava')}; or name a Python that has it with --lava-python or {VARIABLE}")
 
 
 def check_int32(graph: SpikingGraph) -> None:

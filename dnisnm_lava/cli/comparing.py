@@ -13,7 +13,17 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
-from dnisnm_lava.cli.shared import Network, _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _title
+from dnisnm_lava.cli.shared import (
+    Network,
+    _allow_to_finish,
+    _data,
+    _images,
+    _in_blocks,
+    _network,
+    _provenance,
+    _settle_lava,
+    _title,
+)
 
 if TYPE_CHECKING:
     from dnisnm_lava import tallies
@@ -28,6 +38,7 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.files import whole_folder
     from exporters import netx
 
+    _settle_lava(args)
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
         x_train, y_train, x_test, y_test = digits.digits(args.seed)
         model = digits.train(x_train, y_train, args.seed, stages("train"))
@@ -50,7 +61,6 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
 def compare(args: argparse.Namespace, stages: Stages) -> Result:
     """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
     from dnisnm_lava import comparison, ranks, shards, tallies
-    from dnisnm_lava.backends import lava_cpu
     from dnisnm_lava.files import refuse_full, whole_folder
     from exporters import netx
 
@@ -58,8 +68,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         _allow_to_finish(args)
         if args.out:
             refuse_full(args.out, args.overwrite)
-        if args.lava_images:
-            lava_cpu.require_lava(args.lava_python)
+        _settle_lava(args)
         data = _data(args)
         network = group.broadcast(_network(args, data, stages) if group.is_first else None)
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)

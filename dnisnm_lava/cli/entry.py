@@ -10,10 +10,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from dnisnm_lava.cli.names import EXTRAS
 from dnisnm_lava.cli.output import Stages, _notices, _print, _told, progress_bars
 from dnisnm_lava.cli.parser import VERBS, _parser
 from dnisnm_lava.errors import DnisnmError
+from dnisnm_lava.extras import EXTRAS, missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         extra = EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
             raise
-        return _told(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[{extra}]' brings it")
+        return _told(missing(f"{error.name}", extra))
     except KeyboardInterrupt:
         _told(f"interrupted; {_what_is_kept(args)}")
         return 128 + signal.SIGINT

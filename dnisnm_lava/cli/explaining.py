@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _provenance, _title, _tried
+from dnisnm_lava.cli.shared import _provenance, _settle_lava, _title, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -34,14 +34,12 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.text import Text
 
     from dnisnm_lava import comparison_report, datasets, frontend
-    from dnisnm_lava.backends import lava_cpu
     from dnisnm_lava.files import refuse_unwritable
     from dnisnm_lava.loading import load_model
     from dnisnm_lava.reporting import page
 
     refuse_unwritable(args.out, args.overwrite)
-    if args.lava_images:
-        lava_cpu.require_lava(args.lava_python)
+    _settle_lava(args)
     data, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
     stages("trace again")

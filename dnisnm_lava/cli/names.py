@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-EXTRAS = {
-    "torch": "torch", "torchvision": "torch", "h5py": "torch", "lava": "lava", "sklearn": "demo", "jinja2": "report", "plotly": "report",
-}  # fmt: skip
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 TUNING, FRONT = "tuning.json", "front.png"
 PRECISION, BITS = "precision.json", "precision.png"

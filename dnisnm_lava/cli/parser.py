@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add["report"].add_argument("--explain-images", type=int, default=EXPLAINED_IMAGES, help="of the test images, to explain (%(default)s)")
     add["demo"].add_argument("-o", "--out", type=Path, default=Path("demo-result"), help="folder for the results (%(default)s)")
     for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES), ("report", LAVA_IMAGES)):
-        add[name].add_argument("--lava-images", type=int, default=count, help="test images for Lava; 0: no Lava (%(default)s)")
+        add[name].add_argument("--lava-images", type=int, help=f"test images for Lava; 0: no Lava ({count}, where Lava is installed)")
     for name in ("simulate", "compare"):
         add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
     for name in ("simulate", "compare", "report"):

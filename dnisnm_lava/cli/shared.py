@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,9 +15,9 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
-from dnisnm_lava.cli.names import BLOCK, NOT_OF_A_PART, PREPARED_BY
+from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.recipes import Recipe
 
@@ -174,6 +175,24 @@ def _allow_to_finish(args: argparse.Namespace) -> None:
 
     if args.out and args.resume and shards.is_unfinished(args.out):
         args.overwrite = True
+
+
+def _settle_lava(args: argparse.Namespace) -> None:
+    """args.lava_images: what is asked for, else some; none, with a notice, where Lava is not installed and nobody asked for it.
+    BackendMissing where somebody did."""
+    from dnisnm_lava.backends import lava_cpu, lava_python
+
+    asked = args.lava_images is not None or args.lava_python or os.environ.get(lava_python.VARIABLE)
+    if args.lava_images is None:
+        args.lava_images = DEMO_LAVA_IMAGES if args.verb == "demo" else LAVA_IMAGES
+    if args.lava_images:
+        try:
+            lava_cpu.require_lava(args.lava_python)
+        except BackendMissing as error:
+            if asked:
+                raise
+            args.lava_images = 0
+            warnings.warn(f"{args.verb} goes on without Lava: {error}", stacklevel=1)
 
 
 def _title(args: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
+from dnisnm_lava.extras import missing
 
 
 def is_onnx(spec: str) -> bool:
@@ -17,7 +18,7 @@ def read(path: Path) -> Any:
         import onnx
         import onnx2torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise BackendMissing(f"{error.name} is not installed in this Python; pip install 'dnisnm-lava[onnx]' brings it") from error
+        raise BackendMissing(missing(f"{error.name}", "onnx")) from error
     if not path.is_file():
         raise BadFile(f"{path}: no such file; check the path of the network")
     try:

@@ -1,0 +1,26 @@
+"""What brings a package that is not installed. No index has this project, so pip takes it from a clone."""
+
+from __future__ import annotations
+
+import sys
+
+NEWEST_OF_LAVA = (3, 10)  # the last Python that lava-nc and lava-dl take
+EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is always needed
+    "h5py": "", "matplotlib": "", "numpy": "", "rich": "", "shtab": "", "threadpoolctl": "",
+    "numba": "torch", "torch": "torch", "torchvision": "torch", "lava": "lava", "sklearn": "demo", "onnx": "onnx", "onnx2torch": "onnx",
+    "nir": "nir", "jinja2": "report", "plotly": "report",
+}  # fmt: skip
+
+
+def missing(package: str, extra: str) -> str:
+    """`package` is not installed, and what brings it: one sentence."""
+    return f"{package} is not installed in this Python; {brings(extra)}"
+
+
+def brings(extra: str) -> str:
+    """What installs `extra`, as a part of a sentence."""
+    this = sys.version_info[:2]
+    if extra == "lava" and this > NEWEST_OF_LAVA:
+        newest, here = (".".join(map(str, version)) for version in (NEWEST_OF_LAVA, this))
+        return f"it takes no Python newer than {newest}, and this is {here}; `dnisnm lava-env` makes one, which --lava-python auto uses"
+    return f"`pip install '.{f'[{extra}]' if extra else ''}'` in a clone of the project brings it"
