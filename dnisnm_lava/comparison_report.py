@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dnisnm_lava import equalities
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
@@ -41,6 +42,9 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
     agreement = {key: {str(t): share for t, share in value.items()} for key, value in comparison.agreement.items()}
     result = {**asdict(comparison), "accuracy": accuracy, "agreement": agreement, "provenance": dict(provenance)}
     result["equality"] = equality_json(comparison.equality)
+    if comparison.equality:
+        equal, images = equalities.on_lava(comparison.equality)
+        result["on_lava"] = {"images": images, "equal": equal}
     return result
 
 
@@ -83,14 +87,15 @@ def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:
 
 
 def comparison_table(comparison: Comparison, title: str) -> RenderableType:
-    """One framed table: accuracies by step, then the equalities, then what was lost on the way."""
-    steps = sorted({t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value})
+    """One framed table: accuracies by step, then what Lava's images say and the equalities, then what was lost on the way."""
+    measured = {key: value for key, value in comparison.accuracy.items() if key != "lava"}
+    steps = sorted({t for value in measured.values() if not isinstance(value, float) for t in value})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("accuracy, %")
     table.add_column("images", justify="right")
     for t in steps:
         table.add_column(f"T = {t}", justify="right")
-    for key, value in comparison.accuracy.items():
+    for key, value in measured.items():
         shares = [value] * len(steps) if isinstance(value, float) else [value[t] for t in steps]
         table.add_row(ROWS[key], f"{comparison.images[key]:,}", *(f"{100 * share:.2f}" for share in shares))
     neurons = sum(p.neurons for p in comparison.populations)
@@ -100,12 +105,17 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
     )
     parts: list[RenderableType] = [table]
     if comparison.equality:
-        parts += [equality_table(comparison.equality), ""]
+        parts += [Text(f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}"), equality_told(comparison.equality), ""]
     return Panel(Group(*parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
 
 
-def equality_table(rows: tuple[Difference, ...]) -> Table:
-    """What was compared with what, how much of it, and how much differed."""
+def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
+    """A line with a tick; where something differs, also a table of what was compared with what, and the first difference."""
+    lines = Text("\n".join(equalities.told(rows)))
+    return lines if all(row.different == 0 for row in rows) else Group(lines, _equality_table(rows))
+
+
+def _equality_table(rows: tuple[Difference, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("equality")
     for heading in ("images", "steps", "spikes compared", "different"):
@@ -126,10 +136,12 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
 
     figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    styles = {"float": ("o-", "C0"), "integer": ("s--", "C1"), "lava": ("x", "C3")}
+    styles = {"float": ("o-", "C0"), "integer": ("s--", "C1")}
     for key, value in comparison.accuracy.items():
         label = f"{ROWS[key]} ({comparison.images[key]:,} images)"
-        if isinstance(value, float):
+        if key == "lava":  # few images: no accuracy to set beside that of many
+            axes.plot([], [], " ", label=f"{ROWS[key]}: {equalities.lava_told(comparison.equality)}")
+        elif isinstance(value, float):
             axes.axhline(100 * value, color="0.4", linewidth=1, label=label)
         else:
             style, color = styles[key]

@@ -96,6 +96,7 @@ class Difference:
     spikes_compared: int
     different: int
     first: str = ""  # population, image, step and neuron of the first difference
+    unequal_images: int = 0  # in which something differs
 
 
 def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
@@ -104,7 +105,7 @@ def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
     pairs = [(n, a.spikes[n], b.spikes[n]) for n in names] + [("read-out", a.logits, b.logits)]
     pairs += [(n, a.further[n], b.further[n]) for n in a.further]
     compared = different = 0
-    first = ""
+    first, spoilt = "", np.zeros(len(a.logits), bool)
     for name, x, y in pairs:
         if x.shape != y.shape:
             raise ValueError(f"{name}: {a_name} has shape {x.shape}, {b_name} {y.shape}; run both on the same images and steps")
@@ -112,6 +113,7 @@ def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
         compared += unequal.size
         if unequal.any():
             different += int(np.count_nonzero(unequal))
+            spoilt |= unequal.reshape(len(unequal), -1).any(axis=1)
             image, step, *neuron = np.argwhere(unequal)[0]
             first = first or f"{name}, image {image}, step {step + 1}, neuron {tuple(int(i) for i in neuron)}"
-    return Difference(a_name, b_name, len(a.logits), a.steps, len(pairs), compared, different, first)
+    return Difference(a_name, b_name, len(a.logits), a.steps, len(pairs), compared, different, first, int(spoilt.sum()))

@@ -61,7 +61,7 @@ def evil() -> Gathered:
     lava = dict.fromkeys(found.steps, 0.5)
     compared = replace(
         compared, accuracy={**compared.accuracy, "lava": lava}, images={**compared.images, "lava": 2},
-        equality=(Difference("integer batched", "Lava fixed_pt", 2, 4, 7, 12345, 6, f"conv1{EVIL}, image 0"),),
+        equality=(Difference("integer batched", "Lava fixed_pt", 2, 4, 7, 12345, 6, f"conv1{EVIL}, image 0", 1),),
     )  # fmt: skip
     return replace(found, comparison=compared)
 

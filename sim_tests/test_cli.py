@@ -153,13 +153,38 @@ def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixtu
 def test_verify_from_a_file_and_from_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     run("convert", *NET, *DATA, "--steps", "8", "-o", "a.net", capsys=capsys)
-    rows = run("verify", "a.net", *DATA, "--images", "2", "--verify-steps", "4", capsys=capsys)["equality"]
+    rows = run("verify", "a.net", *DATA, "--images", "2", "--steps", "4", capsys=capsys)["equality"]
     assert [(r["a"], r["b"]) for r in rows] == [("integer reference", "integer batched"), ("integer batched", "Lava fixed_pt")]
-    rows = run("verify", *NET, *DATA, "--images", "2", "--verify-steps", "4", capsys=capsys)["equality"]
+    rows = run("verify", *NET, *DATA, "--images", "2", "--steps", "4", capsys=capsys)["equality"]
     assert [r["b"] for r in rows] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
     assert all((r["images"], r["steps"], r["populations"], r["different"]) == (2, 4, 6, 0) for r in rows)
     sizes = 2 * 36 + 4 * 36 + 4 * 36 + 4 * 9 + 6 * 25 + 3
     assert all(r["spikes_compared"] == 2 * 4 * sizes or r["spikes_compared"] > 0 for r in rows)
+
+
+def test_steps_of_verify_are_those_that_are_compared(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--steps 4` compared 8, as another option said."""
+    from dnisnm_lava import comparison
+    from dnisnm_lava.simulation import Run
+
+    given: list[int] = []
+
+    def verified(*graphs: Any, steps: int, **options: Any) -> comparison.Verification:
+        given.append(steps)
+        return comparison.Verification((), Run(np.zeros((1, 1, 3))))
+
+    monkeypatch.setattr(comparison, "verify", verified)
+    for steps in ("2", "16"):
+        run("convert", *NET, *DATA, "--recipe", "paper", "--steps", steps, "-o", f"{steps}.net", capsys=capsys)
+    for argv in (["2.net"], ["16.net"], ["16.net", "--steps", "12"], [*NET, "--recipe", "paper"], [*NET, "--steps", "4"]):
+        assert cli.main(["verify", *argv, *DATA]) == 0
+    assert given == [2, 8, 12, 8, 4]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        cli.main(["verify", "2.net", *DATA, "--verify-steps", "4"])
+    assert "unknown option --verify-steps (did you mean --steps?)" in capsys.readouterr().err
 
 
 def test_compare_leaves_a_whole_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,12 +222,12 @@ def test_pictures_have_words_and_tables_have_captions(read: Page) -> None:
 
 def test_accuracies_are_those_of_the_json(read: Page, result: Any) -> None:
     head, *rows = read.tables["accuracy-table"]
-    assert [h.strip() for h in head] == ["T", "ANN, %", "float SNN, %", "integer SNN, %", "Lava fixed_pt, %", "integer, 95 %"]
+    assert [h.strip() for h in head] == ["T", "ANN, %", "float SNN, %", "integer SNN, %", "integer, 95 %"]
     assert [row[0] for row in rows] == list(result["accuracy"]["integer"]) == ["1", "2", "3", "4"]
-    for t, ann, floats, integers, lava, span in rows:
+    for t, ann, floats, integers, span in rows:
         shares = result["accuracy"]
-        told = [shares["ann"], shares["float"][t], shares["integer"][t], shares["lava"][t]]
-        assert [ann, floats, integers, lava] == [f"{100 * share:.2f}" for share in told]
+        told = [shares["ann"], shares["float"][t], shares["integer"][t]]
+        assert [ann, floats, integers] == [f"{100 * share:.2f}" for share in told]
         low, high = (float(v) for v in span.split(" to "))
         assert low <= float(integers) <= high
     for t, floats, integers in read.tables["agreement-table"][1:]:

@@ -54,7 +54,7 @@ def test_the_command_line_and_the_variable_name_it(
     given = lava_python.hand_over
     monkeypatch.setattr(lava_cpu, "hand_over", lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))))
     monkeypatch.setenv("DNISNM_LAVA_PYTHON", other_python)
-    command = ["verify", str(tmp_path / "a.net"), "--data", str(data), "--images", "2", "--verify-steps", "3", "--json"]
+    command = ["verify", str(tmp_path / "a.net"), "--data", str(data), "--images", "2", "--steps", "3", "--json"]
     assert cli.main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert handed == ["images.npy", "job.json", "network.net"]

@@ -77,7 +77,8 @@ def test_the_wheel_holds_our_packages_and_nothing_else(wheel: Path) -> None:
 def test_the_version_comes_from_one_place(metadata: Distribution) -> None:
     assert metadata.version == dn.__version__
     told = [ROOT / "pyproject.toml", ROOT / "mkdocs.yml", *(ROOT / "dnisnm_lava").rglob("*.py"), *(ROOT / "exporters").glob("*.py")]
-    assert [p.name for p in told if dn.__version__ in re.findall(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.])", p.read_text())] == ["__init__.py"]
+    versions = re.compile(r"""(?<=["' ])\d+\.\d+\.\d+(?=["'\n])""")  # as values: sentences may tell of files of older ones
+    assert [p.name for p in told if dn.__version__ in versions.findall(p.read_text())] == ["__init__.py"]
 
 
 def test_the_installed_wheel_runs_without_the_sources(installed: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def resnet20(shared: Path) -> list[str]:
 
 def test_every_spike_of_resnet20_is_the_same_on_lava(shared: Path) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    rows = dnisnm("verify", *resnet20(shared), "--images", "4", "--verify-steps", "8")["equality"]
+    rows = dnisnm("verify", *resnet20(shared), "--images", "4", "--steps", "8")["equality"]
     assert [(r["images"], r["steps"], r["populations"], r["different"]) for r in rows] == [(4, 8, 20, 0)] * 3
     neurons = 7 * 16 * 32 * 32 + 6 * 32 * 16 * 16 + 6 * 64 * 8 * 8
     assert [r["spikes_compared"] for r in rows] == [4 * 8 * (neurons + 10)] * 3

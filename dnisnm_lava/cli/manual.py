@@ -40,7 +40,8 @@ ABOUT: dict[str, str] = {
     "simulate": "Accuracy after T = 1, 2, 4, ... steps, spikes and saturations. `batched` is the\n"
     "fast executor, `reference` the specification, `lava` the simulator; all agree.",
     "verify": "Integer reference, integer batched and Lava fixed_pt must send the same spikes,\n"
-    "every one of them, on the first 4 images; of more images, the read-outs.",
+    "every one of them, on the first 4 images; of more images, the read-outs. --steps says\n"
+    "over how many steps (default: the network's, 8 at most); of a model, it is its T too.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
     "and verifies the equalities. With --out it keeps network, result and picture.",
     "tune": "Varies T, levels, leads, thresholds and corrections on training images that are\n"
@@ -76,7 +77,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm simulate network.net --data images/ --confidence 0.99",
         "dnisnm simulate network.net --data imagenet/ --transforms ResNet18_Weights.DEFAULT",
     ),
-    "verify": ("dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20"),
+    "verify": ("dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20 --steps 4"),
     "compare": (
         f"dnisnm compare {MODEL} --out result",
         "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081",

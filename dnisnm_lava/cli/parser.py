@@ -90,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add["simulate"].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
     add["simulate"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
-    add["verify"].add_argument("--verify-steps", type=int, default=8, help="time steps to compare (%(default)s)")
     add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
     add["explain"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")

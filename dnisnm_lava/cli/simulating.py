@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli.names import NOT_EQUAL
+from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance
 from dnisnm_lava.errors import OutOfRange
@@ -111,11 +111,12 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     else:
         network = _network(args, data, stages)
         spiking, integer = network.spiking, network.integer
+    steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
     checked = comparison.verify(
-        integer, x, steps=args.verify_steps, spiking=spiking, device=args.device, deadline=args.deadline, lava_python=args.lava_python,
+        integer, x, steps=steps, spiking=spiking, device=args.device, deadline=args.deadline, lava_python=args.lava_python,
         stages=stages,
     )  # fmt: skip
     equal = all(row.different == 0 for row in checked.equality)
     facts = {"equality": comparison_report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
-    return Result(facts, comparison_report.equality_table(checked.equality), "" if equal else NOT_EQUAL)
+    return Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)

@@ -47,13 +47,9 @@ def accuracy(found: Gathered) -> go.Figure:
     _line(figure, ann, NAMES["ann"], GREY, images["ann"], dash="dash", symbol=None)
     for key, symbol in (("float", "circle"), ("integer", "square")):
         _line(figure, found.accuracy(key), NAMES[key], COLOURS[key], images[key], symbol=symbol)
-    if "lava" in found.comparison.accuracy:
-        name = f"{NAMES['lava']} ({images['lava']} image{'s' * (images['lava'] != 1)})"
-        _line(figure, found.accuracy("lava"), name, GREEN, images["lava"], symbol="x", mode="markers")
-        figure.data[-1].visible = "legendonly"  # few images: their bars would be most of the picture
     shown = [(share, images[key]) for key in ("ann", "float", "integer") for share in found.accuracy(key).values()]
     low = max(-2.0, 100 * min(wilson(*pair)[0] for pair in shown) - 3)
-    figure.update_yaxes(range=[low, 100 + (100 - low) / 25])  # Lava's bars, of few images, may go on below
+    figure.update_yaxes(range=[low, 100 + (100 - low) / 25])
     return figure
 
 
@@ -94,22 +90,14 @@ def energy_over_steps(found: Gathered, rule: str) -> go.Figure:
 
 def _line(
     figure: go.Figure, shares: Mapping[int, float], name: str, colour: str, images: int, *, dash: str = "solid",
-    symbol: str | None = "circle", mode: str = "",
+    symbol: str | None = "circle",
 ) -> None:  # fmt: skip
     lows, highs = zip(*(wilson(share, images) for share in shares.values()), strict=True)
     told = [f"{100 * low:.2f} to {100 * high:.2f}" for low, high in zip(lows, highs, strict=True)]
-    bars = None
-    if mode == "markers":  # few images: bars that stand apart from the bands of many
-        y = list(shares.values())
-        bars = {
-            "array": [100 * (h - s) for h, s in zip(highs, y, strict=True)],
-            "arrayminus": [100 * (s - w) for w, s in zip(lows, y, strict=True)],
-            "thickness": 1, "width": 3, "color": colour,
-        }  # fmt: skip
     figure.add_scatter(
-        x=list(shares), y=[100 * s for s in shares.values()], name=name, mode=mode or ("lines+markers" if symbol else "lines"),
+        x=list(shares), y=[100 * s for s in shares.values()], name=name, mode="lines+markers" if symbol else "lines",
         line={"color": colour, "dash": dash}, marker={"symbol": symbol or "circle", "size": 7, "color": colour}, customdata=told,
-        error_y=bars, hovertemplate="%{y:.2f} % (%{customdata})",
+        hovertemplate="%{y:.2f} % (%{customdata})",
     )  # fmt: skip
 
 

@@ -24,9 +24,9 @@ def _plain(figure: go.Figure) -> dict:
 
 def _accuracy(found: Gathered) -> Picture:
     alt = f"Accuracy over time steps T: {_ends(found, found.accuracy('integer'))}; the ANN has {percent(_ann(found))}."
-    caption = "Shaded areas and bars are 95 % intervals (Wilson): what as many other images may well have shown."
+    caption = "Shaded areas are 95 % intervals (Wilson): what as many other images may well have shown."
     if "lava" in found.comparison.accuracy:
-        caption += " Lava ran few images, to be compared spike for spike (Checks); a click on its name draws them."
+        caption += " Lava ran few images, to be compared spike for spike (Checks): they have no curve."
     return Picture("accuracy", _plain(figures.accuracy(found)), alt, caption, tables.accuracy(found), over_steps=True)
 
 

@@ -26,11 +26,10 @@ def texts(found: Gathered) -> dict[str, dict[str, str]]:
 def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     images, spent = found.comparison.images, found.costs[t]
     yield "T", str(t)
-    for key in found.comparison.accuracy:
+    for key in _measured(found):
         share = found.accuracy(key)[t]
         yield f"accuracy.{key}", percent(share)
         yield f"interval.{key}", span(*wilson(share, images[key]))
-        yield f"right.{key}", f"{share * images[key]:,.0f} of {images[key]:,}"
     for key, shares in found.comparison.agreement.items():
         yield f"agreement.{key}", percent(shares[t])
     yield "drop", drop(found.accuracy("integer")[t], found.accuracy("ann")[t])
@@ -44,6 +43,11 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
         yield f"chip.{i}", digits(p.chip / 1e6)
 
 
+def _measured(found: Gathered) -> tuple[str, ...]:
+    """Who has an accuracy. Lava runs few images, which are compared for equality."""
+    return tuple(key for key in found.comparison.accuracy if key != "lava")
+
+
 def drop(share: float, ann: float) -> str:
     points = 100 * (ann - share)
     if abs(points) < 0.005:
@@ -55,7 +59,7 @@ def drop(share: float, ann: float) -> str:
 
 
 def accuracy(found: Gathered) -> Table:
-    keys = tuple(found.comparison.accuracy)
+    keys = _measured(found)
     columns = [Column(f"{NAMES[key]}, %") for key in keys]
     rows = []
     for t in found.steps:
