@@ -8,15 +8,9 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-import io
-import pickle
-import pickletools
-import re
-import struct
 import sys
 import traceback
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -27,16 +21,8 @@ import torch
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.onnx_files.conversion import load as load_onnx
 from dnisnm_lava.onnx_files.reading import image_shape, is_onnx
+from dnisnm_lava.weight_files import checkpoints, reading
 
-SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
-TENSORS = re.compile(  # names in sound files
-    r"torch\.(_utils|_tensor|serialization|storage|nn\.parameter)\.|torch\.(\w+Storage|Size|device|[a-z]+\d+)$"
-    r"|collections\.OrderedDict$|_codecs\.encode$"
-)
-DAMAGED = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-    MemoryError, struct.error,
-)  # fmt: skip
 TORCHVISION = "torchvision:"
 Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
 
@@ -77,10 +63,10 @@ def _with_own(spec: str | torch.nn.Module, weights: Mapping[str, torch.Tensor] |
             raise BadFile(f"{weights}: a set of torchvision's weights; name the network as {TORCHVISION}NAME, or give a state_dict")
         return _torchvision(spec.removeprefix(TORCHVISION), _member_of(spec, weights)).eval()
     if isinstance(spec, str) and spec.startswith(TORCHVISION):
-        model = _unfilled(spec.removeprefix(TORCHVISION), auxiliary=any(k.lower().startswith("aux") for k in weights))
+        model = _unfilled(spec.removeprefix(TORCHVISION), auxiliary=_has_auxiliary(weights))
     else:
         model = load_model(spec, None, input_shape)
-    _fill(model, _tensors(weights, "weights"), "weights")
+    checkpoints.fill(model, weights, "weights")
     return model.eval()
 
 
@@ -192,65 +178,8 @@ def _where(error: BaseException) -> str:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load a state_dict with weights_only=True; `{"state_dict": ...}` and `module.` prefixes are understood."""
-    _fill(model, _state_dict(path), path)
-
-
-def _fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path | str) -> None:
-    own = dict(model.state_dict())
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state if k not in own]
-    misshapen = [k for k in state if k in own and state[k].shape != own[k].shape]
-    if missing or unexpected or misshapen:
-        raise BadFile(
-            f"{path}: does not fit {type(model).__name__}: {_some(missing, 'missing')}, {_some(unexpected, 'unexpected')}, "
-            f"{_some(misshapen, 'of another shape')}; give the weights of this very model"
-        )
-    model.load_state_dict(state, strict=False)
-
-
-def _state_dict(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file; check the path of the weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except DAMAGED as error:
-        named = _named_code(path)
-        why = f"its pickle names {named}, and a pickle that names code can run it: refused" if named else type(error).__name__
-        raise BadFile(f"{path}: not a state_dict that loads with weights_only=True ({why}); {SAVE_ANEW}") from error
-    return _tensors(state, path)
-
-
-def _tensors(state: Any, path: Path | str) -> dict[str, torch.Tensor]:
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise BadFile(f"{path}: holds a {type(state).__name__}, not a state_dict of tensors; {SAVE_ANEW}")
-    prefixed = bool(state) and all(k.startswith("module.") for k in state)
-    return {k.removeprefix("module.") if prefixed else k: v for k, v in state.items()}
-
-
-def _named_code(path: Path) -> str:
-    """What the pickles of a weights file ask for beside tensors and dictionaries, as far as they can be followed; nothing is run."""
-    data = path.read_bytes()
-    with contextlib.suppress(zipfile.BadZipFile, StopIteration, *DAMAGED), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    found: list[str] = []
-    stream, texts = io.BytesIO(data), ["?", "?"]
-    with contextlib.suppress(*DAMAGED):
-        while stream.tell() < len(data):  # an old file is several pickles, one behind the other
-            for opcode, value, _ in pickletools.genops(stream):
-                if opcode.name in ("GLOBAL", "INST"):
-                    found.append(str(value).replace(" ", "."))
-                elif opcode.name == "STACK_GLOBAL":
-                    found.append(".".join(texts[-2:]))
-                elif isinstance(value, str):
-                    texts.append(value)
-    return ", ".join(dict.fromkeys(name for name in found if not TENSORS.match(name)))
-
-
-def _some(names: list[str], what: str) -> str:
-    return f"{len(names)} {what}" + (f" ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})" if names else "")
+    """Load a file of weights into `model`: a state_dict, or a checkpoint in which one dict fits (weight_files.checkpoints)."""
+    checkpoints.fill(model, reading.read(path), path)
 
 
 # ---------------------------------------------------------------- torchvision
@@ -262,9 +191,9 @@ def _torchvision(name: str, weights: str | None) -> torch.nn.Module:
 
     file = Path(weights) if weights is not None and Path(weights).is_file() else None
     if file is not None:
-        state = _state_dict(file)
-        model = _unfilled(name, auxiliary=any(k.lower().startswith("aux") for k in state))
-        _fill(model, state, file)
+        content = reading.read(file)
+        model = _unfilled(name, auxiliary=_has_auxiliary(content))
+        checkpoints.fill(model, content, file)
         return model
     if weights is None:
         model = _unfilled(name, auxiliary=True)
@@ -277,6 +206,11 @@ def _torchvision(name: str, weights: str | None) -> torch.nn.Module:
         return models.get_model(name, weights=known[weights], progress=False)
     except (OSError, RuntimeError) as error:  # no network, no space, no such page; another hash than promised
         raise BadFile(f"{weights}: the weights of {name} cannot be downloaded ({error}); give a file of them") from error
+
+
+def _has_auxiliary(content: Any) -> bool:
+    """Weights of the heads that two old networks have for training."""
+    return any(part.lower().startswith("aux") for name in checkpoints.names(content) for part in name.split(".")[:2])
 
 
 def _name_of(name: str) -> str:

@@ -29,7 +29,7 @@ LAYERS = [
     ["threshold_maps", "disagreements", "rates", "states", "findings"], ["observations"], ["attribution"],
     ["recipes"], ["pareto"], ["tuning"],
     ["comparison", "comparison_report", "tuning_report", "bitwidths_report", "check_report", "explanation_report", "costs_report"],
-    ["onnx_files"], ["drawing", "loading"], ["reporting"], ["datasets", "demo"], ["cli"],
+    ["onnx_files", "weight_files"], ["drawing", "loading"], ["reporting"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",

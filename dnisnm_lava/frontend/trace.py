@@ -51,28 +51,6 @@ def _as_tensor(example_input: Any) -> torch.Tensor:
         raise OutOfRange(f"example_input: a {kind} given; give an image as an array or a tensor, without its label") from error
 
 
-def check_model(model: Any) -> None:
-    """UnsupportedModel for what is no module, or cannot be traced whatever the input; OutOfRange, by name, for NaN or
-    infinity among the weights."""
-    if not isinstance(model, torch.nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        kind = type(model).__name__
-        raise UnsupportedModel(f"{kind}: not a torch.nn.Module in Python; give the module itself, not a class, a script or its weights")
-    for name, module in model.named_modules():
-        hooks = [c.__name__ for h in module._forward_pre_hooks.values() for c in type(h).__mro__]
-        if {"WeightNorm", "SpectralNorm", "BasePruningMethod"} & set(hooks):
-            raise UnsupportedModel(
-                f"{name}: its weights are made anew in each call by a hook ({hooks[0]}); call torch.nn.utils.remove_weight_norm, "
-                "remove_spectral_norm or prune.remove on it, or use torch.nn.utils.parametrizations"
-            )
-    for name, parameter in (*model.named_parameters(), *model.named_buffers()):
-        if torch.nn.parameter.is_lazy(parameter) or parameter.is_meta:
-            raise UnsupportedModel(f"{name}: has no values yet (lazy, or on the meta device); run the model once, or load its weights")
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise OutOfRange(f"{name}: {bad} of {tensor.numel()} weights are NaN or infinite; load sound weights")
-
-
 def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     """torch.export's program for the model in eval mode, which is left as it was. UnsupportedModel where it
     cannot be traced, with the line of `forward` if torch tells it."""

@@ -22,8 +22,9 @@ from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
 from dnisnm_lava.frontend.operations import LAST, OPERATIONS, remedy
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
+from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
-from dnisnm_lava.frontend.trace import BATCH, check_model, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.frontend.trace import BATCH, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
 from dnisnm_lava.ir import AnalogGraph, Input, Relay
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")

@@ -1,0 +1,1 @@
+"""Weights as users have them: files of many kinds, of which nothing runs; checkpoints; weights in parts."""
