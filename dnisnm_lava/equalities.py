@@ -16,13 +16,12 @@ def told(rows: Sequence[Difference]) -> list[str]:
 
 
 def _line(rows: list[Difference], whole: bool) -> str:
-    """Rows of the same images."""
+    """Rows of the same images. A hundred columns or so: a terminal's width."""
     images, steps, compared = rows[0].images, rows[0].steps, sum(row.spikes_compared for row in rows)
     different = sum(row.different for row in rows)
-    what = "every spike and read-out" if whole else "every read-out"
-    of = f"{what} of {images:,} {'' if whole else 'further '}image{_s(images)} over {steps:,} step{_s(steps)}"
-    mark = f"{NO} not equal: {different:,} of {compared:,} values differ" if different else f"{YES} equal"
-    return f"{mark}: {', '.join(_chains(rows))}; {of}" + ("" if different else f", {compared:,} values")
+    what = "spikes" if whole else "read-outs"
+    said = f"{NO} {different:,} of {compared:,} {what} differ" if different else f"{YES} {what} equal"
+    return f"{said}, {images:,} {'' if whole else 'more '}image{_s(images)}, {steps:,} step{_s(steps)}: {', '.join(_chains(rows))}"
 
 
 def _whole(row: Difference) -> bool:
@@ -30,7 +29,7 @@ def _whole(row: Difference) -> bool:
 
 
 def _chains(rows: Sequence[Difference]) -> list[str]:
-    """a = b = c of a = b and b = c."""
+    """a = b = c of a = b and b = c; `integer` is said once."""
     found: list[list[str]] = []
     for row in rows:
         a, b = row.a.removesuffix(READ_OUTS), row.b.removesuffix(READ_OUTS)
@@ -38,7 +37,7 @@ def _chains(rows: Sequence[Difference]) -> list[str]:
             found[-1].append(b)
         else:
             found.append([a, b])
-    return [" = ".join(names) for names in found]
+    return [" = ".join([first, *(name.removeprefix("integer ") for name in others)]) for first, *others in found]
 
 
 def on_lava(rows: Sequence[Difference]) -> tuple[int, int]:

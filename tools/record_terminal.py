@@ -20,7 +20,7 @@ from dnisnm_lava.files import write_whole
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/terminal.svg"
 COMMAND = "demo"
-WIDTH = 110  # columns
+WIDTH = 120  # columns
 
 
 def main() -> None:
