@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import check_levels, convert
@@ -64,12 +65,15 @@ def named(name: str) -> Recipe:
     if not path.is_file():
         raise OutOfRange(f"recipe: {name!r} is neither {' nor '.join(RECIPES)} nor a file; give one of them, or what `dnisnm tune` wrote")
     try:
-        given = json.loads(path.read_bytes())["recipe"]
-        recipe = Recipe(**{**given, "correct": tuple(given.get("correct", CORRECTIONS))})
+        return parsed(json.loads(path.read_bytes())["recipe"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         told = ", ".join(f.name for f in fields(Recipe))
         raise BadFile(f'{path}: no recipe ({error}); give a JSON object with "recipe", an object with some of {told}') from error
-    return recipe
+
+
+def parsed(told: Any) -> Recipe:
+    """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is none."""
+    return Recipe(**{**told, "correct": tuple(told.get("correct", CORRECTIONS))})
 
 
 def check(recipe: Recipe) -> None:

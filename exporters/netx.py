@@ -6,8 +6,11 @@ biases, types as S20. Written whole or not at all; `read(write(g)) == g`, array 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,13 +20,15 @@ from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
 from dnisnm_lava.synapses import Window
-from exporters.netx_reading import FORMAT, VERSION, graph_of, read
+from exporters.hdf5 import NAME_BYTES
+from exporters.netx_reading import FORMAT, VERSION, graph_of, provenance, read
 
-__all__ = ["FORMAT", "VERSION", "read", "register", "write"]
+__all__ = ["FORMAT", "VERSION", "provenance", "read", "register", "write"]
 
 
-def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False) -> Path:
-    """Write an integer graph. The file appears whole, or not at all and the old one stays.
+def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False, provenance: Mapping[str, Any] | None = None) -> Path:
+    """Write an integer graph. The file appears whole, or not at all and the old one stays. provenance: what made it, as JSON has it, for
+    `provenance` to read; no part of the graph or its digest.
 
     BadFile where `path` exists and `overwrite` is false, or cannot be written; OutOfRange for a float graph, and for one that
     `read` would refuse.
@@ -32,16 +37,18 @@ def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False) -> 
     if not graph.is_integer:
         raise OutOfRange(f"{path}: netx holds integers, and the graph holds floats; quantize it first")
     refuse_existing(path, overwrite)
-    image = contents(graph)
+    image = contents(graph, provenance)
     _check_readable(image, graph, path)
     write_whole(path, image, overwrite=overwrite)  # by hand: a full disk makes HDF5 itself crash
     return path
 
 
-def contents(graph: SpikingGraph) -> bytes:
+def contents(graph: SpikingGraph, provenance: Mapping[str, Any] | None = None) -> bytes:
     """The bytes of the file of an integer graph."""
     with h5py.File("in memory", "w", libver="earliest", driver="core", backing_store=False) as file:
         _write_graph(file, graph)
+        if provenance:
+            file["provenance/record"] = _record(provenance)
         file.flush()
         return file.id.get_file_image()
 
@@ -58,6 +65,15 @@ def register() -> None:
             raise
         raise BackendMissing(extras.missing("lava-dl", "lava")) from error
     netx_lava_dl.register()
+
+
+def _record(provenance: Mapping[str, Any]) -> np.ndarray:
+    told = json.dumps(dict(provenance))  # ASCII
+    if len(told) > NAME_BYTES:
+        told = json.dumps({key: value for key, value in provenance.items() if key != "classes"})
+    if len(told) > NAME_BYTES:
+        raise OutOfRange(f"provenance: {len(told):,} bytes of JSON, and a file holds {NAME_BYTES:,}; tell less")
+    return _text(told)
 
 
 def _check_readable(image: bytes, graph: SpikingGraph, path: Path) -> None:

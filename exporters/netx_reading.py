@@ -6,6 +6,7 @@ numbers beyond the limits below, are refused before anything computes with them.
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Iterator
@@ -33,14 +34,42 @@ IMAGE_BITS = 16  # that executors keep images in
 def read(path: str | Path) -> SpikingGraph:
     """The graph of a file that `write` wrote. BadFile, and nothing else, for anything that is not one."""
     path = Path(path)
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file; check the path")
     try:
-        return graph_of(path.read_bytes())
+        return graph_of(_bytes(path))
     except (BadFile, OutOfRange) as error:
         raise BadFile(f"{path}: {error}") from None
+
+
+def provenance(path: str | Path) -> dict[str, Any]:
+    """What made the network of a file, as `write` was told; nothing where it was not. BadFile, and nothing else, for anything else."""
+    path = Path(path)
+    try:
+        file = root(_bytes(path))
+        _check_header(file)
+        told = json.loads(file.group("provenance").string("record")) if "provenance" in file else {}
+    except BadFile as error:
+        raise BadFile(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: /provenance/record is no JSON ({type(error).__name__})") from None
+    if not isinstance(told, dict) or not _is_printable(told):
+        raise BadFile(f"{path}: /provenance/record is no JSON object of printable letters")
+    return told
+
+
+def _is_printable(told: Any) -> bool:
+    """Of what a terminal may be shown, at any depth."""
+    if isinstance(told, dict):
+        return all(map(_is_printable, (*told, *told.values())))
+    return all(map(_is_printable, told)) if isinstance(told, list) else not isinstance(told, str) or told.isprintable()
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise BadFile("no such file; check the path")
+    try:
+        return path.read_bytes()
     except OSError as error:
-        raise BadFile(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise BadFile(f"cannot be read ({error.strerror}); check its permissions") from error
 
 
 def graph_of(data: bytes) -> SpikingGraph:

@@ -77,7 +77,7 @@ def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) 
         (["--verison"], "dnisnm: unknown option --verison (did you mean --version?); dnisnm --help tells more"),
         (["compare", "--modle", "a.py:net"], "dnisnm compare: unknown option --modle (did you mean --model"),
         (["tune", "--max-latencie=3"], "dnisnm tune: unknown option --max-latencie (did you mean --max-latency"),
-        (["compare", "--data", "x"], "dnisnm compare: the following arguments are required: --model; dnisnm compare --help tells more"),
+        (["convert", "--data", "x"], "dnisnm convert: the following arguments are required: --model; dnisnm convert --help tells more"),
         (["simulate", "a.net", "--data", "x", "--backend", "lav"], "argument --backend: unknown lav (did you mean lava?)"),
         (["simulate", "a.net", "--data", "x", "--images", "many"], "argument --images: 'many' is not a whole number"),
         (["simulate", "a.net", "--data", "x", "--memory", "two"], "argument --memory: 'two' is not a size such as 500M or 2G"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
@@ -21,6 +22,7 @@ from dnisnm_lava.cli.shared import (
     _in_blocks,
     _network,
     _provenance,
+    _recall,
     _settle_lava,
     _title,
 )
@@ -69,6 +71,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         if args.out:
             refuse_full(args.out, args.overwrite)
         _settle_lava(args)
+        _recall(args)
         data = _data(args)
         network = group.broadcast(_network(args, data, stages) if group.is_first else None)
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
@@ -88,8 +91,9 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             result = _comparison_result(compared, provenance, _title(args))
             if args.out is None:
                 return result
+            made_of = getattr(args, "made_of", None) or remembering.record(args, network.recipe, data)
             with whole_folder(args.out, overwrite=args.overwrite) as folder:
-                netx.write(folder / NET, network.integer)
+                netx.write(folder / NET, network.integer, provenance=made_of)
                 _write_results(folder, result, compared, _title(args))
             return _with_place(result, args.out)
 

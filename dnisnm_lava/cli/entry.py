@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace, _SubParsersAction
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `dnisnm`; its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
     args = _parser().parse_args(argv)
+    args.given = _given(argv, args.verb)
     args.command_line = shlex.join(["dnisnm", *(a for a in argv if a != "--resume")])  # one result, in however many attempts
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -46,6 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _told(f"{end.who}; {_what_is_kept(args)}")
         return 128 + signal.SIGTERM
     return _told(result.failed) if result.failed else 0
+
+
+def _given(argv: Sequence[str], verb: str) -> set[str]:
+    """What the command line says itself: all that is no default."""
+    parser = _parser()
+    (verbs,) = (a for a in parser._actions if isinstance(a, _SubParsersAction))
+    for action in verbs.choices[verb]._actions:
+        action.default = SUPPRESS
+    return set(vars(parser.parse_args(argv)))
 
 
 def _what_is_kept(args: Namespace) -> str:

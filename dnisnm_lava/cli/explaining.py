@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _provenance, _settle_lava, _title, _tried
+from dnisnm_lava.cli.shared import _provenance, _recall, _settle_lava, _title, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -19,6 +19,7 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
+    _recall(args)
     _, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
     found = dn.explain(*graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"))
@@ -40,6 +41,7 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
 
     refuse_unwritable(args.out, args.overwrite)
     _settle_lava(args)
+    _recall(args)
     data, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
     stages("trace again")

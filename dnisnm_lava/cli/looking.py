@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import _data
 from dnisnm_lava.errors import BadFile, OutOfRange
@@ -38,9 +39,10 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         raise BadFile(f"{args.subject}: no such file; check the path, or name a model as {hint}")
     if args.subject.endswith(".py"):
         raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
-    graph = netx.read(Path(args.subject))
+    graph, made_of = netx.read(Path(args.subject)), netx.provenance(args.subject)
     _picture(args, graph)
-    return Result(comparison_report.network_json(graph), comparison_report.network_table(graph, args.subject))
+    table = comparison_report.network_table(graph, args.subject)
+    return Result({**comparison_report.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
 
 
 def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
@@ -78,5 +80,6 @@ def check(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava import check_report
     from exporters import netx
 
-    found = dn.check(netx.read(args.net), chips=args.chips, period=args.period)
-    return Result(check_report.check_json(found), check_report.check_table(found, str(args.net)), check_report.broken(found))
+    found, made_of = dn.check(netx.read(args.net), chips=args.chips, period=args.period), netx.provenance(args.net)
+    table = remembering.beside(check_report.check_table(found, str(args.net)), made_of)
+    return Result({**check_report.check_json(found), "made_of": made_of}, table, check_report.broken(found))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _title, _tried
@@ -32,7 +33,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     network = _network(args, data, stages)
     ann = _ann_accuracy(args, network.analog, data, stages)
     stages("write")
-    netx.write(args.out, network.integer, overwrite=args.overwrite)
+    netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
     facts = {
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe), "ann": ann,
@@ -90,7 +91,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out is None:
         return result
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
-        netx.write(folder / NET, found.networks.integer)
+        netx.write(folder / NET, found.networks.integer, provenance=remembering.record(args, found.recipe, data))
         write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
         write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
     return _with_place(result, args.out, NET, TUNING, FRONT)

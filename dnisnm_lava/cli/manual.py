@@ -32,7 +32,8 @@ ABOUT: dict[str, str] = {
     "demo": "Trains a small CNN on scikit-learn's digits, and goes all the way with it. The\n"
     "folder receives network.net, result.json and accuracy.png.",
     "convert": "Calibrates on training images, converts, quantizes, and writes the integer\n"
-    "network. The file is all that simulate, verify, check and lava-dl need.",
+    "network. The file is all that simulate, verify, check and lava-dl need, and remembers\n"
+    "model, data and preparation for the verbs on a file (docs/cli.md).",
     "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
     "refused. Of a file: its populations, weights and bits.",
     "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
@@ -71,22 +72,28 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "check": ("dnisnm check network.net", "dnisnm check network.net --chips 8 --period 64"),
     "simulate": (
+        "dnisnm simulate network.net",
         "dnisnm simulate network.net --data images/ --images 10000 --out result.json",
         "dnisnm simulate network.net --data images/ --out result.json --resume",
         "dnisnm simulate network.net --data images/ --backend lava --images 4",
         "dnisnm simulate network.net --data images/ --confidence 0.99",
         "dnisnm simulate network.net --data imagenet/ --transforms ResNet18_Weights.DEFAULT",
     ),
-    "verify": ("dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20 --steps 4"),
+    "verify": ("dnisnm verify network.net", "dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20 --steps 4"),
     "compare": (
         f"dnisnm compare {MODEL} --out result",
+        "dnisnm compare network.net",
         "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081",
         f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
     ),
     "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
     "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
-    "explain": (f"dnisnm explain {MODEL}", f"dnisnm explain {MODEL} --recipe paper --steps 8 -o explained.json"),
-    "report": (f"dnisnm report {MODEL} -o report.html", f"dnisnm report {MODEL} --images 200 --lava-images 0"),
+    "explain": (
+        f"dnisnm explain {MODEL}",
+        "dnisnm explain network.net",
+        f"dnisnm explain {MODEL} --recipe paper --steps 8 -o explained.json",
+    ),
+    "report": (f"dnisnm report {MODEL} -o report.html", "dnisnm report network.net", f"dnisnm report {MODEL} --images 200 --lava-images 0"),
     "lava-env": ("dnisnm lava-env",),
     "completion": (
         "dnisnm completion bash > ~/.dnisnm-completion && echo '. ~/.dnisnm-completion' >> ~/.bashrc",

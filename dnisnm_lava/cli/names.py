@@ -14,7 +14,7 @@ BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {
     "out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_python", "lava_images", "net",
-    "quiet", "verb",
+    "quiet", "verb", "given", "made_of",
 }  # fmt: skip
 DEMO_LAVA_IMAGES = 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"

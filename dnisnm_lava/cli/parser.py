@@ -41,6 +41,9 @@ VERBS = {
 }  # fmt: skip
 
 
+OF_A_FILE_TOO = ("verify", "compare", "explain", "report")
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="dnisnm", description=dn.__doc__, epilog=manual.ALL, formatter_class=raw)
@@ -51,12 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         about = manual.description(name, verb.__doc__)
         add[name] = verbs.add_parser(name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw)
     for name in ("convert", "verify", "compare", "tune", "precision", "explain", "report"):
-        _model_options(add[name], required=name != "verify")
+        _model_options(add[name], required=name not in OF_A_FILE_TOO)
     for name in ("convert", "simulate", "verify", "compare", "tune", "precision", "explain", "report"):
-        _data_options(add[name])
+        of_a_model = name in ("convert", "tune", "precision")
+        _data_options(add[name], required=of_a_model, default="" if of_a_model else " (default: what the file remembers)")
     _precision_options(add["precision"])
     _tune_options(add["tune"])
-    add["verify"].add_argument("net", nargs="?", type=Path, help="a netx file, instead of --model")
+    for name in OF_A_FILE_TOO:
+        add[name].add_argument("net", nargs="?", type=Path, help="a netx file, which remembers its model, data and preparation")
     add["simulate"].add_argument("net", type=Path, help="a netx file")
     add["check"].add_argument("net", type=Path, help="a netx file")
     add["check"].add_argument("--chips", type=int, default=1, help="chips to fit on (%(default)s)")

@@ -15,6 +15,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
+from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
@@ -66,7 +67,44 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, made.integer, made.readings, recipe, stats)
+    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats)
+
+
+def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph:
+    """The file's, where there is one, with a notice where what was made anew is another; else `made`."""
+    if _file(args) is None:
+        return made
+    from exporters import netx
+
+    kept = netx.read(args.net)
+    if [(p.name, p.shape) for p in kept] != [(p.name, p.shape) for p in made]:
+        raise OutOfRange(f"{args.net}: holds other populations than {args.model}; give the --model that it was made of")
+    if kept.digest() != made.digest():
+        warnings.warn(
+            f"{args.net}: made anew from {args.model}, its integers are others (other data, weights or versions, or a search made it): "
+            "what is said of integers is said of the file, and the float network beside it was made now",
+            stacklevel=1,
+        )
+    return kept
+
+
+def _file(args: argparse.Namespace) -> Path | None:
+    """The netx file that a verb is about, if it is about one."""
+    return getattr(args, "net", None)
+
+
+def _recall(args: argparse.Namespace) -> None:
+    """Of a verb that takes a netx file or a model: what the file remembers of model, weights and data. OutOfRange for neither."""
+    if _file(args) is not None:
+        remembering.recall(args, "model", "weights", "data")
+    elif not args.model:
+        raise OutOfRange(f"{args.verb}: give a .net file, or a model as --model")
+    _require_data(args)
+
+
+def _require_data(args: argparse.Namespace) -> None:
+    if args.data is None:
+        raise OutOfRange(f"{args.verb}: give images as --data")
 
 
 @dataclass(frozen=True)
@@ -83,9 +121,13 @@ class _Batches:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    """--recipe, and what other options say instead."""
+    """--recipe, and what other options say instead; of a file that remembers one, its own."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
-    recipe = replace(recipes.named(args.recipe), **given)
+    remembered = getattr(args, "made_of", {}).get("recipe")
+    if remembered is not None and (given or "recipe" in args.given):
+        dial = next(iter(given), "recipe").replace("_", "-")
+        raise OutOfRange(f"{args.net}: has its own recipe, and --{dial} belongs to a --model; leave one of them out")
+    recipe = replace(recipes.named(args.recipe), **given) if remembered is None else remembering.recipe_of(args)
     recipes.check(recipe)
     return recipe
 
@@ -210,6 +252,7 @@ def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
         "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
         "versions": comparison.versions(_lava_interpreter(args)),
         **({"transforms": args.prepared_by} if hasattr(args, "prepared_by") else {}),
+        **({"made_of": args.made_of} if getattr(args, "made_of", None) else {}),
         "seed": args.seed,
         "command_line": args.command_line,
     }

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance
+from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _require_data
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
 
     with ranks.joined(args.device) as group:
         graph = netx.read(args.net)
+        remembering.recall(args, "data")
         steps = args.steps or graph.steps
         data = _data(args)
         _allow_to_finish(args)
@@ -101,9 +103,12 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     """Every spike of every population, in all executors and on Lava."""
     from dnisnm_lava import comparison, comparison_report
 
-    data = _data(args)
     if bool(args.net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
+    if args.net:
+        remembering.recall(args, "data")
+    _require_data(args)
+    data = _data(args)
     if args.net:
         from exporters import netx
 

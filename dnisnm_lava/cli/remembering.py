@@ -1,0 +1,165 @@
+"""What a file remembers of the command that made it, and what verbs on a file take from there.
+
+A file may be a stranger's. So no code runs because a file names it, but that of a file below this folder that is, byte for byte, what
+was run when the network was made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.options import _data_options, _model_options
+from dnisnm_lava.errors import BadFile
+from dnisnm_lava.recipes import BEST, Recipe, parsed
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dnisnm_lava.datasets import Data
+
+SOURCES = ("model", "weights", "data")
+
+
+@cache
+def _options() -> dict[str, argparse.Action]:
+    """Those of a model, of data and of their preparation; a recipe's are told by the recipe."""
+    verb = argparse.ArgumentParser(add_help=False)
+    _model_options(verb, required=False)
+    _data_options(verb, required=False)
+    verb.add_argument("--seed", type=int)
+    return {a.dest: a for a in verb._actions if a.dest not in ("device", "recipe", *asdict(BEST))}
+
+
+# ---------------------------------------------------------------- into the file
+
+
+def record(args: argparse.Namespace, recipe: Recipe, data: Data) -> dict[str, Any]:
+    """What made a network, for its file: options as they were given, but of a path outside this folder the last part alone; the recipe;
+    the names of the classes; SHA-256 of the code that was run."""
+    from dnisnm_lava import datasets
+
+    given = {name: getattr(args, name, None) for name in _options()}
+    if hasattr(args, "prepared_by"):
+        given["transforms"] = args.prepared_by
+    found: dict[str, Any] = {name: _told(value) for name, value in given.items() if value or name == "seed"}
+    found["recipe"] = asdict(recipe)
+    code = {name: digest for name in SOURCES if given[name] and (digest := _digest(*_place(str(given[name]))))}
+    classes = datasets.class_names(data.train)
+    return {**found, **({"code": code} if code else {}), **({"classes": list(classes)} if classes else {})}
+
+
+def _told(value: Any) -> Any:
+    """For JSON, without the folders above this one."""
+    if not isinstance(value, str | Path):
+        return list(value) if isinstance(value, tuple) else value
+    prefix, colon, path = str(value).rpartition("mnist:")
+    if not Path(path).is_absolute():
+        return str(value)
+    below = Path(path).is_relative_to(Path.cwd()) and Path(path) != Path.cwd()
+    return prefix + colon + (str(Path(path).relative_to(Path.cwd())) if below else Path(path).name)
+
+
+def _place(spec: str) -> tuple[Path | None, bool]:
+    """(the file or folder of a model, of weights or of data, if there is one; is it code?)"""
+    if spec.startswith("torchvision:"):
+        return None, False
+    if spec.startswith("mnist:"):
+        return Path(spec.removeprefix("mnist:")), False
+    place, colon, _ = spec.rpartition(":")
+    if not colon or Path(spec).exists():
+        return Path(spec), False
+    return (Path(place) if place.endswith(".py") else None), True
+
+
+def _digest(path: Path | None, is_code: bool) -> str:
+    """SHA-256 of code, hex; nothing where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if is_code and path is not None and path.is_file() else ""
+
+
+# ---------------------------------------------------------------- out of the file
+
+
+def recall(args: argparse.Namespace, *needed: str) -> None:
+    """Options that are not given become what the file `args.net` remembers; of SOURCES, those that are `needed`. args.made_of: its record.
+
+    BadFile where something needed is neither given nor remembered, or where what is remembered is not here any more.
+    """
+    from exporters import netx
+
+    args.made_of = netx.provenance(args.net)
+    wanted = {name for name in _options() if hasattr(args, name) and (name not in SOURCES or name in needed)}
+    for name in wanted & set(args.made_of) - args.given:
+        setattr(args, name, _understood(args, name))
+    _one_preparation(args)
+    for name in needed:
+        if name in args.given or (name == "weights" and _has_own_weights(args)):
+            continue
+        if getattr(args, name) is None:
+            raise BadFile(f"{args.net}: does not remember a --{name}; give it")
+        _check_here(args, name, getattr(args, name))
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the file remembers."""
+    try:
+        return parsed(args.made_of["recipe"])
+    except (TypeError, AttributeError, ValueError) as error:
+        raise BadFile(f"{args.net}: remembers no recipe that is understood ({error}); give --model and --recipe instead") from error
+
+
+def _has_own_weights(args: argparse.Namespace) -> bool:
+    return args.weights is None or args.model.startswith("torchvision:")
+
+
+def _understood(args: argparse.Namespace, name: str) -> Any:
+    """The value of an option, as if it were written on the command line."""
+    value, action = args.made_of[name], _options()[name]
+    text = _written(value)
+    try:
+        if isinstance(action.default, bool):
+            return bool(value)
+        return action.type(text) if callable(action.type) else text
+    except (ValueError, TypeError):
+        raise BadFile(f"{args.net}: remembers --{name.replace('_', '-')} {text[:80]}, which is not understood; give it") from None
+
+
+def _one_preparation(args: argparse.Namespace) -> None:
+    """What is given takes the place of a remembered preparation of the other kind."""
+    if "transforms" in args.given:
+        for name in set(PREPARED_BY) - args.given:
+            setattr(args, name, _options()[name].default)
+    elif args.given & set(PREPARED_BY):
+        args.transforms = None
+
+
+def _check_here(args: argparse.Namespace, name: str, spec: str) -> None:
+    who = f"{args.net}: made with --{name} {spec}"
+    path, is_code = _place(spec)
+    if path is not None and not path.exists():
+        raise BadFile(f"{who}, and {path} is not here; give --{name}")
+    if not is_code:
+        return
+    if path is None or path.is_absolute() or ".." in path.parts:
+        raise BadFile(f"{who}, which is code from elsewhere, and a file alone runs none; give --{name} {spec} to run it")
+    if _digest(path, is_code) != args.made_of.get("code", {}).get(name):
+        raise BadFile(f"{who}, and {path} is not what it was then; give --{name} {spec} to run it as it is now")
+
+
+def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:
+    """A table of a file, and below it what the network was made of."""
+    from rich.console import Group
+    from rich.text import Text
+
+    told = " ".join(f"--{name} {_written(made_of[name])}" for name in (*SOURCES, *PREPARED_BY, "transforms", "seed") if made_of.get(name))
+    return Group(table, Text(f"made with {told}")) if told else table
+
+
+def _written(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
