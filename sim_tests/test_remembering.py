@@ -59,7 +59,7 @@ def test_a_verb_on_a_file_is_the_verb_on_what_made_it(made: dict[str, Any], caps
     of_model = run(*verb, *NET, *DATA, *LITTLE, capsys=capsys)
     assert cli.main([*verb, "a.net", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert "notice" not in err
+    assert "made anew" not in err
     of_file = json.loads(out)
     assert of_file["provenance"].pop("made_of") == made
     for found in (of_file, of_model):
