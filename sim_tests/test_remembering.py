@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from graphs import small
-from test_cli import DATA, NET, refused, run
+from test_cli import DATA, NET, run
 from test_cli import place as place
 
 from dnisnm_lava import cli
@@ -27,6 +27,14 @@ def made(place: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """a.net, and what it remembers."""
     run("convert", *NET, *DATA, *LITTLE, "-o", "a.net", capsys=capsys)
     return netx.provenance("a.net")
+
+
+def refused(*argv: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence, behind notices."""
+    assert cli.main(list(argv)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()[-1]
 
 
 def rewritten(**changes: Any) -> None:
