@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
     from dnisnm_lava.exits import Exits
 
-HOW = ("exact", "approximated", "dropped")
+HOW = ("exact", "approximated", "dropped", "refused")
 ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}
 
 
@@ -252,7 +252,10 @@ def coverage_json(coverage: Coverage) -> dict[str, Any]:
 
 
 def coverage_table(coverage: Coverage) -> RenderableType:
-    """One row an operation, then the totals, then the notices. Readable from 100 columns on."""
+    """One row an operation, then the totals, then the notices; where operations are refused, these alone. Readable from 100
+    columns on."""
+    if coverage.refused:
+        return _refused_table(coverage)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("operation", "layer", "line", "became", "shapes"):
         table.add_column(heading, overflow="fold")
@@ -260,7 +263,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in coverage.rows:
         table.add_row(*_coverage_row(row))
-    hows = ", ".join(f"{coverage.count(how):,} {how}" for how in HOW)
+    hows = ", ".join(f"{coverage.count(how):,} {how}" for how in HOW[:-1])
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in coverage.populations.items())
     lines = Text(
         f"{len(coverage.rows):,} operations: {hows}\n"
@@ -273,6 +276,22 @@ def coverage_table(coverage: Coverage) -> RenderableType:
     if coverage.notices:
         parts += ["", Text("\n".join(f"notice: {notice}" for notice in coverage.notices))]
     return Panel(Group(*parts), title=Text(coverage.model), box=box.ROUNDED, expand=False)
+
+
+def _refused_table(coverage: Coverage) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("refused", "layer", "line", "reason", "what now"):
+        table.add_column(heading, overflow="fold")
+    for row in coverage.refused:
+        table.add_row(*map(Text, (row.shown, row.name, place(row.line), row.reason, row.remedy)))
+    lines = Text(f"{refused_sentence(coverage)}; the others convert, or depend on these")
+    return Panel(Group(table, lines), title=Text(coverage.model), box=box.ROUNDED, expand=False)
+
+
+def refused_sentence(coverage: Coverage) -> str:
+    """How many operations are refused; nothing where none is."""
+    count = len(coverage.refused)
+    return f"{count:,} operation{'s' * (count > 1)} of {len(coverage.rows):,} cannot be converted" if count else ""
 
 
 def _coverage_row(row: Row) -> list[Text]:

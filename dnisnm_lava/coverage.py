@@ -18,7 +18,8 @@ class Row:
 
     operation: as ATen names it. name: of the layer that owns its weights, or of the node. line: of the model's
     code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu". how: "exact",
-    "approximated" or "dropped". inputs, output: shapes for one image. macs: multiplications with additions.
+    "approximated", "dropped" or "refused", then with reason and remedy. inputs, output: shapes for one image. macs:
+    multiplications with additions.
     """
 
     operation: str
@@ -30,6 +31,8 @@ class Row:
     output: Shape
     parameters: int
     macs: int
+    reason: str = ""
+    remedy: str = ""
 
     @property
     def shown(self) -> str:
@@ -40,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A model, row by row, and the graph that it became.
+    """A model, row by row, and the graph that it became: none where a row is refused, and then the graph's figures are 0.
 
     populations: how many of each kind (Input, Rectifier, Relay, MaxPool, ReadOut). neurons: in all of them but
     the input. parameters, macs: of the model. graph_macs: of the projections. depth: the longest path from
@@ -58,6 +61,11 @@ class Coverage:
     depth: int
     notices: tuple[str, ...] = ()
 
+    @property
+    def refused(self) -> tuple[Row, ...]:
+        """The operations that have no exact meaning, in the order of the model."""
+        return tuple(row for row in self.rows if row.how == "refused")
+
     def count(self, how: str) -> int:
-        """Operations that are "exact", "approximated" or "dropped"."""
+        """Operations that are "exact", "approximated", "dropped" or "refused"."""
         return sum(row.how == how for row in self.rows)

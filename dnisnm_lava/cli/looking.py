@@ -59,12 +59,14 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
     coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
-    if args.svg:
+    if args.svg and not coverage.refused:
         stages("trace again, draw")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
             _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
-    return Result(comparison_report.coverage_json(coverage), comparison_report.coverage_table(coverage))
+    failed = comparison_report.refused_sentence(coverage)
+    told = f"{args.subject}: {failed}, and no picture was drawn" if args.svg else f"{args.subject}: {failed}"
+    return Result(comparison_report.coverage_json(coverage), comparison_report.coverage_table(coverage), told if failed else "")
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:
@@ -80,6 +82,8 @@ def check(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava import check_report
     from exporters import netx
 
+    if not args.net.is_file() and (":" in str(args.net) or args.net.suffix in (".py", ".onnx")):
+        raise BadFile(f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect tells of a model")
     found, made_of = dn.check(netx.read(args.net), chips=args.chips, period=args.period), netx.provenance(args.net)
     table = remembering.beside(check_report.check_table(found, str(args.net)), made_of)
     return Result({**check_report.check_json(found), "made_of": made_of}, table, check_report.broken(found))

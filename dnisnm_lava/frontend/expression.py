@@ -20,6 +20,10 @@ class Refusal(Exception):
     """Why an operation cannot be converted; the caller adds its name and line."""
 
 
+class TooLarge(Refusal):
+    """A layout that only a matrix beyond all bounds would say."""
+
+
 class Blocked(Exception):
     """No single projection says this; a relay in front of it would."""
 

@@ -26,6 +26,7 @@ from dnisnm_lava.frontend.layers import (
     where,
 )
 from dnisnm_lava.frontend.rectifiers import adaptive_max, at_least, at_most, clamp, leaky, max_pool, maximum_over, relu, threshold
+from dnisnm_lava.frontend.refusals import ATTENTION, RECURRENT
 from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, total, upsample
 from dnisnm_lava.frontend.trace import BATCH
 
@@ -105,12 +106,14 @@ REMEDIES = {
                      "native_batch_norm", "linalg_vector_norm", "norm", "var", "var_mean", "std"), _STATISTICS),
     **dict.fromkeys(("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
                      "_scaled_dot_product_efficient_attention", "_scaled_dot_product_attention_math", "bmm"),
-                    "attention multiplies tensors that depend on the input; use a convolutional network"),
+                    ATTENTION),
     **dict.fromkeys(("slice_scatter", "select_scatter", "copy", "copy_", "fill", "fill_", "scatter", "index_put", "index_put_",
                      "masked_fill", "where"),
                     "it writes into part of a tensor, or chooses by a mask; put the parts together with torch.cat, or leave the mask out"),
     "new_empty": "torch writes circular padding so, which is not supported; pad with zeros, by reflection or by replication",
-    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), "a recurrent layer has no feed-forward meaning; use convolutions over time"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),
+    **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "sign", "argmax", "argmin", "topk", "sort"),
+                    "a comparison makes a mask or an index that depends on the input; use ReLU, or compare outside the model"),
 }  # fmt: skip
 
 

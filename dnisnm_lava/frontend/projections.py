@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnisnm_lava.frontend.expression import Refusal, Term, is_pointwise, owned, size_of
+from dnisnm_lava.frontend.expression import Term, TooLarge, is_pointwise, owned, size_of
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Resample, Shape
@@ -15,12 +15,12 @@ DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layou
 
 
 def as_matrix(term: Term, shape: Shape) -> Term:
-    """The term as a matrix whose rows fill `shape`: any layout, but no convolution. Refusal where it is too large."""
+    """The term as a matrix whose rows fill `shape`: any layout, but no convolution. TooLarge where it is."""
     flat = term.layout.flat().reshape(-1)
     valid = np.flatnonzero(flat >= 0)
     features = int(np.prod(term.read))
     if len(flat) * features > DENSE_LIMIT:
-        raise Refusal(
+        raise TooLarge(
             f"it needs {shape} of elements of {term.read} in an order, or with factors, that no channels, rows and columns say, "
             f"and a matrix of {len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
         )

@@ -10,26 +10,35 @@ import numpy as np
 
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.frontend.operations import LAST
+from dnisnm_lava.frontend.refusals import Refused
 from dnisnm_lava.frontend.sharing import MATRICES
 from dnisnm_lava.frontend.trace import BATCH, line_of, name_of, short_name
-from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, Shape, sources
+from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, Shape, sources
 
 
 @dataclass(frozen=True)
 class Note:
     """What the walk noted of a node. inputs: shapes of those that depend on the image. made: the populations that it
-    is; None for an operation that makes none."""
+    is; None for an operation that makes none. refused: why it has no meaning, where it has none."""
 
     node: Any
     label: str
     inputs: tuple[Shape, ...]
     made: tuple[str, ...] | None
     parameters: int
+    refused: Refused | None = None
 
 
-def coverage_of(model: str, graph: AnalogGraph, notes: Sequence[Note], became: Mapping[str, list[str]], notices: Sequence[str]) -> Coverage:
-    """became: {node: populations whose projections hold it}."""
-    rows = tuple(_row(note, graph, became.get(note.node.name, [])) for note in notes)
+def coverage_of(
+    model: str, graph: AnalogGraph | None, built: Sequence[Population], notes: Sequence[Note], became: Mapping[str, list[str]],
+    notices: Sequence[str],
+) -> Coverage:  # fmt: skip
+    """graph: of what was built, or None where an operation was refused. became: {node: populations whose projections hold it}."""
+    kept = {p.name: p for p in (built if graph is None else graph)}
+    rows = tuple(_row(note, kept, became.get(note.node.name, [])) for note in notes)
+    if graph is None:
+        parameters, macs = sum(r.parameters for r in rows), sum(r.macs for r in rows)
+        return Coverage(model, rows, {}, 0, 0, parameters, macs, 0, 0, tuple(notices))
     kinds = (Input, Rectifier, Relay, MaxPool, ReadOut)
     projections = [(q, graph[q.source].shape) for p in graph if isinstance(p, Rectifier | Relay | ReadOut) for q in p.projections]
     depth: dict[str, int] = {}
@@ -43,18 +52,21 @@ def coverage_of(model: str, graph: AnalogGraph, notes: Sequence[Note], became: M
     )  # fmt: skip
 
 
-def _row(note: Note, graph: AnalogGraph, places: Sequence[str]) -> Row:
+def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> Row:
     node = note.node
-    value = node.meta["val"]
+    value = node.meta.get("val")
     first = value[0] if isinstance(value, list | tuple) else value
-    how = "dropped" if name_of(node) in LAST else "exact"
-    became, output = _became(note, graph, places), tuple(first.shape[1:])
+    output = tuple(first.shape[1:]) if hasattr(first, "shape") else ()
+    if note.refused is not None:
+        reason, _, now = note.refused.reason.partition("; ")
+        operation, line = note.refused.packet, note.refused.line
+        return Row(operation, note.label, line, "", "refused", note.inputs, output, note.parameters, 0, reason, now)
+    how, became = "dropped" if name_of(node) in LAST else "exact", _became(note, kept, places)
     return Row(name_of(node), note.label, line_of(node), became, how, note.inputs, output, note.parameters, _macs(node))
 
 
-def _became(note: Note, graph: AnalogGraph, places: Sequence[str]) -> str:
-    kept = {p.name for p in graph}
-    shown = ", ".join(f"{p} (two-sided relay)" if isinstance(graph[p], Relay) else p for p in dict.fromkeys(places) if p in kept)
+def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> str:
+    shown = ", ".join(f"{p} (two-sided relay)" if isinstance(kept[p], Relay) else p for p in dict.fromkeys(places) if p in kept)
     if name_of(note.node) in LAST:
         return "left out: behind the last layer"
     if note.made is not None:

@@ -180,11 +180,11 @@ def line_of(node: Any) -> str:
 def layer_of(node: Any) -> str:
     """` (layer body.1)`: the innermost module around the operation; nothing for the model itself."""
     modules = list((node.meta.get("nn_module_stack") or {}).values())
-    path = _module_path(str(modules[-1][0])) if modules else ""
+    path = module_path(str(modules[-1][0])) if modules else ""
     return f" (layer {path})" if path else ""
 
 
-def _module_path(text: str) -> str:
+def module_path(text: str) -> str:
     """`layer1.0` for torch's `getattr(L['self'].layer1, '0')`."""
     while (plain := re.sub(r"getattr\(([^()]*), '(\w+)'\)", r"\1.\2", text)) != text:
         text = plain

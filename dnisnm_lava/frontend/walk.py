@@ -16,20 +16,25 @@ from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.frontend import expression as ex
 from dnisnm_lava.frontend.call import Call
-from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal
+from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
 from dnisnm_lava.frontend.operations import LAST, OPERATIONS, remedy
+from dnisnm_lava.frontend.refusals import WHOLE, Opaque, Refused, is_unknown, refused, sentence, unknown, whole_layer
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
-from dnisnm_lava.frontend.trace import BATCH, example_of, export, layer_of, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, short_name, tensors_of
 from dnisnm_lava.ir import AnalogGraph, Input, Relay
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
 RESHAPES = (*VIEWS, "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
+BRANCH = (
+    "a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
+    "make forward free of data-dependent control flow"
+)
 SHAPES_ONLY = tuple(f"aten.{n}" for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"))
 
 
@@ -42,6 +47,8 @@ def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
     OutOfRange tells of NaN or infinity in the weights. A UserWarning tells what was left out behind the last layer.
     """
     walk = _walked(model, example_input)
+    if walk.refused:
+        raise UnsupportedModel(sentence(walk.refused))
     for notice in walk.notices:
         warnings.warn(notice, UserWarning, stacklevel=3)
     return walk.build.graph()
@@ -49,9 +56,11 @@ def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
 
 def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
     """What each operation of the model becomes, with its line, shapes, parameters and multiplications; arguments
-    and errors as from_torch."""
+    as from_torch. All operations that from_torch would refuse are among the rows, with reason and remedy; errors are those
+    of a model that cannot be traced at all."""
     walk = _walked(model, example_input)
-    return coverage_of(type(model).__name__, walk.build.graph(), walk.notes, walk.build.became, walk.notices)
+    graph = None if walk.refused else walk.build.graph()
+    return coverage_of(type(model).__name__, graph, walk.build.populations, walk.notes, walk.build.became, walk.notices)
 
 
 def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
@@ -76,6 +85,8 @@ class _Walk:
         self.notes: list[Note] = []
         self.unread = set(program.graph_signature.inputs_to_parameters.values())
         self.notices: list[str] = []
+        self.refused: list[Refused] = []
+        self.whole: set[tuple[str, str]] = set()  # layers that were refused as one
         named, tensors = tensors_of(program)
         for node in self.nodes:
             if node.op == "placeholder":
@@ -90,13 +101,11 @@ class _Walk:
     def run(self) -> None:
         for node in self.nodes:
             if node.op == "call_function":
-                self.value[node] = self._settled(node, self._meaning(node))
+                self.value[node] = self._settled(node, self._understood(node))
                 self._free(node)
             elif node.op == "get_attr":
-                raise UnsupportedModel(
-                    f"{node.target}: a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
-                    "make forward free of data-dependent control flow"
-                )
+                self.value[node] = Opaque()
+                self._refuse(node, node.target, BRANCH)
             elif node.op == "output":
                 self._read_outs(node)
         self.value.clear()
@@ -114,6 +123,49 @@ class _Walk:
                 return self.build.relay(value, strip=True)
         return value
 
+    # ------------------------------------------------------------ what is refused
+
+    def _understood(self, node: Any) -> Any:
+        """What the node means; where it is refused, or depends on what is, a tensor of which nothing is known."""
+        inputs = [self.value.get(a) for a in node.all_input_nodes]
+        layer = whole_layer(node) if _has_expression(inputs) or _has_opaque(inputs) else None
+        try:
+            if layer is not None:
+                return self._layer(node, layer)
+            if _has_opaque(inputs) and node.target is not operator.getitem:
+                return self._of_opaque(node)
+            return self._meaning(node)
+        except TooLarge as reason:
+            if not is_unknown(_expressions(inputs)):
+                self._refuse(node, node.target, str(reason))
+        except Blocked:
+            if not is_unknown(_expressions(inputs)):
+                self._refuse(node, node.target, "its input is a view of maps that no channels, rows and columns say; keep maps as maps")
+        except Refusal as reason:
+            if not node.users or not all(whole_layer(user) for user in node.users):  # else what matters is the layer that reads it
+                self._refuse(node, node.args[0].target if node.target is operator.getitem else node.target, str(reason))
+        return unknown(node)
+
+    def _layer(self, node: Any, layer: tuple[str, str]) -> Any:
+        """One refusal for all operations of a layer that torch takes apart."""
+        path, kind = layer
+        if layer not in self.whole:
+            self.whole.add(layer)
+            self._refuse(node, kind, WHOLE[kind], path)
+        return unknown(node)
+
+    def _of_opaque(self, node: Any) -> Any:
+        """Behind what was refused, only what is refused whatever it reads."""
+        name = name_of(node)
+        if name not in OPERATIONS and name not in MOVES and name not in SHAPES_ONLY:
+            self._refuse(node, node.target, remedy(name))
+        return unknown(node)
+
+    def _refuse(self, node: Any, operation: Any, reason: str, label: str = "") -> None:
+        self.refused.append(refused(node, operation, reason))
+        shapes = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value.get(a)))
+        self.notes.append(Note(node, label or self._label(node), shapes, None, self._parameters(node), self.refused[-1]))
+
     # ------------------------------------------------------------ one node
 
     def _meaning(self, node: Any) -> Any:
@@ -125,12 +177,7 @@ class _Walk:
         if name_of(node) in SHAPES_ONLY:
             return self._constant(node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)])))
         name, before = name_of(node), len(self.build.populations)
-        try:
-            value = self._applied(node, name, args, kwargs)
-        except Refusal as reason:
-            raise self._refused(node, str(reason)) from None
-        except Blocked:
-            raise self._refused(node, "its input is a view of maps that no channels, rows and columns say; keep maps as maps") from None
+        value = self._applied(node, name, args, kwargs)
         _check_shape(node, value)
         makes = short_name(node) in POPULATIONS
         made = tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay)) if makes else None
@@ -194,7 +241,7 @@ class _Walk:
         if not isinstance(values, list | tuple):
             return values[index]
         if values[index] is None and node.users:
-            raise self._refused(node, "only the first result of the operation before it has a meaning here")
+            raise Refusal("only the first result of the operation before it has a meaning here")
         return values[index]
 
     def _constant(self, node: Any, args: Any, kwargs: Any) -> Any:
@@ -209,15 +256,10 @@ class _Walk:
                 return node.target(*args, **kwargs)
         except Exception as error:  # whatever the model's own operation raises
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise self._refused(node, f"it failed ({reason}); check the input's shape, and that forward runs") from error
+            raise Refusal(f"it failed ({reason}); check the input's shape, and that forward runs") from error
 
     def _filled(self, value: Any) -> Any:
         return map_aggregate(value, lambda v: self.value[v] if isinstance(v, torch.fx.Node) else v)
-
-    def _refused(self, node: Any, reason: str) -> UnsupportedModel:
-        line = line_of(node)
-        target = node.args[0].target if node.target is operator.getitem else node.target
-        return UnsupportedModel(f"{target} at {line}{'' if line.startswith('layer ') else layer_of(node)}: {reason}")
 
     def _label(self, node: Any) -> str:
         """The layer that owns the node's weights, else the node's own name."""
@@ -243,12 +285,20 @@ class _Walk:
             if output is None or (name is not None and name not in self.outputs):
                 continue  # nothing, or a buffer that the model writes to
             e = self.value.get(output)
-            if not isinstance(e, Expression):
-                raise UnsupportedModel(f"forward returns {output}, which does not depend on the input; return tensors computed from it")
+            if isinstance(e, Opaque):
+                continue
             try:
+                if not isinstance(e, Expression):
+                    raise Refusal(f"forward returns {output}, which does not depend on the input; return tensors computed from it")
                 self.build.read_out(e)
             except (Refusal, Blocked) as reason:
-                raise UnsupportedModel(f"output {name} at {line_of(output)}: {str(reason) or 'its layout is not that of maps'}") from None
+                if not (isinstance(e, Expression) and is_unknown([e])):
+                    self._refuse_output(node, output, str(reason) or "its layout is not that of maps; keep maps as maps")
+
+    def _refuse_output(self, node: Any, output: Any, reason: str) -> None:
+        known = isinstance(output, torch.fx.Node)
+        self.refused.append(refused(output if known else node, f"output {output}", reason))
+        self.notes.append(Note(output if known else node, str(output), (), None, 0, self.refused[-1]))
 
 
 def _as_expression(value: Any) -> Expression:
@@ -272,6 +322,10 @@ def _viewed(e: Expression, shape: Any) -> Expression:
 
 def _wide(value: Any) -> Any:
     return map_aggregate(value, lambda v: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v)
+
+
+def _has_opaque(value: Any) -> bool:
+    return isinstance(value, Opaque) or (isinstance(value, list | tuple) and any(_has_opaque(v) for v in value))
 
 
 def _has_expression(value: Any) -> bool:
