@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import graphs
 import numpy as np
@@ -29,8 +28,6 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, S
 from dnisnm_lava.neurobench_metrics import arrays
 from dnisnm_lava.quantization import encode_images
 from dnisnm_lava.synapses import Window
-from examples import costs as command
-from exporters import netx
 
 # ---------------------------------------------------------------- by hand
 
@@ -331,22 +328,6 @@ def test_a_result_is_json_and_a_table() -> None:
     shown = written.getvalue()
     assert "never measured" in shown
     assert all(p.name in shown for p in found.populations)
-
-
-def test_the_command_writes_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
-    graph, _ = graphs.small(model, (3, 8, 8))
-    netx.write(tmp_path / "net.net", graph)
-    rng = np.random.default_rng(3)
-    x = {part: rng.integers(0, 256, (7, 8, 8, 3), dtype=np.uint8) for part in ("train", "test")}
-    np.savez(tmp_path / "data.npz", x_train=x["train"], x_test=x["test"], y_train=np.arange(7) % 3, y_test=np.arange(7) % 3)
-    options = [str(tmp_path / "net.net"), "--data", str(tmp_path / "data.npz"), "--images", "5", "--steps", "4"]
-    assert command.main([*options, "--json", str(tmp_path / "costs.json")]) == 0
-    told = json.loads((tmp_path / "costs.json").read_text())
-    assert (told["images"], told["steps"], told["provenance"]["network"]) == (5, 4, graph.digest())
-    assert "net.net, 5 images, T = 4" in capsys.readouterr().out
-    assert command.main([str(tmp_path / "none.net"), *options[1:]]) == 2
-    assert "no such file" in capsys.readouterr().err
 
 
 def test_packed_bytes_by_hand() -> None:

@@ -104,8 +104,8 @@ def test_a_path_that_is_gone_is_told_with_its_option(
 
 def test_a_file_that_remembers_nothing_says_what_to_give(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     netx.write("plain.net", netx.read("a.net"))
-    assert "plain.net: does not remember a --model; give it" in refused("explain", "plain.net", capsys=capsys)
-    assert "plain.net: does not remember a --data; give it" in refused("simulate", "plain.net", capsys=capsys)
+    assert "plain.net: does not remember its --model; give --model" in refused("explain", "plain.net", capsys=capsys)
+    assert "plain.net: does not remember its --data; give --data" in refused("simulate", "plain.net", capsys=capsys)
     assert "compare: give a .net file, or a model as --model" in refused("compare", *DATA, *NO_LAVA, capsys=capsys)
     found = run("explain", "plain.net", *NET, *DATA, *LITTLE, capsys=capsys)
     assert found["provenance"]["digests"]["integer"] == netx.read("a.net").digest()

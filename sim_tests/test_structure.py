@@ -25,10 +25,11 @@ LAYERS = [
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],
     ["backends.pools", "backends.planning", "backends.ann"], ["backends.batched"], ["backends.early"],
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
-    ["fitting.walk"], ["fitting.moments"], ["bitwidths"],
+    ["fitting.walk"], ["fitting.moments"], ["bitwidths", "predictions"],
     ["threshold_maps", "disagreements", "rates", "states", "findings"], ["observations"], ["attribution"],
     ["recipes"], ["pareto"], ["tuning"],
-    ["comparison", "comparison_report", "tuning_report", "bitwidths_report", "check_report", "explanation_report", "costs_report"],
+    ["comparison", "comparison_report", "tuning_report", "bitwidths_report", "check_report", "explanation_report", "costs_report",
+     "predictions_report"],
     ["onnx_files", "weight_files"], ["drawing", "loading"], ["reporting"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [

@@ -45,6 +45,10 @@ ABOUT: dict[str, str] = {
     "over how many steps (default: the network's, 8 at most); of a model, it is its T too.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
     "and verifies the equalities. With --out it keeps network, result and picture.",
+    "predict": "Takes a folder of pictures, or arrays without labels, prepared as the file remembers.\n"
+    "Names of classes are those of the data that the file was made with, where that had some.",
+    "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
+    "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).",
     "tune": "Varies T, levels, leads, thresholds and corrections on training images that are\n"
     "not fitted on. The result serves as --recipe.",
     "precision": "Each combination of bits on the whole network, then each population alone.",
@@ -86,6 +90,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081",
         f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
     ),
+    "predict": (
+        "dnisnm predict network.net --data pictures/",
+        "dnisnm predict network.net --data images.npz --json",
+        "dnisnm predict network.net --data pictures/ --confidence 0.99 --calibration images/ -o predictions.json",
+        "dnisnm predict network.net --data pictures/ -o predictions.npz",
+    ),
+    "costs": ("dnisnm costs network.net", "dnisnm costs network.net --data images/ --images 20 -o costs.json", f"dnisnm costs {MODEL}"),
     "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
     "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
     "explain": (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import manual
+from dnisnm_lava.cli.answering import costs, predict
 from dnisnm_lava.cli.command import Parser, with_metavars
 from dnisnm_lava.cli.comparing import compare, demo
 from dnisnm_lava.cli.completing import SHELLS, completion
@@ -16,6 +17,7 @@ from dnisnm_lava.cli.making import convert, lava_environment, precision, tune
 from dnisnm_lava.cli.names import (
     CALIBRATION_IMAGES,
     COST_IMAGES,
+    COUNTED_IMAGES,
     DEMO_LAVA_IMAGES,
     EXPLAINED_IMAGES,
     LAVA_IMAGES,
@@ -36,12 +38,13 @@ from dnisnm_lava.cli.version import Version
 
 VERBS = {
     "demo": demo, "convert": convert, "inspect": inspect, "check": check, "simulate": simulate, "verify": verify, "compare": compare,
-    "tune": tune, "precision": precision, "explain": explain, "report": report, "lava-env": lava_environment,
+    "predict": predict, "costs": costs, "tune": tune, "precision": precision, "explain": explain, "report": report,
+    "lava-env": lava_environment,
     "completion": completion,
 }  # fmt: skip
 
 
-OF_A_FILE_TOO = ("verify", "compare", "explain", "report")
+OF_A_FILE_TOO = ("verify", "compare", "costs", "explain", "report")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,16 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         about = manual.description(name, verb.__doc__)
         add[name] = verbs.add_parser(name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw)
-    for name in ("convert", "verify", "compare", "tune", "precision", "explain", "report"):
+    for name in ("convert", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
         _model_options(add[name], required=name not in OF_A_FILE_TOO)
-    for name in ("convert", "simulate", "verify", "compare", "tune", "precision", "explain", "report"):
+    for name in ("convert", "simulate", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
         of_a_model = name in ("convert", "tune", "precision")
         _data_options(add[name], required=of_a_model, default="" if of_a_model else " (default: what the file remembers)")
+    _data_options(add["predict"], of="images to predict: ")
     _precision_options(add["precision"])
     _tune_options(add["tune"])
     for name in OF_A_FILE_TOO:
         add[name].add_argument("net", nargs="?", type=Path, help="a netx file, which remembers its model, data and preparation")
-    add["simulate"].add_argument("net", type=Path, help="a netx file")
+    for name in ("simulate", "predict"):
+        add[name].add_argument("net", type=Path, help="a netx file")
     add["check"].add_argument("net", type=Path, help="a netx file")
     add["check"].add_argument("--chips", type=int, default=1, help="chips to fit on (%(default)s)")
     add["check"].add_argument(
@@ -77,11 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     _data_options(add["inspect"], required=False)
     of_tests = {
         "simulate": TEST_IMAGES, "verify": LAVA_IMAGES, "compare": TEST_IMAGES, "precision": STUDY_IMAGES, "explain": EXPLAINED_IMAGES,
-        "report": TEST_IMAGES,
+        "report": TEST_IMAGES, "costs": COUNTED_IMAGES,
     }  # fmt: skip
     for name, count in of_tests.items():
         add[name].add_argument("--images", type=int, default=count, help="test images, a seeded sample of them (%(default)s)")
-    add["simulate"].add_argument("--steps", type=int, help="time steps (default: the file's)")
+    for name in ("simulate", "predict"):
+        add[name].add_argument("--steps", type=int, help="time steps (default: the file's)")
     add["simulate"].add_argument(
         "--backend", choices=("batched", "reference", "lava"), default="batched", help="the executor (%(default)s)"
     )
@@ -89,15 +95,20 @@ def _parser() -> argparse.ArgumentParser:
         add["simulate"].add_argument(
             option, choices=choices, default="auto", help="the batched executor's way; all are exact (%(default)s)"
         )
-    add["simulate"].add_argument(
-        "--confidence", type=float, metavar="SHARE",
-        help="also stop each image early: where its margin passes a bound from which this share of calibration images keep their class",
-    )  # fmt: skip
-    add["simulate"].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
-    add["simulate"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
+    for name in ("simulate", "predict"):
+        also = "also " * (name == "simulate")
+        add[name].add_argument(
+            "--confidence", type=float, metavar="SHARE",
+            help=f"{also}stop each image early: where its margin passes a bound from which this share of calibration images keep their "
+            "class",
+        )  # fmt: skip
+        add[name].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    add["predict"].add_argument("--calibration", metavar="DATA", help="training images for --confidence (default: what the file remembers)")
+    for name in ("simulate", "costs", "explain"):
+        add[name].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
+    add["predict"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON, or arrays as .npz (default: none)")
     add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
-    add["explain"].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
     add["report"].add_argument("-o", "--out", type=Path, default=Path(PAGE), help="file to write (%(default)s)")
     add["report"].add_argument("--title", help="of the page (default: model and data, without folders)")
     add["report"].add_argument(
@@ -109,11 +120,11 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument("--lava-images", type=int, help=f"test images for Lava; 0: no Lava ({count}, where Lava is installed)")
     for name in ("simulate", "compare"):
         add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
-    for name in ("simulate", "compare", "report"):
+    for name in ("simulate", "predict", "compare", "report"):
         add[name].add_argument(
             "--memory", type=_bytes, metavar="SIZE", help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)"
         )
-    for name in ("demo", "convert", "inspect", "simulate", "compare", "tune", "precision", "explain", "report"):
+    for name in ("demo", "convert", "inspect", "simulate", "compare", "predict", "costs", "tune", "precision", "explain", "report"):
         what = "--svg" if name == "inspect" else "--out"
         add[name].add_argument("--overwrite", action="store_true", help=f"replace what {what} names")
     for name in ("demo", "simulate", "verify", "compare", "report"):

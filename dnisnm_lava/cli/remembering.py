@@ -86,8 +86,9 @@ def _digest(path: Path | None, is_code: bool) -> str:
 # ---------------------------------------------------------------- out of the file
 
 
-def recall(args: argparse.Namespace, *needed: str) -> None:
+def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | None = None) -> None:
     """Options that are not given become what the file `args.net` remembers; of SOURCES, those that are `needed`. args.made_of: its record.
+    spelled: what an option is called here, where it has another name.
 
     BadFile where something needed is neither given nor remembered, or where what is remembered is not here any more.
     """
@@ -99,11 +100,12 @@ def recall(args: argparse.Namespace, *needed: str) -> None:
         setattr(args, name, _understood(args, name))
     _one_preparation(args)
     for name in needed:
+        option = (spelled or {}).get(name, name)
         if name in args.given or (name == "weights" and _has_own_weights(args)):
             continue
         if getattr(args, name) is None:
-            raise BadFile(f"{args.net}: does not remember a --{name}; give it")
-        _check_here(args, name, getattr(args, name))
+            raise BadFile(f"{args.net}: does not remember its --{name}; give --{option}")
+        _check_here(args, name, getattr(args, name), option)
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
@@ -139,17 +141,17 @@ def _one_preparation(args: argparse.Namespace) -> None:
         args.transforms = None
 
 
-def _check_here(args: argparse.Namespace, name: str, spec: str) -> None:
+def _check_here(args: argparse.Namespace, name: str, spec: str, option: str) -> None:
     who = f"{args.net}: made with --{name} {spec}"
     path, is_code = _place(spec)
     if path is not None and not path.exists():
-        raise BadFile(f"{who}, and {path} is not here; give --{name}")
+        raise BadFile(f"{who}, and {path} is not here; give --{option}")
     if not is_code:
         return
     if path is None or path.is_absolute() or ".." in path.parts:
-        raise BadFile(f"{who}, which is code from elsewhere, and a file alone runs none; give --{name} {spec} to run it")
+        raise BadFile(f"{who}, which is code from elsewhere, and a file alone runs none; give --{option} {spec} to run it")
     if _digest(path, is_code) != args.made_of.get("code", {}).get(name):
-        raise BadFile(f"{who}, and {path} is not what it was then; give --{name} {spec} to run it as it is now")
+        raise BadFile(f"{who}, and {path} is not what it was then; give --{option} {spec} to run it as it is now")
 
 
 def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:

@@ -102,6 +102,13 @@ def _recall(args: argparse.Namespace) -> None:
     _require_data(args)
 
 
+def _refuse_dials(args: argparse.Namespace) -> None:
+    """OutOfRange for a dial, but steps, of a recipe that is not read: the file is as it is."""
+    dials = [f.name for f in fields(Recipe) if f.name != "steps" and f.name in args.given] + ["recipe"] * ("recipe" in args.given)
+    if dials:
+        raise OutOfRange(f"{args.net}: is made already, and --{dials[0].replace('_', '-')} belongs to a --model; leave one of them out")
+
+
 def _require_data(args: argparse.Namespace) -> None:
     if args.data is None:
         raise OutOfRange(f"{args.verb}: give images as --data")

@@ -13,7 +13,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _require_data
+from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _refuse_dials, _require_data
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
@@ -86,17 +86,20 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: 
     """Bounds of the margins, from calibration images: the first rank's, for all."""
     if args.confidence is None:
         return None
+    return group.broadcast(_exits_on(args, graph, data, steps, group.device, stages) if group.is_first else None)
+
+
+def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, device: str, stages: Stages) -> Exits:
+    """The same, by one process."""
     from dnisnm_lava import datasets, exits
     from dnisnm_lava.backends import batched
 
-    if not group.is_first:
-        return group.broadcast(None)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
-    logits = [
-        batched.run(graph, x, steps=steps, device=group.device, memory=args.memory).scores
+    scores = [
+        batched.run(graph, x, steps=steps, device=device, memory=args.memory).scores
         for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"), classes=False)
     ]
-    return group.broadcast(exits.calibrate(np.concatenate(logits), args.confidence))
+    return exits.calibrate(np.concatenate(scores), args.confidence)
 
 
 def verify(args: argparse.Namespace, stages: Stages) -> Result:
@@ -106,6 +109,7 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     if bool(args.net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
     if args.net:
+        _refuse_dials(args)
         remembering.recall(args, "data")
     _require_data(args)
     data = _data(args)

@@ -1,0 +1,101 @@
+"""`predict`, `costs`: what a network says of images, and what that costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import dnisnm_lava as dn
+from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.output import Result, Stages, _written
+from dnisnm_lava.cli.shared import _data, _images, _network, _provenance, _recall, _refuse_dials, _require_data, _title
+from dnisnm_lava.cli.simulating import _exits_on
+from dnisnm_lava.errors import OutOfRange
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Labelled
+    from dnisnm_lava.exits import Exits
+
+
+def predict(args: argparse.Namespace, stages: Stages) -> Result:
+    """What a netx file says of images without labels: classes with their margins, or values."""
+    from dnisnm_lava import datasets, predictions, predictions_report, shards
+    from dnisnm_lava.comparison import array_digest
+    from dnisnm_lava.files import refuse_unwritable, write_whole
+    from exporters import netx
+
+    if args.out:
+        refuse_unwritable(args.out, args.overwrite)
+    graph = netx.read(args.net)
+    remembering.recall(args)
+    _require_data(args)
+    images = _data(args).test
+    exits = _exits(args, graph, stages)
+    read: list[shards.Part] = []
+
+    def batches() -> Iterator[np.ndarray]:
+        for x, _ in datasets.batches(images, np.arange(len(images)), stages("predict"), classes=False):
+            read.append(shards.Part(array_digest(x), {}))
+            yield x
+
+    found = predictions.predict(graph, batches(), steps=args.steps, exits=exits, device=args.device, memory=args.memory)
+    named = _names(images)
+    classes = args.made_of.get("classes", ())
+    known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
+    provenance = _provenance(args, graph)
+    provenance["digests"]["images"] = shards.digest(read)
+    facts = predictions_report.predictions_json(found, named, known, provenance)
+    result = Result(facts, predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None))
+    if args.out is None:
+        return result
+    as_arrays = args.out.suffix == ".npz"
+    data = predictions_report.predictions_arrays(found, named) if as_arrays else (json.dumps(facts, indent=1) + "\n").encode()
+    write_whole(args.out, data, overwrite=args.overwrite)
+    return _written(result, str(args.out))
+
+
+def _names(images: Labelled) -> list[str]:
+    """Of the images: of files their names behind the folder, else numbers from 0."""
+    files = getattr(images.base, "paths", None) or [path for path, _ in getattr(images.base, "samples", ())]
+    return [str(path) for path in files] if len(files) == len(images) else list(map(str, range(len(images))))
+
+
+def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> Exits | None:
+    """Bounds of the margins, from the training images of --calibration, else of those that the file was made with."""
+    if args.confidence is None:
+        return None
+    calibration = argparse.Namespace(**{**vars(args), "data": args.calibration, "given": args.given - {"data"}})
+    if args.calibration is None:
+        remembering.recall(calibration, "data", spelled={"data": "calibration"})
+    steps = graph.steps if args.steps is None else args.steps
+    return _exits_on(args, graph, _data(calibration), steps, args.device, stages)
+
+
+def costs(args: argparse.Namespace, stages: Stages) -> Result:
+    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics."""
+    from dnisnm_lava import costs_report
+    from dnisnm_lava.files import refuse_unwritable, write_whole
+    from exporters import netx
+
+    if args.out:
+        refuse_unwritable(args.out, args.overwrite)
+    if args.net is not None and args.model:
+        raise OutOfRange("costs: give either a .net file or --model, not both")
+    if args.net is None:
+        _recall(args)
+        data = _data(args)
+        graph, steps, title = _network(args, data, stages).integer, None, _title(args)
+    else:
+        _refuse_dials(args)
+        remembering.recall(args, "data")
+        data, graph, steps, title = _data(args), netx.read(args.net), args.steps, str(args.net)
+    x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
+    found = dn.energy(graph, x, steps=steps, progress=stages("count"))
+    facts = costs_report.costs_json(found, _provenance(args, graph, x))
+    if args.out:
+        write_whole(args.out, (json.dumps(facts, indent=1) + "\n").encode(), overwrite=args.overwrite)
+    return Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}"))

@@ -1,0 +1,66 @@
+"""What a network says of images that nobody labelled: classes with their margins, or values where there are no classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from dnisnm_lava.backends import batched
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.exits import Exits, exit_steps
+from dnisnm_lava.inputs import Device
+from dnisnm_lava.ir import SpikingGraph
+from dnisnm_lava.simulation import Run
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of N images, each read after its own number of `steps` (N,).
+
+    values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, the first of equals. margins (N,): by
+    how much, in the same units, it leads the second. Both None where the first output is no row of two or more classes.
+    """
+
+    values: np.ndarray
+    steps: np.ndarray
+    classes: np.ndarray | None
+    margins: np.ndarray | None
+
+
+def has_classes(graph: SpikingGraph) -> bool:
+    """Is the first output a row of two classes or more, and nothing else?"""
+    shape = graph.readout.view or graph.readout.shape
+    return shape[0] > 1 and prod(shape[1:]) == 1
+
+
+def predict(
+    graph: SpikingGraph, batches: Iterable[np.ndarray], *, steps: int | None = None, exits: Exits | None = None, device: Device = "cpu",
+    memory: int | None = None,
+) -> Predictions:  # fmt: skip
+    """Of images that come in batches (n, *input shape); after `steps` (default: the graph's), or where `exits` let each image stop."""
+    if exits is not None and not has_classes(graph):
+        shape = graph.readout.view or graph.readout.shape
+        raise OutOfRange(f"early exit: the first output has shape {shape}; it needs a row of 2 or more classes")
+    found = [_of(graph, batched.run(graph, x, steps=steps, device=device, memory=memory), exits) for x in batches]
+    if not found:
+        raise OutOfRange("predict: 0 images given; give at least 1")
+    values, own = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not has_classes(graph):
+        return Predictions(values, own, None, None)
+    scores = values.reshape(len(values), -1)
+    first_two = np.partition(scores, -2, axis=1)[:, -2:]
+    return Predictions(values, own, scores.argmax(axis=1), first_two[:, 1] - first_two[:, 0])
+
+
+def _of(graph: SpikingGraph, run: Run, exits: Exits | None) -> tuple[np.ndarray, np.ndarray]:
+    """(values, steps) of the images of a run."""
+    if exits is None:
+        return run.values(run.steps), np.full(len(run.logits), run.steps)
+    own = exit_steps(run.scores, exits)
+    values = np.empty(run.logits[:, 0].shape)
+    for t in np.unique(own):
+        values[own == t] = run.values(int(t))[own == t]
+    return values, own
