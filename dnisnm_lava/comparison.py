@@ -93,7 +93,7 @@ def verify(
         logits.append(simulated.logits)
     if spiking is not None:
         rows.append(_verify_float(spiking, first, steps, on_lava, stages))
-    return Verification(tuple(rows), Run(np.concatenate(logits), units=integer.units))
+    return Verification(tuple(rows), Run(np.concatenate(logits), units=integer.units, functions=integer.functions))
 
 
 def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages) -> Difference:

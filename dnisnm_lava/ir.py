@@ -16,6 +16,7 @@ import numpy as np
 
 from dnisnm_lava import inputs, synapses
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.functions import FUNCTIONS, applied
 from dnisnm_lava.inputs import Images, Labels
 from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
 
@@ -257,7 +258,8 @@ class ReadOut(_Value):
     """Neurons that never fire: v sums currents and bias over the window. unit: (C,) worth of one step of v, the same for all
     channels, so that the argmax of v is the class; `weighed` allows several, and v counts by its unit then: no stage makes
     such a read-out, files of 0.1.0 may hold one. view: the shape of the model's output, of the same elements in the same order
-    (default: `shape`)."""
+    (default: `shape`). function: of `functions.FUNCTIONS`, what the model does to its last layer, a softmax along `axis` of
+    `view`: the read-out holds what goes into it, values have it applied."""
 
     name: str
     shape: Shape
@@ -267,6 +269,8 @@ class ReadOut(_Value):
     v_range: np.ndarray | None = None
     view: Shape = ()
     weighed: bool = field(default=False, metadata=SINCE_0_1)
+    function: str = field(default="", metadata=SINCE_0_1)
+    axis: int = field(default=0, metadata=SINCE_0_1)
     lead: int = field(default=0, init=False)
 
 
@@ -351,6 +355,11 @@ class Graph(_Value):
         """The first read-out: the model's first output, whose argmax is the class."""
         return self.readouts[0]
 
+    @property
+    def functions(self) -> dict[str, tuple[str, int]]:
+        """{read-out: (function, axis)} of those that the model applies one to."""
+        return {p.name: (p.function, p.axis) for p in self.readouts if p.function}
+
     def of(self, kind: type[P]) -> list[P]:
         return [p for p in self.populations if isinstance(p, kind)]
 
@@ -375,6 +384,8 @@ class Graph(_Value):
 def _check_readout(p: ReadOut) -> None:
     if p.view and np.prod(p.view) != np.prod(p.shape):
         raise OutOfRange(f"{p.name}: {p.shape} cannot be viewed as {p.view}")
+    if p.function not in ("", *FUNCTIONS) or not 0 <= p.axis < max(1, len(p.view or p.shape)):
+        raise OutOfRange(f"{p.name}: function {p.function!r} along axis {p.axis} is none of {', '.join(FUNCTIONS)} of its output")
     if p.unit is not None and not p.weighed and (p.unit != p.unit[0]).any():
         count = len(np.unique(p.unit))
         raise OutOfRange(f"{p.name}: a read-out of {count} units, whose largest sum is not the class; give all channels one unit")
@@ -425,11 +436,11 @@ class AnalogGraph(Graph):
     """The ANN itself: Input, Rectifier, Relay, MaxPool and ReadOut populations in float64."""
 
     def ann(self, x: np.ndarray) -> np.ndarray:
-        """The network's first output (N, *readout shape) for images `x` (N, *input shape), in float64."""
+        """The network's first output (N, *its shape) for images `x` (N, *input shape), in float64."""
         return self.outputs(x)[self.readout.name]
 
     def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """{read-out: (N, *shape of the model's output)} for images `x` (N, *input shape), in float64."""
+        """{read-out: (N, *shape of the model's output)} for images `x` (N, *input shape), in float64; their functions applied."""
         x = checked_images(self, x).astype(np.float64)
         values = {self.input.name: x}
         freed = self.last_readers()
@@ -443,7 +454,7 @@ class AnalogGraph(Graph):
                 values[population.name] = np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
             for name in freed[population.name]:
                 del values[name]
-        return {p.name: values[p.name].reshape(len(x), *(p.view or p.shape)) for p in self.readouts}
+        return {p.name: applied(p.function, p.axis, values[p.name].reshape(len(x), *(p.view or p.shape))) for p in self.readouts}
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dnisnm_lava import inputs
+from dnisnm_lava.functions import applied
 from dnisnm_lava.inputs import Labels
 
 Progress = Callable[[int, int], None]  # (done, of)
@@ -27,7 +28,8 @@ class Run:
     values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
     images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
     clipped_inputs: image values outside the input's 8 bits. further: {read-out: running sums} of all but the first.
-    units: {read-out: worth of one step of its sums}, the first one's first: () or of the shape of its output.
+    units: {read-out: worth of one step of its sums}, the first one's first: () or of the shape of its output. functions: {read-out:
+    (function, axis)} that the model applies to its last layer (`functions`).
     """
 
     logits: np.ndarray
@@ -37,6 +39,7 @@ class Run:
     clipped_inputs: int = 0
     further: Mapping[str, np.ndarray] = field(default_factory=dict)
     units: Mapping[str, np.ndarray] = field(default_factory=dict)
+    functions: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -57,7 +60,8 @@ class Run:
 
     def values(self, t: int, readout: str | None = None) -> np.ndarray:
         """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t <= steps: running sum
-        * unit / t, float64. readout: the name of another than the first."""
+        * unit / t, and the model's last function of it, float64. Classes and thresholds are those of `scores`, before that
+        function. readout: the name of another than the first."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
         if not self.units or readout not in (None, *self.units):
@@ -65,7 +69,7 @@ class Run:
         first = next(iter(self.units))
         name = first if readout is None else readout
         sums = self.logits if name == first else self.further[name]
-        return sums[:, t - 1] * self.units[name] / t
+        return applied(*self.functions.get(name, ("", 0)), sums[:, t - 1] * self.units[name] / t)
 
     def accuracy(self, labels: Labels, t: int) -> float:
         """Share of `labels` that `predictions(t)` meets; both of one shape."""

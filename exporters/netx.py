@@ -150,6 +150,8 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
         neuron["theta"], neuron["readout"] = np.zeros(p.shape, np.int32), 1  # theta 0: never fires
         if p.view:
             neuron["view"] = np.array(p.view, np.int64)
+        if p.function:
+            neuron["function"], neuron["axis"] = _text(p.function), p.axis
     else:
         neuron["theta"], neuron["payload"], neuron["v_init"] = p.vth, p.payload, p.v_init
         neuron["levels"], neuron["lead"] = p.levels, p.lead

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.functions import FUNCTIONS
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
 from dnisnm_lava.synapses import EXACT_FLOAT64, Pair, Window
 from exporters.hdf5 import Group, root
@@ -200,7 +201,13 @@ def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:
             "convert the network anew, so that chips and Lava give right classes too",
             stacklevel=2,
         )
-    return replace(p, view=_shape(neuron, "view", 64) if "view" in neuron else (), weighed=weighed)
+    p = replace(p, view=_shape(neuron, "view", 64) if "view" in neuron else (), weighed=weighed)
+    if "function" not in neuron:
+        return p
+    function, axis = neuron.string("function"), neuron.integer("axis", 0, len(p.view or p.shape) - 1)
+    if function not in FUNCTIONS:
+        raise BadFile(f"{neuron.name}/function is {function[:40]!r}; {', '.join(FUNCTIONS)} are known")
+    return replace(p, function=function, axis=axis)
 
 
 def _read_bias(group: Group, shape: Shape) -> np.ndarray:

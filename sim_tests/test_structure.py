@@ -16,7 +16,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
     ["errors", "extras", "interrupts"],
-    ["inputs"],
+    ["inputs", "functions"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits", "equalities"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
     ["explanation", "dynamics", "calibration", "fanout", "energies", "resources", "pools"], ["conversion"],
@@ -38,6 +38,7 @@ CORE = [
     "interrupts",
     "files",
     "fixedpoint",
+    "functions",
     "simulation",
     "coverage",
     "synapses",

@@ -98,6 +98,7 @@ def run(
         clipped,
         further,
         graph.units,
+        graph.functions,
     )
 
 

@@ -75,7 +75,7 @@ def run(
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
     logits, further = graph.outputs({p.name: arrays[f"output:{p.name}"] for p in graph.readouts})
-    return Run(logits, spikes, counts, saturations, clipped, further, graph.units)
+    return Run(logits, spikes, counts, saturations, clipped, further, graph.units, graph.functions)
 
 
 def require_lava(lava_python: str | Path | None = None) -> None:

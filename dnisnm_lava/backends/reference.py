@@ -25,7 +25,7 @@ def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progre
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     logits, further = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
     counts = {name: count_spikes(trace) for name, trace in traces.items()}
-    return Run(logits, traces, counts, saturations, clipped, further, graph.units)
+    return Run(logits, traces, counts, saturations, clipped, further, graph.units, graph.functions)
 
 
 def _sample(graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]) -> dict[str, np.ndarray]:

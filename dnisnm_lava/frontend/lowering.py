@@ -65,14 +65,14 @@ class Builder:
             return e
         return self._populate(e, f"{e.label}.relay", Relay, strip=strip)
 
-    def read_out(self, e: Expression) -> None:
+    def read_out(self, e: Expression, function: str = "", axis: int = 0) -> None:
         if not e.terms:
             raise Refusal("an output does not depend on the input; return tensors computed from it")
         name = e.label if e.population is None else "readout"
         strip = all(t.layout.in_order for t in e.terms)
 
         def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:
-            return ReadOut(name, shape, projections, bias, view=() if shape == e.shape else e.shape)
+            return ReadOut(name, shape, projections, bias, view=() if shape == e.shape else e.shape, function=function, axis=axis)
 
         self._populate(e, name, made, strip=strip)
 

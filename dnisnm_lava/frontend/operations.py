@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from dnisnm_lava.frontend.call import Call, Operation
@@ -25,10 +26,22 @@ from dnisnm_lava.frontend.layers import (
     subtract_from,
     where,
 )
-from dnisnm_lava.frontend.rectifiers import adaptive_max, at_least, at_most, clamp, leaky, max_pool, maximum_over, relu, threshold
+from dnisnm_lava.frontend.rectifiers import (
+    adaptive_max,
+    at_least,
+    at_most,
+    clamp,
+    hard_sigmoid,
+    leaky,
+    max_pool,
+    maximum_over,
+    relu,
+    threshold,
+)
 from dnisnm_lava.frontend.refusals import ATTENTION, RECURRENT
 from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, total, upsample
 from dnisnm_lava.frontend.trace import BATCH
+from dnisnm_lava.functions import ALONG_AN_AXIS
 
 
 def same(call: Call) -> Any:
@@ -50,18 +63,23 @@ def to_dtype(call: Call) -> Any:
     return call.args[0]
 
 
+def last(call: Call) -> tuple[str, int]:
+    """(function, axis without the batch) of what stands behind the last layer and is left out: it does not change the class."""
+    name, shape = LAST[call.name], call.expression().shape
+    if name == "softplus" and (call.get(1, "beta", 1), call.get(2, "threshold", 20)) != (1, 20):
+        raise Refusal("a softplus with another beta or threshold than 1 and 20 is not supported; apply it outside the model")
+    if name not in ALONG_AN_AXIS:
+        return name, 0
+    axis = call.get(1, "dim") % (len(shape) + 1)
+    if axis == 0 or shape[axis - 1] == 1 or (axis > 1 and int(np.prod(shape)) > shape[axis - 1]):
+        raise Refusal(f"a softmax over axis {axis} of {('N', *shape)} changes the class; apply it outside the model")
+    return name, axis - 1
+
+
 def dropout(call: Call) -> Expression:
     if call.get(2, "train", call.get(2, "training", False)):
         raise Refusal("dropout in training mode is random; use nn.Dropout, or pass training=self.training")
     return call.expression()
-
-
-def last(call: Call) -> Expression:
-    """softmax, log_softmax, sigmoid behind the last linear layer: they do not change the class."""
-    e, axis = call.expression(), call.get(1, "dim")
-    if "softmax" in call.name and axis % (len(e.shape) + 1) != 1:
-        raise Refusal(f"a softmax over axis {axis} of {('N', *e.shape)} changes the class; apply it outside the model")
-    return e
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -79,6 +97,7 @@ OPERATIONS: dict[str, Operation] = {
     **{f"aten.{name}": upsample for name in MODES},
     "aten.relu": relu, "aten.relu_": relu, "aten.relu6": clamp, "aten.hardtanh": clamp, "aten.hardtanh_": clamp,
     "aten.clamp": clamp, "aten.clamp_": clamp, "aten.clamp_min": clamp, "aten.clamp_max": clamp, "aten.threshold": threshold,
+    "aten.hardsigmoid": hard_sigmoid, "aten.hardsigmoid_": hard_sigmoid,
     "aten.maximum": at_least, "aten.minimum": at_most, "aten.leaky_relu": leaky, "aten.leaky_relu_": leaky,
     "aten.amax": maximum_over, "aten.max": maximum_over,
     "aten.max_pool1d": max_pool, "aten.max_pool2d": max_pool, "aten.max_pool2d_with_indices": max_pool,
@@ -88,15 +107,18 @@ OPERATIONS: dict[str, Operation] = {
     "aten.as_strided": restrided,
     "aten.feature_dropout": dropout,
 }  # fmt: skip
-LAST: dict[str, Operation] = {
-    "aten._softmax": last, "aten.softmax": last, "aten._log_softmax": last, "aten.log_softmax": last, "aten.sigmoid": last,
+LAST = {  # what may stand behind the last layer -> its name in `functions`
+    "aten._softmax": "softmax", "aten.softmax": "softmax", "aten._log_softmax": "log_softmax", "aten.log_softmax": "log_softmax",
+    "aten.sigmoid": "sigmoid", "aten.sigmoid_": "sigmoid", "aten.tanh": "tanh", "aten.tanh_": "tanh", "aten.log_sigmoid": "log_sigmoid",
+    "aten.log_sigmoid_forward": "log_sigmoid",
+    "aten.softplus": "softplus", "aten.exp": "exp",
 }  # fmt: skip
 _ACTIVATION = "it has no meaning in spikes; train with ReLU, or replace it by ReLU and fine-tune"
 _STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 REMEDIES = {
     **dict.fromkeys((
         "leaky_relu", "leaky_relu_", "prelu", "_prelu_kernel", "silu", "silu_", "gelu", "hardswish", "hardswish_", "elu", "elu_", "celu",
-        "selu", "mish", "mish_", "softplus", "tanh", "hardsigmoid", "rrelu", "rrelu_with_noise", "log_sigmoid", "log_sigmoid_forward",
+        "selu", "mish", "mish_", "softplus", "tanh", "exp", "rrelu", "rrelu_with_noise", "log_sigmoid", "log_sigmoid_forward",
         "hardshrink", "softshrink",
     ), _ACTIVATION),
     "sigmoid": f"a sigmoid in the body is a gate or an activation: {_ACTIVATION}",

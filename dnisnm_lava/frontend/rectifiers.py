@@ -44,6 +44,12 @@ def _clamped(call: Call, e: Expression, low: float | None, high: float | None) -
     return tensors.shifted(inner, np.array(float(low)))
 
 
+def hard_sigmoid(call: Call) -> Expression:
+    """aten.hardsigmoid: relu6(x + 3) / 6."""
+    shifted = tensors.shifted(call.expression(), np.array(3.0))
+    return tensors.multiplied(call.build.rectify(shifted, call.node.name, 6.0), np.array(1 / 6))
+
+
 def threshold(call: Call) -> Expression:
     """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
     low, value = call.get(1, "threshold"), call.get(2, "value")

@@ -13,7 +13,7 @@ from dnisnm_lava.frontend.trace import short_name
 POPULATIONS = frozenset((
     "relu", "relu_", "relu6", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "threshold", "max_pool1d",
     "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "maximum", "minimum", "leaky_relu", "leaky_relu_", "amax", "max",
+    "maximum", "minimum", "hardsigmoid", "hardsigmoid_", "leaky_relu", "leaky_relu_", "amax", "max",
 ))  # fmt: skip
 MATRICES = {  # operation -> which argument is its weight
     "convolution": 1, "conv1d": 1, "conv2d": 1, "conv_transpose1d": 1, "conv_transpose2d": 1,

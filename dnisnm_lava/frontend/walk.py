@@ -19,18 +19,21 @@ from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
-from dnisnm_lava.frontend.operations import LAST, OPERATIONS, remedy
+from dnisnm_lava.frontend.operations import LAST, OPERATIONS, last, remedy
 from dnisnm_lava.frontend.refusals import WHOLE, Opaque, Refused, is_unknown, refused, sentence, unknown, whole_layer
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.functions import ALONG_AN_AXIS
 from dnisnm_lava.ir import AnalogGraph, Input, Relay
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
-RESHAPES = (*VIEWS, "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
+RESHAPES = (*VIEWS, "aten.slice", "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
+THROUGH = (*MOVES, *RESHAPES, "getitem")
+PADS = ("aten.constant_pad_nd", "aten.pad")  # their zeros are none of the function
 BRANCH = (
     "a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
     "make forward free of data-dependent control flow"
@@ -85,6 +88,7 @@ class _Walk:
         self.notes: list[Note] = []
         self.unread = set(program.graph_signature.inputs_to_parameters.values())
         self.notices: list[str] = []
+        self.functions: dict[Any, tuple[str, int]] = {}  # left out behind the last layer
         self.refused: list[Refused] = []
         self.whole: set[tuple[str, str]] = set()  # layers that were refused as one
         named, tensors = tensors_of(program)
@@ -191,9 +195,12 @@ class _Walk:
         if name in MOVES:
             return self._moved(node, name, args, kwargs)
         call = Call(node, name, args, kwargs, self.build, self._label(node))
-        if name in LAST and self._leads_out(node):
-            self.notices.append(f"{name} at {line_of(node)} was left out: behind the last layer it does not change the class")
-            return LAST[name](call)
+        if name in LAST and self._leads_out(node, LAST[name] in ALONG_AN_AXIS):
+            self.functions[node] = last(call)
+            self.notices.append(
+                f"{name} at {line_of(node)} was left out: behind the last layer it does not change the class; values have it applied"
+            )
+            return (call.expression(), None) if "forward" in name else call.expression()
         if name not in OPERATIONS:
             raise Refusal(remedy(name))
         return OPERATIONS[name](call)
@@ -273,11 +280,25 @@ class _Walk:
         self.unread.difference_update(new)
         return sum(tensor.numel() for tensor in new.values() if isinstance(tensor, torch.Tensor))
 
-    def _leads_out(self, node: Any) -> bool:
-        """Does only the output read it, as it is or with axes of length one more or less?"""
-        sizes = [n for n in node.meta["val"].shape if n != 1]
-        same = [u for u in node.users if u.op != "output"]
-        return all(name_of(u) in RESHAPES and [n for n in u.meta["val"].shape if n != 1] == sizes and self._leads_out(u) for u in same)
+    def _leads_out(self, node: Any, along: bool) -> bool:
+        """Does only the output read it, through moves alone; along an axis, with axes of length one more or less?"""
+
+        def moves(user: Any) -> bool:
+            if along:
+                return name_of(user) in RESHAPES and _sizes(user) == _sizes(node)
+            return name_of(user) in THROUGH and name_of(user) not in PADS and user.all_input_nodes == [node]
+
+        return all(moves(u) and self._leads_out(u, along) for u in node.users if u.op != "output")
+
+    def _function(self, output: Any, shape: tuple[int, ...]) -> tuple[str, int]:
+        """(function, axis of the output of `shape`) that was left out on the way to it."""
+        node = output
+        while node not in self.functions and name_of(node) in THROUGH and len(node.all_input_nodes) == 1:
+            node = node.all_input_nodes[0]
+        name, axis = self.functions.get(node, ("", 0))
+        if name not in ALONG_AN_AXIS or node is output:
+            return name, axis
+        return name, next(i for i, n in enumerate(shape) if n > 1)  # it is the first axis longer than 1, before and behind
 
     def _read_outs(self, node: Any) -> None:
         for output in node.args[0]:
@@ -290,7 +311,7 @@ class _Walk:
             try:
                 if not isinstance(e, Expression):
                     raise Refusal(f"forward returns {output}, which does not depend on the input; return tensors computed from it")
-                self.build.read_out(e)
+                self.build.read_out(e, *self._function(output, e.shape))
             except (Refusal, Blocked) as reason:
                 if not (isinstance(e, Expression) and is_unknown([e])):
                     self._refuse_output(node, output, str(reason) or "its layout is not that of maps; keep maps as maps")
@@ -357,6 +378,10 @@ def _axis(name: str, args: Any, kwargs: Any, rank: int) -> int:
 def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     value = node.meta.get("val")
     return [None if v is None else tuple(v.shape[1:]) for v in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _sizes(node: Any) -> list[int]:
+    return [n for n in node.meta["val"].shape if n != 1]
 
 
 def _check_shape(node: Any, value: Any) -> None:
