@@ -1,18 +1,15 @@
 """Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own.
 
-Images may come without classes, as a folder of pictures: they calibrate, and nothing is measured with them.
-Plain arrays and Datasets need no torchvision, which fits one torch alone; folders, MNIST, resize, crop and grayscale do.
+Images may come without labels, as a folder of pictures: they calibrate, and nothing is measured with them. Labels are read as they are;
+who measures says whether they suit. Plain arrays and Datasets need no torchvision, which fits one torch alone; folders, MNIST, resize,
+crop and grayscale do.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import zipfile
-import zlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +17,47 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from dnisnm_lava import inputs
+from dnisnm_lava.data_files import arrays as array_files
+from dnisnm_lava.data_files import folders, layouts, preparation
+from dnisnm_lava.data_files.arrays import Arrays
+from dnisnm_lava.data_files.preparation import Preparation, Transform
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.loading import call_factory
 from dnisnm_lava.simulation import Progress
 
 BATCH = 100
-NPZ_KEYS = ("x_train", "x_test")
-UNKNOWN = -1  # the class of an image that comes without one
+UNKNOWN = np.iinfo(np.int64).min  # the label of an image that comes without one
 
 
 class Labelled(torch.utils.data.Dataset):
-    """(image (C, H, W) float32, class) pairs of `base`, after `transform`; the class is UNKNOWN where `base` gives none."""
+    """(image (C, H, W) float32, label) pairs of `base`, the image prepared; the label as `base` gives it, UNKNOWN where it gives none."""
 
-    def __init__(self, base: Any, transform: Callable[[Any], torch.Tensor], name: str) -> None:
-        self.base, self.transform, self.name = base, transform, name
+    def __init__(self, base: Any, prepare: Preparation, name: str) -> None:
+        self.base, self.prepare, self.name = base, prepare, name
 
     def __len__(self) -> int:
         return len(self.base)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        image, label = self.given(index)
+        try:
+            return self.prepare(image), UNKNOWN if label is None else label
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise OutOfRange(f"{self.name}: image {index} does not suit layout, mean, std, resize or crop: {error}") from error
+
+    def given(self, index: int) -> tuple[Any, Any]:
+        """(image, label) as they lie there; None for no label."""
         try:
             item = self.base[index]
         except (UnidentifiedImageError, OSError) as error:
             raise BadFile(f"{self.name}: image {index} cannot be read ({error}); repair or remove it") from error
-        image, label = _parted(item, f"{self.name}: image {index}")
-        try:
-            return self.transform(image), int(label)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise OutOfRange(f"{self.name}: image {index} does not suit mean, std, resize or crop: {error}") from error
-
-
-def _parted(item: Any, who: str) -> tuple[Any, Any]:
-    """(image, class) of an image alone, or of a pair."""
-    if not isinstance(item, tuple | list):
-        return item, UNKNOWN
-    if not 1 <= len(item) <= 2:
-        raise OutOfRange(f"{who} is a {type(item).__name__} of {len(item)}; give images, or (image, class) pairs")
-    image, label = (*item, None)[:2]
-    return image, UNKNOWN if label is None else label
+        if not isinstance(item, tuple | list):
+            return item, None
+        if not 1 <= len(item) <= 2:
+            raise OutOfRange(f"{self.name}: image {index} is a {type(item).__name__} of {len(item)}; give images, or (image, class) pairs")
+        image, label = (*item, None)[:2]
+        return image, label
 
 
 @dataclass(frozen=True)
@@ -70,30 +70,43 @@ class Data:
 
 
 def load(
-    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int = 0, crop: int = 0, grayscale: bool = False,
-    transform: Callable[[Any], torch.Tensor] | None = None,
+    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int | Sequence[int] = 0, crop: int | Sequence[int] = 0,
+    grayscale: bool = False, range: Sequence[float] = (), layout: str = "", transform: Transform | None = None,
 ) -> Data:  # fmt: skip
-    """Data of `spec`: a folder in ImageFolder layout or of pictures, an `.npz` (x_train, x_test, and for classes y_train, y_test),
-    `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of images alone, or a (train, test) pair of them.
+    """Data of `spec`: a folder in ImageFolder layout or of pictures, an `.npz` (x_train, x_test, and for labels y_train, y_test; other
+    common names are understood and told) or `.npy`, `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of images alone, or
+    a (train, test) pair of them.
 
-    Images come as float32 in [0, 1] (a Dataset of the user's own: as it gives them), then resize (shorter
-    side), crop (centre), grayscale, and (x - mean) / std where asked for. transform: instead of these, such as the
-    `transforms()` of a set of torchvision's weights: a function of a picture, or of float32 in [0, 1], (C, H, W).
+    Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's own: as it gives them), then
+    resize (shorter side, or height and width), crop (centre: a square, or height and width), grayscale, and (x - mean) / std where asked
+    for. layout: axes of arrays, such as nhwc or nlc, and behind a colon how the model takes them (default: channels first); without it,
+    `suited` asks the model. transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's weights: a
+    function of a picture, or of float32 in [0, 1], (C, H, W).
     """
-    if transform is not None and (mean or std or resize or crop or grayscale):
-        raise OutOfRange("transform: given beside mean, std, resize, crop or grayscale; give either")
-    if len(mean) != len(std):
-        raise OutOfRange(f"mean and std: {len(mean)} and {len(std)} values given; give both, one value a channel")
-    if any(s <= 0 for s in std):
-        raise OutOfRange(f"std: {tuple(std)} given; every value must be above 0")
-    train, test = _pair(spec)
-    transform = _transform(mean, std, resize, crop, grayscale) if transform is None else transform
-    return Data(spec, Labelled(train, transform, f"{spec} (train)"), Labelled(test, transform, f"{spec} (test)"))
+    asked = preparation.checked(
+        layout=layout, range=range, resize=resize, crop=crop, grayscale=grayscale, mean=mean, std=std, transform=transform
+    )
+    pair = _pair(spec)
+    train, test = (Labelled(base, _of(base, asked), f"{spec} ({part})") for base, part in zip(pair, ("train", "test"), strict=True))
+    return Data(spec, train, test)
 
 
-def transformed(data: Data, transform: Callable[[Any], torch.Tensor]) -> Data:
-    """The same images, after `transform` instead of what they had."""
-    train, test = (Labelled(d.base, transform, d.name) for d in (data.train, data.test))
+def _of(base: Any, asked: Preparation) -> Preparation:
+    """What is not asked for, for arrays of a file: the layout that they most likely have, and bytes as 0 ... 1."""
+    if not isinstance(base, Arrays):
+        return asked
+    layout = asked.layout or layouts.of_array(base.x.shape[1:], base.are_bytes)
+    return replace(asked, layout=layout, range=asked.range or preparation.UNIT)
+
+
+def transformed(data: Data, transform: Transform) -> Data:
+    """The same images, after `transform` instead of what they had but for their layout."""
+    return prepared(data, lambda own: Preparation(own.layout, own.range, transform=transform))
+
+
+def prepared(data: Data, change: Callable[[Preparation], Preparation]) -> Data:
+    """The same images, prepared otherwise."""
+    train, test = (Labelled(d.base, change(d.prepare), d.name) for d in (data.train, data.test))
     return Data(data.name, train, test)
 
 
@@ -101,8 +114,13 @@ def are_pictures(data: Data) -> bool:
     """Do the images come as pictures or bytes, which a network's own transforms are made for? Floats may be prepared already."""
     base = data.train.base
     if isinstance(base, Arrays):
-        return base.x.dtype == np.uint8
-    return len(base) > 0 and isinstance(_parted(base[0], data.train.name)[0], Image.Image)
+        return base.are_bytes
+    return len(base) > 0 and isinstance(data.train.given(0)[0], Image.Image)
+
+
+def have_bytes(data: Data) -> bool:
+    """Do the images come as pictures or bytes, a Dataset's own arrays of bytes among them?"""
+    return are_pictures(data) or "uint8" in str(getattr(data.train.given(0)[0], "dtype", ""))
 
 
 def class_names(dataset: Labelled) -> tuple[str, ...]:
@@ -113,174 +131,15 @@ def class_names(dataset: Labelled) -> tuple[str, ...]:
 
 def _pair(spec: str) -> tuple[Any, Any]:
     if spec.startswith("mnist:"):
-        return _mnist(Path(spec.removeprefix("mnist:")))
+        return folders.mnist(Path(spec.removeprefix("mnist:")))
     path = Path(spec)
     if path.is_dir():
-        return _image_folder(path)
-    if path.suffix == ".npz":
-        return _npz(path)
+        return folders.image_folder(path)
+    if path.suffix in (".npz", ".npy"):
+        return array_files.read(path)
     if ":" in spec:
         return _factory(spec)
     raise BadFile(f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory")
-
-
-def _transform(mean: Sequence[float], std: Sequence[float], resize: int, crop: int, grayscale: bool) -> Callable[[Any], torch.Tensor]:
-    stages = _resizing(resize, crop, grayscale) if resize or crop or grayscale else []
-    stages.append(_tensor)
-    if mean:
-        stages.append(_normalize(mean, std))
-    return lambda image: reduce(lambda x, stage: stage(x), stages, image)
-
-
-def _resizing(resize: int, crop: int, grayscale: bool) -> list[Callable[[Any], Any]]:
-    from torchvision import transforms
-
-    stages: list[Callable[[Any], Any]] = []
-    if resize:
-        stages.append(transforms.Resize(resize, antialias=True))
-    if crop:
-        stages.append(transforms.CenterCrop(crop))
-    if grayscale:
-        stages.append(transforms.Grayscale())
-    return stages
-
-
-def _normalize(mean: Sequence[float], std: Sequence[float]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """(x - mean) / std of an image (C, H, W), channel by channel."""
-    means, stds = (torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1) for values in (mean, std))
-
-    def apply(image: torch.Tensor) -> torch.Tensor:
-        if image.ndim != 3 or len(mean) not in (1, len(image)):
-            raise ValueError(f"mean and std have {len(mean)} values, the image has shape {tuple(image.shape)}")
-        return (image - means) / stds
-
-    return apply
-
-
-def _tensor(image: Any) -> torch.Tensor:
-    """(C, H, W) float32: a PIL image in [0, 1], anything else as it is."""
-    if isinstance(image, Image.Image):
-        from torchvision import transforms
-
-        return transforms.functional.to_tensor(image)
-    return torch.as_tensor(np.asarray(image), dtype=torch.float32)
-
-
-# ---------------------------------------------------------------- sources
-
-
-def _mnist(folder: Path) -> tuple[Any, Any]:
-    """torchvision's MNIST in `folder`, downloaded from its official source where it is not there."""
-    from torchvision import datasets as vision
-
-    made = [p for p in (folder / "MNIST/raw", folder / "MNIST", folder) if not p.exists()]
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # torchvision tells of a download by print
-            return vision.MNIST(str(folder), train=True, download=True), vision.MNIST(str(folder), train=False)
-    except (RuntimeError, OSError) as error:
-        for empty in made:
-            with contextlib.suppress(OSError):
-                empty.rmdir()
-        reason = str(error).strip().splitlines()[0]
-        raise BadFile(f"mnist:{folder}: neither found there nor downloaded ({reason}); give a folder that holds MNIST/raw") from error
-
-
-def _image_folder(path: Path) -> tuple[Any, Any]:
-    """`path/train` and `path/test` (or `val`), or one folder for both: of class folders, or of pictures alone."""
-    train, test = path / "train", next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test")
-    if train.is_dir() != test.is_dir():
-        raise BadFile(f"{path}: holds only one of train and test (or val); give both, or class folders alone")
-    try:
-        if not train.is_dir():
-            both = _folder(path)
-            return both, both
-        pair = _folder(train), _folder(test)
-    except (FileNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadFile(f"{path}: not in ImageFolder layout ({reason}); give one folder a class, with images in it") from error
-    classes = [part.classes for part in pair if not isinstance(part, Pictures)]
-    if len(classes) == 2 and classes[0] != classes[1]:
-        counts = f"train has {len(classes[0])} classes and test {len(classes[1])}, or other names"
-        raise BadFile(f"{path}: {counts}; give both the same class folders")
-    return pair
-
-
-def _folder(path: Path) -> Any:
-    from torchvision import datasets as vision
-
-    pictures = Pictures(path)
-    return pictures if len(pictures) and not any(p.is_dir() for p in path.iterdir()) else vision.ImageFolder(str(path))
-
-
-class Pictures:
-    """The pictures of a folder in the order of their names, without classes."""
-
-    def __init__(self, folder: Path) -> None:
-        from torchvision.datasets.folder import IMG_EXTENSIONS
-
-        self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMG_EXTENSIONS)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        with Image.open(self.paths[index]) as picture:
-            return picture.convert("RGB")
-
-
-def _npz(path: Path) -> tuple[Any, Any]:
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file; check the path of the data")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in NPZ_KEYS if key not in file.files]
-            if missing:
-                raise BadFile(f"{path}: lacks {', '.join(missing)}; save both, and with classes y_train and y_test, with numpy.savez")
-            x_train, x_test = (file[key] for key in NPZ_KEYS)
-            y_train, y_test = (file[key] if key in file.files else None for key in ("y_train", "y_test"))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, RuntimeError, MemoryError) as error:
-        if isinstance(error, BadFile):
-            raise
-        reason = "it holds pickled objects, which can run code: refused" if "allow_pickle" in str(error) else type(error).__name__
-        raise BadFile(f"{path}: not an .npz of plain arrays, or truncated ({reason}); write it again with numpy.savez") from error
-    return Arrays(x_train, y_train, str(path)), Arrays(x_test, y_test, str(path))
-
-
-class Arrays:
-    """(image (C, H, W) float32, class) pairs; of no y, all classes are UNKNOWN. x: (N, H, W), (N, H, W, C), (N, C, H, W) or (N, features);
-    uint8 becomes [0, 1], floats stay as they are."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray | None, who: str) -> None:
-        if y is None:
-            y = np.full(x.shape[:1], UNKNOWN)
-        if len(x) != len(y) or y.ndim != 1 or y.dtype.kind not in "iu":
-            given = f"x of shape {x.shape} with y of shape {y.shape} and dtype {y.dtype}"
-            raise BadFile(f"{who}: {given}; give one integer class for each image")
-        if x.dtype.kind not in "fu" or (x.dtype.kind == "u" and x.dtype != np.uint8) or not 2 <= x.ndim <= 4:
-            layouts = "(N, H, W, C), (N, C, H, W), (N, H, W) or (N, features)"
-            raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, {layouts}")
-        self.x, self.y = self._channels_first(x, who), y
-
-    @staticmethod
-    def _channels_first(x: np.ndarray, who: str) -> np.ndarray:
-        if x.ndim == 3:
-            return x[:, None]
-        if x.ndim == 2 or (x.dtype.kind == "f" and x.shape[1] in (1, 3)):
-            return x
-        if x.shape[3] in (1, 3):
-            return x.transpose(0, 3, 1, 2)
-        if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
-            raise BadFile(f"{who}: images of shape {x.shape} have 1 or 3 channels neither first nor last; save them as floats (N, C, H, W)")
-        return x
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        image = np.ascontiguousarray(self.x[index], dtype=np.float32)
-        if self.x.dtype == np.uint8:
-            image /= np.float32(255)
-        return torch.from_numpy(image), int(self.y[index])
 
 
 def _factory(spec: str) -> tuple[Any, Any]:
@@ -293,6 +152,41 @@ def _factory(spec: str) -> tuple[Any, Any]:
 
 def _is_dataset(value: Any) -> bool:
     return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, tuple | dict | str)
+
+
+# ---------------------------------------------------------------- asking the model
+
+
+def suited(data: Data, runs: Callable[[torch.Tensor], bool]) -> Data:
+    """`data` with the axes of its images as the model takes them. runs: does it run on such an image?
+
+    Unchanged where a layout was asked for, or the model runs on none. A UserWarning tells of another than the likeliest, and where the
+    model runs on several.
+    """
+    image, own = data.train.given(0)[0] if len(data.train) else None, data.train.prepare
+    is_picture = isinstance(image, Image.Image)
+    shape = (3, 0, 0) if is_picture else tuple(getattr(image, "shape", ()))
+    if not 1 <= len(shape) <= 3:
+        return data
+    first = own.layout if isinstance(data.train.base, Arrays) and own.layout else layouts.as_given(shape)
+    are_bytes = is_picture or "uint8" in str(getattr(image, "dtype", ""))
+
+    def takes(layout: layouts.Layout) -> bool:
+        try:
+            return runs(replace(own, layout=layout)(image))
+        except (RuntimeError, ValueError, TypeError):
+            return False
+
+    found = layouts.running(shape, first, are_bytes, takes)
+    what = "pictures" if is_picture else f"images {shape}"
+    if len(found) > 1:
+        which = f"the model runs on {', '.join(map(str, found))}"
+        warnings.warn(f"{data.name}: {what} do not tell their axes, and {which}: taken as {found[0]} (--layout)", stacklevel=2)
+    if not found or found[0] == first:
+        return data
+    why = f"since the model does not run on {first}"
+    warnings.warn(f"{data.name}: {what} are taken as {found[0]}, {why} (--layout)", stacklevel=2)
+    return prepared(data, lambda p: replace(p, layout=found[0]))
 
 
 # ---------------------------------------------------------------- choosing and reading
@@ -312,26 +206,54 @@ def choose(dataset: Labelled, count: int, seed: int) -> np.ndarray:
 def batches(
     dataset: Labelled, indices: np.ndarray, progress: Progress | None = None, *, classes: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(images (N, *shape), classes (N,)), one batch in memory at a time. classes: are they needed, or may they be UNKNOWN?"""
+    """(images (N, *shape), labels (N, ...)), one batch in memory at a time. classes: are labels needed, or may they be UNKNOWN?"""
     for start in range(0, len(indices), BATCH):
         pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
         shapes = {tuple(image.shape) for image, _ in pairs}
         if len(shapes) > 1:
             some = " and ".join(map(str, sorted(shapes)[:2]))
             raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {some}; make them one with resize and crop")
-        labels = np.array([label for _, label in pairs])
-        if classes and (labels == UNKNOWN).any():
-            raise OutOfRange(f"{dataset.name}: images come without classes, which accuracy needs; convert, tune and verify go without")
+        labels = _labels(dataset.name, [label for _, label in pairs], classes)
         yield np.stack([image.numpy() for image, _ in pairs]), labels
         if progress:
             progress(min(start + BATCH, len(indices)), len(indices))
 
 
+def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
+    """Labels of a batch as one array; where they are no numbers of one shape, UNKNOWN, or a sentence for who needs them."""
+    try:
+        found = [inputs.array(label, "labels") for label in given]
+    except OutOfRange as error:
+        if needed:
+            kinds = " or ".join(sorted({type(label).__name__ for label in given})[:2])
+            raise OutOfRange(
+                f"{name}: labels of type {kinds}, which are no numbers; give one class for each image, or a map of them"
+            ) from error
+        return np.full(len(given), UNKNOWN)
+    shapes = {label.shape for label in found}
+    if len(shapes) > 1 and not needed:
+        return np.full(len(given), UNKNOWN)
+    if len(shapes) > 1:
+        some = " and ".join(map(str, sorted(shapes)[:2]))
+        raise OutOfRange(f"{name}: labels of {len(shapes)} shapes, such as {some}; give one class for each image, or maps of one size")
+    labels = np.stack(found)
+    if needed and is_unknown(labels):
+        raise OutOfRange(f"{name}: images come without classes, which accuracy needs; convert, tune and verify go without")
+    return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
+
+
+def is_unknown(labels: np.ndarray) -> bool:
+    """Does some image come without a label?"""
+    return labels.dtype.kind in "iu" and bool((labels == UNKNOWN).any())
+
+
 def arrays(
     dataset: Labelled, indices: np.ndarray, progress: Progress | None = None, *, classes: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All chosen images (N, *shape) and classes (N,) at once."""
+    """All chosen images (N, *shape) and labels (N, ...) at once."""
     images, labels = zip(*batches(dataset, indices, progress, classes=classes), strict=True)
     if len({x.shape[1:] for x in images}) > 1:
         raise OutOfRange(f"{dataset.name}: images differ in size; make them one with resize and crop")
+    if len({y.shape[1:] for y in labels}) > 1:
+        raise OutOfRange(f"{dataset.name}: labels differ in shape; give one class for each image, or maps of one size")
     return np.concatenate(images), np.concatenate(labels)

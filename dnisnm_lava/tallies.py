@@ -7,6 +7,7 @@ from functools import reduce
 
 import numpy as np
 
+from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.exits import Exits, classes_at, exit_steps
 from dnisnm_lava.simulation import Run, classes
 
@@ -33,6 +34,8 @@ def early(run: Run, labels: np.ndarray, exits: Exits) -> Tally:
 
 def correct(predictions: np.ndarray, labels: np.ndarray) -> int:
     """How many classes (N,) meet their labels (N,)."""
+    if labels.shape != predictions.shape:
+        raise OutOfRange(f"labels: shape {labels.shape} given, {predictions.shape} needed: a class for each of the network's answers")
     return int(np.count_nonzero(predictions == labels))
 
 

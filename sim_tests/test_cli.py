@@ -64,7 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(NETWORK.format(tests=str(ROOT / "sim_tests")))
     model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
-    torch.save({"state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "weights.pt")
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
     np.savez(tmp_path / "data.npz", x_train=x[:24], y_train=np.arange(24) % 3, x_test=x[24:], y_test=np.arange(16) % 3)
@@ -386,7 +386,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET, "--data", "nowhere"], "nowhere: no such data; give a folder of class folders"),
         ([*NET, "--data", "half.npz"], "half.npz: lacks x_test; save both, and with classes y_train and y_test"),
         ([*NET, "--data", "text.npz"], "text.npz: not an .npz of plain arrays, or truncated"),
-        ([*NET, "--data", "labels.npz"], "give one integer class for each image"),
+        ([*NET, "--data", "labels.npz"], "x of shape (4, 6, 6, 3) with y of shape (3,); give one label for each image"),
         ([*NET, "--data", "nan.npz", "--mean", "0", "--std", "1"], "values are NaN or infinite; clean the data first"),
         ([*NET, "--data", "empty"], "empty: not in ImageFolder layout"),
         ([*NET, "--data", "sizes"], "images of 2 sizes, such as (3, 6, 6) and (3, 6, 7); make them one with resize and crop"),
@@ -394,7 +394,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET, "--data", "net.py:number"], "net.py:number: makes a int; a Dataset with a length"),
         ([*NET, "--std", "0,0,0"], "every value must be above 0"),
         ([*NET, "--std", "1"], "mean and std: 3 and 1 values given"),
-        ([*NET, "--mean", "1,1", "--std", "1,1"], "does not suit mean, std, resize or crop"),
+        ([*NET, "--mean", "1,1", "--std", "1,1"], "does not suit layout, mean, std, resize or crop"),
         ([*NET, "--data", "gray.npz", "--mean", "0", "--std", "1"], "torch.export cannot trace it for an input of shape (1, 6, 6)"),
         ([*NET, "-o", "net.py"], "net.py: exists already"),
         ([*NET, "-o", "nowhere/a.net"], "could not be written (No such file or directory)"),
@@ -430,17 +430,17 @@ def test_impossible_dials_are_told_before_any_work(place: Path, capsys: pytest.C
 
 def spoil(place: Path) -> None:
     """Every file that the sentences above are about."""
-    sound = torch.load(place / "weights.pt", weights_only=True)["state_dict"]
+    sound = torch.load(place / "weights.pt", weights_only=True)
     torch.save({"fc.weight": torch.zeros(1)}, place / "other.pt")
-    torch.save({**sound, "module.2.fc.weight": torch.zeros(3, 7)}, place / "misshapen.pt")
-    weight = sound["module.2.fc.weight"].clone()
+    torch.save({**sound, "2.fc.weight": torch.zeros(3, 7)}, place / "misshapen.pt")
+    weight = sound["2.fc.weight"].clone()
     weight[0, 0] = torch.nan
-    torch.save({**sound, "module.2.fc.weight": weight}, place / "nan.pt")
+    torch.save({**sound, "2.fc.weight": weight}, place / "nan.pt")
     x, y = np.zeros((4, 6, 6, 3), np.uint8), np.zeros(4, int)
     np.savez(place / "half.npz", x_train=x)
     (place / "text.npz").write_text("not at all")
     (place / "net.onnx").write_text("not at all")
-    np.savez(place / "labels.npz", x_train=x, y_train=np.zeros((4, 3)), x_test=x, y_test=y)
+    np.savez(place / "labels.npz", x_train=x, y_train=np.zeros(3), x_test=x, y_test=y)
     bad = np.full((4, 3, 6, 6), np.nan, np.float32)
     np.savez(place / "nan.npz", x_train=bad, y_train=y, x_test=bad, y_test=y)
     np.savez(place / "gray.npz", x_train=x[..., 0], y_train=y, x_test=x[..., 0], y_test=y)

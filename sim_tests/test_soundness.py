@@ -99,3 +99,110 @@ def test_weights_of_other_numbers_are_told(number: Any, said: str) -> None:
     with pytest.raises(UnsupportedModel) as error:
         dn.inspect(model, X)
     assert said in str(error.value)
+
+
+# ---------------------------------------------------------------- what forward takes
+
+
+class Inner(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = floats()
+
+
+class TakesDict(Inner):
+    def forward(self, batch: Any) -> Any:
+        return {"logits": self.net(batch["image"])}
+
+
+class GetsFromDict(Inner):
+    def forward(self, batch: Any) -> Any:
+        return self.net(batch.get("image") * batch["mask"])
+
+
+class TakesTwo(Inner):
+    def forward(self, x: torch.Tensor, scale: torch.Tensor) -> Any:
+        return self.net(x * scale)
+
+
+class TakesNamed(Inner):
+    def forward(self, *, pixel_values: torch.Tensor) -> Any:
+        return self.net(pixel_values)
+
+
+class TakesKeywords(Inner):
+    def forward(self, **batch: torch.Tensor) -> Any:
+        return self.net(batch["image"])
+
+
+class TakesList(Inner):
+    def forward(self, xs: Any) -> Any:
+        if not isinstance(xs, list):
+            raise TypeError("a list is needed")
+        return self.net(torch.stack([x.reshape(1, 8, 8) for x in xs]))
+
+
+class TakesTuple(Inner):
+    def forward(self, xs: Any) -> Any:
+        (x,) = xs
+        return self.net(x)
+
+
+class TakesNothing(Inner):
+    def forward(self) -> Any:
+        return torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (TakesDict(), "TakesDict: forward takes a dict (it reads 'image'), and one batch of images is given; wrap it in a Module with "
+                      "`def forward(self, x): return self.net({'image': x})`"),
+        (GetsFromDict(), "forward takes a dict (it reads 'image', 'mask')"),
+        (TakesTwo(), "forward takes 2 inputs (x, scale), and one batch of images is given; wrap it in a Module with "
+                     "`def forward(self, x): return self.net(x, scale=...)`"),
+        (TakesNamed(), "forward takes its input by name alone (pixel_values)"),
+        (TakesKeywords(), "forward takes no input by place"),
+        (TakesList(), "forward takes a list of images"),
+        (TakesTuple(), "forward takes a list of batches"),
+        (TakesNothing(), "forward takes no input by place"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)  # fmt: skip
+def test_a_model_of_other_inputs_is_told_what_it_takes_and_how_to_wrap_it(model: nn.Module, said: str) -> None:
+    with pytest.raises(UnsupportedModel) as error:
+        dn.inspect(model, X)
+    assert said in str(error.value)
+    assert model.training
+
+
+def test_the_wrapper_that_is_told_converts() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = TakesDict()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.net({"image": x})["logits"]
+
+    model = Wrapped().eval()
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
+    found = dn.from_torch(model, x[0]).ann(x)
+    np.testing.assert_allclose(found, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5)  # float32 sums of 72 terms below 10
+
+
+def test_one_input_with_options_is_traced() -> None:
+    class Optional(Inner):
+        def forward(self, x: torch.Tensor, scale: float = 1.0, targets: Any = None) -> Any:
+            return self.net(x * scale)
+
+    assert dn.from_torch(Optional(), X).readout.shape == (3,)
+
+
+def test_a_model_that_fails_of_itself_is_told_as_before() -> None:
+    class Fails(Inner):
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.net(x[:, :, :5])
+
+    with pytest.raises(UnsupportedModel, match=r"Fails: torch\.export cannot trace it for an input of shape"):
+        dn.inspect(Fails(), X)

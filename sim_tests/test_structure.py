@@ -30,7 +30,7 @@ LAYERS = [
     ["recipes"], ["pareto"], ["tuning"],
     ["comparison", "comparison_report", "tuning_report", "bitwidths_report", "check_report", "explanation_report", "costs_report",
      "predictions_report"],
-    ["onnx_files", "weight_files"], ["drawing", "loading"], ["reporting"], ["datasets", "demo"], ["cli"],
+    ["onnx_files", "weight_files"], ["drawing", "loading"], ["reporting"], ["data_files"], ["datasets", "demo"], ["cli"],
 ]  # fmt: skip
 CORE = [
     "errors",

@@ -150,7 +150,10 @@ def test_transforms_may_be_named(folder: Path, seen: list[np.ndarray], capsys: p
     capsys.readouterr()
     for options, said in (
         (["--transforms", "ResNet18"], "ResNet18: no set of torchvision's weights; name one as ResNet18_Weights.DEFAULT"),
-        (["--transforms", "ResNet18_Weights.DEFAULT", "--crop", "8"], "given beside --mean, --std, --resize, --crop or --grayscale"),
+        (
+            ["--transforms", "ResNet18_Weights.DEFAULT", "--crop", "8"],
+            "given beside --mean, --std, --resize, --crop, --grayscale or --range",
+        ),
     ):
         assert cli.main([*MODEL[:2], "--data", "images", *options]) == 1
         assert said in capsys.readouterr().err
@@ -161,8 +164,8 @@ def test_a_result_says_which_transforms_it_rests_on(folder: Path) -> None:
 
     from dnisnm_lava.cli.shared import _data, _provenance
 
-    own: dict[str, Any] = {"mean": (), "std": (), "resize": 0, "crop": 0, "grayscale": False, "seed": 0, "command_line": ""}
-    args = Namespace(verb="convert", data="images", transforms="ResNet18_Weights.DEFAULT", **own)
+    own: dict[str, Any] = {"mean": (), "std": (), "resize": (), "crop": (), "grayscale": False, "range": (), "seed": 0, "command_line": ""}
+    args = Namespace(verb="convert", data="images", transforms="ResNet18_Weights.DEFAULT", layout="chw", **own)
     with pytest.warns(UserWarning, match="prepared by"):
         _data(args)
     assert _provenance(args)["transforms"] == "ResNet18_Weights.IMAGENET1K_V1"
@@ -171,5 +174,5 @@ def test_a_result_says_which_transforms_it_rests_on(folder: Path) -> None:
 def test_in_python_a_transform_is_given(folder: Path) -> None:
     data = dn.load_data("images", transform=ResNet18_Weights.DEFAULT.transforms())
     np.testing.assert_allclose(data.test[0][0].numpy(), expected(folder), rtol=0, atol=1e-6)
-    with pytest.raises(OutOfRange, match="transform: given beside mean, std, resize, crop or grayscale; give either"):
+    with pytest.raises(OutOfRange, match="transform: given beside mean, std, resize, crop, grayscale or range; give either"):
         dn.load_data("images", transform=ResNet18_Weights.DEFAULT.transforms(), crop=8)

@@ -20,11 +20,16 @@ KINDS = {
     "_range": "a range such as 2-8, or 2,4,8",
     "_lead": "steps, or NAME=STEPS with commas",
 }
+NEGATIVE = re.compile(r"-[\d.][\d.,e+-]*")  # values, not options: of a range, of a mean
 METAVARS = {int: "N", Path: "PATH", float: "NUMBER"}
 
 
 class Parser(argparse.ArgumentParser):
     """Exit code 2 and a sentence on standard error, where a command line is not understood."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = NEGATIVE
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         for word in self._options(args or ()):

@@ -13,7 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data
+from dnisnm_lava.cli.shared import _data, _model
 from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.input_shape and args.data:
         raise OutOfRange("inspect: give either --input-shape or --data, not both")
-    shape = tuple(_data(args).train[0][0].shape) if args.data else args.input_shape or own_input_shape(args.subject)
+    data = _data(args) if args.data else None
+    shape = tuple(data.train[0][0].shape) if data else args.input_shape or own_input_shape(args.subject)
     if min(shape or (1,)) < 1:
         raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
     stages("trace")
-    model = load_model(args.subject, args.weights, shape or ())
+    model = _model(args, data) if data else load_model(args.subject, args.weights, shape or ())
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
     coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)

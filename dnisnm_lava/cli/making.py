@@ -49,7 +49,7 @@ def _ann_accuracy(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, 
 
     x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
     scores = ann.ann(analog, x, device=args.device)
-    if scores.ndim != 2 or (y == datasets.UNKNOWN).any():
+    if scores.ndim != 2 or y.shape != (len(x),) or datasets.is_unknown(y):
         return None
     return {"images": len(x), "accuracy": tallies.correct_scores(scores, y) / len(x)}
 

@@ -22,7 +22,7 @@ from dnisnm_lava.cli.names import (
     TUNING,
     WEIGHTS,
 )  # fmt: skip
-from dnisnm_lava.cli.values import _lead, _numbers, _range, _words
+from dnisnm_lava.cli.values import _lead, _numbers, _range, _sizes, _words
 from dnisnm_lava.fitting import THRESHOLDS
 
 
@@ -99,8 +99,16 @@ def _data_options(verb: argparse.ArgumentParser, required: bool = True, default:
     data.add_argument("--data", required=required, help=of + kinds + default)
     data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
     data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")
-    data.add_argument("--resize", type=int, default=0, metavar="N", help="shorter side, in pixels")
-    data.add_argument("--crop", type=int, default=0, metavar="N", help="centre square, in pixels")
+    data.add_argument("--resize", type=_sizes, default=(), metavar="N|H,W", help="shorter side, or height and width, in pixels")
+    data.add_argument("--crop", type=_sizes, default=(), metavar="N|H,W", help="of the centre: a square, or height and width, in pixels")
+    data.add_argument(
+        "--range", type=_numbers, default=(), metavar="LOW,HIGH",
+        help="what bytes 0 ... 255 become, 0,255 for a network that scales by itself (default: 0,1; arrays of a factory as they come)",
+    )  # fmt: skip
+    data.add_argument(
+        "--layout", default="", metavar="AXES",
+        help="axes of arrays, such as nhwc, nchw, nlc or ncl, behind a colon as the model takes them (default: what the model runs on)",
+    )  # fmt: skip
     data.add_argument("--grayscale", action="store_true", help="one channel")
     data.add_argument(
         "--transforms", metavar="WEIGHTS",

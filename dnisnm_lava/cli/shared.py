@@ -43,11 +43,8 @@ class Network:
 
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
-    from dnisnm_lava.loading import load_model
-
     stages("trace")
-    image = data.train[0][0]
-    return dn.from_torch(load_model(args.model, args.weights, tuple(image.shape)), image)
+    return dn.from_torch(_model(args, data), data.train[0][0])
 
 
 def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
@@ -147,11 +144,42 @@ def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
             warnings.warn(f"--{dial}: has no effect with --threshold {recipe.threshold}, but with {', '.join(rules)}", stacklevel=1)
 
 
-def _data(args: argparse.Namespace) -> Data:
+def _data(args: argparse.Namespace, graph: Graph | None = None) -> Data:
+    """--data, prepared as asked for; its axes as `graph`, or --model, takes them."""
+    from dnisnm_lava import datasets
+
+    data = _prepared(args)
+    return data if args.layout or len(data.train) == 0 else datasets.suited(data, _takes(args, data, graph))
+
+
+def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callable[[Any], bool]:
+    """Does the graph, or the model, take such an image?"""
+    if graph is not None:
+        height, *width = graph.input.shape[1:] or (0,)
+        shapes = {graph.input.shape, (graph.input.shape[0], *width)} if height == 1 else {graph.input.shape}
+        return lambda image: tuple(image.shape) in shapes
+    from dnisnm_lava.frontend.arguments import runs_on
+
+    model = _model(args, data)
+    return lambda image: runs_on(model, image)
+
+
+def _model(args: argparse.Namespace, data: Data) -> Any:
+    """The module of --model, or of what is inspected, with its weights: loaded once."""
+    from dnisnm_lava.loading import load_model
+
+    if not hasattr(args, "module"):
+        subject = getattr(args, "model", None) or args.subject
+        args.module = load_model(subject, args.weights, tuple(data.train[0][0].shape))
+    return args.module
+
+
+def _prepared(args: argparse.Namespace) -> Data:
     from dnisnm_lava import datasets
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
-    data = datasets.load(args.data, **own)
+    data = datasets.load(args.data, **own, layout=args.layout)
+    _tell_range(args, data)
     if args.transforms is None and any(own.values()):
         return data
     found = _transforms(args)
@@ -159,7 +187,7 @@ def _data(args: argparse.Namespace) -> Data:
         return data
     name, transform = found
     if any(own.values()):
-        raise OutOfRange(f"--transforms {name}: given beside --mean, --std, --resize, --crop or --grayscale; give either")
+        raise OutOfRange(f"--transforms {name}: given beside --mean, --std, --resize, --crop, --grayscale or --range; give either")
     if not datasets.are_pictures(data):
         warnings.warn(f"{args.data}: holds floats, which are taken as prepared; the transforms of {name} are left out", stacklevel=1)
         return data
@@ -167,6 +195,23 @@ def _data(args: argparse.Namespace) -> Data:
     warnings.warn(f"{args.data}: prepared by the transforms of {name}: {told}", stacklevel=1)
     args.prepared_by = name
     return datasets.transformed(data, transform)
+
+
+def _tell_range(args: argparse.Namespace, data: Data) -> None:
+    """A notice of a range that nothing reads, and of a mean that belongs to another one."""
+    from dnisnm_lava import datasets
+
+    if len(data.train) == 0:
+        return
+    if args.range and not datasets.have_bytes(data):
+        warnings.warn(f"{args.data}: holds no bytes or pictures, so --range has no effect: floats are taken as they are", stacklevel=1)
+    elif args.mean and datasets.have_bytes(data):
+        _, high = args.range or (0.0, 1.0)
+        if max(map(abs, args.mean)) > 4 * high or max(args.std) > 4 * high:
+            told = ",".join(f"{m:g}" for m in args.mean)
+            warnings.warn(
+                f"--mean {told}: beyond the range of bytes, which become 0 ... {high:g} first; --range 0,255 leaves them", stacklevel=1
+            )
 
 
 def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | None:

@@ -33,7 +33,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         graph = netx.read(args.net)
         remembering.recall(args, "data")
         steps = args.steps or graph.steps
-        data = _data(args)
+        data = _data(args, graph)
         _allow_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         exits = _exits(args, graph, data, steps, group, stages)
@@ -110,14 +110,15 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
     if args.net:
         _refuse_dials(args)
-        remembering.recall(args, "data")
-    _require_data(args)
-    data = _data(args)
-    if args.net:
         from exporters import netx
 
+        remembering.recall(args, "data")
+        _require_data(args)
         spiking, integer = None, netx.read(args.net)
+        data = _data(args, integer)
     else:
+        _require_data(args)
+        data = _data(args)
         network = _network(args, data, stages)
         spiking, integer = network.spiking, network.integer
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps

@@ -15,6 +15,7 @@ from torch.fx.node import map_aggregate
 from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend.arguments import check_arguments, refuse_other_inputs
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
@@ -68,8 +69,14 @@ def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
 
 def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
     check_model(model)
+    check_arguments(model)
     example = example_of(model, example_input)
-    walk = _Walk(export(model, example), tuple(example.shape[1:]))
+    try:
+        program = export(model, example)
+    except UnsupportedModel:
+        refuse_other_inputs(model, example)
+        raise
+    walk = _Walk(program, tuple(example.shape[1:]))
     walk.run()
     return walk
 
