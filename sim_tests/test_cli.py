@@ -467,7 +467,7 @@ def spoil(place: Path) -> None:
         ("inspect", ["net.py:other", "--input-shape", "3,6,6"], "net.py has no 'other'"),
         ("inspect", ["torchvision:resnet19"], "torchvision has no such network; did you mean resnet18"),
         ("inspect", ["nowhere.onnx"], "nowhere.onnx: no such file"),
-        ("simulate", ["a.net", "--data", "gray.npz"], "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed"),
+        ("simulate", ["a.net", "--data", "gray.npz", "--mean", "0", "--std", "1"], "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed"),
         ("simulate", ["a.net", *DATA, "--steps", "-1"], "steps: -1 given"),
         ("simulate", ["a.net", *DATA, "--images", "0"], "0 images asked for"),
         ("verify", ["a.net", *NET, *DATA], "give either a .net file or --model, not both"),

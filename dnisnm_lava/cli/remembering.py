@@ -159,7 +159,9 @@ def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    told = " ".join(f"--{name} {_written(made_of[name])}" for name in (*SOURCES, *PREPARED_BY, "layout", "transforms", "seed") if made_of.get(name))
+    told = " ".join(
+        f"--{name} {_written(made_of[name])}" for name in (*SOURCES, *PREPARED_BY, "layout", "transforms", "seed") if made_of.get(name)
+    )
     return Group(table, Text(f"made with {told}")) if told else table
 
 
