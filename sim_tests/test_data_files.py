@@ -73,6 +73,13 @@ def test_what_is_left_is_told_by_its_names(tmp_path: Path) -> None:
         datasets.load(saved(tmp_path, **names))
 
 
+def test_images_to_test_alone_are_those_to_calibrate_on_and_that_is_told(tmp_path: Path) -> None:
+    """As `predict` needs no others."""
+    with pytest.warns(UserWarning, match="x_test to calibrate on, x_test to test with"):
+        data = datasets.load(saved(tmp_path, x_test=BYTES))
+    assert len(data.train) == len(data.test) == 4
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

@@ -33,7 +33,7 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     graph = netx.read(args.net)
     remembering.recall(args)
     _require_data(args)
-    images = _data(args).test
+    images = _data(args, graph).test
     exits = _exits(args, graph, stages)
     read: list[shards.Part] = []
 
@@ -72,7 +72,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> 
     if args.calibration is None:
         remembering.recall(calibration, "data", spelled={"data": "calibration"})
     steps = graph.steps if args.steps is None else args.steps
-    return _exits_on(args, graph, _data(calibration), steps, args.device, stages)
+    return _exits_on(args, graph, _data(calibration, graph), steps, args.device, stages)
 
 
 def costs(args: argparse.Namespace, stages: Stages) -> Result:
@@ -92,7 +92,8 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     else:
         _refuse_dials(args)
         remembering.recall(args, "data")
-        data, graph, steps, title = _data(args), netx.read(args.net), args.steps, str(args.net)
+        graph, steps, title = netx.read(args.net), args.steps, str(args.net)
+        data = _data(args, graph)
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
     facts = costs_report.costs_json(found, _provenance(args, graph, x))

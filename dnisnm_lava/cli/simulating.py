@@ -109,9 +109,9 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     if bool(args.net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
     if args.net:
-        _refuse_dials(args)
         from exporters import netx
 
+        _refuse_dials(args)
         remembering.recall(args, "data")
         _require_data(args)
         spiking, integer = None, netx.read(args.net)

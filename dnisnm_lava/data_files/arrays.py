@@ -69,15 +69,14 @@ def _chosen(path: Path, names: Iterable[str]) -> tuple[tuple[str, str], tuple[st
     """(images, labels) to calibrate on, and to test with, by name; labels may be ''. Told, where the names are others than ours."""
     names = list(names)
     found = _understood(path, names)
-    whole = ("", "images") in found
-    train = "" if whole and ("train", "images") not in found else "train"
     test = next((part for part in ("test", "val", "") if (part, "images") in found), "test")
+    train = next((part for part in ("train", "", "test", "val") if (part, "images") in found), "train")
     missing = [f"x_{part}" for part in (train, test) if (part, "images") not in found]
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(dict.fromkeys(missing))}; {ADVICE}; its keys are {', '.join(names) or 'none'}")
     chosen = [(found[part, "images"], found.get((part, "labels"), "")) for part in (train, test)]
     read = [name for pair in chosen for name in pair if name]
-    if not set(read) <= STANDARD:
+    if not set(read) <= STANDARD or train != "train":
         left = [name for name in names if name not in read]
         told = f"{' with '.join(filter(None, chosen[0]))} to calibrate on, {' with '.join(filter(None, chosen[1]))} to test with"
         warnings.warn(f"{path}: {told}" + (f"; not read: {', '.join(left)}" if left else ""), stacklevel=5)
