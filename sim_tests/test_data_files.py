@@ -144,7 +144,7 @@ class Own:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([{"boxes": []}] * 4, "labels of type dict, which are no numbers; give a class"),
+        ([{"boxes": []}] * 4, "labels of type dict, which are no numbers; give one class"),
         (["cat", "dog"] * 2, "labels of type str, which are no numbers"),
         ([MAPS[0], MAPS[1, 1:], MAPS[2], MAPS[3]], r"labels of 2 shapes, such as \(5, 5\) and \(6, 5\)"),
         ([None] * 4, "images come without classes, which accuracy needs"),
@@ -175,7 +175,7 @@ class Turned(nn.Module):
 
 
 def sequence(channels: int) -> nn.Module:
-    return nn.Sequential(nn.Conv1d(channels, 2, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+    return nn.Sequential(nn.Conv1d(channels, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2))
 
 
 def maps(channels: int) -> nn.Module:
