@@ -385,6 +385,68 @@ def test_a_range_that_nothing_reads_and_a_mean_of_another_range_are_told(place: 
     assert "beyond" not in capsys.readouterr().err
 
 
+SCALES = """
+import torch
+from torch import nn
+
+class Bright(nn.Module):
+    "The class is whether the picture is bright; scale: what the network divides by itself"
+    def __init__(self, scale, outputs):
+        super().__init__()
+        self.conv, self.last, self.scale = nn.Conv2d(1, 1, 1), nn.Linear(1, outputs), scale
+        signs = [[1.0]] if outputs == 1 else [[-1.0], [1.0]]
+        self.load_state_dict({"conv.weight": torch.ones(1, 1, 1, 1), "conv.bias": torch.zeros(1), "last.weight": 20 * torch.tensor(signs),
+                              "last.bias": -10 * torch.tensor(signs)[:, 0]})
+    def forward(self, x):
+        return self.last((self.conv(x / self.scale)).relu().mean((2, 3)))
+
+class Own:
+    "Bytes as a Dataset gives them"
+    def __init__(self, name):
+        import numpy as np
+        self.file = np.load(name)
+    def __len__(self):
+        return 40
+    def __getitem__(self, i):
+        return torch.from_numpy(self.file["x_train"][i]), int(self.file["y_train"][i])
+
+def itself(): return Bright(255.0, 2)
+def one(): return Bright(255.0, 1)
+def outside(): return Bright(1.0, 2)
+def own(): return Own("data.npz")
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "advice"),
+    [
+        ("itself", "npz", "say --range 0,255"), ("one", "npz", "say --range 0,255"), ("itself", "folder", "say --range 0,255"),
+        ("outside", "npz", ""), ("outside", "own", "say --range 0,1"), ("itself", "own", ""),
+    ],
+)  # fmt: skip
+def test_a_network_that_scales_by_itself_is_noticed_and_nothing_is_chosen(
+    place: Path, capsys: pytest.CaptureFixture[str], model: str, source: str, advice: str
+) -> None:
+    (place / "scales.py").write_text(SCALES)
+    bright = np.arange(40) % 2
+    x = (np.where(bright, 180, 25)[:, None, None, None] + RNG.integers(0, 50, (40, 1, 8, 8))).astype(np.uint8)
+    data = {"npz": saved(place, **four(x, bright)), "folder": "images", "own": "scales.py:own"}[source]
+    for i in range(40):
+        (place / f"images/{bright[i]}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x[i, 0]).save(place / f"images/{bright[i]}/{i}.png")
+    given = ["--grayscale"] if source == "folder" else []
+    command = ["convert", "--model", f"scales.py:{model}", "--data", data, *given, *FEW, "--overwrite", "-o", "a.net"]
+    assert cli.main(command) == 0
+    told = capsys.readouterr().err
+    assert advice in told
+    assert ("say --range" in told) == bool(advice)
+    if advice:
+        assert "50.0 % of the labels of 40 training images" in told
+        assert "100.0 %" in told
+        assert cli.main([*command, *advice.removeprefix("say ").split()]) == 0
+        assert "say --range" not in capsys.readouterr().err
+
+
 def test_in_python_all_of_it_is_asked_for(tmp_path: Path) -> None:
     x = like(9, 8, 3, are_bytes=True)
     data = dn.load_data(saved(tmp_path, **four(x)), layout="nhwc:nhwc", range=(0, 255), crop=(4, 6))

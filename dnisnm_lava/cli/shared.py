@@ -15,7 +15,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
-from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli import ranges, remembering
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
@@ -44,7 +44,9 @@ class Network:
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
     stages("trace")
-    return dn.from_torch(_model(args, data), data.train[0][0])
+    analog = dn.from_torch(_model(args, data), data.train[0][0])
+    ranges.tell_better_range(args, analog, data)
+    return analog
 
 
 def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
@@ -179,7 +181,7 @@ def _prepared(args: argparse.Namespace) -> Data:
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
     data = datasets.load(args.data, **own, layout=args.layout)
-    _tell_range(args, data)
+    ranges.tell_range(args, data)
     if args.transforms is None and any(own.values()):
         return data
     found = _transforms(args)
@@ -195,23 +197,6 @@ def _prepared(args: argparse.Namespace) -> Data:
     warnings.warn(f"{args.data}: prepared by the transforms of {name}: {told}", stacklevel=1)
     args.prepared_by = name
     return datasets.transformed(data, transform)
-
-
-def _tell_range(args: argparse.Namespace, data: Data) -> None:
-    """A notice of a range that nothing reads, and of a mean that belongs to another one."""
-    from dnisnm_lava import datasets
-
-    if len(data.train) == 0:
-        return
-    if args.range and not datasets.have_bytes(data):
-        warnings.warn(f"{args.data}: holds no bytes or pictures, so --range has no effect: floats are taken as they are", stacklevel=1)
-    elif args.mean and datasets.have_bytes(data):
-        _, high = args.range or (0.0, 1.0)
-        if max(map(abs, args.mean)) > 4 * high or max(args.std) > 4 * high:
-            told = ",".join(f"{m:g}" for m in args.mean)
-            warnings.warn(
-                f"--mean {told}: beyond the range of bytes, which become 0 ... {high:g} first; --range 0,255 leaves them", stacklevel=1
-            )
 
 
 def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | None:

@@ -1,0 +1,88 @@
+"""What bytes become before they reach the network, where that looks wrong: told, never chosen."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from dataclasses import replace
+from math import sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Data, Labelled
+    from dnisnm_lava.ir import AnalogGraph
+
+Range = tuple[float, float]
+USUAL: tuple[Range, ...] = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+TRIED = 64  # training images
+WELL, GROSS, ERRORS = 0.9, 0.2, 3  # share that needs no trial; gain that is told, in share and in standard errors
+
+
+def tell_range(args: argparse.Namespace, data: Data) -> None:
+    """A notice of a range that nothing reads, and of a mean that belongs to another one."""
+    from dnisnm_lava import datasets
+
+    if len(data.train) == 0:
+        return
+    if args.range and not datasets.have_bytes(data):
+        warnings.warn(f"{args.data}: holds no bytes or pictures, so --range has no effect: floats are taken as they are", stacklevel=1)
+    elif args.mean and datasets.have_bytes(data):
+        high = (args.range or _bounds(data))[1]
+        if max(map(abs, args.mean)) > 4 * high or max(args.std) > 4 * high:
+            told = ",".join(f"{m:g}" for m in args.mean)
+            become = f"bytes, which become 0 ... {high:g} first"
+            warnings.warn(f"--mean {told}: beyond the range of {become}; --range 0,255 leaves them as they are", stacklevel=1)
+
+
+def tell_better_range(args: argparse.Namespace, analog: AnalogGraph, data: Data) -> None:
+    """A notice where the ANN knows the labels of bytes in another range grossly better than in the one that they have unasked."""
+    from dnisnm_lava import datasets
+
+    if args.range or args.mean or hasattr(args, "prepared_by") or not datasets.have_bytes(data):
+        return
+    own = _bounds(data)
+    given = _share(analog, data.train, args.seed)
+    if given is None or given >= WELL:
+        return
+    shares = {bounds: _share(analog, _ranged(data.train, bounds), args.seed) or 0.0 for bounds in USUAL if bounds != own}
+    best = max(shares, key=lambda bounds: shares[bounds])
+    images = min(TRIED, len(data.train))
+    error = sqrt(sum(share * (1 - share) for share in (given, shares[best])) / images)
+    if shares[best] - given > max(GROSS, ERRORS * error):
+        warnings.warn(
+            f"{args.data}: bytes become {_told(own)}, and the ANN meets {100 * given:.1f} % of the labels of {images} training images; "
+            f"of bytes as {_told(best)}, {100 * shares[best]:.1f} %: if it was trained so, or scales them itself, say "
+            f"--range {best[0]:g},{best[1]:g}",
+            stacklevel=1,
+        )
+
+
+def _told(bounds: Range) -> str:
+    return f"{bounds[0]:g} ... {bounds[1]:g}"
+
+
+def _bounds(data: Data) -> Range:
+    """What bytes become now."""
+    from dnisnm_lava import datasets
+
+    return data.train.prepare.range or ((0.0, 1.0) if datasets.are_pictures(data) else (0.0, 255.0))
+
+
+def _ranged(dataset: Labelled, bounds: Range) -> Labelled:
+    return type(dataset)(dataset.base, replace(dataset.prepare, range=bounds), dataset.name)
+
+
+def _share(analog: AnalogGraph, dataset: Labelled, seed: int) -> float | None:
+    """Of the labels of some images, those that the ANN meets; None where they are no classes of its first output."""
+    from dnisnm_lava import datasets
+    from dnisnm_lava.backends import ann
+
+    x, y = datasets.arrays(dataset, datasets.choose(dataset, TRIED, seed), classes=False)
+    scores = ann.ann(analog, x)
+    if datasets.is_unknown(y) or y.dtype.kind not in "iu":
+        return None
+    said = scores[:, 0] > 0 if scores.shape[1:2] == (1,) else scores.argmax(axis=1)
+    most = max(1, scores.shape[1] - 1)
+    return float(np.mean(said == y)) if said.shape == y.shape and y.min() >= 0 and y.max() <= most else None
