@@ -86,6 +86,7 @@ def difference(recipe: Recipe, other: Recipe) -> str:
     told = {
         "steps": f"T = {other.steps}", "levels": f"K = {other.levels}", "lead": lead_told(other.lead),
         "threshold": f"threshold {other.threshold}", "correct": f"correct {','.join(other.correct) or 'none'}",
+        "rounding": f"rounding {other.rounding}",
     }  # fmt: skip
     return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
 

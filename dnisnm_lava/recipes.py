@@ -76,6 +76,22 @@ def parsed(told: Any) -> Recipe:
     return Recipe(**{**told, "correct": tuple(told.get("correct", CORRECTIONS))})
 
 
+def words(recipe: Recipe, base: Recipe) -> list[str]:
+    """As options of the command line: what of `recipe` is not as in `base`."""
+    found: list[str] = []
+    for f in fields(Recipe):
+        value = getattr(recipe, f.name)
+        if value != getattr(base, f.name):
+            found += [f"--{f.name.replace('_', '-')}", _written(value)]
+    return found
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={steps}" for name, steps in value.items())
+    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
+
+
 def check(recipe: Recipe) -> None:
     """OutOfRange for numbers that no network allows: before anything costs time."""
     checked_steps(recipe.steps)

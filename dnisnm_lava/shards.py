@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,26 +37,33 @@ class Kept:
     folder: Path
     fingerprint: str
 
-    def path(self, block: int) -> Path:
-        return self.folder / f"{block:06d}.json"
-
     def write(self, block: int, part: Part) -> None:
-        content = {"fingerprint": self.fingerprint, "digest": part.digest, "tally": part.tally}
-        write_whole(self.path(block), json.dumps(content).encode(), overwrite=True)
+        self.put(f"{block:06d}", {"digest": part.digest, "tally": part.tally})
 
     def read(self, blocks: int) -> dict[int, Part]:
         """The finished parts; BadFile where one is of another job."""
-        return {block: self._read(self.path(block)) for block in range(blocks) if self.path(block).is_file()}
+        paths = {block: self.folder / f"{block:06d}.json" for block in range(blocks)}
+        told = {block: self._get(path, ("digest", "tally")) for block, path in paths.items() if path.is_file()}
+        return {block: Part(content["digest"], content["tally"]) for block, content in told.items()}
 
-    def _read(self, path: Path) -> Part:
+    def put(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep a JSON object, whole or not at all."""
+        write_whole(self.folder / f"{name}.json", json.dumps({"fingerprint": self.fingerprint, **content}).encode(), overwrite=True)
+
+    def all(self, pattern: str, keys: tuple[str, ...]) -> list[Any]:
+        """Those whose names match, in the order of names; each has `keys`. BadFile where one is of another job."""
+        return [self._get(path, keys) for path in sorted(self.folder.glob(f"{pattern}.json"))]
+
+    def _get(self, path: Path, keys: tuple[str, ...]) -> Any:
         try:
             content = json.loads(path.read_bytes())
-            part = Part(content["digest"], content["tally"])
+            for key in keys:
+                content[key]
         except (ValueError, KeyError, TypeError) as error:
             raise BadFile(f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and --resume") from error
         if content.get("fingerprint") != self.fingerprint:
             raise BadFile(f"{path}: of another network, other images, steps or options; give the same command, or remove {self.folder}")
-        return part
+        return content
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ and measured on others; the winner is fitted on all, and measured once more on i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
 from dnisnm_lava.inputs import Device, Images, Labels
 from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_images, checked_pairs
+from dnisnm_lava.journal import Journal
 from dnisnm_lava.pareto import KINDS, Target, Trial, best, difference, front, lead_told, rank
 from dnisnm_lava.recipes import BEST, Networks, Recipe
 from dnisnm_lava.simulation import Stages, classes, in_silence
 
-DIALS = ("steps", "levels", "lead", "threshold", "correct")
+DIALS = ("steps", "levels", "lead", "threshold", "correct", "rounding")
 STEPS = (1, 2, 4, 8, 16, 32)
 LEVELS = (1, 2, 4)
 SEARCH_IMAGES = 128  # that a trial is fitted on
@@ -123,6 +124,7 @@ def tune(
     seed: int = 0,
     device: Device = "cpu",
     stages: Stages = in_silence,
+    journal: Journal | None = None,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
 
@@ -134,7 +136,7 @@ def tune(
     are agreement with the ANN.
     stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
     names what the search may change (of DIALS). steps, levels: the T and K that it tries. search_images: that a trial is
-    fitted on; the winner is on all.
+    fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
     """
     target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop)
     x = checked_images(analog, images)
@@ -144,6 +146,8 @@ def tune(
         stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
     search = _search(target, base, analog, stats, vary, steps, levels)
     held, unseen = (_held(analog, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
+    kept = Journal() if journal is None else journal
+    kept.of = most_trials(search)
     story = []
     for phase, (run, dial, why) in PHASES.items():
         if dial not in search.vary and search.trials:
@@ -151,7 +155,7 @@ def tune(
         before = search.best if search.trials else None
         progress = stages(phase)
         count, asked = len(search.trials), run(search)
-        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[:search_images]], phase, device), 1):
+        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[:search_images]], phase, device, kept), 1):
             search.trials.append(trial)
             if progress:
                 progress(number, number)
@@ -233,19 +237,39 @@ def corrections(search: Search) -> Phase:
         yield replace(now, correct=tuple(c for c in now.correct if c != left_out))
 
 
+def rounding(search: Search) -> Phase:
+    """The other way."""
+    now = search.best.recipe
+    for way in recipes.ROUNDINGS:
+        if way != now.rounding:
+            yield replace(now, rounding=way)
+
+
 PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help
     "steps and levels": (steps_and_levels, "steps", "more steps, and more levels of a spike, say an activation more finely."),
     "lead": (leads, "lead", "a neuron that waits hears more of its currents before it fires, and each population's wait is latency."),
     "thresholds": (thresholds, "threshold", "other rules, from what the best does with its own."),
     "corrections": (corrections, "correct", "each left out of the best."),
+    "rounding": (rounding, "rounding", "the other way from weights to integers."),
     "lead by population": (leads_of_populations, "lead", "leads only where they bring something."),
 }
+
+
+def most_trials(search: Search) -> int:
+    """That the phases may come to, as each ends early where it brings nothing."""
+    most = {
+        "steps": len(search.steps) * len(search.levels), "lead": 2 * len(search.levels) * (2 * max(search.steps)).bit_length() + 2 * PARTS,
+        "threshold": len(THRESHOLDS) - 1, "correct": len(search.base.correct), "rounding": len(recipes.ROUNDINGS) - 1,
+    }  # fmt: skip
+    return sum(number for dial, number in most.items() if dial in search.vary or dial == "steps")
 
 
 # ---------------------------------------------------------------- measuring
 
 
-def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device) -> Generator[Trial, None, None]:
+def _trials(
+    asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
+) -> Generator[Trial, None, None]:  # fmt: skip
     """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
     known = {repr(t.recipe): t for t in search.trials}
     answer: Trial | None = None
@@ -256,9 +280,20 @@ def _trials(asked: Phase, search: Search, held: Held, fit_images: np.ndarray, ph
             return
         answer = known.get(repr(recipe))
         if answer is None:
-            networks = recipes.networks(recipe, search.analog, search.stats, fit_images)
-            answer = known[repr(recipe)] = _measured(networks, recipe, held, phase, device)
+            answer = known[repr(recipe)] = _tried(recipe, search, held, fit_images, phase, device, journal)
             yield answer
+
+
+def _tried(
+    recipe: Recipe, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
+) -> Trial:  # fmt: skip
+    """One recipe, measured now or in an attempt before."""
+
+    def measured() -> dict[str, Any]:
+        return asdict(_measured(recipes.networks(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
+
+    told = journal.once(repr(recipe), measured)
+    return Trial(**{**told, "recipe": recipes.parsed(told["recipe"])})
 
 
 def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device) -> Trial:

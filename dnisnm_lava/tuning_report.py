@@ -27,24 +27,38 @@ def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]
     return {
         "recipe": asdict(tuning.recipe), "target": asdict(tuning.target), "met": tuning.met, "scores": tuning.wanted,
         "images": dict(tuning.images), "best": asdict(tuning.best), "confirmed": asdict(tuning.confirmed), "story": list(tuning.story),
-        "trials": [asdict(t) for t in tuning.trials], "front": [tuning.trials.index(t) for t in tuning.front],
+        "intervals": {"best": list(interval(tuning, tuning.best)), "confirmed": list(interval(tuning, tuning.confirmed))},
+        "trials": [{**asdict(t), "interval": list(interval(tuning, t))} for t in tuning.trials],
+        "front": [tuning.trials.index(t) for t in tuning.front],
         "provenance": dict(provenance),
     }  # fmt: skip
+
+
+def interval(tuning: Tuning, trial: Trial) -> tuple[float, float]:
+    """95 % of its score (Wilson), by the images that it was measured on."""
+    from dnisnm_lava.reporting.intervals import wilson
+
+    return wilson(trial.score, tuning.images["confirm" if trial is tuning.confirmed else "choose"])
+
+
+def _span(tuning: Tuning, trial: Trial) -> str:
+    low, high = interval(tuning, trial)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Pareto front", title_justify="left")
-    for heading in ("", "T", "K", "lead", "threshold", "correct"):
+    for heading in ("", "T", "K", "lead", "threshold", "correct", "rounding"):
         table.add_column(heading, justify="right" if heading in "TK" else "left")
-    for heading in (f"{tuning.wanted}, %", "latency", "spikes"):
+    for heading in (f"{tuning.wanted}, %", "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
     for trial in tuning.front:
-        table.add_row("->" if trial == tuning.best else "", *_row(trial))
+        table.add_row("->" if trial == tuning.best else "", *_row(tuning, trial))
     n = tuning.images
     end = (
-        f"The chosen recipe, fitted on {n['fit']:,} images: {100 * tuning.confirmed.score:.1f} % on {n['confirm']:,} images that the "
-        f"search did not see, {tuning.confirmed.drop:.1f} points below the ANN. The front: fitted on "
+        f"The chosen recipe, fitted on {n['fit']:,} images: {100 * tuning.confirmed.score:.1f} % (95 %: {_span(tuning, tuning.confirmed)}) "
+        f"on {n['confirm']:,} images that the search did not see, {tuning.confirmed.drop:.1f} points below the ANN. The front: fitted on "
         f"{n['search']:,}, measured on {n['choose']:,}."
     )
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
@@ -53,7 +67,7 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     return Panel(Group(*parts), title=Text(f"{title}: {tuning.target}"), box=box.ROUNDED, expand=False)
 
 
-def _row(trial: Trial) -> list[str]:
+def _row(tuning: Tuning, trial: Trial) -> list[str]:
     recipe = trial.recipe
     cells = [
         str(recipe.steps),
@@ -61,8 +75,9 @@ def _row(trial: Trial) -> list[str]:
         lead_told(recipe.lead, named=False).removeprefix("lead "),
         recipe.threshold,
         ",".join(recipe.correct) or "none",
+        recipe.rounding,
     ]
-    return [*cells, f"{100 * trial.score:.1f}", f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
+    return [*cells, f"{100 * trial.score:.1f}", _span(tuning, trial), f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
 
 
 def tuning_picture(tuning: Tuning, title: str) -> bytes:

@@ -18,7 +18,7 @@ LAYERS = [
     ["errors", "extras", "interrupts"],
     ["inputs", "functions"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
-    ["exits", "rounding", "limits", "equalities"], ["cores"], ["tallies"], ["shards"], ["synapses"], ["ir"],
+    ["exits", "rounding", "limits", "equalities"], ["cores"], ["tallies", "pace"], ["shards"], ["journal", "synapses"], ["ir"],
     ["explanation", "dynamics", "calibration", "fanout", "energies", "resources", "pools"], ["conversion"],
     ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],
     ["backends.lava_env"], ["backends.lava_python"],

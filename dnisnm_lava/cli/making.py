@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava import recipes
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
-from dnisnm_lava.cli.shared import _analog, _data, _images, _network, _provenance, _recipe, _statistics, _title, _tried
+from dnisnm_lava.cli.shared import (
+    _allow_to_finish,
+    _analog,
+    _data,
+    _images,
+    _journal,
+    _network,
+    _provenance,
+    _recipe,
+    _statistics,
+    _title,
+    _tried,
+)
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data
+    from dnisnm_lava.recipes import Recipe
 
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
@@ -63,10 +78,15 @@ def _prepared(found: dict[str, Any] | None) -> str:
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:
     """The recipe that serves a target best, found on training images; and its network."""
+    from rich.console import Group
+    from rich.text import Text
+
     from dnisnm_lava import datasets, tuning, tuning_report
+    from dnisnm_lava.comparison import array_digest
     from dnisnm_lava.files import refuse_full, whole_folder, write_whole
     from exporters import netx
 
+    _allow_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
     for option, count, least in (("--fit-images", args.fit_images, 1), ("--held-images", args.held_images, 2)):
@@ -79,48 +99,65 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     stats = _statistics(args, analog, data, others, stages) if len(others) else None
     x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
     given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
-    found = tuning.tune(
-        analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency, max_spikes=args.max_spikes,
-        max_drop=args.max_drop, stats=stats, base=base, vary=set(tuning.DIALS) - given, seed=args.seed, device=args.device,
-        held_back=args.held_images / (args.fit_images + args.held_images), stages=stages,
-    )  # fmt: skip
-    title = _title(args)
-    facts = tuning_report.tuning_json(found, _provenance(args, analog, found.networks.spiking, found.networks.integer))
-    missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
-    result = Result(facts, tuning_report.tuning_table(found, title), missed)
-    if args.out is None:
-        return result
-    with whole_folder(args.out, overwrite=args.overwrite) as folder:
-        netx.write(folder / NET, found.networks.integer, provenance=remembering.record(args, found.recipe, data))
-        write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
-        write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
-    return _with_place(result, args.out, NET, TUNING, FRONT)
+    with _journal(args, stages, analog.digest(), array_digest(x, y), most=True) as kept:
+        found = tuning.tune(
+            analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
+            max_spikes=args.max_spikes, max_drop=args.max_drop, stats=stats, base=base, vary=set(tuning.DIALS) - given,
+            held_back=args.held_images / (args.fit_images + args.held_images), seed=args.seed, device=args.device, stages=stages,
+            journal=kept,
+        )  # fmt: skip
+        title = _title(args)
+        made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
+        facts = {**tuning_report.tuning_json(found, made_of), "next": _next_command(args, found.recipe)}
+        missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
+        table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n  {facts['next']}", overflow="fold"))
+        result = Result(facts, table, missed)
+        if args.out is None:
+            return result
+        with whole_folder(args.out, overwrite=args.overwrite) as folder:
+            netx.write(folder / NET, found.networks.integer, provenance=remembering.record(args, found.recipe, data))
+            write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
+            write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
+        return _with_place(result, args.out, NET, TUNING, FRONT)
+
+
+def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
+    """To paste: the winner on test images."""
+    words = ["dnisnm", "compare", *remembering.words(args)]
+    if args.out:
+        return shlex.join([*words, "--recipe", str(args.out / TUNING)])
+    named = "paper" if args.recipe == "paper" else "best"
+    return shlex.join([*words, *(["--recipe", named] if named != "best" else []), *recipes.words(recipe, recipes.RECIPES[named])])
 
 
 def precision(args: argparse.Namespace, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
     from dnisnm_lava import bitwidths_report
+    from dnisnm_lava.comparison import array_digest
     from dnisnm_lava.files import refuse_full, whole_folder, write_whole
     from dnisnm_lava.quantization import check_bits
 
+    _allow_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
     check_bits(weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits)
     _, network, x, y = _tried(args, stages)
-    found = dn.precision(
-        network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
-        spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device, progress=stages("precision"),
-    )  # fmt: skip
-    title = f"{_title(args)}, T = {network.recipe.steps}"
-    provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
-    facts = bitwidths_report.precision_json(found, provenance)
-    result = Result(facts, bitwidths_report.precision_table(found, title))
-    if args.out is None:
-        return result
-    with whole_folder(args.out, overwrite=args.overwrite) as folder:
-        write_whole(folder / PRECISION, (json.dumps(facts, indent=1) + "\n").encode())
-        write_whole(folder / BITS, bitwidths_report.precision_picture(found, title))
-    return _with_place(result, args.out, PRECISION, BITS)
+    with _journal(args, stages, network.spiking.digest(), array_digest(x, y)) as kept:
+        found = dn.precision(
+            network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
+            spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device,
+            progress=stages("precision"), journal=kept,
+        )  # fmt: skip
+        title = f"{_title(args)}, T = {network.recipe.steps}"
+        provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
+        facts = bitwidths_report.precision_json(found, provenance)
+        result = Result(facts, bitwidths_report.precision_table(found, title))
+        if args.out is None:
+            return result
+        with whole_folder(args.out, overwrite=args.overwrite) as folder:
+            write_whole(folder / PRECISION, (json.dumps(facts, indent=1) + "\n").encode())
+            write_whole(folder / BITS, bitwidths_report.precision_picture(found, title))
+        return _with_place(result, args.out, PRECISION, BITS)
 
 
 def lava_environment(args: argparse.Namespace, stages: Stages) -> Result:

@@ -49,9 +49,11 @@ ABOUT: dict[str, str] = {
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
     "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).",
-    "tune": "Varies T, levels, leads, thresholds and corrections on training images that are\n"
-    "not fitted on. The result serves as --recipe.",
-    "precision": "Each combination of bits on the whole network, then each population alone.",
+    "tune": "Varies T, levels, leads, thresholds, corrections and rounding on training images that\n"
+    "are not fitted on. The result serves as --recipe; the next command is printed. With --out,\n"
+    "each trial is kept as it finishes, and --resume goes on.",
+    "precision": "Each combination of bits on the whole network, then each population alone. With --out,\n"
+    "each is kept as it finishes, and --resume goes on.",
     "explain": "Clipping, discreteness, asynchronism, integers, and what sources pass on: each of a\n"
     "population's error (docs/explain.md). Maxima of as many training images beside.",
     "report": "One self-contained page, without a network (docs/report.md; extra report).",
@@ -98,7 +100,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "costs": ("dnisnm costs network.net", "dnisnm costs network.net --data images/ --images 20 -o costs.json", f"dnisnm costs {MODEL}"),
     "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
-    "precision": (f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",),
+    "precision": (
+        f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",
+        f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits --resume",
+    ),
     "explain": (
         f"dnisnm explain {MODEL}",
         "dnisnm explain network.net",

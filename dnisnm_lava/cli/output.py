@@ -49,6 +49,13 @@ class Stages:
         self.current = self.bars.add_task(name, total=None, counted=False)
         return self.progress
 
+    def tell(self, text: str) -> None:
+        """A line beside the bars, as they are told: not where progress is quiet."""
+        if self.lines:
+            self._line(text)
+        elif self.bars.console.is_interactive:
+            self.bars.console.print(text, markup=False, highlight=False)
+
     def _line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
         self.told = time.monotonic()

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add["demo"].add_argument("-o", "--out", type=Path, default=Path("demo-result"), help="folder for the results (%(default)s)")
     for name, count in (("demo", DEMO_LAVA_IMAGES), ("compare", LAVA_IMAGES), ("report", LAVA_IMAGES)):
         add[name].add_argument("--lava-images", type=int, help=f"test images for Lava; 0: no Lava ({count}, where Lava is installed)")
-    for name in ("simulate", "compare"):
+    for name in ("simulate", "compare", "tune", "precision"):
         add[name].add_argument("--resume", action="store_true", help="go on from the parts that an interrupted run left beside --out")
     for name in ("simulate", "predict", "compare", "report"):
         add[name].add_argument(

@@ -108,6 +108,16 @@ def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | 
         _check_here(args, name, getattr(args, name), option)
 
 
+def words(args: argparse.Namespace) -> list[str]:
+    """The options of model, data and preparation that the command line gave, to be given again."""
+    found: list[str] = []
+    for name, action in _options().items():
+        if name in args.given:
+            value = getattr(args, name)
+            found += [action.option_strings[-1], *([] if isinstance(value, bool) else [_written(value)])]
+    return found
+
+
 def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe that the file remembers."""
     try:
@@ -166,4 +176,4 @@ def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:
 
 
 def _written(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -20,12 +20,14 @@ from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
+from dnisnm_lava.pace import Pace
 from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_python import Interpreter
     from dnisnm_lava.datasets import Data, Labelled
     from dnisnm_lava.ir import Graph
+    from dnisnm_lava.journal import Journal
     from dnisnm_lava.quantization import Readings
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.shards import Part
@@ -237,15 +239,30 @@ def _in_blocks(
 
     chosen = datasets.choose(data.test, args.images, args.seed)
     blocks = np.split(chosen, range(BLOCK, len(chosen), BLOCK))
-    options = {key: value for key, value in vars(args).items() if key not in NOT_OF_A_PART}
-    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), options)
+    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), _options(args))
 
     def part(block: int) -> Part:
         x, y = datasets.arrays(data.test, blocks[block])
         return shards.Part(array_digest(x, y), work(x, y))
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
-        yield shards.evaluate(len(blocks), part, group, kept, stages.progress)
+        pace = Pace(f"block{'' if group.size == 1 else ' of this process'}", stages.tell)
+        yield shards.evaluate(len(blocks), part, group, kept, pace.following(stages.progress))
+
+
+@contextlib.contextmanager
+def _journal(args: argparse.Namespace, stages: Stages, *facts: Any, most: bool = False) -> Iterator[Journal]:
+    """Trials beside --out. facts: what they depend on beside the options. most: is their number the most that it may come to?"""
+    from dnisnm_lava import journal, shards
+
+    fingerprint = shards.fingerprint(facts, _options(args))
+    with journal.keeping(args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite) as kept:
+        yield kept
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Those that a part of a result depends on."""
+    return {key: value for key, value in vars(args).items() if key not in NOT_OF_A_PART}
 
 
 def _allow_to_finish(args: argparse.Namespace) -> None:
