@@ -15,6 +15,7 @@ from rich.text import Text
 from dnisnm_lava.checks import RULES, Checked, Violation
 from dnisnm_lava.cores import Row
 from dnisnm_lava.limits import CORES_PER_CHIP
+from dnisnm_lava.weight_use import sentence
 
 BASIS = "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
 LIMITS = "rules on widths, time and shapes: by published limits (dnisnm_lava/limits.py)"
@@ -69,6 +70,7 @@ def _lines(found: Checked) -> list[str]:
         + "".join(f"\ndelay of {d.steps} from {d.source} into {d.target}" for d in found.delays),
         _spikes(found),
         LIMITS,
+        *filter(None, [sentence(found.few_bits)]),
     ]
 
 

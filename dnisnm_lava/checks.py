@@ -17,6 +17,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph, lead
 from dnisnm_lava.quantization import largest_spikes, state_ranges
 from dnisnm_lava.resources import largest_weight
+from dnisnm_lava.weight_use import WeightUse, few_bits
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Network:
 @dataclass(frozen=True)
 class Checked:
     """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest and actual period.
-    largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike without a payload."""
+    largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike without a payload. few_bits: projections whose
+    weights use few of their bits, which costs accuracy and breaks no rule."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -80,6 +82,7 @@ class Checked:
     cores: int
     chips: int
     largest_spikes: Mapping[str, int]
+    few_bits: tuple[WeightUse, ...] = ()
 
     @property
     def chips_needed(self) -> int:
@@ -96,7 +99,7 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
     network = Network(graph, resources.estimate(graph), period or 1 << (shortest - 1).bit_length(), chips)
     violations = tuple(Violation(named(rule), *breach) for rule in RULES for breach in rule(network))
     delays = tuple(d for d in network.delays if d.steps)
-    return Checked(violations, network.rows, delays, shortest, network.period, network.cores, chips, largest_spikes(graph))
+    return Checked(violations, network.rows, delays, shortest, network.period, network.cores, chips, largest_spikes(graph), few_bits(graph))
 
 
 def shortest_period(graph: SpikingGraph) -> int:

@@ -21,6 +21,7 @@ from dnisnm_lava.pictures import png
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
 from dnisnm_lava.tallies import Tally, branch, number, shares
+from dnisnm_lava.weight_use import used
 
 if TYPE_CHECKING:
     from dnisnm_lava.comparison import Comparison
@@ -163,7 +164,8 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
 
 def network_json(graph: SpikingGraph) -> dict[str, Any]:
     """An integer graph in figures: one entry a population, with its thresholds, payloads, ranges and bits. depth: steps in Lava
-    before its window begins. weight_bits: by projection; these, state_bits and the input's `bits` have a sign, payload_bits none."""
+    before its window begins. weight_bits, exponents, weight_rms (of codes), weight_zeros (share of codes), effective_bits: by projection.
+    weight_bits, state_bits and the input's `bits` have a sign, payload_bits none."""
     ranges = {r.name: r for r in state_ranges(graph)}
     offsets = graph.offsets()
     populations = []
@@ -175,6 +177,10 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
         if isinstance(p, SNM | ReadOut):
             entry["weights"] = sum(q.weight.size for q in p.projections)
             entry["weight_bits"] = [signed_bits(q.weight) for q in p.projections]
+            uses = [used(p.name, q) for q in p.projections]
+            entry["exponents"] = [use.exponent for use in uses]
+            entry["weight_rms"], entry["weight_zeros"] = [use.rms for use in uses], [use.zeros for use in uses]
+            entry["effective_bits"] = [use.bits for use in uses]
             entry["largest_current"], entry["expected_state"] = ranges[p.name].current, ranges[p.name].expected
             entry["state_bits"] = signed_bits(np.array(entry["expected_state"]))
         if isinstance(p, SNM):
@@ -208,7 +214,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
     table.add_column("population", overflow="fold")
     table.add_column("kind", min_width=len(ReadOut.__name__))
     table.add_column("shape", no_wrap=True)
-    for heading in ("depth", "K", "lead", "weights", "bits", "vth", "dead"):
+    for heading in ("depth", "K", "lead", "weights", "bits", "used", "vth", "dead"):
         table.add_column(heading, justify="right", no_wrap=True)
     for entry in facts["populations"]:
         table.add_row(*(Text(cell) for cell in _network_row(entry)))
@@ -217,6 +223,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
         f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image arrives\n"
         "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
+        "used: bits that the weights of each projection really use, log2(1 + sqrt(12) rms)\n"
         "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never active in calibration\n"
         f"digest {facts['digest']}"
     )
@@ -226,7 +233,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
 def _network_row(entry: Mapping[str, Any]) -> list[str]:
     kind = f"{entry['kind']}, two-sided" if entry.get("two_sided") else entry["kind"]
     row = [entry["name"], kind, "x".join(map(str, entry["shape"])), str(entry["depth"])]
-    weights = [_short(entry.get("weights", 0)), _bits(entry)]
+    weights = [_short(entry.get("weights", 0)), _bits(entry), ",".join(f"{b:.1f}" for b in entry.get("effective_bits", ()))]
     if "vth" not in entry:
         return [*row, "", "", *weights, "", ""]
     span = "-".join(map(_short, entry["vth"]))

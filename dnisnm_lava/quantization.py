@@ -6,12 +6,13 @@ alpha is folded into the readers' weights. Every rounding goes through `fixedpoi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from dnisnm_lava import rounding
+from dnisnm_lava import resampling, rounding, units
 from dnisnm_lava.conversion import channel_max, per_channel, scale_inputs
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, STATE_BITS, WEIGHT_BITS, FixedPointFormat
@@ -24,11 +25,11 @@ from dnisnm_lava.ir import (
     Population,
     Projection,
     ReadOut,
-    Resample,
     SpikingGraph,
     checked_images,
 )
 from dnisnm_lava.rounding import Reads
+from dnisnm_lava.units import Drive, Units, Widths
 
 INPUT_BITS = 8
 SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
@@ -36,7 +37,6 @@ PAYLOAD_BITS = 5
 Bits = int | Mapping[str, int]
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
 BITS = {"weight_bits": (2, 32), "payload_bits": (1, MESSAGE_BITS), "state_bits": (2, STATE_BITS)}  # the least and the most
-STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
 
 
 def quantize(
@@ -66,30 +66,31 @@ def quantize(
         for bits, default in ((weight_bits, WEIGHT_BITS), (payload_bits, PAYLOAD_BITS), (state_bits, STATE_BITS))
     )
     alpha: dict[str, np.ndarray] = {}
+    sent: dict[str, int] = {}  # the largest spike of each population
     done: list[Population] = []
     for p in spiking:
         if isinstance(p, Input):
             alpha[p.name] = _input_scale(p)
             done.append(replace(p, scale=alpha[p.name], bits=INPUT_BITS))
+            sent[p.name] = FixedPointFormat(INPUT_BITS).limit
         elif isinstance(p, MaxPool):
-            alpha[p.name] = alpha[p.source]
+            alpha[p.name], sent[p.name] = alpha[p.source], sent[p.source]
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
-            widths = _Widths(FixedPointFormat(weight[p.name]), FixedPointFormat(state[p.name]))
-            floats = [q.weight for q in p.projections]
-            p, folded, unit = _with_integer_matrices(p, alpha, spiking, widths)
+            widths = Widths(FixedPointFormat(weight[p.name]), FixedPointFormat(state[p.name]))
+            p, drives = _with_integer_matrices(p, widths, partial(_drives, graph=spiking, alpha=alpha, sent=sent, readings=readings))
             assert p.unit is not None
-            reads = _reads(p, floats, readings, alpha, spiking)
-            if any(reads):
-                unit = _clipping_unit(p, folded, unit, reads, widths)
-            projections, lacking = _encode_weights(p, folded, unit, reads, widths)
+            counted = units.chosen(p, drives, widths)
+            unit = counted.unit
+            projections, lacking = _encode_weights(p, drives, counted, widths)
             bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + per_channel(lacking, p.shape), f"{p.name}: bias")
             encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit)
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
+                sent[p.name] = int(payload.max(initial=0)) * p.levels
                 vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
                 spike_unit = alpha[p.name] * p.spike_unit
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
@@ -124,157 +125,60 @@ def _input_scale(p: Input) -> np.ndarray:
     return np.where(scale > SMALLEST_SCALE, scale, 1.0)  # else there is no image to speak of: all 0
 
 
-def _current_unit(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
-    """(C,) smallest unit in which all weights of a channel fit their bits, and the measured range of v
-    fits the state with a margin. A read-out has one unit for all channels: argmax needs no floats."""
-    assert p.v_range is not None
-    unit = _shared(p, np.maximum(_unit_of_weights(p, folded, widths), _unit_of_range(p, widths.state)))
-    return np.where(unit > 0, unit, 1.0)
-
-
-def _shared(p: SNM | ReadOut, unit: np.ndarray) -> np.ndarray:
-    """(C,) `unit`, or the largest of them for every channel of a read-out."""
-    return np.full_like(unit, unit.max()) if isinstance(p, ReadOut) else unit
-
-
-@dataclass(frozen=True)
-class _Widths:
-    """Bits of weights and of the state."""
-
-    weights: FixedPointFormat
-    state: FixedPointFormat
-
-    def of(self, weight: np.ndarray) -> FixedPointFormat:
-        """One weight a row (a shortcut, a pool) keeps 8 bits: there are few, and nothing takes up their error."""
-        few = weight[0].size == 1 and self.weights.bits < WEIGHT_BITS
-        return FixedPointFormat(WEIGHT_BITS) if few else self.weights
-
-
-def _unit_of_range(p: SNM | ReadOut, state: FixedPointFormat) -> np.ndarray:
-    """(C,) unit in which the range of v expected from calibration fits the state, with a margin, and the thresholds, which v may
-    never reach where a layer shares them."""
-    assert p.v_range is not None
-    bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
-    least = np.maximum(p.v_range, bias) * STATE_MARGIN
-    return (np.maximum(least, channel_max(p.vth)) if isinstance(p, SNM) else least) / state.limit
-
-
-def _unit_of_weights(p: SNM | ReadOut, folded: list[np.ndarray], widths: _Widths) -> np.ndarray:
-    """(C,) smallest unit in which all weights of a channel fit their bits."""
-    return _largest_weights(p, [w / widths.of(w).limit for w in folded])
-
-
-Blocks = tuple[Reads, ...]  # of one projection; none where its weights are rounded to the nearest
-
-
-def _reads(
-    p: SNM | ReadOut, floats: list[np.ndarray], readings: Readings | None, alpha: dict[str, np.ndarray], graph: Graph
-) -> list[Blocks]:
-    """What the weights read in integers, where `readings` tell it in floats. floats: the weights before a resampling was
-    made of integers."""
-    if readings is None:
-        return [()] * len(p.projections)
-    found = []
-    for q, before, blocks in zip(p.projections, floats, readings[p.name], strict=True):
+def _drives(
+    projections: tuple[Projection, ...], p: SNM | ReadOut, graph: SpikingGraph, alpha: Mapping[str, np.ndarray], sent: Mapping[str, int],
+    readings: Readings | None,
+) -> list[Drive]:  # fmt: skip
+    """p's `projections` with weights that count in their sources' spikes, and what they read, where `readings` tell it in floats: of p's
+    own projections, before their resamplings were made of integers."""
+    drives = []
+    blocks = [()] * len(projections) if readings is None else readings[p.name]
+    for q, before, read in zip(projections, p.projections, blocks, strict=True):
+        shape = graph[q.source].shape
+        folded = scale_inputs(q, alpha[q.source], shape)
         ones = np.ones((q.groups if q.is_conv else 1, *q.weight.shape[1:]))
-        worth = scale_inputs(replace(q, weight=ones), alpha[q.source], graph[q.source].shape).reshape(len(ones), -1)
-        moved = np.abs(q.weight).max() / max(np.abs(before).max(), 1e-300) or 1.0
-        found.append(tuple(block.rescaled(1 / (worth * moved)) for block in blocks))
-    return found
+        worth = scale_inputs(replace(q, weight=ones), alpha[q.source], shape).reshape(len(ones), -1)
+        moved = np.abs(q.weight).max() / max(np.abs(before.weight).max(), 1e-300) or 1.0
+        drives.append(Drive(q, folded, tuple(block.rescaled(1 / (worth * moved)) for block in read), sent[q.source]))
+    return drives
 
 
 def _encode_weights(
-    p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths
-) -> tuple[tuple[Projection, ...], np.ndarray]:
+    p: SNM | ReadOut, drives: Sequence[Drive], counted: Units, widths: Widths
+) -> tuple[tuple[Projection, ...], np.ndarray]:  # fmt: skip
     """Projections with codes, and (C,) what they lack of the mean current, in units: the bias's to add."""
     encoded, lacking = [], np.zeros(p.shape[0])
-    for q, w, blocks in zip(p.projections, folded, reads, strict=True):
-        values = w / per_channel(unit[q.channel_of_row], w.shape) * 2.0**-q.exponent
-        if blocks:
-            codes, lost = rounding.compensated(values, blocks, widths.of(w))
-            rows = np.bincount(q.channel_of_row, minlength=p.shape[0])[q.channel_of_row]  # that drive the same channel
-            np.add.at(lacking, q.channel_of_row, lost * 2.0**q.exponent / rows)
+    for d, exponent in zip(drives, counted.exponents, strict=True):
+        values = d.weight / counted.steps(d, exponent)
+        if d.blocks:
+            codes, lost = rounding.compensated(values, d.blocks, widths.of(d.weight))
+            rows = d.onto(np.ones(len(lost)), p.shape[0])[d.projection.channel_of_row]  # that drive the same channel
+            lacking += d.onto(lost * 2.0**exponent / rows, p.shape[0])
         else:
-            codes = widths.of(w).encode_exactly(values, f"{p.name}: weights")
-        encoded.append(replace(q, weight=codes))
+            codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
+        encoded.append(replace(d.projection, weight=codes, exponent=exponent))
     return tuple(encoded), lacking
 
 
-CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
-
-
-def _clipping_unit(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths) -> np.ndarray:
-    """(C,) of CLIPS times `unit`, that with the least error of the currents when weights go to the nearest code; not so
-    small that a state, or weights without compensation, do not fit."""
-    without = replace(p, projections=tuple(q for q, blocks in zip(p.projections, reads, strict=True) if not blocks))
-    least = _unit_of_weights(without, [w for w, blocks in zip(folded, reads, strict=True) if not blocks], widths)
-    least = _shared(p, np.maximum(least, _unit_of_range(p, widths.state)))
-    units = np.array([np.maximum(unit * clip, least) for clip in CLIPS])
-    errors = np.array([_error(p, folded, tried, reads, widths) for tried in units])
-    if isinstance(p, ReadOut):  # one choice for all channels
-        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    return units[errors.argmin(axis=0), np.arange(len(unit))]
-
-
-def _error(p: SNM | ReadOut, folded: list[np.ndarray], unit: np.ndarray, reads: list[Blocks], widths: _Widths) -> np.ndarray:
-    found = np.zeros(p.shape[0])
-    for q, w, blocks in zip(p.projections, folded, reads, strict=True):
-        units = per_channel(unit[q.channel_of_row], w.shape) * 2.0**q.exponent
-        codes, _ = widths.of(w).encode(w / units)
-        np.add.at(found, q.channel_of_row, rounding.error(w, codes * units, blocks))
-    return found
-
-
-Folded = tuple[SNM | ReadOut, list[np.ndarray], np.ndarray]
 MATRIX_LIMITS = (127, 63, 31, 15, 7, 3)  # the largest integer that a resampling may hold
 
 
-def _with_integer_matrices(p: SNM | ReadOut, alpha: dict[str, np.ndarray], graph: SpikingGraph, widths: _Widths) -> Folded:
-    """p with integers in its resamplings, its weights with their sources' worth, and its unit.
+def _with_integer_matrices(
+    p: SNM | ReadOut, widths: Widths, drives_of: Callable[[tuple[Projection, ...], SNM | ReadOut], list[Drive]]
+) -> tuple[SNM | ReadOut, list[Drive]]:  # fmt: skip
+    """p with integers in its resamplings, and its projections with what they read.
 
     A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
     if all(q.resample is None for q in p.projections):
-        folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in p.projections]
-        return p, folded, _current_unit(p, folded, widths)
-    tried: list[tuple[float, Folded]] = []
+        return p, drives_of(p.projections, p)
+    tried: list[tuple[float, tuple[Projection, ...], list[Drive]]] = []
     for limit in MATRIX_LIMITS:
-        rounded = [_integer_resampling(q, limit) for q in p.projections]
-        changed = replace(p, projections=tuple(q for q, _ in rounded))
-        folded = [scale_inputs(q, alpha[q.source], graph[q.source].shape) for q in changed.projections]
-        unit = _current_unit(changed, folded, widths)
-        half_steps = 0.5 * unit / np.maximum(_largest_weights(changed, folded), 1e-300)
-        error = max(e for _, e in rounded) + float(np.minimum(half_steps, 1).mean())
-        tried.append((error, (changed, folded, unit)))
-    return min(tried, key=lambda t: t[0])[1]
-
-
-def _integer_resampling(q: Projection, limit: int) -> tuple[Projection, float]:
-    """The same projection with integers in its resampling, whose unit moves into the weights, and their error."""
-    if q.resample is None:
-        return q, 0.0
-    (rows, row_unit, row_error), (cols, col_unit, col_error) = (_integer_matrix(a, limit) for a in (q.resample.rows, q.resample.cols))
-    return replace(q, resample=Resample(rows, cols), weight=q.weight * (row_unit * col_unit)), row_error + col_error
-
-
-def _integer_matrix(a: np.ndarray, limit: int) -> tuple[np.ndarray, float, float]:
-    """Integers up to `limit`, their unit, and the largest error by the largest entry: none for fractions of one small
-    denominator, else to the nearest."""
-    format = FixedPointFormat(WEIGHT_BITS)
-    largest = float(np.abs(a).max(initial=0)) or 1.0
-    for denominator in range(1, int(limit / largest) + 1):
-        codes, _ = format.encode(a * denominator)
-        if np.abs(codes - a * denominator).max(initial=0) < 1e-9:  # fractions of float64: 2**-53 * 127, with room
-            return codes, 1 / denominator, 0.0
-    codes, _ = format.encode(a * (limit / largest))
-    return codes, largest / limit, float(np.abs(codes * (largest / limit) - a).max() / largest)
-
-
-def _largest_weights(p: SNM | ReadOut, folded: list[np.ndarray]) -> np.ndarray:
-    """(C,) the largest weight into each channel, before exponents."""
-    largest = np.zeros(p.shape[0])
-    for w, q in zip(folded, p.projections, strict=True):
-        np.maximum.at(largest, q.channel_of_row, channel_max(np.abs(w)) * 2.0**-q.exponent)
-    return largest
+        rounded = [resampling.integer(q, limit) for q in p.projections]
+        projections = tuple(q for q, _ in rounded)
+        drives = drives_of(projections, p)
+        tried.append((units.expected_error(p, drives, [e for _, e in rounded], widths), projections, drives))
+    _, projections, drives = min(tried, key=lambda t: t[0])
+    return replace(p, projections=projections), drives
 
 
 def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarray, np.ndarray]:

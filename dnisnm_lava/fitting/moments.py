@@ -18,7 +18,7 @@ from dnisnm_lava.simulation import Progress
 
 def readings(spiking: SpikingGraph, images: Images, *, memory: int | None = None, progress: Progress | None = None) -> Readings:
     """What each projection's weights read, per step, when `spiking`, the float network, runs on `images` (N, *input shape),
-    or an iterable of such. Projections of one weight a row have nothing to compensate with, and no entry."""
+    or an iterable of such."""
     found: dict[str, tuple[tuple[Reads, ...], ...]] = {}
 
     def read(p: SNM | ReadOut, activities: Activities) -> None:
@@ -37,7 +37,7 @@ def readings(spiking: SpikingGraph, images: Images, *, memory: int | None = None
 
 
 def _reads(q: Projection, source: Activity) -> tuple[Reads, ...]:
-    return tuple(_block(q, source, columns) for columns in least_squares.blocks(q)) if q.weight[0].size > 1 else ()
+    return tuple(_block(q, source, columns) for columns in least_squares.blocks(q))
 
 
 def _block(q: Projection, source: Activity, columns: slice) -> Reads:

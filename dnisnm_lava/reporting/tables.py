@@ -14,6 +14,7 @@ from dnisnm_lava.reporting.figures import RULES as ENERGY_RULES
 from dnisnm_lava.reporting.gathering import Gathered
 from dnisnm_lava.reporting.intervals import wilson
 from dnisnm_lava.reporting.pieces import At, Column, Table, count, digits, percent, size, span
+from dnisnm_lava.weight_use import weight_use
 
 NAME = Column("population", numeric=False)
 
@@ -135,6 +136,19 @@ def errors(found: Gathered) -> Table:
         f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
     )
     return Table("error-table", caption, columns, rows)
+
+
+def weights(found: Gathered) -> Table:
+    columns = (
+        NAME, Column("from", False), Column("exponent", help="a weight is worth so many doublings of its channel's unit"),
+        Column("rms", help="of the integer weights"), Column("zeros, %", help="integer weights that are 0"),
+        Column("bits used", help="log2(1 + sqrt(12) rms): below 4, their rounding costs accuracy"),
+    )  # fmt: skip
+    rows = tuple(
+        (use.population, use.source, str(use.exponent), f"{use.rms:.1f}", f"{100 * use.zeros:.1f}", f"{use.bits:.1f}")
+        for use in weight_use(found.integer)
+    )
+    return Table("weight-table", "The integer weights of each projection.", columns, rows)
 
 
 def neurons(found: Gathered) -> Table:

@@ -1,0 +1,232 @@
+"""Which units a population's integers count in: one for each channel's potential, one exponent for each projection.
+
+A weight code w of projection q, into channel c, is worth w * 2**exponent(q) * unit(c). All projections into a channel share its unit;
+without exponents the largest weight of one of them would decide for all, and leave the others few bits. Chosen is what makes the
+least error of the currents, as far as state and sums hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnisnm_lava import rounding
+from dnisnm_lava.conversion import channel_max
+from dnisnm_lava.fixedpoint import WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir import SNM, Projection, ReadOut
+from dnisnm_lava.rounding import Reads
+
+STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
+LARGEST_CURRENT = 1 << 30  # of a step, by a static bound: Lava sums in 32 bits
+LARGEST_EXPONENT = 24  # of the file
+CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
+Blocks = tuple[Reads, ...]  # of one projection; none where nothing is known of what it reads
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of weights and of the state."""
+
+    weights: FixedPointFormat
+    state: FixedPointFormat
+
+    def of(self, weight: np.ndarray) -> FixedPointFormat:
+        """One weight a row (a shortcut, a pool) keeps 8 bits: there are few, and nothing takes up their error."""
+        few = weight[0].size == 1 and self.weights.bits < WEIGHT_BITS
+        return FixedPointFormat(WEIGHT_BITS) if few else self.weights
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One projection whose weights count in its sources' spikes. weight: float, without an exponent. blocks: what it reads.
+    largest: the largest spike of its source."""
+
+    projection: Projection
+    weight: np.ndarray
+    blocks: Blocks
+    largest: int
+
+    def power(self) -> np.ndarray:
+        """(O,) mean square of what each row reads, summed over its columns: about its mean, which the bias takes up. Where nothing is
+        known, that of the largest spikes."""
+        if not self.blocks:
+            return np.full(len(self.weight), self.weight[0].size * (self.gain * self.largest) ** 2)
+        traces = np.sum([np.trace(block.covariance, axis1=1, axis2=2) for block in self.blocks], axis=0)
+        return np.repeat(traces, len(self.weight) // len(traces))
+
+    def bound(self) -> np.ndarray:
+        """(O,) the most that each row's current can be, whatever is read."""
+        return np.abs(self.weight).reshape(len(self.weight), -1).sum(axis=1) * self.gain * self.largest
+
+    @property
+    def gain(self) -> float:
+        """The most that a pool or a resampling makes of spikes of 1."""
+        q = self.projection
+        if q.resample is not None:
+            return float(q.resample.gain)
+        return 1.0 if q.sum_pool is None else float(np.prod(q.sum_pool.kernel))
+
+    def onto(self, rows: np.ndarray, channels: int) -> np.ndarray:
+        """(C,) sums of a value of each row over the rows that drive a channel."""
+        total = np.zeros(channels)
+        np.add.at(total, self.projection.channel_of_row, rows)
+        return total
+
+    def most(self, rows: np.ndarray, channels: int) -> np.ndarray:
+        """(C,) the largest value of the rows that drive a channel; 0 where none does."""
+        largest = np.zeros(channels)
+        np.maximum.at(largest, self.projection.channel_of_row, rows)
+        return largest
+
+
+@dataclass(frozen=True)
+class Units:
+    """exponents: of each projection. unit: (C,) worth of one step of the potential."""
+
+    exponents: tuple[int, ...]
+    unit: np.ndarray
+
+    def steps(self, drive: Drive, exponent: int) -> np.ndarray:
+        """(O, 1, ...) worth of one step of each row's weight."""
+        rows = self.unit[drive.projection.channel_of_row] * 2.0**exponent
+        return rows.reshape(-1, *(1,) * (drive.weight.ndim - 1))
+
+
+def shared(p: SNM | ReadOut, unit: np.ndarray) -> np.ndarray:
+    """(C,) `unit`, or the largest of them for every channel of a read-out: argmax needs no floats."""
+    return np.full_like(unit, unit.max()) if isinstance(p, ReadOut) else unit
+
+
+def chosen(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> Units:
+    """Exponents by the expected error of weights to the nearest code. Then, where it is known what is read, the share of the unit with the
+    least error: the largest weights are clipped there."""
+    least = least_unit(p, drives, widths)
+    units = by_expected_error(p, drives, widths, least)
+    if not any(d.blocks for d in drives):
+        return units
+    tried = [_clipped(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
+    return min(tried, key=lambda t: t[0])[1]
+
+
+def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:
+    """(C,) the smallest unit in which the range of v expected from calibration fits the state, with a margin, and the thresholds,
+    which v may never reach where a layer shares them; and the currents of a step the sums of 32 bits."""
+    assert p.v_range is not None
+    bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
+    least = np.maximum(p.v_range, bias) * STATE_MARGIN
+    if isinstance(p, SNM):
+        least = np.maximum(least, channel_max(p.vth))
+    currents = np.sum([d.most(d.bound(), p.shape[0]) for d in drives], axis=0) + bias
+    return shared(p, np.maximum(least / widths.state.limit, currents / LARGEST_CURRENT))
+
+
+def needed(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:
+    """(P, C) for each projection, the smallest step in which its weights into a channel fit their bits."""
+    return np.array([d.most(channel_max(np.abs(d.weight)) / widths.of(d.weight).limit, p.shape[0]) for d in drives])
+
+
+def unit_of(p: SNM | ReadOut, steps: np.ndarray, exponents: Sequence[int], least: np.ndarray) -> np.ndarray:
+    """(C,) the smallest unit in which all weights fit. steps: (P, C) that they need."""
+    unit = np.maximum((steps * 2.0 ** -np.array(exponents)[:, None]).max(axis=0), least)
+    return np.where(shared(p, unit) > 0, shared(p, unit), 1.0)
+
+
+def by_expected_error(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths, least: np.ndarray) -> Units:
+    """The exponents with the least expected error, from those of the projections' largest weights on, each up or down by one while that
+    helps."""
+    steps = needed(p, drives, widths)
+    power = np.array([d.onto(d.power(), p.shape[0]) for d in drives]) * importance(p)
+    exponents = _from_0(_first(steps))
+    best = expected(unit_of(p, steps, exponents, least), exponents, power)
+    improved = True
+    while improved:
+        improved = False
+        for other in _beside(exponents):
+            error = expected(unit_of(p, steps, other, least), other, power)
+            if error < best * (1 - 1e-9):  # beyond rounding: no cycles
+                exponents, best, improved = other, error, True
+                break
+    return Units(exponents, unit_of(p, steps, exponents, least))
+
+
+def _beside(exponents: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """One of them up or down by one; from 0 on."""
+    moved = [(*exponents[:q], e + by, *exponents[q + 1 :]) for q, e in enumerate(exponents) for by in (1, -1)]
+    return [m for m in map(_from_0, moved) if max(m) <= LARGEST_EXPONENT]
+
+
+def _from_0(exponents: Iterable[int]) -> tuple[int, ...]:
+    given = tuple(exponents)
+    return tuple(e - min(given) for e in given)
+
+
+def _first(steps: np.ndarray) -> tuple[int, ...]:
+    """Each projection's step by the finest of the channel's, as a power of two, in the median channel."""
+    finest = np.where(steps > 0, steps, np.inf).min(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.where(steps > 0, np.log2(steps / finest), np.nan)
+    medians = [np.nanmedian(a) if (a >= 0).any() else 0.0 for a in apart]
+    return tuple(int(min(round(m), LARGEST_EXPONENT)) for m in medians)
+
+
+def importance(p: SNM | ReadOut) -> np.ndarray:
+    """(C,) weight of a channel's squared error: by the largest threshold squared; of a read-out's channels, all the same."""
+    if isinstance(p, ReadOut):
+        return np.ones(p.shape[0])
+    theta = channel_max(p.vth)
+    return np.where(theta > 0, 1 / np.where(theta > 0, theta, 1) ** 2, 0.0)
+
+
+def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> float:
+    """The sum of squared errors: a step's square by 12, for weights that lie anywhere between two codes, times what they read."""
+    steps = unit * 2.0 ** np.array(exponents)[:, None]
+    return float((steps**2 / 12 * power).sum())
+
+
+def expected_error(p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths) -> float:
+    """Of the weights, with the exponents that suit them best, and of the drives' resamplings, whose entries are wrong by a share
+    `of_matrices` of the largest."""
+    weights = by_expected_error(p, drives, widths, least_unit(p, drives, widths))
+    power = np.array([d.onto(d.power(), p.shape[0]) for d in drives]) * importance(p)
+    size = np.array([d.onto((d.weight.reshape(len(d.weight), -1) ** 2).mean(axis=1) * d.power(), p.shape[0]) for d in drives])
+    lost = np.array(of_matrices)[:, None] ** 2 * size * importance(p)
+    return expected(weights.unit, weights.exponents, power) + float(lost.sum())
+
+
+def _with_room(drives: Sequence[Drive], exponents: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """`exponents`, and those one higher where a row has one weight, which cannot be clipped: so that the others' may be."""
+    single = [d.weight[0].size == 1 for d in drives]
+    if not any(single) or all(single) or max(exponents) == LARGEST_EXPONENT:
+        return [exponents]
+    return [exponents, tuple(e + own for e, own in zip(exponents, single, strict=True))]
+
+
+def _clipped(
+    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray
+) -> tuple[float, Units]:
+    """The error, and the units: of CLIPS times the unit in which all weights fit, for each channel that with the least error of the
+    currents; not so small that weights of which nothing is known do not fit."""
+    steps = needed(p, drives, widths)
+    unknown = steps * np.array([not d.blocks for d in drives])[:, None]
+    floor = unit_of(p, unknown, exponents, least) if unknown.any() else least
+    whole = unit_of(p, steps, exponents, least)
+    units = [Units(exponents, np.maximum(whole * clip, floor)) for clip in CLIPS]
+    errors = np.array([error(p, drives, tried, widths) for tried in units])
+    if isinstance(p, ReadOut):  # one choice for all channels
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
+    best = errors.argmin(axis=0)
+    channels = np.arange(p.shape[0])
+    unit = np.array([u.unit for u in units])[best, channels]
+    return float((errors[best, channels] * importance(p)).sum()), Units(exponents, unit)
+
+
+def error(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, widths: Widths) -> np.ndarray:
+    """(C,) mean squared error of the currents when weights go to the nearest code."""
+    found = np.zeros(p.shape[0])
+    for d, exponent in zip(drives, units.exponents, strict=True):
+        steps = units.steps(d, exponent)
+        codes, _ = widths.of(d.weight).encode(d.weight / steps)
+        found += d.onto(rounding.error(d.weight, codes * steps, d.blocks), p.shape[0])
+    return found
