@@ -168,7 +168,7 @@ def _first(steps: np.ndarray) -> tuple[int, ...]:
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.where(steps > 0, np.log2(steps / finest), np.nan)
     medians = [np.nanmedian(a) if (a >= 0).any() else 0.0 for a in apart]
-    return tuple(int(min(round(m), LARGEST_EXPONENT)) for m in medians)
+    return tuple(min(int(m), LARGEST_EXPONENT) for m in medians)  # the search mends the rest
 
 
 def importance(p: SNM | ReadOut) -> np.ndarray:

@@ -61,6 +61,7 @@ class Synapses(nn.Module):
     resampled; convolution, or dense; times 2**exponent; into some channels of the population."""
 
     weight: Tensor
+    factor: Tensor
     source_channels: Tensor | None
     target_channels: Tensor | None
     rows: Tensor | None
@@ -73,7 +74,7 @@ class Synapses(nn.Module):
             self.register_buffer(name, values)
         self.conv: tuple[Window, int] | None = None  # with its groups
         self.sums: Window | None = None
-        self.factor, self.targets = 1, 0
+        self.targets = 0
         self.target_shape: tuple[int, ...] = ()
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -220,11 +221,11 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
 
 
 def _synapses(q: Projection) -> Synapses:
-    arrays = {"weight": q.weight, "source_channels": q.source_channels, "target_channels": q.target_channels}
+    arrays = {"weight": q.weight, "factor": np.array(1 << q.exponent), "source_channels": q.source_channels, "target_channels": q.target_channels}
     arrays |= {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
     synapses = Synapses(q.source, **{key: None if a is None else _integers(a) for key, a in arrays.items()})
     synapses.conv = (q.window, q.groups) if q.is_conv else None
-    synapses.sums, synapses.factor = q.sum_pool, 1 << q.exponent
+    synapses.sums = q.sum_pool
     synapses.targets, synapses.target_shape = q.targets, q.target_shape
     return synapses
 

@@ -139,8 +139,8 @@ def test_a_networks_table_fits_a_hundred_columns() -> None:
     assert max(map(len, said.splitlines())) <= 100
     rows = {line.split()[1]: line.split()[1:-1] for line in said.splitlines() if len(line.split()) > 2}
     assert rows["input"] == ["input", "Input", "2", "0", "-/8/-"]
-    assert rows["layer3.2.conv2"] == ["layer3.2.conv2", "SNM", "4", "1", "4", "2", "16", "3,8/5/18", "7-131k", "1"]
-    assert rows["out"] == ["out", "ReadOut", "3", "4", "12", "5/-/2"]
+    assert rows["layer3.2.conv2"] == ["layer3.2.conv2", "SNM", "4", "1", "4", "2", "16", "3,8/5/18", "3.5,8.8", "7-131k", "1"]
+    assert rows["out"] == ["out", "ReadOut", "3", "4", "12", "5/-/2", "4.4"]
     for sentence in (f"digest {loud().digest()}", "T = 5 steps; the read-outs are done 9 steps after an image arrives"):
         assert sentence in said
     assert "…" not in said
