@@ -221,7 +221,8 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
 
 
 def _synapses(q: Projection) -> Synapses:
-    arrays = {"weight": q.weight, "factor": np.array(1 << q.exponent), "source_channels": q.source_channels, "target_channels": q.target_channels}
+    arrays = {"weight": q.weight, "source_channels": q.source_channels, "target_channels": q.target_channels}
+    arrays["factor"] = np.array(1 << q.exponent)
     arrays |= {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
     synapses = Synapses(q.source, **{key: None if a is None else _integers(a) for key, a in arrays.items()})
     synapses.conv = (q.window, q.groups) if q.is_conv else None

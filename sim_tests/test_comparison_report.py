@@ -92,7 +92,7 @@ def test_the_json_holds_every_row_and_total() -> None:
     assert found == coverage_json(COVERAGE)
     assert [r["operation"] for r in found["rows"]] == [r.operation for r in ROWS]
     assert found["rows"][2]["inputs"] == [[64, 7, 7], [64, 7, 7]]
-    assert found["operations"] == {"exact": 2, "approximated": 1, "dropped": 1}
+    assert found["operations"] == {"exact": 2, "approximated": 1, "dropped": 1, "refused": 0}
     assert found["populations"]["Relay"] == 2
     assert (found["depth"], found["graph_macs"], found["notices"]) == (19, 1_815_000_000, list(COVERAGE.notices))
 
