@@ -7,7 +7,7 @@ import sys
 NEWEST_OF_LAVA = (3, 10)  # the last Python that lava-nc and lava-dl take
 EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is always needed
     "h5py": "", "matplotlib": "", "numpy": "", "rich": "", "shtab": "", "threadpoolctl": "",
-    "numba": "torch", "torch": "torch", "torchvision": "torch", "lava": "lava", "sklearn": "demo", "onnx": "onnx", "onnx2torch": "onnx",
+    "numba": "torch", "torch": "torch", "torchvision": "torch", "lava": "lava", "sklearn": "demo", "onnx": "onnx",
     "nir": "nir", "jinja2": "report", "plotly": "report",
 }  # fmt: skip
 

@@ -27,10 +27,14 @@ TORCHVISION = "torchvision:"
 Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
 
 
-def load_model(spec: str | torch.nn.Module, weights: Weights | None = None, input_shape: Sequence[int] = ()) -> torch.nn.Module:
+def load_model(
+    spec: str | torch.nn.Module, weights: Weights | None = None, input_shape: Sequence[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> torch.nn.Module:  # fmt: skip
     """The module that `spec` names, or `spec` itself, in eval mode, with `weights` in it: a state_dict or a file of one; for
     torchvision also a set of its weights, or its name. What torchvision makes without weights is random, and a UserWarning
-    says so. input_shape: of one image, for an ONNX graph that leaves it open.
+    says so. input_shape: of one image, for an ONNX graph that leaves it open. progress(done, of): of an ONNX graph's nodes that were
+    held against onnx's own evaluation; a UserWarning tells what could not be.
 
     BadFile where there is no such file, module, factory or network, it fails, or makes something else;
     BackendMissing where ONNX is not installed; UnsupportedModel where an ONNX graph has no torch module.
@@ -47,7 +51,7 @@ def load_model(spec: str | torch.nn.Module, weights: Weights | None = None, inpu
     if is_onnx(spec):
         if weights is not None:
             raise BadFile(f"{spec}: an ONNX file brings its own weights; leave out {weights}")
-        return load_onnx(Path(spec), input_shape).eval()
+        return load_onnx(Path(spec), input_shape, progress).eval()
     model = call_factory(spec)
     if not isinstance(model, torch.nn.Module):
         raise BadFile(f"{spec}: makes a {type(model).__name__}, not a torch.nn.Module; name the function or class that builds the network")

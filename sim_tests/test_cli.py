@@ -89,7 +89,7 @@ def run(*argv: str, capsys: pytest.CaptureFixture[str]) -> Any:
 
 def skip_where_missing(said: str) -> None:
     """Where what a command needs is truly not installed in this Python, and it said so."""
-    for package in ("lava-nc", "torchvision", "onnx2torch"):
+    for package in ("lava-nc", "torchvision", "onnx"):
         if f"{package} is not installed" in said and not list(importlib.metadata.distributions(name=package)):
             pytest.skip(f"{package} is not installed")
 
@@ -287,7 +287,7 @@ def test_inspect_takes_the_shape_of_an_image_from_an_onnx_file(
 
 def as_onnx(path: Path) -> None:
     """The network of `place`, weights included."""
-    pytest.importorskip("onnx2torch", reason="onnx2torch is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
     model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
     to_onnx(model, torch.randn(1, 3, 6, 6), path, opset_version=13)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
 def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava import comparison_report, frontend
     from dnisnm_lava.loading import load_model, own_input_shape
+    from dnisnm_lava.onnx_files.conversion import evaluation_of
 
     if args.input_shape and args.data:
         raise OutOfRange("inspect: give either --input-shape or --data, not both")
@@ -55,11 +56,14 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     shape = tuple(data.train[0][0].shape) if data else args.input_shape or own_input_shape(args.subject)
     if min(shape or (1,)) < 1:
         raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
-    stages("trace")
-    model = _model(args, data) if data else load_model(args.subject, args.weights, shape or ())
+    progress = stages("trace")
+    model = _model(args, data, progress) if data else load_model(args.subject, args.weights, shape or (), progress)
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
     coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
+    held = evaluation_of(model)
+    if held:
+        coverage = replace(coverage, notices=(held.sentence(), *coverage.notices))
     if args.svg and not coverage.refused:
         stages("trace again, draw")
         with warnings.catch_warnings():
@@ -67,7 +71,8 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
             _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
     failed = comparison_report.refused_sentence(coverage)
     told = f"{args.subject}: {failed}, and no picture was drawn" if args.svg else f"{args.subject}: {failed}"
-    return Result(comparison_report.coverage_json(coverage), comparison_report.coverage_table(coverage), told if failed else "")
+    data = {**comparison_report.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
+    return Result(data, comparison_report.coverage_table(coverage), told if failed else "")
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:

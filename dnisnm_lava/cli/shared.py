@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.quantization import Readings
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.shards import Part
+    from dnisnm_lava.simulation import Progress
     from dnisnm_lava.tallies import Tally
 
 
@@ -45,8 +46,7 @@ class Network:
 
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
-    stages("trace")
-    analog = dn.from_torch(_model(args, data), data.train[0][0])
+    analog = dn.from_torch(_model(args, data, stages("trace")), data.train[0][0])
     ranges.tell_better_range(args, analog, data)
     return analog
 
@@ -168,13 +168,13 @@ def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callabl
     return lambda image: runs_on(model, image)
 
 
-def _model(args: argparse.Namespace, data: Data) -> Any:
+def _model(args: argparse.Namespace, data: Data, progress: Progress | None = None) -> Any:
     """The module of --model, or of what is inspected, with its weights: loaded once."""
     from dnisnm_lava.loading import load_model
 
     if not hasattr(args, "module"):
         subject = getattr(args, "model", None) or args.subject
-        args.module = load_model(subject, args.weights, tuple(data.train[0][0].shape))
+        args.module = load_model(subject, args.weights, tuple(data.train[0][0].shape), progress)
     return args.module
 
 

@@ -20,6 +20,7 @@ from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
 CLAIM = "aten._assert_tensor_metadata"
 SEQUENCES = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)
+OTHERS = ("/torch/", "<eval_with_key>", "/onnx_files/")  # code that is not the user's
 MAPS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.ConvTranspose3d)
 
 
@@ -162,15 +163,15 @@ def _advice(reason: str) -> str:
 def _user_line(error: BaseException) -> str:
     """The line of the user's own code that torch names, if it does."""
     found = re.findall(r'File "([^"]+)", line (\d+), in \w+', str(error))
-    own = [(path, line) for path, line in found if "/torch/" not in path]
+    own = [(path, line) for path, line in found if not any(other in path for other in OTHERS)]
     return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
 
 
 def line_of(node: Any) -> str:
     """`file:line: code` of the user's forward, from the trace; the layer where torch tells no line."""
     frames = [f.strip().splitlines() for f in (node.meta.get("stack_trace") or "").split('File "')[1:]]
-    mine = [f for f in frames if "/torch/" not in f[0]]
-    if not mine:  # in a torch.nn.Sequential, no line of the user's own
+    mine = [f for f in frames if not any(other in f[0] for other in OTHERS)]
+    if not mine:  # in a torch.nn.Sequential or an ONNX file, no line of the user's own
         return layer_of(node).strip(" ()") or "an unknown line"
     path, line = mine[-1][0].split('", line ')
     code = mine[-1][1].strip() if len(mine[-1]) > 1 else ""

@@ -1,1 +1,1 @@
-"""An ONNX file as a torch module: read, made plain, converted by onnx2torch."""
+"""An ONNX file as a torch module: read, folded, translated, and held against onnx itself."""

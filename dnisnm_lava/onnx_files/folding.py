@@ -1,4 +1,4 @@
-"""What depends on no image, computed once; newer operators in the words of an older opset."""
+"""What depends on no image, computed once: padding sizes, shapes computed from shapes, shared weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-OPSET = 17  # the newest that onnx2torch 1.5 knows
+from dnisnm_lava.onnx_files.reference import evaluated_node
+
 LARGE = 1024  # values above which an initializer is weights, not a shape
 
 
-def fold(model: Any) -> None:
-    """What depends on no image becomes an initializer: padding sizes, shapes computed from shapes, shared weights."""
+def fold(model: Any) -> tuple[list[Any], dict[str, np.ndarray], dict[str, list[int]]]:
+    """(the nodes that depend on the image, constants by name, shapes by name). The model is left with the shapes alone of its weights."""
     from onnx import numpy_helper
     from onnx.shape_inference import infer_shapes
 
@@ -34,11 +35,16 @@ def fold(model: Any) -> None:
             made = dict(zip(filter(None, node.output), values, strict=False))
             known.update(made)
             graph.initializer.extend(_light(name, value) for name, value in made.items())
+        kept = [_copy(node) for node in nodes]
         del graph.node[:]
-        graph.node.extend(nodes)
-    used = {name for node in graph.node for name in node.input}
-    del graph.initializer[:]
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in known.items() if name in used)
+        graph.node.extend(kept)
+    return list(graph.node), known, shapes
+
+
+def _copy(node: Any) -> Any:
+    made = type(node)()
+    made.CopyFrom(node)
+    return made
 
 
 def _light(name: str, value: np.ndarray) -> Any:
@@ -66,9 +72,6 @@ def _shape(node: Any, shapes: Mapping[str, list[int]]) -> list[int]:
 
 def _folded(node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, list[int]], opsets: Any) -> list[np.ndarray] | None:
     """What `node` gives where that does not depend on the image, else None."""
-    from onnx import TensorProto, helper
-    from onnx.reference import ReferenceEvaluator
-
     if node.op_type == "Shape" and node.input[0] not in known:
         axes = partial[node.output[0]]
         return [np.array(axes, np.int64)] if axes and all(axes) else None
@@ -78,30 +81,7 @@ def _folded(node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, li
         return [np.asarray(picked)] if picked.all() else None
     random = not node.input and node.op_type != "Constant"
     inside = any(a.HasField("g") or a.graphs for a in node.attribute)
-    if random or inside or not all(name in known for name in node.input if name):
+    foreign = node.domain not in ("", "ai.onnx")
+    if random or inside or foreign or not all(name in known for name in node.input if name):
         return None
-    given = {name: known[name] for name in node.input if name}
-    untyped = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n] for names in (given, node.output)]
-    alone = helper.make_model(helper.make_graph([node], "alone", *untyped), opset_imports=opsets)
-    return [np.asarray(value) for value in ReferenceEvaluator(alone).run(None, given)]
-
-
-def to_known_opset(model: Any) -> None:
-    """A newer graph as of OPSET, where it says the same: axes of a reduction were an attribute then. The checker
-    refuses what did not exist."""
-    import onnx
-
-    versions = [o for o in model.opset_import if o.domain in ("", "ai.onnx") and o.version > OPSET]
-    if not versions:
-        return
-    numbers = {i.name: i for i in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type.startswith("Reduce") and node.op_type != "ReduceSum" and len(node.input) == 2 and node.input[1] in numbers:
-            axes = onnx.numpy_helper.to_array(numbers[node.input.pop()])
-            node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
-        dated = [a for a in node.attribute if a.name in ("noop_with_empty_axes", "num_outputs") and node.op_type != "ReduceSum"]
-        for attribute in dated:
-            node.attribute.remove(attribute)
-    for version in versions:
-        version.version = OPSET
-    onnx.checker.check_model(model)
+    return evaluated_node(node, {name: known[name] for name in node.input if name}, opsets)

@@ -1,12 +1,15 @@
-"""An ONNX file that is sound, and the image that it takes."""
+"""An ONNX file that is sound, and the image that it takes. Nothing outside the file's folder is read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
 from dnisnm_lava.extras import missing
+
+OLDEST = 7  # opset 6 and before broadcast by an attribute
 
 
 def is_onnx(spec: str) -> bool:
@@ -14,19 +17,99 @@ def is_onnx(spec: str) -> bool:
 
 
 def read(path: Path) -> Any:
-    try:
-        import onnx
-        import onnx2torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise BackendMissing(missing(f"{error.name}", "onnx")) from error
+    """The ModelProto, checked, its functions written out, its external data read. BadFile, BackendMissing, UnsupportedModel."""
+    onnx = _onnx()
     if not path.is_file():
         raise BadFile(f"{path}: no such file; check the path of the network")
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf has its own
+        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); copy or export it anew") from error
+    _read_external(model, path)
+    try:
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf, onnx and the file system each have their own
-        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({type(error).__name__}); export it anew") from error
-    return model
+    except Exception as error:
+        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); {_remedy(model)}") from error
+    if model.training_info:
+        raise UnsupportedModel(f"{path}: holds how it is trained; export the network alone, in eval mode")
+    return _inlined(_of_known_opset(model, path))
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.checker
+    except ModuleNotFoundError as error:
+        raise BackendMissing(missing(f"{error.name}", "onnx")) from error
+    return onnx
+
+
+def _remedy(model: Any) -> str:
+    from onnx.defs import onnx_opset_version
+
+    newest = onnx_opset_version()
+    newer = any(o.domain in ("", "ai.onnx") and o.version > newest for o in model.opset_import)
+    return f"this onnx knows opsets up to {newest}: export it anew with one of them, or install a newer onnx" if newer else "export it anew"
+
+
+def first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0].rstrip('.')}"
+
+
+def _read_external(model: Any, path: Path) -> None:
+    """Weights in files of their own: in the model's folder, or below it, and nowhere else."""
+    from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+
+    folder = path.parent.resolve()
+    outside = [tensor for tensor in _tensors(model.graph, model.functions) if uses_external_data(tensor)]
+    for tensor in outside:
+        place = ExternalDataInfo(tensor).location
+        data = (folder / place).resolve()
+        if not place or Path(place).is_absolute() or not data.is_relative_to(folder):
+            raise BadFile(f"{path}: the weights {tensor.name} lie in {place!r}, outside the model's folder; put them beside it: refused")
+        if not data.is_file():
+            raise BadFile(f"{path}: the weights {tensor.name} lie in {place}, which is not there; put that file beside the model")
+    if not outside:
+        return
+    try:
+        load_external_data_for_model(model, str(folder))
+    except Exception as error:
+        raise BadFile(f"{path}: its external weights cannot be read ({first_line(error)}); copy or export both files anew") from error
+
+
+def _tensors(graph: Any, functions: Any = ()) -> Iterator[Any]:
+    """Every tensor of a graph, of its nodes' attributes, and of the graphs within."""
+    yield from getattr(graph, "initializer", ())
+    for sparse in getattr(graph, "sparse_initializer", ()):
+        yield from (sparse.values, sparse.indices)
+    for attribute in (a for node in graph.node for a in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+    for function in functions:
+        yield from _tensors(function)
+
+
+def _of_known_opset(model: Any, path: Path) -> Any:
+    """As of opset OLDEST or later; operators of other domains are left to their names."""
+    from onnx import version_converter
+
+    versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if min(versions, default=OLDEST) >= OLDEST:
+        return model
+    try:
+        return version_converter.convert_version(model, OLDEST + 1)
+    except Exception as error:
+        said = f"of opset {versions[0]}, which onnx's version_converter cannot bring to {OLDEST + 1} ({first_line(error)})"
+        raise UnsupportedModel(f"{path}: {said}; export it anew, with opset 13 to 17") from error
+
+
+def _inlined(model: Any) -> Any:
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
 
 
 def image(model: Any, name: str) -> Any:
@@ -34,7 +117,12 @@ def image(model: Any, name: str) -> Any:
     weights = {i.name for i in model.graph.initializer}
     inputs = [i for i in model.graph.input if i.name not in weights]
     if len(inputs) != 1:
-        raise UnsupportedModel(f"{name}: takes {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); one image is needed")
+        names = ", ".join(i.name for i in inputs)
+        raise UnsupportedModel(
+            f"{name}: takes {len(inputs)} inputs ({names}); one image is needed: make the others constants, or cut the part that reads one"
+        )
+    if not inputs[0].type.HasField("tensor_type"):
+        raise UnsupportedModel(f"{name}: its input {inputs[0].name} is no tensor but a sequence or a map; one image is needed")
     return inputs[0]
 
 
