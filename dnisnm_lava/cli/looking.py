@@ -71,8 +71,8 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
             _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
     failed = comparison_report.refused_sentence(coverage)
     told = f"{args.subject}: {failed}, and no picture was drawn" if args.svg else f"{args.subject}: {failed}"
-    data = {**comparison_report.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
-    return Result(data, comparison_report.coverage_table(coverage), told if failed else "")
+    result = {**comparison_report.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
+    return Result(result, comparison_report.coverage_table(coverage), told if failed else "")
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:
