@@ -59,7 +59,8 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
     for x in checked_batches(analog, batches):
-        magnitude = np.maximum(magnitude, np.abs(x).max(axis=(0, *range(2, x.ndim))))
+        shown = analog.input.arranged(x)
+        magnitude = np.maximum(magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
         for name, z in executor(analog, x):
             np.maximum(high[name], z.max(axis=0), out=high[name])
             np.minimum(low[name], z.min(axis=0), out=low[name])

@@ -173,7 +173,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
         entry: dict[str, Any] = {"name": p.name, "kind": type(p).__name__, "shape": list(p.shape), "inputs": list(sources(p))}
         entry["neurons"], entry["depth"] = int(np.prod(p.shape)), offsets[p.name]
         if isinstance(p, Input):
-            entry["bits"] = p.bits
+            entry["bits"], entry["image_shape"] = p.bits, list(p.image_shape)
         if isinstance(p, SNM | ReadOut):
             entry["weights"] = sum(q.weight.size for q in p.projections)
             entry["weight_bits"] = [signed_bits(q.weight) for q in p.projections]

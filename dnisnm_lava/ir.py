@@ -186,12 +186,26 @@ class Projection(_Value):
 @dataclass(frozen=True, eq=False)
 class Input(_Value):
     """The image: a constant current of `shape`. `scale` (C,) is the worth of one integer step per channel
-    (an integer graph) or the largest magnitude seen in calibration (a float graph)."""
+    (an integer graph) or the largest magnitude seen in calibration (a float graph). view: the shape in which users give an
+    image (default: `shape`). order: (neurons,) which element of a given image, flattened, each neuron is (default: as it
+    stands); a model that permutes its images has one."""
 
     name: str
     shape: Shape
     scale: np.ndarray | None = None
     bits: int = 0
+    view: Shape = field(default=(), metadata=SINCE_0_1)
+    order: np.ndarray | None = field(default=None, metadata=SINCE_0_1)
+
+    @property
+    def image_shape(self) -> Shape:
+        return self.view or self.shape
+
+    def arranged(self, images: Any) -> Any:
+        """Images (N, *image_shape), an array or a tensor, as the population holds them, (N, *shape)."""
+        if self.order is not None:
+            images = images.reshape(len(images), -1)[:, self.order]
+        return images.reshape(len(images), *self.shape) if self.view else images
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,6 +329,8 @@ class Graph(_Value):
             raise OutOfRange(f"{population.name}: shape {population.shape}; each size must be 1 or more")
         if isinstance(population, ReadOut):
             _check_readout(population)
+        if isinstance(population, Input):
+            _check_input(population)
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
@@ -381,6 +397,14 @@ class Graph(_Value):
         return state.hexdigest()
 
 
+def _check_input(p: Input) -> None:
+    neurons = int(np.prod(p.shape))
+    if p.view and int(np.prod(p.view)) != neurons:
+        raise OutOfRange(f"{p.name}: images {p.view} do not fill {p.shape}")
+    if p.order is not None and not np.array_equal(np.sort(p.order), np.arange(neurons)):
+        raise OutOfRange(f"{p.name}: its order does not take each of {neurons} elements of an image once")
+
+
 def _check_readout(p: ReadOut) -> None:
     if p.view and np.prod(p.view) != np.prod(p.shape):
         raise OutOfRange(f"{p.name}: {p.shape} cannot be viewed as {p.view}")
@@ -423,7 +447,7 @@ def _feed(state: Any, value: Any) -> None:
     elif isinstance(value, _Value | Window):
         state.update(type(value).__name__.encode())
         for f in fields(value):
-            if "since" in f.metadata and getattr(value, f.name) == f.default:
+            if "since" in f.metadata and _same(getattr(value, f.name), f.default):
                 continue
             state.update(f.name.encode())
             _feed(state, getattr(value, f.name))
@@ -440,9 +464,9 @@ class AnalogGraph(Graph):
         return self.outputs(x)[self.readout.name]
 
     def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """{read-out: (N, *shape of the model's output)} for images `x` (N, *input shape), in float64; their functions applied."""
+        """{read-out: (N, *shape of the model's output)} for images `x` (N, *image shape), in float64; their functions applied."""
         x = checked_images(self, x).astype(np.float64)
-        values = {self.input.name: x}
+        values = {self.input.name: self.input.arranged(x)}
         freed = self.last_readers()
         for population in self.populations[1:]:
             if isinstance(population, MaxPool):
@@ -507,12 +531,12 @@ def lead(population: Population) -> int:
 
 def checked_images(graph: Graph, images: Images) -> np.ndarray:
     """All images as an array (N, *input shape); OutOfRange for another shape, NaN, infinity or no image."""
-    return _checked(graph, inputs.whole(images, graph.input.shape)[0])
+    return _checked(graph, inputs.whole(images, graph.input.image_shape)[0])
 
 
 def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[np.ndarray, np.ndarray]:
     """All images, and their class indices (N,), or for maps (N, ...): `labels`, or those that come with the images."""
-    x, own = inputs.whole(images, graph.input.shape)
+    x, own = inputs.whole(images, graph.input.image_shape)
     x = _checked(graph, x)
     if labels is None and own is None:
         raise OutOfRange("labels: none given, and the images bring none; give them, or (images, labels) batches")
@@ -523,7 +547,7 @@ def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[
 
 def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:
     x = np.ascontiguousarray(images)  # torch sums in another order over other memory layouts
-    shape = graph.input.shape
+    shape = graph.input.image_shape
     if x.ndim == 3 and len(shape) == 3 and shape[1] == 1:  # sequences (N, C, L) are maps of one row
         x = x[:, :, None]
     if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
@@ -538,7 +562,7 @@ def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:
 
 def checked_batches(graph: Graph, images: Images) -> Iterator[np.ndarray]:
     """The images (N, *input shape), batch by batch."""
-    for x, _ in inputs.batches(images, graph.input.shape):
+    for x, _ in inputs.batches(images, graph.input.image_shape):
         yield _checked(graph, x)
 
 

@@ -219,7 +219,7 @@ def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat)
 def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]:
     """Images in the units of the graph's input, (N, *shape), and how many values were clipped: signed
     8-bit integers for an integer graph, float64 and 0 for a float graph."""
-    x = checked_images(graph, images)
+    x = graph.input.arranged(checked_images(graph, images))
     if not graph.is_integer:
         return x.astype(np.float64), 0
     assert graph.input.scale is not None

@@ -53,7 +53,7 @@ def run(graphs: Graphs, images: np.ndarray, steps: int, device: str) -> Runs:
 def rates(graphs: Graphs, runs: Runs) -> Iterator[tuple[str, Rates]]:
     """(name, rates) of every population but the image, in the order of the graph."""
     worth = worths(graphs.integer)
-    ann = {graphs.analog.input.name: runs.tensor(runs.images)}
+    ann = {graphs.analog.input.name: runs.tensor(graphs.analog.input.arranged(runs.images))}
     heard = dict(ann)
     freed = graphs.analog.last_readers()
     with torch.inference_mode(), exact_sums(runs.device):

@@ -136,6 +136,10 @@ def _layer(layers: h5py.Group, kind: str, shape: tuple[int, ...]) -> h5py.Group:
 def _write_input(group: h5py.Group, p: Input) -> None:
     assert p.scale is not None
     group["scale"], group["bits"] = p.scale, p.bits
+    if p.view:
+        group["view"] = np.array(p.view, np.int64)
+    if p.order is not None:
+        group["order"] = p.order
 
 
 def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:

@@ -158,7 +158,9 @@ def _read_input(group: Group, shape: Shape) -> Input:
     scale = _per_channel(group, "scale", shape)
     if (scale <= 0).any():
         raise BadFile(f"{group.name}/scale must be above 0")
-    return Input(_name(group), shape, scale, group.integer("bits", 2, IMAGE_BITS))
+    view = _shape(group, "view", 64) if "view" in group else ()
+    order = _codes(group, "order", least=0) if "order" in group else None
+    return Input(_name(group), shape, scale, group.integer("bits", 2, IMAGE_BITS), view, order)
 
 
 def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:

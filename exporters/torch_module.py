@@ -40,19 +40,24 @@ class Network(nn.Module):
 
 
 class Image(nn.Module):
-    """Floats to signed integers of `bits` bits, in steps of `scale` (C, 1, 1); halves to the even one. A sequence is a map of one row."""
+    """Floats to signed integers of `bits` bits, in steps of `scale` (C, 1, 1); halves to the even one. A sequence is a map of one row.
+    order: of the elements of an image, where the model permutes it."""
 
     scale: Tensor
+    order: Tensor | None
 
-    def __init__(self, name: str, shape: tuple[int, ...], scale: Tensor, bits: int) -> None:
+    def __init__(self, name: str, given: tuple[int, ...], shape: tuple[int, ...], order: Tensor | None, scale: Tensor, bits: int) -> None:
         super().__init__()
-        self.name, self.shape, self.limit = name, shape, 2 ** (bits - 1) - 1
+        self.name, self.shape, self.inside, self.limit = name, given, shape, 2 ** (bits - 1) - 1
         self.register_buffer("scale", scale)
+        self.register_buffer("order", order)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(2) if x.ndim == 3 and len(self.shape) == 3 and self.shape[1] == 1 else x
         if x.shape[1:] != self.shape:
             raise ValueError(f"images: shape {tuple(x.shape)} given, (N, {', '.join(map(str, self.shape))}) needed")
+        x = x.flatten(1) if self.order is None else x.flatten(1)[:, self.order]
+        x = x.reshape(-1, *self.inside)
         return (x.double() / self.scale).round().clamp(-self.limit, self.limit).long()
 
 
@@ -209,7 +214,8 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
 
 def _image(p: Input) -> Image:
     assert p.scale is not None
-    return Image(p.name, p.shape, torch.tensor(p.scale).reshape(-1, *(1,) * (len(p.shape) - 1)), p.bits)
+    scale = torch.tensor(p.scale).reshape(-1, *(1,) * (len(p.shape) - 1))
+    return Image(p.name, p.image_shape, p.shape, None if p.order is None else _integers(p.order), scale, p.bits)
 
 
 def _driven(p: SNM | ReadOut) -> Neurons | Sum:

@@ -22,7 +22,7 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -
     with torch.no_grad():
         for p in analog:
             if isinstance(p, Input):
-                values[p.name] = torch.as_tensor(x, dtype=torch.float32, device=place)
+                values[p.name] = torch.as_tensor(p.arranged(x), dtype=torch.float32, device=place)
             elif isinstance(p, MaxPool):
                 values[p.name] = max_pool(values[p.source], p.window)
             elif isinstance(p, Rectifier | Relay | ReadOut):

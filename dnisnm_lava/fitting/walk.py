@@ -160,7 +160,7 @@ def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
     count = 0
     for x in checked_batches(spiking, batches):
         count += len(x)
-        yield from torch.split(torch.as_tensor(x, dtype=torch.float32), some)
+        yield from torch.split(torch.as_tensor(spiking.input.arranged(x), dtype=torch.float32), some)
     if count == 0:
         raise OutOfRange("fit: 0 images given; give at least 1, better some hundreds")
 

@@ -6,7 +6,7 @@ costs no more than twice the multiplications, and becomes a two-sided population
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -25,10 +25,16 @@ COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
 
 
 class Builder:
-    """The graph under construction. `became` tells, for each operation, which populations hold it."""
+    """The graph under construction. `became` tells, for each operation, which populations hold it.
 
-    def __init__(self, input_shape: Shape) -> None:
-        self.populations: list[Population] = [Input("input", input_shape)]
+    labels: {population: (*its shape) the element of it, as it would be by itself, that each neuron is}: neurons are labelled anew
+    where readers see them in another order, so that no synapse is spent on that. wishes: labels that readers would want.
+    """
+
+    def __init__(self, input_shape: Shape, labels: Mapping[str, np.ndarray]) -> None:
+        self.labels, self.wishes = labels, dict(labels)
+        self.plain: set[str] = set()  # populations that are read as the maps that they are
+        self.populations: list[Population] = [_input("input", input_shape, labels.get("input"))]
         self.names = {"input"}
         self.nonnegative: set[str] = set()
         self.became: dict[str, list[str]] = {}
@@ -42,6 +48,13 @@ class Builder:
             if p.name in needed:
                 needed.update(sources(p))
         return AnalogGraph((*(p for p in self.populations if p.name in needed and p not in outputs), *outputs))
+
+    @property
+    def image(self) -> Expression:
+        """The image as users give it, in the shape of a map or a vector."""
+        image = self.populations[0]
+        assert isinstance(image, Input)
+        return _labelled(Expression.of(image.name, image.shape), self.labels.get("input"), image.image_shape)
 
     def unique(self, name: str) -> str:
         name = next(n for n in (name, *(f"{name}.{i}" for i in range(2, len(self.names) + 3))) if n not in self.names)
@@ -83,23 +96,57 @@ class Builder:
         if layout is None and len(shape) not in (1, 3):
             shape = as_map_shape(shape)
             bias = bias.reshape(shape)
+        name, own = self.unique(name), shape
+        label = self.labels.get(name)
+        if label is not None and label.size == bias.size and all(t.linear is not None and not t.linear.is_conv for t in terms):
+            terms, bias, shape = tuple(_taken(t, own, label) for t in terms), bias.reshape(-1)[label], label.shape
+        else:
+            label = None
         pieces = [piece for term in terms for piece in self._pieces(term, shape)]
         projections = tuple(projection(piece, shape[0]) for piece in pieces)
-        p = kind(self.unique(name), shape, projections, _bias(bias))
+        p = kind(name, shape, projections, _bias(bias))
         self.populations.append(p)
         for node in e.nodes:
             self.became.setdefault(node, []).append(p.name)
         if nonnegative:
             self.nonnegative.add(p.name)
-        whole = Expression.of(p.name, shape)
+        whole = _labelled(Expression.of(p.name, shape), label, own)
         if layout is not None:
-            whole = replace(whole, terms=(replace(whole.terms[0], layout=layout),), shape=e.shape, bias=no_bias(e.shape))
+            shown = Layout.of(shape, whole.terms[0].layout.flat().reshape(-1)[layout.flat()])
+            whole = replace(whole, terms=(replace(whole.terms[0], layout=shown),), shape=e.shape, bias=no_bias(e.shape))
         return replace(view(whole, e.shape), merged=e.merged)
+
+    def _canonical(self, e: Expression) -> list[Term]:
+        """The terms of e in the form of maps. Blocked where a layout does not fall into channels, rows and columns: if it is that of
+        one population, another label of its neurons is wished for."""
+        try:
+            return [piece for t in e.terms for piece in self._blocks(t, e.shape)]
+        except Blocked:
+            self._wish(e)
+            raise
+
+    def _blocks(self, term: Term, shape: Shape) -> list[Term]:
+        found = ex.canonical(term, shape)
+        if term.linear is None and len(found) == 1:
+            self.plain.add(term.source)
+        return found
+
+    def _wish(self, e: Expression) -> None:
+        """Another label of the neurons that e shows in another order, where they are those of one population."""
+        (term, *others) = e.terms
+        bare = term.linear is None and term.rows is None and term.cols is None and term.reads_all and not others
+        if bare and len(e.shape) == 3 and term.layout.is_permutation:
+            self.wishes.setdefault(term.source, term.layout.flat().reshape(e.shape))
+
+    @property
+    def next_labels(self) -> dict[str, np.ndarray]:
+        """Those of now, and what is wished for of populations that nobody reads as they are."""
+        return {name: label for name, label in self.wishes.items() if name in self.labels or name not in self.plain}
 
     def _pieces(self, term: Term, shape: Shape) -> list[Term]:
         """The term in the form of projections into a population of `shape`."""
         try:
-            return ex.canonical(term, shape)
+            return self._blocks(term, shape)
         except Blocked:
             if term.linear is not None and term.linear.is_conv:
                 inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), no_bias(term.natural), term.natural)
@@ -109,10 +156,10 @@ class Builder:
 
     def max_pool(self, e: Expression, window: Window) -> Expression:
         """The windows' maxima: a population behind each population whose channels e shows, else behind a relay."""
-        shown = _shown(e)
+        shown = self._shown(e)
         if shown is None:
             e = self.relay(e)
-            shown = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+            shown = self._canonical(e)
         terms = []
         for term in shown:
             _, *size = term.shape
@@ -133,6 +180,18 @@ class Builder:
             if source in self.nonnegative:
                 self.nonnegative.add(name)
         return self.pools[source, window]
+
+    def _shown(self, e: Expression) -> list[Term] | None:
+        """The canonical terms of e, if each channel shows one channel of a population, scaled up and shifted alike at all
+        pixels."""
+        if any(n != 1 for n in e.bias.shape[1:]):
+            return None
+        try:
+            pieces = self._canonical(e)
+        except Blocked:
+            return None
+        filled = np.sum([piece.layout.axes[0] >= 0 for piece in pieces], axis=0)  # type: ignore[index]
+        return pieces if all(piece.is_plain for piece in pieces) and bool((filled == 1).all()) else None
 
     def is_nonnegative(self, e: Expression) -> bool:
         """Sums of what never is negative, with no negative factor."""
@@ -175,12 +234,13 @@ class Builder:
         size = (e.shape[1] if rows is None else len(rows), e.shape[2] if cols is None else len(cols))
         shape = (e.shape[0], *size)
         try:
-            pieces = [pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = [pooled(piece, rows, cols) for piece in self._canonical(e)]
             if sum(p.cost for p in pieces) > COMPOSE_LIMIT * (relay_cost(e) + int(np.prod(e.shape))):
+                self._wish(e)
                 raise Blocked
         except Blocked:
             e = self.relay(e)
-            pieces = [pooled(piece, rows, cols) for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = [pooled(piece, rows, cols) for piece in self._canonical(e)]
         terms = tuple(
             replace(p, layout=Layout.identity((p.natural[0], *size)).with_channels(p.layout.axes[0])) for p in pieces  # type: ignore[index]
         )  # fmt: skip
@@ -194,27 +254,38 @@ class Builder:
     def _composable(self, e: Expression, linear: Projection) -> tuple[Expression, list[Term]]:
         """e and its canonical terms, or those of its relay where composing is impossible or costs too much."""
         try:
-            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = self._canonical(e)
             composed = sum(_conv_cost(piece, linear, e.shape[0]) for piece in pieces)
             if (e.is_composite or len(pieces) > 1) and composed > COMPOSE_LIMIT * (relay_cost(e) + linear.macs(e.shape)):
+                self._wish(e)
                 raise Blocked
         except Blocked:
             e = self.relay(e)
-            pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
+            pieces = self._canonical(e)
         return e, pieces
 
 
-def _shown(e: Expression) -> list[Term] | None:
-    """The canonical terms of e, if each channel shows one channel of a population, scaled up and shifted alike at all
-    pixels."""
-    if any(n != 1 for n in e.bias.shape[1:]):
-        return None
-    try:
-        pieces = [piece for t in e.terms for piece in ex.canonical(t, e.shape)]
-    except Blocked:
-        return None
-    filled = np.sum([piece.layout.axes[0] >= 0 for piece in pieces], axis=0)  # type: ignore[index]
-    return pieces if all(piece.is_plain for piece in pieces) and bool((filled == 1).all()) else None
+def _input(name: str, shape: Shape, label: np.ndarray | None) -> Input:
+    if label is None:
+        return Input(name, shape)
+    order = label.reshape(-1).astype(np.int32)
+    return Input(name, label.shape, view=shape, order=None if bool((order == np.arange(order.size)).all()) else order)
+
+
+def _labelled(whole: Expression, label: np.ndarray | None, own: Shape) -> Expression:
+    """A population whose neurons are labelled anew, in the shape and order that it would have by itself."""
+    if label is None:
+        return view(whole, own)
+    place = np.empty(label.size, np.int64)
+    place[label.reshape(-1)] = np.arange(label.size)
+    term = replace(whole.terms[0], layout=Layout.of(whole.shape, place.reshape(own)))
+    return replace(whole, terms=(term,), shape=own, bias=no_bias(own))
+
+
+def _taken(term: Term, shape: Shape, label: np.ndarray) -> Term:
+    """A term of an expression of `shape`, its elements in the order of `label`."""
+    gain = None if term.gain is None else np.broadcast_to(term.gain, shape).reshape(-1)[label]
+    return replace(term, layout=Layout.of(term.layout.natural, term.layout.flat().reshape(-1)[label]), gain=gain)
 
 
 def relay_cost(e: Expression) -> int:

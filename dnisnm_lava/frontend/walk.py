@@ -6,9 +6,11 @@ import contextlib
 import math
 import operator
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.fx.node import map_aggregate
 
@@ -28,7 +30,7 @@ from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, short_name, tensors_of
 from dnisnm_lava.functions import ALONG_AN_AXIS
-from dnisnm_lava.ir import AnalogGraph, Input, Relay
+from dnisnm_lava.ir import AnalogGraph, Relay
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
@@ -76,18 +78,22 @@ def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
     except UnsupportedModel:
         refuse_other_inputs(model, example)
         raise
-    walk = _Walk(program, tuple(example.shape[1:]))
-    walk.run()
-    return walk
+    labels: dict[str, np.ndarray] = {}
+    while True:
+        walk = _Walk(program, tuple(example.shape[1:]), labels)
+        walk.run()
+        if len(walk.build.next_labels) == len(labels):
+            return walk
+        labels = walk.build.next_labels  # once more, with neurons labelled as their readers see them
 
 
 class _Walk:
     """`value` holds what each node means, until its last reader has had it."""
 
-    def __init__(self, program: Any, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, program: Any, input_shape: tuple[int, ...], labels: Mapping[str, np.ndarray]) -> None:
         self.nodes = list(program.graph_module.graph.nodes)
         self.outputs = set(program.graph_signature.user_outputs)
-        self.build = Builder((input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape)
+        self.build = Builder((input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels)
         self.value: dict[Any, Any] = {}
         self.parameter: dict[Any, str] = {}
         self.left = {n: len(n.users) for n in self.nodes}
@@ -103,9 +109,7 @@ class _Walk:
             if node.op == "placeholder":
                 name = named.get(node.name)
                 if name is None:
-                    first = self.build.populations[0]
-                    assert isinstance(first, Input)
-                    self.value[node] = view(Expression.of(first.name, first.shape), input_shape)
+                    self.value[node] = view(self.build.image, input_shape)
                 else:
                     self.value[node], self.parameter[node] = tensors[name], name
 

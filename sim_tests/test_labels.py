@@ -1,0 +1,129 @@
+"""Layouts take no synapse: images are permuted when they are read, and neurons are labelled as their readers see them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from graphs import images, randomized
+from pieces import Net
+from torch import nn
+
+import dnisnm_lava as dn
+from dnisnm_lava import recipes
+from dnisnm_lava.backends import ann, batched, lava_cpu, reference
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import Relay
+from exporters import netx, torch_module
+
+MODELS = {
+    "an image (H, W, C)": (lambda n, x: n.l(F.relu(n.c(x.permute(0, 3, 1, 2))).mean((2, 3))), (6, 5, 3), {
+        "c": nn.Conv2d(3, 4, 3, 2, 1), "l": nn.Linear(4, 3)}),
+    "an image (H, W, C), its bytes scaled by the model": (lambda n, x: n.l(F.relu(n.c((x / 255 - 0.5).permute(0, 3, 1, 2))).flatten(1)),
+        (6, 5, 3), {"c": nn.Conv2d(3, 4, 3, 2, 1), "l": nn.Linear(36, 3)}),
+    "an image (W, H, C)": (lambda n, x: n.l(F.relu(n.c(x.permute(0, 3, 2, 1))).mean((2, 3))), (6, 5, 3), {
+        "c": nn.Conv2d(3, 4, 3, 2, 1), "l": nn.Linear(4, 3)}),
+    "a flat image": (lambda n, x: n.l(F.relu(n.c(x.view(-1, 1, 6, 5))).flatten(1)), (30,), {
+        "c": nn.Conv2d(1, 2, 3), "l": nn.Linear(24, 3)}),
+    "a flat image, pooled": (lambda n, x: n.l(F.max_pool2d(x.view(-1, 1, 6, 5), 2).flatten(1)), (30,), {"l": nn.Linear(6, 3)}),
+    "a flat image, averaged": (lambda n, x: n.l(F.avg_pool2d(x.view(-1, 1, 6, 5), 2).flatten(1)), (30,), {"l": nn.Linear(6, 3)}),
+    "a flat image, read twice": (lambda n, x: n.l(F.relu(n.c(x.view(-1, 3, 5, 2).permute(0, 2, 1, 3))).flatten(1)) + n.d(x), (30,), {
+        "c": nn.Conv2d(5, 2, 2), "l": nn.Linear(4, 3), "d": nn.Linear(30, 3)}),
+    "sequences (L, C)": (lambda n, x: n.l(F.relu(n.c(x.transpose(1, 2))).mean(2)), (9, 3), {"c": nn.Conv1d(3, 4, 3), "l": nn.Linear(4, 3)}),
+    "a decoder": (lambda n, x: n.u(F.relu(n.l(x)).view(-1, 4, 3, 2)), (5,), {
+        "l": nn.Linear(5, 24), "u": nn.ConvTranspose2d(4, 2, 2, 2)}),
+    "a decoder that unflattens (H, W, C)": (lambda n, x: n.u(F.relu(n.l(x)).view(-1, 3, 2, 4).permute(0, 3, 1, 2)), (5,), {
+        "l": nn.Linear(5, 24), "u": nn.Conv2d(4, 2, 3, padding=1)}),
+    "a decoder of sequences": (lambda n, x: n.u(F.relu(n.l(x)).unflatten(1, (4, 6))), (5,), {
+        "l": nn.Linear(5, 24), "u": nn.ConvTranspose1d(4, 2, 2, 2)}),
+    "a decoder of two vectors, added": (lambda n, x: n.u(F.relu(n.l(x) + n.m(F.relu(x))).view(-1, 4, 3, 2)), (5,), {
+        "l": nn.Linear(5, 24), "m": nn.Linear(5, 24), "u": nn.Conv2d(4, 2, 2)}),
+    "a vector read as a map and as itself": (lambda n, x: (n.u(F.relu(n.l(x)).view(-1, 4, 3, 2)), n.m(F.relu(n.l(x)))), (5,), {
+        "l": nn.Linear(5, 24), "u": nn.Conv2d(4, 2, 2), "m": nn.Linear(24, 3)}),
+    "an autoencoder": (lambda n, x: n.u(F.relu(n.m(F.relu(n.l(F.relu(n.c(x)).flatten(1))))).view(-1, 4, 3, 2)), (2, 5, 4), {
+        "c": nn.Conv2d(2, 3, 3), "l": nn.Linear(18, 6), "m": nn.Linear(6, 24), "u": nn.ConvTranspose2d(4, 2, 2, 2)}),
+}  # fmt: skip
+
+
+def labelled(name: str) -> tuple[nn.Module, np.ndarray]:
+    forward, shape, layers = MODELS[name]
+    return randomized(Net(forward, **layers), 2), images(6, shape, 1)  # type: ignore[arg-type]
+
+
+def integers(model: nn.Module, x: np.ndarray) -> dn.SpikingGraph:
+    analog = dn.from_torch(model, x[0])
+    return dn.quantize(dn.convert(analog, dn.calibrate(analog, x), steps=4, levels=3))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_layout_takes_no_synapse_and_changes_nothing(name: str, tmp_path: Path) -> None:
+    model, x = labelled(name)
+    analog = dn.from_torch(model, x[0])
+    assert not analog.of(Relay)
+    found = dn.inspect(model, x[0])
+    assert found.graph_macs <= 4 * found.macs  # a 2x2 transposed convolution is one with three zeros for each pixel
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x))
+    for own, out in zip(analog.outputs(x).values(), expected if isinstance(expected, tuple) else (expected,), strict=True):
+        np.testing.assert_allclose(own, out.numpy(), rtol=0, atol=100 * 2**-24 * max(1, own.max()))  # sums of 100 terms in float32
+    assert np.array_equal(analog.ann(x).argmax(1), ann.ann(analog, x).argmax(1))
+    integer = integers(model, x)
+    run = batched.run(integer, x, record=True)
+    exact = reference.run(integer, x)
+    assert np.array_equal(run.logits, exact.logits)
+    assert all(np.array_equal(run.spikes[p], exact.spikes[p]) for p in exact.spikes)
+    module = torch_module.module(integer)(torch.from_numpy(x))
+    assert np.array_equal(run.logits, (module[0] if isinstance(module, tuple) else module).numpy())
+    again = netx.read(netx.write(tmp_path / "network.net", integer))
+    assert again == integer
+    assert np.array_equal(batched.run(again, x).logits, run.logits)
+
+
+@pytest.mark.parametrize("name", ["an image (H, W, C)", "sequences (L, C)", "a flat image", "a decoder"])
+def test_recipes_read_such_images_too(name: str) -> None:
+    model, x = labelled(name)
+    analog = dn.from_torch(model, x[0])
+    many = np.concatenate([x, x[:, ::-1]])
+    found = recipes.networks(recipes.BEST, analog, dn.calibrate(analog, many), many)
+    run = batched.run(found.integer, x, steps=4)
+    assert np.array_equal(run.logits, reference.run(found.integer, x, steps=4).logits)
+
+
+@pytest.mark.parametrize("name", ["an image (H, W, C)", "a decoder that unflattens (H, W, C)"])
+def test_lava_gives_the_same(name: str) -> None:
+    pytest.importorskip("lava")
+    model, x = labelled(name)
+    integer = integers(model, x)
+    run = lava_cpu.run(integer, x[:2])
+    exact = reference.run(integer, x[:2])
+    assert np.array_equal(run.logits, exact.logits)
+    assert all(np.array_equal(run.spikes[p], exact.spikes[p]) for p in exact.spikes)
+
+
+def test_the_input_keeps_the_user_s_shape_and_one_scale_for_each_colour() -> None:
+    model, x = labelled("an image (H, W, C)")
+    x[..., 2] *= 10
+    image = integers(model, x).input
+    assert (image.image_shape, image.shape, image.scale is not None and image.scale.shape) == ((6, 5, 3), (3, 6, 5), (3,))
+    assert np.array_equal(image.arranged(x), x.transpose(0, 3, 1, 2))
+    assert image.scale is not None
+    assert image.scale[2] > 2 * image.scale[0]
+
+
+def test_images_of_another_order_are_refused_by_the_user_s_shape() -> None:
+    model, x = labelled("an image (H, W, C)")
+    with pytest.raises(OutOfRange, match=r"shape \(6, 3, 6, 5\) given, \(N, 6, 5, 3\) needed"):
+        batched.run(integers(model, x), x.transpose(0, 3, 1, 2))
+
+
+def test_an_order_takes_each_element_once() -> None:
+    model, x = labelled("an image (H, W, C)")
+    analog = dn.from_torch(model, x[0])
+    assert analog.input.order is not None
+    twice = np.where(analog.input.order == 1, 0, analog.input.order)
+    with pytest.raises(OutOfRange, match="does not take each of 90 elements of an image once"):
+        replace(analog, populations=(replace(analog.input, order=twice), *analog.populations[1:]))
