@@ -1,6 +1,7 @@
 """What each population of a network would take of Loihi 2's cores: an estimate by the rule of `cores`.
 
-Sum-pools are composed into the kernels behind them, what is resampled is priced as single synapses, a max-pool as a tap and a running
+Sum-pools are composed into the kernels behind them; what is resampled is a kernel that pixels share where their synapses are alike, as
+those of a transposed convolution or an upsampling by a whole factor are, else single synapses; a max-pool as a tap and a running
 sum for each input of its windows, and the image as neurons that send.
 """
 
@@ -26,7 +27,7 @@ def estimate(graph: SpikingGraph) -> tuple[Row, ...]:
 
 
 def layer_of(p: Population, graph: SpikingGraph) -> Layer:
-    """The population as the rule sees it: sum-pools composed into kernels, what is resampled as single synapses."""
+    """The population as the rule sees it: sum-pools and resamplings composed into kernels where these are shared."""
     kind = type(p).__name__
     if isinstance(p, Input):
         return Layer(p.name, kind, p.shape)
@@ -36,27 +37,35 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
         return Layer(p.name, kind, p.shape, (Shared(taps, channels, channels, channels, 1),), state, taps * prod(p.shape), taps * channels)
     assert isinstance(p, SNM | ReadOut)
     found = [_synapses(q, graph[q.source].shape, p.shape) for q in p.projections]
-    count = sum(s.synapses if isinstance(s, Single) else _count(s, p.shape) for s in found)
-    kept = sum(s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s in found)
-    return Layer(p.name, kind, p.shape, tuple(found), ceil_div(state_bits(p, graph.steps), WORD_BITS), count, kept)
+    kept = sum(s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s, _ in found)
+    state = ceil_div(state_bits(p, graph.steps), WORD_BITS)
+    return Layer(p.name, kind, p.shape, tuple(s for s, _ in found), state, sum(count for _, count in found), kept)
 
 
-def _count(s: Shared, shape: Shape) -> int:
-    return s.taps * (s.read // s.groups) * s.rows * prod(shape[1:])
+def _synapses(q: Projection, source: Shape, target: Shape) -> tuple[Synapses, int]:
+    """Of a projection into `target` from `source`, as they are stored; and how many there are."""
+    bits, rows = weight_bits(largest_weight(q)), q.weight.shape[0]
+    if not q.is_conv:
+        return _dense(q, source, prod(target), bits)
+    channels = q.weight.shape[1] * q.groups
+    if q.resample is None:
+        taps = _taps(q)
+        return Shared(taps, channels, rows, q.groups, bits), taps * (channels // q.groups) * rows * prod(target[1:])
+    pairs, read = _resampled(q, q.resample)
+    count = pairs * channels // q.groups * rows
+    taps = prod(_shared_taps(a, q.window, i) for i, a in enumerate((q.resample.rows, q.resample.cols)))
+    if taps < pairs:
+        return Shared(taps, channels, rows, q.groups, bits), count
+    return Single(channels * read, count, prod(target), bits), count
 
 
-def _synapses(q: Projection, source: Shape, target: Shape) -> Synapses:
-    """Of a projection into `target` from `source`."""
-    channels = q.weight.shape[1] * q.groups if q.is_conv else q.read_shape(source)[0]
-    bits = weight_bits(largest_weight(q))
-    if q.is_conv and q.resample is None:
-        return Shared(_taps(q), channels, q.weight.shape[0], q.groups, bits)
-    if q.is_conv:
-        assert q.resample is not None
-        pairs, read = _resampled(q, q.resample)
-        return Single(channels * read, pairs * channels // q.groups * q.weight.shape[0], prod(target), bits)
-    read = channels * prod(source[1:])
-    return Single(read, read * q.weight.shape[0], prod(target), bits)
+def _dense(q: Projection, source: Shape, targets: int, bits: int) -> tuple[Synapses, int]:
+    """Pixels whose sum the weights read share one list, where each is in one window."""
+    rows, pool = q.weight.shape[0], q.sum_pool
+    read = q.read_shape(source)[0] * prod(source[1:])
+    apart = pool is not None and all(s >= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
+    lists = q.weight.shape[1] if apart else read
+    return Single(lists, lists * rows, targets, bits), read * rows
 
 
 def largest_weight(q: Projection) -> int:
@@ -77,6 +86,22 @@ def _positions(taps: int, step: int, kernel: int, gap: int) -> int:
     common = gcd(step, gap)
     chains = min(taps, gap // common)
     return chains * kernel + (taps - chains) * min(kernel, step // common)
+
+
+def _shared_taps(matrix: np.ndarray, window: Window, axis: int) -> int:
+    """Positions of the kernels that pixels share: of each kind of column of `matrix` (resampled, read), as it meets the window's
+    stride, how many targets it reaches. The zeros of a transposed convolution make one kind; bilinear upsampling has others at borders."""
+    stride, gap, before = window.stride[axis], window.dilation[axis], window.padding[axis][0]
+    kinds: dict[tuple[int, bytes], int] = {}
+    for column in matrix.T:
+        at = np.flatnonzero(column)
+        if len(at):
+            first, inside = int(at[0] + before), at - at[0]
+            kind = first % stride, column[at[0] : at[-1] + 1].tobytes()
+            if kind not in kinds:
+                reached = (inside[:, None] + first % stride - gap * np.arange(window.kernel[axis])).reshape(-1)
+                kinds[kind] = len(np.unique(reached[reached % stride == 0]))
+    return sum(kinds.values())
 
 
 def _resampled(q: Projection, resample: Resample) -> tuple[int, int]:

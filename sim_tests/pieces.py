@@ -523,12 +523,6 @@ PIECES: dict[str, tuple[Factory, Shape]] = {
     **CONVOLUTIONS, **NORMS, **POOLS, **RESAMPLED, **JOINS, **RECTIFIERS, **LINEAR, **NETWORKS,
 }  # fmt: skip
 
-HEADS: dict[str, Callable[[Tensor], Tensor]] = {  # what follows the graph's read-out in the model
-    "softmax at the end": lambda y: F.softmax(y, 1),
-    "log_softmax at the end": lambda y: F.log_softmax(y, 1),
-    "sigmoid at the end": torch.sigmoid,
-}
-
 
 # ---------------------------------------------------------------- refusals
 

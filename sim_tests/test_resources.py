@@ -15,10 +15,12 @@ import h5py
 import lava_dl
 import numpy as np
 import pytest
-from graphs import readout, small, snm, weights
+from graphs import images, randomized, readout, small, snm, weights
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+import dnisnm_lava as dn
 from dnisnm_lava import resources
 from dnisnm_lava.cores import Layer, Row, Shared, Single, placed, weight_bits
 from dnisnm_lava.errors import OutOfRange
@@ -185,6 +187,43 @@ def test_a_mean_over_2x2_makes_6x6_of_3x3() -> None:
     q = Projection("x", weights(np.random.default_rng(0), 5, 4, 3, 3), sum_pool=Window((2, 2), (2, 2)))
     graph = SpikingGraph((Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (5, 2, 2), (q,), np.random.default_rng(0))), steps=1)
     assert resources.estimate(graph)[1].words == 36 * 4  # 5 rows of 5 bits and a header: one word
+
+
+UPWARD = {  # layer, weights that are stored, synapses of a neuron in the middle of the map
+    "transposed 2x2 by 2": (nn.ConvTranspose2d(8, 4, 2, 2), 4 * 8 * 4, 8),
+    "transposed 3x3 by 2": (nn.ConvTranspose2d(8, 4, 3, 2, 1), 9 * 8 * 4, None),
+    "transposed 4x4 by 2": (nn.ConvTranspose2d(8, 4, 4, 2, 1), 16 * 8 * 4, 4 * 8),
+    "transposed 3x3 by 1": (nn.ConvTranspose2d(8, 4, 3, 1), 9 * 8 * 4, 9 * 8),
+    "transposed 2x2 by 3, with gaps": (nn.ConvTranspose2d(8, 4, 2, 3), 4 * 8 * 4, None),
+    "transposed, dilated": (nn.ConvTranspose2d(8, 4, 2, 2, dilation=2), 4 * 8 * 4, None),
+    "transposed, depthwise": (nn.ConvTranspose2d(8, 8, 2, 2, groups=8), 4 * 8, 1),
+    "transposed, in groups": (nn.ConvTranspose2d(8, 4, 2, 2, groups=2), 4 * 4 * 4, 4),
+    "nearest by 2, then 3x3": (nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, padding=1)), 16 * 8 * 4, 4 * 8),
+    "nearest by 2, then 1x1": (nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 1)), 4 * 8 * 4, 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UPWARD)
+def test_what_pixels_share_is_stored_once(name: str) -> None:
+    layer, stored, heard = UPWARD[name]
+    model = randomized(nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1)), 1)
+    x = images(4, (1, 6, 7), 1)
+    analog = dn.from_torch(model, x)
+    row = resources.estimate(dn.quantize(dn.convert(analog, dn.calibrate(analog, x), steps=2)))[2]
+    assert (row.weights, row.axons) == (stored, 2)
+    if heard is not None:
+        assert row.synapses <= heard * row.neurons < 1.7 * row.synapses  # fewer at the borders
+    assert row.words < 4 * stored
+
+
+def test_pixels_of_one_window_share_the_lists_of_a_dense_layer() -> None:
+    pooled, plain = _projections()[5:7]
+    graphs = [
+        SpikingGraph((Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (3,), (q,), np.random.default_rng(0))), steps=1)
+        for q in (pooled, plain)
+    ]
+    rows = [resources.estimate(graph)[1] for graph in graphs]
+    assert [(row.axons, row.weights, row.synapses) for row in rows] == [(64, 192, 768), (256, 768, 768)]
 
 
 # ---------------------------------------------------------------- any layer

@@ -232,11 +232,14 @@ A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAP
 
 - *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {HEADER_BITS}) / 64)`
   words; `bits = ceil(log2(max |w|)) + 1`. It takes {CONV_AXONS} input axons a core.
-- *Single synapses* (dense layers, and all behind a resampling) take, for each input axon,
+- *Single synapses* (dense layers, and a resampling whose pixels have synapses of many kinds) take, for each input axon,
   `ceil((synapses on the core * (bits + {INDEX_BITS}) + {LIST_HEADER_BITS}) / 64)` words; a list holds {LIST_SYNAPSES} of them at most.
-- *A sum-pool* is composed into the kernel behind it (so a mean over 2x2 makes 6x6 of 3x3), *max-pools* take a tap and a running sum for
-  each input of a window, *the image* is a layer of neurons that send, as in PilotNet LIF. A max-pool has no counterpart in any published
-  table: its price is a guess.
+- *A resampling* is composed into the kernel behind it where pixels share their synapses: a transposed convolution stores its own weights,
+  once, an upsampling by a whole factor those of the kernel that it and the convolution make (4x4 of nearest by 2 and 3x3). Pixels whose
+  synapses are of another kind, as at the borders of bilinear upsampling, have lists of their own.
+- *A sum-pool* is composed into the kernel behind it (so a mean over 2x2 makes 6x6 of 3x3; pixels of one window share the lists of a dense
+  layer), *max-pools* take a tap and a running sum for each input of a window, *the image* is a layer of neurons that
+  send, as in PilotNet LIF. A max-pool has no counterpart in any published table: its price is a guess.
 - *A neuron* takes a word for each 64 bits of what differs between the neurons of its population: 24 of potential, 24 of threshold, 24 of
   bias, those of the payload, those of the memory (up to T K levels), and 24 of initial potential where it is not half the threshold. In the
   published tables all neurons take one word (LIF: 24 of current, 24 of potential, 13 of bias); SNM with thresholds and biases of their own
