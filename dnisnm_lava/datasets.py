@@ -23,6 +23,7 @@ from dnisnm_lava.data_files import folders, layouts, preparation
 from dnisnm_lava.data_files.arrays import Arrays
 from dnisnm_lava.data_files.preparation import Preparation, Transform
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.frontend.arguments import runs_on
 from dnisnm_lava.loading import call_factory
 from dnisnm_lava.simulation import Progress
 
@@ -72,6 +73,7 @@ class Data:
 def load(
     spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int | Sequence[int] = 0, crop: int | Sequence[int] = 0,
     grayscale: bool = False, range: Sequence[float] = (), layout: str = "", transform: Transform | None = None,
+    model: torch.nn.Module | None = None,
 ) -> Data:  # fmt: skip
     """Data of `spec`: a folder in ImageFolder layout or of pictures, an `.npz` (x_train, x_test, and for labels y_train, y_test; other
     common names are understood and told) or `.npy`, `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of images alone, or
@@ -80,7 +82,7 @@ def load(
     Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's own: as it gives them), then
     resize (shorter side, or height and width), crop (centre: a square, or height and width), grayscale, and (x - mean) / std where asked
     for. layout: axes of arrays, such as nhwc or nlc, and behind a colon how the model takes them (default: channels first); without it,
-    `suited` asks the model. transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's weights: a
+    `model`, if given, is asked (`suited`). transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's weights: a
     function of a picture, or of float32 in [0, 1], (C, H, W).
     """
     asked = preparation.checked(
@@ -88,7 +90,8 @@ def load(
     )
     pair = _pair(spec)
     train, test = (Labelled(base, _of(base, asked), f"{spec} ({part})") for base, part in zip(pair, ("train", "test"), strict=True))
-    return Data(spec, train, test)
+    data = Data(spec, train, test)
+    return data if model is None or layout or len(train) == 0 else suited(data, lambda image: runs_on(model, image))
 
 
 def _of(base: Any, asked: Preparation) -> Preparation:

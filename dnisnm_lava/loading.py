@@ -21,7 +21,7 @@ import torch
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.onnx_files.conversion import load as load_onnx
 from dnisnm_lava.onnx_files.reading import image_shape, is_onnx
-from dnisnm_lava.weight_files import checkpoints, reading
+from dnisnm_lava.weight_files import checkpoints, downloads, reading
 
 TORCHVISION = "torchvision:"
 Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
@@ -206,6 +206,7 @@ def _torchvision(name: str, weights: str | None) -> torch.nn.Module:
     known = models.get_model_weights(_name_of(name)).__members__
     if weights not in known:
         raise BadFile(f"{weights}: no such file, and no weights of {name}; give a state_dict or one of {', '.join(sorted(known))}")
+    downloads.check_kept(known[weights].url)
     try:
         return models.get_model(name, weights=known[weights], progress=False)
     except (OSError, RuntimeError) as error:  # no network, no space, no such page; another hash than promised

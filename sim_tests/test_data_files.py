@@ -451,3 +451,7 @@ def test_in_python_all_of_it_is_asked_for(tmp_path: Path) -> None:
     x = like(9, 8, 3, are_bytes=True)
     data = dn.load_data(saved(tmp_path, **four(x)), layout="nhwc:nhwc", range=(0, 255), crop=(4, 6))
     np.testing.assert_array_equal(data.train[0][0].numpy(), x[0, 2:6, 1:7].astype(np.float32))
+    spec, model = saved(tmp_path, **four(like(8, 20))), sequence(8)
+    with pytest.warns(UserWarning, match="are taken as ncl"):
+        assert tuple(dn.load_data(spec, model=model).train[0][0].shape) == (8, 20)
+    assert tuple(dn.load_data(spec).train[0][0].shape) == (1, 8, 20)

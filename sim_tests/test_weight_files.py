@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import sys
 import tarfile
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from graphs import Chain, randomized
 from torch import nn
 from torch.nn.utils import prune
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import BackendMissing, BadFile
-from dnisnm_lava.weight_files import reading
+from dnisnm_lava.weight_files import downloads, reading
 
 State = dict[str, Any]
 
@@ -95,6 +97,31 @@ def test_a_tar_archive_is_not_unpacked(tmp_path: Path) -> None:
             archive.add(tmp_path / name, name)
     with pytest.raises(BadFile, match=r"a\.tar: a tar archive, as torch wrote before version 0\.2, which is not unpacked here"):
         dn.load_model(nn.Linear(3, 2), path)
+
+
+def test_a_kept_download_that_is_another_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch compares a file with the hash in its name where it downloads it, and unpickles what it finds later."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    url = "https://download.pytorch.org/models/net-{}.pth"
+    for name, sound in ((hashlib.sha256(b"weights").hexdigest()[:8], True), ("00000000", False)):
+        (tmp_path / f"hub/checkpoints/net-{name}.pth").write_bytes(b"weights")
+        if sound:
+            downloads.check_kept(url.format(name))
+        else:
+            with pytest.raises(BadFile, match=r"net-00000000\.pth: not what torchvision published: its SHA-256 begins with \w+, not 0+"):
+                downloads.check_kept(url.format(name))
+    downloads.check_kept("https://download.pytorch.org/models/absent-12345678.pth")
+    downloads.check_kept("https://download.pytorch.org/models/without.pth")
+
+
+def test_named_weights_are_looked_at_before_torchvision_loads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub/checkpoints").mkdir(parents=True)
+    weights = torchvision.models.SqueezeNet1_1_Weights.DEFAULT
+    (tmp_path / "hub/checkpoints" / weights.url.rpartition("/")[2]).write_bytes(b"another")
+    with pytest.raises(BadFile, match="remove it, and it is downloaded anew"):
+        dn.load_model("torchvision:squeezenet1_1", "DEFAULT")
 
 
 # ---------------------------------------------------------------- kinds of files
