@@ -82,8 +82,8 @@ def load(
     Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's own: as it gives them), then
     resize (shorter side, or height and width), crop (centre: a square, or height and width), grayscale, and (x - mean) / std where asked
     for. layout: axes of arrays, such as nhwc or nlc, and behind a colon how the model takes them (default: channels first); without it,
-    `model`, if given, is asked (`suited`). transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's weights: a
-    function of a picture, or of float32 in [0, 1], (C, H, W).
+    `model`, if given, is asked (`suited`). transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's
+    weights: a function of a picture, or of float32 in [0, 1], (C, H, W).
     """
     asked = preparation.checked(
         layout=layout, range=range, resize=resize, crop=crop, grayscale=grayscale, mean=mean, std=std, transform=transform
