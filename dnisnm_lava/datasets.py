@@ -75,9 +75,9 @@ def load(
     grayscale: bool = False, range: Sequence[float] = (), layout: str = "", transform: Transform | None = None,
     model: torch.nn.Module | None = None,
 ) -> Data:  # fmt: skip
-    """Data of `spec`: a folder in ImageFolder layout or of pictures, an `.npz` (x_train, x_test, and for labels y_train, y_test; other
-    common names are understood and told) or `.npy`, `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of images alone, or
-    a (train, test) pair of them.
+    """Data of `spec`: a folder in ImageFolder layout or of pictures, a picture, an `.npz` (x_train, x_test, and for labels y_train,
+    y_test; other common names are understood and told) or `.npy`, `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of
+    images alone, or a (train, test) pair of them.
 
     Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's own: as it gives them), then
     resize (shorter side, or height and width), crop (centre: a square, or height and width), grayscale, and (x - mean) / std where asked
@@ -140,6 +140,8 @@ def _pair(spec: str) -> tuple[Any, Any]:
         return folders.image_folder(path)
     if path.suffix in (".npz", ".npy"):
         return array_files.read(path)
+    if path.is_file() and folders.is_picture(path):
+        return folders.Pictures(path), folders.Pictures(path)
     if ":" in spec:
         return _factory(spec)
     raise BadFile(f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory")

@@ -51,6 +51,8 @@ def test_pictures_get_classes_names_and_margins(made: Path, capsys: pytest.Captu
     ordered = np.sort(values, axis=1)
     assert [p["margin"] for p in found["predictions"]] == (ordered[:, -1] - ordered[:, -2]).tolist()
     assert {p["steps"] for p in found["predictions"]} == {graph.steps}
+    one = run("predict", "a.net", "--data", "alone/3.png", capsys=capsys)["predictions"]
+    assert one == found["predictions"][3:4]
     assert cli.main(["predict", "a.net", "--data", "alone"]) == 0
     said = capsys.readouterr().out
     assert "alone/5.png" in said

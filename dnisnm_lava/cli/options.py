@@ -95,7 +95,7 @@ def _told_default(value: Any) -> str:
 
 def _data_options(verb: argparse.ArgumentParser, required: bool = True, default: str = "", of: str = "") -> None:
     data = verb.add_argument_group("data")
-    kinds = "an ImageFolder, a folder of pictures (without classes), an .npz, mnist:DIR or file.py:factory (the file is run)"
+    kinds = "an ImageFolder, pictures (a folder, or one; without classes), an .npz or .npy, mnist:DIR or file.py:factory (the file is run)"
     data.add_argument("--data", required=required, help=of + kinds + default)
     data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
     data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")

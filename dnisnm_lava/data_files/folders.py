@@ -60,13 +60,18 @@ def _folder(path: Path) -> Any:
     return pictures if alone else vision.ImageFolder(str(path), loader=picture)
 
 
+def is_picture(path: Path) -> bool:
+    """By its name."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    return path.suffix.lower() in IMG_EXTENSIONS
+
+
 class Pictures:
-    """The pictures of a folder in the order of their names, without classes."""
+    """The pictures of a folder in the order of their names, or one picture; without classes."""
 
-    def __init__(self, folder: Path) -> None:
-        from torchvision.datasets.folder import IMG_EXTENSIONS
-
-        self.paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMG_EXTENSIONS)
+    def __init__(self, place: Path) -> None:
+        self.paths = [place] if place.is_file() else sorted(filter(is_picture, place.iterdir()))
 
     def __len__(self) -> int:
         return len(self.paths)
