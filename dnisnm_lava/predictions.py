@@ -20,8 +20,8 @@ from dnisnm_lava.simulation import Run
 class Predictions:
     """Of N images, each read after its own number of `steps` (N,).
 
-    values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, the first of equals. margins (N,): by
-    how much, in the same units, it leads the second. Both None where the first output is no row of two or more classes.
+    values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the sums before a last function,
+    which may round what they differ by away. margins (N,): by how much, in the units of values, it leads the second. Both None where the first output is no row of two or more classes.
     """
 
     values: np.ndarray
@@ -44,23 +44,21 @@ def predict(
     if exits is not None and not has_classes(graph):
         shape = graph.readout.view or graph.readout.shape
         raise OutOfRange(f"early exit: the first output has shape {shape}; it needs a row of 2 or more classes")
-    found = [_of(graph, batched.run(graph, x, steps=steps, device=device, memory=memory), exits) for x in batches]
+    found = [_of(batched.run(graph, x, steps=steps, device=device, memory=memory), exits) for x in batches]
     if not found:
         raise OutOfRange("predict: 0 images given; give at least 1")
-    values, own = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    values, steps, classes = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not has_classes(graph):
-        return Predictions(values, own, None, None)
-    scores = values.reshape(len(values), -1)
-    first_two = np.partition(scores, -2, axis=1)[:, -2:]
-    return Predictions(values, own, scores.argmax(axis=1), first_two[:, 1] - first_two[:, 0])
+        return Predictions(values, steps, None, None)
+    first_two = np.partition(values.reshape(len(values), -1), -2, axis=1)[:, -2:]
+    return Predictions(values, steps, classes, first_two[:, 1] - first_two[:, 0])
 
 
-def _of(graph: SpikingGraph, run: Run, exits: Exits | None) -> tuple[np.ndarray, np.ndarray]:
-    """(values, steps) of the images of a run."""
-    if exits is None:
-        return run.values(run.steps), np.full(len(run.logits), run.steps)
-    own = exit_steps(run.scores, exits)
-    values = np.empty(run.logits[:, 0].shape)
-    for t in np.unique(own):
-        values[own == t] = run.values(int(t))[own == t]
-    return values, own
+def _of(run: Run, exits: Exits | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values, steps, classes) of the images of a run. The class is told by the sums: a last softmax rounds small differences away."""
+    steps = np.full(len(run.logits), run.steps) if exits is None else exit_steps(run.scores, exits)
+    values, classes = np.empty(run.logits[:, 0].shape), np.empty(run.predictions(1).shape, np.int64)
+    for t in np.unique(steps):
+        now = steps == t
+        values[now], classes[now] = run.values(int(t))[now], run.predictions(int(t))[now]
+    return values, steps, classes

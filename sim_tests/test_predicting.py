@@ -136,6 +136,17 @@ def test_values_where_there_are_no_classes(place: Path, capsys: pytest.CaptureFi
     assert "--out FILE.npz keeps all values" in capsys.readouterr().out or values[0].size == 1
 
 
+def test_the_class_is_told_by_the_sums_before_a_last_function(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of sigmoids that are all 1.0 in floats, the first is not the largest."""
+    layers = "torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(32, 3)"
+    body = f"    torch.manual_seed(1)\n    net = torch.nn.Sequential({layers}, torch.nn.Sigmoid())\n"
+    body += "    net[3].bias.data = torch.tensor([100.0, 300.0, 200.0])\n    return net\n"
+    Path("sure.py").write_text(f"import torch\n\ndef net():\n{body}")
+    run("convert", "--model", "sure.py:net", *DATA, *LITTLE, "-o", "s.net", capsys=capsys)
+    found = run("predict", "s.net", "--data", "data.npz", capsys=capsys)["predictions"]
+    assert {(p["class"], p["margin"]) for p in found} == {(1, 0.0)}
+
+
 def test_no_images_is_told() -> None:
     with pytest.raises(OutOfRange, match="predict: 0 images given"):
         predictions.predict(small()[0], [])
