@@ -21,7 +21,8 @@ class Predictions:
     """Of N images, each read after its own number of `steps` (N,).
 
     values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the sums before a last function,
-    which may round what they differ by away. margins (N,): by how much, in the units of values, it leads the second. Both None where the first output is no row of two or more classes.
+    which may round what they differ by away. margins (N,): by how much, in the units of values, it leads the second. Both None where the
+    first output is no row of two or more classes.
     """
 
     values: np.ndarray
