@@ -188,7 +188,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
             entry["payload_bits"] = int(p.payload.max(initial=0)).bit_length()
             entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
             entry["payload"] = [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
-            entry.update(levels=p.levels, lead=p.lead, two_sided=p.two_sided, dead_neurons=p.vth.size - alive.size)
+            entry.update(levels=p.levels, lead=p.lead, two_sided=p.two_sided, down=p.down, dead_neurons=p.vth.size - alive.size)
         populations.append(entry)
     return {
         "steps": graph.steps,

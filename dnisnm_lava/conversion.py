@@ -95,13 +95,13 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
 
 def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
     """A two-sided population: `levels` levels of one threshold a channel reach its largest magnitude, so it
-    sends nearly what it hears, and carries the rest."""
+    sends what it hears to the nearest level: it starts at half of one, and takes one back as soon as v < 0."""
     largest = channel_max(np.maximum(np.abs(stats.high[p.name]), np.abs(stats.low[p.name])))
     theta = np.broadcast_to(per_channel(largest / levels, p.shape), p.shape)
     ones = np.ones(p.shape[0])
     return SNM(
-        p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=np.zeros(p.shape), unit=ones, spike_unit=ones,
-        v_range=(lead + 2) * largest, levels=levels, lead=lead, two_sided=True,
+        p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2, unit=ones, spike_unit=ones,
+        v_range=(lead + 2) * largest, levels=levels, lead=lead, two_sided=True, down=0.0,
     )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _with_unit_spikes(p: SNM | ReadOut, projections: tuple[Projection, ...], own
     scale = channel_max(own)
     return replace(
         p, projections=projections, bias=p.bias / (own if p.bias.shape == p.shape else per_channel(scale, p.shape)),
-        vth=alive, payload=alive, v_init=alive * (0.0 if p.two_sided else 0.5), unit=scale, spike_unit=scale,
+        vth=alive, payload=alive, v_init=alive * p.v_init / own, unit=scale, spike_unit=scale,
         v_range=channel_max(per_channel(p.v_range, p.shape) / own),
     )  # fmt: skip
 

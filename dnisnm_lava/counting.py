@@ -163,7 +163,7 @@ def _fired(p: SNM, z: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, i
     """Levels sent in all (n, *shape), values sent (n, T, *shape), and changes of potentials."""
     wide = np.int64 if p.vth.dtype.kind == "i" else np.float64
     v = np.broadcast_to(p.v_init.astype(wide), (len(z), *p.shape))
-    m = np.zeros(v.shape, np.int64)
+    m, lower = np.zeros(v.shape, np.int64), dynamics.lower_threshold(p.vth, p.down)
     spikes = np.empty((len(z), steps, *p.shape), wide)
     changes = 0
     for t in range(steps + p.lead):
@@ -171,7 +171,7 @@ def _fired(p: SNM, z: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, i
         if t < steps:
             v, _ = dynamics.integrate(v, z[:, t], p.bias)
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
             spikes[:, t - p.lead] = k * p.payload
         changes += int(np.count_nonzero(v != before)) if t else v.size
     return m, spikes, changes

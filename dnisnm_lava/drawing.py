@@ -57,6 +57,7 @@ def label(p: Population) -> tuple[str, str]:
     what = f"{type(p).__name__} {'x'.join(map(str, p.shape))}"
     if isinstance(p, SNM):
         what += f", K {p.levels}" * (p.levels > 1) + f", lead {p.lead}" * (p.lead > 0) + ", two-sided" * p.two_sided
+        what += f", down {p.down:g}" * (p.down != 1)
     return p.name, what
 
 

@@ -238,7 +238,8 @@ class SNM(_Value):
     potential at the start of a window; each of `shape`. bias broadcasts to `shape`, taken in each step.
     unit: (C,) worth of one step of v. spike_unit: (C,) worth of one step of payload. v_range: (C,)
     largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
-    two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed.
+    two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a
+    share of vth (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0.
     """
 
     name: str
@@ -254,6 +255,11 @@ class SNM(_Value):
     levels: int = 1
     lead: int = 0
     two_sided: bool = False
+    down: float = field(default=1.0, metadata=SINCE_0_1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "down", float(self.down))
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,6 +337,8 @@ class Graph(_Value):
             _check_readout(population)
         if isinstance(population, Input):
             _check_input(population)
+        if isinstance(population, SNM) and not 0 <= population.down <= 1:
+            raise OutOfRange(f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold")
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]

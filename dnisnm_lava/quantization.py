@@ -210,7 +210,7 @@ def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray
 
 def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
     """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the dead, 0."""
-    if p.two_sided:
+    if p.two_sided and not p.v_init.any():
         return np.zeros_like(vth)
     shift = state.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)

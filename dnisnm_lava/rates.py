@@ -13,6 +13,7 @@ from torch import Tensor
 from dnisnm_lava.backends import batched
 from dnisnm_lava.backends.currents import exact_sums, linear, max_pool
 from dnisnm_lava.conversion import per_channel
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, SpikingGraph
 from dnisnm_lava.simulation import Run
 
@@ -89,9 +90,15 @@ def _expected(
 
 def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
     """S(x): what neurons of the float SNN send in a step, on average, when x, (n, *shape), arrives in every step, bias in it."""
-    vth, v_init = (torch.tensor(a, dtype=x.dtype, device=x.device) for a in (p.vth, p.v_init))
-    whole = (v_init + steps * x) / torch.where(vth > 0, vth, torch.inf)
-    whole = whole.trunc() if p.two_sided else whole.floor()
+    each = (p.vth, p.v_init, lower_threshold(p.vth, p.down))
+    vth, v_init, lower = (torch.tensor(a, dtype=x.dtype, device=x.device) for a in each)
+    v, guard = v_init + steps * x, torch.where(vth > 0, vth, torch.inf)
+    whole = (v / guard).floor()
+    if p.two_sided:
+        back = (-v / guard).floor()
+        rest = -v - back * vth
+        further = (rest > 0) & (rest >= lower) & (p.down < 1)  # as in dynamics.fire
+        whole = torch.where(v > 0, whole, -(back + further))
     return whole.clamp(-steps * p.levels if p.two_sided else 0, steps * p.levels) * vth / steps
 
 

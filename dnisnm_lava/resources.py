@@ -12,6 +12,7 @@ from math import gcd, prod
 import numpy as np
 
 from dnisnm_lava.cores import Layer, Row, Shared, Single, Synapses, ceil_div, placed, weight_bits
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE_BITS
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
@@ -130,8 +131,9 @@ def state_bits(p: SNM | ReadOut, steps: int) -> int:
     memory = 0 if p.two_sided else (steps * p.levels).bit_length()
     payload = int(p.payload.max(initial=0)).bit_length() if _differs(p.payload) else 0
     threshold = STATE_BITS if _differs(p.vth) else 0
-    half = np.zeros_like(p.vth) if p.two_sided else p.vth >> 1  # what the program knows of itself
-    return bits + memory + payload + threshold + (0 if np.array_equal(p.v_init, half) else STATE_BITS)
+    lower = STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0  # else it is 1, or the threshold
+    known = np.array_equal(p.v_init, p.vth >> 1) or (p.two_sided and not p.v_init.any())  # to the program, of itself
+    return bits + memory + payload + threshold + lower + (0 if known else STATE_BITS)
 
 
 def _differs(values: np.ndarray) -> bool:

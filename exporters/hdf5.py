@@ -115,6 +115,12 @@ class Group:
             raise BadFile(f"{self.name}/{key} is {number}; it must be {least} to {most}")
         return number
 
+    def number(self, key: str, least: float, most: float) -> float:
+        value = self.array(key, "f")
+        if value.size != 1 or not least <= value.reshape(-1)[0] <= most:
+            raise BadFile(f"{self.name}/{key} is not one number from {least} to {most}")
+        return float(value.reshape(-1)[0])
+
     def integers(self, key: str, limit: int) -> tuple[int, ...]:
         """At most `limit` of them, row by row."""
         value = self.array(key, "i")

@@ -21,7 +21,7 @@ from dnisnm_lava.files import refuse_existing, write_whole
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
 from dnisnm_lava.synapses import Window
 from exporters.hdf5 import NAME_BYTES
-from exporters.netx_reading import FORMAT, VERSION, graph_of, provenance, read
+from exporters.netx_reading import FORMAT, VERSION, WITHOUT_DOWN, graph_of, provenance, read
 
 __all__ = ["FORMAT", "VERSION", "provenance", "read", "register", "write"]
 
@@ -92,7 +92,7 @@ def _text(value: str, width: int | None = None) -> np.ndarray:
 
 def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
     header = file.create_group("format")
-    header["name"], header["version"] = _text(FORMAT), VERSION
+    header["name"], header["version"] = _text(FORMAT), VERSION if any(p.down != 1 for p in graph.of(SNM)) else WITHOUT_DOWN
     file["simulation/steps"] = graph.steps
     index: dict[str, int] = {}  # population -> its layer
     layers = file.create_group("layer")
@@ -160,6 +160,8 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
         neuron["theta"], neuron["payload"], neuron["v_init"] = p.vth, p.payload, p.v_init
         neuron["levels"], neuron["lead"] = p.levels, p.lead
         neuron["two_sided"] = int(p.two_sided)
+        if p.down != 1:
+            neuron["down"] = p.down
         neuron["spike_unit"] = p.spike_unit
     neuron["unit"], neuron["v_range"] = p.unit, p.v_range
 

@@ -92,7 +92,8 @@ def _neuron_params(neuron_config: Any, input: bool = False, reset_interval: int 
         return {"neuron_proc": ReadOutProcess, **params}
     arrays = {key: neuron[name][()].T for key, name in (("vth", "theta"), ("payload", "payload"), ("v_init", "v_init"))}  # (W, H, C)
     dials = {key: int(neuron[key][()]) for key in ("levels", "lead", "two_sided")}
-    return {"neuron_proc": SNMProcess, **params, **arrays, **dials}
+    down = float(np.reshape(neuron["down"][()], -1)[0]) if "down" in neuron else 1.0
+    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down}
 
 
 # ---------------------------------------------------------------- what lava-dl would get wrong

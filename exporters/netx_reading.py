@@ -23,7 +23,8 @@ from dnisnm_lava.synapses import EXACT_FLOAT64, Pair, Window
 from exporters.hdf5 import Group, root
 
 FORMAT = "dnisnm-netx"
-VERSION = 1
+VERSION = 2
+WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have none are still written in it
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
 SIDE_LIMIT = 1 << 20  # rows or columns of a map; kernel, stride, padding and dilation of a window
@@ -46,7 +47,7 @@ def provenance(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         file = root(_bytes(path))
-        _check_header(file)
+        _checked_version(file)
         told = json.loads(file.group("provenance").string("record")) if "provenance" in file else {}
     except BadFile as error:
         raise BadFile(f"{path}: {error}") from None
@@ -76,11 +77,14 @@ def _bytes(path: Path) -> bytes:
 def graph_of(data: bytes) -> SpikingGraph:
     """The graph of a file of these bytes. BadFile, or OutOfRange of the graph's own."""
     file = root(data)
-    _check_header(file)
-    return _read_graph(file)
+    version = _checked_version(file)
+    graph = _read_graph(file)
+    if version == WITHOUT_DOWN and any(p.down != 1 for p in graph.of(SNM)):
+        raise BadFile(f"format version {version} knows no neuron/down, and this file has one; write it again with netx.write")
+    return graph
 
 
-def _check_header(file: Group) -> None:
+def _checked_version(file: Group) -> int:
     header = file.group("format") if "format" in file else None
     if header is None or "layer" not in file or "name" not in header or header.string("name") != FORMAT:
         raise BadFile(f"an HDF5 file, but not one of ours (no format/name = {FORMAT}); give a .net that netx.write wrote")
@@ -89,6 +93,7 @@ def _check_header(file: Group) -> None:
         raise BadFile(f"format version {version}, and this program reads up to {VERSION}; install a newer dnisnm-lava")
     if version < 1:
         raise BadFile(f"format version {version} never existed; write it again with netx.write")
+    return version
 
 
 # ---------------------------------------------------------------- layers
@@ -189,7 +194,8 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> S
     if int(payload.max()) * levels > INT32:
         raise BadFile(f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}")
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
-    return SNM(name, shape, projections, bias, theta, payload, v_init, unit, spike_unit, v_range, levels, lead, two_sided)
+    down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
+    return SNM(name, shape, projections, bias, theta, payload, v_init, unit, spike_unit, v_range, levels, lead, two_sided, down)
 
 
 def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:

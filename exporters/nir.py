@@ -79,6 +79,7 @@ def losses(graph: SpikingGraph) -> tuple[str, ...]:
         ("initial potential, since IF starts at 0", [p for p in neurons if p.v_init.any()]),
         ("negative spikes and the memory that gates them", [p for p in neurons if not p.two_sided]),
         ("negative spikes of a relayed linear tensor, of which IF sends the positive part", [p for p in neurons if p.two_sided]),
+        ("the lower threshold of levels taken back", [p for p in neurons if p.down != 1]),
         ("several levels a spike, since IF sends 0 or 1", [p for p in neurons if p.levels > 1]),
         ("lead, so that they fire from the first step on", [p for p in neurons if p.lead > 0]),
         (f"saturation at {STATE.bits} bits", [*neurons, *graph.readouts]),

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.quantization import largest_spikes
@@ -128,8 +129,11 @@ class Neurons(Driven):
     vth: Tensor
     payload: Tensor
     v_init: Tensor
+    lower: Tensor | None  # the lower threshold; none: it is vth
 
-    def __init__(self, name: str, synapses: list[Synapses], bias: Tensor, levels: int, lead: int, two_sided: bool, **each: Tensor) -> None:
+    def __init__(
+        self, name: str, synapses: list[Synapses], bias: Tensor, levels: int, lead: int, two_sided: bool, **each: Tensor | None
+    ) -> None:
         super().__init__(name, synapses, bias)
         self.levels, self.lead, self.two_sided = levels, lead, two_sided
         for key, values in each.items():
@@ -148,11 +152,13 @@ class Neurons(Driven):
         return torch.stack(spikes, 1)
 
     def fire(self, v: Tensor, m: Tensor) -> Tensor:
-        """Levels to send: whole thresholds in v, at most `levels`; downwards no more than m, but for two-sided neurons. Those of
-        vth = 0 are dead."""
-        whole = torch.div(v.abs(), self.vth.clamp(min=1), rounding_mode="floor").clamp(max=self.levels)
-        down = whole if self.two_sided else torch.minimum(whole, m)
-        return torch.where(v > 0, whole, -down) * (self.vth > 0)
+        """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave reaches `lower`, and
+        no more than m, but for two-sided neurons. Those of vth = 0 are dead."""
+        step = self.vth.clamp(min=1)
+        whole = torch.div(v.abs(), step, rounding_mode="floor")
+        down = whole if self.lower is None else whole + (v.abs() - whole * step >= self.lower)
+        down = down.clamp(max=self.levels) if self.two_sided else torch.minimum(down.clamp(max=self.levels), m)
+        return torch.where(v > 0, whole.clamp(max=self.levels), -down) * (self.vth > 0)
 
 
 class Sum(Driven):
@@ -222,7 +228,8 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
     synapses, bias = [_synapses(q) for q in p.projections], _integers(p.bias)
     if isinstance(p, ReadOut):
         return Sum(p.name, synapses, bias, p.view or p.shape)
-    each = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
+    each: dict[str, Tensor | None] = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
+    each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
     return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, **each)
 
 

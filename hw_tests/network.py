@@ -17,6 +17,7 @@ W1 = np.array([[2, 3, 2], [-2, -2, -3], [3, -2, -3], [2, 4, 3]])
 W2 = np.array([[1, -3, 4, -4], [4, 0, -1, -3]])
 VTH = (np.array([90, 110, 130, 1500]), np.array([60, 45]))
 PAYLOAD = (np.array([7, 9, 5, 31]), np.array([10, 10]))
+DOWN = (1.0, 0.3)  # the second layer takes back earlier than the paper's neuron
 BIAS = (np.array([-5, 3, 0, 9]), np.array([4, -7]))
 
 
@@ -34,7 +35,8 @@ def spikes(on_board: bool) -> np.ndarray:
     sink = Sink(shape=(2,), buffer=STEPS_IN_ALL)
     windows = {"steps": STEPS, "lead": LEAD, "levels": LEVELS, "period": STEPS_IN_ALL}  # one window
     first, second = (
-        SNM(shape=VTH[i].shape, vth=VTH[i], payload=PAYLOAD[i], bias=BIAS[i], offset=OFFSET + i * (LEAD + 1), **windows) for i in range(2)
+        SNM(shape=VTH[i].shape, vth=VTH[i], payload=PAYLOAD[i], bias=BIAS[i], down=DOWN[i], offset=OFFSET + i * (LEAD + 1), **windows)
+        for i in range(2)
     )
     # Dense's fixed-point model drops the lowest bit of a weight, so 2 * w with exponent -1
     into_first, into_second = (Dense(weights=2 * w, weight_exp=-1, num_message_bits=24) for w in (W1, W2))

@@ -46,6 +46,7 @@ def layer(arriving: list[list[int]], weights: np.ndarray, i: int) -> list[list[i
     """STEPS steps of spikes of layer i, one integer at a time (paper, Eq. 19 to 23)."""
     vth, payload, bias = ([int(a) for a in arrays[i]] for arrays in (network.VTH, network.PAYLOAD, network.BIAS))
     v, m, sent = [t >> 1 for t in vth], [0] * len(vth), []
+    lower = [max(1, round(network.DOWN[i] * t)) for t in vth]
     for t in range(network.STEPS + network.LEAD):
         row = []
         for n in range(len(vth)):
@@ -54,7 +55,7 @@ def layer(arriving: list[list[int]], weights: np.ndarray, i: int) -> list[list[i
             k = 0
             while t >= network.LEAD and k < network.LEVELS and v[n] >= vth[n]:
                 v[n], m[n], k = v[n] - vth[n], m[n] + 1, k + 1
-            while t >= network.LEAD and k <= 0 and -k < network.LEVELS and v[n] <= -vth[n] and m[n] > 0:
+            while t >= network.LEAD and k <= 0 and -k < network.LEVELS and v[n] <= -lower[n] and m[n] > 0:
                 v[n], m[n], k = v[n] + vth[n], m[n] - 1, k - 1
             row.append(k * payload[n])
         sent.append(row)

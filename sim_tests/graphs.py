@@ -99,6 +99,7 @@ def snm(
     levels: int = 1,
     lead: int = 0,
     two_sided: bool = False,
+    down: float = 1.0,
 ) -> SNM:
     """Integer neurons with small thresholds, so that they fire often, up and down; some are dead."""
     vth = rng.integers(1, 60, shape).astype(np.int32) * (rng.random(shape) > 0.1)
@@ -106,7 +107,7 @@ def snm(
     payload = (rng.integers(1, 32, shape) * (vth > 0)).astype(np.int32)
     ones = np.ones(shape[0])
     bias = rng.integers(-5, 6, (shape[0], *(1,) * (len(shape) - 1))).astype(np.int32)
-    return SNM(name, shape, projections, bias, vth, payload, vth >> 1, ones, ones, ones, levels, lead, two_sided)
+    return SNM(name, shape, projections, bias, vth, payload, vth >> 1, ones, ones, ones, levels, lead, two_sided, down)
 
 
 def readout(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator) -> ReadOut:
@@ -127,7 +128,8 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     pad = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))), (draw(st.integers(0, 2)), draw(st.integers(0, 2))))
     populations: list[Population] = [Input("input", (2, size, size), np.ones(2), 8)]
     first = Projection("input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)), exponent=draw(st.integers(0, 2)))
-    populations.append(snm("a", (4, size, size), (first,), rng, levels=levels, two_sided=draw(st.booleans())))
+    downs = st.sampled_from([1.0, 1.0, 0.0, 0.25, 0.6])
+    populations.append(snm("a", (4, size, size), (first,), rng, levels=levels, two_sided=draw(st.booleans()), down=draw(downs)))
     second = Projection("a", weights(rng, 4, 2, kernel, kernel), (1, 1), pad, (dilation, dilation), groups=2)
     shape = second.output_shape((4, size, size))
     if min(shape) < 1:
@@ -140,7 +142,7 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
         into_b.append(irregular("a", 4, (size, size), shape, rng))
     if draw(st.booleans()):
         into_b.append(Projection("input", weights(rng, int(np.prod(shape)), 2 * size * size), target_shape=shape))
-    populations.append(snm("b", shape, tuple(into_b), rng, levels=1, lead=lead))
+    populations.append(snm("b", shape, tuple(into_b), rng, levels=1, lead=lead, down=draw(downs)))
     last, pool = "b", None
     if draw(st.booleans()):
         window = Window((2, 3), (2, 1), ((1, 1), (1, 1)))

@@ -17,7 +17,7 @@ NUMBERS = (
     1 << 32, 1 << 40, 10**12, 1 << 53, 1 << 62, (1 << 63) - 1, -(1 << 63),
 )  # fmt: skip
 FLOATS = (
-    0.0, -0.0, -1.0, 5e-324, 1e-310, 1e300, 1.7e308, float("nan"), float("inf"), float("-inf"),
+    0.0, -0.0, -1.0, 0.5, 1.0, 5e-324, 1e-310, 1e300, 1.7e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 STRINGS = (
     b"", b"\xff\xfe\xfd", b"a\0b", b"\x1b[31mred", b"[/bold]", b"[red]x", "\u202egnp".encode(), "\ud7ff\U0010ffff".encode(), b"x" * 5000,
@@ -28,7 +28,7 @@ TYPES = (
 )  # fmt: skip
 KEYS = (
     "weight", "bias", "inputs", "shape", "name", "type", "scale", "sum_pool", "resample", "rows", "projection", "1", "target_shape",
-    "targets", "target_channels", "source_channels", "neuron", "readout", "view", "pool", "padding", "exponent", "extra",
+    "targets", "target_channels", "source_channels", "neuron", "readout", "view", "down", "pool", "padding", "exponent", "extra",
 )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ LARGEST = 2**23 - 1
 class Neuron:
     """One signed neuron with memory (Eq. 19 to 23), one integer at a time."""
 
-    def __init__(self, vth: int, payload: int, v_init: int, bias: int, levels: int, two_sided: bool = False) -> None:
-        self.two_sided = two_sided
+    def __init__(self, vth: int, payload: int, v_init: int, bias: int, levels: int, two_sided: bool = False, down: float = 1.0) -> None:
+        self.two_sided, self.lower = two_sided, max(1, round(down * vth))
         self.vth, self.payload, self.bias, self.levels = vth, payload, bias, levels
         self.v, self.m = v_init, 0
 
@@ -30,7 +30,7 @@ class Neuron:
         return self.v != v
 
     def fire(self) -> int:
-        """What it sends. One level at a time: subtract while the next whole threshold is still reached."""
+        """What it sends. One level at a time: subtract while the next whole threshold is still reached, add while the lower one is."""
         sent = 0
         if self.vth == 0:
             return 0
@@ -39,7 +39,7 @@ class Neuron:
                 self.v -= self.vth
                 sent += 1
         else:
-            while self.v <= -self.vth and -sent < self.levels and (self.two_sided or self.m + sent > 0):
+            while self.v <= -self.lower and -sent < self.levels and (self.two_sided or self.m + sent > 0):
                 self.v += self.vth
                 sent -= 1
         self.m += sent
@@ -142,7 +142,8 @@ def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.
 def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
     bias = np.broadcast_to(p.bias, p.shape)
     neurons = {
-        i: Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided) for i in np.ndindex(*p.shape)
+        i: Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down)
+        for i in np.ndindex(*p.shape)
     }
     out = []
     for t in range(1, steps + p.lead + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Rectifier, Relay
+from dnisnm_lava.quantization import encode_images
 from dnisnm_lava.synapses import Window, sum_pool
 
 
@@ -125,18 +127,47 @@ def converted(model: nn.Module, **options: object) -> tuple[dn.SpikingGraph, np.
 WAIST = {"a": c(8, 1), "b": c(1, 8, 3, padding=1)}
 
 
-def test_a_relay_passes_on_sums_to_within_one_level() -> None:
-    """It carries its residue: under a constant current, which its levels cover, what it sent and what it heard
-    never differ by a whole threshold."""
+def test_a_relay_passes_on_sums_to_the_nearest_level() -> None:
+    """It carries its residue: after every step that its levels cover, what it sent is what it heard, rounded."""
     spiking, x = converted(nn.Sequential(c(3, 1), c(1, 8, 3, padding=1), nn.ReLU(), c(8, 2)))
     (relay,) = [p for p in spiking.of(SNM) if p.two_sided]
     assert relay.levels == 31
     run = reference.run(spiking, x[:4])
     (projection,) = relay.projections
-    heard = spiking.steps * (projection(x[:4]) + relay.bias)
-    sent = run.spikes[relay.name].sum(axis=1)
+    heard = np.arange(1, spiking.steps + 1).reshape(1, -1, 1, 1, 1) * (projection(x[:4]) + relay.bias)[:, None]
+    sent = run.spikes[relay.name].cumsum(axis=1)
     assert (sent < 0).any()
-    assert (np.abs(heard - sent) < relay.vth + 1e-9).all()  # float64 sums of 8 steps below 1e3
+    assert (np.abs(heard - sent) <= relay.vth / 2 + 1e-9).all()  # float64 sums of 8 steps below 1e3
+
+
+def test_a_relay_rounds_to_the_nearest_in_every_form() -> None:
+    """Half a level at the start, and nothing held back: with its weights normalized, and in integers, where a relay of before keeps
+    its start at 0."""
+    net = Net(lambda n, x: F.relu(n.b(n.a(x))), **WAIST)
+    for options in ({}, {"branch": "normalize", "granularity": "channel"}):
+        spiking, _ = converted(net, **options)
+        (relay,) = [p for p in spiking.of(SNM) if p.two_sided]
+        assert relay.down == 0
+        np.testing.assert_array_equal(relay.v_init, relay.vth / 2)
+        integer = dn.quantize(spiking)[relay.name]
+        assert integer.down == 0
+        np.testing.assert_array_equal(integer.v_init, integer.vth >> 1)
+        assert {p.down for p in spiking.of(SNM) if not p.two_sided} == {1.0}
+        before = replace(relay, v_init=np.zeros(relay.shape), down=1)
+        old = dn.quantize(replace(spiking, populations=tuple(before if p is relay else p for p in spiking)))[relay.name]
+        assert (old.down, old.v_init.any()) == (1, False)
+        np.testing.assert_array_equal(old.vth, integer.vth)
+
+
+def test_an_integer_relay_sends_the_rounded_sum_after_every_step() -> None:
+    spiking, x = converted(nn.Sequential(c(3, 1), c(1, 8, 3, padding=1), nn.ReLU(), c(8, 2)))
+    graph = dn.quantize(spiking)
+    (relay,) = [p for p in graph.of(SNM) if p.two_sided]
+    codes, _ = encode_images(graph, x[:4])
+    heard = np.arange(1, graph.steps + 1).reshape(1, -1, 1, 1, 1) * (relay.projections[0](codes) + relay.bias)[:, None]
+    sent = reference.run(graph, x[:4]).spikes[relay.name].cumsum(axis=1)
+    np.testing.assert_array_equal(sent, (2 * heard + relay.vth) // (2 * relay.vth))
+    assert (sent < 0).any()
 
 
 def test_the_levels_of_relays_are_a_choice() -> None:

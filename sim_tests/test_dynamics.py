@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -25,19 +26,26 @@ currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
     levels=st.integers(1, 5),
     z=currents,
     two_sided=st.booleans(),
+    down=st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1)),
 )
-@example(vth=100, payload=7, bias=0, levels=1, z=[50], two_sided=False)  # reaches the threshold exactly: fires
-@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100], two_sided=False)  # and exactly -threshold: takes it back
-@example(vth=100, payload=7, bias=0, levels=1, z=[-300], two_sided=False)  # has sent nothing: must not send below zero
-@example(vth=10, payload=3, bias=0, levels=4, z=[10, -300], two_sided=False)  # takes back no more than it sent
-@example(vth=10, payload=3, bias=0, levels=4, z=[-300], two_sided=True)  # two-sided: sends below zero
-def test_a_neuron_is_the_papers_neuron(vth: int, payload: int, bias: int, levels: int, z: list[int], two_sided: bool) -> None:
-    neuron = Neuron(vth, payload, vth >> 1, bias, levels, two_sided)
+@example(vth=100, payload=7, bias=0, levels=1, z=[50], two_sided=False, down=1.0)  # reaches the threshold exactly: fires
+@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100], two_sided=False, down=1.0)  # and exactly -threshold: takes it back
+@example(vth=100, payload=7, bias=0, levels=1, z=[-300], two_sided=False, down=1.0)  # has sent nothing: must not send below zero
+@example(vth=10, payload=3, bias=0, levels=4, z=[10, -300], two_sided=False, down=1.0)  # takes back no more than it sent
+@example(vth=10, payload=3, bias=0, levels=4, z=[-300], two_sided=True, down=1.0)  # two-sided: sends below zero
+@example(vth=10, payload=3, bias=0, levels=4, z=[10, -16, -1, -1], two_sided=False, down=0.2)  # at -2 exactly, not at -1
+@example(vth=10, payload=3, bias=0, levels=4, z=[-15, -11], two_sided=True, down=0.0)  # 10 below: one level, not two
+def test_a_neuron_is_the_papers_neuron(
+    vth: int, payload: int, bias: int, levels: int, z: list[int], two_sided: bool, down: float
+) -> None:  # fmt: skip
+    """And with another lower threshold, ours."""
+    neuron = Neuron(vth, payload, vth >> 1, bias, levels, two_sided, down)
     v, m = np.array([vth >> 1], np.int64), np.zeros(1, np.int64)
+    lower = dynamics.lower_threshold(np.array([vth]), down)
     for a in z:
         v, _ = dynamics.integrate(v, np.array([a]), np.array([bias]))
         neuron.integrate(a)
-        k, v, m = dynamics.fire(v, m, np.array([vth]), levels, two_sided)
+        k, v, m = dynamics.fire(v, m, np.array([vth]), levels, two_sided, lower)
         assert (int(k[0]) * payload, int(v[0]), int(m[0])) == (neuron.fire(), neuron.v, neuron.m)
 
 
@@ -88,6 +96,83 @@ def test_floats_behave_as_the_same_numbers_as_fractions(z: list[int]) -> None:
         expected = 1 if exact >= vth else -1 if exact <= -vth and sent > 0 else 0
         exact, sent = exact - expected * vth, sent + expected
         assert (int(k[0]), Fraction(float(v[0]))) == (expected, exact)
+
+
+def nearest(total: int, vth: int) -> int:
+    """total / vth to the nearest whole number, halves up, in Python's fractions."""
+    return math.floor(Fraction(total, vth) + Fraction(1, 2))
+
+
+ENOUGH = 1000  # levels: more than currents of 300 a step ask for
+
+
+@given(z=currents, vth=st.integers(1, 100))
+def test_a_relay_that_takes_back_at_once_sends_the_rounded_sum_after_every_step(z: list[int], vth: int) -> None:
+    """Once by rounding fractions, once by the definition of nearest. With an odd vth nothing lies half way between two levels, so
+    that vth >> 1 at the start rounds as vth / 2 does."""
+    v, m, total, lower = np.array([vth >> 1], np.int64), np.zeros(1, np.int64), 0, dynamics.lower_threshold(np.array([vth]), 0.0)
+    for a in z:
+        total += a
+        v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
+        _, v, m = dynamics.fire(v, m, np.array([vth]), ENOUGH, True, lower)
+        assert int(m[0]) == nearest(total, vth)
+        assert -vth < 2 * (total - int(m[0]) * vth) + 1 <= vth + 1
+        assert 0 <= v[0] < vth
+
+
+@given(z=currents, exponent=st.integers(-4, 3), odd=st.sampled_from([1, 3, 5]))
+def test_in_floats_it_does_too(z: list[int], exponent: int, odd: int) -> None:
+    """Thresholds, halves and currents in 32nds: exact in float64."""
+    vth = odd * 2.0**exponent
+    v, m, total, lower = np.array([vth / 2]), np.zeros(1, np.int64), Fraction(0), dynamics.lower_threshold(np.array([vth]), 0.0)
+    for a in z:
+        total += Fraction(a, 16)
+        v, _ = dynamics.integrate(v, np.array([a / 16]), np.zeros(1))
+        _, v, m = dynamics.fire(v, m, np.array([vth]), ENOUGH, True, lower)
+        assert int(m[0]) == math.floor(total / Fraction(vth) + Fraction(1, 2))
+        assert 0 <= v[0] < vth
+
+
+@given(z=currents, vth=st.integers(1, 100), data=st.data())
+def test_a_rectifier_that_takes_back_at_once_sends_the_rectified_sum_after_every_step(z: list[int], vth: int, data: st.DataObject) -> None:
+    """From any start: max(0, floor((sum + v_init) / vth)), and by what that means."""
+    v_init = data.draw(st.integers(-vth, 2 * vth))
+    v, m, total, lower = np.array([v_init], np.int64), np.zeros(1, np.int64), v_init, dynamics.lower_threshold(np.array([vth]), 0.0)
+    for a in z:
+        total += a
+        v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
+        _, v, m = dynamics.fire(v, m, np.array([vth]), ENOUGH, False, lower)
+        assert int(m[0]) == max(0, total // vth)
+        assert (int(m[0]) * vth <= total < (int(m[0]) + 1) * vth) or (total < 0 and m[0] == 0)
+
+
+@given(z=currents, vth=st.integers(1, 100), down=st.floats(0, 1), two_sided=st.booleans())
+def test_a_potential_rests_between_its_thresholds(z: list[int], vth: int, down: float, two_sided: bool) -> None:
+    v, m, lower = np.array([vth >> 1], np.int64), np.zeros(1, np.int64), dynamics.lower_threshold(np.array([vth]), down)
+    for a in z:
+        v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
+        _, v, m = dynamics.fire(v, m, np.array([vth]), ENOUGH, two_sided, lower)
+        assert v[0] < vth
+        assert v[0] > -max(1, round(down * vth)) or (m[0] == 0 and not two_sided)
+
+
+@pytest.mark.parametrize(
+    ("down", "lower"), [(1.0, [1, 2, 5, 131071]), (0.0, [1, 1, 1, 1]), (0.5, [1, 1, 2, 65536]), (0.3, [1, 1, 2, 39321])]
+)
+def test_a_lower_threshold_is_a_share_of_its_neurons_own_and_1_at_least(down: float, lower: list[int]) -> None:
+    """Ties to even: half of 5 is 2, of 131071 is 65536."""
+    vth = np.array([1, 2, 5, 131071], np.int32)
+    found = dynamics.lower_threshold(vth, down)
+    assert (found.tolist(), found.dtype) == (lower, np.int32)
+    assert dynamics.lower_threshold(vth.astype(float), down).tolist() == [down * t for t in (1, 2, 5, 131071)]
+
+
+@given(v=st.floats(-1e6, 1e6), vth=st.floats(1e-3, 1e3), m=st.integers(0, 5), levels=st.integers(1, 40), two_sided=st.booleans())
+def test_with_the_threshold_for_a_lower_one_floats_are_what_they_were(v: float, vth: float, m: int, levels: int, two_sided: bool) -> None:
+    """The rule as it stood before there was another lower threshold, in NumPy's own operations."""
+    k = dynamics.fire(np.array([v]), np.array([m]), np.array([vth]), levels, two_sided, dynamics.lower_threshold(np.array([vth]), 1.0)).k
+    whole = min(np.floor_divide(abs(v), vth), levels)
+    assert k[0] == (whole if v >= vth else -(whole if two_sided else min(whole, m)) if v <= -vth else 0)
 
 
 def test_the_state_saturates_at_24_bits_and_says_so() -> None:

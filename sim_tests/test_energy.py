@@ -194,7 +194,7 @@ def changes(graph: SpikingGraph, p: SNM, sent: dict[str, np.ndarray], steps: int
     currents = [oracle.arriving(p, traces, t) for t in range(steps)]
     total = 0
     for i in np.ndindex(*p.shape):
-        neuron = oracle.Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided)
+        neuron = oracle.Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down)
         for t in range(steps + p.lead):
             before = neuron.v
             if t < steps:

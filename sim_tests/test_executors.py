@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnisnm_lava import dynamics
 from dnisnm_lava.backends import batched, chunks, currents, planning, reference
+from dnisnm_lava.backends import neurons as compiled
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
@@ -86,6 +90,91 @@ def test_float_batched_makes_the_same_decisions_as_the_float_reference() -> None
 def test_every_path_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str, neurons: str) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, neurons=neurons))
+
+
+EDGES = (0, 1, 2, 3, 60, 4_999_999, STATE.limit - 1, STATE.limit)
+BEYOND = (STATE.limit + 1, 2**31 - 1)
+
+
+@pytest.mark.parametrize(("exponent", "edges"), [(10, EDGES), (10, EDGES + BEYOND), (14, EDGES)], ids=["float32", "beyond", "float64"])
+@pytest.mark.parametrize("levels", [1, 5])
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("down", [0.0, 1e-3, 0.25, 0.999, 1.0])
+def test_lower_thresholds_are_exact_up_to_the_states_limit_and_beyond(
+    exponent: int, edges: tuple[int, ...], levels: int, two_sided: bool, down: float
+) -> None:
+    """Where a threshold is beyond the state, its lower one may be within: then a level taken back leaves v beyond it, and float32
+    would not hold it. `late` fires now and then, so that currents change."""
+    rng = np.random.default_rng(exponent)
+    vth = np.array(edges * 3, np.int32)
+    late = replace(snm("late", (8,), (Projection("input", weights(rng, 8, 4)),), rng), vth=rng.integers(500, 4000, 8).astype(np.int32))
+    into = (
+        Projection("input", weights(rng, len(vth), 4), exponent=exponent),
+        Projection("late", weights(rng, len(vth), 8), exponent=exponent + 1),
+    )
+    a = snm("a", vth.shape, into, rng, levels=levels, two_sided=two_sided, down=down)
+    a = replace(a, vth=vth, payload=(vth > 0).astype(np.int32), v_init=np.minimum(vth >> 1, STATE.limit))
+    out = readout("out", (2,), (Projection("a", weights(rng, 2, len(vth))),), rng)
+    graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), replace(late, payload=late.payload * 0 + 31), a, out), steps=16)
+    x = rng.integers(-127, 128, (6, 4)).astype(float)
+    expected = reference.run(graph, x)
+    assert (expected.spikes["a"] < 0).any()
+    plan = planning.planned(graph)["a"]
+    assert plan.dtype == (torch.float32 if exponent == 10 and (edges == EDGES or down == 1) else torch.float64)
+    for neurons in ("compiled", "stepped"):
+        assert_same(expected, batched.run(graph, x, record=True, neurons=neurons))
+    single = oracle.simulate(graph, x[0].astype(int), graph.steps)
+    np.testing.assert_array_equal(single["a"], expected.spikes["a"][0])
+
+
+@pytest.mark.parametrize(("levels", "two_sided"), [(1, False), (3, False), (1, True), (3, True)])
+@pytest.mark.parametrize("down", [0.0, 0.5, 1.0])
+def test_what_fit_runs_and_tries_has_the_lower_threshold(levels: int, two_sided: bool, down: float) -> None:
+    """Numbers in 64ths of thresholds that are powers of two: exact in float32, and potentials are often 0 or a threshold."""
+    rng, scales, steps = np.random.default_rng(levels), np.array([0.5, 1.0, 2.0]), 8
+    vth = 2.0 ** rng.integers(-2, 2, 40)
+    current = rng.integers(-16, 17, (5, steps, 40)) / 8
+    flat = np.zeros(40)
+    p = compiled.neurons(
+        flat, vth, flat + 1, flat, dynamics.lower_threshold(vth, down), vth / 2, dtype=np.dtype(np.float32), levels=levels, lead=0,
+        two_sided=two_sided, limit=1 << 62, out=np.dtype(np.int8), offset=0,
+    )  # fmt: skip
+    sent = []
+    for scale in scales:
+        theta = scale * vth
+        v, m, spikes = np.broadcast_to(theta / 2, (5, 40)), np.zeros((5, 40), np.int64), []
+        for t in range(steps):
+            k, v, m = dynamics.fire(v + current[:, t], m, theta, levels, two_sided, dynamics.lower_threshold(theta, down))
+            spikes.append(k)
+        sent.append(np.stack(spikes, axis=1))
+    found = np.zeros((5, steps, 40), np.int8)
+    compiled.run(p, current.astype(np.float32), None, found)
+    np.testing.assert_array_equal(found, sent[1])
+    errors = np.zeros((2, 3, 40))
+    compiled.try_scales(p, vth, scales, current.astype(np.float32), np.zeros((5, 40), np.float32), errors, 1)
+    means = np.stack([s.sum(axis=1) * theta / steps for s, theta in zip(sent, scales[:, None] * vth, strict=True)])
+    np.testing.assert_array_equal(errors, [np.square(means).sum(axis=1), -means.sum(axis=1)])
+
+
+@pytest.mark.parametrize(("levels", "two_sided", "down"), itertools.product((1, 3), (False, True), (0.0, 0.25, 1.0)))
+def test_floats_in_torch_take_back_what_the_reference_does(levels: int, two_sided: bool, down: float) -> None:
+    """Currents, thresholds and their shares in binary fractions: every sum is exact, so every spike is equal."""
+    rng = np.random.default_rng(2)
+
+    def neurons(name: str, *projections: Projection, **dials: Any) -> SNM:
+        made = snm(name, (30,), projections, rng, **dials)
+        theta = 2.0 ** rng.integers(-1, 3, 30) * (rng.random(30) > 0.1)
+        return replace(made, bias=made.bias / 4, vth=theta, payload=theta, v_init=theta / 2)
+
+    late = neurons("late", Projection("input", rng.integers(-2, 3, (30, 4)) / 8))
+    into = (Projection("input", rng.integers(-8, 9, (30, 4)) / 8), Projection("late", rng.integers(-4, 5, (30, 30)) / 2))
+    a = neurons("a", *into, levels=levels, two_sided=two_sided, down=down)
+    out = readout("out", (2,), (Projection("a", rng.integers(-2, 3, (2, 30)) / 2),), rng)
+    graph = SpikingGraph((Input("input", (4,), np.ones(4)), late, a, replace(out, bias=out.bias / 2)), steps=12)
+    x = rng.integers(-6, 7, (5, 4)) / 2
+    run = reference.run(graph, x)
+    assert (run.spikes["a"] < 0).any()
+    assert_same(run, batched.run(graph, x, record=True))
 
 
 def test_a_path_that_is_asked_for_is_taken() -> None:

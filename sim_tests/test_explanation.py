@@ -129,20 +129,21 @@ def test_a_population_that_is_silent_in_the_ann_has_its_errors_by_one() -> None:
 # ---------------------------------------------------------------- the staircase
 
 
+@pytest.mark.parametrize("down", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(two_sided: bool) -> None:
+def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(two_sided: bool, down: float) -> None:
     """Against the neuron in Python integers, in sixteenths, for every lead."""
     rng = np.random.default_rng(0)
     for _ in range(200):
         steps, levels, lead = (int(rng.integers(1, n)) for n in (7, 4, 4))
-        vth, x = int(rng.integers(1, 40)), int(rng.integers(-60, 150))
-        v_init = 0 if two_sided else int(rng.integers(0, vth + 1))
+        vth, x = 2 * int(rng.integers(1, 20)), int(rng.integers(-60, 150))  # even, so that half of it is an integer
+        v_init = int(rng.integers(0, vth + 1))
         ones = np.ones(1)
         p = SNM("p", (1,), (), np.zeros(1), np.array([vth / 16]), np.array([vth / 16]), np.array([v_init / 16]), ones, ones, ones,
-                levels, lead, two_sided)  # fmt: skip
+                levels, lead, two_sided, down)  # fmt: skip
         found = float(rates.staircase(p, torch.tensor([[x / 16]], dtype=torch.float64), steps))
         for currents in ([x] * steps, [x * steps] + [0] * (steps - 1)):
-            neuron, sent = oracle.Neuron(vth, 1, v_init, 0, levels, two_sided), 0
+            neuron, sent = oracle.Neuron(vth, 1, v_init, 0, levels, two_sided, down), 0
             for t in range(steps + lead):
                 if t < steps:
                     neuron.integrate(currents[t])
@@ -189,7 +190,7 @@ def evenly(p: SNM, x: np.ndarray, steps: int) -> np.ndarray:
     for t in range(steps + p.lead):
         v = v + x if t < steps else v
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down))
             total += k * p.payload
     return total / steps
 

@@ -6,23 +6,40 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.extras import missing
-from dnisnm_lava.ir import Input, Projection, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from dnisnm_lava.simulation import Run, difference
 
 ROOT = Path(__file__).resolve().parents[1]
 lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
+
+
+class Shared(nn.Module):
+    """A linear tensor that two layers read, and a layer behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(4, 1, 1), nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(1, 8, 3, padding=1)
+        self.d, self.fc = nn.Conv2d(8, 6, 3), nn.Linear(54, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(x)
+        x = torch.relu(self.b(x)) + torch.relu(self.c(x))
+        return self.fc(torch.relu(self.d(x)).flatten(1))
 
 
 def assert_equal(a: Run, b: Run) -> None:
@@ -62,6 +79,21 @@ def test_lava_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) 
     x = np.random.default_rng(seed).integers(-127, 128, (2, *graph.input.shape)).astype(float)
     rows = difference("reference", reference.run(graph, x), "Lava", lava_cpu.run(graph, x))
     assert rows.different == 0, rows.first
+
+
+@lava_needed
+@pytest.mark.parametrize("integers", [True, False], ids=["fixed_pt", "floating_pt"])
+@pytest.mark.parametrize("down", [0.0, 0.3])
+def test_lower_thresholds_of_relays_and_rectifiers(integers: bool, down: float) -> None:
+    """A relay that two rectifiers read, all with the same share, and both kinds take back."""
+    graph, x = small(Shared(), (4, 5, 5), quantize=integers)
+    graph = replace(graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph))
+    assert [p.two_sided for p in graph.of(SNM)].count(True) == 1
+    with threadpool_limits(1, user_api="blas"):
+        expected = reference.run(graph, x[:3])
+    run = lava_cpu.run(graph, x[:3])
+    assert sum((trace < 0).any() for trace in run.spikes.values()) >= 2
+    assert_equal(expected, run)
 
 
 @lava_needed
@@ -128,6 +160,8 @@ def test_the_example_that_wires_snm_by_hand_is_equal() -> None:
     ("options", "match"),
     [
         ({"vth": [3, -1]}, "SNM: 1 of 2 thresholds are negative"),
+        ({"down": 1.5}, "SNM: down 1.5; give 0 to 1, a share of the threshold"),
+        ({"down": float("nan")}, "SNM: down nan; give 0 to 1"),
         ({"steps": 0}, "steps 0, levels 1"),
         ({"period": 3, "lead": 1}, "period 3 is shorter than steps \\+ lead = 5"),
     ],

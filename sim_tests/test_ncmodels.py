@@ -22,33 +22,36 @@ STATE = st.one_of(st.integers(-300, 300), st.integers(-ncmodels.LARGEST, ncmodel
 
 
 @st.composite
-def neurons(draw: st.DrawFn) -> dict[str, int]:
+def neurons(draw: st.DrawFn) -> tuple[float, dict[str, int]]:
+    """`down`, and the registers."""
     size = draw(st.sampled_from([60, 5000, ncmodels.LARGEST]))
     vth = draw(st.one_of(st.just(0), st.integers(1, size)))
     steps, lead = draw(st.integers(1, 6)), draw(st.integers(0, 4))
     offset, period = draw(st.integers(0, 3)), steps + lead + draw(st.integers(0, 3))
     v_init, bias = draw(st.integers(-size, size)), draw(st.integers(-size // 4, size // 4))
     payload = draw(st.integers(0, 31)) if vth else 0
-    return {
-        "v": 0, "m": 0, "c": -offset, "vth": vth, "payload": payload, "v_init": v_init, "bias": bias, "steps": steps, "lead": lead,
-        "period": period,
+    down = draw(st.sampled_from([1.0, 0.0, 0.3]))
+    return down, {
+        "v": 0, "m": 0, "c": -offset, "vth": vth, "lower": max(1, round(down * vth)), "payload": payload,
+        "v_init": v_init, "bias": bias, "steps": steps, "lead": lead, "period": period,
     }  # fmt: skip
 
 
-@given(registers=neurons(), levels=st.integers(1, 5), two_sided=st.booleans(), data=st.data())
+@given(drawn=neurons(), levels=st.integers(1, 5), two_sided=st.booleans(), data=st.data())
 def test_the_program_is_the_neuron_of_the_paper_in_every_window(
-    registers: dict[str, int], levels: int, two_sided: bool, data: st.DataObject
+    drawn: tuple[float, dict[str, int]], levels: int, two_sided: bool, data: st.DataObject
 ) -> None:
     """Two windows and what lies around them, against Python integers and against dynamics.py."""
+    down, registers = drawn
     assert set(registers) == set(ncmodels.REGISTERS)
-    r = dict(registers)
+    r, lower = dict(registers), dynamics.lower_threshold(np.array([registers["vth"]]), down)
     limit = ncmodels.LARGEST - abs(r["bias"])  # |a + bias| within 24 bits
     currents = data.draw(st.lists(STATE.map(lambda a: max(-limit, min(limit, a))), min_size=30, max_size=30))
     program = ncmodels.program(levels, two_sided)
     sent = [ncmodels.step(program, registers, a) for a in currents]
     expected = [0] * len(currents)
     for window in range(2):
-        neuron = oracle.Neuron(r["vth"], r["payload"], r["v_init"], r["bias"], levels, two_sided)
+        neuron = oracle.Neuron(r["vth"], r["payload"], r["v_init"], r["bias"], levels, two_sided, down)
         v, m = np.array([r["v_init"]]), np.zeros(1, np.int64)
         first = -r["c"] + window * r["period"]
         for t in range(r["steps"] + r["lead"]):
@@ -59,7 +62,7 @@ def test_the_program_is_the_neuron_of_the_paper_in_every_window(
                 v, _ = dynamics.integrate(v, np.array([currents[first + t]]), np.array([r["bias"]]))
             if t >= r["lead"]:
                 expected[first + t] = neuron.fire()
-                k, v, m = dynamics.fire(v, m, np.array([r["vth"]]), levels, two_sided)
+                k, v, m = dynamics.fire(v, m, np.array([r["vth"]]), levels, two_sided, lower)
                 assert int(k[0]) * r["payload"] == expected[first + t]
     end = -r["c"] + 2 * r["period"]
     assert sent[:end] == expected[:end]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
-from exporters import netx
+from exporters import netx, netx_reading
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_the_layout_is_lava_dls(tmp_path: Path, graph: SpikingGraph) -> None:
         assert conv["neuron/theta"].shape == (4, 6, 6)
         assert [int(i) for i in layers["2"]["inputs"][()]] == [1, 1]  # the block's convolution and its shortcut
         assert int(file["simulation/steps"][()]) == graph.steps
-        assert int(file["format/version"][()]) == netx.VERSION
+        assert int(file["format/version"][()]) == 1
 
 
 # ---------------------------------------------------------------- whole or not at all
@@ -171,7 +171,7 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
-        ("format/version", 99, "format version 99, and this program reads up to 1; install a newer dnisnm-lava"),
+        ("format/version", 99, "format version 99, and this program reads up to 2; install a newer dnisnm-lava"),
         ("format/version", 0, "format version 0 never existed"),
         ("layer/1/weight", None, "layer/1/weight is missing"),
         ("layer/1/weight", np.zeros((4, 2, 3, 3)), "layer/1/weight has dtype float64, signed integers needed"),
@@ -285,6 +285,52 @@ def test_channels_and_matrices_that_contradict_are_refused(tmp_path: Path, key: 
     assert netx.read(netx.write(tmp_path / "sound.net", graph)) == graph
     with pytest.raises(BadFile, match=match):
         netx.read(edited(tmp_path / "a.net", graph, f"layer/1/{key}", value))
+
+
+def lowered(down: float) -> SpikingGraph:
+    graph = irregular_graph()
+    return replace(graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph))
+
+
+@pytest.mark.parametrize("down", [1, 0, 0.3, 5e-324])
+def test_a_lower_threshold_makes_a_file_of_the_next_version(tmp_path: Path, down: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a reader that does not know it refuses the file; without one, every byte is as before."""
+    graph = lowered(down)
+    path = netx.write(tmp_path / "a.net", graph)
+    assert netx.read(path) == graph
+    with h5py.File(path) as file:
+        assert int(file["format/version"][()]) == (1 if down == 1 else 2)
+        assert ("down" in file["layer/1/neuron"]) == (down != 1)
+    monkeypatch.setattr(netx_reading, "VERSION", 1)  # an older program
+    if down == 1:
+        assert netx.contents(graph) == netx.contents(irregular_graph())
+        assert netx.read(path).digest() == irregular_graph().digest()
+        return
+    with pytest.raises(BadFile, match="format version 2, and this program reads up to 1; install a newer dnisnm-lava"):
+        netx.read(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("layer/1/neuron/down", -0.1, "layer/1/neuron/down is not one number from 0 to 1"),
+        ("layer/1/neuron/down", np.nextafter(1, 2), "layer/1/neuron/down is not one number from 0 to 1"),
+        ("layer/1/neuron/down", np.nan, "layer/1/neuron/down holds NaN or infinity"),
+        ("layer/1/neuron/down", np.inf, "layer/1/neuron/down holds NaN or infinity"),
+        ("layer/1/neuron/down", np.full(3, 0.5), "layer/1/neuron/down is not one number from 0 to 1"),
+        ("layer/1/neuron/down", 1, "layer/1/neuron/down has dtype int64, floats of 32 or 64 bits needed"),
+        ("format/version", 1, "format version 1 knows no neuron/down, and this file has one; write it again with netx.write"),
+    ],
+)
+def test_lower_thresholds_that_are_none_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    with pytest.raises(BadFile, match=match):
+        netx.read(edited(tmp_path / "a.net", lowered(0.5), key, value))
+
+
+def test_a_graph_takes_no_lower_threshold_outside_of_0_to_1() -> None:
+    for down in (-0.01, 1.01, np.nan, np.inf):
+        with pytest.raises(OutOfRange, match=f"a: down is {down}; give 0 to 1, a share of the threshold"):
+            lowered(down)
 
 
 def test_a_link_out_of_the_file_is_not_followed(tmp_path: Path, graph: SpikingGraph) -> None:

@@ -117,7 +117,7 @@ def expressible(draw: st.DrawFn) -> SpikingGraph:
     dense = Projection("b", weights(rng, 3, 3 * pooled[0] * pooled[1]), sum_pool=window, source_channels=read)
     populations: list[Population] = [
         Input("input", (2, 6, 6), np.ones(2), 8),
-        snm("a.0", shape, (first,), rng, levels=levels, two_sided=draw(st.booleans())),
+        snm("a.0", shape, (first,), rng, levels=levels, two_sided=draw(st.booleans()), down=draw(st.sampled_from([1.0, 0.0]))),
         snm("b", shape, tuple(second), rng, levels=levels),
         snm("c", (3,), (dense,), rng),
         readout("out", (2,), (Projection("c", weights(rng, 2, 3)), Projection("b", weights(rng, 2, int(np.prod(shape))))), rng),
@@ -140,7 +140,7 @@ def test_weights_biases_payloads_and_wiring_are_exact(tmp_path_factory: pytest.T
             current = z.astype(np.int64)
             np.testing.assert_array_equal(current, z)
             v, _ = dynamics.integrate(state[0], current, np.zeros(p.shape, np.int64))
-            k, *state[:] = dynamics.fire(v, state[1], p.vth, p.levels, p.two_sided)
+            k, *state[:] = dynamics.fire(v, state[1], p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down))
             return k.astype(float)
 
         return step
@@ -266,7 +266,7 @@ def test_losses_are_told_before_and_after(tmp_path: Path) -> None:
         (
             Input("input", (2,), np.ones(2), 8),
             snm("a", (3,), (Projection("input", weights(rng, 3, 2)),), rng, levels=2, two_sided=True),
-            replace(snm("b", (2,), (into_b,), rng, lead=1), v_init=np.zeros(2, np.int32)),
+            replace(snm("b", (2,), (into_b,), rng, lead=1, down=0.5), v_init=np.zeros(2, np.int32)),
             readout("out", (2,), (Projection("b", weights(rng, 2, 2)),), rng),
         ),
         steps=2,
@@ -275,7 +275,8 @@ def test_losses_are_told_before_and_after(tmp_path: Path) -> None:
         "a, b: soft reset, since IF forgets what exceeds the threshold", "a: initial potential, since IF starts at 0",
         "b: negative spikes and the memory that gates them", "a: several levels a spike, since IF sends 0 or 1",
         "a: negative spikes of a relayed linear tensor, of which IF sends the positive part",
-        "b: lead, so that they fire from the first step on", "a, b, out: saturation at 24 bits",
+        "b: lead, so that they fire from the first step on", "b: the lower threshold of levels taken back",
+        "a, b, out: saturation at 24 bits",
         "input: rounding of the image to 8 bits; give its codes",
     }  # fmt: skip
     with pytest.raises(OutOfRange, match=r"a\.nir: NIR cannot say all of this network; write it with lossy=True") as error:

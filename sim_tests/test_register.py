@@ -49,7 +49,9 @@ def convolutions(rng: np.random.Generator) -> SpikingGraph:
         Projection("b", weights(rng, 6, 1, 1, 2), groups=6),
     ]
     populations: list[Population] = [image(2, 9, 7)]
-    for name, projection, options in zip("abc", layers, ({"levels": 3, "lead": 2}, {"two_sided": True}, {"lead": 1}), strict=True):
+    for name, projection, options in zip(
+        "abc", layers, ({"levels": 3, "lead": 2}, {"two_sided": True, "down": 0.0}, {"lead": 1, "down": 0.4}), strict=True
+    ):
         populations.append(snm(name, projection.output_shape(populations[-1].shape), (projection,), rng, **options))
     full_scale = rng.integers(-127, 128, (5, int(np.prod(populations[-1].shape)))).astype(np.int8)
     populations.append(snm("d", (5,), (Projection("c", full_scale),), rng, levels=2))
@@ -102,6 +104,7 @@ def drawn(rng: np.random.Generator) -> SpikingGraph:
         if min(shape) < 1:
             break
         options = {"levels": int(rng.integers(1, 4)), "lead": int(rng.integers(0, 3)), "two_sided": bool(rng.integers(0, 2))}
+        options["down"] = float(rng.choice([1.0, 0.0, 0.3]))
         populations.append(snm(name, shape, (projection,), rng, **options))
     last = populations[-1]
     populations.append(readout("out", (3,), (Projection(last.name, weights(rng, 3, int(np.prod(last.shape)))),), rng))

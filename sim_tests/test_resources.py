@@ -138,6 +138,11 @@ def test_a_neuron_takes_words_for_what_differs() -> None:
     assert resources.state_bits(even, 6) == 24 + 4
     assert resources.state_bits(replace(even, v_init=even.v_init + 1), 6) == 24 + 4 + 24
     assert resources.state_bits(readout("out", (3,), (), rng), 6) == 24 + 24
+    words = {down: resources.state_bits(replace(p, down=down), 6) - resources.state_bits(p, 6) for down in (0.0, 0.3, 1.0)}
+    assert words == {0.0: 0, 0.3: 24, 1.0: 0}  # lower thresholds: 1, each neuron's own, or vth
+    assert resources.state_bits(replace(even, down=0.3), 6) == 24 + 4  # one for all
+    relay = replace(even, two_sided=True)
+    assert [resources.state_bits(replace(relay, v_init=v), 6) for v in (0 * even.v_init, even.v_init, even.v_init + 1)] == [24, 24, 48]
 
 
 def test_a_max_pool_keeps_a_sum_for_each_input() -> None:

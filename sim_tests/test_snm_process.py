@@ -21,24 +21,26 @@ VTH = np.array([90, 110, 130, 61])
 PAYLOAD = np.array([27, 31, 19, 12])
 BIAS = np.array([1, -3, 0, 2])
 STEPS, PERIOD, OFFSET, AGAIN = 8, 10, 1, 2 * VTH  # two windows; AGAIN: thresholds that are set within the first
-FIRST, ALL, LIF_VTH = 5, 22, 60
+FIRST, ALL, LIF_VTH, DOWN = 5, 22, 60, 0.25  # DOWN: set with them
 
 
 def snm(steps: int, changed: int) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-    """Spikes, v and m of every step, one neuron and one integer at a time; from the step `changed` (0-based) on with AGAIN and 2 levels."""
+    """Spikes, v and m of every step, one neuron and one integer at a time; from the step `changed` (0-based) on with AGAIN, 2 levels
+    and DOWN."""
     sent, vs, ms = [], [], []
     v, m = [int(t) >> 1 for t in VTH], [0] * 4
     for t in range(steps):
         local = (t - OFFSET) % PERIOD if t >= OFFSET else -1
         row = []
         for i in range(4):
-            vth, levels = (int(VTH[i]), 1) if t < changed else (int(AGAIN[i]), 2)
+            vth, levels, down = (int(VTH[i]), 1, 1.0) if t < changed else (int(AGAIN[i]), 2, DOWN)
+            lower = max(1, round(down * vth))
             if local == 0:
                 v[i], m[i] = int(VTH[i]) >> 1, 0
             k = 0
             if 0 <= local < STEPS:
                 v[i] += sum(int(w) * int(x) for w, x in zip(W1[i], IMAGE, strict=True)) + int(BIAS[i])
-                k = min(v[i] // vth, levels) if v[i] >= vth else -min(-v[i] // vth, levels, m[i]) if v[i] <= -vth else 0
+                k = min(v[i] // vth, levels) if v[i] >= vth else -min((-v[i] - lower) // vth + 1, levels, m[i]) if v[i] <= -lower else 0
                 v[i], m[i] = v[i] - k * vth, m[i] + k
             row.append(k * int(PAYLOAD[i]))
         sent.append(row)
@@ -94,12 +96,14 @@ def stock() -> dict[str, Any]:
     monitor.probe(neurons.v, ALL)
     own = Loihi1SimCfg(select_tag="fixed_pt", exception_proc_model_map={SNM: PySNMModelFixed, Dense: PyDenseModelBitAcc})
     neurons.run(condition=RunSteps(num_steps=FIRST), run_cfg=own)
-    between = {name: getattr(neurons, name).get().astype(int).tolist() for name in ("v", "m", "vth", "levels", "saturations")}
+    between = {name: getattr(neurons, name).get().astype(int).tolist() for name in ("v", "m", "vth", "levels", "down", "saturations")}
     neurons.vth.set(AGAIN)
     neurons.levels.set(np.array([2]))
+    neurons.down.set(np.array([DOWN]))
     neurons.run(condition=RunSteps(num_steps=ALL - FIRST))
     found = {
-        "between": between, "again": [neurons.vth.get().astype(int).tolist(), neurons.levels.get().astype(int).tolist()],
+        "between": between,
+        "again": [getattr(neurons, name).get().astype(float).tolist() for name in ("vth", "levels", "down")],
         "spikes": spikes.data.get().T.astype(int).tolist(),
         "fired": fired.data.get().T.astype(int).tolist(), "v": monitor.get_data()["hidden"]["v"].astype(int).tolist(),
         "name": neurons.name, "level": neurons._log_config.level,
@@ -181,8 +185,8 @@ def test_beside_stock_processes_and_between_runs(tmp_path: Path) -> None:
     sent, v, m = snm(ALL, changed=FIRST)
     assert found["spikes"] == sent
     assert found["v"] == v
-    assert found["between"] == {"v": v[FIRST - 1], "m": m[FIRST - 1], "vth": VTH.tolist(), "levels": [1], "saturations": [0]}
-    assert found["again"] == [AGAIN.tolist(), [2]]
+    assert found["between"] == {"v": v[FIRST - 1], "m": m[FIRST - 1], "vth": VTH.tolist(), "levels": [1], "down": [1], "saturations": [0]}
+    assert found["again"] == [AGAIN.tolist(), [2], [DOWN]]
     assert max(abs(k) for row in sent for k in np.array(row) // PAYLOAD) == 2
     assert found["fired"] == lif(sent)
     assert np.sum(found["fired"]) > 0

@@ -19,7 +19,7 @@ LAYERS = [
     ["inputs", "functions"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits", "equalities"], ["cores"], ["tallies", "pace"], ["shards"], ["journal", "synapses"], ["ir"],
-    ["explanation", "dynamics", "calibration", "fanout", "energies", "resources", "pools", "weight_use"], ["conversion", "resampling"],
+    ["dynamics"], ["explanation", "calibration", "fanout", "energies", "resources", "pools", "weight_use"], ["conversion", "resampling"],
     ["units"], ["quantization"], ["checks", "counting"], ["neurobench_metrics"], ["costs"], ["frontend", "procs"],
     ["backends.lava_env"], ["backends.lava_python"],
     ["backends.currents", "backends.neurons", "backends.chunks", "backends.reference", "backends.lava_child", "backends.lava_cpu"],

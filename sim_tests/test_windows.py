@@ -34,14 +34,15 @@ def sent(model: Any, currents: list[int], **state: Any) -> list[int]:
 
 @pytest.mark.parametrize(("tag", "dtype"), TAGS)
 @pytest.mark.parametrize("lead", [0, 2])
-def test_a_neuron_is_reset_and_silent_outside_its_windows(tag: str, dtype: type, lead: int) -> None:
+@pytest.mark.parametrize("down", [1.0, 0.0])
+def test_a_neuron_is_reset_and_silent_outside_its_windows(tag: str, dtype: type, lead: int, down: float) -> None:
     """Large currents and a bias that alone would fire arrive at every step."""
     rng = np.random.default_rng(lead)
     currents = [int(n) for n in rng.integers(-30, 90, 3 * PERIOD)]
-    neuron = Neuron(40, 5, 20, 45, 2, False)
+    neuron = Neuron(40, 5, 20, 45, 2, False, down)
     expected = [0] * len(currents)
     for start in range(OFFSET, len(currents), PERIOD):
-        neuron = Neuron(40, 5, 20, 45, 2, False)
+        neuron = Neuron(40, 5, 20, 45, 2, False, down)
         for local in range(min(STEPS + lead, len(currents) - start)):
             if local < STEPS:
                 neuron.integrate(currents[start + local])
@@ -50,7 +51,7 @@ def test_a_neuron_is_reset_and_silent_outside_its_windows(tag: str, dtype: type,
     one, model = np.ones(1, dtype), getattr(snm, f"PySNMModel{tag}")({})
     found = sent(
         model, currents, v=33 * one, m=9 * np.ones(1, np.int64), vth=40 * one, payload=5 * one, v_init=20 * one,
-        bias=45 * one, levels=2, lead=lead, two_sided=0,
+        bias=45 * one, levels=2, lead=lead, two_sided=0, down=np.float64(down),
     )  # fmt: skip
     assert found == expected
     assert any(found)

@@ -17,6 +17,7 @@ from torch import Tensor
 from dnisnm_lava.backends.chunks import chunks, in_workers
 from dnisnm_lava.backends.currents import Code, channels_last, checked_device, exact_sums, flat, pool_changes, tensor, unflat
 from dnisnm_lava.backends.planning import NUMPY, Plan, planned
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.fixedpoint import STATE_BITS
 from dnisnm_lava.inputs import Device, Images
 from dnisnm_lava.ir import (
@@ -178,13 +179,17 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
     m = torch.zeros_like(v)
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
+    lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
     for t in range(steps + p.lead):
         if t < steps:
             v += current[:, min(t, current.shape[1] - 1)] + bias
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
-            rise, fall = _both_sides(v, guard, p.levels) if p.two_sided else _levels(v, guard, m, p.levels)
+            rise, fall = (_both_sides if p.two_sided else _one_side)(v, guard, p.levels)
+            if p.down < 1:
+                fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
+            fall = fall if p.two_sided else torch.minimum(fall, m)
             k = rise - fall
             m += k
             v -= k * vth
@@ -193,19 +198,25 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
     return torch.stack(spikes, dim=1)
 
 
-def _levels(v: Tensor, vth: Tensor, m: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Levels up and down: how many of vth, 2 vth, ... levels * vth are reached; down is gated by m."""
+def _one_side(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Levels up and down: how many of vth, 2 vth, ... levels * vth are reached."""
     rise, fall = (v >= vth).to(v.dtype), (v <= -vth).to(v.dtype)
     for level in range(2, levels + 1):
         rise += v >= level * vth
         fall += v <= -level * vth
-    return rise, torch.minimum(fall, m)
+    return rise, fall
 
 
 def _both_sides(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Levels up and down with no gate. Exact: torch's floor division goes through fmod, as NumPy's does."""
+    """The same for many levels. Exact: torch's floor division goes through fmod, as NumPy's does."""
     whole = torch.div(v.abs(), vth, rounding_mode="floor").clamp_(max=levels)
     return whole * (v > 0), whole * (v < 0)
+
+
+def _further(v: Tensor, vth: Tensor, lower: Tensor) -> Tensor:
+    """Is one level down more than there are whole thresholds in -v? Exact: fmod is."""
+    rest = torch.fmod(v, vth)
+    return (rest < 0) & (rest <= -lower)
 
 
 def _saturate(v: Tensor, limit: int) -> int:

@@ -64,7 +64,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             neurons = ReadOutProcess(**window)
         else:
             neurons = SNMProcess(
-                **window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead, two_sided=p.two_sided
+                **window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead, two_sided=p.two_sided, down=p.down
             )
         process[p.name] = neurons
         for projection in p.projections:

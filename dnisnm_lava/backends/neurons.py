@@ -19,9 +19,9 @@ import numpy as np
 SLICE = 1024  # neurons
 COUNTABLE = 1 << 23  # steps that a lane can count in float32
 LINE = 64  # bytes
-ROWS = 10
+ROWS = 11
 NOBODY = np.zeros((1, 1, 0), np.uint8)
-V, M, UP, DOWN, OVER, BIAS, VTH, GUARD, PAYLOAD, SHORTCUT = range(ROWS)
+V, M, UP, DOWN, OVER, BIAS, VTH, GUARD, PAYLOAD, SHORTCUT, LOWER = range(ROWS)
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
@@ -50,17 +50,18 @@ def _send(w, q, k, out, offset, one, zero):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _once(w, out, offset, one, zero):  # type: ignore[no-untyped-def]
-    """One level up or down, down only what m holds (Eq. 21). GUARD: vth, and infinity for the dead."""
+    """One level up or down, down only what m holds (Eq. 21). GUARD: vth, and infinity for the dead. LOWER: as `neurons` makes it."""
     for q in range(out.size):
         v, guard = w[V, q], w[GUARD, q]
-        k = (one if v >= guard else zero) - min(one if v <= -guard else zero, w[M, q])
+        k = (one if v >= guard else zero) - min(one if v <= -min(guard, w[LOWER, q]) else zero, w[M, q])
         _send(w, q, k, out, offset, one, zero)
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-untyped-def]
     """Up to `levels`. A quotient of floats may round up to the next whole number, or down from it: the products,
-    exact below 2**24, tell, since |v| and vth are below 2**23."""
+    exact below 2**24, tell, since |v| and vth are below 2**23. So what the whole thresholds leave of |v| is exact too, and tells
+    whether the lower threshold takes one level more."""
     free = levels if two_sided else zero
     for q in range(out.size):
         v, guard = w[V, q], w[GUARD, q]
@@ -68,8 +69,8 @@ def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-un
         whole = w.dtype.type(np.int32(size / guard))
         whole -= one if whole * w[VTH, q] > size else zero
         whole += one if (whole + one) * guard <= size else zero
-        whole = min(whole, levels)
-        k = whole if v > zero else -min(whole, max(w[M, q], free))
+        further = one if size - whole * w[VTH, q] >= w[LOWER, q] else zero
+        k = min(whole, levels) if v > zero else -min(whole + further, levels, max(w[M, q], free))
         _send(w, q, k, out, offset, one, zero)
 
 
@@ -105,9 +106,9 @@ def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, 
         stop = min(start + SLICE, size)
         if start != loaded:
             loaded = start
-            for row in range(5):
+            for row in range(6):
                 w[BIAS + row, : stop - start] = table[row, start:stop]
-        w[V, : stop - start] = table[5, start:stop]
+        w[V, : stop - start] = table[6, start:stop]
         w[M, :] = zero
         counted += steps
         if counted > COUNTABLE:
@@ -129,8 +130,9 @@ def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, 
 
 @dataclass(frozen=True)
 class Neurons:
-    """A population's constants, each (n,): table (6, n) is bias, vth, guard, payload, shortcut and v_init. The guard is
-    vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of another population. limit: of v.
+    """A population's constants, each (n,): table (7, n) is bias, vth, guard, payload, shortcut, lower and v_init. The guard is
+    vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of another population; lower, what whole
+    thresholds must leave of -v for one level more, and infinity where nothing that they leave suffices. limit: of v.
     Spikes are stored in the dtype `out`, as spike + offset."""
 
     table: np.ndarray
@@ -143,12 +145,14 @@ class Neurons:
 
 
 def neurons(
-    bias: np.ndarray, vth: np.ndarray, payload: np.ndarray, shortcut: np.ndarray, v_init: np.ndarray, *, dtype: np.dtype,
-    levels: int, lead: int, two_sided: bool, limit: int, out: np.dtype, offset: int,
+    bias: np.ndarray, vth: np.ndarray, payload: np.ndarray, shortcut: np.ndarray, lower: np.ndarray, v_init: np.ndarray, *,
+    dtype: np.dtype, levels: int, lead: int, two_sided: bool, limit: int, out: np.dtype, offset: int,
 ) -> Neurons:  # fmt: skip
-    """For currents of the float `dtype`."""
+    """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number above it."""
     guard = np.where(vth > 0, vth, np.inf)
-    return Neurons(np.stack([bias, vth, guard, payload, shortcut, v_init]).astype(dtype), levels, lead, two_sided, limit, out, offset)
+    left = np.where((vth > 0) & (lower < vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
+    table = np.stack([bias, vth, guard, payload, shortcut, left, v_init]).astype(dtype)
+    return Neurons(table, levels, lead, two_sided, limit, out, offset)
 
 
 def run(p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.ndarray, threads: int = 1) -> tuple[int, int, int]:
@@ -163,7 +167,7 @@ def run(p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.n
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _try(current, activation, bias, vth, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
+def _try(current, activation, bias, vth, lower, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
     """Slices `first` to `first + jobs`, with all scales and images."""
     count, steps, size = current.shape
     kind = current.dtype.type
@@ -177,6 +181,7 @@ def _try(current, activation, bias, vth, scales, levels, lead, two_sided, limit,
                 theta = vth[start + q] * scales[s]
                 w[VTH, q], v_init[q], w[PAYLOAD, q] = theta, theta / 2, theta / steps
                 w[GUARD, q] = theta if theta > 0 else np.inf
+                w[LOWER, q] = lower[start + q] * scales[s]
             for image in range(count):
                 w[V, :], w[M, :] = v_init, zero
                 for t in range(steps + lead):
@@ -196,11 +201,11 @@ def _try(current, activation, bias, vth, scales, levels, lead, two_sided, limit,
 def try_scales(
     p: Neurons, vth: np.ndarray, scales: np.ndarray, current: np.ndarray, activation: np.ndarray, errors: np.ndarray, threads: int
 ) -> None:
-    """Run p with theta = `scales` (S,) times `vth` (n,), float64, for thresholds and payloads, and theta / 2 for initial
-    potentials; add to errors (2, S, n) the sums over images of (activation - mean spike) squared, and of itself. current:
-    (N, T, n); activation: (N, n)."""
+    """Run p with theta = `scales` (S,) times `vth` (n,), float64, p's own thresholds, for thresholds and payloads, lower ones in
+    proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the sums over images of (activation - mean spike)
+    squared, and of itself. current: (N, T, n); activation: (N, n)."""
     kind = p.table.dtype.type
-    arguments = (current, activation, p.table[0], vth, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    arguments = (current, activation, p.table[0], vth, p.table[5], scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
     in_threads(lambda first, share: _try(*arguments, first, share), -(-current.shape[2] // SLICE), threads)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from dnisnm_lava.backends.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, innermost, linear, shortcut_weight, synapses
 from dnisnm_lava.conversion import per_channel
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE, STATE_BITS, FixedPointFormat
 from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
@@ -113,7 +114,8 @@ def _planned(
     if own is not None and shortcut is not None:
         reach += own.bound(2 * sent[own.source])
         silence = silence + per_channel(shortcut[1] * sent[own.source], p.shape)
-    wide = reach >= EXACT_FLOAT32 or asked == "float64"
+    far = isinstance(p, SNM) and p.down < 1 and int(p.vth.max()) > STATE.limit  # a level taken back leaves v beyond 24 bits
+    wide = far or reach >= EXACT_FLOAT32 or asked == "float64"
     dtype = torch.float64 if wide else torch.float32
     constants = _neurons(p, code, dtype, bias - silence, shortcut, limit) if isinstance(p, SNM) and compiled else None
     return Plan(code, dtype, ways, shortcut, bias - silence, compiled, limit, constants)
@@ -123,7 +125,8 @@ def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut:
     from dnisnm_lava.backends import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
-    constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, p.payload, weight, p.v_init))
+    each = (bias, p.vth, p.payload, weight, lower_threshold(p.vth, p.down), p.v_init)
+    constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in each)
     return neurons.neurons(
         *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=limit,
         out=NUMPY[code.dtype], offset=code.offset,

@@ -59,12 +59,13 @@ def _initial(v_init: np.ndarray, kind: str) -> np.ndarray:
 
 def _neurons(p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str) -> tuple[np.ndarray, int]:
     v, m, saturations, spikes = _initial(p.v_init, kind), np.zeros((1, *p.shape), np.int64), 0, []
+    lower = dynamics.lower_threshold(p.vth, p.down)
     for t in range(steps + p.lead):
         if t < steps:
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), p.bias)
             saturations += saturated
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
             spikes.append(k * p.payload)
     return np.concatenate(spikes), saturations
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dnisnm_lava.backends import neurons
 from dnisnm_lava.backends.currents import Map, flat, innermost, linear, max_pool, pool_changes, unflat
+from dnisnm_lava.dynamics import lower_threshold
 from dnisnm_lava.fitting.spool import Spool, Store
 from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
 
@@ -130,7 +131,8 @@ def run(p: SNM, current: Tensor) -> Tensor:
 
 def _constants(p: SNM) -> neurons.Neurons:
     """For levels as they are, without a limit of potentials."""
-    own = (_flat(np.broadcast_to(a, p.shape)) for a in (p.bias, p.vth, np.ones(()), np.zeros(()), p.v_init))
+    each = (p.bias, p.vth, np.ones(()), np.zeros(()), lower_threshold(p.vth, p.down), p.v_init)
+    own = (_flat(np.broadcast_to(a, p.shape)) for a in each)
     return neurons.neurons(
         *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
         offset=0,

@@ -64,8 +64,10 @@ def _check(graph: SpikingGraph, steps: Sequence[int]) -> None:
     if not steps or min(steps) < 1:
         raise OutOfRange(f"steps: {tuple(steps)} given; give one or more, each at least 1")
     for p in graph.of(SNM):
-        if graph.is_integer or p.two_sided or p.levels != 1 or p.lead or not np.array_equal(p.vth, p.payload):
-            raise OutOfRange(f"{p.name}: more than the paper's neuron (levels, lead, relay or integers); run it with backends.batched")
+        if graph.is_integer or p.two_sided or p.down != 1 or p.levels != 1 or p.lead or not np.array_equal(p.vth, p.payload):
+            raise OutOfRange(
+                f"{p.name}: more than the paper's neuron (levels, lead, lower threshold, relay or integers); run it with backends.batched"
+            )
 
 
 @dataclass

@@ -21,6 +21,7 @@ class AbstractPySNM(PyLoihiProcessModel):
     levels: np.ndarray = LavaPyType(np.ndarray, np.int64)
     lead: np.ndarray = LavaPyType(np.ndarray, np.int64)
     two_sided: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    down: np.ndarray = LavaPyType(np.ndarray, float)
     steps: np.ndarray = LavaPyType(np.ndarray, np.int64)
     period: np.ndarray = LavaPyType(np.ndarray, np.int64)
     offset: np.ndarray = LavaPyType(np.ndarray, np.int64)
@@ -39,7 +40,8 @@ class AbstractPySNM(PyLoihiProcessModel):
             self.saturations += saturated
         spikes = np.zeros_like(self.payload)
         if lead <= local < steps + lead:
-            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()))
+            lower = dynamics.lower_threshold(self.vth, self.down.item())
+            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()), lower)
             spikes[:] = k * self.payload
         self.s_out.send(spikes)
 

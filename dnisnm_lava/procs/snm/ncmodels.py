@@ -11,7 +11,7 @@ Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
     v         potential                                    starts at v_init, again at step 0 of each window
     m         levels sent, net; below levels * steps       starts at 0, again at step 0 of each window
     c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from then on
-    vth, payload, v_init, bias                             constants of the neuron; vth = 0: it never fires
+    vth, lower, payload, v_init, bias                      constants of the neuron; vth = 0: it never fires; lower: see dynamics.py
     steps, lead, period                                    constants of the population, as are levels and two_sided
     a         what synapses brought in this step           cleared by reading
 
@@ -37,7 +37,7 @@ except ImportError:  # no extension, no neuro-core model; Lava imports this file
     AbstractNcProcessModel = None
 
 LARGEST = 2**23 - 1
-REGISTERS = ("v", "m", "c", "vth", "payload", "v_init", "bias", "steps", "lead", "period")
+REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
 
 # Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second operand where
 # the first, a flag, is 1, else the third. SPIKE: sends its operand, unless that is 0.
@@ -62,7 +62,7 @@ BEGIN = """
 LEVEL = """
     GE   up      v       vth          (21), one level: up ...
     NEG  n       v
-    GE   down    n       vth          ... or down
+    GE   down    n       lower        ... or down; not both in one step, for lower <= vth
     AND  up      up      armed
     AND  down    down    armed
     {gate}

@@ -18,6 +18,8 @@ class SNM(AbstractProcess):
     floats for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts).
     Defaults: payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires.
     two_sided: no memory gate; spikes may sum below zero, as a linear tensor's do.
+    down: the lower threshold as a share of vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is
+    above it. 1 is the paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0.
     steps: currents per window. lead: steps of a window before the first spike. period: steps from window
     to window (default steps + lead). offset: steps before the first window; with one synapse between the
     source and these neurons, 1.
@@ -28,7 +30,7 @@ class SNM(AbstractProcess):
     def __init__(
         self, *, shape: tuple[int, ...], vth: npt.ArrayLike, steps: int, payload: npt.ArrayLike | None = None,
         v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0, two_sided: bool = False,
-        period: int | None = None, offset: int = 0, name: str | None = None, log_config: LogConfig | None = None,
+        down: float = 1.0, period: int | None = None, offset: int = 0, name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         vth = np.broadcast_to(vth, shape).copy()
         payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
@@ -36,7 +38,7 @@ class SNM(AbstractProcess):
         v_init = half if v_init is None else np.broadcast_to(v_init, shape).copy()
         period = steps + lead if period is None else period
         super().__init__(shape=shape, name=name, log_config=log_config)
-        _check(vth, steps, levels, lead, period, offset)
+        _check(vth, steps, levels, lead, period, offset, down)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v = Var(shape=shape, init=v_init.copy())
@@ -48,18 +50,21 @@ class SNM(AbstractProcess):
         self.levels = Var(shape=(1,), init=levels)
         self.lead = Var(shape=(1,), init=lead)
         self.two_sided = Var(shape=(1,), init=int(two_sided))
+        self.down = Var(shape=(1,), init=float(down))
         self.steps = Var(shape=(1,), init=steps)
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
         self.saturations = Var(shape=(1,), init=0)
 
 
-def _check(vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int) -> None:
+def _check(vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int, down: float) -> None:
     if (vth < 0).any():
         raise ValueError(f"SNM: {int((vth < 0).sum())} of {vth.size} thresholds are negative; give vth >= 0 (0: never fires)")
     if steps < 1 or levels < 1 or lead < 0 or offset < 0:
         raise ValueError(
             f"SNM: steps {steps}, levels {levels}, lead {lead}, offset {offset}; steps and levels must be >= 1, the others >= 0"
         )
+    if not 0 <= down <= 1:
+        raise ValueError(f"SNM: down {down}; give 0 to 1, a share of the threshold")
     if period < steps + lead:
         raise ValueError(f"SNM: period {period} is shorter than steps + lead = {steps + lead}; windows would overlap")
