@@ -48,11 +48,11 @@ def predict(
     found = [_of(batched.run(graph, x, steps=steps, device=device, memory=memory), exits) for x in batches]
     if not found:
         raise OutOfRange("predict: 0 images given; give at least 1")
-    values, steps, classes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    values, own, classes = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not has_classes(graph):
-        return Predictions(values, steps, None, None)
+        return Predictions(values, own, None, None)
     first_two = np.partition(values.reshape(len(values), -1), -2, axis=1)[:, -2:]
-    return Predictions(values, steps, classes, first_two[:, 1] - first_two[:, 0])
+    return Predictions(values, own, classes, first_two[:, 1] - first_two[:, 0])
 
 
 def _of(run: Run, exits: Exits | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
