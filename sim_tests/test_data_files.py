@@ -367,6 +367,23 @@ def test_verbs_take_sequences_of_channels(place: Path, capsys: pytest.CaptureFix
     assert cli.main(["inspect", "nets.py:seq", "--data", spec, "--json"]) == 0
 
 
+def test_verbs_take_pictures_of_another_order(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the model permutes itself, a file of it takes as the model did."""
+    (place / "turned.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Turned(nn.Module):\n"
+        "    def __init__(s):\n"
+        "        super().__init__(); torch.manual_seed(0); s.conv, s.last = nn.Conv2d(3, 2, 3), nn.Linear(2, 2)\n"
+        "    def forward(s, x): return s.last(s.conv(x.permute(0, 3, 1, 2)).relu().mean((2, 3)))\n"
+    )
+    spec = saved(place, **four(like(8, 7, 3), CLASSES))
+    assert cli.main(["convert", "--model", "turned.py:Turned", "--data", spec, *FEW, "-o", "a.net"]) == 0
+    assert "are taken as nhwc:nhwc, since the model does not run on nhwc (--layout)" in capsys.readouterr().err
+    for options in ([], ["--layout", "nhwc:nhwc"]):
+        assert cli.main(["simulate", "a.net", "--data", spec, "--steps", "2", *options]) == 0
+        assert ("are taken as nhwc:nhwc" in capsys.readouterr().err) == (not options)
+
+
 def test_odd_labels_do_not_stop_convert(place: Path) -> None:
     for i, labels in enumerate((CLASSES[:, None], CLASSES.astype(np.float32), MAPS)):
         spec = saved(place, **four(FLOATS, labels))

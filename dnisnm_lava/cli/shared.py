@@ -159,9 +159,9 @@ def _data(args: argparse.Namespace, graph: Graph | None = None) -> Data:
 def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callable[[Any], bool]:
     """Does the graph, or the model, take such an image?"""
     if graph is not None:
-        height, *width = graph.input.shape[1:] or (0,)
-        shapes = {graph.input.shape, (graph.input.shape[0], *width)} if height == 1 else {graph.input.shape}
-        return lambda image: tuple(image.shape) in shapes
+        shape = graph.input.image_shape
+        sequence = (shape[0], shape[2]) if len(shape) == 3 and shape[1] == 1 else shape  # as maps of one row
+        return lambda image: tuple(image.shape) in (shape, sequence)
     from dnisnm_lava.frontend.arguments import runs_on
 
     model = _model(args, data)
