@@ -6,6 +6,7 @@ alpha is folded into the readers' weights. Every rounding goes through `fixedpoi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -156,6 +157,12 @@ def _encode_weights(
             lacking += d.onto(lost * 2.0**exponent / rows, p.shape[0])
         else:
             codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
+        if d.weight.any() and not codes.any():
+            warnings.warn(
+                f"{p.name}: its weights from {d.projection.source} are all 0 as integers, too small beside the rest for a "
+                f"state of {widths.state.bits} bits, and are lost; give the state more bits, or the layer fewer steps",
+                stacklevel=2,
+            )
         encoded.append(replace(d.projection, weight=codes, exponent=exponent))
     return tuple(encoded), lacking
 

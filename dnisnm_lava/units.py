@@ -22,6 +22,7 @@ STATE_MARGIN = 1.25  # of the range measured in calibration: test images go some
 LARGEST_CURRENT = 1 << 30  # of a step, by a static bound: Lava sums in 32 bits
 LARGEST_EXPONENT = 24  # of the file
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
+MOST_WHOLE = 16  # units of a read-out in which one of its weights is whole
 Blocks = tuple[Reads, ...]  # of one projection; none where nothing is known of what it reads
 
 
@@ -55,6 +56,10 @@ class Drive:
             return np.full(len(self.weight), self.weight[0].size * (self.gain * self.largest) ** 2)
         traces = np.sum([np.trace(block.covariance, axis1=1, axis2=2) for block in self.blocks], axis=0)
         return np.repeat(traces, len(self.weight) // len(traces))
+
+    def error_of_the_largest(self, codes: np.ndarray) -> np.ndarray:
+        """(O,) squared error of the rows' currents with weights `codes`, of spikes that are all the largest."""
+        return ((self.weight - codes) ** 2).reshape(len(codes), -1).sum(axis=1) * (self.gain * self.largest) ** 2
 
     def bound(self) -> np.ndarray:
         """(O,) the most that each row's current can be, whatever is read."""
@@ -100,13 +105,12 @@ def shared(p: SNM | ReadOut, unit: np.ndarray) -> np.ndarray:
 
 
 def chosen(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> Units:
-    """Exponents by the expected error of weights to the nearest code. Then, where it is known what is read, the share of the unit with the
-    least error: the largest weights are clipped there."""
+    """Exponents by the expected error of weights to the nearest code. Then, of some units near that in which all weights fit, that with the
+    least error of the currents: smaller ones, where it is known what is read, and the largest weights are clipped; larger ones in
+    which a shortcut's or a pool's weight is a whole number."""
     least = least_unit(p, drives, widths)
     units = by_expected_error(p, drives, widths, least)
-    if not any(d.blocks for d in drives):
-        return units
-    tried = [_clipped(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
+    tried = [_of_least_error(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
     return min(tried, key=lambda t: t[0])[1]
 
 
@@ -186,13 +190,13 @@ def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> f
 
 
 def expected_error(p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths) -> float:
-    """Of the weights, with the exponents that suit them best, and of the drives' resamplings, whose entries are wrong by a share
+    """Of the weights, in the units that suit them best without clipping, and of the drives' resamplings, whose entries are wrong by a share
     `of_matrices` of the largest."""
-    weights = by_expected_error(p, drives, widths, least_unit(p, drives, widths))
-    power = np.array([d.onto(d.power(), p.shape[0]) for d in drives]) * importance(p)
+    least = least_unit(p, drives, widths)
+    exponents = by_expected_error(p, drives, widths, least).exponents
+    weights, _ = _of_least_error(p, drives, exponents, widths, least, CLIPS[:1])
     size = np.array([d.onto((d.weight.reshape(len(d.weight), -1) ** 2).mean(axis=1) * d.power(), p.shape[0]) for d in drives])
-    lost = np.array(of_matrices)[:, None] ** 2 * size * importance(p)
-    return expected(weights.unit, weights.exponents, power) + float(lost.sum())
+    return weights + float((np.array(of_matrices)[:, None] ** 2 * size * importance(p)).sum())
 
 
 def _with_room(drives: Sequence[Drive], exponents: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -203,23 +207,43 @@ def _with_room(drives: Sequence[Drive], exponents: tuple[int, ...]) -> list[tupl
     return [exponents, tuple(e + own for e, own in zip(exponents, single, strict=True))]
 
 
-def _clipped(
-    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray
-) -> tuple[float, Units]:
-    """The error, and the units: of CLIPS times the unit in which all weights fit, for each channel that with the least error of the
-    currents; not so small that weights of which nothing is known do not fit."""
-    steps = needed(p, drives, widths)
-    unknown = steps * np.array([not d.blocks for d in drives])[:, None]
-    floor = unit_of(p, unknown, exponents, least) if unknown.any() else least
-    whole = unit_of(p, steps, exponents, least)
-    units = [Units(exponents, np.maximum(whole * clip, floor)) for clip in CLIPS]
+def _of_least_error(
+    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray,
+    clips: Sequence[float] = CLIPS,
+) -> tuple[float, Units]:  # fmt: skip
+    """The error, and the units: for each channel the candidate with the least error of its currents; for a read-out, one for all."""
+    units = [Units(exponents, unit) for unit in candidates(p, drives, exponents, widths, least, clips)]
     errors = np.array([error(p, drives, tried, widths) for tried in units])
-    if isinstance(p, ReadOut):  # one choice for all channels
+    if isinstance(p, ReadOut):
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     best = errors.argmin(axis=0)
     channels = np.arange(p.shape[0])
     unit = np.array([u.unit for u in units])[best, channels]
     return float((errors[best, channels] * importance(p)).sum()), Units(exponents, unit)
+
+
+def candidates(
+    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray,
+    clips: Sequence[float],
+) -> list[np.ndarray]:  # fmt: skip
+    """(C,) each: `clips` times the unit in which all weights fit, not so small that weights of which nothing is known do not fit; and
+    those in which the one weight of a row is a whole number."""
+    steps = needed(p, drives, widths)
+    unknown = steps * np.array([not d.blocks for d in drives])[:, None]
+    floor = unit_of(p, unknown, exponents, least) if unknown.any() else least
+    whole = unit_of(p, steps, exponents, least)
+    clipped = [np.maximum(whole * clip, floor) for clip in (clips if any(d.blocks for d in drives) else clips[:1])]
+    single = [(d, e) for d, e in zip(drives, exponents, strict=True) if d.weight[0].size == 1]
+    return clipped + [unit for d, e in single for unit in _of_whole_numbers(p, d, e, whole)]
+
+
+def _of_whole_numbers(p: SNM | ReadOut, drive: Drive, exponent: int, least: np.ndarray) -> list[np.ndarray]:
+    """(C,) each: the smallest units, from `least` on, in which the one weight of a row is a whole number: then it is exact. For a read-out
+    those of its channels, a few."""
+    weight = drive.most(channel_max(np.abs(drive.weight)), p.shape[0]) * 2.0**-exponent
+    codes = np.floor(weight / least * (1 + 1e-12))  # what is whole already stays
+    unit = np.where(codes > 0, np.maximum(weight / np.maximum(codes, 1), least), least)
+    return [np.full_like(unit, u) for u in np.unique(unit)[:MOST_WHOLE]] if isinstance(p, ReadOut) else [unit]
 
 
 def error(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, widths: Widths) -> np.ndarray:
@@ -228,5 +252,6 @@ def error(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, widths: Width
     for d, exponent in zip(drives, units.exponents, strict=True):
         steps = units.steps(d, exponent)
         codes, _ = widths.of(d.weight).encode(d.weight / steps)
-        found += d.onto(rounding.error(d.weight, codes * steps, d.blocks), p.shape[0])
+        lost = rounding.error(d.weight, codes * steps, d.blocks) if d.blocks else d.error_of_the_largest(codes * steps)
+        found += d.onto(lost, p.shape[0])
     return found

@@ -298,16 +298,36 @@ def test_a_clipping_unit_is_the_best_of_six(kind: str, exponent: int) -> None:
             Drive(into[1], single[:, None], (), 1),
         ]
         widths = Widths(FixedPointFormat(3), state)
-        found = units._clipped(p, drives, (0, exponent), widths, units.least_unit(p, drives, widths))[1].unit
+        found = units._of_least_error(p, drives, (0, exponent), widths, units.least_unit(p, drives, widths))[1].unit
 
         least = np.maximum(single / 127 / 2**exponent, v_range * 1.25 / state.limit)
         least = least if kind == "hidden" else np.full(4, least.max())
-        tried = [[max(u * clip, floor) for clip in clips] for u, floor in zip(unit, least, strict=True)]
+        smallest = [max(u, floor) for u, floor in zip(unit, least, strict=True)]
+        whole = [
+            max(w / 2**exponent / int(w / 2**exponent / u), u) if w / 2**exponent >= u else u for w, u in zip(single, smallest, strict=True)
+        ]
+        wholes = [[u] for u in whole] if kind == "hidden" else [sorted(whole)] * 4
+        tried = [[*(max(u * c, floor) for c in clips), *more] for u, floor, more in zip(unit, least, wholes, strict=True)]
         errors = np.array([in_units(row, some, covariance) for row, some in zip(weight, tried, strict=True)])
+        steps = np.array(tried) * 2**exponent
+        errors += (single[:, None] - steps * np.rint(single[:, None] / steps)) ** 2  # of a spike of 1, the largest
         best = errors.argmin(axis=1) if kind == "hidden" else [int(errors.sum(axis=0).argmin())] * 4
-        assert found.tolist() == [some[i] for some, i in zip(tried, best, strict=True)]
+        np.testing.assert_allclose(found, [some[i] for some, i in zip(tried, best, strict=True)], rtol=1e-12)
         taken += list(best)
     assert len(set(taken)) > 3
+
+
+def test_a_shortcuts_weight_is_a_whole_number_where_that_costs_little() -> None:
+    """Beside a convolution, and alone: then it is exact, as a pool's weight and that of an enlarged map are."""
+    rng, zeros, ones = np.random.default_rng(9), np.zeros((5, 1, 1)), np.ones(5)
+    conv, shortcut = Projection("i", rng.normal(size=(5, 4, 1, 1))), Projection("j", rng.uniform(20, 60, (5, 1, 1, 1)), groups=5)
+    for into in ((conv, shortcut), (shortcut,)):
+        p = SNM("a", (5, 1, 1), into, zeros, zeros + 9, zeros, zeros, ones, ones, 1e3 * ones)
+        drives = [Drive(q, q.weight, (), 31) for q in into]
+        found = units.chosen(p, drives, WIDTHS)
+        codes = shortcut.weight[:, 0, 0, 0] / found.unit / 2.0 ** found.exponents[-1]
+        np.testing.assert_allclose(codes, np.rint(codes), rtol=1e-12)
+        assert codes.min() >= 32
 
 
 @pytest.mark.parametrize("kind", ["hidden", "readout"])
@@ -378,13 +398,10 @@ def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
             (r, r_unit, r_error), (c, c_unit, c_error) = (resampling._matrix(a, limit) for a in (rows, cols))
             worth = weight[:, :, 0, 0] * r_unit * c_unit * alpha
             largest = 127 * int(np.abs(r).sum(axis=1).max() * np.abs(c).sum(axis=1).max())
-            steps = [
-                max(w.max() / 127, 1.25 * max(v, 3) / state.limit, w.sum() * largest / 2**30) for w, v in zip(worth, v_range, strict=True)
-            ]
-            lost = (
-                sum(u**2 / 12 * 3 * largest**2 for u in steps)
-                + (r_error + c_error) ** 2 * float((worth**2).mean(axis=1).sum()) * 3 * largest**2
-            )
+            lost = (r_error + c_error) ** 2 * float((worth**2).mean(axis=1).sum()) * 3 * largest**2
+            for w, v in zip(worth, v_range, strict=True):
+                step = max(w.max() / 127, 1.25 * max(v, 3) / state.limit, w.sum() * largest / 2**30)
+                lost += float(((w - step * np.rint(w / step)) ** 2).sum()) * largest**2
             options.append((lost, limit, r, c, worth))
         _, limit, r, c, worth = min(options, key=lambda option: option[0])
         resample = changed.projections[0].resample

@@ -259,8 +259,8 @@ def test_where_the_range_decides_a_unit_it_has_a_quarter_of_room() -> None:
     """With weights of 30 bits, no unit is theirs."""
     analog, stats, _ = calibrated()
     spiking = dn.convert(analog, stats, steps=64)
-    integer = dn.quantize(spiking, weight_bits={"conv2": 30})
-    before, p = spiking["conv2"], integer["conv2"]
+    integer = dn.quantize(spiking, weight_bits={"conv1": 30})
+    before, p = spiking["conv1"], integer["conv1"]
     bias = np.abs(np.broadcast_to(before.bias, before.shape)).max(axis=(1, 2))
     expected = [1.25 * max(r, b) / 8_388_607 for r, b in zip(before.v_range, bias, strict=True)]
     np.testing.assert_allclose(p.unit / before.unit, expected, rtol=1e-15)
