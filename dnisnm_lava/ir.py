@@ -92,6 +92,8 @@ class Projection(_Value):
     flattened in C, H, W order. source_channels: (I,) the channels that are read, in this order (default:
     all). target_channels: (O,) the channels of the target's `targets` that the rows drive (default: all).
     target_shape: the map (C, H, W) that the rows of a dense fill, flattened likewise (default: a vector).
+    target_order: (elements,) which neuron of a population of `target_shape`, flattened, each element of what the weights give
+    drives, where rows and pixels do not stand in the population as they come (default: they do).
     """
 
     source: str
@@ -107,6 +109,7 @@ class Projection(_Value):
     target_channels: np.ndarray | None = None
     targets: int = 0
     target_shape: Shape = ()
+    target_order: np.ndarray | None = field(default=None, metadata=SINCE_0_1)
 
     @property
     def is_conv(self) -> bool:
@@ -129,7 +132,17 @@ class Projection(_Value):
             return (channels, *source_shape[1:])
         return (channels, *self.spatial.output_size((source_shape[1], source_shape[2])))
 
+    def given_shape(self, source_shape: Shape) -> Shape:
+        """What the weights give: rows, and for a convolution the pixels of its map."""
+        rows = self.weight.shape[0]
+        if not self.is_conv:
+            return (rows,)
+        _, *size = self.read_shape(source_shape)
+        return (rows, *self.window.output_size((size[0], size[1])))
+
     def output_shape(self, source_shape: Shape) -> Shape:
+        if self.target_order is not None:
+            return self.target_shape
         rows = self.weight.shape[0] if self.target_channels is None else self.targets
         if not self.is_conv:
             return self.target_shape or (rows,)
@@ -138,7 +151,7 @@ class Projection(_Value):
 
     def macs(self, source_shape: Shape) -> int:
         """Multiplications of one step: those of the weights; sum-pools and resampling only add up."""
-        size = self.output_shape(source_shape)[1:] if self.is_conv else ()
+        size = self.given_shape(source_shape)[1:]
         return int(self.weight.size * np.prod(size, dtype=np.int64))
 
     @property
@@ -146,6 +159,8 @@ class Projection(_Value):
         """(O,) the target's channel that each row of the weight drives."""
         if self.target_channels is not None:
             return self.target_channels
+        if self.target_order is not None:  # the first, where a row drives several
+            return self.target_order.reshape(len(self.weight), -1)[:, 0] // int(np.prod(self.target_shape[1:]))
         rows = np.arange(self.weight.shape[0])
         return rows // int(np.prod(self.target_shape[1:])) if self.target_shape else rows
 
@@ -162,8 +177,13 @@ class Projection(_Value):
         if self.is_conv:
             z = synapses.conv2d(exact, weight, self.stride, self.padding, self.dilation, self.groups)
         else:
-            z = synapses.dense(exact, weight).reshape(-1, *(self.target_shape or weight.shape[:1]))
+            filled = weight.shape[:1] if self.target_order is not None else self.target_shape or weight.shape[:1]
+            z = synapses.dense(exact, weight).reshape(-1, *filled)
         z = z if self.weight.dtype.kind == "f" else z.astype(np.int64) << self.exponent
+        if self.target_order is not None:
+            placed = np.zeros((len(z), int(np.prod(self.target_shape))), z.dtype)
+            placed[:, self.target_order] = z.reshape(len(z), -1)
+            return placed.reshape(-1, *self.target_shape)
         if self.target_channels is None:
             return z
         full = np.zeros((z.shape[0], self.targets, *z.shape[2:]), z.dtype)
@@ -428,7 +448,11 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
     for channels, count in ((p.source_channels, source_shape[0]), (p.target_channels, p.targets)):
         if channels is not None and (channels.ndim != 1 or (channels < 0).any() or (channels >= count).any()):
             raise OutOfRange(f"{who}: channels outside 0 to {count - 1} in its projection from {p.source}")
-    if p.target_shape and (p.is_conv or p.target_channels is not None or int(np.prod(p.target_shape)) != p.weight.shape[0]):
+    if (
+        p.target_order is None
+        and p.target_shape
+        and (p.is_conv or p.target_channels is not None or int(np.prod(p.target_shape)) != p.weight.shape[0])
+    ):
         raise OutOfRange(f"{who}: {p.weight.shape[0]} rows do not fill {p.target_shape} from {p.source}")
     if p.target_channels is not None and len(p.target_channels) != p.weight.shape[0]:
         raise OutOfRange(f"{who}: {p.weight.shape[0]} rows and {len(p.target_channels)} target channels from {p.source}")
@@ -437,11 +461,21 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
     if p.target_channels is not None and len(np.unique(p.target_channels)) != len(p.target_channels):
         raise OutOfRange(f"{who}: two rows drive one channel in its projection from {p.source}")
     read = p.read_shape(source_shape)
+    if p.target_order is not None and min(read) >= 1:
+        _check_order(p, p.target_order, source_shape, who)
     if min(read) < 1:
         raise OutOfRange(f"{who}: what it reads from {p.source} has shape {read}; each size must be 1 or more")
     inputs = p.weight.shape[1] * p.groups
     if p.weight.shape[0] % p.groups or inputs != (read[0] if p.is_conv else int(np.prod(read))):
         raise OutOfRange(f"{who}: weights {p.weight.shape} in {p.groups} group(s) do not fit what they read from {p.source}, {read}")
+
+
+def _check_order(p: Projection, order: np.ndarray, source_shape: Shape, who: str) -> None:
+    given, neurons = int(np.prod(p.given_shape(source_shape))), int(np.prod(p.target_shape))
+    if order.shape != (given,) or p.target_channels is not None or not p.target_shape:
+        raise OutOfRange(f"{who}: an order of {order.size} for the {given} currents from {p.source}; each goes to one neuron")
+    if (order < 0).any() or (order >= neurons).any() or len(np.unique(order)) != given:
+        raise OutOfRange(f"{who}: its order of currents from {p.source} drives a neuron twice, or one outside 0 to {neurons - 1}")
 
 
 def _feed(state: Any, value: Any) -> None:

@@ -68,7 +68,7 @@ def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
     """What a module would keep as parameters and buffers. Units and ranges are told for people, and no executor reads them."""
     for q in projections(graph):
         yield q.weight
-        yield from (a for a in (q.source_channels, q.target_channels) if a is not None)
+        yield from (a for a in (q.source_channels, q.target_channels, q.target_order) if a is not None)
         if q.resample is not None:
             yield from (q.resample.rows, q.resample.cols)
     for p in graph:

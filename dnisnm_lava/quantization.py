@@ -153,8 +153,9 @@ def _encode_weights(
         values = d.weight / counted.steps(d, exponent)
         if d.blocks:
             codes, lost = rounding.compensated(values, d.blocks, widths.of(d.weight))
-            rows = d.onto(np.ones(len(lost)), p.shape[0])[d.projection.channel_of_row]  # that drive the same channel
-            lacking += d.onto(lost * 2.0**exponent / rows, p.shape[0])
+            if d.projection.target_order is None:  # else a row has no channel of its own
+                rows = d.onto(np.ones(len(lost)), p.shape[0])[d.projection.channel_of_row]  # that drive the same channel
+                lacking += d.onto(lost * 2.0**exponent / rows, p.shape[0])
         else:
             codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
         if d.weight.any() and not codes.any():

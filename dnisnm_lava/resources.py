@@ -51,7 +51,7 @@ def _synapses(q: Projection, source: Shape, target: Shape) -> tuple[Synapses, in
     channels = q.weight.shape[1] * q.groups
     if q.resample is None:
         taps = _taps(q)
-        return Shared(taps, channels, rows, q.groups, bits), taps * (channels // q.groups) * rows * prod(target[1:])
+        return Shared(taps, channels, rows, q.groups, bits), taps * (channels // q.groups) * rows * prod(q.given_shape(source)[1:])
     pairs, read = _resampled(q, q.resample)
     count = pairs * channels // q.groups * rows
     taps = prod(_shared_taps(a, q.window, i) for i, a in enumerate((q.resample.rows, q.resample.cols)))

@@ -198,3 +198,5 @@ def _write_projection(group: h5py.Group, q: Projection) -> None:
         group["target_channels"], group["targets"] = q.target_channels, q.targets
     if q.target_shape:
         group["target_shape"] = np.array(q.target_shape, np.int64)
+    if q.target_order is not None:
+        group["target_order"] = q.target_order

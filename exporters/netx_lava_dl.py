@@ -130,7 +130,7 @@ def _ignored(q: Projection) -> dict[str, bool]:
     return {
         "exponent": q.exponent != 0, "sum_pool": q.sum_pool is not None, "resample": q.resample is not None,
         "source_channels": q.source_channels is not None, "target_channels": q.target_channels is not None,
-        "target_shape": bool(q.target_shape), "padding_end": (top, left) != (bottom, right),
+        "target_shape": bool(q.target_shape), "target_order": q.target_order is not None, "padding_end": (top, left) != (bottom, right),
     }  # fmt: skip
 
 

@@ -257,6 +257,8 @@ def _read_channels(group: Group) -> dict[str, Any]:
         raise BadFile(f"{group.name}: source_channels and target_channels must have one axis")
     if "target_shape" in group:
         found["target_shape"] = _shape(group, "target_shape", 3)
+    if "target_order" in group:
+        found["target_order"] = _codes(group, "target_order", least=0)
     if "target_channels" in found:
         found["targets"] = group.integer("targets", 1, INT32)
     return found

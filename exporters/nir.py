@@ -84,7 +84,8 @@ def losses(graph: SpikingGraph) -> tuple[str, ...]:
         ("lead, so that they fire from the first step on", [p for p in neurons if p.lead > 0]),
         (f"saturation at {STATE.bits} bits", [*neurons, *graph.readouts]),
     ]
-    image = f"{graph.input.name}: rounding of the image to {graph.input.bits} bits; give its codes"
+    order = "" if graph.input.order is None else ", and the order of its elements"
+    image = f"{graph.input.name}: rounding of the image to {graph.input.bits} bits{order}; give its codes"
     return (*(f"{', '.join(p.name for p in where)}: {what}" for what, where in found if where), image)
 
 
@@ -104,7 +105,7 @@ def _refused(q: Projection) -> Iterator[str]:
     if q.resample is not None:
         yield "the resampling"
     if q.target_shape:
-        yield "the map filled by a dense layer"
+        yield "the map filled by a dense layer" if q.target_order is None else "the order in which neurons take their currents"
     for name, window in (("convolution", q.window if q.is_conv else None), ("sum-pool", q.sum_pool)):
         if window is not None and any(before != after for before, after in window.padding):
             yield f"the {name}, padded unevenly,"

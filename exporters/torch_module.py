@@ -9,6 +9,8 @@ may choose a transform that rounds.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -64,12 +66,13 @@ class Image(nn.Module):
 
 class Synapses(nn.Module):
     """Spikes (N, *source shape) times weights, in this order: some channels of the source; sums over windows, or rows and columns
-    resampled; convolution, or dense; times 2**exponent; into some channels of the population."""
+    resampled; convolution, or dense; times 2**exponent; into some channels of the population, or each element to a neuron."""
 
     weight: Tensor
     factor: Tensor
     source_channels: Tensor | None
     target_channels: Tensor | None
+    target_order: Tensor | None
     rows: Tensor | None
     cols: Tensor | None
 
@@ -96,8 +99,11 @@ class Synapses(nn.Module):
             window, groups = self.conv
             z = F.conv2d(padded(x, window, 0), weight, None, window.stride, 0, window.dilation, groups)
         else:
-            z = F.linear(x.flatten(1), weight).reshape(x.shape[0], *(self.target_shape or (-1,)))
+            z = F.linear(x.flatten(1), weight).reshape(x.shape[0], *(() if self.target_order is not None else self.target_shape) or (-1,))
         z = z.long() * self.factor
+        if self.target_order is not None:
+            neurons = z.new_zeros(z.shape[0], math.prod(self.target_shape)).index_copy(1, self.target_order, z.flatten(1))
+            return neurons.reshape(-1, *self.target_shape)
         if self.target_channels is None:
             return z
         return z.new_zeros(z.shape[0], self.targets, *z.shape[2:]).index_copy(1, self.target_channels, z)
@@ -234,7 +240,12 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
 
 
 def _synapses(q: Projection) -> Synapses:
-    arrays = {"weight": q.weight, "source_channels": q.source_channels, "target_channels": q.target_channels}
+    arrays = {
+        "weight": q.weight,
+        "source_channels": q.source_channels,
+        "target_channels": q.target_channels,
+        "target_order": q.target_order,
+    }
     arrays["factor"] = np.array(1 << q.exponent)
     arrays |= {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
     synapses = Synapses(q.source, **{key: None if a is None else _integers(a) for key, a in arrays.items()})

@@ -46,7 +46,29 @@ MODELS = {
         "l": nn.Linear(5, 24), "u": nn.Conv2d(4, 2, 2), "m": nn.Linear(24, 3)}),
     "an autoencoder": (lambda n, x: n.u(F.relu(n.m(F.relu(n.l(F.relu(n.c(x)).flatten(1))))).view(-1, 4, 3, 2)), (2, 5, 4), {
         "c": nn.Conv2d(2, 3, 3), "l": nn.Linear(18, 6), "m": nn.Linear(6, 24), "u": nn.ConvTranspose2d(4, 2, 2, 2)}),
+    "maps given out as (H, W, C)": (lambda n, x: n.u(F.relu(n.c(x))).permute(0, 2, 3, 1), (2, 5, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1), "u": nn.Conv2d(3, 2, 1)}),
+    "boxes of several scales": (lambda n, x: boxes(n, F.relu(n.c(x))), (2, 6, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1), "a": nn.Conv2d(3, 8, 3, padding=1), "b": nn.Conv2d(3, 8, 3, 2, 1)}),
+    "boxes, some of them scaled": (lambda n, x: boxes(n, F.relu(n.c(x)))[..., 1:] * torch.tensor([2.0, 2.0, 0.5]), (2, 6, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1), "a": nn.Conv2d(3, 8, 3, padding=1), "b": nn.Conv2d(3, 8, 3, 2, 1)}),
+    "feature maps of a ReLU, given out as (H, W, C)": (lambda n, x: F.relu(n.c(x)).permute(0, 2, 3, 1), (2, 5, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1)}),
+    "maps read as sequences": (lambda n, x: n.u(F.relu(n.c(x)).flatten(2)), (2, 5, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1), "u": nn.Conv1d(3, 2, 5)}),
+    "maps read as maps of other sides": (lambda n, x: n.u(F.relu(n.c(x)).reshape(-1, 3, 10, 2)), (2, 5, 4), {
+        "c": nn.Conv2d(2, 3, 3, padding=1), "u": nn.Conv2d(3, 2, 2)}),
+    "maps read as maps of fewer channels": (lambda n, x: n.u(F.relu(n.c(x)).reshape(-1, 2, 10, 4)), (2, 5, 4), {
+        "c": nn.Conv2d(2, 4, 3, padding=1), "u": nn.Conv2d(2, 2, 2)}),
+    "sequences read as maps": (lambda n, x: n.u(F.relu(n.c(x)).reshape(-1, 3, 4, 2)), (2, 8), {
+        "c": nn.Conv1d(2, 3, 3, padding=1), "u": nn.Conv2d(3, 2, 2)}),
 }  # fmt: skip
+
+
+def boxes(n: nn.Module, y: torch.Tensor) -> torch.Tensor:
+    """(N, boxes, 4) of 2 anchors at each pixel of two maps."""
+    scales = [head(y).unflatten(1, (2, 4)).permute(0, 3, 4, 1, 2).reshape(len(y), -1, 4) for head in (n.a, n.b)]  # type: ignore[operator]
+    return torch.cat(scales, 1)
 
 
 def labelled(name: str) -> tuple[nn.Module, np.ndarray]:
@@ -71,6 +93,9 @@ def test_a_layout_takes_no_synapse_and_changes_nothing(name: str, tmp_path: Path
     for own, out in zip(analog.outputs(x).values(), expected if isinstance(expected, tuple) else (expected,), strict=True):
         np.testing.assert_allclose(own, out.numpy(), rtol=0, atol=100 * 2**-24 * max(1, own.max()))  # sums of 100 terms in float32
     assert np.array_equal(analog.ann(x).argmax(1), ann.ann(analog, x).argmax(1))
+    assert max(q.weight.size for p in analog.populations[1:] for q in getattr(p, "projections", ())) <= max(
+        tensor.numel() for tensor in model.state_dict().values()
+    )
     integer = integers(model, x)
     run = batched.run(integer, x, record=True)
     exact = reference.run(integer, x)
@@ -83,7 +108,8 @@ def test_a_layout_takes_no_synapse_and_changes_nothing(name: str, tmp_path: Path
     assert np.array_equal(batched.run(again, x).logits, run.logits)
 
 
-@pytest.mark.parametrize("name", ["an image (H, W, C)", "sequences (L, C)", "a flat image", "a decoder"])
+@pytest.mark.parametrize("name", ["an image (H, W, C)", "sequences (L, C)", "a flat image", "a decoder", "boxes of several scales",
+                                  "maps read as sequences"])  # fmt: skip
 def test_recipes_read_such_images_too(name: str) -> None:
     model, x = labelled(name)
     analog = dn.from_torch(model, x[0])
@@ -93,7 +119,8 @@ def test_recipes_read_such_images_too(name: str) -> None:
     assert np.array_equal(run.logits, reference.run(found.integer, x, steps=4).logits)
 
 
-@pytest.mark.parametrize("name", ["an image (H, W, C)", "a decoder that unflattens (H, W, C)"])
+@pytest.mark.parametrize("name", ["an image (H, W, C)", "a decoder that unflattens (H, W, C)", "boxes of several scales",
+                                  "maps read as sequences"])  # fmt: skip
 def test_lava_gives_the_same(name: str) -> None:
     pytest.importorskip("lava")
     model, x = labelled(name)

@@ -122,7 +122,7 @@ def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndar
     """(C,) weights of a projection that gives each neuron its own byte of the source times its channel's weight; else None."""
     w = projection.weight
     own = projection.is_conv and w.shape[1:] == (1, 1, 1) and projection.groups == w.shape[0] == shape[0] and projection.stride == (1, 1)
-    moved = projection.spatial, projection.source_channels, projection.target_channels
+    moved = projection.spatial, projection.source_channels, projection.target_channels, projection.target_order
     if not own or any(part is not None for part in moved) or projection.padding != NO_PADDING or code.dtype is not torch.uint8:
         return None
     return w.reshape(-1).astype(np.int64) << projection.exponent
@@ -152,6 +152,8 @@ def linear(projection: Projection, dtype: torch.dtype, device: str) -> Map:
 
 def _between(chosen: Map, weights: Map, projection: Projection, device: str) -> Map:
     """`weights` between what is in front of them and the target's channels."""
+    if projection.target_order is not None:
+        return _placed(chosen, weights, projection.target_order, projection.target_shape, device)
     if projection.target_channels is None:
         return lambda x: weights(chosen(x))
     targets = torch.tensor(projection.target_channels, dtype=torch.long, device=device)
@@ -160,6 +162,17 @@ def _between(chosen: Map, weights: Map, projection: Projection, device: str) -> 
         z = weights(chosen(x))
         full = z.new_zeros(z.shape[0], *z.shape[2:], projection.targets).movedim(-1, 1)
         return full.index_copy_(1, targets, z)
+
+    return apply
+
+
+def _placed(chosen: Map, weights: Map, order: np.ndarray, shape: Shape, device: str) -> Map:
+    """What the weights give, (B, elements), each to its neuron of a population of `shape`."""
+    places = torch.tensor(order, dtype=torch.long, device=device)
+
+    def apply(x: Tensor) -> Tensor:
+        z = weights(chosen(x)).flatten(1)
+        return channels_last(z.new_zeros(len(z), math.prod(shape)).index_copy_(1, places, z).reshape(-1, *shape))
 
     return apply
 
@@ -239,7 +252,7 @@ def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Map:
     def apply(x: Tensor) -> Tensor:
         if not projection.is_conv:
             z = x.flatten(1) @ weight.T
-            return z.reshape(-1, *projection.target_shape) if projection.target_shape else z
+            return z.reshape(-1, *projection.target_shape) if projection.target_shape and projection.target_order is None else z
         if ahead:
             x = F.pad(x, ahead)
         return F.conv2d(x, weight, None, projection.stride, padding, projection.dilation, projection.groups)
@@ -283,7 +296,7 @@ def _int8(projection: Projection, offset: int, source: Shape) -> Map:
             x = _pooled_bytes(x, projection.sum_pool, offset)
         if not projection.is_conv:
             z = convolve(x.movedim(1, -1).reshape(len(x), -1, 1, 1)).reshape(len(x), -1)
-            return z.reshape(-1, *projection.target_shape) if projection.target_shape else z
+            return z.reshape(-1, *projection.target_shape) if projection.target_shape and projection.target_order is None else z
         return convolve(F.pad(x, ahead) if ahead else x)
 
     return apply

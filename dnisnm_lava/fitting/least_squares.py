@@ -32,6 +32,8 @@ def patches(q: Projection, x: Tensor) -> Tensor:
 
 def driven(q: Projection, z: Tensor) -> Tensor:
     """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights drive."""
+    if q.target_order is not None:
+        z = z.flatten(1)[:, torch.tensor(q.target_order, dtype=torch.long)].reshape(len(z), len(q.weight), -1)
     if q.target_channels is not None:
         z = z.movedim(1, -1)[..., torch.tensor(q.target_channels, dtype=torch.long)].movedim(-1, 1)
     if not q.is_conv:

@@ -16,7 +16,7 @@ from dnisnm_lava.frontend import expression as ex
 from dnisnm_lava.frontend.composition import after, composed_cost, matrix_after, pooled
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
-from dnisnm_lava.frontend.projections import as_matrix, projection
+from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
 from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
 from dnisnm_lava.synapses import Window
@@ -87,10 +87,16 @@ class Builder:
         def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:
             return ReadOut(name, shape, projections, bias, view=() if shape == e.shape else e.shape, function=function, axis=axis)
 
-        self._populate(e, name, made, strip=strip)
+        self._populate(e, name, made, strip=strip, one_unit=True)
 
     def _populate(
-        self, e: Expression, name: str, kind: Callable[..., Population], nonnegative: bool = False, strip: bool = True
+        self,
+        e: Expression,
+        name: str,
+        kind: Callable[..., Population],
+        nonnegative: bool = False,
+        strip: bool = True,
+        one_unit: bool = False,
     ) -> Expression:
         shape, terms, bias, layout = _stripped(e) if strip else (e.shape, e.terms, e.full_bias(), None)
         if layout is None and len(shape) not in (1, 3):
@@ -98,11 +104,11 @@ class Builder:
             bias = bias.reshape(shape)
         name, own = self.unique(name), shape
         label = self.labels.get(name)
-        if label is not None and label.size == bias.size and all(t.linear is not None and not t.linear.is_conv for t in terms):
+        if label is not None and label.size == bias.size and all(_can_be(_taken(t, own, label), label.shape) for t in terms):
             terms, bias, shape = tuple(_taken(t, own, label) for t in terms), bias.reshape(-1)[label], label.shape
         else:
             label = None
-        pieces = [piece for term in terms for piece in self._pieces(term, shape)]
+        pieces = [piece for term in terms for piece in self._pieces(term, shape, one_unit)]
         projections = tuple(projection(piece, shape[0]) for piece in pieces)
         p = kind(name, shape, projections, _bias(bias))
         self.populations.append(p)
@@ -143,15 +149,18 @@ class Builder:
         """Those of now, and what is wished for of populations that nobody reads as they are."""
         return {name: label for name, label in self.wishes.items() if name in self.labels or name not in self.plain}
 
-    def _pieces(self, term: Term, shape: Shape) -> list[Term]:
-        """The term in the form of projections into a population of `shape`."""
+    def _pieces(self, term: Term, shape: Shape, one_unit: bool = False) -> list[Term]:
+        """The term in the form of projections into a population of `shape`; one_unit: do all of its channels count in one unit?"""
         try:
             return self._blocks(term, shape)
         except Blocked:
+            placed = ordered(term, shape, one_unit)
+            if placed is not None:
+                return [placed]
             if term.linear is not None and term.linear.is_conv:
                 inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), no_bias(term.natural), term.natural)
                 relayed = self.relay(replace(inner, label=term.source)).terms[0]
-                return self._pieces(replace(relayed, layout=term.layout, gain=term.gain), shape)
+                return self._pieces(replace(relayed, layout=term.layout, gain=term.gain), shape, one_unit)
         return [as_matrix(term, shape)]
 
     def max_pool(self, e: Expression, window: Window) -> Expression:
@@ -280,6 +289,12 @@ def _labelled(whole: Expression, label: np.ndarray | None, own: Shape) -> Expres
     place[label.reshape(-1)] = np.arange(label.size)
     term = replace(whole.terms[0], layout=Layout.of(whole.shape, place.reshape(own)))
     return replace(whole, terms=(term,), shape=own, bias=no_bias(own))
+
+
+def _can_be(term: Term, shape: Shape) -> bool:
+    """Can a population of `shape` take the term with as many weights as it has?"""
+    dense = term.linear is not None and not term.linear.is_conv
+    return dense or ordered(term, shape, one_unit=False) is not None
 
 
 def _taken(term: Term, shape: Shape, label: np.ndarray) -> Term:

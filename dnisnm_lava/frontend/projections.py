@@ -6,12 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 
-from dnisnm_lava.frontend.expression import Term, TooLarge, is_pointwise, owned, size_of
-from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.expression import Term, TooLarge, gather, is_pointwise, owned, scaled, size_of
+from dnisnm_lava.frontend.layout import NOTHING, Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Resample, Shape
 
 DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layout
+
+
+def ordered(term: Term, shape: Shape, one_unit: bool) -> Term | None:
+    """The term of a map as a convolution whose elements go to neurons of a population of `shape` one by one: any layout that shows each
+    element once. None where it does not, or a row would drive several channels and they do not count in one unit."""
+    if len(term.natural) != 3:
+        return None
+    flat = term.layout.flat().reshape(-1)
+    filled = np.flatnonzero(flat >= 0)
+    rows = np.unique(flat[filled] // int(np.prod(term.natural[1:])))
+    order = np.full(int(np.prod(term.natural)), NOTHING)
+    order[flat[filled]] = filled
+    order = order.reshape(term.natural[0], -1)[rows]
+    gain = np.ones(order.shape) if term.gain is None else np.broadcast_to(term.gain, term.layout.shape).reshape(-1)[order]
+    channels = order // int(np.prod(shape[1:]))
+    if order.size != len(filled) or (order < 0).any() or (gain != gain[:, :1]).any():
+        return None
+    if not one_unit and (channels != channels[:, :1]).any():
+        return None
+    term = scaled(gather(replace(term, gain=None), rows), gain[:, 0])
+    linear = term.linear or Projection("", term.scale.reshape(-1, 1, 1, 1), groups=len(term.channels))
+    linear = replace(linear, target_shape=shape, target_order=order.reshape(-1).astype(np.int32))
+    return replace(term, linear=linear, scale=np.ones(len(term.channels)), layout=Layout.identity(shape))
 
 
 def as_matrix(term: Term, shape: Shape) -> Term:

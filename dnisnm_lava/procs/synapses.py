@@ -46,7 +46,10 @@ class AbstractPyProjection(PyLoihiProcessModel):
         read, written = projection.source_channels, projection.target_channels
         z = self.conv(spikes if read is None else spikes[read])
         z = z if z.dtype == np.float32 else z.astype(np.int64)  # beyond int32, as the projection: modulo 2**32
-        if written is None:
+        if projection.target_order is not None:
+            self.current.fill(0)
+            self.current.reshape(-1)[projection.target_order] = z.reshape(-1)
+        elif written is None:
             np.copyto(self.current, z, casting="unsafe")
         else:
             self.current.fill(0)
