@@ -94,6 +94,12 @@ def test_names_that_are_not_understood_are_listed(tmp_path: Path, arrays: dict[s
         datasets.load(saved(tmp_path, **arrays))
 
 
+def test_a_file_of_another_kind_is_told_what_to_save(tmp_path: Path) -> None:
+    (tmp_path / "train.mat").write_bytes(b"MATLAB 5.0")
+    with pytest.raises(BadFile, match=r"train\.mat: no kind of data that is read here; give an \.npz"):
+        datasets.load(str(tmp_path / "train.mat"))
+
+
 def test_one_array_is_images_without_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", FLOATS)
     data = datasets.load(str(tmp_path / "x.npy"))
