@@ -145,9 +145,7 @@ def _pair(spec: str) -> tuple[Any, Any]:
     if ":" in spec:
         return _factory(spec)
     if path.is_file():
-        raise BadFile(
-            f"{spec}: no kind of data that is read here; save arrays as .npz (x_train, y_train, x_test, y_test), or give pictures"
-        )
+        raise BadFile(f"{spec}: no kind of data that is read here; give an .npz (x_train, y_train, x_test, y_test) or pictures")
     raise BadFile(f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory")
 
 
