@@ -84,6 +84,19 @@ def test_resnet20_goes_the_whole_road(tmp_path: Path) -> None:
     assert (graph.steps, graph.is_integer, graph.digest()) == (2, True, re.findall(r"written: resnet20.net, (\w+)", told)[0])
 
 
+def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for i, (part, label) in enumerate((p, c) for p in ("train", "test") for c in ("a", "b")):
+        (tmp_path / part / label).mkdir(parents=True)
+        for n in range(80):
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / part / label / f"{i}{n}.png")
+    options = ("--network", "efficientnet_lite", "--data", ".", "--weights", "w.pt", "--epochs", "1")
+    told = run(tmp_path, "inverted_residuals.py", *options)
+    assert re.search(r"^[\d.]+ % of the test images$", told, re.MULTILINE)
+    model = call_factory(f"{EXAMPLES / 'inverted_residuals.py'}:efficientnet_lite")
+    model.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))
+
+
 def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for part, label in (("train", "n01"), ("train", "n02"), ("val", "n01"), ("val", "n02")):
