@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+import dnisnm_lava as dn
+from dnisnm_lava.errors import BadFile, UnsupportedModel
 from dnisnm_lava.loading import load_model
 
 pytest.importorskip("onnx", reason="onnx is not installed")
@@ -21,6 +23,7 @@ import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from dnisnm_lava.onnx_files import evaluation
 from dnisnm_lava.onnx_files.conversion import evaluation_of
 
 BATCH = "batch"
@@ -192,3 +195,332 @@ def test_an_operation_gives_what_onnxs_evaluator_gives(tmp_path: Path, case: Cas
     assert found.shape == wanted.shape
     # float32 sums of n < 100 terms err by less than n * 2^-24 of their terms' sum, here below 100 times the largest
     np.testing.assert_allclose(found, wanted, rtol=0, atol=100 * 100 * 2**-24 * max(1.0, float(np.abs(wanted).max())))
+
+
+# ---------------------------------------------------------------- networks, as people have them
+
+
+def network(path: Path, body: Sequence[Any], shape: Sequence[int | str] = (BATCH, 3, 12, 12), opset: int = 13, **constants: Any) -> str:
+    """x, `body` to "h" (8 channels), ReLU, global average, flatten, Gemm."""
+    head = [
+        helper.make_node("Relu", ["h"], ["r"], name="relu"), helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flat"), helper.make_node("Gemm", ["f", "lw", "lb"], ["y"], transB=1, name="fc"),
+    ]  # fmt: skip
+    return made(path, [*body, *head], shape, opset=opset, lw=random(4, 8, seed=9), lb=random(4), **constants)
+
+
+def conv(name: str, source: str, weight: str, output: str, **attributes: Any) -> Any:
+    return helper.make_node("Conv", [source, weight], [output], name=name, **attributes)
+
+
+def as_spikes_see_it(spec: str, x: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asarray(dn.from_torch(load_model(spec, None, x.shape[1:]), x[0]).ann(x))
+
+
+W3 = random(8, 3, 3, 3, seed=1)
+BODIES = {
+    "borders that SAME leaves to the reader": ([conv("c", "x", "w", "h", auto_pad="SAME_UPPER", strides=[2, 2])], 13),
+    "opset 8": ([conv("c", "x", "w", "h", pads=[1, 1, 1, 1])], 8),
+    "dropout with its ratio as an input": (
+        [conv("c", "x", "w", "d"), helper.make_node("Dropout", ["d", "ratio"], ["h"], name="drop")], 13),
+    "coordinates for a batch of one": (
+        [helper.make_node("Concat", ["x", "grid"], ["g"], axis=1, name="cat"), conv("c", "g", "wide", "h")], 17),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BODIES)
+def test_a_network_converts_to_what_onnx_gives(tmp_path: Path, what: str) -> None:
+    body, opset = BODIES[what]
+    constants = {"w": W3, "ratio": np.float32(0.5), "grid": random(1, 2, 12, 12), "wide": random(8, 5, 3, 3)}
+    used = {name for node in body for name in node.input}
+    spec = network(tmp_path / "a.onnx", body, opset=opset, **{k: v for k, v in constants.items() if k in used})
+    x = random(3, 3, 12, 12)
+    # float32 sums of n < 100 terms below 10: n * 2^-24 * 100 * 10
+    np.testing.assert_allclose(as_spikes_see_it(spec, x), of_onnx(spec, x), rtol=0, atol=100 * 2**-24 * 1000)
+
+
+@pytest.mark.parametrize(("auto", "wanted"), [("NOTSET", (8, 24, 24)), ("SAME_UPPER", (8, 24, 24))])
+def test_an_output_shape_is_kept(tmp_path: Path, auto: str, wanted: tuple[int, ...]) -> None:
+    """onnx infers 24 x 24; without `output_shape` it would be 25 x 25."""
+    up = helper.make_node("ConvTranspose", ["c", "t"], ["h"], name="up", strides=[2, 2], output_shape=[24, 24], auto_pad=auto)
+    body = [conv("c", "x", "w", "c", pads=[1, 1, 1, 1]), up]
+    spec = network(tmp_path / "a.onnx", body, w=W3, t=random(8, 8, 3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = dn.from_torch(load_model(spec), random(3, 12, 12))
+    assert wanted in [p.shape for p in graph.populations]
+
+
+def test_what_onnxs_evaluator_cannot_compute_is_told(tmp_path: Path) -> None:
+    up = helper.make_node("ConvTranspose", ["x", "t"], ["h"], name="up", strides=[2, 2], output_shape=[24, 24], pads=[0, 0, 0, 0])
+    spec = network(tmp_path / "a.onnx", [up], t=random(3, 8, 3, 3))
+    with pytest.warns(UserWarning, match=r"a\.onnx: up \(ConvTranspose\): compared in another form, since onnx's evaluator fails"):
+        load_model(spec)
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_batch_that_a_file_was_made_with_does_not_matter(tmp_path: Path, batch: int) -> None:
+    """Sizes and constants that hold the batch: a view to (8, -1), a mask of 8 images."""
+    nodes = [
+        conv("c", "x", "w", "h"), helper.make_node("Relu", ["h"], ["r"], name="relu"), helper.make_node("Mul", ["r", "mask"], ["m"]),
+        helper.make_node("Reshape", ["m", "sizes"], ["f"], name="view"), helper.make_node("MatMul", ["f", "lw"], ["y"], name="fc"),
+    ]  # fmt: skip
+    mask = np.broadcast_to(random(1, 8, 4, 4), (batch, 8, 4, 4))
+    spec = made(
+        tmp_path / "a.onnx", nodes, (batch, 3, 6, 6), w=W3, lw=random(128, 4), mask=np.array(mask), sizes=np.array([batch, -1], np.int64)
+    )  # fmt: skip
+    x = random(3, 3, 6, 6)
+    model = onnx.load(spec)
+    wanted = [ReferenceEvaluator(model).run(None, {"x": np.broadcast_to(image, (batch, 3, 6, 6))})[0][0] for image in x]
+    # float32 sums of 128 terms below 100
+    np.testing.assert_allclose(as_spikes_see_it(spec, x), np.stack(wanted), rtol=0, atol=128 * 2**-24 * 128 * 100)
+
+
+def test_a_channels_last_network_converts(tmp_path: Path) -> None:
+    """As tf2onnx writes it: the image (H, W, C), a transposition before and behind each convolution."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]), conv("c", "t", "w", "h", auto_pad="SAME_UPPER", strides=[2, 2]),
+        helper.make_node("Relu", ["h"], ["r"]), helper.make_node("Transpose", ["r"], ["l"], perm=[0, 2, 3, 1]),
+        helper.make_node("ReduceMean", ["l"], ["m"], axes=[1, 2], keepdims=0), helper.make_node("MatMul", ["m", "lw"], ["s"]),
+        helper.make_node("Add", ["s", "b"], ["y"]),
+    ]  # fmt: skip
+    spec = made(tmp_path / "a.onnx", nodes, (BATCH, 6, 6, 3), opset=13, w=W3, lw=random(8, 4), b=random(4))
+    x = random(3, 6, 6, 3)
+    np.testing.assert_allclose(as_spikes_see_it(spec, x), of_onnx(spec, x), rtol=0, atol=100 * 2**-24 * 1000)
+
+
+def test_functions_and_further_opset_domains_are_read(tmp_path: Path) -> None:
+    """As newer exporters write: a function of the file's own, and domains that no node uses."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1), helper.make_opsetid("ai.onnx.ml", 3)]
+    function = helper.make_function(
+        "mine", "Block", ["a", "k"], ["z"], [conv("c", "a", "k", "q"), helper.make_node("Relu", ["q"], ["z"])], opsets[:1]
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node("Block", ["x", "w"], ["y"], domain="mine", name="block")], "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [BATCH, 3, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [BATCH, 8, 4, 4])], [numpy_helper.from_array(W3, "w")],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[function], ir_version=8), str(tmp_path / "a.onnx"))
+    x = torch.from_numpy(random(2, 3, 6, 6))
+    with torch.no_grad():
+        found = load_model(str(tmp_path / "a.onnx"))(x)
+    torch.testing.assert_close(found, torch.relu(torch.nn.functional.conv2d(x, torch.from_numpy(W3))))
+
+
+def test_several_outputs_keep_their_order(tmp_path: Path) -> None:
+    """Parts of one split among them, and a tensor that others read."""
+    nodes = [
+        conv("c", "x", "w", "h"), helper.make_node("Split", ["h", "s"], ["a", "b"], axis=1), helper.make_node("Relu", ["b"], ["r"]),
+    ]  # fmt: skip
+    spec = made(tmp_path / "a.onnx", nodes, (BATCH, 3, 6, 6), outputs=("r", "a"), w=W3, s=np.array([3, 5], np.int64))
+    with torch.no_grad():
+        found = load_model(spec)(torch.zeros(2, 3, 6, 6))
+    assert [tuple(t.shape) for t in found] == [(2, 5, 4, 4), (2, 3, 4, 4)]
+
+
+# ---------------------------------------------------------------- held against onnx
+
+
+def test_a_node_that_means_something_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were a translation wrong, the first node that shows it is told: in its values, and in its shape."""
+    from dnisnm_lava.onnx_files.operators import OPERATORS
+
+    body = [conv("first", "x", "w", "a"), helper.make_node("LeakyRelu", ["a"], ["h"], name="leak", alpha=0.25)]
+    spec = network(tmp_path / "a.onnx", body, w=W3)
+    monkeypatch.setitem(OPERATORS, "LeakyRelu", lambda node: torch.nn.ReLU())
+    with pytest.raises(
+        UnsupportedModel, match=r"a\.onnx: its node leak \(LeakyRelu\) means something else here than in onnx: .* away from"
+    ):
+        load_model(spec)
+    monkeypatch.setitem(OPERATORS, "Conv", lambda node: torch.nn.Conv2d(3, 8, 1))
+    said = r"its node first \(Conv\) .*onnx's evaluator gives \(1, 8, 10, 10\), this program \(1, 8, 12, 12\); export it without"
+    with pytest.raises(UnsupportedModel, match=said):
+        load_model(spec)
+
+
+def test_a_small_slip_in_a_constant_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epsilon that is torch's default in place of the file's: a part in ten thousand."""
+    from dnisnm_lava.onnx_files.operators import OPERATORS, batch_norm
+
+    statistics = {n: abs(random(8, seed=i)) + 0.5 for i, n in enumerate("sbmv")}
+    body = [conv("c", "x", "w", "a"), helper.make_node("BatchNormalization", ["a", *"sbmv"], ["h"], name="bn", epsilon=1e-4)]
+    spec = network(tmp_path / "a.onnx", body, opset=15, w=W3, **statistics)
+    assert load_model(spec) is not None
+
+    def slip(node: Any) -> torch.nn.Module:
+        layer: Any = batch_norm(node)
+        layer.eps = 1e-5
+        return layer  # type: ignore[no-any-return]
+
+    monkeypatch.setitem(OPERATORS, "BatchNormalization", slip)
+    with pytest.raises(UnsupportedModel, match=r"its node bn \(BatchNormalization\)"):
+        load_model(spec)
+
+
+def test_images_that_change_each_other_are_noticed(tmp_path: Path) -> None:
+    nodes = [
+        conv("c", "x", "w", "h"),
+        helper.make_node("ReduceMean", ["h"], ["m"], axes=[0], name="mean"),
+        helper.make_node("Sub", ["h", "m"], ["y"]),
+    ]
+    with pytest.raises(UnsupportedModel, match=r"a\.onnx: what it gives for an image depends on the others of the batch"):
+        load_model(made(tmp_path / "a.onnx", nodes, (2, 3, 6, 6), w=W3))
+
+
+def test_what_costs_much_is_compared_in_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dnisnm_lava.onnx_files import parts
+
+    monkeypatch.setattr(parts, "LOOPED", 100)
+    monkeypatch.setattr(parts, "PRODUCTS", 100)
+    up = helper.make_node("ConvTranspose", ["b", "t"], ["h"], name="up", strides=[2, 2])
+    body = [conv("c", "x", "w", "a"), helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], name="max"), up]
+    spec = network(tmp_path / "a.onnx", body, w=W3, t=random(8, 8, 3, 3))
+    told: list[tuple[int, int]] = []
+    held = evaluation_of(load_model(spec, progress=lambda done, of: told.append((done, of))))
+    assert held is not None
+    assert (held.nodes, held.values, held.in_part, held.images) == (7, 7, 3, 3)
+    assert "3 of them on some channels" in held.sentence()
+    assert told == [(i, 7) for i in range(1, 8)]
+
+
+def test_a_large_network_is_held_on_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "SMALL", 100)
+    held = evaluation_of(load_model(network(tmp_path / "a.onnx", [conv("c", "x", "w", "h")], w=W3)))
+    assert held is not None
+    assert (held.values, held.images) == (5, 1)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def refusal(path: Path, nodes: Sequence[Any], shape: Sequence[int | str] = (BATCH, 3, 6, 6), **options: Any) -> str:
+    with pytest.raises(UnsupportedModel) as error:
+        load_model(made(path, nodes, shape, **options))
+    said = str(error.value)
+    assert said.startswith(f"{path}: ")
+    return said
+
+
+def test_all_refused_nodes_are_named_by_reason(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], name="dequantize"), conv("c", "d", "w", "h"),
+        helper.make_node("Trilu", ["h"], ["y"], name="tri"),
+    ]  # fmt: skip
+    said = refusal(tmp_path / "a.onnx", nodes, w=W3, s=np.float32(0.02), z=np.uint8(128))
+    assert "3 of its nodes have no meaning here" in said
+    assert (
+        "quantize (QuantizeLinear), dequantize (DequantizeLinear): it computes with integers of another quantization; export the float"
+        in said
+    )
+    assert "tri (Trilu): it has no torch module here" in said
+    assert "opset" not in said
+
+
+def test_a_tail_is_refused_with_the_command_that_cuts_it_off(tmp_path: Path) -> None:
+    nodes = [
+        conv("c", "x", "w", "h"), helper.make_node("Relu", ["h"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]), helper.make_node("MatMul", ["f", "lw"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["soft"], axis=1), helper.make_node("TopK", ["soft", "k"], ["y", "i"], name="top"),
+    ]  # fmt: skip
+    path = tmp_path / "a.onnx"
+    said = refusal(path, nodes, opset=13, w=W3, lw=random(8, 4), k=np.array([2], np.int64))
+    assert "1 of its nodes has no meaning here. top (TopK): it chooses or counts" in said
+    assert "cut the graph at soft: python -c" in said
+    command = said.partition('python -c "')[2].removesuffix('"').replace("cut.onnx", str(tmp_path / "cut.onnx"))
+    exec(command)
+    assert load_model(str(tmp_path / "cut.onnx"))(torch.zeros(1, 3, 6, 6)).shape == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (helper.make_node("LSTM", ["h", "lw", "lr"], ["y"], name="it", hidden_size=2), "it (LSTM): a recurrent layer has no feed-forward"),
+        (helper.make_node("InstanceNormalization", ["h", "eight", "eight"], ["y"], name="it"), "it needs statistics of the image at hand"),
+        (helper.make_node("RandomNormalLike", ["h"], ["y"], name="it"), "it is random; export the model in eval mode"),
+        (helper.make_node("BatchNormalization", ["h", *["eight"] * 4], ["y", "m", "v"], name="it", training_mode=1), "in training mode"),
+        (helper.make_node("Dropout", ["h", "half", "yes"], ["y"], name="it"), "it is in training mode; export the model in eval mode"),
+        (helper.make_node("Cast", ["h"], ["y"], name="it", to=TensorProto.INT64), "it rounds what depends on the image"),
+        (helper.make_node("Fused", ["h"], ["y"], name="it", domain="com.microsoft"), "the domain com.microsoft, which only its own"),
+        (helper.make_node("Resize", ["h", "", "scales"], ["y"], name="it", mode="linear", coordinate_transformation_mode="asymmetric"),
+         "torch has no way to resize (4, 4) to (8, 8)"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_node_the_reason_and_what_to_do(tmp_path: Path, node: Any, said: str) -> None:
+    held = {"w": W3, "eight": np.ones(8), "half": np.float32(0.5), "yes": np.array(True), "scales": np.array([1, 1, 2, 2], np.float32),
+            "lw": random(1, 8, 16), "lr": random(1, 8, 2)}  # fmt: skip
+    path = tmp_path / "a.onnx"
+    graph = helper.make_graph(
+        [conv("c", "x", "w", "h"), node], "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b", "c", "d"])],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in held.items() if k in {"w", *node.input}],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 15), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+    with pytest.raises(UnsupportedModel) as error:
+        load_model(str(path))
+    assert "it (" in str(error.value)
+    assert said in str(error.value)
+
+
+def test_control_flow_is_named(tmp_path: Path) -> None:
+    branch = [helper.make_graph([helper.make_node(kind, ["h"], ["z"])], kind, [], [helper.make_tensor_value_info("z", 1, None)])
+              for kind in ("Relu", "Neg")]  # fmt: skip
+    nodes = [
+        conv("c", "x", "w", "h"), helper.make_node("ReduceSum", ["h"], ["s"], keepdims=0),
+        helper.make_node("Cast", ["s"], ["b"], to=TensorProto.BOOL, name="cast"),
+        helper.make_node("If", ["b"], ["y"], name="choose", then_branch=branch[0], else_branch=branch[1]),
+    ]  # fmt: skip
+    said = refusal(tmp_path / "a.onnx", nodes, w=W3)
+    assert "cast (Cast): it rounds" in said
+    assert "choose (If): it is control flow; export with fixed shapes" in said
+
+
+def test_several_inputs_are_named(tmp_path: Path) -> None:
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3]) for n in ("left", "right")]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
+    graph = helper.make_graph([helper.make_node("Add", ["left", "right"], ["y"])], "net", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(tmp_path / "a.onnx"))
+    with pytest.raises(UnsupportedModel, match=r"takes 2 inputs \(left, right\); one image is needed: make the others constants"):
+        load_model(str(tmp_path / "a.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("../w.bin", r"the weights w lie in '\.\./w\.bin', outside the model's folder; put them beside it: refused"),
+        ("/etc/hostname", r"the weights w lie in '/etc/hostname', outside the model's folder"),
+        ("link.bin", r"outside the model's folder"),
+        ("missing.bin", r"the weights w lie in missing\.bin, which is not there; put that file beside the model"),
+    ],
+)
+def test_weights_are_read_from_the_models_folder_alone(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "w.bin").write_bytes(W3.tobytes())
+    (tmp_path / "model/link.bin").symlink_to(tmp_path / "w.bin")
+    model = onnx.load(network(tmp_path / "a.onnx", [conv("c", "x", "w", "h")], w=W3))
+    weight = next(i for i in model.graph.initializer if i.name == "w")
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=place)
+    (tmp_path / "model/a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadFile, match=said):
+        load_model(str(tmp_path / "model/a.onnx"))
+
+
+def test_weights_in_a_file_beside_are_read(tmp_path: Path) -> None:
+    spec = network(tmp_path / "a.onnx", [conv("c", "x", "w", "h")], w=W3)
+    onnx.save(onnx.load(spec), str(tmp_path / "b.onnx"), save_as_external_data=True, location="b.bin", size_threshold=0)
+    x = torch.from_numpy(random(2, 3, 12, 12))
+    with torch.no_grad():
+        assert torch.equal(load_model(str(tmp_path / "b.onnx"))(x), load_model(spec)(x))
+
+
+def test_a_file_that_is_newer_than_onnx_says_so(tmp_path: Path) -> None:
+    model = onnx.load(network(tmp_path / "a.onnx", [conv("c", "x", "w", "h")], w=W3))
+    model.ir_version = 99
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadFile, match=r"it is newer than the onnx installed here: export it with opset \d+ or lower, or install a newer"):
+        load_model(str(tmp_path / "a.onnx"))

@@ -59,9 +59,8 @@ class Evaluation:
         return "; ".join([said, *self.exceptions()])
 
     def exceptions(self) -> list[str]:
-        written = [
-            f"{name}: compared with its borders written out, since onnx's evaluator cannot compute it as it is" for name in self.explicit
-        ]
+        form = "compared in another form, since onnx's evaluator fails on this one or contradicts its text"
+        written = [f"{name}: {form}" for name in self.explicit]
         missing = [f"{name}: its values were not compared, since onnx's evaluator fails on it ({why})" for name, why in self.left_out]
         return [*written, *missing, *(f"{name}: onnx infers another shape than its evaluator computes" for name in self.inferred_else)]
 

@@ -2,7 +2,8 @@
 
 The evaluator of onnx 1.23 fails on transposed convolutions with `output_shape` beside `pads`, or with groups that make fewer channels
 than they read, on pads that crop and on scales as attributes; it takes BatchNormalization before opset 14 for one that trains and
-Softmax before opset 13 for one over a single axis, and loses a row of pools with SAME_LOWER. The operations' texts say what is meant.
+Softmax before opset 13 for one over a single axis, and loses a row of pools with SAME_LOWER; older ones shift convolutions with SAME.
+The operations' texts say what is meant.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ def _conv_transpose(node: Node) -> np.ndarray:
     return joined if bias is None else joined + bias.reshape(1, -1, *(1,) * (joined.ndim - 2))
 
 
-def _pool(node: Node) -> np.ndarray | None:
-    """Borders written out, of the maps as they are: a border that the last window needs, no more."""
+def _windowed(node: Node) -> np.ndarray | None:
+    """Borders written out."""
     if automatic(node) not in ("SAME_UPPER", "SAME_LOWER"):
         return None
-    borders = Window(node, list(node.attributes["kernel_shape"])).borders(node)
-    attributes = {**_without(node, "auto_pad"), "pads": _flat(borders)}
-    return evaluated(node.kind, [node.constants[0]], attributes, node.version)[0]
+    kernel = node.attributes["kernel_shape"] if node.kind != "Conv" else node.shapes[1][2:]
+    attributes = {**_without(node, "auto_pad"), "pads": _flat(Window(node, list(kernel)).borders(node))}
+    return evaluated(node.kind, [node.constants.get(i) for i in range(len(node.inputs))], attributes, node.version)[0]
 
 
 def _batch_norm(node: Node) -> np.ndarray | None:
@@ -107,7 +108,8 @@ def _text(value: Any) -> str:
 
 
 FORMS: dict[str, Callable[[Node], np.ndarray | None]] = {
-    "ConvTranspose": _conv_transpose, "MaxPool": _pool, "AveragePool": _pool, "BatchNormalization": _batch_norm, "Softmax": _softmax,
+    "ConvTranspose": _conv_transpose, "Conv": _windowed, "MaxPool": _windowed, "AveragePool": _windowed,
+    "BatchNormalization": _batch_norm, "Softmax": _softmax,
     "LogSoftmax": _softmax, "Pad": _pad, "Upsample": lambda node: resized_before_sizes(node, node.constants[0]),
     "Resize": lambda node: resized_before_sizes(node, node.constants[0]),
 }  # fmt: skip

@@ -45,11 +45,12 @@ def _onnx() -> Any:
 
 
 def _remedy(model: Any) -> str:
+    from onnx import IR_VERSION
     from onnx.defs import onnx_opset_version
 
-    newest = onnx_opset_version()
-    newer = any(o.domain in ("", "ai.onnx") and o.version > newest for o in model.opset_import)
-    return f"this onnx knows opsets up to {newest}: export it anew with one of them, or install a newer onnx" if newer else "export it anew"
+    if model.ir_version > IR_VERSION:
+        return f"it is newer than the onnx installed here: export it with opset {onnx_opset_version()} or lower, or install a newer onnx"
+    return "export it anew"
 
 
 def first_line(error: BaseException) -> str:
