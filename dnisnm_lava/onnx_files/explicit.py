@@ -2,7 +2,7 @@
 
 The evaluator of onnx 1.23 fails on transposed convolutions with `output_shape` beside `pads`, or with groups that make fewer channels
 than they read, on pads that crop and on scales as attributes; it takes BatchNormalization before opset 14 for one that trains and
-Softmax before opset 13 for one over a single axis, and loses a row of pools with SAME_LOWER; older ones shift convolutions with SAME.
+Softmax before opset 13 for one over a single axis, and loses a row of pools with SAME_LOWER; older ones misread auto_pad of convolutions.
 The operations' texts say what is meant.
 """
 
@@ -59,7 +59,7 @@ def _conv_transpose(node: Node) -> np.ndarray:
 
 def _windowed(node: Node) -> np.ndarray | None:
     """Borders written out."""
-    if automatic(node) not in ("SAME_UPPER", "SAME_LOWER"):
+    if automatic(node) == "NOTSET":
         return None
     kernel = node.attributes["kernel_shape"] if node.kind != "Conv" else node.shapes[1][2:]
     attributes = {**_without(node, "auto_pad"), "pads": _flat(Window(node, list(kernel)).borders(node))}
