@@ -78,7 +78,7 @@ KINDS = [Shortcut, ShortcutOfALinearTensor, Concatenated, Enlarged, Pooled, With
 def made(kind: type[Starved], seed: int = 0, **dials: object) -> tuple[dn.AnalogGraph, recipes.Networks, np.ndarray]:
     x = images(16, SHAPE, seed)
     analog = dn.from_torch(randomized(kind(), seed), x[0])
-    recipe = replace(recipes.BEST, **{"steps": 3, "correct": (), "threshold": "max", **dials})  # type: ignore[arg-type]
+    recipe = replace(recipes.BEST, **{"steps": 3, **dials})  # type: ignore[arg-type]
     return analog, recipes.networks(recipe, analog, dn.calibrate(analog, x), x), x
 
 
@@ -234,3 +234,16 @@ def test_weights_that_all_become_0_are_told() -> None:
     spiking = dn.convert(analog, dn.calibrate(analog, x), steps=3)
     with pytest.warns(UserWarning, match=r"a: its weights from input are all 0 as integers, .* are lost; give the state more bits"):
         dn.quantize(spiking, state_bits=6)
+
+
+@pytest.mark.parametrize("recipe", ["best", "paper", "lead", "binary"])
+@pytest.mark.parametrize("kind", [ShortcutOfALinearTensor, Enlarged])
+def test_the_state_holds_what_every_recipe_makes(kind: type[Starved], recipe: str) -> None:
+    """On calibration images nothing saturates, and the range told fits with its margin: also of fitted and compensated networks."""
+    dials: dict[str, object] = {
+        "best": {}, "paper": {f: getattr(recipes.PAPER, f) for f in ("threshold", "correct", "levels", "rounding")},
+        "lead": {"lead": 2, "levels": 2}, "binary": {"spikes": "binary", "levels": 1, "granularity": "channel", "share": "channel"},
+    }[recipe]  # fmt: skip
+    _, networks, x = made(kind, steps=8, **dials)
+    assert all(r.expected * 1.2 < r.limit for r in dn.state_ranges(networks.integer))
+    assert sum(batched.run(networks.integer, x).saturations.values()) == 0
