@@ -69,8 +69,9 @@ def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-un
         whole = w.dtype.type(np.int32(size / guard))
         whole -= one if whole * w[VTH, q] > size else zero
         whole += one if (whole + one) * guard <= size else zero
-        further = one if size - whole * w[VTH, q] >= w[LOWER, q] else zero
-        k = min(whole, levels) if v > zero else -min(whole + further, levels, max(w[M, q], free))
+        rest = size - whole * w[VTH, q] if v < zero else zero
+        whole = min(whole + (one if rest >= w[LOWER, q] else zero), levels)
+        k = whole if v > zero else -min(whole, max(w[M, q], free))
         _send(w, q, k, out, offset, one, zero)
 
 
