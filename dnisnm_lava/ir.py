@@ -7,6 +7,7 @@ Shapes are (C, H, W) for maps and (features,) for vectors. No other operation ex
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -426,15 +427,15 @@ class Graph(_Value):
 
 
 def _check_input(p: Input) -> None:
-    neurons = int(np.prod(p.shape))
-    if p.view and int(np.prod(p.view)) != neurons:
+    neurons = math.prod(p.shape)
+    if p.view and math.prod(p.view) != neurons:
         raise OutOfRange(f"{p.name}: images {p.view} do not fill {p.shape}")
     if p.order is not None and not np.array_equal(np.sort(p.order), np.arange(neurons)):
         raise OutOfRange(f"{p.name}: its order does not take each of {neurons} elements of an image once")
 
 
 def _check_readout(p: ReadOut) -> None:
-    if p.view and np.prod(p.view) != np.prod(p.shape):
+    if p.view and math.prod(p.view) != math.prod(p.shape):
         raise OutOfRange(f"{p.name}: {p.shape} cannot be viewed as {p.view}")
     if p.function not in ("", *FUNCTIONS) or not 0 <= p.axis < max(1, len(p.view or p.shape)):
         raise OutOfRange(f"{p.name}: function {p.function!r} along axis {p.axis} is none of {', '.join(FUNCTIONS)} of its output")
@@ -471,7 +472,7 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
 
 
 def _check_order(p: Projection, order: np.ndarray, source_shape: Shape, who: str) -> None:
-    given, neurons = int(np.prod(p.given_shape(source_shape))), int(np.prod(p.target_shape))
+    given, neurons = math.prod(p.given_shape(source_shape)), math.prod(p.target_shape)
     if order.shape != (given,) or p.target_channels is not None or not p.target_shape:
         raise OutOfRange(f"{who}: an order of {order.size} for the {given} currents from {p.source}; each goes to one neuron")
     if (order < 0).any() or (order >= neurons).any() or len(np.unique(order)) != given:

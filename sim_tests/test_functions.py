@@ -143,6 +143,20 @@ def test_accuracy_behind_a_last_sigmoid_is_that_of_its_logits() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*was left out")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_compare_says_is_the_same_behind_a_last_sigmoid(channels: int) -> None:
+    x = images(12, (2, 4, 5), 3)
+    labels = np.arange(12) % min(2, channels)
+    told = []
+    for last in (lambda x: x.mean((2, 3))[:, :channels], lambda x: torch.sigmoid(x.mean((2, 3))[:, :channels])):
+        analog = dn.from_torch(mapped(last), x)
+        spiking = dn.convert(analog, dn.calibrate(analog, x), steps=4)
+        found = dn.compare(analog, spiking, dn.quantize(spiking), x, labels, steps=(4,), lava_images=0)
+        told.append((found.accuracy, found.agreement))
+    assert told[0] == told[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*was left out")
 def test_a_graph_without_a_function_keeps_its_digest_and_a_foreign_function_is_refused() -> None:
     from dataclasses import replace
 

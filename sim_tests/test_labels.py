@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
-from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import Relay
 from exporters import netx, torch_module
 
@@ -145,6 +146,30 @@ def test_images_of_another_order_are_refused_by_the_user_s_shape() -> None:
     model, x = labelled("an image (H, W, C)")
     with pytest.raises(OutOfRange, match=r"shape \(6, 3, 6, 5\) given, \(N, 6, 5, 3\) needed"):
         batched.run(integers(model, x), x.transpose(0, 3, 1, 2))
+
+
+BROKEN = {
+    "an element of the image twice": ("an image (H, W, C)", "layer/0/order", lambda a: np.where(a == 1, 0, a), "each of 90 elements"),
+    "an image of another size": ("an image (H, W, C)", "layer/0/view", lambda a: a + 1, r"images \(7, 6, 4\) do not fill \(3, 6, 5\)"),
+    "an image of sizes whose product wraps": ("an image (H, W, C)", "layer/0/view", lambda a: a * 0 + (1 << 62), "do not fill|integers"),
+    "an order of fewer elements": ("an image (H, W, C)", "layer/0/order", lambda a: a[1:], "each of 90 elements"),
+    "a neuron driven twice": ("maps given out as (H, W, C)", "layer/2/target_order", lambda a: a * 0, "drives a neuron twice"),
+    "a neuron outside": ("maps given out as (H, W, C)", "layer/2/target_order", lambda a: a + 1, "outside 0 to 39"),
+    "fewer currents": ("maps given out as (H, W, C)", "layer/2/target_order", lambda a: a[1:], "an order of 39 for the 40 currents"),
+    "floats for an order": ("maps given out as (H, W, C)", "layer/2/target_order", lambda a: a * 1.5, "target_order"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_whose_order_is_none_is_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+    network, key, spoil, match = BROKEN[name]
+    path = netx.write(tmp_path / "network.net", integers(*labelled(network)))
+    with h5py.File(path, "r+") as file:
+        values = file[key][()]
+        del file[key]
+        file[key] = spoil(values)  # type: ignore[no-untyped-call]
+    with pytest.raises(BadFile, match=match):
+        netx.read(path)
 
 
 def test_an_order_takes_each_element_once() -> None:
