@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, OverflowMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +50,8 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Pareto front", title_justify="left")
     for heading in ("", "T", "K", "lead", "threshold", "correct", "rounding"):
-        table.add_column(heading, justify="right" if heading in "TK" else "left")
+        overflow: OverflowMethod = "fold" if heading == "correct" else "ellipsis"
+        table.add_column(heading, justify="right" if heading in "TK" else "left", overflow=overflow)
     for heading in (f"{tuning.wanted}, %", "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
     for trial in tuning.front:

@@ -13,6 +13,7 @@ from test_cli import place as place
 from test_remembering import LITTLE, refused
 
 from dnisnm_lava import bitwidths, cli, pace, recipes, tuning
+from dnisnm_lava.cli.making import _to_paste
 from dnisnm_lava.cli.parser import _parser
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.journal import Journal, keeping
@@ -190,7 +191,17 @@ def test_the_next_command_is_understood_and_is_of_the_winner(place: Path, capsys
     cli.main(SEARCHES["tune"])
     shown = capsys.readouterr().out
     assert "next:" in shown
-    assert "dnisnm compare --model net.py:net" in shown
+    pasted = shown[shown.index("next:") + len("next:") :]
+    assert max(map(len, pasted.splitlines())) <= 80
+    assert shlex.split(pasted.replace("\\\n", " "))[:4] == ["dnisnm", "compare", "--model", "net.py:net"]
+    assert "…" not in shown
+
+
+def test_a_command_is_pasted_whole() -> None:
+    command = shlex.join(["dnisnm", "compare", *(f"a folder with spaces/{i}" for i in range(12)), "--model", "x" * 90])
+    shown = _to_paste(command)
+    assert shlex.split(shown.replace("\\\n", " ")) == shlex.split(command)
+    assert len(shown.splitlines()) > 3
 
 
 @pytest.mark.parametrize("base", [BEST, PAPER])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PRECISION, TUNING
+from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import (
     _allow_to_finish,
@@ -110,7 +111,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
         facts = {**tuning_report.tuning_json(found, made_of), "next": _next_command(args, found.recipe)}
         missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
-        table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n  {facts['next']}", overflow="fold"))
+        table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n{_to_paste(facts['next'])}"))
         result = Result(facts, table, missed)
         if args.out is None:
             return result
@@ -119,6 +120,13 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
             write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
             write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
         return _with_place(result, args.out, NET, TUNING, FRONT)
+
+
+def _to_paste(command: str) -> str:
+    """In lines of a terminal, which a shell reads as one."""
+    whole = " ".join(shlex.quote(word).replace(" ", "\0") for word in shlex.split(command))  # a line may not end within quotes
+    lines = textwrap.wrap(whole, PASTED, break_long_words=False, break_on_hyphens=False, initial_indent="  ", subsequent_indent="    ")
+    return " \\\n".join(lines).replace("\0", " ")
 
 
 def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:

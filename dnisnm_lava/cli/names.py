@@ -7,6 +7,7 @@ TUNING, FRONT = "tuning.json", "front.png"
 PRECISION, BITS = "precision.json", "precision.png"
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
 PAGE, COST_IMAGES, EXPLAINED_IMAGES, COUNTED_IMAGES = "report.html", 16, 64, 100
+PASTED = 76  # columns of a command that is printed to be pasted
 VERIFY_STEPS = 8  # at most, where --steps does not say
 ANN_IMAGES = 500  # to see whether images are prepared as the ANN wants them
 STUDY_IMAGES = 500  # for hundreds of networks
