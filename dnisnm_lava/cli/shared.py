@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from dnisnm_lava.tallies import Tally
 
 
+MANY_NEURONS = 4_000_000  # from here on, what they take is told before
+NEURON_BYTES = 5 * 8 + 3 * 4  # least and largest seen, theta, payload and v_init as doubles; the last three as integers
+FILE_BYTES = 3 * 4
+
+
 @dataclass(frozen=True)
 class Network:
     analog: dn.AnalogGraph
@@ -63,12 +69,28 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     analog = _analog(args, data, stages)
+    _tell_size(args, analog, recipe)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
     return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats)
+
+
+def _tell_size(args: argparse.Namespace, analog: dn.AnalogGraph, recipe: Recipe) -> None:
+    """What a large network will take, before time is spent on it."""
+    neurons = sum(math.prod(p.shape) for p in analog.populations[1:])
+    if neurons < MANY_NEURONS:
+        return
+    kept = (recipe.steps + 4) * args.fit_images * neurons if recipe.needs_images else 0  # spikes are bytes, activations floats
+    fitted = f", and up to {kept / 1e9:,.0f} GB, in memory or in temporary files, of {args.fit_images} images to fit on" if kept else ""
+    arrays = f"about {NEURON_BYTES * neurons / 1e9:.1f} GB for its thresholds, potentials and maxima"
+    warnings.warn(
+        f"{args.model}: {neurons:,} neurons: {arrays}{fitted}; a file takes {FILE_BYTES * neurons / 1e6:,.0f} MB; time grows alike: "
+        "smaller images, fewer --fit-images or --recipe paper take less",
+        stacklevel=1,
+    )
 
 
 def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph:
