@@ -17,6 +17,11 @@ def missing(package: str, extra: str) -> str:
     return f"{package} is not installed in this Python; {brings(extra)}"
 
 
+def missing_alone(package: str) -> str:
+    """The same of a package that no extra brings, since only some files need it."""
+    return f"{package} is not installed in this Python; `pip install {package}` brings it"
+
+
 def brings(extra: str) -> str:
     """What installs `extra`, as a part of a sentence."""
     this = sys.version_info[:2]

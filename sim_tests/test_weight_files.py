@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import sys
 import tarfile
 import warnings
@@ -23,6 +24,7 @@ from torch.nn.utils import prune
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import BackendMissing, BadFile
+from dnisnm_lava.extras import missing_alone
 from dnisnm_lava.weight_files import downloads, reading
 
 State = dict[str, Any]
@@ -151,7 +153,7 @@ def test_safetensors_are_read_where_their_library_is(tmp_path: Path, monkeypatch
     wanted, path = state(), tmp_path / "w.safetensors"
     path.write_bytes(safetensors_of(wanted))
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(BackendMissing, match=r"w\.safetensors: needs safetensors, which is not installed .*; pip install safetensors"):
+    with pytest.raises(BackendMissing, match=re.escape(missing_alone("safetensors"))):
         loaded(path)
     monkeypatch.undo()
     pytest.importorskip("safetensors", reason="safetensors is not installed")

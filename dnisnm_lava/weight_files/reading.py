@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.errors import BackendMissing, BadFile
+from dnisnm_lava.extras import missing_alone
 
 SAVE_ANEW = "save it anew with torch.save(model.state_dict(), ...)"
 QUANTIZED = "give the float weights from before quantization: quantize chooses integers of its own"
@@ -135,7 +136,7 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
-        raise BackendMissing(f"{path}: needs safetensors, which is not installed in this Python; pip install safetensors") from error
+        raise BackendMissing(f"{path}: {missing_alone('safetensors')}") from error
     try:
         return dict(load_file(path))
     except SafetensorError as error:
