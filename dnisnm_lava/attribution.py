@@ -13,8 +13,9 @@ from dnisnm_lava.backends import ann
 from dnisnm_lava.disagreements import Outcome
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.explanation import Explanation
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, SpikingGraph, checked_pairs, checked_steps
 from dnisnm_lava.machine import free_memory
+from dnisnm_lava.measures import AUTO, Measure
 from dnisnm_lava.observations import Observed, explained
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.rates import Graphs, Runs
@@ -33,6 +34,9 @@ def explain(
     *,
     steps: int | None = None,
     labels: Any = None,
+    measure: str | Measure = AUTO,
+    output: str | int | None = None,
+    ignore_label: int | None = None,
     calibration: Any = None,
     tolerance: float = TOLERANCE,
     raster: int = 0,
@@ -44,7 +48,9 @@ def explain(
     """Why the integer network `integer`, of the float network `spiking` of `analog`, says what it says of `images`
     (N, *input shape), in `steps` (default: the graph's).
 
-    labels: (N,) classes, or (N, H, W) of outputs that are maps, for accuracies. calibration: the images of the thresholds, an array or
+    labels: (N,) classes, or (N, H, W) of outputs that are maps, 0 and 1, or targets, for accuracies. measure, output, ignore_label: as
+    in `compare`; without labels, the values of outputs that may hold anything are compared with the ANN's.
+    calibration: the images of the thresholds, an array or
     an iterable of batches, or their Statistics: the threshold maps compare them with `images` (default: the even images with the
     odd). tolerance: mean squared error, by the mean squared activation, above which a population counts as wrong. raster: index of
     the image whose spikes are drawn. shown: disagreements to keep. memory: bytes for spikes and activations (default: a quarter of
@@ -52,11 +58,13 @@ def explain(
     """
     graphs = Graphs(analog, spiking, integer)
     _check(graphs)
-    x = checked_images(analog, images)
+    x, y = checked_pairs(analog, images, labels)
+    y = None if labels is None else y
+    asked = measure if isinstance(measure, Measure) else _measure(analog, y, measure, output, ignore_label)
+    wanted = None if y is None or not asked.labels else asked.wanted(y)
     steps = checked_steps(integer.steps if steps is None else steps)
     if not 0 <= raster < len(x):
         raise OutOfRange(f"raster: image {raster} asked for, of {len(x)}; give an index from 0 to {len(x) - 1}")
-    wanted = None if labels is None else _checked_labels(analog, labels, len(x))
     stats = None if calibration is None else _statistics(analog, calibration, device)
     train = {} if stats is None else {name: stats.maxima(name) for name in stats.high}
     seen = {p.name: Observed(p, spiking[p.name], integer[p.name]) for p in analog if not isinstance(p, Input)}
@@ -64,7 +72,8 @@ def explain(
     clipped = 0
     for first, chunk in _chunks(x, graphs, steps, memory):
         runs = rates.run(graphs, chunk, steps, device)
-        outcomes.append(_observe(graphs, runs, seen, first, raster, None if wanted is None else wanted[first : first + len(chunk)]))
+        right = None if wanted is None else wanted[first : first + len(chunk)]
+        outcomes.append(_observe(graphs, runs, seen, first, raster, asked, right))
         clipped += runs.integer.clipped_inputs
         if progress:
             progress(first + len(chunk), len(x))
@@ -74,9 +83,9 @@ def explain(
     first_wrong = findings.first_wrong(rows, tolerance, steps)
     return Explanation(
         len(x), steps, tolerance, rows, first_wrong, first_wrong.sentence if first_wrong else findings.all_well(rows, tolerance),
-        {name: count / found.classes for name, count in found.same.items()},
-        {name: count / found.classes for name, count in found.correct.items()}, found.disagreements[:shown], len(found.disagreements),
-        raster, _sets(stats, len(x)), clipped,
+        disagreements.scores(asked, found, "ann", len(x)),
+        disagreements.scores(asked, found, "labels", len(x)), found.disagreements[:shown], len(found.disagreements),
+        raster, _sets(stats, len(x)), clipped, asked,
     )  # fmt: skip
 
 
@@ -90,12 +99,14 @@ def _check(graphs: Graphs) -> None:
         raise OutOfRange("explain: the float network's weights are normalized; convert with branch='balance'")
 
 
-def _checked_labels(analog: AnalogGraph, labels: Any, images: int) -> np.ndarray:
-    wanted = np.asarray(labels)
-    each = int(np.prod((analog.readout.view or analog.readout.shape)[1:]))
-    if len(wanted) != images or wanted.size != images * each:
-        raise OutOfRange(f"labels: {wanted.size} given for {images} images; give {each} for each")
-    return wanted
+def _measure(analog: AnalogGraph, labels: np.ndarray | None, kind: str, output: str | int | None, ignored: int | None) -> Measure:
+    """Without labels, and where none is asked for: classes of outputs that hold nothing else, the values of others."""
+    try:
+        return analog.measure(labels, kind, output, ignored)
+    except OutOfRange:
+        if labels is not None or kind != AUTO:
+            raise
+        return analog.measure(None, "values", output)
 
 
 def _statistics(analog: AnalogGraph, calibration: Any, device: str) -> maxima.Statistics:
@@ -121,22 +132,19 @@ def _chunks(x: np.ndarray, graphs: Graphs, steps: int, memory: int | None) -> It
         yield first, x[first : first + count]
 
 
-def _observe(graphs: Graphs, runs: Runs, seen: dict[str, Observed], first: int, raster: int, labels: np.ndarray | None) -> Outcome:
-    """Add to `seen` what some images show, from index `first` on; their classes."""
-    scores: list[np.ndarray] = []
+def _observe(
+    graphs: Graphs, runs: Runs, seen: dict[str, Observed], first: int, raster: int, measure: Measure, labels: np.ndarray | None
+) -> Outcome:
+    """Add to `seen` what some images show, from index `first` on; their answers."""
+    values: list[np.ndarray] = []
     for name, found in rates.rates(graphs, runs):
         seen[name].add_rates(found, first)
-        if name == graphs.analog.readout.name:
-            scores = [_shown(graphs.analog, r) for r in (found[0], found[4], found[5])]
+        if name == measure.output:
+            values = [r.cpu().numpy().reshape(len(r), *measure.shape) for r in (found[0], found[4], found[5])]
     for name, spikes in runs.integer.spikes.items():
         seen[name].add_spikes(spikes)
         if first <= raster < first + len(spikes):
             seen[name].draw(spikes[raster - first])
     for name, (v, m) in states.reached(graphs.integer, runs.images, runs.integer, runs.device).items():
         seen[name].add_state(v, m, runs.integer.saturations[name])
-    return disagreements.outcome(scores, labels, first)
-
-
-def _shown(analog: AnalogGraph, r: Any) -> np.ndarray:
-    """Rates of the first read-out in the shape of the model's output."""
-    return r.cpu().numpy().reshape(len(r), *(analog.readout.view or analog.readout.shape))
+    return disagreements.outcome(measure, values, labels, first)

@@ -13,10 +13,12 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fixedpoint import STATE_BITS
 from dnisnm_lava.inputs import Device, Images, Labels
-from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, checked_pairs
+from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, asked_measure, checked_pairs
 from dnisnm_lava.journal import Journal
+from dnisnm_lava.measures import AUTO, Measure
 from dnisnm_lava.quantization import Bits, Readings, quantize
 from dnisnm_lava.simulation import Progress
+from dnisnm_lava.tallies import said
 
 KINDS = ("weights", "payloads", "state")
 WEIGHTS, PAYLOADS, STATE = range(2, 9), range(1, 9), range(16, STATE_BITS + 1)
@@ -25,7 +27,8 @@ TOLERANCE = 2.0  # points of agreement that a population may cost alone
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one integer network on all images. accuracy: share of labels met; agreement: share of the float network's classes;
+    """Of one integer network on all images. accuracy: share of labels met; agreement: share of the float network's answers; of
+    values, R2 against targets and against the float network's; accuracy None without labels,
     both None where these bits do not hold the network, as `refused` tells. saturations: of the state, all together."""
 
     accuracy: float | None
@@ -61,13 +64,15 @@ class Alone:
 
 @dataclass(frozen=True)
 class Precision:
-    """spiking: accuracy of the float network. grid: all combinations, the finest the last. alone: each population's own."""
+    """measure: what was measured. spiking: accuracy of the float network, None without labels. grid: all combinations,
+    the finest the last. alone: each population's own."""
 
-    spiking: float
+    spiking: float | None
     grid: tuple[Cell, ...]
     alone: tuple[Alone, ...]
     tolerance: float
     images: int
+    measure: Measure
 
     @property
     def finest(self) -> Cell:
@@ -95,12 +100,16 @@ def precision(
     spikes: str = "graded",
     readings: Readings | None = None,
     tolerance: float = TOLERANCE,
+    measure: str | Measure = AUTO,
+    output: str | int | None = None,
+    ignore_label: int | None = None,
     device: Device = "cpu",
     progress: Progress | None = None,
     journal: Journal | None = None,
 ) -> Precision:
-    """The float network `spiking` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N,)
-    (default: those that come with the images).
+    """The float network `spiking` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N, ...)
+    (default: those that come with the images). measure, output, ignore_label: as in `compare`; of values, R2 counts for a share, and a
+    point is 0.01 of it.
 
     First all combinations for the whole network. Then each population alone, its weights, payloads or state in turn, with all
     else at the most bits. readings, spikes: of `quantize`. A narrower state has coarser units, and saturates sooner: the integer
@@ -112,9 +121,11 @@ def precision(
     if not all(tried):
         raise OutOfRange("precision: no bits given for " + ", ".join(kind for kind, bits in zip(KINDS, tried, strict=True) if not bits))
     x, y = checked_pairs(spiking, images, labels)
-    own = batched.run(spiking, x, device=device)
+    found = asked_measure(spiking, y, measure, output, ignore_label)
+    own = said(batched.run(spiking, x, device=device), found, spiking.steps)
+    right = None if y is None or not found.labels else found.wanted(y)
     kept = Journal() if journal is None else journal
-    bench = _Bench(spiking, x, y, own.predictions(spiking.steps), spikes, readings, device, kept)
+    bench = _Bench(spiking, x, found, right, own, spikes, readings, device, kept)
     combinations, singles = list(product(*tried)), list(_singles(spiking, tried))
     count = kept.of = len(combinations) + len(singles)
     grid = []
@@ -125,17 +136,18 @@ def precision(
     for name, kind, b in singles:
         alone.append(_alone(bench, grid[-1], name, kind, b))
         _tell(progress, len(grid) + len(alone), count)
-    return Precision(own.accuracy(y, spiking.steps), tuple(grid), tuple(alone), tolerance, len(x))
+    return Precision(bench.score(own, right), tuple(grid), tuple(alone), tolerance, len(x), found)
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """The float network, what it is measured on, and its classes."""
+    """The float network, what it is measured on, labels if there are some, and its own answers."""
 
     spiking: SpikingGraph
     images: np.ndarray
-    labels: np.ndarray
-    classes: np.ndarray
+    measure: Measure
+    labels: np.ndarray | None
+    own: np.ndarray
     spikes: str
     readings: Readings | None
     device: Device
@@ -153,9 +165,13 @@ class _Bench:
             run = batched.run(integer, self.images, state_bits=state, device=self.device)
         except OutOfRange as error:
             return Outcome(None, None, refused=str(error))
-        found = run.predictions(self.spiking.steps)
-        accuracy, agreement = (float(np.mean(found == wanted)) for wanted in (self.labels, self.classes))
-        return Outcome(accuracy, agreement, sum(run.saturations.values()))
+        found = said(run, self.measure, self.spiking.steps)
+        return Outcome(self.score(found, self.labels), self.score(found, self.own), sum(run.saturations.values()))
+
+    def score(self, answers: np.ndarray, wanted: np.ndarray | None) -> float | None:
+        if wanted is None:
+            return None
+        return self.measure.score(self.measure.count(answers, wanted), self.measure.spread(wanted), len(self.images)).value
 
 
 def _alone(bench: _Bench, finest: Cell, name: str, kind: str, bits: int) -> Alone:

@@ -25,7 +25,8 @@ def precision_json(found: Precision, provenance: Mapping[str, Any]) -> dict[str,
     """Every cell, every population alone, and the first of each kind that breaks."""
     firsts = {kind: found.first(kind) for kind in KINDS}
     return {
-        **asdict(found), "first_to_break": {kind: first and asdict(first) for kind, first in firsts.items()},
+        **asdict(found), "measure": found.measure.facts,
+        "first_to_break": {kind: first and asdict(first) for kind, first in firsts.items()},
         "provenance": dict(provenance),
     }  # fmt: skip
 
@@ -39,11 +40,12 @@ def precision_table(found: Precision, title: str) -> RenderableType:
         table.add_column(f"bits of {kind}", min_width=16)
         for cell in cells:
             table.add_column(str(getattr(cell, kind)), justify="right")
-        table.add_row("accuracy, %", *(_share(c.outcome.accuracy) for c in cells))
-        table.add_row("agreement, %", *(_share(c.outcome.agreement) for c in cells))
+        table.add_row(found.measure.name, *(_score(found, c.outcome.accuracy) for c in cells))
+        table.add_row(f"agreement, {found.measure.unit}", *(_score(found, c.outcome.agreement) for c in cells))
         parts.append(table)
     lines = [_told(found, kind) for kind in KINDS]
-    text = Text(f"float network {100 * found.spiking:.1f} % of {found.images:,} images\n" + "\n".join(lines))
+    own = "" if found.spiking is None else f"float network {_score(found, found.spiking)} {found.measure.unit} of {found.images:,} images\n"
+    text = Text(own + "\n".join(lines) + f"\n{found.measure}")
     return Panel(Group(*parts, text), title=Text(title), box=box.ROUNDED, expand=False)
 
 
@@ -61,8 +63,13 @@ def _told(found: Precision, kind: str) -> str:
     return f"{kind}: {first.population} breaks first, at {first.bits} bits ({what})"
 
 
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def _score(found: Precision, score: float | None) -> str:
+    return "-" if score is None else found.measure.shown(score, 1)
+
+
+def _main(found: Precision, cell: Cell) -> float | None:
+    """What the pictures show: against labels, or without them against the float network."""
+    return cell.outcome.accuracy if found.measure.labels else cell.outcome.agreement
 
 
 def precision_picture(found: Precision, title: str) -> bytes:
@@ -74,7 +81,7 @@ def precision_picture(found: Precision, title: str) -> bytes:
     grids, alone = figure.subfigures(2, 1, height_ratios=(3.2, 1 + 0.2 * len(names)))
     for axes, (other, fixed) in zip(grids.subplots(1, 2), (("payloads", "state"), ("state", "payloads")), strict=True):
         shown = _grid(axes, found, other, fixed)
-    grids.colorbar(shown, ax=grids.axes, label="accuracy, %")
+    grids.colorbar(shown, ax=grids.axes, label=found.measure.name)
     for axes, kind in zip(alone.subplots(1, len(KINDS), sharey=True, squeeze=False)[0], KINDS, strict=True):
         lost = _losses(axes, found, kind, names)
     alone.colorbar(lost, ax=alone.axes, label="points of agreement lost")
@@ -85,13 +92,15 @@ def precision_picture(found: Precision, title: str) -> bytes:
 def _grid(axes: Axes, found: Precision, other: str, fixed: str) -> AxesImage:
     cells = [c for c in found.grid if getattr(c, fixed) == getattr(found.finest, fixed)]
     rows, columns = (sorted({getattr(c, k) for c in cells}) for k in (other, "weights"))
+    scale = 100 if found.measure.is_share else 1
     values = np.full((len(rows), len(columns)), np.nan)
     for c in cells:
-        values[rows.index(getattr(c, other)), columns.index(c.weights)] = np.nan if c.outcome.accuracy is None else 100 * c.outcome.accuracy
-    shown = axes.imshow(values, origin="lower", aspect="auto", vmin=0, vmax=100, cmap="viridis")
+        score = _main(found, c)
+        values[rows.index(getattr(c, other)), columns.index(c.weights)] = np.nan if score is None else scale * score
+    shown = axes.imshow(values, origin="lower", aspect="auto", vmin=0, vmax=scale, cmap="viridis")
     for (i, j), value in np.ndenumerate(values):
-        text = "-" if np.isnan(value) else f"{value:.0f}"
-        axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if not value > 60 else "black")
+        text = "-" if np.isnan(value) else found.measure.shown(value / scale, 0)
+        axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if not value > 0.6 * scale else "black")
     axes.set_xticks(range(len(columns)), map(str, columns))
     axes.set_yticks(range(len(rows)), map(str, rows))
     axes.set(xlabel="bits of weights", ylabel=f"bits of {other}")

@@ -1,11 +1,11 @@
-"""What the spikes, the integers and the simulator cost: accuracy at every T, and what equals what."""
+"""What the spikes, the integers and the simulator cost: accuracy, or R2 of values, at every T, and what equals what."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.backends.lava_python import Interpreter
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Device, Images, Labels
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
-from dnisnm_lava.simulation import Difference, Progress, Run, Stages, classes, difference, in_silence
-from dnisnm_lava.tallies import Tally, branch, correct, number, shares, tally
+from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, asked_measure, checked_images, checked_pairs, lead
+from dnisnm_lava.measures import AUTO, Measure, Score
+from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
+from dnisnm_lava.tallies import Tally, activity, branch, measured, number, said, scores
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WHOLE = 4  # images of which every population is compared
@@ -40,22 +41,38 @@ class Activity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """accuracy: {"ann": share, "float": {T: share}, "integer": ..., "lava": ...} on so many `images`; Lava
-    on the first of them. agreement: {"float": {T: share of classes that are the ANN's}, "integer": ...}. equality: what was
-    compared, and how much differed. saturations, clipped_inputs, populations: of the integer run at the largest T."""
+    """measure: what was measured. scores: {"ann": Score, "float": {T: Score}, "integer": ..., "lava": ...} against the labels on so many
+    `images`, Lava on the first of them; without labels, of values alone, against the ANN's own, which has none then. agreements:
+    {"float": {T: Score against the ANN's own answers}, "integer": ...}. equality: what was compared, and how much
+    differed. saturations, clipped_inputs, populations: of the integer run at the largest T."""
 
-    accuracy: Mapping[str, float | Mapping[int, float]]
+    measure: Measure
+    scores: Mapping[str, Score | Mapping[int, Score]]
     images: Mapping[str, int]
     equality: tuple[Difference, ...]
     saturations: int
     clipped_inputs: int
     dead_neurons: int
     populations: tuple[Activity, ...]
-    agreement: Mapping[str, Mapping[int, float]]
+    agreements: Mapping[str, Mapping[int, Score]]
+
+    @property
+    def accuracy(self) -> dict[str, float | dict[int, float]]:
+        """The values of `scores`: shares, or R2 where values are measured."""
+        return {key: _values(found) if isinstance(found, Mapping) else found.value for key, found in self.scores.items()}
+
+    @property
+    def agreement(self) -> dict[str, dict[int, float]]:
+        """The values of `agreements`, likewise."""
+        return {key: _values(found) for key, found in self.agreements.items()}
 
     @property
     def all_equal(self) -> bool:
         return all(row.different == 0 for row in self.equality)
+
+
+def _values(found: Mapping[int, Score]) -> dict[int, float]:
+    return {t: score.value for t, score in found.items()}
 
 
 @dataclass(frozen=True)
@@ -83,17 +100,23 @@ def verify(
     on_lava = partial(lava_cpu.run, steps=steps, deadline=deadline, lava_python=lava_python)
     simulated = on_lava(integer, first, progress=stages("Lava fixed_pt"))
     rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
-    logits = [simulated.logits]
+    parts = [simulated]
     del fast
     if len(others):
         fast = batched.run(integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs"))
         progress = stages("Lava fixed_pt, read-outs")
         simulated = on_lava(integer, others, record=False, progress=progress)
         rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
-        logits.append(simulated.logits)
+        parts.append(simulated)
     if spiking is not None:
         rows.append(_verify_float(spiking, first, steps, on_lava, stages))
-    return Verification(tuple(rows), Run(np.concatenate(logits), units=integer.units, functions=integer.functions))
+    return Verification(tuple(rows), _together(parts, integer))
+
+
+def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
+    """The read-outs of one run after another."""
+    further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
+    return Run(np.concatenate([run.logits for run in runs]), further=further, units=integer.units, functions=integer.functions)
 
 
 def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages) -> Difference:
@@ -105,41 +128,54 @@ def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava
 
 def compare(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
-    steps: tuple[int, ...] = STEPS, lava_images: int = 4, device: Device = "cpu", memory: int | None = None,
-    deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
+    steps: tuple[int, ...] = STEPS, measure: str | Measure = AUTO, output: str | int | None = None, ignore_label: int | None = None,
+    lava_images: int = 4, device: Device = "cpu", memory: int | None = None, deadline: float = lava_cpu.DEADLINE,
+    lava_python: str | Path | None = None, stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
-    """Accuracy of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
+    """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
     graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
 
-    images: (N, *input shape). labels: (N,) class indices (default: those that come with the images).
+    images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers, or targets in the shape
+    of the output (default: what comes with the images). measure: `auto`, or one of measures.KINDS; `values` needs no labels: it is
+    the distance from the ANN's own then. output: name or index of the one that is measured (default: the first). ignore_label: is
+    not counted, such as 255 in masks.
     """
     steps = checked(steps, integer.steps, lava_images)
     x, y = checked_pairs(analog, images, labels)
-    summed = tallied(analog, spiking, integer, x, y, steps=steps, device=device, memory=memory, stages=stages)
+    found = asked_measure(analog, y, measure, output, ignore_label)
+    summed = tallied(analog, spiking, integer, x, y, measure=found, steps=steps, device=device, memory=memory, stages=stages)
     on_lava = None
     if lava_images:
-        first = x[:lava_images], y[:lava_images]
+        first = x[:lava_images], None if y is None else y[:lava_images]
         on_lava = compared_on_lava(
-            spiking, integer, *first, steps=steps, device=device, deadline=deadline, lava_python=lava_python, stages=stages
-        )
-    return comparison(integer, summed, on_lava)
+            analog, spiking, integer, *first, measure=found, steps=steps, device=device, deadline=deadline, lava_python=lava_python,
+            stages=stages,
+        )  # fmt: skip
+    return comparison(integer, found, summed, on_lava)
+
+
+def wanted(
+    analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """{"labels": (N, *spots), where there are some, "ann": the ANN's own answers}."""
+    own = measure.said(ann.ann(analog, images, readout=measure.output, device=device, progress=progress))
+    return {**({} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}), "ann": own}
 
 
 def tallied(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *,
-    steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
+    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
 ) -> Tally:  # fmt: skip
     """{ann, float, integer: what each says of the images}: tallies of parts of the images add up."""
-    outputs = ann.ann(analog, images, device=device, progress=stages("ANN"))
-    said = classes(outputs)
-    summed: Tally = {"ann": {"images": len(images), "correct": correct(said, labels)}}
+    right = wanted(analog, measure, images, labels, device, stages("ANN"))
+    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right)}}
     for key, graph in (("float", spiking), ("integer", integer)):
         progress = stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
             return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
 
-        summed[key] = tally_at_each(graph, runner, {"correct": labels, "agreeing": said}, steps)
+        summed[key] = tally_at_each(graph, runner, measure, right, steps)
     return summed
 
 
@@ -152,8 +188,9 @@ class OnLava:
 
 
 def compared_on_lava(
-    spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray, *, steps: tuple[int, ...],
-    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
+    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", deadline: float = lava_cpu.DEADLINE,
+    lava_python: str | Path | None = None, stages: Stages = in_silence,
 ) -> OnLava:  # fmt: skip
     checked = verify(
         integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, lava_python=lava_python, stages=stages
@@ -164,23 +201,27 @@ def compared_on_lava(
             return checked.lava
         return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
 
-    return OnLava(checked.equality, tally_at_each(integer, runner, {"correct": labels}, steps))
+    right = wanted(analog, measure, images, labels, device)
+    return OnLava(checked.equality, tally_at_each(integer, runner, measure, right, steps))
 
 
-def comparison(integer: SpikingGraph, summed: Tally, on_lava: OnLava | None) -> Comparison:
+def comparison(integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None) -> Comparison:
     """From the tallies of all images, and of the first ones on Lava."""
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
-    accuracy: dict[str, float | Mapping[int, float]] = {"ann": number(summed, "ann", "correct") / number(summed, "ann", "images")}
-    accuracy.update({key: shares(t) for key, t in runs.items()})
+    against = "labels" if measure.labels else "ann"
+    around = {name: branch(summed, "ann", name, "spread") for name in {against, "ann"}}
+    found: dict[str, Score | Mapping[int, Score]] = {key: scores(t, measure, against, around[against]) for key, t in runs.items()}
+    if measure.labels:
+        found = {"ann": scores(branch(summed, "ann"), measure, against)[0], **found}
     images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
     return Comparison(
-        accuracy, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
+        measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
         number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
-        {key: shares(runs[key], "agreeing") for key in ("float", "integer")},
+        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
     )  # fmt: skip
 
 
@@ -204,14 +245,13 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
 
 
 def tally_at_each(
-    graph: SpikingGraph, runner: Callable[[int], Run], wanted: Mapping[str, np.ndarray], steps: tuple[int, ...]
+    graph: SpikingGraph, runner: Callable[[int], Run], measure: Measure, wanted: Mapping[str, np.ndarray], steps: tuple[int, ...]
 ) -> Tally:  # fmt: skip
-    """The tally of the longest run; and for each of `wanted`, {key: (N,) classes}, how many classes meet them after each of `steps`."""
+    """The tally of the longest run, and what each of `wanted`, {name: (N, *spots)}, counts of the answers after each of `steps`."""
     longest = runner(steps[-1])
     alone = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
-    said = {t: (runner(t) if alone and t != steps[-1] else longest).predictions(t) for t in steps}
-    summed = tally(longest, next(iter(wanted.values())), ())
-    return {**summed, **{key: {str(t): correct(said[t], right) for t in steps} for key, right in wanted.items()}}
+    answers = {t: said(runner(t) if alone and t != steps[-1] else longest, measure, t) for t in steps}
+    return {**measured(answers, measure, wanted), **activity(longest)}
 
 
 def _activity(p: SNM, run: Tally) -> Activity:

@@ -17,10 +17,11 @@ from dnisnm_lava import equalities
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
+from dnisnm_lava.measures import Fit, Measure, Score
 from dnisnm_lava.pictures import png
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.simulation import Difference
-from dnisnm_lava.tallies import Tally, branch, number, shares
+from dnisnm_lava.tallies import Tally, branch, number, scores
 from dnisnm_lava.weight_use import used
 
 if TYPE_CHECKING:
@@ -35,50 +36,73 @@ ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "L
 
 
 def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `result.json`: accuracies as shares of 1, by step as strings."""
-    accuracy = {
-        key: value if isinstance(value, float) else {str(t): share for t, share in value.items()}
-        for key, value in comparison.accuracy.items()
-    }
-    agreement = {key: {str(t): share for t, share in value.items()} for key, value in comparison.agreement.items()}
-    result = {**asdict(comparison), "accuracy": accuracy, "agreement": agreement, "provenance": dict(provenance)}
-    result["equality"] = equality_json(comparison.equality)
+    """The content of `result.json`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE instead."""
+    is_share = comparison.measure.is_share
+    result: dict[str, Any] = {
+        "measure": comparison.measure.facts, "accuracy": scores_json(comparison.scores) if is_share else {},
+        "images": dict(comparison.images), "equality": equality_json(comparison.equality), "saturations": comparison.saturations,
+        "clipped_inputs": comparison.clipped_inputs, "dead_neurons": comparison.dead_neurons,
+        "populations": [asdict(p) for p in comparison.populations],
+        "agreement": scores_json(comparison.agreements) if is_share else {}, "provenance": dict(provenance),
+    }  # fmt: skip
+    if not is_share:
+        for name in ("value", "rmse"):
+            key = {"value": "r2"}.get(name, name)
+            result[key] = scores_json(comparison.scores, name)
+            result[f"{key}_to_ann"] = scores_json(comparison.agreements, name)
     if comparison.equality:
         equal, images = equalities.on_lava(comparison.equality)
         result["on_lava"] = {"images": images, "equal": equal}
     return result
 
 
-def simulation_json(summed: Tally, backend: str, steps: int, exits: Exits | None) -> dict[str, Any]:
-    """The result of `simulate`: accuracies as shares of 1, by step as strings."""
+def scores_json(scores: Mapping[str, Score | Mapping[int, Score]], name: str = "value") -> dict[str, Any]:
+    """{network: `name` of its score, or {T as a string: that}}."""
+    return {key: at_steps(found, name) if isinstance(found, Mapping) else getattr(found, name) for key, found in scores.items()}
+
+
+def at_steps(scores: Mapping[int, Score], name: str = "value") -> dict[str, float]:
+    return {str(t): getattr(score, name) for t, score in scores.items()}
+
+
+def simulation_json(summed: Tally, measure: Measure, backend: str, steps: int, exits: Exits | None) -> dict[str, Any]:
+    """The result of `simulate`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE instead."""
     images = number(summed, "images")
     saturations = branch(summed, "saturations")
+    found = scores(summed, measure, "labels")
     result: dict[str, Any] = {
-        "accuracy": {str(t): share for t, share in shares(summed).items()}, "images": images, "steps": steps, "backend": backend,
-        "spike_counts": summed["spikes"], "saturations": sum(number(saturations, name) for name in saturations),
+        "measure": measure.facts, "accuracy": at_steps(found) if measure.is_share else {}, "images": images, "steps": steps,
+        "backend": backend, "spike_counts": summed["spikes"], "saturations": sum(number(saturations, name) for name in saturations),
         "clipped_inputs": summed["clipped_inputs"],
     }  # fmt: skip
+    if not measure.is_share:
+        result |= {"r2": at_steps(found), "rmse": at_steps(found, "rmse")}
     if exits is not None:
+        early = measure.score(branch(summed, "early", "counts"), branch(summed, "labels", "spread"), images)
         result["early_exit"] = {
-            "confidence": exits.confidence, "calibration_images": exits.images, "accuracy": number(summed, "early", "correct") / images,
-            "mean_steps": number(summed, "early", "steps") / images, "bounds": [int(b) for b in exits.bounds],
+            "confidence": exits.confidence, "calibration_images": exits.images, "accuracy": early.value,
+            "mean_steps": number(summed, "early", "steps") / images, "bounds": exits.bounds.tolist(),
         }  # fmt: skip
     return result
 
 
-def simulation_table(result: Mapping[str, Any], title: str) -> RenderableType:
-    """Accuracy by step, and with early exit; spikes, saturations and clipped values below."""
+def simulation_table(result: Mapping[str, Any], measure: Measure, title: str) -> RenderableType:
+    """Accuracy by step, and with early exit; of values, R2 and RMSE; spikes, saturations and clipped values below."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("T")
-    table.add_column("accuracy, %", justify="right")
-    for t, share in result["accuracy"].items():
-        table.add_row(t, f"{100 * share:.2f}")
+    table.add_column(measure.name, justify="right")
+    if not measure.is_share:
+        table.add_column("RMSE", justify="right")
+    for t, score in result["accuracy" if measure.is_share else "r2"].items():
+        table.add_row(t, measure.shown(score), *([] if measure.is_share else [f"{result['rmse'][t]:.4g}"]))
     early = result.get("early_exit")
     if early:
-        table.add_row(f"{early['mean_steps']:.2f} (early exit, confidence {early['confidence']:g})", f"{100 * early['accuracy']:.2f}")
+        told = f"{early['mean_steps']:.2f} (early exit, confidence {early['confidence']:g})"
+        table.add_row(told, measure.shown(early["accuracy"]))
     spikes = sum(c["up"] + c["down"] for c in result["spike_counts"].values()) / result["images"]
     lines = Text(
-        f"{spikes:,.0f} spikes an image · saturations {result['saturations']:,} · clipped input values {result['clipped_inputs']:,}"
+        f"{spikes:,.0f} spikes an image · saturations {result['saturations']:,} · clipped input values "
+        f"{result['clipped_inputs']:,}\n{measure}"
     )
     return Panel(Group(table, lines), title=Text(f"{title}, {result['images']:,} images"), box=box.ROUNDED, expand=False)
 
@@ -88,26 +112,43 @@ def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:
 
 
 def comparison_table(comparison: Comparison, title: str) -> RenderableType:
-    """One framed table: accuracies by step, then what Lava's images say and the equalities, then what was lost on the way."""
-    measured = {key: value for key, value in comparison.accuracy.items() if key != "lava"}
-    steps = sorted({t for value in measured.values() if not isinstance(value, float) for t in value})
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("accuracy, %")
-    table.add_column("images", justify="right")
-    for t in steps:
-        table.add_column(f"T = {t}", justify="right")
-    for key, value in measured.items():
-        shares = [value] * len(steps) if isinstance(value, float) else [value[t] for t in steps]
-        table.add_row(ROWS[key], f"{comparison.images[key]:,}", *(f"{100 * share:.2f}" for share in shares))
+    """One framed table: what was measured by step, then what Lava's images say and the equalities, then what was lost on the way."""
+    measure = comparison.measure
+    parts: list[RenderableType] = [_scores_table(comparison, comparison.scores, measure.name)]
+    if measure.labels and not measure.is_share:
+        parts.append(_scores_table(comparison, comparison.agreements, "R2 to the ANN"))
     neurons = sum(p.neurons for p in comparison.populations)
     lines = Text(
-        f"saturations {comparison.saturations:,} · clipped input values {comparison.clipped_inputs:,} · "
-        f"dead neurons {comparison.dead_neurons:,} of {neurons:,}"
+        f"{'' if measure.is_share else _rmse(comparison)}saturations {comparison.saturations:,} · "
+        f"clipped input values {comparison.clipped_inputs:,} · dead neurons {comparison.dead_neurons:,} of {neurons:,}\n{measure}"
     )
-    parts: list[RenderableType] = [table]
     if comparison.equality:
         parts += [Text(f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}"), equality_told(comparison.equality), ""]
     return Panel(Group(*parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
+
+
+def _scores_table(comparison: Comparison, scores: Mapping[str, Score | Mapping[int, Score]], heading: str) -> Table:
+    """A row a network, a column a T; the ANN's, which has no T, in each. Lava's images are few: no score to set beside that of many."""
+    measured = {key: found for key, found in scores.items() if key != "lava"}
+    steps = sorted({t for found in measured.values() if isinstance(found, Mapping) for t in found})
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(heading)
+    table.add_column("images", justify="right")
+    for t in steps:
+        table.add_column(f"T = {t}", justify="right")
+    for key, found in measured.items():
+        row = [found[t] if isinstance(found, Mapping) else found for t in steps]
+        table.add_row(ROWS[key], f"{comparison.images[key]:,}", *(comparison.measure.shown(score.value) for score in row))
+    return table
+
+
+def _rmse(comparison: Comparison) -> str:
+    """Of each network in a line, in the units of the output."""
+    found = {key: score[max(score)] if isinstance(score, Mapping) else score for key, score in comparison.scores.items() if key != "lava"}
+    told = ", ".join(f"{ROWS[key]} {score.rmse:.4g}" for key, score in found.items() if isinstance(score, Fit))
+    deviation = next(score.variance**0.5 for score in found.values() if isinstance(score, Fit))
+    of = "targets" if comparison.measure.labels else "ANN's values"
+    return f"RMSE at the last T: {told}; standard deviation of the {of} {deviation:.4g}\n"
 
 
 def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
@@ -129,12 +170,13 @@ def _equality_table(rows: tuple[Difference, ...]) -> Table:
 
 
 def accuracy_picture(comparison: Comparison, title: str) -> bytes:
-    """Accuracy over steps, as a PNG."""
+    """Accuracy, or R2, over steps, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
+    measure, drawn = comparison.measure, 100 if comparison.measure.is_share else 1
     figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     styles = {"float": ("o-", "C0"), "integer": ("s--", "C1")}
@@ -143,16 +185,17 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
         if key == "lava":  # few images: no accuracy to set beside that of many
             axes.plot([], [], " ", label=f"{ROWS[key]}: {equalities.lava_told(comparison.equality)}")
         elif isinstance(value, float):
-            axes.axhline(100 * value, color="0.4", linewidth=1, label=label)
+            axes.axhline(drawn * value, color="0.4", linewidth=1, label=label)
         else:
             style, color = styles[key]
-            axes.plot(list(value), [100 * share for share in value.values()], style, color=color, markersize=5, label=label)
+            axes.plot(list(value), [drawn * score for score in value.values()], style, color=color, markersize=5, label=label)
     ticks = sorted({t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(t) for t in ticks])
-    axes.set_ylim(0, 102)
+    if measure.is_share:
+        axes.set_ylim(0, 102)
     axes.set_xlabel("time steps T")
-    axes.set_ylabel("accuracy, %")
+    axes.set_ylabel(measure.name)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="lower right")

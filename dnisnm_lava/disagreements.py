@@ -1,4 +1,4 @@
-"""Classes of the ANN, the float and the integer SNN side by side, and the images on which they part."""
+"""Answers of the ANN, the float and the integer SNN side by side, and the images on which they part."""
 
 from __future__ import annotations
 
@@ -7,48 +7,68 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnisnm_lava import tallies
 from dnisnm_lava.explanation import Disagreement
+from dnisnm_lava.measures import Counts, Measure
 
 NETWORKS = ("ann", "float", "integer")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of some images. classes: how many, one an image, or one a pixel of an output that is a map. same: {float, integer: how many
-    are the ANN's}. correct: {each of NETWORKS: how many are the label}, empty without labels."""
+    """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of NETWORKS: against labels}, where
+    there are some, and spreads: {ann, labels}}. disagreements: none where values are measured."""
 
-    classes: int
-    same: dict[str, int]
-    correct: dict[str, int]
+    counts: Counts
     disagreements: tuple[Disagreement, ...]
 
 
-def outcome(scores: Sequence[np.ndarray], labels: np.ndarray | None, first: int) -> Outcome:
-    """scores: of NETWORKS, each (n, classes, ...) in units of its own that rank alike, real ones for the margins. first: index of the
-    first of these images."""
-    flat = [s.reshape(*s.shape[:2], -1) for s in scores]
-    classes = {name: s.argmax(axis=1) for name, s in zip(NETWORKS, flat, strict=True)}  # (n, pixels)
-    wanted = None if labels is None else np.reshape(labels, classes["ann"].shape)
-    return Outcome(
-        classes["ann"].size,
-        {name: int(np.count_nonzero(classes[name] == classes["ann"])) for name in NETWORKS[1:]},
-        {} if wanted is None else {name: int(np.count_nonzero(classes[name] == wanted)) for name in NETWORKS},
-        tuple(_disagreements(flat[0], flat[2], classes["ann"], classes["integer"], wanted, first)),
-    )
+def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray | None, first: int) -> Outcome:
+    """values: of NETWORKS, each (n, *shape of the output), in real units. labels: (n, *spots). first: index of the first image."""
+    said = dict(zip(NETWORKS, map(measure.said, values), strict=True))
+    wanted = {"ann": said["ann"], **({} if labels is None else {"labels": labels})}
+    counts: Counts = {
+        name: {key: measure.count(found, right) for key, found in said.items() if key != name} for name, right in wanted.items()
+    }
+    counts["spreads"] = {name: measure.spread(right) for name, right in wanted.items()}
+    parted = _disagreements(measure, values[0], values[2], labels, first) if measure.is_share else ()
+    return Outcome(counts, tuple(parted))
+
+
+def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:
+    """{network: the value of its score} against labels, or the ANN (`name`); empty where there is no such, and where the values to be met
+    do not vary, as of one image."""
+    if name not in found.counts:
+        return {}
+    spread = tallies.branch(found.counts, "spreads", name)
+    counts = tallies.branch(found.counts, name)
+    if not measure.varies(spread):
+        return {}
+    return {key: measure.score(tallies.branch(counts, key), spread, images).value for key in counts}
 
 
 def _disagreements(
-    ann: np.ndarray, integer: np.ndarray, ours: np.ndarray, theirs: np.ndarray, wanted: np.ndarray | None, first: int
-) -> Iterable[Disagreement]:
+    measure: Measure, ann: np.ndarray, integer: np.ndarray, labels: np.ndarray | None, first: int
+) -> Iterable[Disagreement]:  # fmt: skip
     """One for each image with a pixel, of that where the two part most."""
+    ann, integer = _by_class(measure, ann), _by_class(measure, integer)
+    ours, theirs = ann.argmax(axis=1), integer.argmax(axis=1)
     margins = [_margin(ann, ours, theirs), _margin(integer, theirs, ours)]
     parted = np.where(ours == theirs, -1.0, margins[0] + margins[1])
+    wanted = None if labels is None else labels.reshape(ours.shape)
     for i in np.flatnonzero((parted >= 0).any(axis=1)):
         place = int(parted[i].argmax())
         label = None if wanted is None else int(wanted[i, place])
         yield Disagreement(
             first + int(i), place, int(ours[i, place]), int(theirs[i, place]), label, *(float(m[i, place]) for m in margins)
         )  # fmt: skip
+
+
+def _by_class(measure: Measure, values: np.ndarray) -> np.ndarray:
+    """(n, classes, pixels); of binary answers 0 and the value, of which that is larger which the threshold says."""
+    if measure.kind == "binary":
+        return np.stack([np.zeros_like(values), values], axis=1).reshape(len(values), 2, -1)
+    return np.moveaxis(values, 1 + measure.axis, 1).reshape(len(values), measure.classes, -1)
 
 
 def _margin(scores: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -60,9 +80,4 @@ def _margin(scores: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarra
 def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """Of all images; the largest disagreements first."""
     everything = sorted((d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin))
-    return Outcome(
-        sum(o.classes for o in outcomes),
-        {name: sum(o.same[name] for o in outcomes) for name in outcomes[0].same},
-        {name: sum(o.correct[name] for o in outcomes) for name in outcomes[0].correct},
-        tuple(everything),
-    )
+    return Outcome(tallies.total(o.counts for o in outcomes), tuple(everything))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.measures import classes
 
 NEVER = np.iinfo(np.int64).max
 
@@ -25,9 +26,11 @@ class Exits:
 
 
 def margins(logits: np.ndarray) -> np.ndarray:
-    """(N, T) largest score less the second, of `Run.scores` (N, T, C)."""
-    if logits.ndim != 3 or logits.shape[2] < 2:
-        raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one read-out of 2 or more classes")
+    """(N, T) largest score less the second, of `Run.scores` (N, T, C); of one channel, how far from 0 it is."""
+    if logits.ndim != 3:
+        raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one class an image, (C,)")
+    if logits.shape[2] == 1:
+        return np.abs(logits[:, :, 0])
     first_two = np.partition(logits, -2, axis=2)[:, :, -2:]
     return first_two[:, :, 1] - first_two[:, :, 0]
 
@@ -36,8 +39,8 @@ def calibrate(logits: np.ndarray, confidence: float) -> Exits:
     """Bounds from `Run.scores` (N, T, C) of an integer network on calibration images."""
     if not 0 < confidence <= 1:
         raise OutOfRange(f"confidence: {confidence} given; give a share above 0, at most 1")
-    margin, last = margins(logits), logits[:, -1].argmax(axis=1)
-    bounds = [_bound(margin[:, t], logits[:, t].argmax(axis=1) == last, confidence) for t in range(logits.shape[1] - 1)]
+    margin, last = margins(logits), classes(logits[:, -1])
+    bounds = [_bound(margin[:, t], classes(logits[:, t]) == last, confidence) for t in range(logits.shape[1] - 1)]
     return Exits(np.array([*bounds, 0], margin.dtype), confidence, len(logits))
 
 
@@ -59,4 +62,4 @@ def exit_steps(logits: np.ndarray, exits: Exits) -> np.ndarray:
 
 def classes_at(logits: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """(N,) the class of each image after its own number of steps."""
-    return logits[np.arange(len(logits)), steps - 1].argmax(axis=1)
+    return classes(logits[np.arange(len(logits)), steps - 1])

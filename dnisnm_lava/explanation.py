@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnisnm_lava.ir import Shape
+from dnisnm_lava.measures import Measure
 
 PARTS = ("clipping", "discreteness", "inherited", "asynchronism", "integers")  # in the order of the rates
 OWN = ("clipping", "discreteness", "asynchronism", "integers")  # those that do not come from the sources
@@ -180,8 +181,9 @@ class Explanation:
     """What `explain` found, on so many `images`, over `steps` time steps.
 
     populations: in the order of the graph. first: the first that goes wrong, None where no error exceeds `tolerance` (of
-    mean_squared). sentence: the finding in words, also where there is none. agreement: {"float", "integer": share of images
-    (of pixels, for maps) whose class is the ANN's}. accuracy: {"ann", "float", "integer": share of labels met}, empty without labels.
+    mean_squared). sentence: the finding in words, also where there is none. measure: what was measured. agreement: {"float", "integer":
+    share of answers (one an image, or one a pixel of maps) that are the ANN's}. accuracy: {"ann", "float", "integer": share of labels met},
+    empty without labels. Of values, both are R2, and there are no disagreements.
     disagreements: the largest first, at most as many as asked for; disagreeing: how many images there are in all.
     raster_image: index of the image of all rasters. map_sets: what the two sets of the threshold maps are, in words: (train, test).
     clipped_inputs: image values outside the integer input's 8 bits.
@@ -200,6 +202,7 @@ class Explanation:
     raster_image: int
     map_sets: tuple[str, str]
     clipped_inputs: int
+    measure: Measure
 
     def __getitem__(self, name: str) -> Explained:
         return {p.name: p for p in self.populations}[name]

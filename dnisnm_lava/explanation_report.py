@@ -22,7 +22,7 @@ SHOWN = 5  # disagreements in the terminal
 def explanation_json(found: Explanation, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Everything; threshold maps in greys, rasters as lists."""
     rows = [_row_json(p) for p in found.populations]
-    return {**asdict(found), "populations": rows, "provenance": dict(provenance)}
+    return {**asdict(found), "measure": found.measure.facts, "populations": rows, "provenance": dict(provenance)}
 
 
 def _row_json(p: Explained) -> dict[str, Any]:
@@ -54,9 +54,16 @@ LEGEND = (
 
 
 def _shares(found: Explanation) -> str:
-    agreement = ", ".join(f"{name} SNN {100 * share:.1f} %" for name, share in found.agreement.items())
-    accuracy = ", ".join(f"{'ANN' if name == 'ann' else f'{name} SNN'} {100 * share:.1f} %" for name, share in found.accuracy.items())
-    return f"agreement with the ANN: {agreement}" + (f"\naccuracy: {accuracy}" if accuracy else "")
+    measure, names = found.measure, {"ann": "ANN", "float": "float SNN", "integer": "integer SNN"}
+    unit = " %" if measure.is_share else ""
+    agreement, accuracy = (
+        ", ".join(f"{names[key]} {measure.shown(score, 1)}{unit}" for key, score in scores.items())
+        for scores in (found.agreement, found.accuracy)
+    )
+    what = "agreement with the ANN" if measure.is_share else "R2 to the ANN"
+    against = f"\n{measure.name.removesuffix(', %')}: {accuracy}" if accuracy else ""
+    agreement = agreement or f"not told, since the values do not vary over {found.images:,} images"
+    return f"{what}: {agreement}{against}\n{measure}"
 
 
 def _errors(rows: Iterable[Explained]) -> Table:
@@ -95,7 +102,8 @@ def _notes(found: Explanation) -> str:
         "up, down: spikes per neuron and step; dead: never active in calibration; silent: sent nothing on these images\n"
         "bits left: of 24, above the largest potential that these images reached\n"
         f"train/test: correlation of the largest activations over {first} with those over {second}\n"
-        f"clipped input values {found.clipped_inputs:,}; images that disagree with the ANN {found.disagreeing:,}"
+        f"clipped input values {found.clipped_inputs:,}"
+        + (f"; images that disagree with the ANN {found.disagreeing:,}" if found.measure.is_share else "")
     )
 
 

@@ -73,16 +73,12 @@ def first(images: Images) -> Any:
     return item[0] if isinstance(item, tuple | list) else item
 
 
-def labels(values: Labels, shape: tuple[int, ...]) -> np.ndarray:
-    """Class indices of `shape`, (N,) or for maps (N, ...), as integers; OutOfRange for another shape, fractions, NaN."""
+def labels(values: Labels, images: int) -> np.ndarray:
+    """Labels or targets (N, ...) of so many images, as they are; OutOfRange for another number of them."""
     y = array(values, "labels")
-    if y.ndim and len(y) != shape[0]:
-        raise OutOfRange(f"labels: {len(y)} given for {shape[0]} images; give one class index for each")
-    if y.shape != shape:
-        raise OutOfRange(f"labels: shape {y.shape} given, {shape} needed; give one class index for each image")
-    if y.dtype.kind not in "iu" and (y.dtype.kind == "b" or (y % 1 != 0).any()):
-        raise OutOfRange(f"labels: {y.dtype} given, of which some are no class indices; give integers")
-    return y if y.dtype.kind in "iu" else y.astype(np.int64)
+    if not y.ndim or len(y) != images:
+        raise OutOfRange(f"labels: {len(y) if y.ndim else 1} given for {images} images; give one for each")
+    return y
 
 
 def array(values: Any, who: str = "images") -> np.ndarray:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
-from dnisnm_lava import inputs, synapses
+from dnisnm_lava import inputs, measures, synapses
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.functions import FUNCTIONS, applied
 from dnisnm_lava.inputs import Images, Labels
+from dnisnm_lava.measures import AUTO, Measure
 from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
 
 Shape = tuple[int, ...]
@@ -405,6 +406,18 @@ class Graph(_Value):
         """{read-out: (function, axis)} of those that the model applies one to."""
         return {p.name: (p.function, p.axis) for p in self.readouts if p.function}
 
+    @property
+    def output_shapes(self) -> dict[str, Shape]:
+        """{read-out: shape of the model's output for an image}, in the order of the outputs."""
+        return {p.name: p.view or p.shape for p in self.readouts}
+
+    def measure(
+        self, labels: np.ndarray | None = None, kind: str = AUTO, output: str | int | None = None, ignored: int | None = None
+    ) -> Measure:  # fmt: skip
+        """What is measured of an output (`measures.chosen`): the first, or that of this name or index."""
+        found = measures.chosen(self.output_shapes, labels, kind, output, ignored)
+        return replace(found, function=self.functions.get(found.output, ("", 0)))
+
     def of(self, kind: type[P]) -> list[P]:
         return [p for p in self.populations if isinstance(p, kind)]
 
@@ -577,15 +590,26 @@ def checked_images(graph: Graph, images: Images) -> np.ndarray:
     return _checked(graph, inputs.whole(images, graph.input.image_shape)[0])
 
 
-def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[np.ndarray, np.ndarray]:
-    """All images, and their class indices (N,), or for maps (N, ...): `labels`, or those that come with the images."""
+def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """All images, and `labels`, or those that come with the images, (N, ...) as they are; None where there are none."""
     x, own = inputs.whole(images, graph.input.image_shape)
     x = _checked(graph, x)
-    if labels is None and own is None:
-        raise OutOfRange("labels: none given, and the images bring none; give them, or (images, labels) batches")
-    pixels = (graph.readout.view or graph.readout.shape)[1:]
-    wanted = (len(x), *pixels) if np.prod(pixels) > 1 else (len(x),)
-    return x, inputs.labels(own if labels is None else labels, wanted)  # type: ignore[arg-type]
+    given = own if labels is None else labels
+    return x, None if given is None else inputs.labels(given, len(x))
+
+
+def asked_measure(
+    graph: Graph, labels: np.ndarray | None, measure: str | Measure, output: str | int | None, ignored: int | None
+) -> Measure:  # fmt: skip
+    """`Graph.measure`, for who counts answers by labels: OutOfRange where there are none, unless values are set against the ANN's."""
+    if isinstance(measure, Measure):
+        return measure
+    if labels is None and measure != "values":
+        raise OutOfRange(
+            "labels: none given, and the images bring none; give them, or (images, labels) batches, or say measure=values, "
+            "the distance from the ANN's own"
+        )
+    return graph.measure(labels, measure, output, ignored)
 
 
 def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.recipes import Recipe
 
 KINDS = {
-    "steps": "time steps T", "latency": "steps until the read-out is done", "spikes": "spikes an image", "drop": "points below the ANN",
-}  # fmt: skip
+    "steps": "time steps T",
+    "latency": "steps until the read-out is done",
+    "spikes": "spikes an image",
+    "drop": "points below the ANN",
+    "error": "RMSE by the standard deviation",
+}
+QUALITIES = ("drop", "error")  # limits of how good it is, for as little latency as can be; the others limit what it costs  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe, measured on held-back images. score: share of them whose class is the wanted one. drop: points (%) by which
-    the ANN's own share is higher. latency: steps until the read-out's last, with leads and depth. spikes: of an image."""
+    """One recipe, measured on held-back images. score: share of the answers that are the wanted ones; of values, R2. drop: points (%)
+    by which the ANN's own score is higher. interval: 95 % of the score. latency: steps until the read-out's last, with leads and
+    depth. spikes: of an image."""
 
     phase: str
     recipe: Recipe
@@ -24,10 +31,16 @@ class Trial:
     drop: float
     latency: int
     spikes: float
+    interval: tuple[float, float] = (0.0, 1.0)
 
     @property
     def steps(self) -> int:
         return self.recipe.steps
+
+    @property
+    def error(self) -> float:
+        """Of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
+        return sqrt(max(0.0, 1 - self.score))
 
     @property
     def cost(self) -> tuple[int, float, int]:
@@ -42,7 +55,7 @@ class Target:
     limit: float
 
     def __post_init__(self) -> None:
-        least = 0 if self.kind == "drop" else 1
+        least = 0 if self.kind in QUALITIES else 1
         if not self.limit >= least:  # NaN too
             raise OutOfRange(f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})")
 
@@ -54,7 +67,7 @@ class Target:
 
 
 def best(target: Target, trials: Sequence[Trial]) -> Trial:
-    """Of those that meet `target`: for a drop the cheapest, else the most accurate, of equals the cheapest. If none does: the
+    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the cheapest. If none does: the
     one that comes nearest."""
     return max(trials, key=lambda trial: rank(target, trial))
 
@@ -64,7 +77,7 @@ def rank(target: Target, trial: Trial) -> tuple[float, ...]:
     cheap = tuple(-c for c in trial.cost)
     if not target.met(trial):
         return (0.0, -float(getattr(trial, target.kind)), *cheap)
-    return (1.0, *cheap, trial.score) if target.kind == "drop" else (1.0, trial.score, *cheap)
+    return (1.0, *cheap, trial.score) if target.kind in QUALITIES else (1.0, trial.score, *cheap)
 
 
 def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dnisnm_lava import inputs
+from dnisnm_lava import inputs, measures
 from dnisnm_lava.functions import applied
 from dnisnm_lava.inputs import Labels
+from dnisnm_lava.measures import classes
 
 Progress = Callable[[int, int], None]  # (done, of)
 Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
@@ -46,7 +47,8 @@ class Run:
         return int(self.logits.shape[1])
 
     def predictions(self, t: int) -> np.ndarray:
-        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel."""
+        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel. Of one channel: 1 where it is
+        above 0, else 0."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
         return classes(self.scores[:, t - 1])
@@ -55,32 +57,42 @@ class Run:
     def scores(self) -> np.ndarray:
         """(N, T, *shape of the model's output) what the class is the argmax of: `logits`; times its units where a read-out of an
         old file has several."""
-        unit = next(iter(self.units.values()), np.float64(1))
-        return self.logits if unit.ndim == 0 else self.logits * unit
+        return self.scores_of(None)
+
+    def scores_of(self, readout: str | None) -> np.ndarray:
+        """The same of a read-out by its name; None: of the first."""
+        name, sums = self._sums(readout)
+        unit = self.units.get(name, np.float64(1))
+        return sums if unit.ndim == 0 else sums * unit
 
     def values(self, t: int, readout: str | None = None) -> np.ndarray:
         """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t <= steps: running sum
         * unit / t, and the model's last function of it, float64. Classes and thresholds are those of `scores`, before that
         function. readout: the name of another than the first."""
+        name, _ = self._sums(readout)
+        return applied(*self.functions.get(name, ("", 0)), self.rates(t, readout))
+
+    def rates(self, t: int, readout: str | None = None) -> np.ndarray:
+        """The same before the model's last function."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
-        if not self.units or readout not in (None, *self.units):
-            raise KeyError(f"read-out {readout!r} asked for; the run has {', '.join(self.units) or 'no units: take it from an executor'}")
-        first = next(iter(self.units))
+        name, sums = self._sums(readout)
+        if name not in self.units:
+            raise KeyError(f"read-out {readout!r}: the run has no units; take it from an executor")
+        return sums[:, t - 1] * self.units[name] / t
+
+    def _sums(self, readout: str | None) -> tuple[str, np.ndarray]:
+        first = next(iter(self.units), "")
+        if readout not in (None, first, *self.further):
+            raise KeyError(f"read-out {readout!r} asked for; the run has {', '.join((first, *self.further))}")
         name = first if readout is None else readout
-        sums = self.logits if name == first else self.further[name]
-        return applied(*self.functions.get(name, ("", 0)), sums[:, t - 1] * self.units[name] / t)
+        return name, self.further.get(name, self.logits)
 
     def accuracy(self, labels: Labels, t: int) -> float:
-        """Share of `labels` that `predictions(t)` meets; both of one shape."""
-        predictions = self.predictions(t)
-        return float(np.mean(predictions == inputs.labels(labels, predictions.shape)))
-
-
-def classes(scores: np.ndarray) -> np.ndarray:
-    """(N, ...) argmax over the channels of (N, C, ...), the first of equals; (N,) for maps of one pixel."""
-    best = scores.argmax(axis=1)
-    return best.reshape(len(best)) if best.size == len(best) else best
+        """Share of `labels` that the first read-out meets after t steps: class indices (N,), or (N, ...) of each pixel, or 0 and 1 of
+        one channel. OutOfRange for labels that do not fit its shape or its classes, and for targets, which are met more or less."""
+        self.predictions(t)  # is there such a step?
+        return measures.accuracy(self.scores[:, t - 1], inputs.labels(labels, len(self.logits))).value
 
 
 def count_spikes(spikes: np.ndarray) -> tuple[int, int]:

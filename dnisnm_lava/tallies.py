@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 
 import numpy as np
 
-from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.exits import Exits, classes_at, exit_steps
-from dnisnm_lava.simulation import Run, classes
+from dnisnm_lava.measures import Counts, Measure, Score
+from dnisnm_lava.simulation import Run
 
-Tally = dict[str, "int | Tally"]  # nested; keys are names, or steps as strings
+Tally = Counts
 
 
-def tally(run: Run, labels: np.ndarray, steps: Iterable[int]) -> Tally:
-    """images; correct: {T: of `labels` (N,)}; spikes: {population: {up, down}}; saturations: {population: neurons};
-    clipped_inputs."""
+def tally(run: Run, measure: Measure, wanted: Mapping[str, np.ndarray], steps: Iterable[int]) -> Tally:
+    """images; of each of `wanted`, {name: (N, *spots)}: {steps: {T: counts}, spread}; spikes: {population: {up, down}};
+    saturations: {population: neurons}; clipped_inputs."""
+    return {**measured({t: said(run, measure, t) for t in steps}, measure, wanted), **activity(run)}
+
+
+def measured(answers: Mapping[int, np.ndarray], measure: Measure, wanted: Mapping[str, np.ndarray]) -> Tally:
+    """The first part of it, of {T: answers (N, *spots)}."""
     return {
-        "images": len(labels),
-        "correct": {str(t): correct(run.predictions(t), labels) for t in steps},
+        name: {"steps": {str(t): measure.count(found, right) for t, found in answers.items()}, "spread": measure.spread(right)}
+        for name, right in wanted.items()
+    }
+
+
+def activity(run: Run) -> Tally:
+    """The other part."""
+    return {
+        "images": len(run.logits),
         "spikes": {name: {"up": up, "down": down} for name, (up, down) in run.spike_counts.items()},
         "saturations": dict(run.saturations),
         "clipped_inputs": run.clipped_inputs,
     }
 
 
-def early(run: Run, labels: np.ndarray, exits: Exits) -> Tally:
-    """correct: with each image stopped early; steps: how many they took, together."""
-    steps = exit_steps(run.scores, exits)
-    return {"correct": correct(classes_at(run.scores, steps), labels), "steps": int(steps.sum())}
+def said(run: Run, measure: Measure, t: int) -> np.ndarray:
+    """(N, *spots) what the run answers after t steps."""
+    return measure.said(run.rates(t, measure.output))
 
 
-def correct(predictions: np.ndarray, labels: np.ndarray) -> int:
-    """How many classes (N,) meet their labels (N,)."""
-    if labels.shape != predictions.shape:
-        raise OutOfRange(f"labels: shape {labels.shape} given, {predictions.shape} needed: a class for each of the network's answers")
-    return int(np.count_nonzero(predictions == labels))
+def early(run: Run, measure: Measure, wanted: np.ndarray, exits: Exits) -> Tally:
+    """counts: with each image stopped early; steps: how many they took, together."""
+    scores = run.scores_of(measure.output)
+    steps = exit_steps(scores, exits)
+    found = classes_at(scores, steps).reshape(wanted.shape)
+    return {"counts": measure.count(found, wanted), "steps": int(steps.sum())}
 
 
-def correct_scores(scores: np.ndarray, labels: np.ndarray) -> int:
-    """The same for an ANN's outputs (N, C)."""
-    return correct(classes(scores), labels)
+def scores(t: Tally, measure: Measure, name: str, spread: Tally | None = None) -> dict[int, Score]:
+    """{T: score} of what a run's tally counts under `name`. spread: of more images than these."""
+    around, images = branch(t, name, "spread") if spread is None else spread, number(t, "images")
+    return {int(step): measure.score(branch(t, name, "steps", step), around, images) for step in branch(t, name, "steps")}
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -83,8 +96,3 @@ def _at(t: Tally, path: tuple[str, ...]) -> int | Tally:
         assert isinstance(value, dict)
         value = value[key]
     return value
-
-
-def shares(t: Tally, key: str = "correct") -> dict[int, float]:
-    """{T: share of the images} of what a run's tally counts under `key`: by default the accuracy."""
-    return {int(step): number(t, key, step) / number(t, "images") for step in branch(t, key)}

@@ -19,11 +19,13 @@ from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
 from dnisnm_lava.inputs import Device, Images, Labels
-from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_images, checked_pairs
+from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_pairs
 from dnisnm_lava.journal import Journal
-from dnisnm_lava.pareto import KINDS, Target, Trial, best, difference, front, lead_told, rank
+from dnisnm_lava.measures import AUTO, Counts, Measure, Score
+from dnisnm_lava.pareto import KINDS, QUALITIES, Target, Trial, best, difference, front, lead_told, rank
 from dnisnm_lava.recipes import BEST, Networks, Recipe
-from dnisnm_lava.simulation import Stages, classes, in_silence
+from dnisnm_lava.simulation import Stages, in_silence
+from dnisnm_lava.tallies import said
 
 DIALS = ("steps", "levels", "lead", "threshold", "correct", "rounding")
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -36,16 +38,22 @@ PARTS = 8  # of the populations: how finely leads are dealt out
 @dataclass(frozen=True)
 class Tuning:
     """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on held-back images
-    that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what."""
+    that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what. measure: what
+    scores are of."""
 
     target: Target
-    wanted: str
+    measure: Measure
     trials: tuple[Trial, ...]
     best: Trial
     confirmed: Trial
     networks: Networks
     story: tuple[str, ...]
     images: Mapping[str, int]
+
+    @property
+    def wanted(self) -> str:
+        """What a score is, in words."""
+        return self.measure.name.removesuffix(", %")
 
     @property
     def met(self) -> bool:
@@ -63,11 +71,16 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Held:
-    """Images that nothing is fitted on, and the class that each should get."""
+    """Images that nothing is fitted on, and the answers that each should get: labels or the ANN's own."""
 
+    measure: Measure
     images: np.ndarray
     wanted: np.ndarray
-    ann: float  # the ANN's own share
+    spread: Counts
+    ann: float  # the ANN's own score
+
+    def score(self, answers: np.ndarray) -> Score:
+        return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
 
 
 @dataclass
@@ -75,6 +88,7 @@ class Search:
     """Where it stands. `trials` grows."""
 
     target: Target
+    measure: Measure
     base: Recipe
     analog: AnalogGraph
     stats: Statistics
@@ -92,7 +106,7 @@ class Search:
         return [p.name for p in self.analog.of(Rectifier)]
 
     def latency(self, recipe: Recipe) -> int:
-        return latency(convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps)
+        return latency(convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps, self.measure.output)
 
     def affordable(self, recipe: Recipe) -> bool:
         """What can be told before it is tried."""
@@ -114,6 +128,10 @@ def tune(
     max_latency: int | None = None,
     max_spikes: float | None = None,
     max_drop: float | None = None,
+    max_error: float | None = None,
+    measure: str | Measure = AUTO,
+    output: str | int | None = None,
+    ignore_label: int | None = None,
     stats: Statistics | None = None,
     base: Recipe = BEST,
     vary: Iterable[str] = DIALS,
@@ -129,23 +147,27 @@ def tune(
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
 
     One of: max_steps, T at most; max_latency, steps until the read-out is done, leads and depth included; max_spikes of an
-    image; max_drop, points (%) below the ANN, for as few steps of latency as can be. For the first three the most accurate.
+    image; max_drop, points (%) below the ANN, or, of values, max_error, RMSE by the standard deviation of the wanted ones, for as few
+    steps of latency as can be. For the first three the most accurate. A target that one answer for every image would meet is refused.
 
     A share `held_back` of the images, chosen by `seed`, is not fitted on: half of it measures the trials, half the winner.
-    labels: (N,) of `images`; without them, also where images bring some, the ANN's own classes are wanted, and scores
-    are agreement with the ANN.
+    labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are wanted, and scores
+    are agreement with the ANN. measure, output, ignore_label: what is measured, as in `compare`; labels that images bring help `auto`.
     stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
     names what the search may change (of DIALS). steps, levels: the T and K that it tries. search_images: that a trial is
     fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
     """
-    target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop)
-    x = checked_images(analog, images)
+    target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
+    x, brought = checked_pairs(analog, images, labels)
     fitted_on, choosing, confirming = _split(len(x), held_back, seed)
-    y = None if labels is None else checked_pairs(analog, x, labels)[1]
+    y = None if labels is None else brought
+    found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, measure, output, ignore_label)
+    _check_quality(target, found)
     if stats is None:
         stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
-    search = _search(target, base, analog, stats, vary, steps, levels)
-    held, unseen = (_held(analog, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
+    search = _search(target, found, base, analog, stats, vary, steps, levels)
+    held, unseen = (_held(analog, found, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
+    _check_that_it_can_fail(target, held)
     kept = Journal() if journal is None else journal
     kept.of = most_trials(search)
     story = []
@@ -164,8 +186,7 @@ def tune(
     networks = recipes.networks(search.best.recipe, analog, stats, x[fitted_on])
     confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
     counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
-    wanted = "agreement with the ANN" if labels is None else "accuracy"
-    return Tuning(target, wanted, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts)
+    return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts)
 
 
 # ---------------------------------------------------------------- phases
@@ -179,7 +200,7 @@ def steps_and_levels(search: Search) -> Phase:
                 break
             trial = yield recipe
             over = search.target.kind == "spikes" and not search.target.met(trial)
-            enough = search.target.kind == "drop" and search.target.met(trial)
+            enough = search.target.kind in QUALITIES and search.target.met(trial)
             if over or enough or trial.drop <= 0:
                 break
 
@@ -293,25 +314,41 @@ def _tried(
         return asdict(_measured(recipes.networks(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
 
     told = journal.once(repr(recipe), measured)
-    return Trial(**{**told, "recipe": recipes.parsed(told["recipe"])})
+    return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
 
 
 def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device) -> Trial:
     run = batched.run(networks.integer, held.images, steps=recipe.steps, device=device)
-    score = run.accuracy(held.wanted, recipe.steps)
+    score = held.score(said(run, held.measure, recipe.steps))
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
-    return Trial(phase, recipe, score, 100 * (held.ann - score), latency(networks.integer, recipe.steps), spikes)
+    took = latency(networks.integer, recipe.steps, held.measure.output)
+    return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
 
 
-def latency(graph: Any, steps: int) -> int:
-    """Of Lava's time: where the read-out's window begins, and its T steps (docs/design.md, 1.3)."""
-    return int(graph.offsets()[graph.readout.name]) + steps
+def latency(graph: Any, steps: int, readout: str | None = None) -> int:
+    """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps (docs/design.md, 1.3)."""
+    return int(graph.offsets()[readout or graph.readout.name]) + steps
 
 
-def _held(analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, device: Device) -> Held:
-    own = classes(ann.ann(analog, images, device=device))
-    wanted = own if labels is None else labels
-    return Held(images, wanted, float(np.mean(own == wanted)))
+def measure_of(
+    analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, measure: str = AUTO, output: str | int | None = None,
+    ignore_label: int | None = None,
+) -> Measure:  # fmt: skip
+    """wanted: are the labels (N, ...) to be met, or the ANN's own answers? Those that are not still tell answers from values."""
+    if wanted:
+        return analog.measure(labels, measure, output, ignore_label)
+    try:
+        found = analog.measure(labels, measure, output, ignore_label)
+    except OutOfRange:
+        found = analog.measure(None, measure, output)
+    return replace(found, labels=False, ignored=None)
+
+
+def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device) -> Held:
+    own = measure.said(ann.ann(analog, images, readout=measure.output, device=device))
+    wanted = own if labels is None or not measure.labels else measure.wanted(labels)
+    held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
+    return replace(held, ann=held.score(own).value)
 
 
 def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:
@@ -327,9 +364,10 @@ def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
     now = search.best
     if before is None:
         return f"{len(trials)} tried. {_facts(search, now)}"
-    others = "; ".join(f"{difference(before.recipe, t.recipe)} {100 * (t.score - before.score):+.1f} ({_cost(t)})" for t in trials)
+    scale, digits, unit = (100, 1, "points") if search.measure.is_share else (1, 4, "R2")
+    others = "; ".join(f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})" for t in trials)
     kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
-    return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in points: {others}. {kept}"
+    return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}. {kept}"
 
 
 def _cost(trial: Trial) -> str:
@@ -339,10 +377,16 @@ def _cost(trial: Trial) -> str:
 def _facts(search: Search, trial: Trial) -> str:
     recipe = trial.recipe
     return (
-        f"T = {trial.steps}, K = {recipe.levels}, {lead_told(recipe.lead)}: {100 * trial.score:.1f} %, {trial.drop:.1f} points below the "
-        f"ANN, latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
+        f"T = {trial.steps}, K = {recipe.levels}, {lead_told(recipe.lead)}: {_score(search.measure, trial)}, "
+        f"latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
         + ("." if search.target.met(trial) else f"; {search.target} is not met.")
     )
+
+
+def _score(measure: Measure, trial: Trial) -> str:
+    if measure.is_share:
+        return f"{measure.shown(trial.score, 1)} %, {trial.drop:.1f} points below the ANN"
+    return f"R2 {measure.shown(trial.score)}, RMSE {trial.error:.3g} of the standard deviation"
 
 
 # ---------------------------------------------------------------- checks
@@ -353,6 +397,28 @@ def _target(**limits: float | None) -> Target:
     if len(given) != 1:
         raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'max_{kind}' for kind in KINDS)}")
     return given[0]
+
+
+def _check_quality(target: Target, measure: Measure) -> None:
+    """A drop is of shares, an error of values."""
+    if target.kind == "drop" and not measure.is_share:
+        raise OutOfRange(f"tune: max_drop counts answers below the ANN's, values have none; give max_error instead ({measure})")
+    if target.kind == "error" and measure.is_share:
+        raise OutOfRange(f"tune: max_error is of values, answers are counted; give max_drop instead, or measure=values ({measure})")
+
+
+def _check_that_it_can_fail(target: Target, held: Held) -> None:
+    """Would one answer for every image do?"""
+    constant = held.measure.constant(held.wanted)
+    if held.measure.is_share and constant == 1:
+        raise OutOfRange(
+            f"tune: the same answer is wanted of all {len(held.images)} held-back images, so that no recipe could fail; give images of "
+            f"several classes, or say measure=values ({held.measure})"
+        )
+    drop, error = 100 * (held.ann - constant), 1.0
+    if (target.kind == "drop" and drop <= target.limit) or (target.kind == "error" and error <= target.limit):
+        lost = f"{drop:.1f} points" if target.kind == "drop" else "1"
+        raise OutOfRange(f"tune: {target} asked for, which one answer for every image would meet ({lost}); ask for less ({held.measure})")
 
 
 def _split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -370,8 +436,9 @@ def _split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def _search(
-    target: Target, base: Recipe, analog: AnalogGraph, stats: Statistics, vary: Iterable[str], steps: Sequence[int], levels: Sequence[int]
-) -> Search:
+    target: Target, measure: Measure, base: Recipe, analog: AnalogGraph, stats: Statistics, vary: Iterable[str], steps: Sequence[int],
+    levels: Sequence[int],
+) -> Search:  # fmt: skip
     dials = frozenset(vary)
     if not dials <= set(DIALS):
         raise OutOfRange(f"vary: {', '.join(sorted(dials - set(DIALS)))} given; choose of {', '.join(DIALS)}")
@@ -379,7 +446,7 @@ def _search(
         raise OutOfRange(f"tune: steps {tuple(steps)} and levels {tuple(levels)} given; give some, of 1 or more")
     tried = {*steps, int(target.limit)} if target.kind == "steps" else set(steps)
     search = Search(
-        target, base, analog, stats, dials, tuple(sorted(tried)) if "steps" in dials else (base.steps,),
+        target, measure, base, analog, stats, dials, tuple(sorted(tried)) if "steps" in dials else (base.steps,),
         tuple(levels) if "levels" in dials else (base.levels,),
     )  # fmt: skip
     _check(search)

@@ -26,24 +26,17 @@ def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]
     """Every trial in its order, the numbers of those on the front, and the recipe, which `--recipe` takes."""
     return {
         "recipe": asdict(tuning.recipe), "target": asdict(tuning.target), "met": tuning.met, "scores": tuning.wanted,
+        "measure": tuning.measure.facts,
         "images": dict(tuning.images), "best": asdict(tuning.best), "confirmed": asdict(tuning.confirmed), "story": list(tuning.story),
-        "intervals": {"best": list(interval(tuning, tuning.best)), "confirmed": list(interval(tuning, tuning.confirmed))},
-        "trials": [{**asdict(t), "interval": list(interval(tuning, t))} for t in tuning.trials],
+        "intervals": {"best": list(tuning.best.interval), "confirmed": list(tuning.confirmed.interval)},
+        "trials": [{**asdict(t), "interval": list(t.interval)} for t in tuning.trials],
         "front": [tuning.trials.index(t) for t in tuning.front],
         "provenance": dict(provenance),
     }  # fmt: skip
 
 
-def interval(tuning: Tuning, trial: Trial) -> tuple[float, float]:
-    """95 % of its score (Wilson), by the images that it was measured on."""
-    from dnisnm_lava.reporting.intervals import wilson
-
-    return wilson(trial.score, tuning.images["confirm" if trial is tuning.confirmed else "choose"])
-
-
 def _span(tuning: Tuning, trial: Trial) -> str:
-    low, high = interval(tuning, trial)
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return " to ".join(tuning.measure.shown(score, 1) for score in trial.interval)
 
 
 def tuning_table(tuning: Tuning, title: str) -> RenderableType:
@@ -52,15 +45,18 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     for heading in ("", "T", "K", "lead", "threshold", "correct", "rounding"):
         overflow: OverflowMethod = "fold" if heading == "correct" else "ellipsis"
         table.add_column(heading, justify="right" if heading in "TK" else "left", overflow=overflow)
-    for heading in (f"{tuning.wanted}, %", "95 %", "latency", "spikes"):
+    for heading in (tuning.measure.name, "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
     for trial in tuning.front:
         table.add_row("->" if trial == tuning.best else "", *_row(tuning, trial))
-    n = tuning.images
+    n, measure = tuning.images, tuning.measure
+    below = (
+        f"{tuning.confirmed.drop:.1f} points below the ANN" if measure.is_share else f"RMSE {tuning.confirmed.error:.3g} of their deviation"
+    )
     end = (
-        f"The chosen recipe, fitted on {n['fit']:,} images: {100 * tuning.confirmed.score:.1f} % (95 %: {_span(tuning, tuning.confirmed)}) "
-        f"on {n['confirm']:,} images that the search did not see, {tuning.confirmed.drop:.1f} points below the ANN. The front: fitted on "
-        f"{n['search']:,}, measured on {n['choose']:,}."
+        f"The chosen recipe, fitted on {n['fit']:,} images: {measure.shown(tuning.confirmed.score, 1)} {measure.unit} "
+        f"(95 %: {_span(tuning, tuning.confirmed)}) on {n['confirm']:,} images that the search did not see, {below}. "
+        f"The front: fitted on {n['search']:,}, measured on {n['choose']:,}.\n{measure}"
     )
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
     lines = [*(f"{i}. {sentence}" for i, sentence in enumerate(tuning.story, 1)), *missed]
@@ -78,7 +74,7 @@ def _row(tuning: Tuning, trial: Trial) -> list[str]:
         ",".join(recipe.correct) or "none",
         recipe.rounding,
     ]
-    return [*cells, f"{100 * trial.score:.1f}", _span(tuning, trial), f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
+    return [*cells, tuning.measure.shown(trial.score, 1), _span(tuning, trial), f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
 
 
 def tuning_picture(tuning: Tuning, title: str) -> bytes:
@@ -91,13 +87,14 @@ def tuning_figure(tuning: Tuning, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 3.8), dpi=150, layout="constrained")
-    scores = [100 * t.score for t in tuning.trials]
+    scale = 100 if tuning.measure.is_share else 1
+    scores = [scale * t.score for t in tuning.trials]
     for axes, cost in zip(figure.subplots(1, len(AXES), sharey=True), AXES, strict=True):
         axes.scatter([getattr(t, cost) for t in tuning.trials], scores, s=14, color="0.7", label="trials")
         upper = _staircase(tuning, cost)
-        axes.step([c for c, _ in upper], [100 * s for _, s in upper], "o-", where="post", color="C0", markersize=4, label="Pareto front")
-        axes.plot(getattr(tuning.best, cost), 100 * tuning.best.score, "*", color="C3", markersize=13, label="chosen")
-        axes.axhline(100 * tuning.best.score + tuning.best.drop, color="0.4", linewidth=1, label="ANN")
+        axes.step([c for c, _ in upper], [scale * s for _, s in upper], "o-", where="post", color="C0", markersize=4, label="Pareto front")
+        axes.plot(getattr(tuning.best, cost), scale * tuning.best.score, "*", color="C3", markersize=13, label="chosen")
+        axes.axhline(scale * (tuning.best.score + tuning.best.drop / 100), color="0.4", linewidth=1, label="ANN")
         if cost == tuning.target.kind:
             axes.axvline(tuning.target.limit, color="C3", linewidth=1, linestyle=":", label="target")
         if cost == "steps":
@@ -109,7 +106,7 @@ def tuning_figure(tuning: Tuning, title: str) -> Figure:
             axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel(KINDS[cost])
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel(f"{tuning.wanted}, %")
+    figure.axes[0].set_ylabel(tuning.measure.name)
     shown = next((axes for axes, cost in zip(figure.axes, AXES, strict=True) if cost == tuning.target.kind), figure.axes[0])
     shown.legend(fontsize=8, loc="lower right")
     figure.suptitle(title, fontsize=10)

@@ -24,7 +24,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.simulation import classes
+from dnisnm_lava.measures import classes
 from exporters import netx
 
 

@@ -12,6 +12,7 @@ from graphs import ResidualPoolNet, images, randomized
 
 import dnisnm_lava as dn
 from dnisnm_lava.ir import Input, MaxPool
+from dnisnm_lava.measures import Share
 from dnisnm_lava.reporting import page
 from dnisnm_lava.reporting.gathering import Gathered, gather
 from dnisnm_lava.simulation import Difference
@@ -58,9 +59,9 @@ def evil() -> Gathered:
     """Names of populations, layers, files, classes, notices are markup; and as if two images had run on Lava."""
     found = gathered(lambda name: f"{name}{EVIL}")
     compared = found.comparison
-    lava = dict.fromkeys(found.steps, 0.5)
+    lava = dict.fromkeys(found.steps, Share(1, 2, 2))
     compared = replace(
-        compared, accuracy={**compared.accuracy, "lava": lava}, images={**compared.images, "lava": 2},
+        compared, scores={**compared.scores, "lava": lava}, images={**compared.images, "lava": 2},
         equality=(Difference("integer batched", "Lava fixed_pt", 2, 4, 7, 12345, 6, f"conv1{EVIL}, image 0", 1),),
     )  # fmt: skip
     return replace(found, comparison=compared)

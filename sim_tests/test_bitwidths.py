@@ -20,7 +20,7 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.bitwidths import Alone, Cell, Outcome, Precision
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM
-from dnisnm_lava.simulation import classes
+from dnisnm_lava.measures import chosen, classes
 
 STEPS = 4
 
@@ -110,7 +110,7 @@ def alone(population: str, bits: int, loss: float) -> Alone:
 def test_the_first_to_break_breaks_at_the_most_bits() -> None:
     """`e` loses at 6 bits and not at 4: that was chance."""
     rows = (alone("a", 2, 50.0), alone("b", 4, 3.0), alone("c", 4, 5.0), alone("d", 6, 2.0 + 1e-14), alone("e", 4, 0.0), alone("e", 6, 9.0))
-    study = Precision(0.9, (Cell(8, 5, 24, Outcome(0.9, 0.9)),), rows, 2.0, 10)
+    study = Precision(0.9, (Cell(8, 5, 24, Outcome(0.9, 0.9)),), rows, 2.0, 10, chosen({"out": (10,)}))
     assert study.first("weights") == rows[2]
     assert study.first("state") is None
     assert replace(study, tolerance=60.0).first("weights") is None

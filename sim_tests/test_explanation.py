@@ -16,7 +16,19 @@ from rich.console import Console
 from test_tuning import place as place
 
 import dnisnm_lava as dn
-from dnisnm_lava import attribution, cli, disagreements, dynamics, explanation_report, findings, rates, states, threshold_maps
+from dnisnm_lava import (
+    attribution,
+    cli,
+    disagreements,
+    dynamics,
+    explanation_report,
+    findings,
+    measures,
+    rates,
+    states,
+    tallies,
+    threshold_maps,
+)
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.explanation import OWN, PARTS, Explained, Explanation
@@ -414,15 +426,20 @@ def test_where_nothing_goes_wrong_the_largest_error_is_told() -> None:
 # ---------------------------------------------------------------- classes and maps
 
 
+def counted(found: disagreements.Outcome, name: str) -> dict[str, int]:
+    return {key: tallies.number(found.counts, name, key, "correct") for key in tallies.branch(found.counts, name)}
+
+
 def test_disagreements_are_ordered_by_their_margins() -> None:
     ann = np.array([[3.0, 1.0], [0.0, 1.0], [2.0, 0.0]])
     integer = np.array([[1.0, 1.5], [0.0, 1.0], [0.0, 4.0]])
     labels = np.array([1, 1, 0])
+    measure = measures.chosen({"out": (2,)}, labels)
     both = disagreements.summed(
-        [disagreements.outcome([ann[i], ann[i], integer[i]], labels[i], 10 + i.start) for i in (slice(0, 2), slice(2, 3))]
+        [disagreements.outcome(measure, [ann[i], ann[i], integer[i]], labels[i], 10 + i.start) for i in (slice(0, 2), slice(2, 3))]
     )
-    assert both.same == {"float": 3, "integer": 1}
-    assert both.correct == {"ann": 2, "float": 2, "integer": 2}
+    assert counted(both, "ann") == {"float": 3, "integer": 1}
+    assert counted(both, "labels") == {"ann": 2, "float": 2, "integer": 2}
     assert [(d.image, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) for d in both.disagreements] == [
         (12, 0, 1, 0, 2.0, 4.0), (10, 0, 1, 1, 2.0, 0.5),
     ]  # fmt: skip
@@ -431,10 +448,11 @@ def test_disagreements_are_ordered_by_their_margins() -> None:
 def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
     ann = np.array([[[[0.0, 2.0, 0.0]], [[1.0, 0.0, 3.0]]]])  # (1, 2 classes, 1, 3)
     integer = np.array([[[[5.0, 0.0, 1.0]], [[0.0, 1.0, 2.0]]]])
-    found = disagreements.outcome([ann, ann, integer], None, 0)
+    measure = measures.chosen({"out": (2, 1, 3)}, kind="classes")
+    found = disagreements.outcome(measure, [ann, ann, integer], None, 0)
     (d,) = found.disagreements
     assert (d.image, d.place, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) == (0, 0, 1, 0, None, 1.0, 5.0)
-    assert (found.classes, found.same["integer"], found.correct) == (3, 1, {})
+    assert (found.counts["ann"]["integer"], "labels" in found.counts) == ({"correct": 1, "of": 3}, False)  # type: ignore[index]
 
 
 def test_classes_are_the_runs(whole: tuple[Networks, np.ndarray]) -> None:

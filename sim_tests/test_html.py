@@ -19,7 +19,7 @@ from test_cli import DATA, NET, refused, run
 from test_cli import place as place
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets
+from dnisnm_lava import cli, datasets, measures
 from dnisnm_lava.checks import RULES
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.explanation import PARTS
@@ -343,10 +343,10 @@ def test_a_missing_library_is_named_with_its_extra(
 @pytest.mark.parametrize(("right", "images"), [(0, 1), (1, 1), (7, 10), (915, 1000), (1000, 1000), (3, 10_000)])
 def test_intervals_are_wilsons(right: int, images: int) -> None:
     """As the two shares p for which the observed one lies exactly z standard errors of p away: his definition."""
-    low, high = intervals.wilson(right / images, images)
+    low, high = measures.wilson(right / images, images)
     for bound in (low, high):
         distance = abs(right / images - bound) * images**0.5
-        assert distance == pytest.approx(intervals.Z * (bound * (1 - bound)) ** 0.5, abs=1e-6)
+        assert distance == pytest.approx(measures.Z * (bound * (1 - bound)) ** 0.5, abs=1e-6)
     assert 0 <= low <= right / images <= high <= 1
 
 

@@ -196,8 +196,9 @@ def test_pictures_need_a_transform(analog: dn.AnalogGraph) -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (Y[:3], "labels: 3 given for 24 images; give one class index for each"),
-        (Y[:, None], "labels: shape (24, 1) given, (24,) needed"),
+        (Y[:3], "labels: 3 given for 24 images; give one for each"),
+        (np.stack([Y, Y], axis=1), "labels: shape (24, 2) given, which are neither classes nor targets of output fc (3)"),
+        (Y + 1, "labels: 3 among them, output fc (3) tells classes 0 to 2"),
         (Y / 2, "labels: float64 given, of which some are no class indices; give integers"),
         (["cat"] * 24, "labels: a list of <U3 given, which are no numbers"),
         (None, "labels: none given, and the images bring none; give them, or (images, labels) batches"),

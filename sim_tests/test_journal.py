@@ -17,12 +17,26 @@ from dnisnm_lava.cli.making import _to_paste
 from dnisnm_lava.cli.parser import _parser
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.journal import Journal, keeping
+from dnisnm_lava.measures import wilson
 from dnisnm_lava.pace import Pace
 from dnisnm_lava.recipes import BEST, PAPER, Recipe
-from dnisnm_lava.reporting.intervals import wilson
 
 SEARCHES: dict[str, list[str]] = {
-    "tune": ["tune", *NET, *DATA, "--calibration-images", "24", "--fit-images", "12", "--held-images", "12", "--max-steps", "1"],
+    "tune": [
+        "tune",
+        *NET,
+        *DATA,
+        "--calibration-images",
+        "24",
+        "--fit-images",
+        "12",
+        "--held-images",
+        "12",
+        "--max-steps",
+        "1",
+        "--measure",
+        "values",
+    ],
     "precision": ["precision", *NET, *DATA, *LITTLE, "--try-weight-bits", "4,8", "--try-payload-bits", "5", "--try-state-bits", "24"],
 }
 WRITTEN = {"tune": ("tuning.json", "front.png", "network.net"), "precision": ("precision.json", "precision.png")}

@@ -137,12 +137,19 @@ def test_a_broken_part_is_told(place: Path, capsys: pytest.CaptureFixture[str]) 
 def test_blocks_of_any_size_add_up() -> None:
     graph, x = small()
     labels = np.arange(len(x)) % 3
-    whole = tallies.tally(batched.run(graph, x), labels, (1, 2, 6))
-    for size in (1, 2, 5):
-        parts = [tallies.tally(batched.run(graph, x[i : i + size]), labels[i : i + size], (1, 2, 6)) for i in range(0, len(x), size)]
-        assert tallies.total(parts) == whole
-    run = reference.run(graph, x)
-    assert tallies.shares(whole) == {t: run.accuracy(labels, t) for t in (1, 2, 6)}
+    targets = np.random.default_rng(0).normal(size=(len(x), 3))
+    for right, kind in ((labels, "classes"), (np.eye(3, dtype=int)[labels], "binary"), (targets, "values")):
+        measure = graph.measure(right, kind)
+        wanted = {"labels": measure.wanted(right)}
+        whole = tallies.tally(batched.run(graph, x), measure, wanted, (1, 2, 6))
+        for size in (1, 2, 5):
+            cut = [slice(i, i + size) for i in range(0, len(x), size)]
+            parts = [tallies.tally(batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6)) for i in cut]
+            assert tallies.total(parts) == whole
+    run, measure = reference.run(graph, x), graph.measure(labels)
+    whole = tallies.tally(run, measure, {"labels": labels}, (1, 2, 6))
+    found = tallies.scores(whole, measure, "labels")
+    assert {t: score.value for t, score in found.items()} == {t: run.accuracy(labels, t) for t in (1, 2, 6)}
 
 
 def test_tallies_of_different_things_do_not_add_up() -> None:

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "dnisnm_lava"
 # Later may import earlier, never the other way (docs/design.md, 2).
 LAYERS = [
     ["errors", "extras", "interrupts"],
-    ["inputs", "functions"],
+    ["inputs", "functions"], ["measures"],
     ["files", "fixedpoint", "simulation", "coverage", "machine", "ranks", "pictures"],
     ["exits", "rounding", "limits", "equalities"], ["cores"], ["tallies", "pace"], ["shards"], ["journal", "synapses"], ["ir"],
     ["dynamics"], ["explanation", "calibration", "fanout", "energies", "resources", "pools", "weight_use"], ["conversion", "resampling"],
@@ -36,6 +36,7 @@ CORE = [
     "errors",
     "inputs",
     "interrupts",
+    "measures",
     "files",
     "fixedpoint",
     "functions",

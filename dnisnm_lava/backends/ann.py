@@ -34,12 +34,17 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -
                 del values[name]
 
 
-def ann(analog: AnalogGraph, images: Images, *, batch: int = 100, device: Device = "cpu", progress: Progress | None = None) -> np.ndarray:
-    """The ANN's first outputs (N, *their shape) in float32; `progress(done, of)` after each batch."""
+def ann(
+    analog: AnalogGraph, images: Images, *, readout: str | None = None, batch: int = 100, device: Device = "cpu",
+    progress: Progress | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The ANN's outputs (N, *their shape) in float32, the first ones or those of `readout`, before the model's last
+    function (`Graph.functions`); `progress(done, of)` after each batch."""
     x = checked_images(analog, images)
+    name = readout or analog.readout.name
     outputs = []
     for start in range(0, len(x), batch):
-        outputs.append(dict(preactivations(analog, x[start : start + batch], device))[analog.readout.name])
+        outputs.append(dict(preactivations(analog, x[start : start + batch], device))[name])
         if progress:
             progress(min(start + batch, len(x)), len(x))
-    return np.concatenate(outputs).reshape(len(x), *(analog.readout.view or analog.readout.shape))
+    return np.concatenate(outputs).reshape(len(x), *analog.output_shapes[name])

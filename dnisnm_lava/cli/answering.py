@@ -72,7 +72,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> 
     if args.calibration is None:
         remembering.recall(calibration, "data", spelled={"data": "calibration"})
     steps = graph.steps if args.steps is None else args.steps
-    return _exits_on(args, graph, _data(calibration, graph), steps, args.device, stages)
+    return _exits_on(args, graph, _data(calibration, graph), steps, graph.readout.name, args.device, stages)
 
 
 def costs(args: argparse.Namespace, stages: Stages) -> Result:

@@ -20,17 +20,21 @@ from dnisnm_lava.cli.shared import (
     _data,
     _images,
     _in_blocks,
+    _measure,
+    _needs_labels,
     _network,
     _provenance,
     _recall,
     _settle_lava,
     _title,
+    _told_labels,
 )
 
 if TYPE_CHECKING:
     from dnisnm_lava import tallies
     from dnisnm_lava.comparison import Comparison, OnLava
     from dnisnm_lava.datasets import Data
+    from dnisnm_lava.measures import Measure
 
 
 def demo(args: argparse.Namespace, stages: Stages) -> Result:
@@ -77,15 +81,17 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
         graphs = network.analog, network.spiking, network.integer
 
-        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
-            return comparison.tallied(*graphs, x, y, steps=steps, device=group.device, memory=args.memory)
+        measure = _measure(args, data, network.analog)
+
+        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+            return comparison.tallied(*graphs, x, y, measure=measure, steps=steps, device=group.device, memory=args.memory)
 
         stages("ANN, float SNN, integer SNN")
         with _in_blocks(args, data, graphs, max(steps), work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            on_lava = _on_lava(args, data, network, steps, group.device, stages)
-            compared = comparison.comparison(network.integer, tallies.total(part.tally for part in parts), on_lava)
+            on_lava = _on_lava(args, data, network, measure, steps, group.device, stages)
+            compared = comparison.comparison(network.integer, measure, tallies.total(part.tally for part in parts), on_lava)
             provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, _title(args))
@@ -98,15 +104,17 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             return _with_place(result, args.out)
 
 
-def _on_lava(args: argparse.Namespace, data: Data, network: Network, steps: tuple[int, ...], device: str, stages: Stages) -> OnLava | None:
+def _on_lava(
+    args: argparse.Namespace, data: Data, network: Network, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
+) -> OnLava | None:  # fmt: skip
     if not args.lava_images:
         return None
     from dnisnm_lava import comparison
 
-    x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images)
+    x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images, classes=_needs_labels(args))
     return comparison.compared_on_lava(
-        network.spiking, network.integer, x, y, steps=steps, device=device, deadline=args.deadline, lava_python=args.lava_python,
-        stages=stages,
+        network.analog, network.spiking, network.integer, x, _told_labels(y), measure=measure, steps=steps, device=device,
+        deadline=args.deadline, lava_python=args.lava_python, stages=stages,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _provenance, _recall, _settle_lava, _title, _tried
+from dnisnm_lava.cli.shared import _asked, _given, _provenance, _recall, _settle_lava, _title, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -22,8 +22,10 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     _recall(args)
     _, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
-    found = dn.explain(*graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"))
-    facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)})
+    found = dn.explain(
+        *graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"), **_asked(args)
+    )  # fmt: skip
+    facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)})
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
     return Result(facts, explanation_report.explanation_table(found, _title(args)))
@@ -46,13 +48,13 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     graphs = network.analog, network.spiking, network.integer
     stages("trace again")
     coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
-    provenance = {**_provenance(args, *graphs, x, y), "recipe": asdict(network.recipe)}
+    provenance = {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
     title = args.title or _title(args)
     found = page.report(
         args.out, *graphs, x, y, title=title, coverage=coverage, classes=datasets.class_names(data.test), mean=args.mean, std=args.std,
         lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=network.stats,
         provenance=provenance, device=args.device, memory=args.memory, deadline=args.deadline, lava_python=args.lava_python,
-        stages=stages, overwrite=args.overwrite,
+        stages=stages, overwrite=args.overwrite, **_asked(args),
     )  # fmt: skip
     table = comparison_report.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6

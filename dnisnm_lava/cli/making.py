@@ -19,7 +19,9 @@ from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import (
     _allow_to_finish,
     _analog,
+    _asked,
     _data,
+    _given,
     _images,
     _journal,
     _network,
@@ -27,6 +29,7 @@ from dnisnm_lava.cli.shared import (
     _recipe,
     _statistics,
     _title,
+    _told_labels,
     _tried,
 )
 from dnisnm_lava.errors import OutOfRange
@@ -47,34 +50,38 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     refuse_unwritable(args.out, args.overwrite)
     data = _data(args)
     network = _network(args, data, stages)
-    ann = _ann_accuracy(args, network.analog, data, stages)
+    ann, told = _prepared(args, network.analog, data, stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
     facts = {
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
-    told = Group(comparison_report.network_table(network.integer, _title(args)), _prepared(ann))
-    return _written(Result(facts, told), str(args.out))
+    shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
+    return _written(Result(facts, shown), str(args.out))
 
 
-def _ann_accuracy(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> dict[str, Any] | None:
-    """Of some training images: whether they are prepared as the ANN wants them. None where an image has no single class, or none told."""
-    from dnisnm_lava import datasets, tallies
+def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> tuple[dict[str, Any] | None, str]:
+    """What the ANN gets right of some training images, which tells whether they are prepared as in training; None where no
+    labels tell, and why."""
     from dnisnm_lava.backends import ann
 
     x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
-    scores = ann.ann(analog, x, device=args.device)
-    if scores.ndim != 2 or y.shape != (len(x),) or datasets.is_unknown(y):
-        return None
-    return {"images": len(x), "accuracy": tallies.correct_scores(scores, y) / len(x)}
-
-
-def _prepared(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "images or the ANN's output have no single class, so nothing tells whether images are prepared as in training"
-    share = f"the ANN says the class of {100 * found['accuracy']:.1f} % of {found['images']:,} training images"
-    return f"{share}; if you expected more, see how they are prepared (--mean, --std, --resize, --crop, --transforms)"
+    labels = _told_labels(y)
+    try:
+        measure = analog.measure(labels, args.measure, args.output, args.ignore_label)
+        if labels is None or not measure.labels:
+            return None, "no labels or targets come with the images, so nothing tells whether they are prepared as in training"
+        right, answers = measure.wanted(labels), measure.said(ann.ann(analog, x, readout=measure.output, device=args.device))
+        score = measure.score(measure.count(answers, right), measure.spread(right), len(x))
+    except OutOfRange as error:
+        return None, f"nothing tells whether images are prepared as in training: {error}"
+    found = {"images": len(x), "accuracy" if measure.is_share else "r2": score.value, "measure": measure.facts}
+    told = f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} {'%' if measure.is_share else ''}"
+    return found, (
+        f"{told.strip()} on {len(x):,} training images ({measure}); if you expected more, see how they are prepared "
+        "(--mean, --std, --resize, --crop, --transforms)"
+    )
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:
@@ -99,11 +106,14 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
     stats = _statistics(args, analog, data, others, stages) if len(others) else None
     x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
+    labels = _told_labels(y)
+    measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
     given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
-    with _journal(args, stages, analog.digest(), array_digest(x, y), most=True) as kept:
+    with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
         found = tuning.tune(
-            analog, x, labels=y if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
-            max_spikes=args.max_spikes, max_drop=args.max_drop, stats=stats, base=base, vary=set(tuning.DIALS) - given,
+            analog, x, labels=labels if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
+            max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
+            base=base, vary=set(tuning.DIALS) - given,
             held_back=args.held_images / (args.fit_images + args.held_images), seed=args.seed, device=args.device, stages=stages,
             journal=kept,
         )  # fmt: skip
@@ -150,14 +160,14 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
         refuse_full(args.out, args.overwrite)
     check_bits(weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits)
     _, network, x, y = _tried(args, stages)
-    with _journal(args, stages, network.spiking.digest(), array_digest(x, y)) as kept:
+    with _journal(args, stages, network.spiking.digest(), array_digest(x, *_given(y))) as kept:
         found = dn.precision(
             network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
             spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device,
-            progress=stages("precision"), journal=kept,
+            progress=stages("precision"), journal=kept, **_asked(args),
         )  # fmt: skip
         title = f"{_title(args)}, T = {network.recipe.steps}"
-        provenance = {**_provenance(args, network.analog, network.spiking, x, y), "recipe": asdict(network.recipe)}
+        provenance = {**_provenance(args, network.analog, network.spiking, x, *_given(y)), "recipe": asdict(network.recipe)}
         facts = bitwidths_report.precision_json(found, provenance)
         result = Result(facts, bitwidths_report.precision_table(found, title))
         if args.out is None:

@@ -24,6 +24,7 @@ from dnisnm_lava.cli.names import (
 )  # fmt: skip
 from dnisnm_lava.cli.values import _lead, _numbers, _range, _sizes, _words
 from dnisnm_lava.fitting import THRESHOLDS
+from dnisnm_lava.measures import AUTO, KINDS
 
 
 def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
@@ -66,6 +67,17 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _measure_options(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("measure", "what is told in every result")
+    group.add_argument("--output", metavar="NAME", help="output of the model that is measured, by name or index (default: the first)")
+    group.add_argument(
+        "--measure", choices=(AUTO, *KINDS), default=AUTO,
+        help="classes (largest channel), binary (threshold at 0), values (RMSE and R2, of targets or of the ANN's own values), or what "
+        "shape and labels tell (%(default)s)",
+    )  # fmt: skip
+    group.add_argument("--ignore-label", type=int, metavar="N", help="a label that is not counted, such as 255 in masks (default: none)")
+
+
 def _tune_options(verb: argparse.ArgumentParser) -> None:
     target = verb.add_argument_group("target", "one of these; of what a recipe's options fix, the search varies nothing")
     only = target.add_mutually_exclusive_group(required=True)
@@ -73,7 +85,8 @@ def _tune_options(verb: argparse.ArgumentParser) -> None:
     only.add_argument("--max-latency", type=int, metavar="STEPS", help="until the read-out is done, leads and depth in it")
     only.add_argument("--max-spikes", type=float, metavar="N", help="of an image")
     only.add_argument("--max-drop", type=float, metavar="POINTS", help="below the ANN, for as little latency as can be")
-    target.add_argument("--labels", action="store_true", help="count training labels that are met (default: the ANN's own classes)")
+    only.add_argument("--max-error", type=float, metavar="SHARE", help="of values: RMSE by the standard deviation, for as little latency")
+    target.add_argument("--labels", action="store_true", help="measure against training labels (default: the ANN's own answers)")
     target.add_argument("--held-images", type=int, default=HELD_IMAGES, help="training images to measure on, not fitted on (%(default)s)")
     verb.add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {TUNING} and {FRONT} (default: none)")
 

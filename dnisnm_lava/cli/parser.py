@@ -31,7 +31,7 @@ from dnisnm_lava.cli.names import (
     TEST_IMAGES,
     WEIGHTS,
 )  # fmt: skip
-from dnisnm_lava.cli.options import _data_options, _model_options, _precision_options, _tune_options
+from dnisnm_lava.cli.options import _data_options, _measure_options, _model_options, _precision_options, _tune_options
 from dnisnm_lava.cli.simulating import simulate, verify
 from dnisnm_lava.cli.values import _bytes, _sizes
 from dnisnm_lava.cli.version import Version
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         of_a_model = name in ("convert", "tune", "precision")
         _data_options(add[name], required=of_a_model, default="" if of_a_model else " (default: what the file remembers)")
     _data_options(add["predict"], of="images to predict: ")
+    for name in ("convert", "simulate", "compare", "tune", "precision", "explain", "report"):
+        _measure_options(add[name])
     _precision_options(add["precision"])
     _tune_options(add["tune"])
     for name in OF_A_FILE_TOO:

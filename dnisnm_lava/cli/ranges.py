@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
-import numpy as np
+from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data, Labelled
@@ -76,13 +76,13 @@ def _ranged(dataset: Labelled, bounds: Range) -> Labelled:
 
 def _share(analog: AnalogGraph, dataset: Labelled, seed: int) -> float | None:
     """Of the labels of some images, those that the ANN meets; None where they are no classes of its first output."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava import datasets, measures
     from dnisnm_lava.backends import ann
 
     x, y = datasets.arrays(dataset, datasets.choose(dataset, TRIED, seed), classes=False)
-    scores = ann.ann(analog, x)
-    if datasets.is_unknown(y) or y.dtype.kind not in "iu":
+    if datasets.is_unknown(y):
         return None
-    said = scores[:, 0] > 0 if scores.shape[1:2] == (1,) else scores.argmax(axis=1)
-    most = max(1, scores.shape[1] - 1)
-    return float(np.mean(said == y)) if said.shape == y.shape and y.min() >= 0 and y.max() <= most else None
+    try:
+        return measures.accuracy(ann.ann(analog, x), y).value
+    except OutOfRange:
+        return None

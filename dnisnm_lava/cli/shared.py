@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data, Labelled
     from dnisnm_lava.ir import Graph
     from dnisnm_lava.journal import Journal
+    from dnisnm_lava.measures import Measure
     from dnisnm_lava.quantization import Readings
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.shards import Part
@@ -242,19 +243,51 @@ def _images(
     return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"), classes=classes)
 
 
-def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray]:
-    """The data, the networks made of it, and the sample of test images with labels to try them on."""
+def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray | None]:
+    """The data, the networks made of it, and the sample of test images, with labels where there are some, to try them on."""
     data = _data(args)
     network = _network(args, data, stages)
-    return data, network, *_images(data.test, args.images, args.seed, stages)
+    x, y = _images(data.test, args.images, args.seed, stages, classes=_needs_labels(args))
+    return data, network, x, _told_labels(y)
+
+
+def _needs_labels(args: argparse.Namespace) -> bool:
+    return bool(args.measure != "values")
+
+
+def _told_labels(y: np.ndarray) -> np.ndarray | None:
+    """None where an image comes without one."""
+    from dnisnm_lava import datasets
+
+    return None if datasets.is_unknown(y) else y
+
+
+def _given(y: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Labels for a digest, if there are some."""
+    return () if y is None else (y,)
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What to measure, as Python's functions take it."""
+    return {"measure": args.measure, "output": args.output, "ignore_label": args.ignore_label}
+
+
+def _measure(args: argparse.Namespace, data: Data, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
+    """What the labels of the first block of test images tell; each block's must fit it."""
+    from dnisnm_lava import datasets
+    from dnisnm_lava.ir import asked_measure
+
+    first = datasets.choose(data.test, args.images, args.seed)[:BLOCK]
+    y = datasets.arrays(data.test, first, classes=_needs_labels(args))[1]
+    return asked_measure(graph, _told_labels(y), args.measure, args.output, args.ignore_label)
 
 
 @contextlib.contextmanager
 def _in_blocks(
-    args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int, work: Callable[[np.ndarray, np.ndarray], Tally],
-    group: Group, stages: Stages,
+    args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int,
+    work: Callable[[np.ndarray, np.ndarray | None], Tally], group: Group, stages: Stages,
 ) -> Iterator[list[Part]]:  # fmt: skip
-    """`work(images, classes)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
+    """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
     result is written."""
     from dnisnm_lava import datasets, shards
     from dnisnm_lava.comparison import array_digest
@@ -264,8 +297,8 @@ def _in_blocks(
     fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), _options(args))
 
     def part(block: int) -> Part:
-        x, y = datasets.arrays(data.test, blocks[block])
-        return shards.Part(array_digest(x, y), work(x, y))
+        x, y = datasets.arrays(data.test, blocks[block], classes=_needs_labels(args))
+        return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
         pace = Pace(f"block{'' if group.size == 1 else ' of this process'}", stages.tell)

@@ -13,12 +13,23 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _allow_to_finish, _data, _images, _in_blocks, _network, _provenance, _refuse_dials, _require_data
+from dnisnm_lava.cli.shared import (
+    _allow_to_finish,
+    _data,
+    _images,
+    _in_blocks,
+    _measure,
+    _network,
+    _provenance,
+    _refuse_dials,
+    _require_data,
+)
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Data
     from dnisnm_lava.exits import Exits
+    from dnisnm_lava.measures import Measure
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.simulation import Run
 
@@ -36,25 +47,31 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         data = _data(args, graph)
         _allow_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
-        exits = _exits(args, graph, data, steps, group, stages)
+        measure = _measure(args, data, graph)
+        if not measure.labels:
+            raise OutOfRange("simulate: neither labels nor targets, and a file has no ANN to set its values against; compare has it")
+        exits = _exits(args, graph, data, steps, measure, group, stages)
         if args.out:
             refuse_existing(args.out, args.overwrite)
         stages(f"{args.backend}, {steps} steps")
 
-        def work(x: np.ndarray, y: np.ndarray) -> tallies.Tally:
-            run = _executor(args, group.device)(graph, x, steps)
-            summed = tallies.tally(run, y, readable)
-            return summed if exits is None else {**summed, "early": tallies.early(run, y, exits)}
+        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+            if y is None:
+                raise OutOfRange(f"{data.test.name}: some images come without targets; give them, or fewer images")
+            run, right = _executor(args, group.device)(graph, x, steps), measure.wanted(y)
+            summed = tallies.tally(run, measure, {"labels": right}, readable)
+            return summed if exits is None else {**summed, "early": tallies.early(run, measure, right, exits)}
 
         with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            result = comparison_report.simulation_json(tallies.total(part.tally for part in parts), args.backend, steps, exits)
+            summed = tallies.total(part.tally for part in parts)
+            result = comparison_report.simulation_json(summed, measure, args.backend, steps, exits)
             result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
             if args.out:
                 write_whole(args.out, (json.dumps(result, indent=2) + "\n").encode(), overwrite=args.overwrite)
-            return Result(result, comparison_report.simulation_table(result, f"{args.net}, {args.backend}"))
+            return Result(result, comparison_report.simulation_table(result, measure, f"{args.net}, {args.backend}"))
 
 
 def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
@@ -82,21 +99,25 @@ def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dic
     return planning.paths(planning.planned(graph, args.synapses, args.neurons, device))
 
 
-def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, group: Group, stages: Stages) -> Exits | None:
+def _exits(
+    args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, measure: Measure, group: Group, stages: Stages
+) -> Exits | None:  # fmt: skip
     """Bounds of the margins, from calibration images: the first rank's, for all."""
     if args.confidence is None:
         return None
-    return group.broadcast(_exits_on(args, graph, data, steps, group.device, stages) if group.is_first else None)
+    if not measure.is_share or measure.answers > 1:
+        raise OutOfRange(f"--confidence: an image has one margin where it has one class; {measure}")
+    return group.broadcast(_exits_on(args, graph, data, steps, measure.output, group.device, stages) if group.is_first else None)
 
 
-def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, device: str, stages: Stages) -> Exits:
-    """The same, by one process."""
+def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, output: str, device: str, stages: Stages) -> Exits:
+    """The same of the output of this name, by one process."""
     from dnisnm_lava import datasets, exits
     from dnisnm_lava.backends import batched
 
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     scores = [
-        batched.run(graph, x, steps=steps, device=device, memory=args.memory).scores
+        batched.run(graph, x, steps=steps, device=device, memory=args.memory).scores_of(output)
         for x, _ in datasets.batches(data.train, chosen, stages("calibrate early exit"), classes=False)
     ]
     return exits.calibrate(np.concatenate(scores), args.confidence)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 import plotly.graph_objects as go
 
 from dnisnm_lava.costs import Costs
+from dnisnm_lava.measures import wilson
 from dnisnm_lava.reporting.gathering import Gathered
-from dnisnm_lava.reporting.intervals import front, wilson
+from dnisnm_lava.reporting.intervals import front
 
 BLUE, ORANGE, GREEN, VIOLET, GREY, RED = "#2f7fd1", "#c8641a", "#1f8f6b", "#8b62c9", "#7b828c", "#cf4747"
 NAMES = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}

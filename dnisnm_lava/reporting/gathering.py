@@ -19,7 +19,8 @@ from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.explanation import Explanation
 from dnisnm_lava.inputs import Images, Labels
-from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph, asked_measure, checked_pairs
+from dnisnm_lava.measures import AUTO, Measure
 from dnisnm_lava.reporting.intervals import standard_error, suggested
 from dnisnm_lava.simulation import Stages, in_silence
 
@@ -78,13 +79,14 @@ class Gathered:
 def gather(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
     title: str = "A spiking network", coverage: Coverage | None = None, classes: Sequence[str] = (),
-    mean: Sequence[float] = (), std: Sequence[float] = (), steps: Sequence[int] = STEPS, lava_images: int = LAVA_IMAGES,
+    mean: Sequence[float] = (), std: Sequence[float] = (), steps: Sequence[int] = STEPS, measure: str | Measure = AUTO,
+    output: str | int | None = None, ignore_label: int | None = None, lava_images: int = LAVA_IMAGES,
     cost_images: int = COST_IMAGES, explain_images: int = EXPLAIN_IMAGES, calibration: Any = None,
     provenance: Mapping[str, Any] | None = None, device: str = "cpu", memory: int | None = None,
     deadline: float = lava_cpu.DEADLINE, lava_python: Path | str | None = None, stages: Stages = in_silence,
 ) -> Gathered:  # fmt: skip
-    """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N,) that were not fitted on
-    (default: the labels that come with the images).
+    """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...) that were not fitted on
+    (default: the labels that come with the images). measure, output, ignore_label: as in `compare`.
 
     mean, std: by channel, what the images were normalized with, so that thumbnails look as they should. calibration: images that
     the thresholds come from, for the maps, as in `explain`. provenance: by default digests and versions.
@@ -93,19 +95,23 @@ def gather(
         raise OutOfRange(f"report: {cost_images} images for costs and {explain_images} to explain given; give 1 or more of each")
     chosen = checked((*steps, integer.steps), integer.steps, lava_images)
     x, y = checked_pairs(analog, images, labels)
+    found = asked_measure(analog, y, measure, output, ignore_label)
+    if not found.is_share:
+        raise OutOfRange(f"report: tells of classes and answers; of values, compare, tune and precision do ({found})")
     compared = compare(
-        analog, spiking, integer, x, y, steps=chosen, lava_images=lava_images, device=device, memory=memory,
+        analog, spiking, integer, x, y, steps=chosen, measure=found, lava_images=lava_images, device=device, memory=memory,
         deadline=deadline, lava_python=lava_python, stages=stages,
     )  # fmt: skip
     spent = {t: costs.energy(integer, x[:cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
     told = explain(
-        analog, spiking, integer, x[:explain_images], labels=y[:explain_images], calibration=calibration,
+        analog, spiking, integer, x[:explain_images], labels=None if y is None else y[:explain_images], measure=found,
+        calibration=calibration,
         shown=MOST_THUMBNAILS, memory=memory, device=device, progress=stages("explain"),
     )  # fmt: skip
     shown = tuple(Thumbnail(d.image, viewable(x[d.image], mean, std), d.ann, d.integer, d.label) for d in told.disagreements)
     if provenance is None:
         digests = {"analog": analog.digest(), "float": spiking.digest(), "integer": integer.digest()}
-        provenance = {"digests": {**digests, "images": array_digest(x, y)}, "versions": versions()}
+        provenance = {"digests": {**digests, "images": array_digest(x, *(() if y is None else (y,)))}, "versions": versions()}
     return Gathered(title, integer, compared, spent, checks.check(integer), told, shown, coverage, tuple(classes), provenance)
 
 

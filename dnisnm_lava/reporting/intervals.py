@@ -5,16 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
-Z = 1.959963984540054  # of the normal distribution: 95 % lie within +-Z
-
-
-def wilson(share: float, images: int) -> tuple[float, float]:
-    """95 % interval of a share of `images` (Wilson, J. Am. Stat. Assoc. 22:209, 1927)."""
-    square = Z * Z / images
-    middle = (share + square / 2) / (1 + square)
-    half = Z * sqrt(share * (1 - share) / images + square / (4 * images)) / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
 
 def standard_error(share: float, images: int) -> float:
     return sqrt(share * (1 - share) / images)

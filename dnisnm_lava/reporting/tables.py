@@ -9,10 +9,10 @@ from dnisnm_lava.checks import RULES, named
 from dnisnm_lava.comparison_report import place
 from dnisnm_lava.costs_report import joules
 from dnisnm_lava.explanation import PARTS
+from dnisnm_lava.measures import wilson
 from dnisnm_lava.reporting.figures import NAMES, energies, on_front, spikes
 from dnisnm_lava.reporting.figures import RULES as ENERGY_RULES
 from dnisnm_lava.reporting.gathering import Gathered
-from dnisnm_lava.reporting.intervals import wilson
 from dnisnm_lava.reporting.pieces import At, Column, Table, count, digits, percent, size, span
 from dnisnm_lava.weight_use import weight_use
 

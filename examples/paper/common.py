@@ -23,8 +23,8 @@ from dnisnm_lava.comparison import array_digest, versions
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.files import write_whole
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.measures import accuracy
 from dnisnm_lava.pictures import png
-from dnisnm_lava.tallies import correct_scores
 from examples.paper.published import DIFFERENCES
 
 RESULTS = Path("docs/results")
@@ -83,7 +83,7 @@ class Setting:
 
     def ann_accuracy(self) -> float:
         images, labels = self.test
-        return percent(correct_scores(ann.ann(self.analog, images, device=self.args.device), labels) / len(labels))
+        return percent(accuracy(ann.ann(self.analog, images, device=self.args.device), labels).value)
 
     def provenance(self) -> Result:
         """Where the result comes from: no path of this machine is in it."""

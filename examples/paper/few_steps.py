@@ -29,8 +29,8 @@ from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
+from dnisnm_lava.measures import classes
 from dnisnm_lava.recipes import Recipe
-from dnisnm_lava.simulation import classes
 from dnisnm_lava.tuning import latency
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import ann, batched
-from dnisnm_lava.simulation import classes
-from dnisnm_lava.tallies import correct
+from dnisnm_lava.measures import classes
 from examples.paper import common, published, stepwise
 from examples.paper.common import Result, Setting, note, percent
 
@@ -43,7 +42,7 @@ def accuracies(setting: Setting, classifiers: dict[str, Classifier]) -> dict[str
         count += len(labels)
         for name, classifier in classifiers.items():
             for t, found in classifier(images).items():
-                right[name][t] = right[name].get(t, 0) + correct(found, labels)
+                right[name][t] = right[name].get(t, 0) + int(np.count_nonzero(found == labels.reshape(found.shape)))
         note(f"{count:,} images: {right}")
     return {name: {t: percent(n / count) for t, n in counts.items()} for name, counts in right.items()}
 

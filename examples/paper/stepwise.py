@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnisnm_lava import measures
 from dnisnm_lava.backends.currents import exact_sums, linear, max_pool, tensor
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph
-from dnisnm_lava.tallies import correct_scores
 
 Counts = dict[str, tuple[int, int]]
 
@@ -33,7 +33,7 @@ class Trace:
     spikes: Mapping[int, Counts]
 
     def accuracy(self, labels: np.ndarray, t: int) -> float:
-        return correct_scores(self.logits[t], labels) / len(labels)
+        return measures.accuracy(self.logits[t], labels).value
 
 
 def run(
