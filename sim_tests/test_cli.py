@@ -114,6 +114,7 @@ def test_convert_inspect_simulate(place: Path, capsys: pytest.CaptureFixture[str
     graph = netx.read(place / "a.net")
     assert made["digest"] == graph.digest()
     assert made["calibration_images"] == 24
+    assert made["ann"].pop("measure")["kind"] == "classes"
     assert made["ann"] == {"images": 24, "accuracy": _ann_on_training_images()}
     facts = run("inspect", "a.net", capsys=capsys)
     assert facts["neurons"] == sum(p["neurons"] for p in facts["populations"] if p["kind"] == "SNM")
