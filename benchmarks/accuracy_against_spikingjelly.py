@@ -114,7 +114,7 @@ def chosen_start(sums: torch.Tensor, labels: torch.Tensor, steps: int) -> int:
 
 def outcome(read: torch.Tensor, labels: torch.Tensor) -> tuple[float, str]:
     """Accuracy, and a digit for each image."""
-    correct = read.argmax(1) == labels
+    correct = read.argmax(1) == labels.reshape(len(read))
     return correct.double().mean().item(), "".join("1" if c else "0" for c in correct.tolist())
 
 

@@ -220,6 +220,11 @@ def test_pictures_have_words_and_tables_have_captions(read: Page) -> None:
     assert sorted(plots) == sorted(read.json("figures"))
 
 
+def test_what_is_measured_stands_in_the_summary() -> None:
+    found = gathered()
+    assert str(found.comparison.measure).removeprefix("measured: ").encode() in page.render(found)
+
+
 def test_accuracies_are_those_of_the_json(read: Page, result: Any) -> None:
     head, *rows = read.tables["accuracy-table"]
     assert [h.strip() for h in head] == ["T", "ANN, %", "float SNN, %", "integer SNN, %", "integer, 95 %"]
