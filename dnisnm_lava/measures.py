@@ -329,7 +329,7 @@ def chosen(
     """
     if kind not in (AUTO, *KINDS):
         raise OutOfRange(f"measure: {kind} given; choose of {', '.join((AUTO, *KINDS))}")
-    name = _output(outputs, output)
+    name = named_output(outputs, output)
     shape = outputs[name]
     found = _decided(shape, labels, name, outputs, ignored) if kind == AUTO else kind
     if found == "binary" and ignored is not None and ignored in (0, 1):
@@ -347,7 +347,8 @@ def chosen(
     return made
 
 
-def _output(outputs: Mapping[str, Shape], wanted: str | int | None) -> str:
+def named_output(outputs: Mapping[str, Shape], wanted: str | int | None) -> str:
+    """The first of them, or that of this name or index."""
     names = list(outputs)
     if wanted is None:
         return names[0]

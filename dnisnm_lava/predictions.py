@@ -12,7 +12,8 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.exits import Exits, exit_steps
 from dnisnm_lava.inputs import Device
-from dnisnm_lava.ir import SpikingGraph
+from dnisnm_lava.ir import Shape, SpikingGraph
+from dnisnm_lava.measures import classes, named_output
 from dnisnm_lava.simulation import Run
 
 
@@ -22,7 +23,7 @@ class Predictions:
 
     values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the sums before a last function,
     which may round what they differ by away. margins (N,): by how much, in the units of values, it leads the second. Both None where the
-    first output is no row of two or more classes.
+    output is no row of two or more classes.
     """
 
     values: np.ndarray
@@ -31,35 +32,37 @@ class Predictions:
     margins: np.ndarray | None
 
 
-def has_classes(graph: SpikingGraph) -> bool:
-    """Is the first output a row of two classes or more, and nothing else?"""
-    shape = graph.readout.view or graph.readout.shape
+def has_classes(shape: Shape) -> bool:
+    """Is an output of this shape a row of two classes or more, and nothing else?"""
     return shape[0] > 1 and prod(shape[1:]) == 1
 
 
 def predict(
     graph: SpikingGraph, batches: Iterable[np.ndarray], *, steps: int | None = None, exits: Exits | None = None, device: Device = "cpu",
-    memory: int | None = None,
+    memory: int | None = None, output: str | int | None = None,
 ) -> Predictions:  # fmt: skip
-    """Of images that come in batches (n, *input shape); after `steps` (default: the graph's), or where `exits` let each image stop."""
-    if exits is not None and not has_classes(graph):
-        shape = graph.readout.view or graph.readout.shape
-        raise OutOfRange(f"early exit: the first output has shape {shape}; it needs a row of 2 or more classes")
-    found = [_of(batched.run(graph, x, steps=steps, device=device, memory=memory), exits) for x in batches]
+    """What an output (the first, or that of this name or index) says of images that come in batches (n, *input shape); after `steps`
+    (default: the graph's), or where `exits` let each image stop."""
+    name = named_output(graph.output_shapes, output)
+    shape = graph.output_shapes[name]
+    if exits is not None and not has_classes(shape):
+        raise OutOfRange(f"early exit: output {name} has shape {shape}; it needs a row of 2 or more classes")
+    found = [_of(batched.run(graph, x, steps=steps, device=device, memory=memory), name, exits) for x in batches]
     if not found:
         raise OutOfRange("predict: 0 images given; give at least 1")
-    values, own, classes = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    if not has_classes(graph):
+    values, own, said = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    if not has_classes(shape):
         return Predictions(values, own, None, None)
     first_two = np.partition(values.reshape(len(values), -1), -2, axis=1)[:, -2:]
-    return Predictions(values, own, classes, first_two[:, 1] - first_two[:, 0])
+    return Predictions(values, own, said, first_two[:, 1] - first_two[:, 0])
 
 
-def _of(run: Run, exits: Exits | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of(run: Run, output: str, exits: Exits | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(values, steps, classes) of the images of a run. The class is told by the sums: a last softmax rounds small differences away."""
-    steps = np.full(len(run.logits), run.steps) if exits is None else exit_steps(run.scores, exits)
-    values, classes = np.empty(run.logits[:, 0].shape), np.empty(run.predictions(1).shape, np.int64)
+    scores = run.scores_of(output)
+    steps = np.full(len(scores), run.steps) if exits is None else exit_steps(scores, exits)
+    values, said = np.empty(scores[:, 0].shape), np.empty(classes(scores[:, 0]).shape, np.int64)
     for t in np.unique(steps):
         now = steps == t
-        values[now], classes[now] = run.values(int(t))[now], run.predictions(int(t))[now]
-    return values, steps, classes
+        values[now], said[now] = run.values(int(t), output)[now], classes(scores[now, t - 1])
+    return values, steps, said

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, measures, tallies
+from dnisnm_lava import cli, measures, predictions, tallies
 from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import Fit, Share, chosen
@@ -257,6 +257,16 @@ def test_a_further_output_is_measured_when_asked_for() -> None:
     assert told.accuracy["integer"] == found.accuracy["integer"][4]  # type: ignore[index]
     bits = dn.precision(graphs[1], F, labels, output=1, weight_bits=[8], payload_bits=[5], state_bits=[24])
     assert bits.finest.outcome.accuracy == found.accuracy["integer"][4]  # type: ignore[index]
+
+
+def test_predictions_are_of_the_output_that_is_asked_for() -> None:
+    torch.manual_seed(0)
+    integer = networks(Both(), F)[2]
+    run, name = batched.run(integer, F), integer.readouts[1].name
+    found = predictions.predict(integer, [F[:40], F[40:]], output=1)
+    np.testing.assert_array_equal(found.values, run.values(4, name))
+    assert found.classes is not None
+    np.testing.assert_array_equal(found.classes, run.values(4, name).argmax(axis=1))
 
 
 def test_precision_and_explain_tell_values() -> None:

@@ -15,6 +15,7 @@ from dnisnm_lava.cli.output import Result, Stages, _written
 from dnisnm_lava.cli.shared import _data, _images, _network, _provenance, _recall, _refuse_dials, _require_data, _title
 from dnisnm_lava.cli.simulating import _exits_on
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.measures import named_output
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Labelled
@@ -42,7 +43,7 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
             read.append(shards.Part(array_digest(x), {}))
             yield x
 
-    found = predictions.predict(graph, batches(), steps=args.steps, exits=exits, device=args.device, memory=args.memory)
+    found = predictions.predict(graph, batches(), steps=args.steps, exits=exits, device=args.device, memory=args.memory, output=args.output)
     named = _names(images)
     classes = args.made_of.get("classes", ())
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
@@ -72,7 +73,7 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> 
     if args.calibration is None:
         remembering.recall(calibration, "data", spelled={"data": "calibration"})
     steps = graph.steps if args.steps is None else args.steps
-    return _exits_on(args, graph, _data(calibration, graph), steps, graph.readout.name, args.device, stages)
+    return _exits_on(args, graph, _data(calibration, graph), steps, named_output(graph.output_shapes, args.output), args.device, stages)
 
 
 def costs(args: argparse.Namespace, stages: Stages) -> Result:

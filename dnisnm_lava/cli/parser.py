@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
             "class",
         )  # fmt: skip
         add[name].add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    add["predict"].add_argument("--output", metavar="NAME", help="output of the model that is told, by name or index (default: the first)")
     add["predict"].add_argument("--calibration", metavar="DATA", help="training images for --confidence (default: what the file remembers)")
     for name in ("simulate", "costs", "explain"):
         add[name].add_argument("-o", "--out", type=Path, help="file for the result, as JSON (default: none)")
