@@ -187,7 +187,7 @@ IMAGE = np.zeros((2, 4, 4), np.float32)
         (nn.Conv2d, IMAGE, "not a torch.nn.Module in Python; give the module itself"),
         (SMALL.state_dict(), IMAGE, "OrderedDict: not a torch.nn.Module"),
         (nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(2, 2))), np.zeros(2), r"hook \(WeightNorm\); call .*remove_weight_norm"),
-        (nn.Sequential(nn.Tanh()), IMAGE, r"aten\.tanh\.default at layer 0: "),
+        (nn.Sequential(nn.Tanh(), nn.Conv2d(2, 2, 1)), IMAGE, r"aten\.tanh\.default at layer 0: "),
     ],
     ids=["channels", "size", "lazy", "a class", "weights", "weight_norm", "a layer of a Sequential"],
 )
