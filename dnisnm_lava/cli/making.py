@@ -24,6 +24,7 @@ from dnisnm_lava.cli.shared import (
     _given,
     _images,
     _journal,
+    _measure_words,
     _network,
     _provenance,
     _recipe,
@@ -141,7 +142,7 @@ def _to_paste(command: str) -> str:
 
 def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
     """To paste: the winner on test images."""
-    words = ["dnisnm", "compare", *remembering.words(args)]
+    words = ["dnisnm", "compare", *remembering.words(args), *_measure_words(args)]
     if args.out:
         return shlex.join([*words, "--recipe", str(args.out / TUNING)])
     named = "paper" if args.recipe == "paper" else "best"

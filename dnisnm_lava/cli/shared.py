@@ -272,6 +272,12 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
     return {"measure": args.measure, "output": args.output, "ignore_label": args.ignore_label}
 
 
+def _measure_words(args: argparse.Namespace) -> list[str]:
+    """The options of `_asked` that were given, as they are written."""
+    given = {"--measure": None if args.measure == "auto" else args.measure, "--output": args.output, "--ignore-label": args.ignore_label}
+    return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+
+
 def _measure(args: argparse.Namespace, data: Data, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
     """What the labels of the first block of test images tell; each block's must fit it."""
     from dnisnm_lava import datasets
