@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from dnisnm_lava import calibration as maxima
-from dnisnm_lava import disagreements, findings, rates, states
+from dnisnm_lava import disagreements, findings, rates, remedies, sanity, states, weak_spots
 from dnisnm_lava.backends import ann
 from dnisnm_lava.disagreements import Outcome
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.explanation import Explanation
+from dnisnm_lava.explanation import Explained, Explanation, Remedy
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, SpikingGraph, checked_pairs, checked_steps
 from dnisnm_lava.machine import free_memory
 from dnisnm_lava.measures import AUTO, Measure
 from dnisnm_lava.observations import Observed, explained
 from dnisnm_lava.quantization import state_ranges
 from dnisnm_lava.rates import Graphs, Runs
+from dnisnm_lava.remedies import Setting
+from dnisnm_lava.sanity import Alarm
 from dnisnm_lava.simulation import Progress
 
 TOLERANCE = 0.1  # of a population's power
 SHOWN = 16  # images that disagree
 AT_ONCE = 16  # images; more gain nothing
+UNKNOWN = Setting()
 
 
 def explain(
@@ -43,6 +46,10 @@ def explain(
     shown: int = SHOWN,
     memory: int | None = None,
     device: str = "cpu",
+    expected: float | None = None,
+    causes: Sequence[str] = sanity.CAUSES,
+    alarms: Sequence[Alarm] = (),
+    setting: Setting = UNKNOWN,
     progress: Progress | None = None,
 ) -> Explanation:
     """Why the integer network `integer`, of the float network `spiking` of `analog`, says what it says of `images`
@@ -54,7 +61,9 @@ def explain(
     an iterable of batches, or their Statistics: the threshold maps compare them with `images` (default: the even images with the
     odd). tolerance: mean squared error, by the mean squared activation, above which a population counts as wrong. raster: index of
     the image whose spikes are drawn. shown: disagreements to keep. memory: bytes for spikes and activations (default: a quarter of
-    what is free): as many images are taken at once, one at least, 16 at most. progress(done, of): in images.
+    what is free): as many images are taken at once, one at least, 16 at most. expected: the ANN's accuracy as it should be, a share;
+    causes: what may be wrong with the set-up, the likeliest first; alarms: those raised before. setting: what the networks were made
+    with, so that no remedy says what is set already. progress(done, of): in images.
     """
     graphs = Graphs(analog, spiking, integer)
     _check(graphs)
@@ -80,13 +89,33 @@ def explain(
     found = disagreements.summed(outcomes)
     ranges = {r.name: r for r in state_ranges(integer)}
     rows = tuple(explained(o, steps, len(x), ranges, train.get(name)) for name, o in seen.items())
-    first_wrong = findings.first_wrong(rows, tolerance, steps)
+    codes = tuple(weak_spots.codes(integer, spiking))
+
+    saturating = max((p for p in rows if p.saturations), key=lambda p: p.saturations, default=None)
+
+    def advice(p: Explained, part: str) -> tuple[Remedy, ...]:
+        return remedies.remedies(p, part, setting, steps, tuple(c for c in codes if c.population == p.name), saturating)
+
+    first_wrong = findings.first_wrong(rows, tolerance, advice)
+    sentence, advised = (first_wrong.sentence, first_wrong.remedies) if first_wrong else findings.all_well(rows, tolerance, advice)
     return Explanation(
-        len(x), steps, tolerance, rows, first_wrong, first_wrong.sentence if first_wrong else findings.all_well(rows, tolerance),
+        len(x), steps, tolerance, rows, first_wrong, sentence,
         disagreements.scores(asked, found, "ann", len(x)),
         disagreements.scores(asked, found, "labels", len(x)), found.disagreements[:shown], len(found.disagreements),
         raster, _sets(stats, len(x)), clipped, asked,
+        (*_broken(found, expected, causes, alarms), *_worse(graphs, rows, found, len(x), steps)), advised,
     )  # fmt: skip
+
+
+def _broken(found: Outcome, expected: float | None, causes: Sequence[str], alarms: Sequence[Alarm]) -> Sequence[Alarm]:
+    """The alarms of the ANN on these images, else those raised before."""
+    return sanity.of_answers(found.answers, "of these images", expected, causes) or alarms
+
+
+def _worse(graphs: Graphs, rows: Sequence[Explained], found: Outcome, images: int, steps: int) -> tuple[Alarm, ...]:
+    """The alarm of integers that lose what the float SNN has, and where."""
+    where = weak_spots.look_at(graphs.integer, {p.name: p.saturations for p in rows}, graphs.spiking)
+    return sanity.integers(found.alone["float"], found.alone["integer"], images, steps, where)
 
 
 def _check(graphs: Graphs) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Images
-from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, checked_batches
+from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, labelled_batches
+from dnisnm_lava.sanity import Answers, answers, summed
 
 GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -20,13 +21,15 @@ class Statistics:
     """What the calibration images showed, per neuron.
 
     high, low: {population: (*shape)} largest and smallest pre-activation of each neuron.
-    input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen.
+    input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen. answers: what the ANN said of them; None where
+    some came without a class of the output's.
     """
 
     high: dict[str, np.ndarray]
     low: dict[str, np.ndarray]
     input_magnitude: np.ndarray
     images: int
+    answers: Answers | None = None
 
     def maxima(self, name: str, granularity: str = "neuron") -> np.ndarray:
         """Largest ReLU output, (*shape), shared within each `neuron`, `channel` or `layer`
@@ -58,12 +61,15 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | Relay | ReadOut)}
     low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
-    for x in checked_batches(analog, batches):
+    told: list[Answers | None] = []
+    for x, labels in labelled_batches(analog, batches):
         shown = analog.input.arranged(x)
         magnitude = np.maximum(magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
         for name, z in executor(analog, x):
             np.maximum(high[name], z.max(axis=0), out=high[name])
             np.minimum(low[name], z.min(axis=0), out=low[name])
+            if name == analog.readout.name:
+                told.append(answers(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)), labels))
         count += len(x)
     if count == 0:
         raise OutOfRange("calibration: 0 images given; give at least 1, better some hundreds")
@@ -71,4 +77,4 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
         bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
         if bad:
             raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
-    return Statistics(high, low, magnitude, count)
+    return Statistics(high, low, magnitude, count, summed(told))

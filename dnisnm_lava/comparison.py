@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from dnisnm_lava import sanity, weak_spots
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.backends.lava_python import Interpreter
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Device, Images, Labels
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, asked_measure, checked_images, checked_pairs, lead
 from dnisnm_lava.measures import AUTO, Measure, Score
+from dnisnm_lava.sanity import CAUSES, Alarm
 from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
-from dnisnm_lava.tallies import Tally, activity, branch, measured, number, said, scores
+from dnisnm_lava.tallies import Tally, activity, alone, branch, measured, number, of_class, said, scores, singles
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WHOLE = 4  # images of which every population is compared
@@ -44,7 +46,9 @@ class Comparison:
     """measure: what was measured. scores: {"ann": Score, "float": {T: Score}, "integer": ..., "lava": ...} against the labels on so many
     `images`, Lava on the first of them; without labels, of values alone, against the ANN's own, which has none then. agreements:
     {"float": {T: Score against the ANN's own answers}, "integer": ...}. equality: what was compared, and how much
-    differed. saturations, clipped_inputs, populations: of the integer run at the largest T."""
+    differed. saturations, clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
+    ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one answer. alarms: what makes all
+    of it meaningless, or the integers worse than they need be (`sanity`)."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -55,6 +59,8 @@ class Comparison:
     dead_neurons: int
     populations: tuple[Activity, ...]
     agreements: Mapping[str, Mapping[int, Score]]
+    alone: Mapping[str, Mapping[int, int]]
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -130,7 +136,8 @@ def compare(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
     steps: tuple[int, ...] = STEPS, measure: str | Measure = AUTO, output: str | int | None = None, ignore_label: int | None = None,
     lava_images: int = 4, device: Device = "cpu", memory: int | None = None, deadline: float = lava_cpu.DEADLINE,
-    lava_python: str | Path | None = None, stages: Stages = in_silence,
+    lava_python: str | Path | None = None, expected: float | None = None, causes: Sequence[str] = CAUSES,
+    alarms: Sequence[Alarm] = (), stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
     """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
     graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
@@ -138,7 +145,8 @@ def compare(
     images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers, or targets in the shape
     of the output (default: what comes with the images). measure: `auto`, or one of measures.KINDS; `values` needs no labels: it is
     the distance from the ANN's own then. output: name or index of the one that is measured (default: the first). ignore_label: is
-    not counted, such as 255 in masks.
+    not counted, such as 255 in masks. expected: the ANN's accuracy as it should be, a share; causes: what may be wrong with the set-up,
+    the likeliest first; alarms: those raised before.
     """
     steps = checked(steps, integer.steps, lava_images)
     x, y = checked_pairs(analog, images, labels)
@@ -151,7 +159,7 @@ def compare(
             analog, spiking, integer, *first, measure=found, steps=steps, device=device, deadline=deadline, lava_python=lava_python,
             stages=stages,
         )  # fmt: skip
-    return comparison(integer, found, summed, on_lava)
+    return comparison(integer, found, summed, on_lava, expected=expected, causes=causes, alarms=alarms)
 
 
 def wanted(
@@ -166,16 +174,22 @@ def tallied(
     analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
     measure: Measure, steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
 ) -> Tally:  # fmt: skip
-    """{ann, float, integer: what each says of the images}: tallies of parts of the images add up."""
+    """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the two SNNs}: tallies
+    of parts of the images add up."""
     right = wanted(analog, measure, images, labels, device, stages("ANN"))
-    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right)}}
+    table = of_class(singles(measure, right["ann"], right.get("labels")))
+    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "singles": table}}
+    met: dict[str, dict[int, np.ndarray]] = {}
     for key, graph in (("float", spiking), ("integer", integer)):
         progress = stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
             return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
 
-        summed[key] = tally_at_each(graph, runner, measure, right, steps)
+        run, answers = answers_at_each(graph, runner, measure, steps)
+        summed[key] = {**measured(answers, measure, right), **activity(run)}
+        met[key] = {t: found == right["ann"] for t, found in answers.items()} if measure.is_share else {}
+    summed["alone"] = alone(met["float"], met["integer"])
     return summed
 
 
@@ -202,11 +216,15 @@ def compared_on_lava(
         return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
 
     right = wanted(analog, measure, images, labels, device)
-    return OnLava(checked.equality, tally_at_each(integer, runner, measure, right, steps))
+    run, answers = answers_at_each(integer, runner, measure, steps)
+    return OnLava(checked.equality, {**measured(answers, measure, right), **activity(run)})
 
 
-def comparison(integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None) -> Comparison:
-    """From the tallies of all images, and of the first ones on Lava."""
+def comparison(
+    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, *, expected: float | None = None,
+    causes: Sequence[str] = CAUSES, alarms: Sequence[Alarm] = (),
+) -> Comparison:  # fmt: skip
+    """From the tallies of all images, and of the first ones on Lava. expected, causes, alarms: as in `compare`."""
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
@@ -218,11 +236,27 @@ def comparison(integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: 
     images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
+    parted = {key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)} for key in ("float", "integer")}
+    told = branch(summed, "ann", "singles")
+    by_class = [number(told, "classes", name) for name in branch(told, "classes")]
+    broken = sanity.set_up(number(told, "right"), by_class, "test images", expected, causes) if sum(by_class) else ()
+    worse = integers_alarm(integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"])
     return Comparison(
         measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
         number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
-        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
+        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")}, parted, (*(broken or alarms), *worse),
     )  # fmt: skip
+
+
+def integers_alarm(
+    integer: SpikingGraph, saturations: Mapping[str, int], parted: Mapping[str, Mapping[int, int]], images: int
+) -> tuple[Alarm, ...]:
+    """Of the T at which the integer SNN loses most, by a test that counts all of them."""
+    worst = max(parted["float"], key=lambda t: (parted["float"][t] - parted["integer"][t], t), default=None)
+    if worst is None:
+        return ()
+    where = weak_spots.look_at(integer, saturations)
+    return sanity.integers(parted["float"][worst], parted["integer"][worst], images, worst, where, len(parted["float"]))
 
 
 def checked(steps: tuple[int, ...], most: int, lava_images: int) -> tuple[int, ...]:
@@ -244,14 +278,13 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
 
-def tally_at_each(
-    graph: SpikingGraph, runner: Callable[[int], Run], measure: Measure, wanted: Mapping[str, np.ndarray], steps: tuple[int, ...]
-) -> Tally:  # fmt: skip
-    """The tally of the longest run, and what each of `wanted`, {name: (N, *spots)}, counts of the answers after each of `steps`."""
+def answers_at_each(
+    graph: SpikingGraph, runner: Callable[[int], Run], measure: Measure, steps: tuple[int, ...]
+) -> tuple[Run, dict[int, np.ndarray]]:  # fmt: skip
+    """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
-    alone = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
-    answers = {t: said(runner(t) if alone and t != steps[-1] else longest, measure, t) for t in steps}
-    return {**measured(answers, measure, wanted), **activity(longest)}
+    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
 
 
 def _activity(p: SNM, run: Tally) -> Activity:

@@ -20,6 +20,7 @@ from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
 from dnisnm_lava.measures import Fit, Measure, Score
 from dnisnm_lava.pictures import png
 from dnisnm_lava.quantization import state_ranges
+from dnisnm_lava.sanity_report import alarms_told
 from dnisnm_lava.simulation import Difference
 from dnisnm_lava.tallies import Tally, branch, number, scores
 from dnisnm_lava.weight_use import used
@@ -44,6 +45,8 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
         "clipped_inputs": comparison.clipped_inputs, "dead_neurons": comparison.dead_neurons,
         "populations": [asdict(p) for p in comparison.populations],
         "agreement": scores_json(comparison.agreements) if is_share else {}, "provenance": dict(provenance),
+        "alone": {key: {str(t): count for t, count in found.items()} for key, found in comparison.alone.items()},
+        "alarms": [asdict(alarm) for alarm in comparison.alarms],
     }  # fmt: skip
     if not is_share:
         for name in ("value", "rmse"):
@@ -124,7 +127,7 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
     )
     if comparison.equality:
         parts += [Text(f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}"), equality_told(comparison.equality), ""]
-    return Panel(Group(*parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
+    return Panel(Group(alarms_told(comparison.alarms), *parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def _scores_table(comparison: Comparison, scores: Mapping[str, Score | Mapping[int, Score]], heading: str) -> Table:

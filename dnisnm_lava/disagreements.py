@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava import tallies
+from dnisnm_lava import sanity, tallies
 from dnisnm_lava.explanation import Disagreement
 from dnisnm_lava.measures import Counts, Measure
+from dnisnm_lava.sanity import Answers
 
 NETWORKS = ("ann", "float", "integer")
 
@@ -17,10 +18,14 @@ NETWORKS = ("ann", "float", "integer")
 @dataclass(frozen=True)
 class Outcome:
     """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of NETWORKS: against labels}, where
-    there are some, and spreads: {ann, labels}}. disagreements: none where values are measured."""
+    there are some, and spreads: {ann, labels}}. disagreements: none where values are measured. alone: {float, integer: of how many
+    images it alone says the ANN's answer}, none where an image has several answers. answers: the ANN's, where each image has one and a
+    label."""
 
     counts: Counts
     disagreements: tuple[Disagreement, ...]
+    alone: dict[str, int]
+    answers: Answers | None
 
 
 def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray | None, first: int) -> Outcome:
@@ -32,7 +37,12 @@ def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray |
     }
     counts["spreads"] = {name: measure.spread(right) for name, right in wanted.items()}
     parted = _disagreements(measure, values[0], values[2], labels, first) if measure.is_share else ()
-    return Outcome(counts, tuple(parted))
+    met = [said[name] == said["ann"] for name in NETWORKS[1:]]
+    single = measure.is_share and measure.answers == 1
+    alone = {
+        name: int(np.count_nonzero(one & ~other)) if single else 0 for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
+    }
+    return Outcome(counts, tuple(parted), alone, tallies.singles(measure, said["ann"], labels))
 
 
 def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:
@@ -80,4 +90,6 @@ def _margin(scores: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarra
 def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """Of all images; the largest disagreements first."""
     everything = sorted((d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin))
-    return Outcome(tallies.total(o.counts for o in outcomes), tuple(everything))
+    alone = {name: sum(o.alone[name] for o in outcomes) for name in NETWORKS[1:]}
+    answers = sanity.summed([o.answers for o in outcomes])
+    return Outcome(tallies.total(o.counts for o in outcomes), tuple(everything), alone, answers)

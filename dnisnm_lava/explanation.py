@@ -20,11 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dnisnm_lava.ir import Shape
 from dnisnm_lava.measures import Measure
+from dnisnm_lava.sanity import Alarm
 
 PARTS = ("clipping", "discreteness", "inherited", "asynchronism", "integers")  # in the order of the rates
 OWN = ("clipping", "discreteness", "asynchronism", "integers")  # those that do not come from the sources
@@ -143,11 +145,26 @@ class Explained:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """What may help. dial, value: a field of Recipe, or `calibration_images` or `fit_images`, and what it should be. why: in words."""
+
+    dial: str
+    value: Any
+    why: str
+
+    @property
+    def option(self) -> str:
+        """As it is pasted behind a command."""
+        value = ",".join(self.value) if isinstance(self.value, tuple) else self.value
+        return f"--{self.dial.replace('_', '-')} {value}"
+
+
+@dataclass(frozen=True)
 class Finding:
     """The first population that goes wrong. error: its total's mean_squared, of 1. part: its largest of PARTS, by mean_squared (of
     integers, by contribution), of which it is `value`. cause: the same where that is its own; where it is inherited, the largest
     own part of any population up to it, of the population `origin`, of which it is `cause_value`. sentence: all of it, for
-    people, with the remedy. remedy: what to do about the cause."""
+    people, with the remedy. remedy: what to do about the cause, in words; remedies: the same, the likeliest first."""
 
     population: str
     error: float
@@ -158,6 +175,7 @@ class Finding:
     cause_value: float
     sentence: str
     remedy: str
+    remedies: tuple[Remedy, ...]
 
 
 @dataclass(frozen=True)
@@ -186,7 +204,8 @@ class Explanation:
     empty without labels. Of values, both are R2, and there are no disagreements.
     disagreements: the largest first, at most as many as asked for; disagreeing: how many images there are in all.
     raster_image: index of the image of all rasters. map_sets: what the two sets of the threshold maps are, in words: (train, test).
-    clipped_inputs: image values outside the integer input's 8 bits.
+    clipped_inputs: image values outside the integer input's 8 bits. alarms: what makes all of it meaningless, or the integers worse
+    than they need be (`sanity`). remedies: the likeliest first, also where there is no `first`, for the largest error then.
     """
 
     images: int
@@ -203,6 +222,8 @@ class Explanation:
     map_sets: tuple[str, str]
     clipped_inputs: int
     measure: Measure
+    alarms: tuple[Alarm, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
     def __getitem__(self, name: str) -> Explained:
         return {p.name: p for p in self.populations}[name]

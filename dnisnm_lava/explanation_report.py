@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dnisnm_lava.explanation import PARTS, Disagreement, Explained, Explanation, ThresholdMap
 from dnisnm_lava.findings import MEANINGS, size
+from dnisnm_lava.sanity_report import alarms_told
 from dnisnm_lava.threshold_maps import encoded
 
 SHOWN = 5  # disagreements in the terminal
@@ -38,8 +39,14 @@ def _row_json(p: Explained) -> dict[str, Any]:
 
 def explanation_table(found: Explanation, title: str) -> RenderableType:
     """The finding; then the errors of each population in parts; then what else is seen of it; then images that disagree."""
-    head = [found.sentence, *(["(Dials are options, too: levels=4 is --levels 4.)"] if found.first else []), _shares(found)]
-    parts: list[RenderableType] = [Text("\n".join(head)), _errors(found.populations), Text(LEGEND), _activity(found.populations)]
+    head = [found.sentence, _shares(found)]
+    parts: list[RenderableType] = [
+        alarms_told(found.alarms),
+        Text("\n".join(head)),
+        _errors(found.populations),
+        Text(LEGEND),
+        _activity(found.populations),
+    ]
     parts.append(Text(_notes(found)))
     if found.disagreements:
         parts.append(_disagreements(found.disagreements[:SHOWN]))

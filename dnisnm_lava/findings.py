@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from dnisnm_lava.explanation import OWN, Explained, Finding
+from dnisnm_lava import remedies
+from dnisnm_lava.explanation import OWN, Explained, Finding, Remedy
+
+Advice = Callable[[Explained, str], tuple[Remedy, ...]]
 
 MEANINGS = {
     "clipping": "activations above what K levels of theta a step can say",
@@ -15,10 +18,11 @@ MEANINGS = {
 }
 
 
-def first_wrong(rows: Sequence[Explained], tolerance: float, steps: int) -> Finding | None:
-    """The first population whose error exceeds `tolerance` of its power; what dominates there, and where that comes from."""
+def first_wrong(rows: Sequence[Explained], tolerance: float, advice: Advice) -> Finding | None:
+    """The first population whose error exceeds `tolerance` of its power; what dominates there, and where that comes from. advice: the
+    remedies for a population's part."""
     wrong = next((p for p in rows if p.total.mean_squared > tolerance), None)
-    return None if wrong is None else _finding(wrong, _upstream(wrong, rows), tolerance, steps)
+    return None if wrong is None else _finding(wrong, _upstream(wrong, rows), tolerance, advice)
 
 
 def _upstream(p: Explained, rows: Sequence[Explained]) -> list[Explained]:
@@ -30,14 +34,26 @@ def _upstream(p: Explained, rows: Sequence[Explained]) -> list[Explained]:
     return [q for q in rows if q.name in heard]
 
 
-def all_well(rows: Sequence[Explained], tolerance: float) -> str:
-    """The sentence where no population goes wrong."""
+def all_well(rows: Sequence[Explained], tolerance: float, advice: Advice) -> tuple[str, tuple[Remedy, ...]]:
+    """The sentence where no population goes wrong, and what would lower the largest error."""
     worst = max(rows, key=lambda p: p.total.mean_squared)
     part = _largest(worst, tuple(worst.parts))
+    origin, cause = _cause(worst, part, _upstream(worst, rows))
+    found = advice(origin, cause)
+    traced = "" if part != "inherited" else f", most of it {cause} in {origin.name}"
     return (
         f"No population's error exceeds {_percent(tolerance)} of its activations' power; the largest is that of {worst.name}, "
-        f"{_percent(worst.total.mean_squared)}; its largest part is {part}, {_percent(size(worst, part))} (parts may cancel)."
-    )
+        f"{_percent(worst.total.mean_squared)}; its largest part is {part}, {_percent(size(worst, part))} (parts may cancel){traced}. "
+        f"What would lower it: {remedies.told(found)}."
+    ), found
+
+
+def _cause(p: Explained, part: str, upstream: Sequence[Explained]) -> tuple[Explained, str]:
+    """Where a part of p comes from: p itself, or, of what is inherited, the population with the largest own part, and that."""
+    if part != "inherited":
+        return p, part
+    origin = max(upstream, key=lambda q: size(q, _largest(q, OWN)))
+    return origin, _largest(origin, OWN)
 
 
 def size(p: Explained, part: str) -> float:
@@ -49,10 +65,9 @@ def _largest(p: Explained, parts: Sequence[str]) -> str:
     return max(parts, key=lambda part: size(p, part))
 
 
-def _finding(p: Explained, upstream: Sequence[Explained], tolerance: float, steps: int) -> Finding:
+def _finding(p: Explained, upstream: Sequence[Explained], tolerance: float, advice: Advice) -> Finding:
     part = _largest(p, tuple(p.parts))
-    origin = p if part != "inherited" else max(upstream, key=lambda q: size(q, _largest(q, OWN)))
-    cause = part if part != "inherited" else _largest(origin, OWN)
+    origin, cause = _cause(p, part, upstream)
     value, cause_value = size(p, part), size(origin, cause)
     told = (
         f"{p.name} is the first population whose error exceeds {_percent(tolerance)} of its activations' power: it is "
@@ -60,22 +75,10 @@ def _finding(p: Explained, upstream: Sequence[Explained], tolerance: float, step
     )
     if part == "inherited":
         told += f"; of what the populations up to it add themselves, the largest is {cause} in {origin.name} ({_percent(cause_value)})"
-    remedy = _remedy(origin, cause, steps)
-    return Finding(p.name, p.total.mean_squared, part, value, origin.name, cause, cause_value, f"{told}. What to do: {remedy}.", remedy)
-
-
-def _remedy(p: Explained, part: str, steps: int) -> str:
-    levels = f"{'relay_levels' if p.kind == 'Relay' else 'levels'}={2 * max(p.levels, 1)}"
-    if part == "clipping":
-        return f"larger thresholds (threshold=max, more calibration images) or more levels ({levels})"
-    if part == "discreteness":
-        return f"more steps (steps={2 * steps}) or more levels ({levels})"
-    if part == "asynchronism":
-        longest = f", or a lead (lead={steps - 1} takes all of it away, for its latency; `dnisnm tune` tries shorter ones)"
-        return f"more levels ({levels}), more steps (steps={2 * steps})" + (longest if p.lead < steps - 1 else "")
-    if p.saturations:
-        return f"quantize again with calibration images like these, since its 24-bit state saturates ({p.saturations:,} times)"
-    return "more weight_bits or payload_bits, or rounding=compensated (`dnisnm precision` tells which of them matters)"
+    found = advice(origin, cause)
+    remedy = remedies.told(found)
+    sentence = f"{told}. What to do: {remedy}."
+    return Finding(p.name, p.total.mean_squared, part, value, origin.name, cause, cause_value, sentence, remedy, found)
 
 
 def _percent(share: float) -> str:

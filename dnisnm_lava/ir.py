@@ -629,8 +629,13 @@ def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:
 
 def checked_batches(graph: Graph, images: Images) -> Iterator[np.ndarray]:
     """The images (N, *input shape), batch by batch."""
-    for x, _ in inputs.batches(images, graph.input.image_shape):
-        yield _checked(graph, x)
+    return (x for x, _ in labelled_batches(graph, images))
+
+
+def labelled_batches(graph: Graph, images: Images) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """The same, each with the labels that come with it, as they are."""
+    for x, labels in inputs.batches(images, graph.input.image_shape):
+        yield _checked(graph, x), labels
 
 
 def checked_steps(steps: int) -> int:

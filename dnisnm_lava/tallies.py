@@ -9,6 +9,7 @@ import numpy as np
 
 from dnisnm_lava.exits import Exits, classes_at, exit_steps
 from dnisnm_lava.measures import Counts, Measure, Score
+from dnisnm_lava.sanity import Answers, table
 from dnisnm_lava.simulation import Run
 
 Tally = Counts
@@ -55,6 +56,29 @@ def scores(t: Tally, measure: Measure, name: str, spread: Tally | None = None) -
     """{T: score} of what a run's tally counts under `name`. spread: of more images than these."""
     around, images = branch(t, name, "spread") if spread is None else spread, number(t, "images")
     return {int(step): measure.score(branch(t, name, "steps", step), around, images) for step in branch(t, name, "steps")}
+
+
+def singles(measure: Measure, answers: np.ndarray, labels: np.ndarray | None) -> Answers | None:
+    """The table of answers (N, *spots) that are one class an image; None where there are no labels, several answers an image, or values."""
+    if labels is None or not measure.is_share or measure.answers != 1:
+        return None
+    return table(answers.reshape(-1).astype(np.int64), labels.reshape(-1), 2 if measure.kind == "binary" else measure.classes)
+
+
+def of_class(found: Answers | None) -> Tally:
+    """right: images whose class is said; classes: {class of the output: images that are of it}, none where images have no single class."""
+    by_class = [] if found is None else found.table.sum(axis=1)
+    return {"right": 0 if found is None else found.right, "classes": {str(i): int(count) for i, count in enumerate(by_class)}}
+
+
+def alone(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> Tally:
+    """{float, integer: {T: images of which it alone is right}}, from {T: (N,) is it right?} of the two; nothing of maps, whose pixels are
+    no trials of their own."""
+    pairs = {"float": (a, b), "integer": (b, a)}
+    return {
+        key: {str(t): int(np.count_nonzero(one[t] & ~other[t])) for t in one if one[t].size == len(one[t])}
+        for key, (one, other) in pairs.items()
+    }
 
 
 def total(tallies: Iterable[Tally]) -> Tally:

@@ -80,6 +80,7 @@ def test_ranks_give_the_result_of_one_process(place: Path) -> None:
 
 def test_ranks_compare_as_one_process_does(place: Path) -> None:
     options = ["--model", "images.py:net", "--data", "images.py:data", "--images", str(IMAGES), "--steps", "4", "--lava-images", "0"]
+    options.append("--anyway")  # it is untrained
     assert cli.main(["compare", *options, "-o", "one"]) == 0
     done = ranks(2, ["compare", *options, "-o", "two"])
     assert done.returncode == 0, done.stderr

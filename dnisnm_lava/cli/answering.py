@@ -11,6 +11,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.alarms import _with_alarms
 from dnisnm_lava.cli.output import Result, Stages, _written
 from dnisnm_lava.cli.shared import _data, _images, _network, _provenance, _recall, _refuse_dials, _require_data, _title
 from dnisnm_lava.cli.simulating import _exits_on
@@ -89,15 +90,17 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     if args.net is None:
         _recall(args)
         data = _data(args)
-        graph, steps, title = _network(args, data, stages).integer, None, _title(args)
+        network = _network(args, data, stages)
+        graph, steps, title, alarms = network.integer, None, _title(args), network.alarms
     else:
         _refuse_dials(args)
         remembering.recall(args, "data")
-        graph, steps, title = netx.read(args.net), args.steps, str(args.net)
+        graph, steps, title, alarms = netx.read(args.net), args.steps, str(args.net), ()
         data = _data(args, graph)
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
     facts = costs_report.costs_json(found, _provenance(args, graph, x))
     if args.out:
         write_whole(args.out, (json.dumps(facts, indent=1) + "\n").encode(), overwrite=args.overwrite)
-    return Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}"))
+    result = Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}"))
+    return _with_alarms(args, result, alarms)

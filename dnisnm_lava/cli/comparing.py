@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.alarms import _causes, _failed
 from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
@@ -91,10 +92,14 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             if not group.is_first:
                 return Result({}, "")
             on_lava = _on_lava(args, data, network, measure, steps, group.device, stages)
-            compared = comparison.comparison(network.integer, measure, tallies.total(part.tally for part in parts), on_lava)
+            compared = comparison.comparison(
+                network.integer, measure, tallies.total(part.tally for part in parts), on_lava, expected=args.expect_accuracy,
+                causes=_causes(args), alarms=network.alarms,
+            )  # fmt: skip
             provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, _title(args))
+            result = replace(result, failed=_failed(args, compared.alarms, result.failed))
             if args.out is None:
                 return result
             made_of = getattr(args, "made_of", None) or remembering.record(args, network.recipe, data)

@@ -14,6 +14,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.alarms import _raised, _with_alarms
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import (
@@ -59,7 +60,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
     shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
-    return _written(Result(facts, shown), str(args.out))
+    return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
 
 
 def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> tuple[dict[str, Any] | None, str]:
@@ -79,10 +80,7 @@ def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stag
         return None, f"nothing tells whether images are prepared as in training: {error}"
     found = {"images": len(x), "accuracy" if measure.is_share else "r2": score.value, "measure": measure.facts}
     told = f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} {'%' if measure.is_share else ''}"
-    return found, (
-        f"{told.strip()} on {len(x):,} training images ({measure}); if you expected more, see how they are prepared "
-        "(--mean, --std, --resize, --crop, --transforms)"
-    )
+    return found, f"{told.strip()} on {len(x):,} training images ({measure})"
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:
@@ -90,7 +88,8 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
     from rich.text import Text
 
-    from dnisnm_lava import datasets, tuning, tuning_report
+    from dnisnm_lava import datasets, sanity, tuning, tuning_report
+    from dnisnm_lava.backends import ann
     from dnisnm_lava.comparison import array_digest
     from dnisnm_lava.files import refuse_full, whole_folder, write_whole
     from exporters import netx
@@ -108,6 +107,8 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     stats = _statistics(args, analog, data, others, stages) if len(others) else None
     x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
     labels = _told_labels(y)
+    told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
+    alarms = _raised(args, told, data.train)
     measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
     given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
@@ -123,7 +124,8 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
         facts = {**tuning_report.tuning_json(found, made_of), "next": _next_command(args, found.recipe)}
         missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
         table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n{_to_paste(facts['next'])}"))
-        result = Result(facts, table, missed)
+        result = _with_alarms(args, Result(facts, table, missed), alarms)
+        facts = result.data
         if args.out is None:
             return result
         with whole_folder(args.out, overwrite=args.overwrite) as folder:
@@ -170,7 +172,8 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
         title = f"{_title(args)}, T = {network.recipe.steps}"
         provenance = {**_provenance(args, network.analog, network.spiking, x, *_given(y)), "recipe": asdict(network.recipe)}
         facts = bitwidths_report.precision_json(found, provenance)
-        result = Result(facts, bitwidths_report.precision_table(found, title))
+        result = _with_alarms(args, Result(facts, bitwidths_report.precision_table(found, title)), network.alarms)
+        facts = result.data
         if args.out is None:
             return result
         with whole_folder(args.out, overwrite=args.overwrite) as folder:

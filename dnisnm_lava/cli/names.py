@@ -8,14 +8,15 @@ PRECISION, BITS = "precision.json", "precision.png"
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
 PAGE, COST_IMAGES, EXPLAINED_IMAGES, COUNTED_IMAGES = "report.html", 16, 64, 100
 PASTED = 76  # columns of a command that is printed to be pasted
-VERIFY_STEPS = 8  # at most, where --steps does not say
 ANN_IMAGES = 500  # to see whether images are prepared as the ANN wants them
+TRIED_IMAGES = 256  # on which remedies are tried
+VERIFY_STEPS = 8  # at most, where --steps does not say
 STUDY_IMAGES = 500  # for hundreds of networks
 BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2.0  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {
     "out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_python", "lava_images", "net",
-    "quiet", "verb", "given", "made_of", "module",
+    "quiet", "verb", "given", "made_of", "module", "expect_accuracy", "anyway",
 }  # fmt: skip
 DEMO_LAVA_IMAGES = 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"

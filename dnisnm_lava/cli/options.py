@@ -22,7 +22,7 @@ from dnisnm_lava.cli.names import (
     TUNING,
     WEIGHTS,
 )  # fmt: skip
-from dnisnm_lava.cli.values import _lead, _numbers, _range, _sizes, _words
+from dnisnm_lava.cli.values import _accuracy, _lead, _numbers, _range, _sizes, _words
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.measures import AUTO, KINDS
 
@@ -34,6 +34,18 @@ def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
     model.add_argument("--calibration-images", type=int, default=CALIBRATION_IMAGES, help="training images for the maxima (%(default)s)")
     model.add_argument("--fit-images", type=int, default=FIT_IMAGES, help="training images for all else that is fitted (%(default)s)")
     _recipe_options(verb)
+
+
+def _alarm_options(verb: argparse.ArgumentParser) -> None:
+    """What is no part of a network: a file does not remember it."""
+    alarm = verb.add_argument_group("alarm", "where the ANN cannot be what it should be")
+    alarm.add_argument(
+        "--expect-accuracy",
+        type=_accuracy,
+        metavar="SHARE",
+        help="of the ANN, such as 0.926 or 92.6: an alarm where it has less (default: none)",
+    )
+    alarm.add_argument("--anyway", action="store_true", help="exit code 0 in spite of the alarm that the ANN is at chance, or below this")
 
 
 def _recipe_options(verb: argparse.ArgumentParser) -> None:

@@ -29,9 +29,10 @@ from dnisnm_lava.cli.names import (
     RESULT,
     STUDY_IMAGES,
     TEST_IMAGES,
+    TRIED_IMAGES,
     WEIGHTS,
 )  # fmt: skip
-from dnisnm_lava.cli.options import _data_options, _measure_options, _model_options, _precision_options, _tune_options
+from dnisnm_lava.cli.options import _alarm_options, _data_options, _measure_options, _model_options, _precision_options, _tune_options
 from dnisnm_lava.cli.simulating import simulate, verify
 from dnisnm_lava.cli.values import _bytes, _sizes
 from dnisnm_lava.cli.version import Version
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name] = verbs.add_parser(name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw)
     for name in ("convert", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
         _model_options(add[name], required=name not in OF_A_FILE_TOO)
+        _alarm_options(add[name])
     for name in ("convert", "simulate", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
         of_a_model = name in ("convert", "tune", "precision")
         _data_options(add[name], required=of_a_model, default="" if of_a_model else " (default: what the file remembers)")
@@ -113,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     add["convert"].add_argument("-o", "--out", type=Path, default=Path(NET), help="file to write (%(default)s)")
     add["compare"].add_argument("-o", "--out", type=Path, help=f"folder for {NET}, {RESULT} and {PICTURE} (default: none)")
     add["report"].add_argument("-o", "--out", type=Path, default=Path(PAGE), help="file to write (%(default)s)")
+    add["explain"].add_argument(
+        "--try", dest="try_remedies", action="store_true", help=f"try the two likeliest remedies on {TRIED_IMAGES} test images"
+    )
     add["report"].add_argument("--title", help="of the page (default: model and data, without folders)")
     add["report"].add_argument(
         "--cost-images", type=int, default=COST_IMAGES, help="of the test images, to count operations on (%(default)s)"

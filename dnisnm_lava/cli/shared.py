@@ -17,6 +17,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.cli import ranges, remembering
+from dnisnm_lava.cli.alarms import _raised
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.measures import Measure
     from dnisnm_lava.quantization import Readings
     from dnisnm_lava.ranks import Group
+    from dnisnm_lava.sanity import Alarm
     from dnisnm_lava.shards import Part
     from dnisnm_lava.simulation import Progress
     from dnisnm_lava.tallies import Tally
@@ -50,6 +52,7 @@ class Network:
     readings: Readings | None
     recipe: Recipe
     stats: dn.Statistics
+    alarms: tuple[Alarm, ...]
 
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
@@ -73,10 +76,11 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     _tell_size(args, analog, recipe)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
+    alarms = _raised(args, stats.answers, data.train)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats)
+    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats, alarms)
 
 
 def _tell_size(args: argparse.Namespace, analog: dn.AnalogGraph, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.alarms import _with_alarms
 from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.exits import Exits
     from dnisnm_lava.measures import Measure
     from dnisnm_lava.ranks import Group
+    from dnisnm_lava.sanity import Alarm
     from dnisnm_lava.simulation import Run
 
 
@@ -129,6 +131,7 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
 
     if bool(args.net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
+    alarms: tuple[Alarm, ...] = ()
     if args.net:
         from exporters import netx
 
@@ -141,7 +144,7 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         _require_data(args)
         data = _data(args)
         network = _network(args, data, stages)
-        spiking, integer = network.spiking, network.integer
+        spiking, integer, alarms = network.spiking, network.integer, network.alarms
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
     checked = comparison.verify(
@@ -150,4 +153,5 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     )  # fmt: skip
     equal = all(row.different == 0 for row in checked.equality)
     facts = {"equality": comparison_report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
-    return Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)
+    result = Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)
+    return _with_alarms(args, result, alarms)

@@ -31,6 +31,15 @@ def _range(text: str) -> tuple[int, ...]:
     return found
 
 
+def _accuracy(text: str) -> float:
+    """A share of 1 from `0.926`, `92.6` or `92.6%`; above 1, numbers are percent."""
+    number = float(text.removesuffix("%"))
+    share = number / 100 if number > 1 or text.endswith("%") else number
+    if not 0 < share <= 1:
+        raise ValueError
+    return share
+
+
 def _words(text: str) -> tuple[str, ...]:
     return () if text == "none" else tuple(text.split(","))
 

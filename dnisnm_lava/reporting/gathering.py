@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava import checks, costs
-from dnisnm_lava.attribution import explain
+from dnisnm_lava.attribution import UNKNOWN, explain
 from dnisnm_lava.backends import lava_cpu
 from dnisnm_lava.checks import Checked
 from dnisnm_lava.comparison import Comparison, array_digest, checked, compare, versions
@@ -21,7 +21,9 @@ from dnisnm_lava.explanation import Explanation
 from dnisnm_lava.inputs import Images, Labels
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph, asked_measure, checked_pairs
 from dnisnm_lava.measures import AUTO, Measure
+from dnisnm_lava.remedies import Setting
 from dnisnm_lava.reporting.intervals import standard_error, suggested
+from dnisnm_lava.sanity import CAUSES, Alarm
 from dnisnm_lava.simulation import Stages, in_silence
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -83,13 +85,16 @@ def gather(
     output: str | int | None = None, ignore_label: int | None = None, lava_images: int = LAVA_IMAGES,
     cost_images: int = COST_IMAGES, explain_images: int = EXPLAIN_IMAGES, calibration: Any = None,
     provenance: Mapping[str, Any] | None = None, device: str = "cpu", memory: int | None = None,
-    deadline: float = lava_cpu.DEADLINE, lava_python: Path | str | None = None, stages: Stages = in_silence,
+    deadline: float = lava_cpu.DEADLINE, lava_python: Path | str | None = None, expected: float | None = None,
+    causes: Sequence[str] = CAUSES, alarms: Sequence[Alarm] = (), setting: Setting = UNKNOWN, stages: Stages = in_silence,
 ) -> Gathered:  # fmt: skip
     """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...) that were not fitted on
     (default: the labels that come with the images). measure, output, ignore_label: as in `compare`.
 
     mean, std: by channel, what the images were normalized with, so that thumbnails look as they should. calibration: images that
-    the thresholds come from, for the maps, as in `explain`. provenance: by default digests and versions.
+    the thresholds come from, for the maps, as in `explain`. provenance: by default digests and versions. expected: the ANN's accuracy
+    as it should be, a share; causes: what may be wrong with the set-up, the likeliest first; alarms: those raised before. setting:
+    what the networks were made with, for remedies.
     """
     if cost_images < 1 or explain_images < 1:
         raise OutOfRange(f"report: {cost_images} images for costs and {explain_images} to explain given; give 1 or more of each")
@@ -100,12 +105,12 @@ def gather(
         raise OutOfRange(f"report: tells of classes and answers; of values, compare, tune and precision do ({found})")
     compared = compare(
         analog, spiking, integer, x, y, steps=chosen, measure=found, lava_images=lava_images, device=device, memory=memory,
-        deadline=deadline, lava_python=lava_python, stages=stages,
+        deadline=deadline, lava_python=lava_python, expected=expected, causes=causes, alarms=alarms, stages=stages,
     )  # fmt: skip
     spent = {t: costs.energy(integer, x[:cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
     told = explain(
         analog, spiking, integer, x[:explain_images], labels=None if y is None else y[:explain_images], measure=found,
-        calibration=calibration,
+        calibration=calibration, setting=setting,
         shown=MOST_THUMBNAILS, memory=memory, device=device, progress=stages("explain"),
     )  # fmt: skip
     shown = tuple(Thumbnail(d.image, viewable(x[d.image], mean, std), d.ann, d.integer, d.label) for d in told.disagreements)

@@ -1,0 +1,64 @@
+"""Alarms of a set-up that cannot be right: told before any work that they make worthless, again with the result, and by the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dnisnm_lava import sanity
+from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.output import Result
+from dnisnm_lava.sanity import Alarm, Answers
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Labelled
+
+BROKEN = ("chance", "expectation")  # kinds after which nothing means anything
+FAILED = "the set-up is broken: the alarm above tells how; --anyway makes this exit code 0"
+
+
+def _raised(args: argparse.Namespace, found: Answers | None, dataset: Labelled) -> tuple[Alarm, ...]:
+    """The alarms of what the ANN said of `dataset`, told at once."""
+    alarms = sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args))
+    for alarm in alarms:
+        print(f"alarm: {alarm.sentence}", file=sys.stderr, flush=True)
+    return alarms
+
+
+def _causes(args: argparse.Namespace) -> list[str]:
+    """What may be wrong, the likeliest first."""
+    weights, preparation, order = sanity.CAUSES
+    prepared = [f"--{name}" for name in PREPARED_BY if getattr(args, name)]
+    if hasattr(args, "prepared_by") or args.transforms not in (None, "none"):
+        prepared = ["--transforms"]
+    if prepared:
+        preparation = f"images are not prepared as in training: {', '.join(prepared)} given"
+    else:
+        preparation = "images are not prepared as in training: none of --mean, --std, --resize, --crop and --transforms is given"
+    if args.weights is None and args.model.lower().endswith(".onnx"):
+        return [preparation, order]
+    if args.weights is not None:
+        return [preparation, weights, order]
+    missing = "--weights is not given, so the weights are freshly initialised"
+    if not args.model.startswith("torchvision:"):
+        missing += f", unless {args.model} loads some itself"
+    return [missing, preparation, order]
+
+
+def _failed(args: argparse.Namespace, alarms: Iterable[Alarm], other: str = "") -> str:
+    """What is not as it should be, in a sentence, for a Result: `other`, or the set-up."""
+    return other or (FAILED if any(a.kind in BROKEN for a in alarms) and not args.anyway else "")
+
+
+def _with_alarms(args: argparse.Namespace, result: Result, alarms: tuple[Alarm, ...]) -> Result:
+    """The result below its alarms, which its data hold, too."""
+    from dataclasses import asdict
+
+    from rich.console import Group
+
+    from dnisnm_lava.sanity_report import alarms_told
+
+    data = {**result.data, "alarms": [asdict(alarm) for alarm in alarms]}
+    return Result(data, Group(alarms_told(alarms), result.text) if alarms else result.text, _failed(args, alarms, result.failed))

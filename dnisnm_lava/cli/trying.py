@@ -1,0 +1,90 @@
+"""`explain --try`: the likeliest remedies, followed on the same data, and what they bring."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+import dnisnm_lava as dn
+from dnisnm_lava import recipes, remedies
+from dnisnm_lava.cli.names import TRIED_IMAGES
+from dnisnm_lava.cli.output import Stages
+from dnisnm_lava.cli.shared import Network, _Batches, _images, _statistics
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.explanation import Explanation, Remedy
+
+if TYPE_CHECKING:
+    from dnisnm_lava.datasets import Data
+
+MOST = 2  # remedies
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A remedy on so many test `images`: shares that get the ANN's answer from the integer SNN, and that get their label (None without
+    labels), before and after."""
+
+    remedy: Remedy
+    images: int
+    agreement: tuple[float, float]
+    accuracy: tuple[float, float] | None
+
+    @property
+    def sentence(self) -> str:
+        pairs = [("agreement with the ANN", self.agreement)] + ([] if self.accuracy is None else [("accuracy", self.accuracy)])
+        told = ", ".join(f"{name} {100 * before:.1f} -> {100 * after:.1f} %" for name, (before, after) in pairs)
+        return f"tried {self.remedy.option}: {told} of {self.images:,} images"
+
+
+def try_remedies(args: argparse.Namespace, data: Data, network: Network, found: Explanation, stages: Stages) -> tuple[Tried, ...]:
+    """The first `MOST` of those found, each alone; none where values are measured."""
+    from dnisnm_lava.backends import ann, batched
+
+    measure = found.measure
+    if not measure.is_share:
+        raise OutOfRange("--try: tells of answers and classes; of values, change the option and explain again")
+    x, y = _images(data.test, TRIED_IMAGES, args.seed, stages, classes=measure.labels)
+    own = measure.said(ann.ann(network.analog, x, readout=measure.output, device=args.device))
+    right = measure.wanted(y) if measure.labels else None
+
+    def shares(graph: dn.SpikingGraph) -> tuple[float, float | None]:
+        said = measure.said(batched.run(graph, x, device=args.device).rates(graph.steps, measure.output))
+        return float(np.mean(said == own)), None if right is None else float(np.mean((said == right)[right != measure.ignored]))
+
+    before = shares(network.integer)
+    tried = []
+    for remedy in found.remedies[:MOST]:
+        stages(f"try {remedy.option}")
+        after = shares(_remade(args, data, network, remedy, stages))
+        accuracy = None if before[1] is None or after[1] is None else (before[1], after[1])
+        tried.append(Tried(remedy, len(x), (before[0], after[0]), accuracy))
+    return tuple(tried)
+
+
+def _remade(args: argparse.Namespace, data: Data, network: Network, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
+    """The integer network with the remedy, and all else as it was."""
+    from dnisnm_lava import datasets
+
+    asked = copy(args)
+    setattr(asked, remedy.dial, remedy.value)
+    stats = network.stats
+    if remedy.dial == "calibration_images":
+        stats = _statistics(asked, network.analog, data, datasets.choose(data.train, asked.calibration_images, args.seed), stages)
+    recipe = replace(network.recipe, **remedies.changed(network.recipe, remedy))
+    images = _Batches(data.train, datasets.choose(data.train, asked.fit_images, args.seed)) if recipe.needs_images else None
+    return recipes.networks(recipe, network.analog, stats, images, stages).integer
+
+
+def tried_json(tried: Sequence[Tried]) -> list[dict[str, Any]]:
+    return [{**asdict(t), "option": t.remedy.option} for t in tried]
+
+
+def tried_told(tried: Sequence[Tried]) -> RenderableType:
+    return Group(*(Text(t.sentence) for t in tried))

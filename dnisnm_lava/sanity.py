@@ -1,0 +1,179 @@
+"""Is the set-up sound? Alarms that stand before any result: an ANN at chance, and integers that lose what the float SNN has.
+
+Values and free functions: what a network said of labelled images, and sentences where that cannot be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb, sqrt
+
+import numpy as np
+
+from dnisnm_lava.measures import classes
+
+ERRORS = 3.0  # standard errors, on either side
+KAPPA = 0.1  # Cohen's: of the way from a guess to all, what an untrained network may have by luck
+LEVEL, LEAST_LOSS = 0.01, 0.005  # of McNemar's test; of the images
+CAUSES = (
+    "the weights are freshly initialised or those of another network",
+    "images are not prepared as in training (mean, std, size, range, order of the channels)",
+    "the classes stand in another order",
+)
+CONSISTENT, SEEN = 0.5, 10  # share of images that get their class's commonest answer; images of a class, on average
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What makes results meaningless or worse than they need be. kind: `chance`, `expectation` or `integers`. sentence: for people."""
+
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got each answer (column)."""
+
+    table: np.ndarray
+
+    @property
+    def images(self) -> int:
+        return int(self.table.sum())
+
+    @property
+    def right(self) -> int:
+        return int(np.trace(self.table))
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.images
+
+
+def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
+    """Of an ANN's outputs (N, classes) and the classes (N,). None where an image has no single class, or none of the output's."""
+    if labels is None or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1] or scores.shape[1] < 2:
+        return None
+    count = scores.shape[1]
+    if labels.shape != (len(scores),) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= count:
+        return None
+    return table(classes(scores.reshape(len(scores), count)), labels, count)
+
+
+def table(said: np.ndarray, labels: np.ndarray, count: int) -> Answers:
+    """Of classes said (N,) and told (N,), of `count` classes; labels beyond them are not counted."""
+    known = (labels >= 0) & (labels < count)
+    pairs = labels[known].astype(np.int64) * count + said[known]
+    return Answers(np.bincount(pairs, minlength=count * count).reshape(count, count))
+
+
+def summed(parts: Sequence[Answers | None]) -> Answers | None:
+    """Of all images; None where some part is."""
+    told = [part.table for part in parts if part is not None]
+    return Answers(np.sum(told, axis=0)) if told and len(told) == len(parts) else None
+
+
+# ---------------------------------------------------------------- the ANN itself
+
+
+def chance(by_class: Sequence[int] | np.ndarray) -> float:
+    """The share of images that a guess gets. by_class: images of each of the output's classes.
+
+    1 / classes, the guess of who knows nothing; the share of the commonest class, the best constant guess, where classes are uneven:
+    where it exceeds 1 / classes by more than three standard errors, since in few images some class is always the commonest.
+    """
+    counts = np.asarray(by_class)
+    blind, commonest = 1 / len(counts), float(counts.max() / counts.sum())
+    return commonest if commonest > blind + ERRORS * standard_error(blind, int(counts.sum())) else blind
+
+
+def standard_error(share: float, images: int) -> float:
+    return sqrt(share * (1 - share) / images)
+
+
+def is_at_chance(right: int, images: int, guess: float) -> bool:
+    """Is the accuracy within three standard errors of the guess, or below it; or less than a tenth of the way from the guess to all
+    (Cohen's kappa below 0.1)? Untrained networks are not quite blind, so that many images tell them from the guess.
+
+    False where so few images cannot tell: where a network halfway from the guess to all could come as low as that, within three
+    standard errors of its own."""
+    bound = max(guess + ERRORS * standard_error(guess, images), guess + KAPPA * (1 - guess))
+    middle = (1 + guess) / 2
+    return bound < middle - ERRORS * standard_error(middle, images) and right / images <= bound
+
+
+def is_below(right: int, images: int, expected: float) -> bool:
+    """Is the accuracy below `expected`, a share, by more than the standard error of so many images?"""
+    return right / images < expected - standard_error(expected, images)
+
+
+def of_answers(found: Answers | None, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES) -> tuple[Alarm, ...]:
+    """The alarms of `set_up`; where each class gets an answer of its own that is another's, the order of the classes comes first."""
+    if found is None:
+        return ()
+    told = (_other_order(found), *causes)
+    return set_up(found.right, found.table.sum(axis=1), data, expected, [cause for cause in told if cause])
+
+
+def set_up(
+    right: int, by_class: Sequence[int] | np.ndarray, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES
+) -> tuple[Alarm, ...]:
+    """Of an ANN that says the class of `right` of images of `data`; by_class: images of each class of its output. At most one alarm.
+
+    expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first."""
+    images, guess = int(np.sum(by_class)), chance(by_class)
+    told = f"the ANN says the class of {right:,} of {images:,} {data} ({_percent(right / images)})"
+    end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
+    if is_at_chance(right, images, guess):
+        return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}{end}"),)
+    if expected is not None and is_below(right, images, expected):
+        return (Alarm("expectation", f"{told}, where {_percent(expected)} are expected{end}"),)
+    return ()
+
+
+def _other_order(found: Answers) -> str:
+    """Where most images of a class get one and the same answer, and that is another class's."""
+    present = found.table[found.table.sum(axis=1) > 0]
+    commonest = present.argmax(axis=1)
+    consistent = present.max(axis=1).sum() >= CONSISTENT * found.images > found.right
+    if not consistent or found.images < SEEN * len(present) or len(set(commonest.tolist())) <= len(present) / 2:
+        return ""
+    share = present.max(axis=1).sum() / found.images
+    label = int(np.flatnonzero(found.table.sum(axis=1) > 0)[np.argmax(commonest != np.flatnonzero(found.table.sum(axis=1) > 0))])
+    return (
+        f"the classes stand in another order: {_percent(share)} of the images get the commonest answer of their class, and class "
+        f"{label} is mostly called {int(found.table[label].argmax())}"
+    )
+
+
+# ---------------------------------------------------------------- the integers
+
+
+def mcnemar(a_alone: int, b_alone: int) -> float:
+    """The p of McNemar's exact test, two-sided: how likely images on which one of two alone is right part so unevenly, or more so, if
+    each were a coin's toss."""
+    tosses = a_alone + b_alone
+    tail = sum(comb(tosses, k) for k in range(min(a_alone, b_alone) + 1))
+    return min(1.0, 2 * tail / 2**tosses)
+
+
+def integers(float_alone: int, integer_alone: int, images: int, steps: int, look_at: str, tests: int = 1) -> tuple[Alarm, ...]:
+    """An alarm where the integer SNN says the ANN's class of significantly fewer images than the float SNN: by McNemar's test at 0.01,
+    and by 0.5 points. float_alone, integer_alone: of so many images, on which that one alone says the ANN's class after `steps`.
+    look_at: where to look, in words. tests: at how many T one looked, which share the 0.01 (Bonferroni)."""
+    lost = float_alone - integer_alone
+    p = mcnemar(float_alone, integer_alone)
+    if lost < LEAST_LOSS * images or lost <= 0 or p * tests >= LEVEL:
+        return ()
+    return (
+        Alarm(
+            "integers",
+            f"the integers lose what the float SNN has: after {steps:,} steps {float_alone:,} of {images:,} images get the ANN's class "
+            f"from the float SNN alone, {integer_alone:,} from the integer SNN alone (McNemar's p = {p:.1g}); {look_at}",
+        ),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

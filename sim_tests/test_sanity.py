@@ -1,0 +1,257 @@
+"""Alarms: an ANN that guesses, one below what is expected, integers that lose what the float SNN has; and none where all is well."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import ResidualPoolNet, images, randomized
+
+import dnisnm_lava as dn
+from dnisnm_lava import cli, comparison, sanity, tallies, weak_spots
+from dnisnm_lava.cli.values import _accuracy
+from dnisnm_lava.ir import ReadOut, SpikingGraph
+
+EVEN = [10] * 10
+
+
+# ---------------------------------------------------------------- chance
+
+
+@pytest.mark.parametrize(("by_class", "guess"), [
+    ([50, 50], 0.5), ([4, 2, 0, 1, 0, 0, 0, 0, 0, 1], 0.5),  # of 8 images, 4 of one class are more than three errors of 0.106 above 0.1
+    ([3, 2, 1, 1, 1, 0, 0, 0, 0, 0], 0.1), ([900, 100], 0.9), (EVEN, 0.1),
+])  # fmt: skip
+def test_chance_is_the_best_constant_guess_where_classes_are_uneven(by_class: list[int], guess: float) -> None:
+    assert sanity.chance(by_class) == pytest.approx(guess)
+
+
+@pytest.mark.parametrize(("right", "count", "guess", "raised"), [
+    (11, 100, 0.1, True), (0, 100, 0.1, True), (19, 100, 0.1, True),  # 0.1 + 3 * 0.03 = 0.19
+    (20, 100, 0.1, False), (60, 100, 0.1, False), (1100, 10_000, 0.1, True),
+    (1400, 10_000, 0.1, True),  # an untrained network is not quite blind: kappa is 0.04
+    (2000, 10_000, 0.1, False), (1, 4, 0.1, False), (10, 16, 0.1, False), (2, 8, 0.1, False),
+    (55, 100, 0.5, False), (500, 1000, 0.5, True), (900, 1000, 0.9, True), (980, 1000, 0.9, False),
+    (90, 100, 0.9, False), (60, 60, 1.0, False),
+])  # fmt: skip
+def test_an_alarm_is_raised_at_chance_where_so_many_images_can_tell(right: int, count: int, guess: float, raised: bool) -> None:
+    assert sanity.is_at_chance(right, count, guess) is raised
+
+
+def test_what_is_expected_is_missed_by_more_than_its_standard_error() -> None:
+    assert not sanity.is_below(891, 1000, 0.9)  # the error of 0.9 on 1,000 images is 0.0095
+    assert sanity.is_below(890, 1000, 0.9)
+    (alarm,) = sanity.set_up(500, [100] * 10, "images", 0.9)
+    assert alarm.kind == "expectation"
+    assert "500 of 1,000 images (50.0 %), where 90.0 % are expected" in alarm.sentence
+    assert sanity.set_up(500, [100] * 10, "images") == sanity.set_up(950, [100] * 10, "images", 0.9) == ()
+
+
+def scores(said: np.ndarray, count: int) -> np.ndarray:
+    return np.eye(count)[said]
+
+
+def test_classes_in_another_order_are_told_as_that() -> None:
+    labels = np.arange(500) % 10
+    (alarm,) = sanity.of_answers(sanity.answers(scores((labels + 1) % 10, 10), labels), "images")
+    assert (
+        "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the classes stand in another order: 100.0 % of" in alarm.sentence
+    )
+    assert "class 0 is mostly called 1" in alarm.sentence
+    (always,) = sanity.of_answers(sanity.answers(scores(0 * labels + 3, 10), labels), "images")  # the same for all is no order
+    rng = np.random.default_rng(0)
+    (random,) = sanity.of_answers(sanity.answers(scores(rng.integers(0, 10, 500), 10), labels), "images")
+    for other in (always, random):
+        assert f"most likely {sanity.CAUSES[0]}" in other.sentence
+
+
+@pytest.mark.parametrize("labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 1), int), np.zeros(4)])
+def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.ndarray | None) -> None:
+    assert sanity.answers(np.zeros((4, 3)), labels) is None
+    assert sanity.answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
+    assert sanity.answers(np.zeros((4, 1)), np.zeros(4, int)) is None
+    assert sanity.of_answers(None, "images") == ()
+
+
+def test_calibration_tells_what_the_ann_said() -> None:
+    model, x, y = randomized(ResidualPoolNet(), 0), images(12, (2, 6, 6), 0), np.arange(12) % 3
+    analog = dn.from_torch(model, x[0])
+    found = dn.calibrate(analog, [(x[:5], y[:5]), (x[5:], y[5:])]).answers
+    assert found is not None
+    said = analog.ann(x).argmax(axis=1)
+    table = np.zeros((3, 3), int)
+    np.add.at(table, (y, said), 1)
+    np.testing.assert_array_equal(found.table, table)
+    assert dn.calibrate(analog, [(x[:5], y[:5]), x[5:]]).answers is None
+
+
+# ---------------------------------------------------------------- integers
+
+
+@pytest.mark.parametrize(("a", "b", "p"), [(0, 0, 1.0), (1, 0, 1.0), (8, 0, 2 / 256), (0, 8, 2 / 256), (3, 1, 10 / 16), (5, 5, 1.0)])
+def test_mcnemars_test_is_a_sum_of_tosses(a: int, b: int, p: float) -> None:
+    assert sanity.mcnemar(a, b) == pytest.approx(p, rel=1e-12)
+
+
+@pytest.mark.parametrize(("lost", "won", "count", "raised"), [
+    (8, 0, 64, True), (0, 8, 64, False), (7, 0, 64, False),  # 2 / 128 is above 0.01
+    (30, 6, 1000, True), (30, 20, 1000, False), (40, 4, 10_000, False), (60, 4, 10_000, True),  # 0.36 and 0.56 points
+])  # fmt: skip
+def test_integers_raise_an_alarm_where_they_lose_significantly(lost: int, won: int, count: int, raised: bool) -> None:
+    found = sanity.integers(lost, won, count, 4, "look there")
+    assert [a.kind for a in found] == ["integers"] * raised
+    assert all("after 4 steps" in a.sentence and "look there" in a.sentence for a in found)
+
+
+def test_several_t_share_the_level() -> None:
+    assert sanity.integers(8, 0, 64, 4, "")  # p = 0.0078
+    assert not sanity.integers(8, 0, 64, 4, "", tests=2)
+
+
+@pytest.fixture(scope="module")
+def four() -> tuple[Any, ...]:
+    """Graphs of 4 steps, images and the ANN's classes."""
+    model, x = randomized(ResidualPoolNet(), 10), images(60, (2, 6, 6), 0)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=4, levels=4)
+    return analog, spiking, dn.quantize(spiking), x, analog.ann(x).argmax(axis=1)
+
+
+def broken(integer: SpikingGraph) -> SpikingGraph:
+    """One whose read-out has codes that are 0, 1 or -1."""
+    out = integer.readout
+    assert isinstance(out, ReadOut)
+    (q,) = out.projections
+    starved = replace(out, projections=(replace(q, weight=np.sign(q.weight // 64).astype(q.weight.dtype)),), bias=out.bias // 64)
+    return SpikingGraph(tuple(starved if p is out else p for p in integer), steps=integer.steps)
+
+
+def test_compare_and_explain_tell_where_integers_lose(four: tuple[Any, ...]) -> None:
+    analog, spiking, integer, x, y = four
+    for graph, kinds in ((integer, []), (broken(integer), ["integers"])):
+        compared = dn.compare(analog, spiking, graph, x, y, lava_images=0)
+        explained = dn.explain(analog, spiking, graph, x, labels=y)
+        assert [a.kind for a in compared.alarms] == [a.kind for a in explained.alarms] == kinds
+        for alarm in (*compared.alarms, *explained.alarms):
+            assert f"look at the projection from {integer.populations[-2].name} into {integer.readout.name}" in alarm.sentence
+        for t, share in compared.agreement["float"].items():
+            more = compared.alone["float"][t] - compared.alone["integer"][t]
+            assert more == pytest.approx(60 * (share - compared.agreement["integer"][t]))
+
+
+def test_paired_counts_add_up(four: tuple[Any, ...]) -> None:
+    analog, spiking, integer, x, y = four
+    graphs = analog, spiking, broken(integer)
+    measure = analog.measure(y)
+    whole = comparison.tallied(*graphs, x, y, measure=measure, steps=(1, 4))
+    parts = [comparison.tallied(*graphs, x[part], y[part], measure=measure, steps=(1, 4)) for part in (slice(0, 7), slice(7, 60))]
+    assert tallies.total(parts) == whole
+    found, of_parts = (comparison.comparison(graphs[2], measure, t, None) for t in (whole, tallies.total(parts)))
+    assert found == of_parts
+
+
+def test_a_state_that_saturates_is_looked_at_first(four: tuple[Any, ...]) -> None:
+    integer = four[2]
+    names = {p.name: 0 for p in integer}
+    assert "whose state saturates (3 times)" in weak_spots.look_at(integer, {**names, integer.populations[1].name: 3})
+    assert "weights use" in weak_spots.look_at(integer, names)
+
+
+# ---------------------------------------------------------------- the commands
+
+
+def test_accuracies_are_shares_or_percent() -> None:
+    assert [_accuracy(text) for text in ("0.926", "92.6", "92.6%", "1", "1%", "100")] == pytest.approx([0.926, 0.926, 0.926, 1, 0.01, 1])
+    for text in ("0", "101", "-1", "much"):
+        with pytest.raises(ValueError, match=r"^$|could not convert"):
+            _accuracy(text)
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    import digits_net
+
+    monkeypatch.chdir(tmp_path)
+    digits_net.lay_out(tmp_path)
+    return tmp_path
+
+
+MODEL = ["--model", "net.py:network", "--data", "data.npz", "--recipe", "paper", "--steps", "2"]
+SOUND = [*MODEL, "--weights", "weights.pt", "--mean", "0.88", "--std", "0.05"]
+VERBS = {
+    "convert": (), "costs": ("--images", "2"), "compare": ("--lava-images", "0", "--images", "200"),
+    "explain": (), "verify": ("--images", "2"),
+    "tune": ("--max-steps", "2", "--lead", "0", "--fit-images", "100", "--held-images", "100"),
+    "report": ("--lava-images", "0", "--images", "100", "--cost-images", "1", "--explain-images", "4"),
+    "precision": ("--images", "50", "--try-weight-bits", "4,8", "--try-payload-bits", "5", "--try-state-bits", "24"),
+}  # fmt: skip
+
+
+def needed(verb: str) -> None:
+    for package in {"report": ("jinja2", "plotly"), "verify": ("lava",)}.get(verb, ()):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_images_that_are_not_prepared_raise_an_alarm_first(digits: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    needed(verb)
+    command = [verb, *MODEL, "--weights", "weights.pt", *VERBS[verb], "--json"]
+    assert cli.main(command) == 1
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    raised = next(i for i, line in enumerate(lines) if line.startswith("alarm: "))
+    assert "of 1,200 images of data.npz (train)" in lines[raised] or verb == "tune"
+    assert "most likely images are not prepared as in training: none of --mean, --std" in lines[raised]
+    assert "nothing below means anything" in lines[raised]
+    assert not {"fit ...", "convert, quantize ...", "steps and levels ..."} & set(lines[:raised])  # before any work
+    assert "--anyway" in lines[-1]
+    (alarm,) = json.loads(out)["alarms"]
+    assert alarm["kind"] == "chance"
+    assert cli.main([*command, "--anyway", *(["--overwrite"] if verb in ("convert", "report") else [])]) == 0
+    assert "alarm: " in capsys.readouterr().err
+    if verb == "report":
+        page = (digits / "report.html").read_text()
+        assert '<p class="alarm" role="alert">the ANN says the class of' in page
+        assert page.index('class="alarm"') < page.index('class="lead"')
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_sound_set_up_raises_none(digits: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    needed(verb)
+    cli.main([verb, *SOUND, *VERBS[verb]])
+    out, err = capsys.readouterr()
+    assert "alarm:" not in err
+    assert "--anyway" not in err
+    assert "expect" not in out
+    if verb == "report":
+        assert 'class="alarm"' not in (digits / "report.html").read_text()
+
+
+def test_the_likeliest_cause_is_told_first(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared = ["--mean", "0.88", "--std", "0.05"]
+    assert cli.main(["convert", *MODEL, *prepared]) == 1
+    assert "most likely --weights is not given, so the weights are freshly initialised, unless net.py" in capsys.readouterr().err
+    with np.load("data.npz") as data:
+        arrays = {name: (data[name] + 1) % 10 if name.startswith("y") else data[name] for name in data.files}
+    np.savez("turned.npz", **arrays)
+    turned = [*MODEL[:2], "--data", "turned.npz", *MODEL[4:], "--weights", "weights.pt", *prepared]
+    assert cli.main(["convert", *turned, "--overwrite"]) == 1
+    told = capsys.readouterr().err
+    assert "most likely the classes stand in another order: 98." in told
+    assert "class 0 is mostly called 9" in told
+
+
+def test_an_accuracy_that_is_expected(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", *SOUND, *VERBS["compare"], "--expect-accuracy", "95"]) == 0
+    assert cli.main(["compare", *SOUND, *VERBS["compare"], "--expect-accuracy", "99.9%", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert "where 99.9 % are expected" in err
+    assert json.loads(out[out.index("{") :])["alarms"][0]["kind"] == "expectation"
+    with pytest.raises(SystemExit):
+        cli.main(["compare", *SOUND, "--expect-accuracy", "much"])
+    assert "'much' is not an accuracy such as 0.926" in capsys.readouterr().err
