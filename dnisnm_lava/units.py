@@ -55,7 +55,8 @@ class Drive:
         if not self.blocks:
             return np.full(len(self.weight), self.weight[0].size * (self.gain * self.largest) ** 2)
         traces = np.sum([np.trace(block.covariance, axis1=1, axis2=2) for block in self.blocks], axis=0)
-        return np.repeat(traces, len(self.weight) // len(traces))
+        # of what never varies, float32's noise may be below 0
+        return np.repeat(np.maximum(traces, 0), len(self.weight) // len(traces))
 
     def error_of_the_largest(self, codes: np.ndarray) -> np.ndarray:
         """(O,) squared error of the rows' currents with weights `codes`, of spikes that are all the largest."""

@@ -380,6 +380,17 @@ def test_exponents_are_the_best_of_all(kind: str) -> None:
     assert len(taken) > 8
 
 
+def test_exponents_are_found_where_nothing_that_is_read_varies() -> None:
+    """Float32's noise leaves a variance below 0: the more error, the better, without end."""
+    into = [Projection(name, np.eye(3) * size) for name, size in (("i", 1.0), ("j", 0.01))]
+    noise = (Reads(slice(0, 3), np.ones((1, 3)), -1e-7 * np.eye(3)[None]),)
+    p = ReadOut("a", (3,), tuple(into), np.zeros(3), np.ones(3), np.ones(3))
+    drives = [Drive(q, q.weight, noise, 9) for q in into]
+    found = units.chosen(p, drives, WIDTHS)
+    assert min(found.exponents) == 0
+    assert (found.unit > 0).all()
+
+
 def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
     """The squared error of the matrices, as a share of what their weights carry, and that of a step for each weight."""
     rng, taken, state, ones = np.random.default_rng(7), set(), FixedPointFormat(24), np.ones(2)

@@ -186,7 +186,7 @@ SOUND = [*MODEL, "--weights", "weights.pt", "--mean", "0.88", "--std", "0.05"]
 VERBS = {
     "convert": (), "costs": ("--images", "2"), "compare": ("--lava-images", "0", "--images", "200"),
     "explain": (), "verify": ("--images", "2"),
-    "tune": ("--labels", "--max-steps", "2", "--lead", "0", "--fit-images", "100", "--held-images", "100"),
+    "tune": ("--labels", "--max-steps", "2", "--fit-images", "100", "--held-images", "100"),
     "report": ("--lava-images", "0", "--images", "100", "--cost-images", "1", "--explain-images", "4"),
     "precision": ("--images", "50", "--try-weight-bits", "4,8", "--try-payload-bits", "5", "--try-state-bits", "24"),
 }  # fmt: skip
