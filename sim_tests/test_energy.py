@@ -385,7 +385,7 @@ class Steps(nn.Module):
 
 
 def layer_of(q: Projection) -> nn.Module:
-    assert (q.exponent, q.resample, q.source_channels, q.target_channels) == (0, None, None, None)
+    assert (q.resample, q.source_channels, q.target_channels) == (None, None, None)
     outputs, inputs, *kernel = q.weight.shape
     if q.is_conv:
         padding = (q.padding[0][0], q.padding[1][0])
@@ -393,7 +393,7 @@ def layer_of(q: Projection) -> nn.Module:
         made: nn.Module = nn.Conv2d(inputs * q.groups, outputs, kernel, q.stride, padding, q.dilation, q.groups, bias=False)
     else:
         made = nn.Linear(inputs, outputs, bias=False)
-    made.weight.data = torch.tensor(q.weight, dtype=torch.float32)
+    made.weight.data = torch.tensor(q.weight, dtype=torch.float32) * 2.0**q.exponent
     return made
 
 

@@ -29,7 +29,7 @@ def compared(rows: tuple[Difference, ...], share: float = 0.25) -> Comparison:
     scores = {"ann": ann, "float": {8: floats}, "integer": {8: integers}, "lava": {8: Share(round(4 * share), 4, 4)}}
     agreement = {"float": {8: same}, "integer": {8: same}}
     images = {"ann": 1000, "float": 1000, "integer": 1000, "lava": 4}
-    return Comparison(chosen({"out": (10,)}), scores, images, rows, 0, 0, 0, (), agreement)
+    return Comparison(chosen({"out": (10,)}), scores, images, rows, 0, 0, 0, (), agreement, {"float": {8: 0}, "integer": {8: 0}})
 
 
 def shown(comparison: Comparison) -> str:
