@@ -188,9 +188,10 @@ def test_what_is_not_known_is_refused_by_name(name: str) -> None:
 def test_a_refusal_names_the_line_of_forward() -> None:
     class Named(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.tanh(x)  # refused here
+            x = torch.tanh(x)  # refused here
+            return torch.relu(x)
 
-    with pytest.raises(UnsupportedModel, match=r"aten\.tanh\.default at .*test_frontend\.py:\d+ `return torch\.tanh\(x\).*`: "):
+    with pytest.raises(UnsupportedModel, match=r"aten\.tanh\.default at .*test_frontend\.py:\d+ `x = torch\.tanh\(x\).*`: "):
         dn.from_torch(Named(), images(1, (3, 8, 8), 0))
 
 
