@@ -179,13 +179,15 @@ def _with_integer_matrices(
     A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
     if all(q.resample is None for q in p.projections):
         return p, drives_of(p.projections, p)
-    tried: list[tuple[float, tuple[Projection, ...], list[Drive]]] = []
-    for limit in MATRIX_LIMITS:
+
+    def made(limit: int) -> tuple[float, tuple[Projection, ...], list[Drive]]:
         rounded = [resampling.integer(q, limit) for q in p.projections]
         projections = tuple(q for q, _ in rounded)
         drives = drives_of(projections, p)
-        tried.append((units.expected_error(p, drives, [e for _, e in rounded], widths), projections, drives))
-    _, projections, drives = min(tried, key=lambda t: t[0])
+        return units.expected_error(p, drives, [e for _, e in rounded], widths), projections, drives
+
+    errors = {limit: made(limit)[0] for limit in MATRIX_LIMITS}  # and nothing else of each is kept: weights may be large
+    _, projections, drives = made(min(errors, key=lambda limit: errors[limit]))
     return replace(p, projections=projections), drives
 
 

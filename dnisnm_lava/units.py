@@ -58,9 +58,12 @@ class Drive:
         # of what never varies, float32's noise may be below 0
         return np.repeat(np.maximum(traces, 0), len(self.weight) // len(traces))
 
-    def error_of_the_largest(self, codes: np.ndarray) -> np.ndarray:
-        """(O,) squared error of the rows' currents with weights `codes`, of spikes that are all the largest."""
-        return ((self.weight - codes) ** 2).reshape(len(codes), -1).sum(axis=1) * (self.gain * self.largest) ** 2
+    def error_of_the_largest(self, steps: np.ndarray, format: FixedPointFormat) -> np.ndarray:
+        """(O,) squared error of the rows' currents with the nearest codes in `steps`, of spikes that are all the largest."""
+        gaps = (
+            w - format.encode(w / step)[0] * step for w, step in zip(self.weight, steps, strict=True)
+        )  # a row at a time: there may be many
+        return np.array([float((gap**2).sum()) for gap in gaps]) * (self.gain * self.largest) ** 2
 
     def bound(self) -> np.ndarray:
         """(O,) the most that each row's current can be, whatever is read."""
@@ -111,6 +114,8 @@ def chosen(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> Units:
     which a shortcut's or a pool's weight is a whole number."""
     least = least_unit(p, drives, widths)
     units = by_expected_error(p, drives, widths, least)
+    if not any(d.blocks or d.weight[0].size == 1 for d in drives):
+        return units  # nothing to choose from
     tried = [_of_least_error(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
     return min(tried, key=lambda t: t[0])[1]
 
@@ -196,7 +201,7 @@ def expected_error(p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Seque
     least = least_unit(p, drives, widths)
     exponents = by_expected_error(p, drives, widths, least).exponents
     weights, _ = _of_least_error(p, drives, exponents, widths, least, CLIPS[:1])
-    size = np.array([d.onto((d.weight.reshape(len(d.weight), -1) ** 2).mean(axis=1) * d.power(), p.shape[0]) for d in drives])
+    size = np.array([d.onto(np.array([float((w**2).mean()) for w in d.weight]) * d.power(), p.shape[0]) for d in drives])
     return weights + float((np.array(of_matrices)[:, None] ** 2 * size * importance(p)).sum())
 
 
@@ -252,7 +257,9 @@ def error(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, widths: Width
     found = np.zeros(p.shape[0])
     for d, exponent in zip(drives, units.exponents, strict=True):
         steps = units.steps(d, exponent)
-        codes, _ = widths.of(d.weight).encode(d.weight / steps)
-        lost = rounding.error(d.weight, codes * steps, d.blocks) if d.blocks else d.error_of_the_largest(codes * steps)
+        if d.blocks:
+            lost = rounding.error(d.weight, widths.of(d.weight).encode(d.weight / steps)[0] * steps, d.blocks)
+        else:
+            lost = d.error_of_the_largest(steps, widths.of(d.weight))
         found += d.onto(lost, p.shape[0])
     return found
