@@ -173,7 +173,7 @@ def test_costs_of_a_file_and_of_a_model(place: Path, capsys: pytest.CaptureFixtu
         x = ((data["x_test"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
     chosen = np.sort(np.random.default_rng(3).choice(16, 5, replace=False))
     by_hand = json.loads(json.dumps(costs_report.costs_json(dn.energy(netx.read("a.net"), x[chosen]), {})))
-    assert without(by_hand, "provenance") == without(found, "provenance")
+    assert without({**by_hand, "alarms": []}, "provenance") == without(found, "provenance")
     assert run("costs", "a.net", "--images", "5", "--steps", "2", capsys=capsys)["steps"] == 2
     assert cli.main(["costs", "a.net", "--images", "2"]) == 0
     said = capsys.readouterr().out

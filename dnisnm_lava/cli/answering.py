@@ -100,7 +100,9 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
     facts = costs_report.costs_json(found, _provenance(args, graph, x))
+    result = _with_alarms(
+        args, Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}")), alarms
+    )
     if args.out:
-        write_whole(args.out, (json.dumps(facts, indent=1) + "\n").encode(), overwrite=args.overwrite)
-    result = Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}"))
-    return _with_alarms(args, result, alarms)
+        write_whole(args.out, (json.dumps(result.data, indent=1) + "\n").encode(), overwrite=args.overwrite)
+    return result
