@@ -73,9 +73,8 @@ def quantize(
         if isinstance(p, Input):
             alpha[p.name] = _input_scale(p)
             done.append(replace(p, scale=alpha[p.name], bits=INPUT_BITS))
-            sent[p.name] = FixedPointFormat(INPUT_BITS).limit
         elif isinstance(p, MaxPool):
-            alpha[p.name], sent[p.name] = alpha[p.source], sent[p.source]
+            alpha[p.name] = alpha[p.source]
             done.append(p)
         else:
             assert isinstance(p, SNM | ReadOut)
@@ -91,11 +90,11 @@ def quantize(
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
-                sent[p.name] = int(payload.max(initial=0)) * p.levels
                 vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
                 spike_unit = alpha[p.name] * p.spike_unit
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
             done.append(encoded)
+        sent[p.name] = _largest_spike(done[-1], sent)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
 
@@ -240,13 +239,18 @@ def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
     """Largest |value| that each population of an integer graph can send in one step."""
     largest: dict[str, int] = {}
     for p in graph:
-        if isinstance(p, Input):
-            largest[p.name] = FixedPointFormat(p.bits).limit
-        elif isinstance(p, MaxPool):
-            largest[p.name] = largest[p.source]
-        elif isinstance(p, SNM):
-            largest[p.name] = int(p.payload.max(initial=0)) * p.levels
+        if not isinstance(p, ReadOut):
+            largest[p.name] = _largest_spike(p, largest)
     return largest
+
+
+def _largest_spike(p: Population, sent: Mapping[str, int]) -> int:
+    """Of one population, given those before it; a read-out sends nothing."""
+    if isinstance(p, Input):
+        return FixedPointFormat(p.bits).limit
+    if isinstance(p, MaxPool):
+        return sent[p.source]
+    return int(p.payload.max(initial=0)) * p.levels if isinstance(p, SNM) else 0
 
 
 @dataclass(frozen=True)
