@@ -7,13 +7,16 @@ OUT ?= demo-result
 MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics executors frontend lava_python netx rounding stages torch_module \
 	user_networks)
 
+# Two files of tests at a time, each by a process of one thread: as fast as two cores are.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 .PHONY: demo test modern lowest lint site clean
 
 demo: $(READY)
 	$(BIN)/dnisnm demo --out $(OUT) --overwrite
 
 test: lint modern
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 modern: $(READY)
 	@sh tools/test_modern.sh $(MODERN)

@@ -14,6 +14,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 
 LAVA_PYTHON = os.environ.pop("DNISNM_LAVA_PYTHON", "")  # for the tests that ask for it; the others know their environment
 
+if importlib.util.find_spec("lava"):  # it sets how processes start, which it cannot once another library has asked how they do
+    import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
+
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 

@@ -203,7 +203,7 @@ def test_it_is_kept_in_a_file_and_paused(tmp_path: Path) -> None:
 
 
 def test_beside_the_blocks_of_lava_dl(tmp_path: Path) -> None:
-    pytest.importorskip("lava.lib.dl.netx", reason="lava-dl is not installed")
+    pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")
     found = in_child(__file__, "blocks", tmp_path, 60)
     sent, _, _ = snm(ALL, changed=ALL)
     assert found["spikes"] == sent

@@ -17,4 +17,4 @@ if [ ! "$venv/.ready" -nt "$wanted" ] || [ ! "$venv/.ready" -nt tools/setup.sh ]
     touch "$venv/.ready"
 fi
 "$venv/bin/python" -c "import sys, torch, numpy; print('modern: Python', sys.version.split()[0] + ', torch', torch.__version__ + ', NumPy', numpy.__version__ + ':', *sys.argv[1:])" "$@"
-DNISNM_LAVA_PYTHON="$PWD/.venv/bin/python" exec "$venv/bin/python" -m pytest --quiet "$@"
+DNISNM_LAVA_PYTHON="$PWD/.venv/bin/python" OMP_NUM_THREADS=1 exec "$venv/bin/python" -m pytest --quiet --numprocesses 2 --dist loadfile "$@"
