@@ -80,8 +80,9 @@ say "installing the pinned stack of $requirements into $venv (6.5 GB, most of it
 # neurobench without its data sets, for which it wants audio libraries: a test compares its metrics with ours.
 without=""
 if [ "$requirements" = requirements.txt ]; then without="neurobench==2.3.0 snntorch==1.0.0 tqdm==4.70.1"; fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" &&
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps $without --editable . || {
+# Without bytecode of 15,000 files, of which Python makes what it imports.
+install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"; }
+install -r "$requirements" && install --no-deps $without --editable . || {
     say "the installation failed (see above); call make again once that is mended."
     exit 1
 }
