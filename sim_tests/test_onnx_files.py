@@ -163,6 +163,14 @@ CASES = [
     Case("Resize", {"r": None, "s": np.array([1, 1, 2, 2], np.float32)}, {"mode": "cubic", "cubic_coeff_a": -0.75}),
     Case("Resize", {"r": None, "s": None, "z": np.array([1, 4, 13, 11], INTS)}, {"mode": "linear"}),
     Case("Resize", {"r": None, "s": None, "z": np.array([13, 11], INTS)}, {"mode": "linear", "axes": [2, 3]}, opset=18),
+    *(Case("Resize", {"r": None, "s": np.array([1, 1, *s], np.float32)}, {"mode": "linear", "coordinate_transformation_mode": "asymmetric"})
+      for s in ((2, 2), (3, 1), (1.5, 2), (0.5, 0.25))),
+    Case("Resize", {"r": None, "s": None, "z": np.array([1, 4, 13, 5], INTS)},
+         {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}),
+    Case("Resize", {"r": None, "s": np.array([1, 1, 2], np.float32)},
+         {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}, shape=(4, 9)),
+    Case("Resize", {"s": np.array([1, 1, 2, 3], np.float32)}, {"mode": "linear"}, opset=10),
+    Case("Upsample", {"s": np.array([1, 1, 2, 2], np.float32)}, {"mode": "linear"}, opset=9),
     Case("Upsample", {"s": np.array([1, 1, 2, 3], np.float32)}, opset=9),
     Case("Upsample", {}, {"scales": [1.0, 1.0, 2.0, 2.0]}, opset=8),
     Case("DepthToSpace", {}, {"blocksize": 2}), Case("DepthToSpace", {}, {"blocksize": 2, "mode": "CRD"}),
@@ -459,7 +467,7 @@ def test_a_tail_is_refused_with_the_command_that_cuts_it_off(tmp_path: Path) -> 
         (helper.make_node("Dropout", ["h", "half", "yes"], ["y"], name="it"), "it is in training mode; export the model in eval mode"),
         (helper.make_node("Cast", ["h"], ["y"], name="it", to=TensorProto.INT64), "it rounds what depends on the image"),
         (helper.make_node("Fused", ["h"], ["y"], name="it", domain="com.microsoft"), "the domain com.microsoft, which only its own"),
-        (helper.make_node("Resize", ["h", "", "scales"], ["y"], name="it", mode="linear", coordinate_transformation_mode="asymmetric"),
+        (helper.make_node("Resize", ["h", "", "scales"], ["y"], name="it", mode="cubic", coordinate_transformation_mode="asymmetric"),
          "torch has no way to resize (4, 4) to (8, 8)"),
     ],
 )  # fmt: skip
@@ -491,6 +499,92 @@ def test_control_flow_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path / "a.onnx", nodes, w=W3)
     assert "cast (Cast): it rounds" in said
     assert "choose (If): it is control flow; export with fixed shapes" in said
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_branch_that_no_image_decides_is_taken(tmp_path: Path, taken: bool) -> None:
+    """The condition follows from the image's shape; a branch reads a tensor from outside and weights of its own, and has a branch in it."""
+
+    def value(name: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+    inner = [helper.make_graph([helper.make_node(kind, ["q"], [f"z{kind}"])], kind, [], [value(f"z{kind}")]) for kind in ("Relu", "Neg")]
+    both = helper.make_node("If", ["yes"], ["n"], name="within", then_branch=inner[0], else_branch=inner[1])
+    then = helper.make_graph([conv("inside", "h", "v", "q", pads=[1, 1, 1, 1]), both], "then", [], [value("n")],
+                             [numpy_helper.from_array(random(8, 8, 3, 3, seed=5), "v")])  # fmt: skip
+    other = helper.make_graph([helper.make_node("Identity", ["h"], ["same"])], "else", [], [value("same")])
+    nodes = [
+        conv("c", "x", "w", "h", pads=[1, 1, 1, 1]), helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "two"], ["rows"]), helper.make_node("Equal", ["rows", "wanted"], ["b"]),
+        helper.make_node("If", ["b"], ["h2"], name="choose", then_branch=then, else_branch=other),
+        helper.make_node("Relu", ["h2"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]  # fmt: skip
+    constants = {"two": np.array(2, INTS), "wanted": np.array(12 if taken else 13, INTS), "yes": np.array(True)}
+    spec = made(tmp_path / "a.onnx", nodes, (BATCH, 3, 12, 12), opset=13, w=W3, **constants)
+    model, x = load_model(spec), random(2, 3, 12, 12)
+    with torch.no_grad():
+        h = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(W3), padding=1)
+        if taken:
+            h = torch.relu(torch.nn.functional.conv2d(h, torch.from_numpy(random(8, 8, 3, 3, seed=5)), padding=1))
+        wanted = torch.relu(h).mean((2, 3)).numpy()
+        found = model(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)  # float32 sums of 27, 72 and 144 products below 30
+    held = evaluation_of(model)
+    assert held is not None
+    assert held.values == held.nodes
+    analog = dn.from_torch(model, x[0])
+    np.testing.assert_allclose(analog.ann(x), wanted, rtol=0, atol=1e-4)
+
+
+def test_an_upsampling_of_old_exports_converts(tmp_path: Path) -> None:
+    """Asymmetric and linear: pixel i of the new map is at i / 2 of the old one. By hand, in the network itself."""
+    up = helper.make_node("Upsample", ["q", "scales"], ["h"], name="up", mode="linear")
+    spec = network(tmp_path / "a.onnx", [conv("c", "x", "w", "q", pads=[1, 1, 1, 1]), helper.make_node("Relu", ["q"], ["q2"]), up], opset=9,
+                   w=W3, scales=np.array([1, 1, 2, 2], np.float32))  # fmt: skip
+    x = random(2, 3, 12, 12)
+    analog = dn.from_torch(load_model(spec), x[0])
+    q = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(W3), padding=1).double().numpy()
+    for axis in (2, 3):
+        at = np.arange(24) / 2
+        low = np.floor(at).astype(int)
+        high, share = np.minimum(low + 1, 11), (at - low).reshape(-1, *(1,) * (3 - axis))
+        q = np.take(q, low, axis) * (1 - share) + np.take(q, high, axis) * share
+    wanted = np.maximum(q, 0).mean((2, 3)) @ random(4, 8, seed=9).T + random(4)
+    np.testing.assert_allclose(analog.ann(x), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, BATCH])
+def test_opset_6_is_brought_to_one_that_is_read(tmp_path: Path, batch: int | str) -> None:
+    """Add broadcasts by an attribute there; by hand."""
+    nodes = [
+        conv("c", "x", "w", "q"), helper.make_node("Add", ["q", "b"], ["h"], name="add", broadcast=1, axis=1),
+        helper.make_node("Relu", ["h"], ["r"]), helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]  # fmt: skip
+    b, x = random(8, seed=3), random(2, 3, 6, 6)
+    spec = made(tmp_path / "a.onnx", nodes, (batch, 3, 6, 6), opset=6, w=W3, b=b)
+    q = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(W3)) + torch.from_numpy(b).reshape(1, 8, 1, 1)
+    with torch.no_grad():
+        found = load_model(spec)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, torch.relu(q).mean((2, 3)).numpy(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(1, (3,)), (2, (4,)), (3, (5,)), (2, (4, 5)), (0, (1, 3)), (-1, (5,))])
+def test_operands_of_opset_6_lie_where_their_axis_says(tmp_path: Path, axis: int, shape: tuple[int, ...]) -> None:
+    """onnx's converter puts all missing axes behind; by hand, in front of it `axis` of them."""
+    b, x = random(*shape, seed=3), random(2, 3, 4, 5)
+    node = helper.make_node("Mul", ["x", "b"], ["y"], name="mul", broadcast=1, axis=axis)
+    found = load_model(made(tmp_path / "a.onnx", [node], (1, 3, 4, 5), opset=6, b=b))(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(found, x * b.reshape(*shape, *(1,) * (4 - axis % 4 - len(shape))))
+
+
+def test_what_of_opset_6_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """onnx's converter does not convert a map of free size."""
+    nodes = [conv("c", "x", "w", "q"), helper.make_node("Add", ["q", "b"], ["y"], name="add", broadcast=1, axis=1)]
+    said = refusal(tmp_path / "b.onnx", nodes, (1, 3, "rows", 6), opset=6, w=W3, b=random(8))
+    assert "of opset 6, which onnx's version_converter cannot bring to 8" in said
+    assert said.endswith("export it anew, with opset 13 to 17")
 
 
 def test_several_inputs_are_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.onnx_files.evaluation import Evaluation, evaluate
-from dnisnm_lava.onnx_files.folding import fold
+from dnisnm_lava.onnx_files.folding import fold, take_branches
 from dnisnm_lava.onnx_files.node import Node, Refusal
 from dnisnm_lava.onnx_files.operators import OPERATORS
 from dnisnm_lava.onnx_files.reading import first_line, image, read
@@ -38,6 +38,8 @@ def load(path: Path, input_shape: Sequence[int], progress: Progress | None = Non
     whole = copy.deepcopy(model)
     try:
         nodes, constants, shapes = fold(model)
+        while take_branches(whole.graph, dict(constants)):
+            pass
     except Exception as error:  # onnx's evaluator has many
         raise UnsupportedModel(f"{path}: its constants cannot be computed ({first_line(error)}); export it anew, simplified") from error
     try:

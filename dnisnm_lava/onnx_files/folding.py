@@ -25,7 +25,7 @@ def fold(model: Any) -> tuple[list[Any], dict[str, np.ndarray], dict[str, list[i
     while folded:
         shapes = _shapes(infer_shapes(model, data_prop=True).graph)
         partial = {n.output[0]: _shape(n, shapes) for n in graph.node if n.op_type == "Shape"}
-        nodes, folded = [], False
+        nodes, folded = [], take_branches(graph, known)
         for node in graph.node:
             values = _folded(node, known, partial, model.opset_import)
             if values is None:
@@ -39,6 +39,35 @@ def fold(model: Any) -> tuple[list[Any], dict[str, np.ndarray], dict[str, list[i
         del graph.node[:]
         graph.node.extend(kept)
     return list(graph.node), known, shapes
+
+
+def take_branches(graph: Any, known: dict[str, np.ndarray]) -> bool:
+    """Each If whose condition is known becomes, in place, the nodes of the branch that it takes, whose weights are known then; is there
+    one? Names within are unlike all others of the file, as ONNX demands."""
+    from onnx import helper, numpy_helper
+
+    nodes, taken = [], False
+    for node in graph.node:
+        branch = _branch(node, known)
+        if branch is None:
+            nodes.append(_copy(node))
+            continue
+        taken = True
+        graph.initializer.extend(branch.initializer)
+        known.update({i.name: numpy_helper.to_array(i) for i in branch.initializer})
+        given = [(inner.name, outer) for inner, outer in zip(branch.output, node.output, strict=True)]
+        nodes += [*map(_copy, branch.node), *(helper.make_node("Identity", [a], [b], name=f"{node.name}_{b}") for a, b in given)]
+    if taken:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return taken
+
+
+def _branch(node: Any, known: Mapping[str, np.ndarray]) -> Any | None:
+    if node.op_type != "If" or node.domain not in ("", "ai.onnx") or node.input[0] not in known:
+        return None
+    taken = "then_branch" if known[node.input[0]].all() else "else_branch"
+    return next(a.g for a in node.attribute if a.name == taken)
 
 
 def _copy(node: Any) -> Any:

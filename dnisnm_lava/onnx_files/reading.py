@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
 from dnisnm_lava.extras import missing
 
+BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less")
 OLDEST = 7  # opset 6 and before broadcast by an attribute
 
 
@@ -98,11 +99,32 @@ def _of_known_opset(model: Any, path: Path) -> Any:
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if min(versions, default=OLDEST) >= OLDEST:
         return model
+    for batch in (i.type.tensor_type.shape.dim[0] for i in model.graph.input if i.type.tensor_type.shape.dim):
+        batch.dim_value = batch.dim_value or 1  # a free one is more than the converter understands
+    axes = {node.output[0]: a.i for node in model.graph.node if node.op_type in BROADCAST for a in node.attribute if a.name == "axis"}
     try:
-        return version_converter.convert_version(model, OLDEST + 1)
+        return _with_axes(version_converter.convert_version(model, OLDEST + 1), axes)
     except Exception as error:
         said = f"of opset {versions[0]}, which onnx's version_converter cannot bring to {OLDEST + 1} ({first_line(error)})"
         raise UnsupportedModel(f"{path}: {said}; export it anew, with opset 13 to 17") from error
+
+
+def _with_axes(model: Any, axes: Mapping[str, int]) -> Any:
+    """The second operand of the nodes that make `axes`, {name: its first axis in the first operand}, lies there: onnx's converter appends
+    as many axes as it lacks, also those in front of it."""
+    del model.graph.value_info[:]  # shapes as the converter means them
+    made = {node.output[0]: node for node in model.graph.node}
+    for name, axis in axes.items():
+        unsqueeze = made.get(made[name].input[1])
+        if unsqueeze is None or unsqueeze.op_type != "Unsqueeze":
+            continue
+        (appended,) = (a for a in unsqueeze.attribute if a.name == "axes")
+        behind = len(appended.ints) - axis % (appended.ints[0] + len(appended.ints))
+        del appended.ints[behind:]
+        if behind <= 0:
+            unsqueeze.op_type = "Identity"
+            del unsqueeze.attribute[:]
+    return model
 
 
 def _inlined(model: Any) -> Any:

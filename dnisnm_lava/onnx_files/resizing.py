@@ -18,6 +18,7 @@ MODES = {
     ("nearest", 1): ("nearest", "nearest-exact"), ("nearest", 2): ("nearest", "nearest-exact"),
     ("linear", 1): ("linear",), ("linear", 2): ("bilinear",), ("cubic", 2): ("bicubic",), ("bilinear", 2): ("bilinear",),
 }  # fmt: skip
+FURTHER = 65  # pixels beyond a map's last one, of which less are looked at
 CLOSE = 1e-9  # float64 sums of at most 16 products of numbers below 1 err by less than 1e-14; another way differs by more than 1e-6
 
 
@@ -68,6 +69,11 @@ def _ways(node: Node, size: tuple[int, ...]) -> Iterator[Callable[[torch.Tensor]
             yield partial(F.interpolate, size=list(size), mode=name, align_corners=align)
     if mode == "nearest":
         yield _picked(node, size)
+    if mode in ("linear", "bilinear"):
+        each = scales or [m / n for n, m in zip(node.shape()[2:], size, strict=True)]
+        wide = [w for n, m, scale in zip(node.shape()[2:], size, each, strict=True) if (w := _widened(n, m, scale)) is not None]
+        if len(wide) == len(size):
+            yield partial(_asymmetric, size=list(size), wide=wide, mode=modes[0])
 
 
 def _scales(node: Node, rank: int) -> list[float]:
@@ -75,6 +81,25 @@ def _scales(node: Node, rank: int) -> list[float]:
     place = 1 if node.kind == "Upsample" or node.version < 11 else 2
     given = node.numbers("scales", place) if node.has(place) or "scales" in node.attributes else None
     return [float(s) for s in given[-rank:]] if given else []
+
+
+def _asymmetric(x: torch.Tensor, size: list[int], wide: list[tuple[int, int]], mode: str) -> torch.Tensor:
+    """Pixel i of an axis is at i / scale of the old one, whose last pixel goes on. wide: for each axis, by how many pixels it goes on, and
+    how many it has then with aligned corners; the first `size` of these are kept."""
+    further = F.pad(x, [n for more, _ in reversed(wide) for n in (0, more)], mode="replicate")
+    found = F.interpolate(further, size=[n for _, n in wide], mode=mode, align_corners=True)
+    for axis, n in enumerate(size, 2):
+        found = found.narrow(axis, 0, n)
+    return found
+
+
+def _widened(pixels: int, size: int, scale: float) -> tuple[int, int] | None:
+    """(more, n): `pixels` and so many more, of which n with aligned corners are 1 / scale apart; None where there are few such."""
+    for more in range(1, FURTHER):
+        steps = (pixels + more - 1) * scale
+        if abs(steps - round(steps)) < CLOSE and round(steps) >= size:
+            return more, round(steps) + 1
+    return None
 
 
 def _picked(node: Node, size: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
