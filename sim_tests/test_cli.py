@@ -342,6 +342,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(tmp_path / "demo")) == ["accuracy.png", "network.net", "result.json"]
     assert os.listdir(tmp_path) == ["demo"]
+    assert netx.provenance(tmp_path / "demo/network.net") == {"seed": 0, "made_by": "demo"}
     result = json.loads((tmp_path / "demo/result.json").read_text())
     assert result["accuracy"]["ann"] > 0.97
     for key in ("float", "integer", "lava"):

@@ -106,6 +106,11 @@ def test_a_file_that_remembers_nothing_says_what_to_give(made: dict[str, Any], c
     netx.write("plain.net", netx.read("a.net"))
     assert "plain.net: does not remember its --model; give --model" in refused("explain", "plain.net", capsys=capsys)
     assert "plain.net: does not remember its --data; give --data" in refused("simulate", "plain.net", capsys=capsys)
+    netx.write("demo.net", netx.read("a.net"), provenance={"seed": 0, "made_by": "demo"})  # as the demo does
+    for verb, name in (("explain", "model"), ("compare", "model"), ("simulate", "data")):
+        said = refused(verb, "demo.net", *(NO_LAVA if verb == "compare" else []), capsys=capsys)
+        assert "demo.net: was made by dnisnm demo, which trains its network on scikit-learn's digits in memory" in said
+        assert f"there is no --{name} to remember; give --{name}" in said
     assert "compare: give a .net file, or a model as --model" in refused("compare", *DATA, *NO_LAVA, capsys=capsys)
     found = run("explain", "plain.net", *NET, *DATA, *LITTLE, capsys=capsys)
     assert found["provenance"]["digests"]["integer"] == netx.read("a.net").digest()

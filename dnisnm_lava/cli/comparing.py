@@ -13,7 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes, _failed
-from dnisnm_lava.cli.names import NET, NOT_EQUAL, PICTURE, RESULT
+from dnisnm_lava.cli.names import DEMO, NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
     Network,
@@ -54,7 +54,7 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
         stages("calibrate, convert, quantize")
         stats = dn.calibrate(analog, [x_train])
         spiking = dn.convert(analog, stats, steps=digits.STEPS)
-        integer = netx.read(netx.write(folder / NET, dn.quantize(spiking)))
+        integer = netx.read(netx.write(folder / NET, dn.quantize(spiking), provenance={"seed": args.seed, "made_by": DEMO}))
         comparison = compare(
             analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, lava_python=args.lava_python,
             stages=stages,

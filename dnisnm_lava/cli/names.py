@@ -18,7 +18,7 @@ NOT_OF_A_PART = {
     "out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_python", "lava_images", "net",
     "quiet", "verb", "given", "made_of", "module", "expect_accuracy", "anyway",
 }  # fmt: skip
-DEMO_LAVA_IMAGES = 50
+DEMO, DEMO_LAVA_IMAGES = "demo", 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"
 MODELS = "path/to/file.py:factory (the file is run), package.module:factory, torchvision:NAME or path/to/file.onnx"
 LAVA_PYTHON = "another Python to run Lava in, or auto: the one that lava-env made (default: DNISNM_LAVA_PYTHON, else this one)"

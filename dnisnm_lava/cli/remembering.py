@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.names import DEMO, PREPARED_BY
 from dnisnm_lava.cli.options import _data_options, _model_options
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.recipes import BEST, Recipe, parsed
@@ -104,8 +104,14 @@ def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | 
         if name in args.given or (name == "weights" and _has_own_weights(args)):
             continue
         if getattr(args, name) is None:
-            raise BadFile(f"{args.net}: does not remember its --{name}; give --{option}")
+            raise BadFile(f"{args.net}: {_not_remembered(args, name)}; give --{option}")
         _check_here(args, name, getattr(args, name), option)
+
+
+def _not_remembered(args: argparse.Namespace, name: str) -> str:
+    if args.made_of.get("made_by") == DEMO:
+        return f"was made by dnisnm demo, which trains its network on scikit-learn's digits in memory: there is no --{name} to remember"
+    return f"does not remember its --{name}"
 
 
 def words(args: argparse.Namespace) -> list[str]:

@@ -97,8 +97,9 @@ def _widened(pixels: int, size: int, scale: float) -> tuple[int, int] | None:
     """(more, n): `pixels` and so many more, of which n with aligned corners are 1 / scale apart; None where there are few such."""
     for more in range(1, FURTHER):
         steps = (pixels + more - 1) * scale
-        if abs(steps - round(steps)) < CLOSE and round(steps) >= size:
-            return more, round(steps) + 1
+        whole = int(steps + 0.5)
+        if abs(steps - whole) < CLOSE and whole >= size:
+            return more, whole + 1
     return None
 
 
