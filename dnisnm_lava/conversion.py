@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,47 +35,68 @@ def convert(
     steps: int,
     granularity: str = "neuron",
     threshold: str = "max",
-    levels: int = 1,
+    levels: int | Mapping[str, int] = 1,
     lead: int | Mapping[str, int] = 0,
     branch: str = "balance",
     relay_levels: int = RELAY_LEVELS,
+    down: float = 1.0,
 ) -> SpikingGraph:
     """The spiking network: theta from data, v_init = theta / 2 (DNI), signed neurons with memory.
 
     granularity: neuron, channel or layer. threshold: max (the paper). levels K: theta = maximum / K, so
-    that K levels a step reach the maximum (K = 1 is the paper). lead: steps before a neuron may fire,
-    for all rectifiers or {name: lead}. branch: `balance` keeps the weights and sends theta; `normalize`
+    that K levels a step reach the maximum (K = 1 is the paper); for all rectifiers, or {name: K} of each. lead: steps before a
+    neuron may fire, for all rectifiers or {name: lead}. branch: `balance` keeps the weights and sends theta; `normalize`
     divides the weights (Eq. 18) and sends 1, where the weights allow it. relay_levels: those of two-sided
-    populations, which pass on linear tensors.
+    populations, which pass on linear tensors. down: of rectifiers, the lower threshold as a share of theta, 0 to 1 (1 is the
+    paper): how much of a level too much is kept before it is taken back. Relays have 0.
     """
     checked_steps(steps)
     if threshold != "max":
         raise OutOfRange(f"threshold: {threshold!r} given; choose max")
-    check_levels(levels=levels, relay_levels=relay_levels)
+    check_down(down)
     if branch not in ("balance", "normalize"):
         raise OutOfRange(f"branch: {branch!r} given; choose balance or normalize")
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
     names = [p.name for p in analog if isinstance(p, Rectifier | Relay)]
     if not set(leads) <= set(names) or any(v < 0 for v in leads.values()):
         raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for some of {', '.join(names)}")
+    each = levels_of(levels, [p.name for p in analog.of(Rectifier)])
+    check_levels(levels=each, relay_levels=relay_levels)
     populations = tuple(
         _relay(p, stats, relay_levels, leads.get(p.name, 0))
         if isinstance(p, Relay)
-        else _convert(p, stats, steps, granularity, levels, leads.get(p.name, 0))
+        else _convert(p, stats, steps, granularity, each.get(p.name, 1), leads.get(p.name, 0), down)
         for p in analog
     )  # fmt: skip
     graph = SpikingGraph(populations, steps=steps)
     return graph if branch == "balance" else normalize_weights(graph)
 
 
-def check_levels(**given: int) -> None:
+def check_levels(**given: int | Mapping[str, int]) -> None:
     """OutOfRange, by its name, for a number of levels below 1."""
     for name, value in given.items():
-        if value < 1:
-            raise OutOfRange(f"{name}: {value} given; give 1 or more")
+        least = min(value.values(), default=1) if isinstance(value, Mapping) else value
+        if least < 1:
+            raise OutOfRange(f"{name}: {least} given; give 1 or more")
 
 
-def _convert(p: Population, stats: Statistics, steps: int, granularity: str, levels: int, lead: int) -> Population:
+def levels_of(levels: int | Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
+    """{rectifier: K} of all; OutOfRange where a mapping names others, or not all."""
+    if not isinstance(levels, Mapping):
+        return dict.fromkeys(names, levels)
+    if set(levels) != set(names):
+        wrong = sorted(set(levels) ^ set(names))
+        raise OutOfRange(f"levels: given by name, but not for each rectifier once ({', '.join(wrong)}); there are {', '.join(names)}")
+    return dict(levels)
+
+
+def check_down(down: float) -> None:
+    """OutOfRange for what is no share."""
+    if not 0 <= down <= 1:
+        raise OutOfRange(f"down: {down} given; give 0 to 1, a share of the threshold")
+
+
+def _convert(p: Population, stats: Statistics, steps: int, granularity: str, levels: int, lead: int, down: float) -> Population:
     if isinstance(p, Input):
         return replace(p, scale=stats.input_magnitude)
     if isinstance(p, ReadOut):
@@ -89,7 +110,7 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
     return SNM(
         p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2,
-        unit=ones, spike_unit=ones, v_range=v_range, levels=levels, lead=lead,
+        unit=ones, spike_unit=ones, v_range=v_range, levels=levels, lead=lead, down=down,
     )  # fmt: skip
 
 

@@ -97,11 +97,22 @@ def _beats(a: Trial, b: Trial) -> bool:
 def difference(recipe: Recipe, other: Recipe) -> str:
     """What `other` does otherwise, in words."""
     told = {
-        "steps": f"T = {other.steps}", "levels": f"K = {other.levels}", "lead": lead_told(other.lead),
+        "steps": f"T = {other.steps}", "levels": levels_told(other.levels), "down": f"down {other.down:g}", "lead": lead_told(other.lead),
         "threshold": f"threshold {other.threshold}", "correct": f"correct {','.join(other.correct) or 'none'}",
-        "rounding": f"rounding {other.rounding}",
+        "rounding": f"rounding {other.rounding}", "granularity": f"granularity {other.granularity}",
+        "relay_levels": f"{other.relay_levels} relay levels",
     }  # fmt: skip
     return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
+
+
+def levels_told(levels: int | Mapping[str, int]) -> str:
+    """`K = 4`, or what most populations have and which ones have another."""
+    if not isinstance(levels, Mapping):
+        return f"K = {levels}"
+    values = list(levels.values())
+    usual = max(sorted(set(values)), key=values.count)
+    others = [f"{name} {k}" for name, k in levels.items() if k != usual]
+    return f"K = {usual}" + (f" ({', '.join(others)})" if others else "")
 
 
 def lead_told(lead: int | Mapping[str, int], named: bool = True) -> str:

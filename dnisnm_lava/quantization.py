@@ -91,8 +91,11 @@ def quantize(
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
                 vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
+                if readings is not None:
+                    alpha[p.name] = _snapped(p, payload, alpha[p.name], vth, unit)
                 spike_unit = alpha[p.name] * p.spike_unit
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
+                alpha[p.name] = np.where(channel_max(payload) > 0, alpha[p.name], 0.0)  # weights that read the dead decide no unit
             done.append(encoded)
         sent[p.name] = _largest_spike(done[-1], sent)
     return SpikingGraph(tuple(done), steps=spiking.steps)
@@ -138,6 +141,7 @@ def _drives(
         folded = scale_inputs(q, alpha[q.source], shape)
         ones = np.ones((q.groups if q.is_conv else 1, *q.weight.shape[1:]))
         worth = scale_inputs(replace(q, weight=ones), alpha[q.source], shape).reshape(len(ones), -1)
+        worth = np.where(worth > 0, worth, 1.0)  # of the dead nothing is read
         moved = np.abs(q.weight).max() / max(np.abs(before.weight).max(), 1e-300) or 1.0
         drives.append(Drive(q, folded, tuple(block.rescaled(1 / (worth * moved)) for block in read), sent[q.source]))
     return drives
@@ -215,6 +219,15 @@ def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray
     theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
     codes = state.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
     return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
+
+
+def _snapped(p: SNM, payload: np.ndarray, alpha: np.ndarray, vth: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """alpha (C,) so that a spike is worth exactly what is subtracted for it, in channels whose neurons share one threshold; of others as
+    it was."""
+    sent, lowered = (np.where(vth > 0, a, 0).reshape(p.shape[0], -1) for a in (payload, vth))
+    is_shared = ((sent == 0) | (sent == sent.max(axis=1, keepdims=True))).all(axis=1) & sent.any(axis=1)
+    worth = channel_max(np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1), 0))  # of a unit of v, in what spikes count in
+    return np.where(is_shared, lowered.max(axis=1) * unit * worth / np.maximum(sent.max(axis=1), 1), alpha)
 
 
 def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:

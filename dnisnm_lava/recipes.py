@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.calibration import Statistics
-from dnisnm_lava.conversion import check_levels, convert
+from dnisnm_lava.conversion import RELAY_LEVELS, check_down, check_levels, convert
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
@@ -20,23 +20,27 @@ from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, check_bits, quantiz
 from dnisnm_lava.simulation import Stages, in_silence
 
 ROUNDINGS = ("nearest", "compensated")
+BYTE = 127  # the largest spike of 8 bits
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps, granularity, levels, lead: of `convert`. threshold, correct, share, percentile, subset: of `fit`, where `share` is the
-    granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`. rounding: of weights, to the `nearest` code, or
-    `compensated` by what the weights read on the images."""
+    """steps, granularity, levels, lead, down, relay_levels: of `convert`. threshold, correct, share, percentile, subset: of `fit`, where
+    `share` is the granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`; payload_bits None: 1 where thresholds are
+    shared within channels, else as many as leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the
+    `nearest` code, or `compensated` by what the weights read on the images."""
 
-    steps: int = 8
+    steps: int = 1
     threshold: str = "sequential"
     correct: tuple[str, ...] = CORRECTIONS
-    share: str = "neuron"
-    granularity: str = "neuron"
-    levels: int = 4
+    share: str = "channel"
+    granularity: str = "channel"
+    levels: int | Mapping[str, int] = 31
     lead: int | Mapping[str, int] = 0
+    down: float = 0.0
+    relay_levels: int = RELAY_LEVELS
     weight_bits: int = WEIGHT_BITS
-    payload_bits: int = PAYLOAD_BITS
+    payload_bits: int | None = None
     spikes: str = "graded"
     rounding: str = "compensated"
     percentile: float = PERCENTILE
@@ -51,10 +55,28 @@ class Recipe:
         """More than their extrema?"""
         return self.fits or self.rounding != "nearest"
 
+    @property
+    def payloads(self) -> int:
+        """Bits of a payload. Where a channel shares its threshold, payloads have nothing to tell: a spike is its level."""
+        if self.payload_bits is not None:
+            return self.payload_bits
+        return 1 if "neuron" not in (self.granularity, self.share) else payload_bits(self.levels)
+
 
 BEST = Recipe()
-PAPER = Recipe(steps=32, threshold="max", correct=(), levels=1, rounding="nearest")
-RECIPES = {"best": BEST, "paper": PAPER}
+BINARY = replace(BEST, steps=8, levels=1, spikes="binary")
+PAPER = Recipe(
+    steps=32, threshold="max", correct=(), share="neuron", granularity="neuron", levels=1, down=1.0, payload_bits=PAYLOAD_BITS,
+    rounding="nearest",
+)  # fmt: skip
+RECIPES = {"best": BEST, "binary": BINARY, "paper": PAPER}
+SINCE_0_1 = {"down": 1.0}  # what records of 0.1.0, which name all other fields, do not say
+
+
+def payload_bits(levels: int | Mapping[str, int]) -> int:
+    """As many as a signed byte leaves to `levels` of them, 1 to 5: graded spikes of 8 bits travel fast, here as on chips."""
+    most = max(levels.values(), default=1) if isinstance(levels, Mapping) else levels
+    return max(1, min(PAYLOAD_BITS, (BYTE // most + 1).bit_length() - 1))
 
 
 def named(name: str) -> Recipe:
@@ -73,7 +95,8 @@ def named(name: str) -> Recipe:
 
 def parsed(told: Any) -> Recipe:
     """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is none."""
-    return Recipe(**{**told, "correct": tuple(told.get("correct", CORRECTIONS))})
+    before = SINCE_0_1 if "down" not in told and {f.name for f in fields(Recipe)} - set(told) <= {"down", "relay_levels"} else {}
+    return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
 
 
 def words(recipe: Recipe, base: Recipe) -> list[str]:
@@ -82,23 +105,29 @@ def words(recipe: Recipe, base: Recipe) -> list[str]:
     for f in fields(Recipe):
         value = getattr(recipe, f.name)
         if value != getattr(base, f.name):
-            found += [f"--{f.name.replace('_', '-')}", _written(value)]
+            found += [f"--{f.name.replace('_', '-')}", written(value)]
     return found
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """A dial as the command line takes it."""
+    if value is None:
+        return "auto"
     if isinstance(value, Mapping):
         return ",".join(f"{name}={steps}" for name, steps in value.items())
-    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check(recipe: Recipe) -> None:
     """OutOfRange for numbers that no network allows: before anything costs time."""
     checked_steps(recipe.steps)
-    check_levels(levels=recipe.levels)
+    check_levels(levels=recipe.levels, relay_levels=recipe.relay_levels)
+    check_down(recipe.down)
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
-    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits)
+    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payloads)
 
 
 @dataclass(frozen=True)
@@ -120,7 +149,10 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
         images = ()
     if recipe.spikes == "binary":
         _check_binary(recipe, analog)
-    spiking = convert(analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead)
+    spiking = convert(
+        analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
+        relay_levels=recipe.relay_levels,
+    )  # fmt: skip
     if recipe.fits:
         from dnisnm_lava.fitting import walk
 
@@ -134,7 +166,7 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
 
         readings = moments.readings(spiking, images, progress=stages("read moments"))
     integer = quantize(
-        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits, spikes=recipe.spikes, readings=readings
+        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes, readings=readings
     )  # fmt: skip
     return Networks(spiking, integer, readings)
 

@@ -16,7 +16,8 @@ from dnisnm_lava.weak_spots import Codes
 ENOUGH = 128  # calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
 WANTED, FINE = 1000, 12  # calibration images; bits of weights of which a few large ones take the range
 GOOD_LEVELS = 4
-MOST_LEVELS = 16
+MOST_LEVELS = 32
+MOST_RELAY_LEVELS = 127  # what a signed byte says
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def _discreteness(p: Explained, setting: Setting, steps: int, codes: tuple[Codes
 
 def _asynchronism(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
     time = Remedy("steps", 2 * steps, "more steps leave less to the order of arrival")
+    if p.kind == "Rectifier" and (setting.recipe is None or setting.recipe.down > 0):
+        yield Remedy("down", 0.0, "a level too much is taken back at once")
     if p.levels < GOOD_LEVELS:
         yield from _levels(p, "more levels leave less to the order of arrival")
     yield time
@@ -103,7 +106,7 @@ def _integers(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
     elif starved is not None:
         why = f"in {starved} {100 * starved.zeros:.0f} % of the weights become 0 beside larger ones: {starved.bits:.1f} bits are used"
         yield Remedy("weight_bits", max(FINE, weight + 4), why)
-    payload = PAYLOAD_BITS if setting.recipe is None else setting.recipe.payload_bits
+    payload = PAYLOAD_BITS if setting.recipe is None else setting.recipe.payloads
     if payload < PAYLOAD_BITS:
         yield Remedy("payload_bits", PAYLOAD_BITS, f"thresholds of {payload} bits")
     yield Remedy("rounding", "compensated", "what one weight loses in rounding, others take up")
@@ -115,9 +118,10 @@ BY_PART = {"clipping": _clipping, "discreteness": _discreteness, "asynchronism":
 
 
 def _levels(p: Explained, why: str) -> Iterator[Remedy]:
-    """Of rectifiers: those of relays have no option."""
     if p.kind == "Rectifier" and 2 * p.levels <= MOST_LEVELS:
         yield Remedy("levels", max(GOOD_LEVELS, 2 * p.levels), why)
+    if p.kind == "Relay" and p.levels < MOST_RELAY_LEVELS:
+        yield Remedy("relay_levels", MOST_RELAY_LEVELS, why)
 
 
 def _fitted(setting: Setting) -> Iterator[Remedy]:

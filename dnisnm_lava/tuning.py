@@ -7,7 +7,7 @@ and measured on others; the winner is fitted on all, and measured once more on i
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,24 +15,20 @@ import numpy as np
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.calibration import Statistics, calibrate
-from dnisnm_lava.conversion import convert
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
+from dnisnm_lava.fitting import CORRECTIONS
 from dnisnm_lava.inputs import Device, Images, Labels
-from dnisnm_lava.ir import AnalogGraph, Graph, Rectifier, checked_pairs
+from dnisnm_lava.ir import AnalogGraph, Graph, checked_pairs
 from dnisnm_lava.journal import Journal
 from dnisnm_lava.measures import AUTO, Counts, Measure, Score
-from dnisnm_lava.pareto import KINDS, QUALITIES, Target, Trial, best, difference, front, lead_told, rank
+from dnisnm_lava.pareto import KINDS, Target, Trial, difference, front, lead_told, levels_told
 from dnisnm_lava.recipes import BEST, Networks, Recipe
+from dnisnm_lava.search import DIALS, LEVELS, PHASES, STEPS, Phase, Search, latency, most_trials
 from dnisnm_lava.simulation import Stages, in_silence
 from dnisnm_lava.tallies import said
 
-DIALS = ("steps", "levels", "lead", "threshold", "correct", "rounding")
-STEPS = (1, 2, 4, 8, 16, 32)
-LEVELS = (1, 2, 4)
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
-PARTS = 8  # of the populations: how finely leads are dealt out
 
 
 @dataclass(frozen=True)
@@ -83,42 +79,6 @@ class Held:
         return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
 
 
-@dataclass
-class Search:
-    """Where it stands. `trials` grows."""
-
-    target: Target
-    measure: Measure
-    base: Recipe
-    analog: AnalogGraph
-    stats: Statistics
-    vary: frozenset[str]
-    steps: tuple[int, ...]
-    levels: tuple[int, ...]
-    trials: list[Trial] = field(default_factory=list)
-
-    @property
-    def best(self) -> Trial:
-        return best(self.target, self.trials)
-
-    @property
-    def rectifiers(self) -> list[str]:
-        return [p.name for p in self.analog.of(Rectifier)]
-
-    def latency(self, recipe: Recipe) -> int:
-        return latency(convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps, self.measure.output)
-
-    def affordable(self, recipe: Recipe) -> bool:
-        """What can be told before it is tried."""
-        limit = self.target.limit
-        return not (self.target.kind == "latency" and self.latency(recipe) > limit) and not (
-            self.target.kind == "steps" and recipe.steps > limit
-        )
-
-
-Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
-
-
 def tune(
     analog: AnalogGraph,
     images: Images,
@@ -154,7 +114,8 @@ def tune(
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are wanted, and scores
     are agreement with the ANN. measure, output, ignore_label: what is measured, as in `compare`; labels that images bring help `auto`.
     stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
-    names what the search may change (of DIALS). steps, levels: the T and K that it tries. search_images: that a trial is
+    names what the search may change (of DIALS; where spikes are 1 and -1 alone, neither levels nor granularity). steps, levels: the T
+    and K that it tries. search_images: that a trial is
     fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
     """
     target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
@@ -187,102 +148,6 @@ def tune(
     confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
     counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
     return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts)
-
-
-# ---------------------------------------------------------------- phases
-
-
-def steps_and_levels(search: Search) -> Phase:
-    for levels in search.levels:
-        for steps in search.steps:
-            recipe = replace(search.base, steps=steps, levels=levels, lead=0 if "lead" in search.vary else search.base.lead)
-            if not search.affordable(recipe):
-                break
-            trial = yield recipe
-            over = search.target.kind == "spikes" and not search.target.met(trial)
-            enough = search.target.kind in QUALITIES and search.target.met(trial)
-            if over or enough or trial.drop <= 0:
-                break
-
-
-def leads(search: Search) -> Phase:
-    """Twice as long as long as it helps, for the two best of each K."""
-    for levels in search.levels:
-        rows = [t for t in search.trials if t.recipe.levels == levels and t.steps > 1]
-        for last in sorted(rows, key=lambda t: rank(search.target, t), reverse=True)[:2]:
-            lead = 1
-            while lead <= 2 * last.steps and search.affordable(replace(last.recipe, lead=lead)):
-                trial = yield replace(last.recipe, lead=lead)
-                if trial.score <= last.score:
-                    break
-                last, lead = trial, 2 * lead
-
-
-def leads_of_populations(search: Search) -> Phase:
-    """From halves of the populations down to eighths: where a lead is lost without loss, or where one alone brings something."""
-    names, now = search.rectifiers, search.best
-    least = -(-len(names) // PARTS)
-    if isinstance(now.recipe.lead, Mapping) or now.steps == 1 or len(names) < 2:
-        return
-    leads = dict.fromkeys(names, now.recipe.lead)
-    given = 0 if now.recipe.lead else 1
-    groups = _halves(names) if now.recipe.lead else [names[i : i + least] for i in range(0, len(names), least)]
-    while groups:
-        group = groups.pop(0)
-        recipe = replace(now.recipe, lead={**leads, **dict.fromkeys(group, given)})
-        if not search.affordable(recipe):
-            continue
-        trial = yield recipe
-        if rank(search.target, trial) > rank(search.target, now):
-            now, leads = trial, {**leads, **dict.fromkeys(group, given)}
-        elif given == 0 and len(group) > least:
-            groups = _halves(group) + groups
-
-
-def _halves(names: list[str]) -> list[list[str]]:
-    middle = (len(names) + 1) // 2
-    return [part for part in (names[:middle], names[middle:]) if part]
-
-
-def thresholds(search: Search) -> Phase:
-    now = search.best.recipe
-    for rule in THRESHOLDS:
-        if rule != now.threshold:
-            yield replace(now, threshold=rule)
-
-
-def corrections(search: Search) -> Phase:
-    """Each left out."""
-    now = search.best.recipe
-    for left_out in now.correct:
-        yield replace(now, correct=tuple(c for c in now.correct if c != left_out))
-
-
-def rounding(search: Search) -> Phase:
-    """The other way."""
-    now = search.best.recipe
-    for way in recipes.ROUNDINGS:
-        if way != now.rounding:
-            yield replace(now, rounding=way)
-
-
-PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help
-    "steps and levels": (steps_and_levels, "steps", "more steps, and more levels of a spike, say an activation more finely."),
-    "lead": (leads, "lead", "a neuron that waits hears more of its currents before it fires, and each population's wait is latency."),
-    "thresholds": (thresholds, "threshold", "other rules, from what the best does with its own."),
-    "corrections": (corrections, "correct", "each left out of the best."),
-    "rounding": (rounding, "rounding", "the other way from weights to integers."),
-    "lead by population": (leads_of_populations, "lead", "leads only where they bring something."),
-}
-
-
-def most_trials(search: Search) -> int:
-    """That the phases may come to, as each ends early where it brings nothing."""
-    most = {
-        "steps": len(search.steps) * len(search.levels), "lead": 2 * len(search.levels) * (2 * max(search.steps)).bit_length() + 2 * PARTS,
-        "threshold": len(THRESHOLDS) - 1, "correct": len(search.base.correct), "rounding": len(recipes.ROUNDINGS) - 1,
-    }  # fmt: skip
-    return sum(number for dial, number in most.items() if dial in search.vary or dial == "steps")
 
 
 # ---------------------------------------------------------------- measuring
@@ -323,11 +188,6 @@ def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
     took = latency(networks.integer, recipe.steps, held.measure.output)
     return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
-
-
-def latency(graph: Any, steps: int, readout: str | None = None) -> int:
-    """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps (docs/design.md, 1.3)."""
-    return int(graph.offsets()[readout or graph.readout.name]) + steps
 
 
 def measure_of(
@@ -377,7 +237,7 @@ def _cost(trial: Trial) -> str:
 def _facts(search: Search, trial: Trial) -> str:
     recipe = trial.recipe
     return (
-        f"T = {trial.steps}, K = {recipe.levels}, {lead_told(recipe.lead)}: {_score(search.measure, trial)}, "
+        f"T = {trial.steps}, {levels_told(recipe.levels)}, {lead_told(recipe.lead)}: {_score(search.measure, trial)}, "
         f"latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
         + ("." if search.target.met(trial) else f"; {search.target} is not met.")
     )
@@ -440,6 +300,8 @@ def _search(
     levels: Sequence[int],
 ) -> Search:  # fmt: skip
     dials = frozenset(vary)
+    if base.spikes == "binary" and base.levels == 1:
+        dials -= {"levels", "granularity"}  # spikes of 1 and -1 alone are asked for
     if not dials <= set(DIALS):
         raise OutOfRange(f"vary: {', '.join(sorted(dials - set(DIALS)))} given; choose of {', '.join(DIALS)}")
     if not steps or not levels or min(*steps, *levels) < 1:

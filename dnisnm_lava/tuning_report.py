@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dnisnm_lava.pareto import KINDS, Trial, lead_told
+from dnisnm_lava.pareto import KINDS, Trial, lead_told, levels_told
 from dnisnm_lava.pictures import png
 from dnisnm_lava.tuning import Tuning
 
@@ -42,8 +42,8 @@ def _span(tuning: Tuning, trial: Trial) -> str:
 def tuning_table(tuning: Tuning, title: str) -> RenderableType:
     """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Pareto front", title_justify="left")
-    for heading in ("", "T", "K", "lead", "threshold", "correct", "rounding"):
-        overflow: OverflowMethod = "fold" if heading == "correct" else "ellipsis"
+    for heading in ("", "T", "K", "down", "lead", "threshold", "correct", "rounding"):
+        overflow: OverflowMethod = "fold" if heading in ("K", "threshold", "correct", "rounding") else "ellipsis"
         table.add_column(heading, justify="right" if heading in "TK" else "left", overflow=overflow)
     for heading in (tuning.measure.name, "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
@@ -68,7 +68,8 @@ def _row(tuning: Tuning, trial: Trial) -> list[str]:
     recipe = trial.recipe
     cells = [
         str(recipe.steps),
-        str(recipe.levels),
+        levels_told(recipe.levels).removeprefix("K = "),
+        f"{recipe.down:g}",
         lead_told(recipe.lead, named=False).removeprefix("lead "),
         recipe.threshold,
         ",".join(recipe.correct) or "none",

@@ -19,6 +19,9 @@ from dnisnm_lava.ir import SNM, Projection, ReadOut
 from dnisnm_lava.rounding import Reads
 
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
+QUICK_CURRENT = 1 << 22  # of a step, by the same bound: twice of it, and a bias, are exact in float32
+LEAST_THETA = 1e-3  # of the population's largest threshold: less is next to dead
+FINEST = 64  # units of a threshold at least, where there is room
 LARGEST_CURRENT = 1 << 30  # of a step, by a static bound: Lava sums in 32 bits
 LARGEST_EXPONENT = 24  # of the file
 CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
@@ -117,7 +120,28 @@ def chosen(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> Units:
     if not any(d.blocks or d.weight[0].size == 1 for d in drives):
         return units  # nothing to choose from
     tried = [_of_least_error(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
-    return min(tried, key=lambda t: t[0])[1]
+    best = min(tried, key=lambda t: t[0])[1]
+    return _finer(p, drives, best, least) if any(d.blocks for d in drives) else best
+
+
+def _finer(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, least: np.ndarray) -> Units:
+    """All exponents higher by what lets thresholds, biases and initial potentials round to a FINEST part of the smallest threshold, as far
+    as the state holds it and sums of bytes are exact in float32: codes of weights stay what they are, but in channels that hardly ever
+    send."""
+    if isinstance(p, ReadOut):
+        return units
+    theta = channel_max(p.vth)
+    alive = theta > LEAST_THETA * theta.max(initial=0)
+    if not alive.any():
+        return units
+    currents = np.sum([d.most(d.bound(), p.shape[0]) for d in drives], axis=0)
+    own, limit = units.unit[alive], np.maximum(least[alive], currents[alive] / QUICK_CURRENT)
+    with np.errstate(divide="ignore"):
+        wanted, room = np.log2(FINEST * own / theta[alive]).max(), np.log2(own / limit).min()
+    shift = int(np.clip(np.ceil(wanted), 0, max(0, min(np.floor(room), LARGEST_EXPONENT - max(units.exponents)))))
+    return Units(
+        tuple(e + shift for e in units.exponents), np.where(alive, units.unit / 2.0**shift, np.maximum(units.unit / 2.0**shift, least))
+    )
 
 
 def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:

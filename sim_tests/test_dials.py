@@ -33,9 +33,10 @@ lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reaso
 
 @st.composite
 def drawn(draw: st.DrawFn, names: tuple[str, ...] = NAMES) -> Recipe:
-    """names: of populations that may have leads of their own."""
+    """names: of all rectifiers, where each may have a lead and levels of its own."""
     spikes = draw(st.sampled_from(["graded", "graded", "binary"]))
     shared = GRANULARITIES if spikes == "graded" else ("channel", "layer")  # binary spikes tell of no neuron
+    levels = st.one_of(st.sampled_from([1, 2, 3, 4, 15]), st.fixed_dictionaries({name: st.sampled_from([1, 2, 15]) for name in names}))
     leads = st.one_of(st.integers(0, 3), st.fixed_dictionaries({name: st.integers(0, 3) for name in names}))
     dials = {
         "steps": draw(st.integers(1, 6)),
@@ -43,10 +44,12 @@ def drawn(draw: st.DrawFn, names: tuple[str, ...] = NAMES) -> Recipe:
         "correct": tuple(draw(st.lists(st.sampled_from(CORRECTIONS), unique=True))),
         "share": draw(st.sampled_from(shared)),
         "granularity": draw(st.sampled_from(shared)),
-        "levels": draw(st.integers(1, 4)),
+        "levels": draw(levels if names else st.integers(1, 31)),
         "lead": draw(leads),
+        "down": draw(st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1))),
+        "relay_levels": draw(st.sampled_from([1, 31, 127])),
         "weight_bits": draw(st.integers(2, 8)),
-        "payload_bits": draw(st.integers(1, 8)),
+        "payload_bits": draw(st.one_of(st.none(), st.integers(1, 8))),
         "spikes": spikes,
         "rounding": draw(st.sampled_from(recipes.ROUNDINGS)),
         "percentile": draw(st.sampled_from([90.0, 99.9, 100.0])),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from graphs import images, randomized
+from graphs import Chain, images, randomized
 from test_executors import assert_same
 from torch import nn
 
@@ -247,3 +247,36 @@ def test_the_state_holds_what_every_recipe_makes(kind: type[Starved], recipe: st
     _, networks, x = made(kind, steps=8, **dials)
     assert all(r.expected * 1.2 < r.limit for r in dn.state_ranges(networks.integer))
     assert sum(batched.run(networks.integer, x).saturations.values()) == 0
+
+
+# ---------------------------------------------------------------- the dead, and what a threshold is worth
+
+
+@pytest.mark.parametrize("dials", [{}, {"rounding": "nearest", "granularity": "neuron", "payload_bits": 5}], ids=["best", "nearest"])
+def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object]) -> None:
+    """A channel that never sends is read with weights a thousand times the others': they become 0, and the others keep their bits."""
+
+    def codes(dead: float) -> np.ndarray:
+        model = randomized(Chain(), 2)
+        with torch.no_grad():
+            model.fc1.bias[3] = -1e4
+            model.fc2.weight[:, 3] = dead
+        x = images(24, (6,), 2)
+        analog = dn.from_torch(model, x[0])
+        graph = recipes.networks(replace(recipes.BEST, **dials), analog, dn.calibrate(analog, x), x).integer  # type: ignore[arg-type]
+        return graph.of(SNM)[1].projections[0].weight
+
+    loud, silent = codes(1e3), codes(0.0)
+    np.testing.assert_array_equal(loud, silent)
+    assert (loud[:, 3] == 0).all()
+    assert np.abs(loud).max() >= 100
+
+
+def test_a_spike_is_worth_what_is_subtracted_for_it_where_thresholds_are_shared() -> None:
+    """And a threshold is 64 units at least, so that initial potentials and biases round to a small part of it."""
+    for kind in KINDS:
+        _, networks, _ = made(kind)
+        for p in networks.integer.of(SNM):
+            thresholds, payloads = (a.reshape(p.shape[0], -1).max(axis=1) for a in (p.vth, p.payload))
+            np.testing.assert_allclose(thresholds * p.unit, payloads * p.spike_unit, rtol=1e-12)  # both products of a few float64
+            assert thresholds[thresholds > 0].min() >= 64

@@ -303,3 +303,13 @@ def test_saturation_is_equal_in_the_torch_module(saturating: tuple[SpikingGraph,
 def test_saturation_is_equal_in_lava(saturating: tuple[SpikingGraph, np.ndarray]) -> None:
     graph, x = saturating
     assert_equal(reference.run(graph, x), lava_cpu.run(graph, x))
+
+
+def test_denormal_weights_are_0() -> None:
+    """Of float32's denormal numbers, and of what is lost beside its row: sums stay what they are, and take no longer for it."""
+    model = torch.nn.Linear(3, 3, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 1e-29, 1e-31], [1e-39, 1e-40, 0.0], [3e-36, 1e-20, -1e-37]]))
+    weight = dn.from_torch(model.eval(), np.zeros(3, np.float32)).readout.projections[0].weight
+    assert (weight != 0).tolist() == [[True, True, False], [False, False, False], [True, True, True]]
+    np.testing.assert_array_equal(weight[weight != 0], model.weight.detach().numpy().astype(np.float64)[weight != 0])

@@ -67,7 +67,7 @@ def test_whatever_makes_a_read_out_gives_it_one_unit(recipe: recipes.Recipe, see
     analog, stats, x = prepared(seed)
     made = recipes.networks(replace(recipe, steps=2), analog, stats, x)
     integer = dn.quantize(
-        made.spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payload_bits, spikes=recipe.spikes,
+        made.spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes,
         state_bits=state_bits, readings=made.readings,
     )  # fmt: skip
     for graph in (made.integer, integer):

@@ -47,7 +47,8 @@ SETTING = Setting(BEST, 4000, 1024, 60_000)
 @pytest.mark.parametrize("steps", [1, 8])
 @pytest.mark.parametrize("fields", [{}, {"kind": "Relay", "levels": 31}, {"kind": "ReadOut", "levels": 0}, {"saturations": 3}, {"lead": 7}])
 def test_no_remedy_is_set_already_and_each_can_be_pasted(recipe: Recipe, part: str, steps: int, fields: dict[str, Any]) -> None:
-    found = remedies.remedies(population(**fields), part, replace(SETTING, recipe=replace(recipe, steps=steps)), steps, ())
+    recipe = replace(recipe, steps=steps)
+    found = remedies.remedies(population(**fields), part, replace(SETTING, recipe=recipe), steps, ())
     assert len({r.dial for r in found}) == len(found)
     for r in found:
         assert getattr(recipe, r.dial, None) != r.value

@@ -28,7 +28,7 @@ LAYERS = [
     ["fitting.spool"], ["fitting.least_squares", "fitting.activity"], ["fitting.thresholds", "fitting.corrections"],
     ["fitting.walk"], ["fitting.moments"], ["bitwidths", "predictions"],
     ["threshold_maps", "disagreements", "rates", "states", "findings"], ["observations"], ["attribution"],
-    ["pareto"], ["tuning"],
+    ["pareto"], ["search"], ["tuning"],
     ["comparison", "comparison_report", "tuning_report", "bitwidths_report", "check_report", "explanation_report", "costs_report",
      "predictions_report"],
     ["onnx_files", "weight_files"], ["drawing", "loading"], ["reporting"], ["data_files"], ["datasets", "demo"], ["cli"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, pareto, recipes, tuning, tuning_report
+from dnisnm_lava import cli, pareto, recipes, search, tuning, tuning_report
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.measures import classes
@@ -122,14 +123,14 @@ def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tuning.Tuni
     assert tuned.met
     assert max(t.steps for t in tuned.trials) <= 3
     assert 3 in {t.steps for t in tuned.trials}  # the limit itself is tried
-    assert [sentence.split(":")[0] for sentence in tuned.story] == list(tuning.PHASES)
+    assert [sentence.split(":")[0] for sentence in tuned.story] == list(search.PHASES)
     assert tuned.best == pareto.best(tuned.target, tuned.trials)
     assert tuned.images == {"fit": 60, "search": 40, "choose": 30, "confirm": 30}
     assert len({repr(t.recipe) for t in tuned.trials}) == len(tuned.trials)
 
 
 def test_every_phase_changes_what_it_says(tuned: tuning.Tuning) -> None:
-    by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in tuning.PHASES}
+    by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in search.PHASES}
     assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse"}
     assert all(len(r.correct) == 2 for r in by_phase["corrections"])
     assert all(r.lead == 0 for r in by_phase["steps and levels"])
@@ -160,35 +161,82 @@ def test_with_labels_it_counts_them(analog: dn.AnalogGraph, images: np.ndarray) 
     order = np.random.default_rng(0).permutation(120)
     labels = classes(ann.ann(analog, images)).copy()
     labels[order[30:60]] = (labels[order[30:60]] + 1) % 3
-    found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(4,), vary=("steps",), search_images=40)
+    found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(31,), vary=("steps",), search_images=40)
     assert found.wanted == "accuracy"
     assert found.best.score > 0.5
     assert (found.confirmed.score, found.confirmed.drop) == (0.0, 0.0)
 
 
 def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    base = replace(BEST, threshold="mmse", levels=1, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6)
+    base = replace(BEST, threshold="mmse", levels=1, down=1.0, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6)
     found = dn.tune(analog, images, max_drop=30, base=base, vary=("steps",), steps=(1, 2), search_images=40)
     assert {replace(t.recipe, steps=0) == replace(base, steps=0) for t in found.trials} == {True}
 
 
+def searching(analog: dn.AnalogGraph, target: Target) -> search.Search:
+    stats = dn.calibrate(analog, [np.ones((1, 1, 4, 4))])
+    return search.Search(target, analog.measure(), BEST, analog, stats, frozenset(search.DIALS), (4,), (1,))
+
+
+def asked_for(phase: search.Phase, answer: Callable[[Recipe], Trial]) -> list[Recipe]:
+    """What the phase asks for, when it is told `answer` of each."""
+    seen = []
+    try:
+        seen.append(next(phase))
+        while True:
+            seen.append(phase.send(answer(seen[-1])))
+    except StopIteration:
+        return seen
+
+
+def test_levels_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
+    """Made up: the first population needs more levels, the second sends fewer spikes with fewer."""
+    found = searching(analog, Target("spikes", 30))
+    a, b = found.rectifiers
+    found.trials.append(Trial("", replace(BEST, levels=4), 0.8, 0.0, 5, 20.0))
+
+    def answer(recipe: Recipe) -> Trial:
+        levels = recipe.levels
+        return Trial("", recipe, 0.9 if levels[a] == 8 else 0.8, 0.0, 5, 20.0 - (levels[b] == 2))  # type: ignore[index]
+
+    seen = asked_for(search.levels_of_populations(found), answer)
+    assert [r.levels for r in seen] == [{a: 8, b: 4}, {a: 8, b: 8}, {a: 8, b: 2}]
+    assert pareto.levels_told(seen[0].levels) == f"K = 4 ({a} 8)"
+
+
+@pytest.mark.parametrize(("phase", "dials", "wanted"), [
+    (search.lower_thresholds, {"steps": 4}, [{"down": 0.25}, {"down": 0.5}, {"down": 1.0}]),
+    (search.lower_thresholds, {"steps": 1}, []),
+    (search.granularities, {"granularity": "channel", "share": "channel"}, [{"granularity": "neuron", "share": "neuron"}]),
+    (search.granularities, {"granularity": "neuron", "share": "channel"}, [{"share": "neuron"}, {"granularity": "channel"}]),
+    (search.granularities, {"spikes": "binary"}, []), (search.relay_levels, {}, []),
+])  # fmt: skip
+def test_a_phase_asks_for_the_other_values(
+    analog: dn.AnalogGraph, phase: Callable[[search.Search], search.Phase], dials: dict[str, Any], wanted: list[dict[str, Any]]
+) -> None:
+    found, base = searching(analog, Target("steps", 4)), replace(BEST, **dials)
+    found.trials.append(Trial("", base, 0.8, 0.0, 5, 20.0))
+    asked = asked_for(phase(found), lambda recipe: Trial("", recipe, 0.1, 0.0, 5, 20.0))
+    assert asked == [replace(base, **changed) for changed in wanted]
+
+
+def test_binary_spikes_stay_binary(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    found = dn.tune(analog, images, max_steps=2, base=recipes.BINARY, vary=("steps", "levels", "granularity", "down"), search_images=20)
+    assert {(t.recipe.levels, t.recipe.granularity, t.recipe.spikes) for t in found.trials} == {(1, "channel", "binary")}
+    assert {t.recipe.down for t in found.trials} == {0.0, 0.25, 0.5, 1.0}
+
+
 def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
     """A search whose trials are made up: only the second population's lead costs nothing to lose."""
-    search = tuning.Search(
-        Target("latency", 30), analog.measure(), BEST, analog, dn.calibrate(analog, [np.ones((1, 1, 4, 4))]),
-        frozenset(tuning.DIALS), (4,), (1,),
-    )  # fmt: skip
-    names = search.rectifiers
-    search.trials.append(Trial("", replace(BEST, steps=4, levels=1, lead=2), 0.9, 0.0, 14, 10.0))
-    asked = tuning.leads_of_populations(search)
-    recipe, seen = next(asked), []
-    while True:
-        seen.append(recipe.lead)
-        good = recipe.lead[names[0]] == 2  # type: ignore[index]
-        try:
-            recipe = asked.send(Trial("", recipe, 0.9 if good else 0.1, 0.0, 14 - 2 * (list(recipe.lead.values()).count(0)), 10.0))  # type: ignore[union-attr]
-        except StopIteration:
-            break
+    found = searching(analog, Target("latency", 30))
+    names = found.rectifiers
+    found.trials.append(Trial("", replace(BEST, steps=4, levels=1, lead=2), 0.9, 0.0, 14, 10.0))
+
+    def answer(recipe: Recipe) -> Trial:
+        lead = recipe.lead
+        return Trial("", recipe, 0.9 if lead[names[0]] == 2 else 0.1, 0.0, 14 - 2 * list(lead.values()).count(0), 10.0)  # type: ignore[index, union-attr]
+
+    seen = [r.lead for r in asked_for(search.leads_of_populations(found), answer)]
     assert seen == [{names[0]: 0, names[1]: 2}, {names[0]: 2, names[1]: 0}]
 
 
@@ -272,13 +320,13 @@ def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_recipe_that_is_nowhere_is_refused() -> None:
-    with pytest.raises(OutOfRange, match="neither best nor paper nor a file"):
+    with pytest.raises(OutOfRange, match="neither best nor binary nor paper nor a file"):
         recipes.named("bset")
 
 
 def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(tuned: tuning.Tuning) -> None:
     for t in (t for t in tuned.trials if t.phase == "thresholds"):
-        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(tuning.PHASES).index("thresholds")]
+        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(search.PHASES).index("thresholds")]
     one = replace(tuned, trials=(tuned.best,))  # one latency alone
     ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks)

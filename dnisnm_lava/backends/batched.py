@@ -64,7 +64,8 @@ def run(
     record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents held at
     once (default: a quarter of what is free); images are cut into chunks that fit, of one image at least.
     synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32, float64). neurons:
-    `auto`, `compiled` or `stepped`. All give the same integers. state_bits: the state saturates at; fewer than Lava's 24
+    `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto` and `compiled` run in float32, which are near
+    to the reference; synapses=`float64`, or `stepped` neurons, in float64. state_bits: the state saturates at; fewer than Lava's 24
     answer what if. progress(done, of): after each chunk, in images.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
@@ -119,24 +120,23 @@ def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps
     sent: dict[str, Tensor] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
     recorded: dict[str, np.ndarray] = {}
     freed = graph.last_readers()
-    store = np.int32 if graph.is_integer else np.float64
     with torch.inference_mode():
         for p in graph:
             own, done = plan[p.name], tally[p.name]
             if isinstance(p, Input):
-                wide = torch.tensor(x, device=device).to(torch.int16 if graph.is_integer else torch.float64)
+                wide = torch.tensor(x, device=device).to(torch.int16 if graph.is_integer else own.dtype)
                 sent[p.name] = channels_last(own.code.encode(wide))[:, None]
             elif isinstance(p, ReadOut):
                 trace = _summed(p, own, _current(own, sent), steps, done).cpu().numpy()
-                recorded[p.name] = trace.astype(np.int64) if graph.is_integer else trace
+                recorded[p.name] = trace.astype(np.int64 if graph.is_integer else np.float64)
             elif isinstance(p, MaxPool):
                 pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
                 sent[p.name] = pool(p, own.code, sent[p.source], steps, done)
             elif isinstance(p, SNM):
                 sent[p.name] = _compiled(p, own, sent, steps, done) if own.compiled else _stepped(p, own, _current(own, sent), steps, done)
             if p.name in kept:
-                spikes = own.code.decode(sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32)
-                recorded[p.name] = spikes.cpu().numpy().astype(store)
+                spikes = own.code.decode(sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32).cpu().numpy()
+                recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
             for name in freed[p.name]:
                 del sent[name]
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)

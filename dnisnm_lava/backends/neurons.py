@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 SLICE = 1024  # neurons
+MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
 COUNTABLE = 1 << 23  # steps that a lane can count in float32
 LINE = 64  # bytes
 ROWS = 11
@@ -63,10 +64,11 @@ def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-un
     exact below 2**24, tell, since |v| and vth are below 2**23. So what the whole thresholds leave of |v| is exact too, and tells
     whether the lower threshold takes one level more."""
     free = levels if two_sided else zero
+    most = w.dtype.type(MOST_LEVELS)
     for q in range(out.size):
         v, guard = w[V, q], w[GUARD, q]
         size = abs(v)
-        whole = w.dtype.type(np.int32(size / guard))
+        whole = w.dtype.type(np.int32(min(size / guard, most)))
         whole -= one if whole * w[VTH, q] > size else zero
         whole += one if (whole + one) * guard <= size else zero
         rest = size - whole * w[VTH, q] if v < zero else zero

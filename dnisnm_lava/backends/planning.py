@@ -21,6 +21,7 @@ from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.quantization import Bits, bits_by_population, largest_spikes
 from dnisnm_lava.synapses import require_exact
 
+UNLIMITED = 1 << 62  # of the potentials of floats
 NEURONS = ("auto", "compiled", "stepped")
 NUMPY: dict[torch.dtype, np.dtype] = {
     torch.uint8: np.dtype(np.uint8), torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64),
@@ -73,7 +74,7 @@ def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
 
 def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: Mapping[str, int]) -> dict[str, Plan]:
     if not graph.is_integer:
-        return {p.name: _planned_float(p, device) for p in graph}
+        return {p.name: _planned_float(p, asked, compiled, device) for p in graph}
     sent = largest_spikes(graph)
     plan: dict[str, Plan] = {}
     for p in graph:
@@ -86,12 +87,16 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: 
     return plan
 
 
-def _planned_float(p: Population, device: str) -> Plan:
-    code = Code(torch.float64)
+def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Plan:
+    """Float networks are what integers are compared with, not equal to: float32 is near enough, unless float64 is asked for."""
+    dtype = torch.float32 if compiled and asked != "float64" else torch.float64
+    code = Code(dtype)
     if not isinstance(p, SNM | ReadOut):
-        return Plan(code)
-    ways = tuple((q.source, Synapses(linear(q, torch.float64, device), 0.0, 0, "float64")) for q in p.projections)
-    return Plan(code, torch.float64, ways, None, p.bias)
+        return Plan(code, dtype)
+    way = str(dtype).removeprefix("torch.")
+    ways = tuple((q.source, Synapses(linear(q, dtype, device), 0.0, 0, way)) for q in p.projections)
+    constants = _neurons(p, code, dtype, p.bias, None, UNLIMITED) if isinstance(p, SNM) and compiled else None
+    return Plan(code, dtype, ways, None, p.bias, compiled, UNLIMITED, constants)
 
 
 def _planned(
@@ -144,7 +149,7 @@ def _shortcut(graph: SpikingGraph, p: SNM | ReadOut, plan: dict[str, Plan]) -> t
 
 
 def _is_compiled(graph: SpikingGraph, asked: str, device: str) -> bool:
-    suits = graph.is_integer and device == "cpu" and importlib.util.find_spec("numba") is not None
+    suits = device == "cpu" and importlib.util.find_spec("numba") is not None
     if asked == "compiled" and not suits:
-        raise OutOfRange("neurons: compiled asked for; that needs integers, the CPU, and numba: choose auto or stepped")
+        raise OutOfRange("neurons: compiled asked for; that needs the CPU and numba: choose auto or stepped")
     return suits and asked != "stepped"

@@ -19,7 +19,7 @@ KINDS = {
     "_numbers": "numbers with commas, such as 0.5,0.5,0.5",
     "_range": "a range such as 2-8, or 2,4,8",
     "_accuracy": "an accuracy such as 0.926, 92.6 or 92.6%",
-    "_lead": "steps, or NAME=STEPS with commas",
+    "_by_name": "a whole number, or NAME=NUMBER with commas",
 }
 NEGATIVE = re.compile(r"-[\d.][\d.,e+-]*")  # values, not options: of a range, of a mean
 METAVARS = {int: "N", Path: "PATH", float: "NUMBER"}

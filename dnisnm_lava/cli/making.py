@@ -88,7 +88,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
     from rich.text import Text
 
-    from dnisnm_lava import datasets, sanity, tuning, tuning_report
+    from dnisnm_lava import datasets, sanity, search, tuning, tuning_report
     from dnisnm_lava.backends import ann
     from dnisnm_lava.comparison import array_digest
     from dnisnm_lava.files import refuse_full, whole_folder, write_whole
@@ -110,12 +110,12 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data.train)
     measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
-    given = {dial for dial in tuning.DIALS if getattr(args, dial) is not None}
+    given = {dial for dial in search.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
         found = tuning.tune(
             analog, x, labels=labels if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
             max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
-            base=base, vary=set(tuning.DIALS) - given,
+            base=base, vary=set(search.DIALS) - given,
             held_back=args.held_images / (args.fit_images + args.held_images), seed=args.seed, device=args.device, stages=stages,
             journal=kept,
         )  # fmt: skip

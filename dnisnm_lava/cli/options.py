@@ -22,7 +22,7 @@ from dnisnm_lava.cli.names import (
     TUNING,
     WEIGHTS,
 )  # fmt: skip
-from dnisnm_lava.cli.values import _accuracy, _lead, _numbers, _range, _sizes, _words
+from dnisnm_lava.cli.values import _accuracy, _by_name, _numbers, _range, _sizes, _words
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.measures import AUTO, KINDS
 
@@ -51,14 +51,16 @@ def _alarm_options(verb: argparse.ArgumentParser) -> None:
 def _recipe_options(verb: argparse.ArgumentParser) -> None:
     """Each is a field of Recipe of that name; None where the recipe decides."""
     group = verb.add_argument_group("recipe", "what is not given here, the recipe decides")
-    best, paper = recipes.BEST, recipes.PAPER
 
     def add(option: str, text: str, name: str, **how: Any) -> None:
-        ours, theirs = (_told_default(getattr(r, name)) for r in (best, paper))
-        defaults = ours if ours == theirs else f"best: {ours}, paper: {theirs}"
+        own = {which: recipes.written(getattr(recipe, name)) for which, recipe in recipes.RECIPES.items()}
+        defaults = own["best"] if len(set(own.values())) == 1 else ", ".join(f"{which}: {value}" for which, value in own.items())
         group.add_argument(option, dest=name, help=f"{text} ({defaults})", **how)
 
-    group.add_argument("--recipe", default="best", metavar="RECIPE", help="best, paper, or a JSON file of tune's (%(default)s)")
+    group.add_argument(
+        "--recipe", default="best", metavar="RECIPE",
+        help="best (graded spikes), binary (spikes of 1 and -1 alone), paper, or a JSON file of tune's (%(default)s)",
+    )  # fmt: skip
     add("--steps", "time steps T", "steps", type=int)
     add("--threshold", "rule for the thresholds", "threshold", choices=THRESHOLDS)
     add("--correct", "weights, bias, v_init or some of them, with commas; or none", "correct", type=_words, metavar="WHAT")
@@ -66,11 +68,16 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
     add("--percentile", "of activations, for --threshold percentile", "percentile", type=float)
     add("--subset", "images, the first of those that are fitted on, for --threshold subset-max", "subset", type=int, metavar="N")
     add("--granularity", "who shares a maximum", "granularity", choices=GRANULARITIES)
-    add("--levels", "levels K of a spike", "levels", type=int)
-    add("--lead", "steps before a neuron may fire, for all or as NAME=STEPS,...", "lead", type=_lead, metavar="STEPS")
+    add("--levels", "levels K of a spike, for all or as NAME=K,...", "levels", type=_by_name, metavar="K")
+    add(
+        "--down", "lower threshold, as a share of the threshold: how much of a level too much is kept before it is taken back", "down",
+        type=float, metavar="SHARE",
+    )  # fmt: skip
+    add("--relay-levels", "levels of the populations that relay a linear tensor", "relay_levels", type=int, metavar="K")
+    add("--lead", "steps before a neuron may fire, for all or as NAME=STEPS,...", "lead", type=_by_name, metavar="STEPS")
     add("--weight-bits", "bits of a weight", "weight_bits", type=int)
     add("--rounding", "of weights: each to the nearest code, or what one loses others take up", "rounding", choices=recipes.ROUNDINGS)
-    add("--payload-bits", "bits of a payload", "payload_bits", type=int)
+    add("--payload-bits", "bits of a payload; auto: what 8-bit spikes leave to K levels, 5 at most", "payload_bits", type=int)
     add(
         "--spikes",
         "payloads of their own for neurons, or none: with --granularity and --share channel or layer, and --levels 1 for 1 and -1 alone",
@@ -112,10 +119,6 @@ def _precision_options(verb: argparse.ArgumentParser) -> None:
         help="of agreement with the float network that a population may cost alone before it counts as broken (%(default)g)",
     )  # fmt: skip
     verb.add_argument("-o", "--out", type=Path, help=f"folder for {PRECISION} and {BITS} (default: none)")
-
-
-def _told_default(value: Any) -> str:
-    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _data_options(verb: argparse.ArgumentParser, required: bool = True, default: str = "", of: str = "") -> None:

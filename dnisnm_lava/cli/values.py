@@ -15,7 +15,7 @@ def _bytes(text: str) -> int:
     return int(size)
 
 
-def _lead(text: str) -> int | dict[str, int]:
+def _by_name(text: str) -> int | dict[str, int]:
     """`2`, or `conv1=0,layer1=2` for some populations."""
     if "=" not in text:
         return int(text)

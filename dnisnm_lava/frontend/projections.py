@@ -11,6 +11,7 @@ from dnisnm_lava.frontend.layout import NOTHING, Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Resample, Shape
 
+NEGLIGIBLE = 1e-30
 DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layout
 
 
@@ -76,7 +77,18 @@ def projection(term: Term, targets: int) -> Projection:
     )  # fmt: skip
     if term.rows is not None or term.cols is not None:
         linear = _with_spatial(linear, term)
-    return replace(linear, weight=owned(np.array(linear.weight, np.float64))) if linear.weight.dtype != np.float64 else linear
+    return replace(linear, weight=_normal(linear.weight))
+
+
+def _normal(weight: np.ndarray) -> np.ndarray:
+    """In float64, with 0 for what changes no sum, and is slow in all of them: below NEGLIGIBLE of its row's largest, or of float32's
+    denormal numbers (batch norms of channels that training gave up leave them)."""
+    size = np.abs(weight)
+    largest = size.reshape(len(size), -1).max(axis=1, initial=0).reshape(-1, *(1,) * (size.ndim - 1))
+    lost = (size < np.maximum(NEGLIGIBLE * largest, float(np.finfo(np.float32).tiny))) & (size > 0)
+    if weight.dtype == np.float64 and not lost.any():
+        return weight
+    return owned(np.where(lost, 0.0, weight).astype(np.float64, copy=False))
 
 
 def _with_spatial(linear: Projection, term: Term) -> Projection:

@@ -31,7 +31,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.measures import classes
 from dnisnm_lava.recipes import Recipe
-from dnisnm_lava.tuning import latency
+from dnisnm_lava.search import latency
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
