@@ -38,7 +38,7 @@ class Recipe:
     levels: int | Mapping[str, int] = 31
     lead: int | Mapping[str, int] = 0
     down: float = 0.0
-    relay_levels: int = RELAY_LEVELS
+    relay_levels: int = 127
     weight_bits: int = WEIGHT_BITS
     payload_bits: int | None = None
     spikes: str = "graded"
@@ -66,11 +66,11 @@ class Recipe:
 BEST = Recipe()
 BINARY = replace(BEST, steps=8, levels=1, spikes="binary")
 PAPER = Recipe(
-    steps=32, threshold="max", correct=(), share="neuron", granularity="neuron", levels=1, down=1.0, payload_bits=PAYLOAD_BITS,
-    rounding="nearest",
+    steps=32, threshold="max", correct=(), share="neuron", granularity="neuron", levels=1, down=1.0,
+    relay_levels=RELAY_LEVELS, payload_bits=PAYLOAD_BITS, rounding="nearest",
 )  # fmt: skip
 RECIPES = {"best": BEST, "binary": BINARY, "paper": PAPER}
-SINCE_0_1 = {"down": 1.0}  # what records of 0.1.0, which name all other fields, do not say
+SINCE_0_1 = {"down": 1.0, "relay_levels": RELAY_LEVELS}  # what records of 0.1.0, which name all other fields, do not say
 
 
 def payload_bits(levels: int | Mapping[str, int]) -> int:
@@ -95,7 +95,7 @@ def named(name: str) -> Recipe:
 
 def parsed(told: Any) -> Recipe:
     """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is none."""
-    before = SINCE_0_1 if "down" not in told and {f.name for f in fields(Recipe)} - set(told) <= {"down", "relay_levels"} else {}
+    before = SINCE_0_1 if {f.name for f in fields(Recipe)} - set(told) == set(SINCE_0_1) else {}
     return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
 
 

@@ -1,6 +1,6 @@
 """Thresholds, weights, biases and initial potentials from what each population really hears, without training."""
 
-THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential")  # thresholds.RULES, told without importing torch
+THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential", "gauss")  # thresholds.RULES, told without importing torch
 CORRECTIONS = ("weights", "bias", "v_init")
 PERCENTILE = 99.9
 SUBSET = 200  # images, of subset-max

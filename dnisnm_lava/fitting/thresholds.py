@@ -17,6 +17,7 @@ from dnisnm_lava.fitting.spool import Spool
 from dnisnm_lava.ir import SNM, Shape
 
 UPDATES = 400
+REACHES = 400
 SHRINKAGE = 64  # images' worth of its channel's error in a neuron's own choice
 
 
@@ -33,10 +34,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a rule may ask: the choice that is to be made, the ANN's activations, and the currents that arrive."""
+    """What a rule may ask: the choice that is to be made, the ANN's activations and pre-activations (these without `bias`), the largest
+    activation that there can be, and the currents that arrive."""
 
     choice: Choice
     ann: Spool
+    pre: Spool
+    bias: np.ndarray
+    ceiling: float
     currents: Callable[[], Iterator[Tensor]]
     steps: int
 
@@ -102,6 +107,35 @@ def mmse(p: SNM, heard: Heard) -> Chosen:
     return Chosen(p.vth * np.array(heard.choice.scales)[_best(errors, heard)])
 
 
+def gauss(p: SNM, heard: Heard) -> Chosen:
+    """K theta where rounding to T K levels and clipping cost least, were pre-activations normal with the mean and the variance that they
+    have within each neuron, channel or layer: two moments, which few images tell, in place of a maximum, which they do not.
+
+    (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's threshold (AAAI 2026)."""
+    groups = _groups(p.shape, heard.choice.granularity)
+    count, total, squares = 0, torch.zeros(groups, dtype=torch.float64), torch.zeros(groups, dtype=torch.float64)
+    bias = torch.as_tensor(np.broadcast_to(heard.bias, p.shape).copy())
+    for z in heard.pre:
+        values = (z.double() + bias).movedim(0, -1).reshape(groups, -1)
+        count, total, squares = count + values.shape[1], total + values.sum(1), squares + values.square().sum(1)
+    mean = total / count
+    spread = (squares / count - mean.square()).clamp(min=0).sqrt()
+    reach = torch.minimum(_cheapest(mean, spread, heard.steps * p.levels), torch.tensor(heard.ceiling, dtype=torch.float64))
+    return Chosen(_spread(torch.where(spread > 0, reach, 0.0).numpy(), p, heard.choice.granularity) / p.levels)
+
+
+def _cheapest(mean: Tensor, spread: Tensor, levels: int) -> Tensor:
+    """(G,) of many C, the one with the least error."""
+    reaches = mean.clamp(min=0)[:, None] + spread[:, None] * torch.linspace(0.02, 8, REACHES, dtype=torch.float64)
+    sigma = torch.where(spread > 0, spread, 1.0)[:, None]
+    h, h0 = (reaches - mean[:, None]) / sigma, -mean[:, None] / sigma
+    above, above0 = torch.special.erfc(h / 2**0.5) / 2, torch.special.erfc(h0 / 2**0.5) / 2
+    density = torch.exp(-h.square() / 2) / (2 * torch.pi) ** 0.5
+    clipped = sigma.square() * ((1 + h.square()) * above - h * density)
+    rounded = (reaches / levels).square() / 12 * (above0 - above)
+    return torch.gather(reaches, 1, (clipped + rounded).argmin(1, keepdim=True))[:, 0]
+
+
 def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
     """What a neuron with v_init = theta / 2 sends in a step, on average, for a constant activation; 0 where theta is."""
     step = tensor(theta / steps)
@@ -120,7 +154,7 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
 
 RULES: dict[str, Rule] = {
     "max": largest, "subset-max": subset_largest, "percentile": percentile, "ltb": ltb, "mmse": mmse,
-    "sequential": sequential,
+    "sequential": sequential, "gauss": gauss,
 }  # fmt: skip
 
 

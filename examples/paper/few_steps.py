@@ -38,19 +38,23 @@ from examples.paper.common import Result, Setting, note, percent
 METHODS: dict[str, Recipe] = {
     "paper": recipes.PAPER,
     "subset maxima": replace(recipes.PAPER, threshold="subset-max"),
-    "one level": replace(recipes.BEST, levels=1),
-    "four levels": recipes.BEST,
+    "one level": replace(recipes.BEST, levels=1, granularity="neuron", share="neuron"),
+    "binary": recipes.BINARY,
+    "four levels": replace(recipes.BEST, levels=4),
+    "seven levels": replace(recipes.BEST, levels=7),
+    "fifteen levels": replace(recipes.BEST, levels=15),
+    "best": recipes.BEST,
 }
 ROWS = (
-    *(f"paper:{t}" for t in (1, 2, 4, 8, 16)), *(f"one level:{t}" for t in (1, 2, 4, 8, 16)),
-    *(f"one level:{t}:{lead}" for t, lead in ((2, 1), (2, 2), (4, 3), (8, 4), (16, 4))),
-    *(f"four levels:{t}" for t in (1, 2, 4, 8)), "four levels:2:1",
+    *(f"{method}:{t}" for method in ("paper", "one level", "binary") for t in (1, 2, 4, 8, 16)),
+    *(f"one level:{t}:0:down=1" for t in (2, 4, 8)),
+    *(f"{method}:{t}" for method in ("four levels", "seven levels", "fifteen levels", "best") for t in (1, 2, 4)),
 )  # fmt: skip
 DIALS = (
     *(f"threshold={rule}" for rule in THRESHOLDS if rule != recipes.BEST.threshold),
     "correct=none", "correct=weights+bias", "correct=weights+v_init", "correct=bias+v_init", "share=channel", "share=layer",
-    "granularity=channel", "granularity=layer", "levels=2", "levels=4", "lead=1", "lead=3", "payload_bits=8", "payload_bits=3",
-    *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)), "rounding=nearest",
+    "granularity=channel", "granularity=layer", "levels=2", "levels=4", "down=0.25", "down=0.5", "down=1", "lead=1", "lead=3",
+    "payload_bits=8", "payload_bits=3", *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)), "rounding=nearest",
 )  # fmt: skip
 Z = 1.96  # of a 95 % interval
 
@@ -72,7 +76,7 @@ def dials(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         dial, value = part.split("=")
-        kind = type(vars(recipes.BEST)[dial])
+        kind = int if dial == "payload_bits" else type(vars(recipes.BEST)[dial])
         words = () if value == "none" else tuple(value.split("+"))
         found[dial] = words if kind is tuple else kind(value)
     return found
