@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Images
-from dnisnm_lava.ir import AnalogGraph, ReadOut, Rectifier, Relay, labelled_batches
+from dnisnm_lava.ir import AnalogGraph, labelled_batches
 from dnisnm_lava.sanity import Answers, answers, summed
 
 GRANULARITIES = ("neuron", "channel", "layer")
@@ -20,9 +22,9 @@ Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
 class Statistics:
     """What the calibration images showed, per neuron.
 
-    high, low: {population: (*shape)} largest and smallest pre-activation of each neuron.
+    high, low: {population: (*shape)} largest and smallest pre-activation of each neuron, in the floats of who computes them.
     input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen. answers: what the ANN said of them; None where
-    some came without a class of the output's.
+    some came without a class of the output's. seconds: that the ANN took for an image, in its fastest batch.
     """
 
     high: dict[str, np.ndarray]
@@ -30,11 +32,16 @@ class Statistics:
     input_magnitude: np.ndarray
     images: int
     answers: Answers | None = None
+    seconds: float = 0.0
+
+    def magnitude(self, name: str) -> np.ndarray:
+        """Largest |pre-activation|, (*shape), float64."""
+        return np.maximum(np.abs(self.high[name]), np.abs(self.low[name]), dtype=np.float64)
 
     def maxima(self, name: str, granularity: str = "neuron") -> np.ndarray:
         """Largest ReLU output, (*shape), shared within each `neuron`, `channel` or `layer`
         (DNI, section 4.1). 0 for a neuron that was never active: it is dead."""
-        return shared_maxima(np.maximum(self.high[name], 0), granularity)
+        return shared_maxima(np.maximum(self.high[name], 0, dtype=np.float64), granularity)
 
 
 def shared_maxima(values: np.ndarray, granularity: str) -> np.ndarray:
@@ -58,23 +65,26 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.
     OutOfRange for no image at all, another shape, NaN or infinity, in the images or where they lead to.
     """
-    high = {p.name: np.full(p.shape, -np.inf) for p in analog if isinstance(p, Rectifier | Relay | ReadOut)}
-    low = {name: np.full(a.shape, np.inf) for name, a in high.items()}
+    high: dict[str, np.ndarray] = {}
+    low: dict[str, np.ndarray] = {}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
     told: list[Answers | None] = []
+    seconds = math.inf
     for x, labels in labelled_batches(analog, batches):
         shown = analog.input.arranged(x)
         magnitude = np.maximum(magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
+        start = time.perf_counter()
         for name, z in executor(analog, x):
-            np.maximum(high[name], z.max(axis=0), out=high[name])
-            np.minimum(low[name], z.min(axis=0), out=low[name])
+            most, least = z.max(axis=0), z.min(axis=0)
+            high[name], low[name] = np.maximum(high.get(name, most), most), np.minimum(low.get(name, least), least)
             if name == analog.readout.name:
                 told.append(answers(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)), labels))
         count += len(x)
+        seconds = min(seconds, (time.perf_counter() - start) / len(x))
     if count == 0:
         raise OutOfRange("calibration: 0 images given; give at least 1, better some hundreds")
     for name, most in high.items():
         bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
         if bad:
             raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
-    return Statistics(high, low, magnitude, count, summed(told))
+    return Statistics(high, low, magnitude, count, summed(told), seconds)

@@ -23,6 +23,8 @@ from dnisnm_lava.ir import (
     Shape,
     SpikingGraph,
     checked_steps,
+    frozen,
+    narrowed,
 )
 
 RELAY_LEVELS = 31  # what a 5-bit payload can say, either way
@@ -100,12 +102,11 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     if isinstance(p, Input):
         return replace(p, scale=stats.input_magnitude)
     if isinstance(p, ReadOut):
-        largest = np.maximum(np.abs(stats.high[p.name]), np.abs(stats.low[p.name]))
-        return replace(p, unit=np.ones(p.shape[0]), v_range=channel_max(steps * largest))
+        return replace(p, unit=np.ones(p.shape[0]), v_range=channel_max(steps * stats.magnitude(p.name)))
     if isinstance(p, MaxPool):
         return p
     assert isinstance(p, Rectifier)
-    theta = np.minimum(stats.maxima(p.name, granularity), p.ceiling) / levels
+    theta = frozen(np.minimum(narrowed(stats.maxima(p.name, granularity)), p.ceiling) / levels)
     ones = np.ones(p.shape[0])
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
     return SNM(
@@ -117,8 +118,8 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
 def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
     """A two-sided population: `levels` levels of one threshold a channel reach its largest magnitude, so it
     sends what it hears to the nearest level: it starts at half of one, and takes one back as soon as v < 0."""
-    largest = channel_max(np.maximum(np.abs(stats.high[p.name]), np.abs(stats.low[p.name])))
-    theta = np.broadcast_to(per_channel(largest / levels, p.shape), p.shape)
+    largest = channel_max(stats.magnitude(p.name))
+    theta = per_channel(largest / levels, p.shape)
     ones = np.ones(p.shape[0])
     return SNM(
         p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2, unit=ones, spike_unit=ones,
@@ -129,7 +130,7 @@ def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
 def _largest_potential(stats: Statistics, name: str, theta: np.ndarray, steps: int, levels: int, lead: int) -> np.ndarray:
     """How far v may go on the calibration images: down for all steps where the pre-activation is
     negative (such a neuron never fires), up by what exceeds `levels * theta` and by the lead."""
-    high, low = np.maximum(stats.high[name], 0), np.maximum(-stats.low[name], 0)
+    high, low = (np.maximum(a, 0, dtype=np.float64) for a in (stats.high[name], -stats.low[name]))
     upward = steps * np.maximum(high - levels * theta, 0) + (lead + 2) * high
     return theta / 2 + np.maximum(steps * low, upward)
 

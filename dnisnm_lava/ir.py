@@ -25,6 +25,8 @@ from dnisnm_lava.synapses import NO_PADDING, Padding, Pair, Window
 Shape = tuple[int, ...]
 
 
+NEURON_CONSTANTS = ("vth", "payload", "v_init")
+OF_NEURONS = (*NEURON_CONSTANTS, "bias")  # fields in which a channel's neurons may be the same
 SINCE_0_1 = {"since": "0.1"}  # of a field that graphs of 0.1.0 lacked: at its default, it is no part of a digest
 
 
@@ -37,6 +39,27 @@ def frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """A view of `array` (C, ...), of size 1 along the axes behind the channels along which all values are the same, bit by bit."""
+    for axis in range(1, array.ndim):
+        first = array[(slice(None),) * axis + (slice(1),)]
+        if array.shape[axis] > 1 and (array.strides[axis] == 0 or _repeats(array, first, axis)):
+            array = first
+    return array
+
+
+def _repeats(array: np.ndarray, first: np.ndarray, axis: int) -> bool:
+    bits = f"u{array.itemsize}"  # -0.0 is another number than 0.0
+    last = array[(slice(None),) * axis + (slice(-1, None),)]  # most that differ differ here, and cost little
+    return bool((last.view(bits) == first.view(bits)).all() and (array.view(bits) == first.view(bits)).all())
+
+
+def stored_once(array: np.ndarray) -> np.ndarray:
+    """The same array (C, ...), which nobody can write to, and in which values that a channel's neurons share take memory once."""
+    narrow = narrowed(array)
+    return frozen(array) if narrow.shape == array.shape else np.broadcast_to(narrow.copy(), array.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class _Value:
     """A dataclass that is compared array by array, dtype and shape included, and whose arrays are frozen."""
@@ -45,7 +68,7 @@ class _Value:
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, np.ndarray):
-                object.__setattr__(self, f.name, frozen(value))
+                object.__setattr__(self, f.name, stored_once(value) if f.name in OF_NEURONS else frozen(value))
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -57,8 +80,14 @@ class _Value:
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))
+        return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(*_without_repetition(a, b)))
     return type(a) is type(b) and bool(a == b)
+
+
+def _without_repetition(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of two arrays of one shape, one element along the axes along which both are stored once."""
+    once = tuple(slice(1 if i == j == 0 else None) for i, j in zip(a.strides, b.strides, strict=True))
+    return a[once], b[once]
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +286,8 @@ class SNM(_Value):
     """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
 
     vth: threshold, the amount subtracted per level; payload: the amount sent per level; v_init: the
-    potential at the start of a window; each of `shape`. bias broadcasts to `shape`, taken in each step.
+    potential at the start of a window; each of `shape`, or what broadcasts to it; what a channel's neurons share takes memory
+    once. bias broadcasts to `shape`, taken in each step.
     unit: (C,) worth of one step of v. spike_unit: (C,) worth of one step of payload. v_range: (C,)
     largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
     two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a
@@ -280,6 +310,12 @@ class SNM(_Value):
     down: float = field(default=1.0, metadata=SINCE_0_1)
 
     def __post_init__(self) -> None:
+        for key in NEURON_CONSTANTS:
+            array = np.asarray(getattr(self, key))
+            if array.ndim > len(self.shape) or any(n not in (1, of) for n, of in zip(array.shape[::-1], self.shape[::-1], strict=False)):
+                raise OutOfRange(f"{self.name}: {key} has shape {array.shape}, which does not broadcast to {self.shape}")
+            if array.shape != self.shape:
+                object.__setattr__(self, key, np.broadcast_to(array.copy(), self.shape))
         super().__post_init__()
         object.__setattr__(self, "down", float(self.down))
 
@@ -495,7 +531,8 @@ def _check_order(p: Projection, order: np.ndarray, source_shape: Shape, who: str
 def _feed(state: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         state.update(f"{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).tobytes())
+        for part in value if value.ndim > 1 else [value]:  # in slices: what is stored once need not be written out whole
+            state.update(np.ascontiguousarray(part).tobytes())
     elif isinstance(value, tuple):
         state.update(f"({len(value)}".encode())
         for item in value:

@@ -32,7 +32,7 @@ class Pace:
         left = each * (of - done)
         at_most, latest = (" at most", " at the latest") if self.most else ("", "")
         told = f"{done:,} of{at_most} {of:,} {self.unit}s, {each:.3g} s each"
-        self.tell(f"{told}: done in {_duration(left)}, about {_clock(left)}{latest}, at this pace")
+        self.tell(f"{told}: done in {duration(left)}, about {_clock(left)}{latest}, at this pace")
 
     def following(self, progress: Progress | None) -> Progress:
         """`progress`, and the time from one call to the next."""
@@ -49,7 +49,8 @@ class Pace:
         return done
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """1.5 h, 20 min or 7 s."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= size:
             return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"

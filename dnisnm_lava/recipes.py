@@ -62,6 +62,13 @@ class Recipe:
             return self.payload_bits
         return 1 if "neuron" not in (self.granularity, self.share) else payload_bits(self.levels)
 
+    @property
+    def runs(self) -> int:
+        """How often each population hears all steps of the images: thresholds that are tried on them, what it sends then, and what
+        rounding reads."""
+        sequential = self.threshold == "sequential"
+        return sequential + bool(sequential or self.correct) + (self.rounding != "nearest")
+
 
 BEST = Recipe()
 BINARY = replace(BEST, steps=8, levels=1, spikes="binary")

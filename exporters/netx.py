@@ -18,10 +18,21 @@ import numpy as np
 from dnisnm_lava import extras
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.files import refuse_existing, write_whole
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, sources
+from dnisnm_lava.ir import (
+    NEURON_CONSTANTS,
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    SpikingGraph,
+    narrowed,
+    sources,
+)
 from dnisnm_lava.synapses import Window
 from exporters.hdf5 import NAME_BYTES
-from exporters.netx_reading import FORMAT, VERSION, WITHOUT_DOWN, graph_of, provenance, read
+from exporters.netx_reading import FORMAT, VERSION, WITH_DOWN, WITH_SHARED, WITHOUT_DOWN, graph_of, provenance, read
 
 __all__ = ["FORMAT", "VERSION", "provenance", "read", "register", "write"]
 
@@ -91,8 +102,8 @@ def _text(value: str, width: int | None = None) -> np.ndarray:
 
 
 def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
-    header = file.create_group("format")
-    header["name"], header["version"] = _text(FORMAT), VERSION if any(p.down != 1 for p in graph.of(SNM)) else WITHOUT_DOWN
+    header, version = file.create_group("format"), _least_version(graph)
+    header["name"], header["version"] = _text(FORMAT), version
     file["simulation/steps"] = graph.steps
     index: dict[str, int] = {}  # population -> its layer
     layers = file.create_group("layer")
@@ -112,7 +123,15 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
         elif isinstance(p, MaxPool):
             _write_window(group.create_group("pool"), p.window)
         elif isinstance(p, SNM | ReadOut):
-            _write_neurons(group, p)
+            _write_neurons(group, p, version)
+
+
+def _least_version(graph: SpikingGraph) -> int:
+    """The least that says all, what a channel's neurons share once."""
+    neurons = graph.of(SNM)
+    if any(narrowed(getattr(p, key)).shape != p.shape for p in neurons for key in NEURON_CONSTANTS):
+        return WITH_SHARED
+    return WITH_DOWN if any(p.down != 1 for p in neurons) else WITHOUT_DOWN
 
 
 def _kind(p: Population) -> str:
@@ -142,7 +161,7 @@ def _write_input(group: h5py.Group, p: Input) -> None:
         group["order"] = p.order
 
 
-def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
+def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
     first, *others = p.projections
     _write_projection(group, first)
     for i, projection in enumerate(others, start=1):
@@ -151,13 +170,14 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut) -> None:
     neuron = group.create_group("neuron")
     neuron["type"] = _text("SNM", 20)
     if isinstance(p, ReadOut):
-        neuron["theta"], neuron["readout"] = np.zeros(p.shape, np.int32), 1  # theta 0: never fires
+        theta = np.zeros(p.shape, np.int32)  # never fires
+        neuron["theta"], neuron["readout"] = narrowed(theta) if version >= WITH_SHARED else theta, 1
         if p.view:
             neuron["view"] = np.array(p.view, np.int64)
         if p.function:
             neuron["function"], neuron["axis"] = _text(p.function), p.axis
     else:
-        neuron["theta"], neuron["payload"], neuron["v_init"] = p.vth, p.payload, p.v_init
+        neuron["theta"], neuron["payload"], neuron["v_init"] = (narrowed(a) for a in (p.vth, p.payload, p.v_init))
         neuron["levels"], neuron["lead"] = p.levels, p.lead
         neuron["two_sided"] = int(p.two_sided)
         if p.down != 1:

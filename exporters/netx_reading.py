@@ -18,15 +18,29 @@ import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.functions import FUNCTIONS
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
+from dnisnm_lava.ir import (
+    NEURON_CONSTANTS,
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Resample,
+    Shape,
+    SpikingGraph,
+    narrowed,
+)
 from dnisnm_lava.synapses import EXACT_FLOAT64, Pair, Window
 from exporters.hdf5 import Group, root
 
 FORMAT = "dnisnm-netx"
-VERSION = 2
 WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have none are still written in it
+WITH_DOWN = 2
+WITH_SHARED = VERSION = 3  # what a channel's neurons share is stored once
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
+SHARING_LIMIT = 1 << 28  # of all populations whose constants are stored once: else a small file would ask for any amount of memory
 SIDE_LIMIT = 1 << 20  # rows or columns of a map; kernel, stride, padding and dilation of a window
 INT32 = (1 << 31) - 1  # what Lava's Vars hold; int64 sums of 2^32 such numbers are exact
 NAME_LIMIT = 1000  # letters
@@ -78,7 +92,7 @@ def graph_of(data: bytes) -> SpikingGraph:
     """The graph of a file of these bytes. BadFile, or OutOfRange of the graph's own."""
     file = root(data)
     version = _checked_version(file)
-    graph = _read_graph(file)
+    graph = _read_graph(file, version)
     if version == WITHOUT_DOWN and any(p.down != 1 for p in graph.of(SNM)):
         raise BadFile(f"format version {version} knows no neuron/down, and this file has one; write it again with netx.write")
     return graph
@@ -107,17 +121,28 @@ class Layer:
     flat: bool = False
 
 
-def _read_graph(file: Group) -> SpikingGraph:
+def _read_graph(file: Group, version: int) -> SpikingGraph:
     layers: list[Layer] = []
     names: set[str] = set()
     for group in _groups(file.group("layer")):
-        layer = _read_layer(group, layers)
+        layer = _read_layer(group, layers, version)
         if not layer.flat and layer.population.name in names:
             raise BadFile(f"{group.name}/name is {layer.population.name!r}, as that of a layer before it")
         names.add(layer.population.name)
         layers.append(layer)
+    if version >= WITH_SHARED:
+        _check_sharing([layer.population for layer in layers if not layer.flat])
     steps = file.group("simulation").integer("steps", 1, INT32)
     return SpikingGraph(tuple(layer.population for layer in layers if not layer.flat), steps=steps)
+
+
+def _check_sharing(populations: list[Population]) -> None:
+    neurons = [p for p in populations if isinstance(p, SNM)]
+    sharing = sum(p.vth.size for p in neurons if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS))
+    if sharing > SHARING_LIMIT:
+        raise BadFile(
+            f"{sharing} neurons share their constants; {SHARING_LIMIT} at most may, so that no small file takes any amount of memory"
+        )
 
 
 def _groups(layers: Group) -> Iterator[Group]:
@@ -127,7 +152,7 @@ def _groups(layers: Group) -> Iterator[Group]:
     return (layers.group(str(i)) for i in range(count))
 
 
-def _read_layer(group: Group, layers: list[Layer]) -> Layer:
+def _read_layer(group: Group, layers: list[Layer], version: int) -> Layer:
     kind, shape = group.string("type"), _shape(group, "shape", 3)
     if math.prod(shape) > NEURON_LIMIT or (len(shape) == 3 and max(shape[1:]) > SIDE_LIMIT) or len(shape) == 2:
         raise BadFile(
@@ -142,7 +167,7 @@ def _read_layer(group: Group, layers: list[Layer]) -> Layer:
         return Layer(_read_max_pool(group, shape, read))
     if kind not in ("conv", "dense"):
         raise BadFile(f"{group.name}/type is {kind!r}, which this program does not know")
-    return Layer(_read_neurons(group, kind, shape, read))
+    return Layer(_read_neurons(group, kind, shape, read, version))
 
 
 def _inputs(group: Group, layers: list[Layer]) -> list[Layer]:
@@ -174,7 +199,7 @@ def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:
     return MaxPool(_name(group), shape, read[0].population.name, _read_window(group.group("pool")))
 
 
-def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> SNM | ReadOut:
+def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], version: int) -> SNM | ReadOut:
     others = group.group("projection") if len(read) > 1 else None
     groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others is not None)]
     projections = tuple(_read_projection(g, layer) for g, layer in zip(groups, read, strict=True))
@@ -186,10 +211,11 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer]) -> S
         raise BadFile(f"{neuron.name}/type is {model!r}, SNM needed")
     name, bias = _name(group), _read_bias(group, shape)
     unit, v_range = _read_units(neuron, shape)
-    theta = _of_neurons(neuron, "theta", shape, least=0)
+    theta = _of_neurons(neuron, "theta", shape, version, least=0)
     if "readout" in neuron:
         return _read_readout(neuron, ReadOut(name, shape, projections, bias, unit, v_range), theta)
-    payload, v_init = _of_neurons(neuron, "payload", shape, least=0), _of_neurons(neuron, "v_init", shape, least=-INT32)
+    payload = _of_neurons(neuron, "payload", shape, version, least=0)
+    v_init = _of_neurons(neuron, "v_init", shape, version, least=-INT32)
     levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
     if int(payload.max()) * levels > INT32:
         raise BadFile(f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}")
@@ -315,10 +341,18 @@ def _codes(group: Group, key: str, least: int = -INT32) -> np.ndarray:
     return value
 
 
-def _of_neurons(neuron: Group, key: str, shape: Shape, least: int) -> np.ndarray:
+def _of_neurons(neuron: Group, key: str, shape: Shape, version: int, least: int) -> np.ndarray:
+    """(*shape), of size 1 along rows, columns or both that share it."""
     value = _codes(neuron, key, least)
-    if value.shape != shape:
-        raise BadFile(f"{neuron.name}/{key} has shape {value.shape}; it must have the layer's shape {shape}")
+    if value.shape == shape:
+        return value
+    if value.ndim != len(shape) or value.shape[0] != shape[0] or any(n not in (1, of) for n, of in zip(value.shape, shape, strict=True)):
+        raise BadFile(f"{neuron.name}/{key} has shape {value.shape}; it must have the layer's shape {shape}, or 1 for its rows and columns")
+    if version < WITH_SHARED:
+        raise BadFile(
+            f"{neuron.name}/{key} has shape {value.shape}, and format version {version} has one value for each neuron, {shape}; "
+            "write it again with netx.write"
+        )
     return value
 
 

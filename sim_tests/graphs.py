@@ -100,11 +100,14 @@ def snm(
     lead: int = 0,
     two_sided: bool = False,
     down: float = 1.0,
+    shared: bool = False,
 ) -> SNM:
-    """Integer neurons with small thresholds, so that they fire often, up and down; some are dead."""
+    """Integer neurons with small thresholds, so that they fire often, up and down; some are dead. shared: within each channel."""
     vth = rng.integers(1, 60, shape).astype(np.int32) * (rng.random(shape) > 0.1)
     vth = vth.astype(np.int32)
     payload = (rng.integers(1, 32, shape) * (vth > 0)).astype(np.int32)
+    if shared:
+        vth, payload = (a[(slice(None), *(slice(1),) * (len(shape) - 1))] for a in (vth, payload))
     ones = np.ones(shape[0])
     bias = rng.integers(-5, 6, (shape[0], *(1,) * (len(shape) - 1))).astype(np.int32)
     return SNM(name, shape, projections, bias, vth, payload, vth >> 1, ones, ones, ones, levels, lead, two_sided, down)
@@ -129,7 +132,8 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     populations: list[Population] = [Input("input", (2, size, size), np.ones(2), 8)]
     first = Projection("input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)), exponent=draw(st.integers(0, 2)))
     downs = st.sampled_from([1.0, 1.0, 0.0, 0.25, 0.6])
-    populations.append(snm("a", (4, size, size), (first,), rng, levels=levels, two_sided=draw(st.booleans()), down=draw(downs)))
+    dials = {"two_sided": draw(st.booleans()), "down": draw(downs), "shared": draw(st.booleans())}
+    populations.append(snm("a", (4, size, size), (first,), rng, levels=levels, **dials))
     second = Projection("a", weights(rng, 4, 2, kernel, kernel), (1, 1), pad, (dilation, dilation), groups=2)
     shape = second.output_shape((4, size, size))
     if min(shape) < 1:

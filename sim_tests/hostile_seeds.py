@@ -58,7 +58,7 @@ def _branches() -> SpikingGraph:
     of them viewed."""
     rng = np.random.default_rng(2)
     both = (Projection("i", weights(rng, 2, 2, 1, 1)), Projection("i", weights(rng, 8, 8), target_shape=(2, 2, 2)))
-    a = snm("a", (2, 2, 2), both, rng, two_sided=True, down=0.25)
+    a = snm("a", (2, 2, 2), both, rng, two_sided=True, down=0.25, shared=True)
     out = readout("o", (8,), (Projection("a", weights(rng, 8, 8)),), rng)
     viewed = ReadOut(out.name, out.shape, out.projections, out.bias, out.unit, out.v_range, (2, 4))
     other = readout("m", (1, 2, 2), (Projection("a", weights(rng, 1, 2, 1, 1)),), rng)

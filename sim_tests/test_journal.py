@@ -147,7 +147,7 @@ def test_the_end_is_told_after_the_first_and_as_the_number_doubles(monkeypatch: 
 
 @pytest.mark.parametrize(("seconds", "told"), [(3.2, "3 s"), (90, "1.5 min"), (1500, "25 min"), (5400, "1.5 h"), (200_000, "56 h")])
 def test_durations_have_two_digits(seconds: float, told: str) -> None:
-    assert pace._duration(seconds) == told
+    assert pace.duration(seconds) == told
 
 
 @pytest.mark.parametrize("verb", ["tune", "precision", "compare"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from graphs import Chain, integer_graphs, irregular, readout, small, snm, weights
 from hypothesis import given, settings
 
+from dnisnm_lava import ir
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from exporters import netx, netx_reading
@@ -171,7 +174,7 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
-        ("format/version", 99, "format version 99, and this program reads up to 2; install a newer dnisnm-lava"),
+        ("format/version", 99, "format version 99, and this program reads up to 3; install a newer dnisnm-lava"),
         ("format/version", 0, "format version 0 never existed"),
         ("layer/1/weight", None, "layer/1/weight is missing"),
         ("layer/1/weight", np.zeros((4, 2, 3, 3)), "layer/1/weight has dtype float64, signed integers needed"),
@@ -371,3 +374,99 @@ def test_flipped_bytes_give_a_graph_or_one_sentence(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 10
+
+
+# ---------------------------------------------------------------- what a channel's neurons share
+
+
+def sharing(down: float = 1.0) -> SpikingGraph:
+    """`irregular_graph`, its thresholds and initial potentials shared within each channel."""
+    graph = irregular_graph()
+    vth = np.array([7, 0, 9], np.int32).reshape(3, 1, 1)
+    own = replace(graph["a"], vth=vth, v_init=vth >> 1, payload=np.full((3, 2, 2), 3, np.int32), down=down)
+    return replace(graph, populations=tuple(own if p.name == "a" else p for p in graph))
+
+
+def test_what_a_channel_shares_is_stored_once_in_memory_and_file(tmp_path: Path) -> None:
+    graph = sharing()
+    p = graph["a"]
+    assert isinstance(p, SNM)
+    assert (p.vth.shape, p.vth.strides[1:], p.payload.strides[1:]) == ((3, 2, 2), (0, 0), (0, 0))
+    assert p.vth.tolist() == [[[n, n]] * 2 for n in (7, 0, 9)]
+    with pytest.raises(ValueError, match="read-only"):
+        p.vth[0, 0, 0] = 1
+    path = netx.write(tmp_path / "a.net", graph)
+    with h5py.File(path) as file:
+        assert int(file["format/version"][()]) == 3
+        for key in ("theta", "payload", "v_init"):
+            assert file[f"layer/1/neuron/{key}"].shape == (3, 1, 1)
+    again = netx.read(path)
+    assert again == graph
+    assert again["a"].vth.strides[1:] == (0, 0)
+
+
+def test_how_a_constant_is_stored_is_no_part_of_a_graph_s_digest(tmp_path: Path) -> None:
+    """A file of the first version holds every neuron's; and by hand, array by array, the digest is that of whole arrays."""
+    graph = sharing()
+    path = netx.write(tmp_path / "a.net", graph)
+    with h5py.File(path, "a") as file:
+        for key in ("theta", "payload", "v_init"):
+            shared = file[f"layer/1/neuron/{key}"][()]
+            del file[f"layer/1/neuron/{key}"]
+            file[f"layer/1/neuron/{key}"] = np.ascontiguousarray(np.broadcast_to(shared, (3, 2, 2)))
+        file["format/version"][()] = 1
+    assert netx.read(path) == graph
+    assert netx.read(path).digest() == graph.digest()
+    one = graph["a"].vth.copy()
+    assert replace(graph["a"], vth=one) == graph["a"]
+    one[0, 1, 1] += 1
+    other = replace(graph, populations=tuple(replace(p, vth=one) if p.name == "a" else p for p in graph))
+    assert other != graph
+    assert other.digest() != graph.digest()
+
+
+def test_a_graph_of_0_1_0_has_the_digest_of_its_arrays_one_by_one() -> None:
+    """Slices of an array are fed one after the other: the same bytes as the array's."""
+    whole, parts = hashlib.sha256(), hashlib.sha256()
+    array = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    whole.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+    ir._feed(parts, array)
+    assert parts.hexdigest() == whole.hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        (
+            "layer/1/neuron/theta",
+            np.ones((1, 1, 1), np.int32),
+            r"theta has shape \(1, 1, 1\); it must have the layer's shape \(3, 2, 2\), or 1",
+        ),
+        ("layer/1/neuron/theta", np.ones(3, np.int32), r"theta has shape \(3,\); it must have the layer's shape \(3, 2, 2\), or 1"),
+        ("layer/1/neuron/v_init", np.ones((3, 3, 1), np.int32), r"v_init has shape \(3, 3, 1\); it must have the layer's shape"),
+        ("format/version", 2, r"theta has shape \(3, 1, 1\), and format version 2 has one value for each neuron, \(3, 2, 2\)"),
+    ],
+)
+def test_constants_that_no_channel_shares_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    with pytest.raises(BadFile, match=match):
+        netx.read(edited(tmp_path / "a.net", sharing(), key, value))
+
+
+def test_a_small_file_cannot_ask_for_any_amount_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = netx.write(tmp_path / "a.net", sharing())
+    monkeypatch.setattr(netx_reading, "SHARING_LIMIT", 11)
+    with pytest.raises(BadFile, match="12 neurons share their constants; 11 at most may"):
+        netx.read(path)
+    assert netx.read(netx.write(tmp_path / "b.net", irregular_graph())) == irregular_graph()
+
+
+@pytest.mark.parametrize("key", ["vth", "payload", "v_init"])
+def test_constants_that_do_not_broadcast_are_refused(key: str) -> None:
+    with pytest.raises(OutOfRange, match=rf"a: {key} has shape \(2, 1, 1\), which does not broadcast to \(3, 2, 2\)"):
+        replace(irregular_graph()["a"], **{key: np.ones((2, 1, 1), np.int32)})
+
+
+def test_constants_of_a_graph_that_travelled_are_the_same() -> None:
+    again = pickle.loads(pickle.dumps(sharing()))
+    assert again == sharing()
+    assert again.digest() == sharing().digest()

@@ -60,11 +60,11 @@ def convolutions(rng: np.random.Generator) -> SpikingGraph:
 
 
 def maps(rng: np.random.Generator) -> SpikingGraph:
-    """From an image to a map of classes, by convolutions alone."""
+    """From an image to a map of classes, by convolutions alone; thresholds of channels."""
     inner = Projection("image", weights(rng, 3, 2, 3, 3), padding=((1, 1), (1, 1)))
     outer = Projection("a", weights(rng, 2, 3, 1, 1))
     out = replace(readout("out", (2, 4, 5), (outer,), rng), bias=full(3, 2, 1, 1))
-    return SpikingGraph((image(2, 4, 5), snm("a", (3, 4, 5), (inner,), rng), out), steps=STEPS)
+    return SpikingGraph((image(2, 4, 5), snm("a", (3, 4, 5), (inner,), rng, shared=True), out), steps=STEPS)
 
 
 def flattened(rng: np.random.Generator) -> SpikingGraph:
@@ -386,7 +386,9 @@ def check_layer(p: SNM | ReadOut, layer: dict[str, Any]) -> None:
     (q,) = p.projections
     assert layer["weight"] == q.weight.tolist()
     assert layer["bias"] == p.bias.reshape(-1).tolist()
-    assert layer["neuron"] == {"type": "SNM", "theta": (p.vth if isinstance(p, SNM) else np.zeros(p.shape)).tolist()}
+    assert layer["neuron"]["type"] == "SNM"
+    theta = np.array(layer["neuron"]["theta"])  # of a channel, where its neurons share it
+    np.testing.assert_array_equal(np.broadcast_to(theta, p.shape), p.vth if isinstance(p, SNM) else 0)
     if q.is_conv:
         (top, bottom), (left, right) = q.padding
         assert (top, left) == (bottom, right)

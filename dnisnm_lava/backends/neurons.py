@@ -154,7 +154,9 @@ def neurons(
     """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number above it."""
     guard = np.where(vth > 0, vth, np.inf)
     left = np.where((vth > 0) & (lower < vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
-    table = np.stack([bias, vth, guard, payload, shortcut, left, v_init]).astype(dtype)
+    table = np.empty((7, len(vth)), dtype)
+    for row, values in zip(table, (bias, vth, guard, payload, shortcut, left, v_init), strict=True):
+        row[:] = values
     return Neurons(table, levels, lead, two_sided, limit, out, offset)
 
 

@@ -22,7 +22,7 @@ from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
-from dnisnm_lava.pace import Pace
+from dnisnm_lava.pace import Pace, duration
 from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
-NEURON_BYTES = 5 * 8 + 3 * 4  # least and largest seen, theta, payload and v_init as doubles; the last three as integers
-FILE_BYTES = 3 * 4
+SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen
+FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their own; a payload is theta
+FILE_BYTES = {"theta": 2 * 4, "v_init": 4}  # in a file, and as integers in memory: theta and payload
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,11 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     analog = _analog(args, data, stages)
-    _tell_size(args, analog, recipe)
+    fitted = min(args.fit_images, len(data.train)) if recipe.needs_images else 0
+    _tell_size(args.model, analog, recipe, fitted)
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
+    _tell_time(args.model, analog, recipe, stats, fitted)
     alarms = _raised(args, stats.answers, data.train)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
@@ -83,17 +86,43 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats, alarms)
 
 
-def _tell_size(args: argparse.Namespace, analog: dn.AnalogGraph, recipe: Recipe) -> None:
-    """What a large network will take, before time is spent on it."""
-    neurons = sum(math.prod(p.shape) for p in analog.populations[1:])
+def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) -> None:
+    """What a large network will take, before time is spent on it. images: that it is fitted on."""
+    neurons = _neurons(analog)
     if neurons < MANY_NEURONS:
         return
-    kept = (recipe.steps + 4) * args.fit_images * neurons if recipe.needs_images else 0  # spikes are bytes, activations floats
-    fitted = f", and up to {kept / 1e9:,.0f} GB, in memory or in temporary files, of {args.fit_images} images to fit on" if kept else ""
-    arrays = f"about {NEURON_BYTES * neurons / 1e9:.1f} GB for its thresholds, potentials and maxima"
+    kept = (recipe.steps + 4) * images * neurons  # spikes are bytes, activations floats
+    fitted = f", and up to {kept / 1e9:,.0f} GB, in memory or in temporary files, of {images} images to fit on" if kept else ""
+    own = _own_constants(recipe)
+    channel = ", and --granularity channel --share channel" if "theta" in own else ""
+    file = sum(FILE_BYTES[key] for key in own)
+    held = SEEN_BYTES + file + sum(FLOAT_BYTES[key] for key in own)
     warnings.warn(
-        f"{args.model}: {neurons:,} neurons: {arrays}{fitted}; a file takes {FILE_BYTES * neurons / 1e6:,.0f} MB; time grows alike: "
-        "smaller images, fewer --fit-images or --recipe paper take less",
+        f"{who}: {neurons:,} neurons: about {held * neurons / 1e9:.1f} GB for their thresholds, potentials and maxima{fitted}; "
+        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: smaller images, fewer --fit-images or --recipe paper "
+        f"take less{channel}",
+        stacklevel=1,
+    )
+
+
+def _neurons(analog: dn.AnalogGraph) -> int:
+    return sum(math.prod(p.shape) for p in analog.populations[1:])
+
+
+def _own_constants(recipe: Recipe) -> list[str]:
+    """What each neuron of a channel has its own of."""
+    own = recipe.granularity == "neuron" or (recipe.threshold != "max" and recipe.share == "neuron")
+    return ["theta", "v_init"] if own else ["v_init"] if "v_init" in recipe.correct else []
+
+
+def _tell_time(who: str, analog: dn.AnalogGraph, recipe: Recipe, stats: dn.Statistics, images: int) -> None:
+    """How long a large network will take at least, by what the ANN took in calibration."""
+    passes = recipe.steps * recipe.runs
+    if _neurons(analog) < MANY_NEURONS or not passes or not images:
+        return
+    warnings.warn(
+        f"{who}: a pass of the ANN took {stats.seconds:.2g} s an image; fitting and rounding make {passes} or more of each of "
+        f"{images} images: at least {duration(stats.seconds * passes * images)}; fewer --fit-images or --steps take less",
         stacklevel=1,
     )
 

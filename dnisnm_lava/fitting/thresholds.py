@@ -14,7 +14,7 @@ from dnisnm_lava.conversion import channel_max
 from dnisnm_lava.fitting import activity
 from dnisnm_lava.fitting.activity import tensor
 from dnisnm_lava.fitting.spool import Spool
-from dnisnm_lava.ir import SNM, Shape
+from dnisnm_lava.ir import SNM, Shape, frozen
 
 UPDATES = 400
 REACHES = 400
@@ -161,7 +161,7 @@ RULES: dict[str, Rule] = {
 def with_thresholds(p: SNM, theta: np.ndarray, steps: int) -> SNM:
     """With thresholds, payloads and initial potentials of `theta`; the dead stay dead. A neuron that reaches its lowered
     threshold's limit keeps the rest: its potential may go that much further."""
-    theta = np.where(p.vth > 0, theta, 0.0)
+    theta = frozen(np.where(p.vth > 0, theta, 0.0))
     beyond = channel_max(steps * p.levels * np.maximum(p.vth - theta, 0))
     return replace(p, vth=theta, payload=theta, v_init=theta / 2, v_range=p.v_range + beyond)
 
@@ -186,5 +186,7 @@ def _best(errors: np.ndarray, heard: Heard) -> np.ndarray:
     axes = tuple(range(1 if heard.choice.granularity == "layer" else 2, errors.ndim))
     shared = errors.mean(axis=axes, keepdims=True) if axes else errors
     if heard.choice.granularity == "neuron":
-        shared = errors + shared * (SHRINKAGE / sum(len(a) for a in heard.ann))
+        for own, of_channel in zip(errors, shared, strict=True):  # in place: there is one for each neuron and scale
+            own += of_channel * (SHRINKAGE / sum(len(a) for a in heard.ann))
+        shared = errors
     return np.broadcast_to(shared.argmin(axis=0), errors.shape[1:])
