@@ -12,7 +12,7 @@ import numpy as np
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, labelled_batches
-from dnisnm_lava.sanity import Answers, answers, summed
+from dnisnm_lava.sanity import Answers, answers
 
 GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -68,7 +68,7 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     high: dict[str, np.ndarray] = {}
     low: dict[str, np.ndarray] = {}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
-    told: list[Answers | None] = []
+    said: list[tuple[np.ndarray, np.ndarray | None]] = []
     seconds = math.inf
     for x, labels in labelled_batches(analog, batches):
         shown = analog.input.arranged(x)
@@ -78,7 +78,8 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
             most, least = z.max(axis=0), z.min(axis=0)
             high[name], low[name] = np.maximum(high.get(name, most), most), np.minimum(low.get(name, least), least)
             if name == analog.readout.name:
-                told.append(answers(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)), labels))
+                row = _row(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)))
+                said.append((row, labels if row.size else None))
         count += len(x)
         seconds = min(seconds, (time.perf_counter() - start) / len(x))
     if count == 0:
@@ -87,4 +88,17 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
         bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
         if bad:
             raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
-    return Statistics(high, low, magnitude, count, summed(told), seconds)
+    return Statistics(high, low, magnitude, count, _answers(said), seconds)
+
+
+def _row(output: np.ndarray) -> np.ndarray:
+    """(N, C) where it has one value a channel; of a map nothing, (N, 0): it would take memory."""
+    return output.reshape(len(output), -1) if output[0].size == output.shape[1] else np.zeros((len(output), 0))
+
+
+def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:
+    """Of all images at once: the labels of one batch may look like others than they are. None where some have none."""
+    scores, labels = [s for s, _ in said], [y for _, y in said if y is not None]
+    if len(labels) < len(scores) or len({y.shape[1:] for y in labels}) != 1:
+        return None
+    return answers(np.concatenate(scores), np.concatenate(labels))

@@ -7,6 +7,7 @@ share `confidence` of them keep the class that they have then until the last ste
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Exits:
 
 def margins(logits: np.ndarray) -> np.ndarray:
     """(N, T) largest score less the second, of `Run.scores` (N, T, C); of one channel, how far from 0 it is."""
+    if logits.ndim > 3 and prod(logits.shape[3:]) == 1:  # a map of one pixel
+        logits = logits.reshape(logits.shape[:3])
     if logits.ndim != 3:
         raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one class an image, (C,)")
     if logits.shape[2] == 1:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from dnisnm_lava.backends import batched
+from dnisnm_lava.backends import batched, early
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.exits import Exits, exit_steps
+from dnisnm_lava.exits import Exits
 from dnisnm_lava.inputs import Device
 from dnisnm_lava.ir import Shape, SpikingGraph
 from dnisnm_lava.measures import classes, named_output
-from dnisnm_lava.simulation import Run
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ def predict(
     memory: int | None = None, output: str | int | None = None,
 ) -> Predictions:  # fmt: skip
     """What an output (the first, or that of this name or index) says of images that come in batches (n, *input shape); after `steps`
-    (default: the graph's), or where `exits` let each image stop."""
+    (default: the graph's), or where `exits`, of as many, let each image stop: it is simulated no further (`early.run`)."""
     name = named_output(graph.output_shapes, output)
     shape = graph.output_shapes[name]
     if exits is not None and not has_classes(shape):
         raise OutOfRange(f"early exit: output {name} has shape {shape}; it needs a row of 2 or more classes")
-    found = [_of(batched.run(graph, x, steps=steps, device=device, memory=memory), name, exits) for x in batches]
+    found = [_of(graph, x, name, steps, exits, device=device, memory=memory) for x in batches]
     if not found:
         raise OutOfRange("predict: 0 images given; give at least 1")
     values, own, said = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -57,12 +57,12 @@ def predict(
     return Predictions(values, own, said, first_two[:, 1] - first_two[:, 0])
 
 
-def _of(run: Run, output: str, exits: Exits | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(values, steps, classes) of the images of a run. The class is told by the sums: a last softmax rounds small differences away."""
-    scores = run.scores_of(output)
-    steps = np.full(len(scores), run.steps) if exits is None else exit_steps(scores, exits)
-    values, said = np.empty(scores[:, 0].shape), np.empty(classes(scores[:, 0]).shape, np.int64)
-    for t in np.unique(steps):
-        now = steps == t
-        values[now], said[now] = run.values(int(t), output)[now], classes(scores[now, t - 1])
-    return values, steps, said
+def _of(
+    graph: SpikingGraph, images: np.ndarray, output: str, steps: int | None, exits: Exits | None, **options: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """(values, steps, classes) of the images. The class is told by the sums: a last softmax rounds small differences away."""
+    if exits is not None:
+        found = early.run(graph, images, exits, output=output, **options)
+        return found.values, found.steps, found.classes
+    run = batched.run(graph, images, steps=steps, **options)
+    return run.values(run.steps, output), np.full(len(images), run.steps), classes(run.scores_of(output)[:, -1])

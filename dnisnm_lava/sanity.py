@@ -11,7 +11,8 @@ from math import comb, sqrt
 
 import numpy as np
 
-from dnisnm_lava.measures import classes
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.measures import chosen
 
 ERRORS = 3.0  # standard errors, on either side
 KAPPA = 0.1  # Cohen's: of the way from a guess to all, what an untrained network may have by luck
@@ -34,12 +35,19 @@ class Alarm:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got each answer (column)."""
+    """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got each answer (column); the
+    two classes of one logit are 0 and 1. by_label: of images that have several labels, (labels, 2, 2), whose sum `table` is."""
 
     table: np.ndarray
+    by_label: np.ndarray | None = None
 
     @property
     def images(self) -> int:
+        return self.of // (1 if self.by_label is None else len(self.by_label))
+
+    @property
+    def of(self) -> int:
+        """Answers: one of each label of an image."""
         return int(self.table.sum())
 
     @property
@@ -48,17 +56,26 @@ class Answers:
 
     @property
     def accuracy(self) -> float:
-        return self.right / self.images
+        return self.right / self.of
 
 
 def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
-    """Of an ANN's outputs (N, classes) and the classes (N,). None where an image has no single class, or none of the output's."""
-    if labels is None or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1] or scores.shape[1] < 2:
+    """Of an ANN's outputs (N, C) before their last function, and classes (N,), a class for each row of C, or answers 0 and 1 for one
+    value or for each of them, as `measures.chosen` tells. None for maps, and where labels are none of these or targets."""
+    if labels is None or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1]:
         return None
-    count = scores.shape[1]
-    if labels.shape != (len(scores),) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= count:
+    scores = scores.reshape(scores.shape[:2])
+    try:
+        measure = chosen({"output": scores.shape[1:]}, labels)
+        if not measure.is_share:
+            return None
+        said, wanted = measure.said(scores).astype(np.int64), measure.wanted(labels)
+    except OutOfRange:
         return None
-    return table(classes(scores.reshape(len(scores), count)), labels, count)
+    if measure.kind == "classes":
+        return table(said, wanted, measure.classes)
+    by_label = np.array([table(own, meant, 2).table for own, meant in zip(said.T, wanted.T, strict=True)])
+    return Answers(by_label.sum(axis=0), by_label if len(by_label) > 1 else None)
 
 
 def table(said: np.ndarray, labels: np.ndarray, count: int) -> Answers:
@@ -112,6 +129,8 @@ def of_answers(found: Answers | None, data: str, expected: float | None = None, 
     """The alarms of `set_up`; where each class gets an answer of its own that is another's, the order of the classes comes first."""
     if found is None:
         return ()
+    if found.by_label is not None:
+        return _of_several(found, found.by_label, data, expected, causes)
     told = (_other_order(found), *causes)
     return set_up(found.right, found.table.sum(axis=1), data, expected, [cause for cause in told if cause])
 
@@ -130,6 +149,35 @@ def set_up(
     if expected is not None and is_below(right, images, expected):
         return (Alarm("expectation", f"{told}, where {_percent(expected)} are expected{end}"),)
     return ()
+
+
+def _of_several(found: Answers, by_label: np.ndarray, data: str, expected: float | None, causes: Sequence[str]) -> tuple[Alarm, ...]:
+    """The alarms of images that have several labels: a guess is the commonest answer of each."""
+    guess = float(by_label.sum(axis=2).max(axis=1).sum() / found.of)
+    told = f"the ANN gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} ({_percent(found.accuracy)})"
+    end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
+    if says_nothing(by_label):
+        why = "its answers hardly depend on the labels"
+        return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}: {why}{end}"),)
+    if expected is not None and found.accuracy < expected - standard_error(expected, found.images):
+        return (Alarm("expectation", f"{told}, where {_percent(expected)} are expected{end}"),)
+    return ()
+
+
+def says_nothing(by_label: np.ndarray) -> bool:
+    """Are there no more right answers than where answers and labels are drawn one by one, within three standard errors, or less than a
+    tenth of the way from there to all (Cohen's kappa, each label's own, since some are rare)? by_label: (labels, 2, 2).
+
+    The errors of an image's labels are taken to go together, so their standard errors add up. False where so few images cannot tell a
+    network that is halfway."""
+    counts = by_label.sum(axis=(1, 2)).astype(np.float64)
+    meant, said = by_label.sum(axis=2) / counts[:, None], by_label.sum(axis=1) / counts[:, None]
+    by_chance = counts * (meant * said).sum(axis=1)
+    more, most = float((np.trace(by_label, axis1=1, axis2=2) - by_chance).sum()), float((counts - by_chance).sum())
+    # a hypergeometric count's, twice, at the widest: where half of the answers are 1
+    errors = ERRORS * float(np.sqrt(counts * meant.prod(axis=1)).sum())
+    bound = max(errors, KAPPA * most)
+    return bound < most / 2 - errors and more <= bound
 
 
 def _other_order(found: Answers) -> str:

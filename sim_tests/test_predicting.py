@@ -82,11 +82,50 @@ def test_early_exit_stops_each_image_at_its_step(made: Path, capsys: pytest.Capt
     assert [p["steps"] for p in found["predictions"]] == steps.tolist()
     assert [p["class"] for p in found["predictions"]] == exits.classes_at(run_.scores, steps).tolist()
     assert found["mean_steps"] == steps.mean()
+    ordered = np.sort(np.stack([run_.values(int(t))[i] for i, t in enumerate(steps)]), axis=1)
+    assert [p["margin"] for p in found["predictions"]] == (ordered[:, -1] - ordered[:, -2]).tolist()
     by_name = run("predict", "a.net", "--data", "images/test", *options, "--calibration", "images", capsys=capsys)
     assert by_name["predictions"] == found["predictions"]
     netx.write("plain.net", graph)
     said = refused("predict", "plain.net", "--data", "images/test", *options, capsys=capsys)
     assert "plain.net: does not remember its --data; give --calibration" in said
+
+
+@pytest.mark.parametrize("lead", [0, 1])
+def test_images_that_have_stopped_are_simulated_no_further(monkeypatch: pytest.MonkeyPatch, lead: int) -> None:
+    """And every answer is that of all steps; with leads, a run is not the beginning of a longer one, and all are run once."""
+    graph, x = small(steps=8, lead=lead)
+    whole = batched.run(graph, x)
+    middle = np.median(exits.margins(whole.scores))
+    bounds = exits.Exits(np.array([*[middle] * 7, 0]), 0.5, len(x))
+    steps = exits.exit_steps(whole.scores, bounds)
+    assert len(set(steps.tolist())) > 1
+    ran: list[tuple[int, int]] = []
+    simulate = batched.run
+
+    def watched(graph: Any, images: np.ndarray, **options: Any) -> Any:
+        ran.append((len(images), options["steps"]))
+        return simulate(graph, images, **options)
+
+    monkeypatch.setattr(batched, "run", watched)
+    found = predictions.predict(graph, [x[:10], x[10:]], exits=bounds)
+    np.testing.assert_array_equal(found.steps, steps)
+    np.testing.assert_array_equal(found.classes, exits.classes_at(whole.scores, steps))
+    np.testing.assert_array_equal(found.values, np.stack([whole.values(int(t))[i] for i, t in enumerate(steps)]))
+    if lead:
+        assert ran == [(10, 8), (14, 8)]
+        return
+    assert ran[0] == (10, 1)  # an eighth of the steps
+    still = [int(np.count_nonzero(steps[:10] > t)) for t in (1, 2, 4)]
+    assert [count for count, _ in ran if count][1 : 1 + sum(n > 0 for n in still)] == [n for n in still if n]
+
+
+def test_a_map_of_one_pixel_stops_early_too() -> None:
+    """Its scores are those of a row of classes."""
+    scores = np.random.default_rng(0).integers(-50, 50, (30, 6, 3))
+    of_map = exits.calibrate(scores[..., None, None], 0.8)
+    np.testing.assert_array_equal(of_map.bounds, exits.calibrate(scores, 0.8).bounds)
+    np.testing.assert_array_equal(exits.exit_steps(scores[..., None, None], of_map), exits.exit_steps(scores, of_map))
 
 
 def test_a_file_may_be_written_as_json_or_arrays(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

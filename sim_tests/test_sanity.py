@@ -69,12 +69,102 @@ def test_classes_in_another_order_are_told_as_that() -> None:
         assert f"most likely {sanity.CAUSES[0]}" in other.sentence
 
 
-@pytest.mark.parametrize("labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 1), int), np.zeros(4)])
+@pytest.mark.parametrize("labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 2), int), np.full(4, 0.5)])
 def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.ndarray | None) -> None:
     assert sanity.answers(np.zeros((4, 3)), labels) is None
     assert sanity.answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
-    assert sanity.answers(np.zeros((4, 1)), np.zeros(4, int)) is None
+    assert sanity.answers(np.zeros((4, 1)), np.full(4, 0.5)) is None  # a target
     assert sanity.of_answers(None, "images") == ()
+
+
+# ---------------------------------------------------------------- answers 0 and 1
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_logit_is_two_classes(shape: tuple[int, ...]) -> None:
+    """Each image by hand: above 0 is a 1."""
+    logits, labels = np.array([[2.0], [-1.0], [0.0], [3.0], [-2.0]]), np.array([1, 1, 0, 0, 0])
+    found = sanity.answers(logits, labels.reshape(5, *shape).astype(float))
+    assert found is not None
+    assert found.table.tolist() == [[2, 1], [1, 1]]
+    assert (found.images, found.right, found.by_label) == (5, 3, None)
+
+
+def test_one_logit_that_guesses_raises_an_alarm() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 600)
+    sound, blind = (2 * labels - 1 + rng.normal(size=600))[:, None], rng.normal(size=(600, 1))
+    assert not sanity.of_answers(sanity.answers(sound, labels), "images")
+    for scores in (blind, np.ones((600, 1)), -np.ones((600, 1))):
+        (alarm,) = sanity.of_answers(sanity.answers(scores, labels), "images")
+        assert alarm.kind == "chance"
+        assert "of 600 images" in alarm.sentence
+    (turned,) = sanity.of_answers(sanity.answers(-sound, labels), "images")
+    assert "the classes stand in another order" in turned.sentence
+
+
+SHARES = np.array([0.5, 0.9, 0.1, 0.3])  # of each label
+
+
+def several(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels (count, 4); noise: of the logits, whose signal is 1."""
+    rng = np.random.default_rng(1)
+    labels = (rng.random((count, 4)) < SHARES).astype(np.int64)
+    return 2 * labels - 1 + noise * rng.normal(size=labels.shape), labels
+
+
+def test_several_labels_are_told_one_by_one() -> None:
+    scores, labels = several(400, 0.8)
+    found = sanity.answers(scores, labels)
+    assert found is not None
+    assert found.by_label is not None
+    assert (found.images, found.of) == (400, 1600)
+    assert found.accuracy == ((scores > 0) == labels).mean()
+    for label in range(4):
+        assert found.by_label[label, 1, 0] == np.count_nonzero((labels[:, label] == 1) & (scores[:, label] <= 0))
+
+
+def test_several_labels_that_say_nothing_raise_an_alarm() -> None:
+    """Also where rare labels make most answers right: what each label's share alone says is a guess."""
+    scores, labels = several(2000, 0.8)
+    assert not sanity.of_answers(sanity.answers(scores, labels), "images")
+    shares = np.broadcast_to(SHARES - 0.5, scores.shape)  # constant answers: 0, 1, 0, 0
+    rng = np.random.default_rng(2)
+    for blind in (shares, rng.normal(size=scores.shape), shares + 0.5 * rng.normal(size=scores.shape)):
+        found = sanity.answers(blind, labels)
+        (alarm,) = sanity.of_answers(found, "images")
+        guess = np.maximum(labels.mean(axis=0), 1 - labels.mean(axis=0)).mean()
+        assert (
+            f"of 8,000 answers right of 2,000 images ({100 * found.accuracy:.1f} %), where a guess gets {100 * guess:.1f} %"
+            in alarm.sentence
+        )
+    (alarm,) = sanity.of_answers(sanity.answers(scores, labels), "images", 0.99)
+    assert alarm.kind == "expectation"
+    assert "where 99.0 % are expected" in alarm.sentence
+
+
+def test_few_images_of_several_labels_raise_none() -> None:
+    scores, labels = several(20, 0.8)
+    assert not sanity.of_answers(sanity.answers(0 * scores, labels), "images")
+
+
+def test_rare_labels_need_more_images() -> None:
+    """A network that never says 1 of labels that 2 % have: 98 % are right, and 300 images do not tell it from a sound one."""
+    rng = np.random.default_rng(3)
+    for count, raised in ((300, False), (20_000, True)):
+        labels = (rng.random((count, 2)) < 0.02).astype(np.int64)
+        assert bool(sanity.of_answers(sanity.answers(np.full((count, 2), -1.0), labels), "images")) == raised
+
+
+def test_calibration_decides_by_all_labels_at_once() -> None:
+    """The first batch's rows have one 1 each, as classes have."""
+    model, x = randomized(ResidualPoolNet(), 0), images(12, (2, 6, 6), 0)
+    y = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]] * 2 + [[1, 1, 0], [0, 0, 0], [1, 0, 1]] * 2)
+    analog = dn.from_torch(model, x[0])
+    found = dn.calibrate(analog, [(x[:6], y[:6]), (x[6:], y[6:])]).answers
+    assert found is not None
+    assert found.by_label is not None
+    assert found.right == np.count_nonzero((analog.ann(x) > 0) == y)
 
 
 def test_calibration_tells_what_the_ann_said() -> None:

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 from dnisnm_lava import sanity
 from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Result
+from dnisnm_lava.measures import AUTO, named_output
 from dnisnm_lava.sanity import Alarm, Answers
 
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Labelled
+    from dnisnm_lava.ir import AnalogGraph
 
 BROKEN = ("chance", "expectation")  # kinds after which nothing means anything
 FAILED = "the set-up is broken: the alarm above tells how; --anyway makes this exit code 0"
 
 
-def _raised(args: argparse.Namespace, found: Answers | None, dataset: Labelled) -> tuple[Alarm, ...]:
-    """The alarms of what the ANN said of `dataset`, told at once."""
+def _raised(args: argparse.Namespace, found: Answers | None, dataset: Labelled, analog: AnalogGraph) -> tuple[Alarm, ...]:
+    """The alarms of what the ANN said of `dataset`, told at once; none where its first output's answers are not what is measured."""
+    measure, output = getattr(args, "measure", AUTO), getattr(args, "output", None)  # of verbs that measure nothing: what they would
+    if measure == "values" or named_output(analog.output_shapes, output) != analog.readout.name:
+        return ()
     alarms = sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args))
     for alarm in alarms:
         print(f"alarm: {alarm.sentence}", file=sys.stderr, flush=True)

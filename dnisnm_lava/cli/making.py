@@ -108,7 +108,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
     labels = _told_labels(y)
     told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
-    alarms = _raised(args, told, data.train)
+    alarms = _raised(args, told, data.train, analog)
     measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
     given = {dial for dial in search.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:

@@ -79,7 +79,7 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     stats = _statistics(args, analog, data, chosen, stages)
     _tell_time(args.model, analog, recipe, stats, fitted)
-    alarms = _raised(args, stats.answers, data.train)
+    alarms = _raised(args, stats.answers, data.train, analog)
     stages("convert, quantize")
     images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
