@@ -125,24 +125,28 @@ def is_below(right: int, images: int, expected: float) -> bool:
     return right / images < expected - standard_error(expected, images)
 
 
-def of_answers(found: Answers | None, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES) -> tuple[Alarm, ...]:
+def of_answers(
+    found: Answers | None, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES, who: str = "the ANN"
+) -> tuple[Alarm, ...]:  # fmt: skip
     """The alarms of `set_up`; where each class gets an answer of its own that is another's, the order of the classes comes first."""
     if found is None:
         return ()
     if found.by_label is not None:
-        return _of_several(found, found.by_label, data, expected, causes)
+        return _of_several(found, found.by_label, data, expected, causes, who)
     told = (_other_order(found), *causes)
-    return set_up(found.right, found.table.sum(axis=1), data, expected, [cause for cause in told if cause])
+    return set_up(found.right, found.table.sum(axis=1), data, expected, [cause for cause in told if cause], who)
 
 
 def set_up(
-    right: int, by_class: Sequence[int] | np.ndarray, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES
-) -> tuple[Alarm, ...]:
-    """Of an ANN that says the class of `right` of images of `data`; by_class: images of each class of its output. At most one alarm.
+    right: int, by_class: Sequence[int] | np.ndarray, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES,
+    who: str = "the ANN",
+) -> tuple[Alarm, ...]:  # fmt: skip
+    """Of an ANN, or `who` else, that says the class of `right` of images of `data`; by_class: images of each class of its output. At most
+    one alarm.
 
     expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first."""
     images, guess = int(np.sum(by_class)), chance(by_class)
-    told = f"the ANN says the class of {right:,} of {images:,} {data} ({_percent(right / images)})"
+    told = f"{who} says the class of {right:,} of {images:,} {data} ({_percent(right / images)})"
     end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
     if is_at_chance(right, images, guess):
         return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}{end}"),)
@@ -151,10 +155,12 @@ def set_up(
     return ()
 
 
-def _of_several(found: Answers, by_label: np.ndarray, data: str, expected: float | None, causes: Sequence[str]) -> tuple[Alarm, ...]:
+def _of_several(
+    found: Answers, by_label: np.ndarray, data: str, expected: float | None, causes: Sequence[str], who: str
+) -> tuple[Alarm, ...]:  # fmt: skip
     """The alarms of images that have several labels: a guess is the commonest answer of each."""
     guess = float(by_label.sum(axis=2).max(axis=1).sum() / found.of)
-    told = f"the ANN gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} ({_percent(found.accuracy)})"
+    told = f"{who} gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} ({_percent(found.accuracy)})"
     end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
     if says_nothing(by_label):
         why = "its answers hardly depend on the labels"

@@ -322,6 +322,45 @@ def test_a_sound_set_up_raises_none(digits: Path, capsys: pytest.CaptureFixture[
         assert 'class="alarm"' not in (digits / "report.html").read_text()
 
 
+@pytest.mark.parametrize("verb", ["simulate", "predict"])
+def test_a_file_s_network_that_guesses_raises_an_alarm(digits: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert cli.main(["convert", *SOUND, "-o", "a.net"]) == 0
+    images = ["--images", "300"] if verb == "simulate" else []
+    command = [verb, "a.net", "--data", "data.npz", *images, "-o", "result.json", "--json"]
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    out, err = capsys.readouterr()
+    assert "alarm:" not in err
+    assert json.loads(out)["alarms"] == []
+    broken = [*command, "--overwrite", "--mean", "0", "--std", "1"]
+    assert cli.main(broken) == 1
+    out, err = capsys.readouterr()
+    assert "alarm: the network " in err
+    assert "most likely images are not prepared as in training: --mean, --std given or remembered; or " in err
+    assert "--anyway" in err
+    found = json.loads(out)
+    assert [a["kind"] for a in found["alarms"]] == ["chance"]
+    assert json.loads(Path("result.json").read_text()) == found
+    assert cli.main([*broken, "--anyway"]) == 0
+    assert cli.main([*command, "--overwrite", "--expect-accuracy", "99.9%"]) == 1
+    assert "where 99.9 % are expected" in capsys.readouterr().err
+
+
+def test_folders_that_are_no_classes_of_the_file_raise_none(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pictures in folders by day, say: their numbers are no classes."""
+    from PIL import Image
+
+    assert cli.main(["convert", *SOUND, "-o", "a.net"]) == 0
+    with np.load("data.npz") as data:
+        for i, image in enumerate(data["x_test"][:200]):
+            folder = Path(f"pictures/train/day{i % 10}")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.squeeze(image)).save(folder / f"{i}.png")
+    Path("pictures/train").rename("days")
+    assert cli.main(["predict", "a.net", "--data", "days", "--grayscale"]) == 0
+    assert "alarm:" not in capsys.readouterr().err
+
+
 def test_the_likeliest_cause_is_told_first(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepared = ["--mean", "0.88", "--std", "0.05"]
     assert cli.main(["convert", *MODEL, *prepared]) == 1

@@ -26,10 +26,24 @@ def _raised(args: argparse.Namespace, found: Answers | None, dataset: Labelled, 
     measure, output = getattr(args, "measure", AUTO), getattr(args, "output", None)  # of verbs that measure nothing: what they would
     if measure == "values" or named_output(analog.output_shapes, output) != analog.readout.name:
         return ()
-    alarms = sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args))
+    return _told(sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args)))
+
+
+def _told(alarms: tuple[Alarm, ...]) -> tuple[Alarm, ...]:
+    """The same, told at once."""
     for alarm in alarms:
         print(f"alarm: {alarm.sentence}", file=sys.stderr, flush=True)
     return alarms
+
+
+def _causes_of_file(args: argparse.Namespace, steps: int, own: int) -> list[str]:
+    """What may be wrong where a file's network, made for `own` steps, guesses after `steps`; the likeliest first."""
+    _, _, order = sanity.CAUSES
+    prepared = [f"--{name}" for name in PREPARED_BY if getattr(args, name)]
+    how = f"{', '.join(prepared)} given or remembered" if prepared else "none of --mean, --std, --resize, --crop is given or remembered"
+    few = [f"{steps} steps are too few for a network made for {own}"] if steps < own else []
+    made = f"{args.net} was made of a network that guesses itself, or of other data (dnisnm compare tells)"
+    return [*few, f"images are not prepared as in training: {how}", order, made]
 
 
 def _causes(args: argparse.Namespace) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.alarms import _with_alarms
+from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
 from dnisnm_lava.cli.output import Result, Stages, _written
 from dnisnm_lava.cli.shared import _data, _images, _network, _provenance, _recall, _refuse_dials, _require_data, _title
 from dnisnm_lava.cli.simulating import _exits_on
@@ -21,6 +21,8 @@ from dnisnm_lava.measures import named_output
 if TYPE_CHECKING:
     from dnisnm_lava.datasets import Labelled
     from dnisnm_lava.exits import Exits
+    from dnisnm_lava.predictions import Predictions
+    from dnisnm_lava.sanity import Alarm
 
 
 def predict(args: argparse.Namespace, stages: Stages) -> Result:
@@ -38,10 +40,12 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     images = _data(args, graph).test
     exits = _exits(args, graph, stages)
     read: list[shards.Part] = []
+    labels: list[np.ndarray] = []
 
     def batches() -> Iterator[np.ndarray]:
-        for x, _ in datasets.batches(images, np.arange(len(images)), stages("predict"), classes=False):
+        for x, y in datasets.batches(images, np.arange(len(images)), stages("predict"), classes=False):
             read.append(shards.Part(array_digest(x), {}))
+            labels.append(y)
             yield x
 
     found = predictions.predict(graph, batches(), steps=args.steps, exits=exits, device=args.device, memory=args.memory, output=args.output)
@@ -51,13 +55,38 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     provenance = _provenance(args, graph)
     provenance["digests"]["images"] = shards.digest(read)
     facts = predictions_report.predictions_json(found, named, known, provenance)
-    result = Result(facts, predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None))
+    table = predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None)
+    result = _with_alarms(args, Result(facts, table), _told(_of_labels(args, graph, found, images, labels)))
+    facts = result.data
     if args.out is None:
         return result
     as_arrays = args.out.suffix == ".npz"
     data = predictions_report.predictions_arrays(found, named) if as_arrays else (json.dumps(facts, indent=1) + "\n").encode()
     write_whole(args.out, data, overwrite=args.overwrite)
     return _written(result, str(args.out))
+
+
+def _of_labels(
+    args: argparse.Namespace, graph: dn.SpikingGraph, found: Predictions, images: Labelled, labels: list[np.ndarray]
+) -> tuple[Alarm, ...]:  # fmt: skip
+    """The alarms where the images happen to bring labels that are the network's: those of arrays, or of folders whose names the file
+    remembers as its classes."""
+    from dnisnm_lava import datasets, sanity
+
+    folders = datasets.class_names(images)
+    if len({y.shape[1:] for y in labels}) != 1 or (folders and list(folders) != list(args.made_of.get("classes", ()))):
+        return ()
+    y = np.concatenate(labels)
+    one_each = y.size == len(y) and y.dtype.kind in "iu"
+    name = named_output(graph.output_shapes, args.output)
+    if found.classes is not None and one_each:
+        told = None if datasets.is_unknown(y) else sanity.table(found.classes, y.reshape(-1), found.values.shape[1])
+    else:
+        told = sanity.answers(found.values, y) if name not in graph.functions else None
+    if told is None or not told.of:
+        return ()
+    causes = _causes_of_file(args, graph.steps if args.steps is None else args.steps, graph.steps)
+    return sanity.of_answers(told, f"images of {images.name}", args.expect_accuracy, causes, "the network")
 
 
 def _names(images: Labelled) -> list[str]:

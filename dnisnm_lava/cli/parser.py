@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name].add_argument("net", nargs="?", type=Path, help="a netx file, which remembers its model, data and preparation")
     for name in ("simulate", "predict"):
         add[name].add_argument("net", type=Path, help="a netx file")
+        _alarm_options(add[name])
     add["check"].add_argument("net", type=Path, help="a netx file")
     add["check"].add_argument("--chips", type=int, default=1, help="chips to fit on (%(default)s)")
     add["check"].add_argument(

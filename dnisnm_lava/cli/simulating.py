@@ -11,7 +11,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.alarms import _with_alarms
+from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
 from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.ranks import Group
     from dnisnm_lava.sanity import Alarm
     from dnisnm_lava.simulation import Run
+    from dnisnm_lava.tallies import Tally
 
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
@@ -61,7 +62,8 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             if y is None:
                 raise OutOfRange(f"{data.test.name}: some images come without targets; give them, or fewer images")
             run, right = _executor(args, group.device)(graph, x, steps), measure.wanted(y)
-            summed = tallies.tally(run, measure, {"labels": right}, readable)
+            singles = tallies.of_class(tallies.singles(measure, tallies.said(run, measure, steps), right))
+            summed = {**tallies.tally(run, measure, {"labels": right}, readable), "singles": singles}
             return summed if exits is None else {**summed, "early": tallies.early(run, measure, right, exits)}
 
         with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
@@ -71,9 +73,25 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             result = comparison_report.simulation_json(summed, measure, args.backend, steps, exits)
             result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
+            alarms = _told(_of_file(args, tallies.branch(summed, "singles"), steps, graph.steps))
+            table = comparison_report.simulation_table(result, measure, f"{args.net}, {args.backend}")
+            shown = _with_alarms(args, Result(result, table), alarms)
             if args.out:
-                write_whole(args.out, (json.dumps(result, indent=2) + "\n").encode(), overwrite=args.overwrite)
-            return Result(result, comparison_report.simulation_table(result, measure, f"{args.net}, {args.backend}"))
+                write_whole(args.out, (json.dumps(shown.data, indent=2) + "\n").encode(), overwrite=args.overwrite)
+            return shown
+
+
+def _of_file(args: argparse.Namespace, singles: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
+    """The alarms of a file's network that said the class of so many test images after `steps`; none where images have no single one."""
+    from dnisnm_lava import sanity, tallies
+
+    classes = tallies.branch(singles, "classes")
+    by_class = [tallies.number(classes, c) for c in classes]
+    if not sum(by_class):
+        return ()
+    who = f"the network after {steps} step{'s' * (steps != 1)}"
+    right, causes = tallies.number(singles, "right"), _causes_of_file(args, steps, own)
+    return sanity.set_up(right, by_class, "test images", args.expect_accuracy, causes, who)
 
 
 def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
