@@ -27,7 +27,7 @@ def peak(folder: Path, count: int, steps: int, threads: int) -> int:
     command = [
         sys.executable, "-m", "dnisnm_lava", "simulate", str(folder / "a.net"), "--data", str(folder / "images.npz"),
         "--images", str(count),
-        "--steps", str(steps), "--json",
+        "--steps", str(steps), "--json", "--anyway",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)

@@ -84,7 +84,7 @@ def quantize(
             counted = units.chosen(p, drives, widths)
             unit = counted.unit
             projections, lacking = _encode_weights(p, drives, counted, widths)
-            bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + per_channel(lacking, p.shape), f"{p.name}: bias")
+            bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + lacking, f"{p.name}: bias")
             encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit)
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
@@ -150,15 +150,14 @@ def _drives(
 def _encode_weights(
     p: SNM | ReadOut, drives: Sequence[Drive], counted: Units, widths: Widths
 ) -> tuple[tuple[Projection, ...], np.ndarray]:  # fmt: skip
-    """Projections with codes, and (C,) what they lack of the mean current, in units: the bias's to add."""
-    encoded, lacking = [], np.zeros(p.shape[0])
+    """Projections with codes, and what they lack of the mean current, in units, for the bias to add: (C, 1, 1), or of read-outs whose
+    neurons stand in another order than the rows (*shape)."""
+    encoded, lacking = [], per_channel(np.zeros(p.shape[0]), p.shape)
     for d, exponent in zip(drives, counted.exponents, strict=True):
         values = d.weight / counted.steps(d, exponent)
         if d.blocks:
             codes, lost = rounding.compensated(values, d.blocks, widths.of(d.weight))
-            if d.projection.target_order is None:  # else a row has no channel of its own
-                rows = d.onto(np.ones(len(lost)), p.shape[0])[d.projection.channel_of_row]  # that drive the same channel
-                lacking += d.onto(lost * 2.0**exponent / rows, p.shape[0])
+            lacking = lacking + _lacking(p, d, lost * 2.0**exponent)
         else:
             codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
         if d.weight.any() and not codes.any():
@@ -169,6 +168,18 @@ def _encode_weights(
             )
         encoded.append(replace(d.projection, weight=codes, exponent=exponent))
     return tuple(encoded), lacking
+
+
+def _lacking(p: SNM | ReadOut, drive: Drive, lost: np.ndarray) -> np.ndarray:
+    """What p's neurons lack of their mean current where the rows of a projection lose `lost` (O,): (C, 1, 1), the mean of each channel; of
+    a read-out whose rows drive neurons of several channels, each neuron's own."""
+    order = drive.projection.target_order
+    if order is None:
+        rows = drive.onto(np.ones(len(lost)), p.shape[0])[drive.projection.channel_of_row]  # that drive the same channel
+        return per_channel(drive.onto(lost / rows, p.shape[0]), p.shape)
+    neurons = np.zeros(p.shape)
+    neurons.reshape(-1)[order] = np.repeat(lost, len(order) // len(lost))
+    return neurons if isinstance(p, ReadOut) else per_channel(neurons.reshape(p.shape[0], -1).mean(axis=1), p.shape)
 
 
 MATRIX_LIMITS = (127, 63, 31, 15, 7, 3)  # the largest integer that a resampling may hold

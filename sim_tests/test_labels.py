@@ -18,7 +18,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import Relay
+from dnisnm_lava.ir import Relay, SpikingGraph
 from exporters import netx, torch_module
 
 MODELS = {
@@ -179,3 +179,48 @@ def test_an_order_takes_each_element_once() -> None:
     twice = np.where(analog.input.order == 1, 0, analog.input.order)
     with pytest.raises(OutOfRange, match="does not take each of 90 elements of an image once"):
         replace(analog, populations=(replace(analog.input, order=twice), *analog.populations[1:]))
+
+
+# ---------------------------------------------------------------- biases of neurons in another order
+
+
+def straight_and_permuted(correct: tuple[str, ...]) -> list[tuple[SpikingGraph, np.ndarray]]:
+    """The integers of one network, coarse enough to lose currents, and their sums (N, C, H, W): as it is, and given out as (H, W, C)."""
+    modules = {"c": nn.Conv2d(2, 3, 3, padding=1), "u": nn.Conv2d(3, 4, 3, padding=1)}
+    x, made = images(24, (2, 5, 4), 0), []
+    for permute in (False, True):
+        model = randomized(Net(lambda n, x, p=permute: (lambda y: y.permute(0, 2, 3, 1) if p else y)(n.u(F.relu(n.c(x)))), **modules), 0)
+        recipe = replace(recipes.BEST, steps=4, correct=correct, weight_bits=3)
+        analog = dn.from_torch(model, x[0])
+        integer = recipes.networks(recipe, analog, dn.calibrate(analog, x), x).integer
+        last = batched.run(integer, x).logits[:, -1]
+        made.append((integer, last.transpose(0, 3, 1, 2) if permute else last))
+    return made
+
+
+def test_compensated_rounding_gives_permuted_read_outs_the_same_biases() -> None:
+    """A row's lost current is its neurons', wherever they stand: every sum is that of the network that does not permute."""
+    (plain, sums), (permuted, others) = straight_and_permuted(())
+    assert permuted.readout.projections[0].target_order is not None
+    assert plain.readout.bias.shape == (4, 1, 1)
+    np.testing.assert_array_equal(sums, others)
+
+
+def test_fit_shifts_the_biases_of_permuted_read_outs_by_row() -> None:
+    """Sums of floats in another order move a bias by at most its last digit: a unit, in each of 4 steps."""
+    (_, sums), (_, others) = straight_and_permuted(("bias",))
+    assert np.abs(sums - others).max() <= 4
+
+
+def test_boxes_of_several_scales_keep_their_mean_currents() -> None:
+    """Two projections that drive neurons of their own: on average, 3-bit weights move the outputs less than with biases left alone."""
+    forward, shape, modules = MODELS["boxes of several scales"]
+    x = images(24, shape, 0)
+    analog = dn.from_torch(randomized(Net(forward, **modules), 0), x[0])
+    recipe = replace(recipes.BEST, steps=8, correct=(), weight_bits=3)
+    made = recipes.networks(recipe, analog, dn.calibrate(analog, x), x)
+    out, meant = made.integer.readout, batched.run(made.spiking, x).values(8)
+    alone = replace(out, bias=np.rint(made.spiking.readout.bias / out.unit.reshape(-1, *(1,) * (len(out.shape) - 1))).astype(np.int32))
+    without = SpikingGraph(tuple(alone if p is out else p for p in made.integer), steps=8)
+    lost, left = (np.abs((batched.run(g, x).values(8) - meant).mean(axis=(0, 1))).mean() for g in (without, made.integer))
+    assert left < lost

@@ -45,7 +45,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def arguments(out: str, *more: str) -> list[str]:
-    return ["simulate", "a.net", "--data", "images.py:data", "--images", str(IMAGES), "-o", out, *more]
+    """The network is untrained."""
+    return ["simulate", "a.net", "--data", "images.py:data", "--images", str(IMAGES), "--anyway", "-o", out, *more]
 
 
 def ranks(count: int, argv: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

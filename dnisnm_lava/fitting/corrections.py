@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from dnisnm_lava.conversion import per_channel
+from dnisnm_lava.conversion import channel_max, per_channel
 from dnisnm_lava.fitting import activity, least_squares
 from dnisnm_lava.fitting.activity import Activities
 from dnisnm_lava.fitting.spool import Spool
@@ -43,7 +43,11 @@ def _lacking(p: SNM | ReadOut, i: int, activities: Activities, z: Spool) -> Iter
 
 
 def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
-    """Bias shifted, per channel, by the mean of the ANN's pre-activations `z` less the mean current."""
+    """Bias shifted, per channel, by the mean of the ANN's pre-activations `z` less the mean current; of a read-out whose neurons stand in
+    another order than the rows of its weights, per row."""
+    rows = _rows(p)
+    if rows is not None:
+        return _with_bias_of_rows(p, rows, activities, z, steps)
     total, count = np.zeros(p.shape[0]), 0
     for meant, current in zip(z, activity.mean_currents(p, activities), strict=True):
         total += activity.channel_sum(meant) - activity.channel_sum(current)
@@ -51,6 +55,30 @@ def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
     shift = total / count
     assert p.v_range is not None
     return replace(p, bias=p.bias + per_channel(shift, p.shape), v_range=p.v_range + steps * np.abs(shift))
+
+
+def _rows(p: SNM | ReadOut) -> np.ndarray | None:
+    """(*shape) which row of all projections drives each neuron of a read-out; None where all its rows are channels."""
+    if not isinstance(p, ReadOut) or all(q.target_order is None for q in p.projections):
+        return None
+    found = np.broadcast_to(np.arange(p.shape[0]).reshape(-1, *(1,) * (len(p.shape) - 1)), p.shape).reshape(-1).copy()
+    for q in p.projections:
+        if q.target_order is not None:
+            rows = len(q.weight)
+            found[q.target_order] = found.max() + 1 + np.repeat(np.arange(rows), len(q.target_order) // rows)
+    return found.reshape(p.shape)
+
+
+def _with_bias_of_rows(p: P, rows: np.ndarray, activities: Activities, z: Spool, steps: int) -> P:
+    gap, count = np.zeros(p.shape), 0
+    for meant, current in zip(z, activity.mean_currents(p, activities), strict=True):
+        gap += (meant - current).double().sum(0).numpy()
+        count += len(meant)
+    flat = rows.reshape(-1)
+    sizes = np.maximum(np.bincount(flat), 1)
+    shift = (np.bincount(flat, gap.reshape(-1)) / sizes / count)[rows]
+    assert p.v_range is not None
+    return replace(p, bias=p.bias + shift, v_range=p.v_range + steps * channel_max(np.abs(shift)))
 
 
 def summed_gap(p: SNM, activities: Activities, ann: Spool, steps: int) -> np.ndarray:

@@ -102,7 +102,7 @@ def test_on_the_command_line(disk: Path, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK)
     graph, _ = small()
     netx.write(tmp_path / "a.net", graph)
-    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", str(disk / "a.json")]
+    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", str(disk / "a.json")]
     assert cli.main(argv) == 0
     whole = contents(disk)
     (disk / "a.json").unlink()

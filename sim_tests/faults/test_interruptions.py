@@ -66,7 +66,7 @@ def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path
     """At random calls of functions, by the package or of it: the last few are those that publish the result."""
     graph, _ = small()
     netx.write(tmp_path / "a.net", graph)
-    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", "a.json"]
+    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", "a.json"]
     whole = attempts(argv)
     assert whole.code == 0, whole.err
     expected = results(tmp_path / "a.json")

@@ -68,7 +68,7 @@ def test_a_second_run_into_the_same_result_is_refused(
     (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK.replace("return torch.randn", waiting))
     (tmp_path / "held").touch()
     netx.write(tmp_path / "a.net", small()[0])
-    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "-o", "a.json"]
+    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", "a.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-m", "dnisnm_lava", *argv], env=environment, stderr=subprocess.DEVNULL) as first:
         try:
