@@ -20,7 +20,7 @@ from PIL import Image
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli, drawing, frontend
-from dnisnm_lava.backends import lava_cpu
+from dnisnm_lava.backends import ann, lava_cpu
 from dnisnm_lava.comparison_report import coverage_json
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.extras import missing
@@ -135,6 +135,19 @@ def _ann_on_training_images() -> float:
     with torch.no_grad():
         classes = load_model("net.py:net", "weights.pt", (3, 6, 6))((x / 255 - 0.5) / 0.2).argmax(1)
     return float(np.mean(classes.numpy() == y))
+
+
+def test_convert_asks_the_ann_once(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of classes, calibration has counted what it says; of what it counts not, it is asked again."""
+    asked, again = [], ann.ann
+    monkeypatch.setattr(ann, "ann", lambda *args, **options: asked.append(len(args[1])) or again(*args, **options))
+    made = run("convert", *NET, *DATA, "--calibration-images", "24", "-o", "a.net", capsys=capsys)
+    assert made["ann"]["accuracy"] == _ann_on_training_images()
+    assert run("convert", *NET, *DATA, "--calibration-images", "5", "-o", "b.net", capsys=capsys)["ann"]["images"] == 5
+    assert asked == []
+    measure = ["--ignore-label", "7"]
+    assert run("convert", *NET, *DATA, *measure, "-o", "c.net", capsys=capsys)["ann"]["accuracy"] == made["ann"]["accuracy"]
+    assert asked == [24]
 
 
 def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,8 @@ import argparse
 import json
 import shlex
 import textwrap
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,9 @@ from dnisnm_lava.cli.shared import (
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
+    from dnisnm_lava.cli.shared import Network
     from dnisnm_lava.datasets import Data
+    from dnisnm_lava.measures import Measure, Score
     from dnisnm_lava.recipes import Recipe
 
 
@@ -52,7 +55,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     refuse_unwritable(args.out, args.overwrite)
     data = _data(args)
     network = _network(args, data, stages)
-    ann, told = _prepared(args, network.analog, data, stages)
+    ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
     facts = {
@@ -61,6 +64,28 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     }  # fmt: skip
     shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
     return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
+
+
+def _seen_in_calibration(args: argparse.Namespace, network: Network) -> tuple[dict[str, Any], str] | None:
+    """What the ANN got right of the calibration images, where that is what is measured; else None."""
+    from dnisnm_lava.measures import AUTO, Share, named_output
+
+    found, analog = network.stats.answers, network.analog
+    first = named_output(analog.output_shapes, args.output) == analog.readout.name
+    if found is None or not found.of or not first or args.ignore_label is not None:
+        return None
+    several = found.by_label is not None or prod(analog.output_shapes[analog.readout.name]) == 1
+    kind = "binary" if several else "classes"
+    if args.measure not in (AUTO, kind):
+        return None
+    measure = replace(analog.measure(kind=kind), labels=True)
+    return _told_of_ann(measure, Share(found.right, found.of, found.images), found.images)
+
+
+def _told_of_ann(measure: Measure, score: Score, images: int) -> tuple[dict[str, Any], str]:
+    found = {"images": images, "accuracy" if measure.is_share else "r2": score.value, "measure": measure.facts}
+    told = f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} {'%' if measure.is_share else ''}"
+    return found, f"{told.strip()} on {images:,} training images ({measure})"
 
 
 def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> tuple[dict[str, Any] | None, str]:
@@ -78,9 +103,7 @@ def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stag
         score = measure.score(measure.count(answers, right), measure.spread(right), len(x))
     except OutOfRange as error:
         return None, f"nothing tells whether images are prepared as in training: {error}"
-    found = {"images": len(x), "accuracy" if measure.is_share else "r2": score.value, "measure": measure.facts}
-    told = f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} {'%' if measure.is_share else ''}"
-    return found, f"{told.strip()} on {len(x):,} training images ({measure})"
+    return _told_of_ann(measure, score, len(x))
 
 
 def tune(args: argparse.Namespace, stages: Stages) -> Result:
