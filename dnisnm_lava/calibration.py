@@ -79,7 +79,7 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
             high[name], low[name] = np.maximum(high.get(name, most), most), np.minimum(low.get(name, least), least)
             if name == analog.readout.name:
                 row = _row(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)))
-                said.append((row, labels if row.size else None))
+                said.append((row, labels if row.size and labels is not None and len(labels) == len(row) else None))
         count += len(x)
         seconds = min(seconds, (time.perf_counter() - start) / len(x))
     if count == 0:

@@ -62,7 +62,7 @@ class Answers:
 def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
     """Of an ANN's outputs (N, C) before their last function, and classes (N,), a class for each row of C, or answers 0 and 1 for one
     value or for each of them, as `measures.chosen` tells. None for maps, and where labels are none of these or targets."""
-    if labels is None or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1]:
+    if labels is None or len(labels) != len(scores) or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1]:
         return None
     scores = scores.reshape(scores.shape[:2])
     try:

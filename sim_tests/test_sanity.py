@@ -74,6 +74,7 @@ def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.nda
     assert sanity.answers(np.zeros((4, 3)), labels) is None
     assert sanity.answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
     assert sanity.answers(np.zeros((4, 1)), np.full(4, 0.5)) is None  # a target
+    assert sanity.answers(np.zeros((4, 3)), np.zeros(5, int)) is None
     assert sanity.of_answers(None, "images") == ()
 
 
