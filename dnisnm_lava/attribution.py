@@ -26,6 +26,7 @@ from dnisnm_lava.simulation import Progress
 TOLERANCE = 0.1  # of a population's power
 SHOWN = 16  # images that disagree
 AT_ONCE = 16  # images; more gain nothing
+ENOUGH = 1 << 30  # bytes of spikes and activations: of large networks a few images at once are as fast
 UNKNOWN = Setting()
 
 
@@ -61,7 +62,7 @@ def explain(
     an iterable of batches, or their Statistics: the threshold maps compare them with `images` (default: the even images with the
     odd). tolerance: mean squared error, by the mean squared activation, above which a population counts as wrong. raster: index of
     the image whose spikes are drawn. shown: disagreements to keep. memory: bytes for spikes and activations (default: a quarter of
-    what is free): as many images are taken at once, one at least, 16 at most. expected: the ANN's accuracy as it should be, a share;
+    what is free, 1 GiB at most): as many images are taken at once, one at least, 16 at most. expected: the ANN's accuracy, a share;
     causes: what may be wrong with the set-up, the likeliest first; alarms: those raised before. setting: what the networks were made
     with, so that no remedy says what is set already. progress(done, of): in images.
     """
@@ -155,8 +156,8 @@ def _sets(stats: maxima.Statistics | None, images: int) -> tuple[str, str]:
 def _chunks(x: np.ndarray, graphs: Graphs, steps: int, memory: int | None) -> Iterator[tuple[int, np.ndarray]]:
     """(index of the first, images): all spikes of both networks, and a few times the largest population's currents and rates, fit."""
     sizes = [int(np.prod(p.shape)) for p in graphs.integer]
-    bytes_each = steps * (12 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
-    count = max(1, min(AT_ONCE, (free_memory() // 4 if memory is None else memory) // bytes_each))
+    bytes_each = steps * (8 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
+    count = max(1, min(AT_ONCE, (min(free_memory() // 4, ENOUGH) if memory is None else memory) // bytes_each))
     for first in range(0, len(x), count):
         yield first, x[first : first + count]
 

@@ -318,7 +318,7 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         ["--threshold", "percentile", "--share", "layer"], ["--threshold", "subset-max", "--subset", "2"], ["--levels", "2"],
         ["--lead", "2"], ["--weight-bits", "4"], ["--weight-bits", "4", "--rounding", "nearest"], ["--payload-bits", "4"],
     ):  # fmt: skip
-        digest = converted("--steps", "4", *options)["digest"]
+        digest = converted("--steps", "4", "--levels", "4", "--granularity", "neuron", *options)["digest"]
         assert digest not in digests, options
         digests.add(digest)
     name = next(p.name for p in netx.read("a.net").of(SNM))
