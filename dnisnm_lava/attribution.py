@@ -156,7 +156,7 @@ def _sets(stats: maxima.Statistics | None, images: int) -> tuple[str, str]:
 def _chunks(x: np.ndarray, graphs: Graphs, steps: int, memory: int | None) -> Iterator[tuple[int, np.ndarray]]:
     """(index of the first, images): all spikes of both networks, and a few times the largest population's currents and rates, fit."""
     sizes = [int(np.prod(p.shape)) for p in graphs.integer]
-    bytes_each = steps * (8 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
+    bytes_each = steps * (12 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
     count = max(1, min(AT_ONCE, (min(free_memory() // 4, ENOUGH) if memory is None else memory) // bytes_each))
     for first in range(0, len(x), count):
         yield first, x[first : first + count]

@@ -47,7 +47,8 @@ class Runs:
 
 
 def run(graphs: Graphs, images: np.ndarray, steps: int, device: str) -> Runs:
-    spiking, integer = (batched.run(g, images, steps=steps, record=True, device=device) for g in (graphs.spiking, graphs.integer))
+    spiking = batched.run(graphs.spiking, images, steps=steps, record=True, device=device, synapses="float64")
+    integer = batched.run(graphs.integer, images, steps=steps, record=True, device=device)
     return Runs(images, spiking, integer, device)
 
 

@@ -23,7 +23,7 @@ def main() -> None:
     right = (analog.ann(x_test).argmax(axis=1) == y_test).mean()
     print(f"trained; the ANN: {100 * right:.1f} % of {len(y_test)} test images", flush=True)
     stats = dn.calibrate(analog, [x_train])  # the largest activation of each neuron
-    made = recipes.networks(recipes.BEST, analog, stats, x_train[:256])  # convert, fit, quantize: no labels, no training
+    made = recipes.networks(recipes.BINARY, analog, stats, x_train[:256])  # spikes of 1 and -1; no labels, no training
 
     netx.write("digits.net", made.integer, overwrite=True)
     assert netx.read("digits.net") == made.integer

@@ -157,9 +157,10 @@ def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixtu
         x = ((data["x_train"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
     model = randomized(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), ResidualPoolNet()), 0)
     analog = dn.from_torch(model, x[0])
-    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=8, levels=4)
-    fitted = dn.fit(analog, spiking, x, granularity="neuron")
-    assert netx.read("a.net") == dn.quantize(fitted, readings=dn.readings(fitted, x))
+    stats = dn.calibrate(analog, [x])
+    spiking = dn.convert(analog, stats, steps=8, levels=31, down=0.0, granularity="channel", relay_levels=127)
+    fitted = dn.fit(analog, spiking, x, granularity="channel")
+    assert netx.read("a.net") == dn.quantize(fitted, payload_bits=1, readings=dn.readings(fitted, x))
     run("convert", *NET, *DATA, "--recipe", "paper", "-o", "b.net", capsys=capsys)
     assert netx.read("b.net") == dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=32))
 
@@ -415,8 +416,11 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         ([*NET, "-o", "nowhere/a.net"], "could not be written (No such file or directory)"),
         ([*NET, "--weight-bits", "1"], "weight_bits: 1 given; choose 2 to 32"),
         ([*NET, "--payload-bits", "0"], "payload_bits: 0 given; choose 1 to 24"),
-        ([*NET, "--spikes", "binary"], "binary spikes need one threshold per channel, and granularity and share 'neuron'"),
-        ([*NET, "--spikes", "binary", "--granularity", "channel"], "share 'neuron' give neurons their own; give share channel (or layer)"),
+        (
+            [*NET, "--recipe", "binary", "--granularity", "neuron", "--share", "neuron"],
+            "binary spikes need one threshold per channel, and granularity and share 'neuron'",
+        ),
+        ([*NET, "--spikes", "binary", "--share", "neuron"], "share 'neuron' give neurons their own; give share channel (or layer)"),
     ],
 )
 def test_bad_input_gets_one_sentence(place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
