@@ -436,7 +436,7 @@ def test_a_row_that_names_nothing_is_a_usage_error(text: str) -> None:
 def test_a_row_changes_the_dials_that_it_names() -> None:
     found = few_steps.row("four levels:2:1:weight_bits=4,rounding=nearest,correct=bias+v_init").recipe
     told = {"steps": 2, "lead": 1, "weight_bits": 4, "rounding": "nearest", "correct": ("bias", "v_init")}
-    assert found == replace(recipes.BEST, **told)
+    assert found == replace(recipes.BEST, levels=4, **told)
 
 
 def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:

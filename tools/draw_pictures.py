@@ -37,12 +37,13 @@ class Trace(NamedTuple):
     m: np.ndarray
 
 
-def neuron(currents: Sequence[float], vth: float, levels: int = 1, signed: bool = True) -> Trace:
-    """`signed=False`: a plain integrate-and-fire neuron, which takes nothing back."""
+def neuron(currents: Sequence[float], vth: float, levels: int = 1, signed: bool = True, down: float = 1.0) -> Trace:
+    """`signed=False`: a plain integrate-and-fire neuron, which takes nothing back. down: the lower threshold, as a share of vth."""
     theta, v, m, rows = np.array([vth]), np.array([vth / 2]), np.zeros(1, np.int64), []
+    lower = dynamics.lower_threshold(theta, down)
     for z in currents:
         before, _ = dynamics.integrate(v, np.array([z]), np.zeros(1))
-        k, v, heard = dynamics.fire(before, m, theta, levels)
+        k, v, heard = dynamics.fire(before, m, theta, levels, lower=lower)
         m = heard if signed else m  # with no memory of what was sent, nothing can be taken back
         rows.append((before[0], v[0], k[0], heard[0]))
     return Trace(*map(np.array, zip(*rows, strict=True)))
@@ -93,6 +94,23 @@ def memory() -> Figure:
     sent.set(ylabel="spikes", yticks=[], ylim=(-0.6, 1.6), xlim=(0.5, len(EARLY) + 2.2))
     kept.step([0.5, *t, len(EARLY) + 0.5], [0, *signed.m, signed.m[-1]], where="post", color=BLUE)
     kept.set(ylabel="memory m", yticks=[0, 1, 2, 3], ylim=(-0.3, 3.3), xlabel="time step", xticks=t)
+    return figure
+
+
+def two_thresholds() -> Figure:
+    """What a neuron has sent while the sum of its currents rises and falls again, slowly, under both lower thresholds."""
+    figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+    rise = np.linspace(0, 4, 401)
+    path = np.concatenate([rise, rise[-2::-1]])  # the running sum, in thresholds
+    for ax, down, title in zip(figure.subplots(1, 2, sharey=True), (1.0, 0.0), ("D = theta", "D smallest"), strict=True):
+        m = neuron(np.diff(path, prepend=0.0), 1.0, levels=4, down=down).m
+        half = len(rise)
+        ax.plot(rise, rise, color=GREY, linestyle="--", linewidth=1, label="the sum itself")
+        ax.plot(path[:half], m[:half], color=BLUE, linewidth=2.2, label="rising")
+        ax.plot(path[half:], m[half:], color=RED, linewidth=1.4, linestyle="-" if down else (0, (3, 2)), label="falling")
+        ax.set(xlabel="sum of the currents so far / theta", title=title)
+    figure.axes[0].set(ylabel="levels sent, net")
+    figure.axes[0].legend(frameon=False, loc="upper left")
     return figure
 
 
@@ -170,7 +188,9 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, c
     ax.annotate(text, (x + width / 2, y + height / 2), ha="center", va="center", fontsize=7.5)
 
 
-PICTURES: dict[str, Callable[[], Figure]] = {"staircase": staircase, "memory": memory, "windows": windows, "road": road}
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "staircase": staircase, "memory": memory, "two_thresholds": two_thresholds, "windows": windows, "road": road,
+}  # fmt: skip
 
 
 def svg(picture: Callable[[], Figure]) -> bytes:

@@ -1,4 +1,4 @@
-"""Accuracy at few steps, calibrated anew for each seed: the paper's recipe and ours, with one level and four, with leads.
+"""Accuracy at few steps, calibrated anew for each seed: the paper's recipe and ours, of binary spikes, of 4, 7, 15 and 31 levels.
 
     python -m examples.paper.few_steps --model examples/resnet20.py:resnet20 --weights resnet20-12fca82f.th \\
         --data cifar10-lossless-subset.npz --data-name "CIFAR-10 (lossless subset)" --mean 0.485,0.456,0.406 \\
@@ -95,12 +95,13 @@ def row(text: str) -> Row:
 def measure(setting: Setting) -> Result:
     images, labels = setting.test
     args = setting.args
-    plain = classes(ann.ann(setting.analog, images, device=args.device)) == labels
+    own = classes(ann.ann(setting.analog, images, device=args.device))
+    plain = own == labels
     cells: dict[Row, list[Result]] = {r: [] for r in args.rows}
     for seed in range(args.seeds):
         seeded = replace(setting, args=argparse.Namespace(**{**vars(args), "seed": seed}))
         for r in args.rows:
-            cells[r].append(cell(seeded, r, images, labels))
+            cells[r].append(cell(seeded, r, images, labels, own))
             note(f"seed {seed}, {r}: {cells[r][-1]['accuracy']} %")
     rows = [together(r, found, len(labels)) for r, found in cells.items()]
     result: Result = {"accuracy_ann": percent(plain.mean()), "unit": "% of the test images", "seeds": args.seeds, "rows": rows}
@@ -111,15 +112,17 @@ def measure(setting: Setting) -> Result:
     return result
 
 
-def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray) -> Result:
-    """One seed of a row; `correct` has a digit for each test image."""
+def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: np.ndarray) -> Result:
+    """One seed of a row; `correct` has a digit for each test image. own: the ANN's classes, which `agreement` counts."""
     fit_images = setting.fit_images if r.recipe.needs_images else None
     network = recipes.networks(r.recipe, setting.analog, setting.statistics, fit_images).integer
     run = batched.run(network, images, device=setting.args.device)
-    met = run.predictions(r.steps) == labels
+    said = run.predictions(r.steps)
+    met = said == labels
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(labels)
     return {
-        "accuracy": percent(met.mean()), "spikes": round(spikes), "latency": latency(network, r.steps),
+        "accuracy": percent(met.mean()), "agreement": percent(float(np.mean(said == own))), "spikes": round(spikes),
+        "latency": latency(network, r.steps),
         "saturations": sum(run.saturations.values()),
         "correct": "".join("1" if m else "0" for m in met),
     }  # fmt: skip
@@ -132,7 +135,8 @@ def together(r: Row, cells: Sequence[Result], images: int) -> Result:
     return {
         "method": r.method, "T": r.steps, "lead": r.recipe.lead, "changed": r.changed, "levels": r.recipe.levels,
         "latency": cells[0]["latency"],
-        "accuracy": found, "mean": round(mean, 2), "interval": wilson(mean / 100, images), "spikes": [c["spikes"] for c in cells],
+        "accuracy": found, "agreement": [c["agreement"] for c in cells],
+        "mean": round(mean, 2), "interval": wilson(mean / 100, images), "spikes": [c["spikes"] for c in cells],
         "saturations": [c["saturations"] for c in cells], "correct": [c["correct"] for c in cells],
     }  # fmt: skip
 
