@@ -252,7 +252,7 @@ def test_the_state_holds_what_every_recipe_makes(kind: type[Starved], recipe: st
 # ---------------------------------------------------------------- the dead, and what a threshold is worth
 
 
-@pytest.mark.parametrize("dials", [{}, {"rounding": "nearest", "granularity": "neuron", "payload_bits": 5}], ids=["best", "nearest"])
+@pytest.mark.parametrize("dials", [{}, {"levels": 4, "granularity": "neuron", "share": "neuron"}], ids=["channels", "neurons"])
 def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object]) -> None:
     """A channel that never sends is read with weights a thousand times the others': they become 0, and the others keep their bits."""
 
