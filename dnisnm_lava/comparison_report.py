@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -268,12 +269,20 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
         f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights\n"
         f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image arrives\n"
         "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
+        f"{_lower_thresholds(facts['populations'])}"
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
         "used: bits that the weights of each projection really use, log2(1 + sqrt(12) rms)\n"
         "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never active in calibration\n"
         f"digest {facts['digest']}"
     )
     return Panel(Group(table, lines), title=Text(title), box=box.ROUNDED, expand=False)
+
+
+def _lower_thresholds(populations: Sequence[Mapping[str, Any]]) -> str:
+    """A line where a level is taken back elsewhere than at the threshold below 0."""
+    shares = Counter(entry["down"] for entry in populations if entry.get("down", 1) != 1)
+    told = ", ".join(f"{share:g} of the threshold in {count:,} populations" for share, count in sorted(shares.items()))
+    return f"lower threshold, where a level is taken back: {told}\n" if told else ""
 
 
 def _network_row(entry: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from graphs import ResidualPoolNet, images, integer_graphs, randomized, small
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import current, seen
+from rich.console import Console
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
+from dnisnm_lava import comparison_report, recipes
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.fitting import THRESHOLDS
@@ -171,3 +173,13 @@ def test_each_recipe_is_named_and_checked() -> None:
         recipes.check(recipe)
         assert recipe.threshold in THRESHOLDS
         assert set(asdict(recipe)) == {f.name for f in fields(recipes.Recipe)}
+
+
+def test_inspect_tells_the_lower_thresholds() -> None:
+    def shown(**dials: float) -> str:
+        console = Console(width=140, file=io.StringIO())
+        console.print(comparison_report.network_table(small(**dials)[0], ""))
+        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    assert "lower threshold, where a level is taken back: 0.25 of the threshold in 3 populations" in shown(down=0.25)
+    assert "lower threshold" not in shown()
