@@ -164,7 +164,7 @@ def test_a_record_of_before_keeps_the_papers_lower_threshold(tmp_path: Path) -> 
     assert recipes.parsed(json.loads(json.dumps(asdict(recipes.BEST)))) == recipes.BEST
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"recipe": {**before, "levels": 4, "payload_bits": 5}}))
-    assert recipes.named(str(path)) == replace(recipes.BEST, levels=4, payload_bits=5, down=1.0)
+    assert recipes.named(str(path)) == replace(recipes.BEST, levels=4, payload_bits=5, down=1.0, relay_levels=31)
 
 
 def test_each_recipe_is_named_and_checked() -> None:
