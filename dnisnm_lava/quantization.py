@@ -91,7 +91,7 @@ def quantize(
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 alpha[p.name], payload = _payloads(p, payloads, spikes)
                 vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
-                if readings is not None:  # without, as in 0.1.0
+                if readings is not None:  # without, integers are what they were before readings told more
                     alpha[p.name] = _snapped(p, payload, alpha[p.name], vth, unit)
                 spike_unit = alpha[p.name] * p.spike_unit
                 encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)

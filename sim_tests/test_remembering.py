@@ -49,7 +49,7 @@ def test_a_file_remembers_options_recipe_and_code(made: dict[str, Any], place: P
         "model": "net.py:net", "weights": "weights.pt", "data": "data.npz", "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2],
         "calibration_images": 20, "fit_images": 8, "seed": 3,
     }  # fmt: skip
-    assert (made["recipe"]["steps"], made["recipe"]["levels"]) == (4, 4)
+    assert (made["recipe"]["steps"], made["recipe"]["levels"]) == (4, 31)
     assert len(made["code"]["model"]) == 64
     assert str(place) not in json.dumps(made)
 
