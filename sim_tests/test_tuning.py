@@ -131,7 +131,7 @@ def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tuning.Tuni
 
 def test_every_phase_changes_what_it_says(tuned: tuning.Tuning) -> None:
     by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in search.PHASES}
-    assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse"}
+    assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse", "gauss"}
     assert all(len(r.correct) == 2 for r in by_phase["corrections"])
     assert all(r.lead == 0 for r in by_phase["steps and levels"])
     for a, b in pairwise(t for t in tuned.trials if t.phase == "lead"):
