@@ -83,7 +83,7 @@ def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path
             assert not (tmp_path / "a.json.parts").exists()
             (tmp_path / "a.json").unlink()
         elif sign != signal.SIGKILL:
-            assert len(said(ended)) <= 1, ended.err
+            assert len([line for line in said(ended) if not line.startswith("alarm: ")]) <= 1, ended.err  # it guesses, as untrained ones do
             assert not [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")]
     assert -sign in codes or 128 + sign in codes
     end = attempts([*argv, "--resume", "--overwrite"])
