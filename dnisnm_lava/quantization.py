@@ -89,14 +89,15 @@ def quantize(
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
-                alpha[p.name], payload = _payloads(p, payloads, spikes)
-                vth = _thresholds(p, payload, alpha[p.name], unit, widths.state)
+                worth, payload = _payloads(p, payloads, spikes)
+                vth = _thresholds(p, payload, worth, unit, widths.state)
+                alpha[p.name] = worth
                 if readings is not None:  # without, integers are what they were before readings told more
-                    alpha[p.name] = _snapped(p, payload, alpha[p.name], vth, unit)
-                spike_unit = alpha[p.name] * p.spike_unit
-                encoded = replace(encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=spike_unit)
-                if readings is not None:
-                    alpha[p.name] = np.where(channel_max(payload) > 0, alpha[p.name], 0.0)  # weights that read the dead decide no unit
+                    worth = _snapped(p, payload, worth, vth, unit)
+                    alpha[p.name] = np.where(channel_max(payload) > 0, worth, 0.0)  # weights that read the dead decide no unit
+                encoded = replace(
+                    encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=worth * p.spike_unit
+                )
             done.append(encoded)
         sent[p.name] = _largest_spike(done[-1], sent)
     return SpikingGraph(tuple(done), steps=spiking.steps)

@@ -38,7 +38,7 @@ class Recipe:
     levels: int | Mapping[str, int] = 31
     lead: int | Mapping[str, int] = 0
     down: float = 0.0
-    relay_levels: int = 127
+    relay_levels: int = BYTE
     weight_bits: int = WEIGHT_BITS
     payload_bits: int | None = None
     spikes: str = "graded"
@@ -60,7 +60,12 @@ class Recipe:
         """Bits of a payload. Where a channel shares its threshold, payloads have nothing to tell: a spike is its level."""
         if self.payload_bits is not None:
             return self.payload_bits
-        return 1 if "neuron" not in (self.granularity, self.share) else payload_bits(self.levels)
+        return payload_bits(self.levels) if self.own_thresholds else 1
+
+    @property
+    def own_thresholds(self) -> bool:
+        """Does each neuron of a channel have its own?"""
+        return self.granularity == "neuron" or (self.threshold != "max" and self.share == "neuron")
 
     @property
     def runs(self) -> int:

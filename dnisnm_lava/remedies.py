@@ -10,14 +10,13 @@ from dnisnm_lava.explanation import Explained, Remedy
 from dnisnm_lava.fitting import CORRECTIONS
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.quantization import PAYLOAD_BITS
-from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.recipes import BYTE, Recipe
 from dnisnm_lava.weak_spots import Codes
 
 ENOUGH = 128  # calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
 WANTED, FINE = 1000, 12  # calibration images; bits of weights of which a few large ones take the range
 GOOD_LEVELS = 4
 MOST_LEVELS = 32
-MOST_RELAY_LEVELS = 127  # what a signed byte says
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,12 @@ def _integers(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
         why = f"in {starved} {100 * starved.zeros:.0f} % of the weights become 0 beside larger ones: {starved.bits:.1f} bits are used"
         yield Remedy("weight_bits", max(FINE, weight + 4), why)
     payload = PAYLOAD_BITS if setting.recipe is None else setting.recipe.payloads
-    if payload < PAYLOAD_BITS:
+    tell = setting.recipe is None or setting.recipe.own_thresholds  # else payloads have nothing to tell
+    if tell and payload < PAYLOAD_BITS:
         yield Remedy("payload_bits", PAYLOAD_BITS, f"thresholds of {payload} bits")
     yield Remedy("rounding", "compensated", "what one weight loses in rounding, others take up")
-    yield Remedy("payload_bits", max(PAYLOAD_BITS, payload) + 3, "finer thresholds")
+    if tell:
+        yield Remedy("payload_bits", max(PAYLOAD_BITS, payload) + 3, "finer thresholds")
     yield Remedy("weight_bits", max(WEIGHT_BITS, weight) + 4, "finer weights")
 
 
@@ -120,8 +121,8 @@ BY_PART = {"clipping": _clipping, "discreteness": _discreteness, "asynchronism":
 def _levels(p: Explained, why: str) -> Iterator[Remedy]:
     if p.kind == "Rectifier" and 2 * p.levels <= MOST_LEVELS:
         yield Remedy("levels", max(GOOD_LEVELS, 2 * p.levels), why)
-    if p.kind == "Relay" and p.levels < MOST_RELAY_LEVELS:
-        yield Remedy("relay_levels", MOST_RELAY_LEVELS, why)
+    if p.kind == "Relay" and p.levels < BYTE:
+        yield Remedy("relay_levels", BYTE, why)
 
 
 def _fitted(setting: Setting) -> Iterator[Remedy]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dnisnm_lava import recipes
+from dnisnm_lava import conversion, recipes
 from dnisnm_lava.calibration import Statistics
-from dnisnm_lava.conversion import convert
 from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.ir import AnalogGraph, Rectifier, Relay
 from dnisnm_lava.measures import Measure
@@ -19,7 +18,7 @@ DIALS = ("steps", "levels", "down", "lead", "threshold", "correct", "rounding", 
 STEPS = (1, 2, 4, 8, 16, 32)
 LEVELS = (1, 4, 15, 31)
 DOWNS = (0.0, 0.25, 0.5, 1.0)
-RELAY_LEVELS = (31, 127)
+RELAY_LEVELS = (conversion.RELAY_LEVELS, recipes.BYTE)
 PARTS = 8  # of the populations: how finely leads and levels are dealt out
 Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
 
@@ -47,7 +46,7 @@ class Search:
         return [p.name for p in self.analog.of(Rectifier)]
 
     def latency(self, recipe: Recipe) -> int:
-        return latency(convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps, self.measure.output)
+        return latency(conversion.convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps, self.measure.output)
 
     def affordable(self, recipe: Recipe) -> bool:
         """What can be told before it is tried."""
@@ -77,10 +76,15 @@ def steps_and_levels(search: Search) -> Phase:
 
 def lower_thresholds(search: Search) -> Phase:
     """Of rectifiers, as shares of their thresholds. In one step nothing is taken back."""
+    return _others(search, "down", DOWNS if search.best.steps > 1 else ())
+
+
+def _others(search: Search, dial: str, values: Iterable[Any]) -> Phase:
+    """Those of `values` that the best does not have."""
     now = search.best.recipe
-    for down in DOWNS if now.steps > 1 else ():
-        if down != now.down:
-            yield replace(now, down=down)
+    for value in values:
+        if value != getattr(now, dial):
+            yield replace(now, **{dial: value})
 
 
 def leads(search: Search) -> Phase:
@@ -105,7 +109,7 @@ def levels_of_populations(search: Search) -> Phase:
     each = dict.fromkeys(names, now.recipe.levels)
     for group in _parts(names):
         for factor in (2, 0.5):
-            levels = {**each, **{name: max(1, int(each[name] * factor)) for name in group}}
+            levels = {**each, **{name: max(1, min(recipes.BYTE, int(each[name] * factor))) for name in group}}
             if levels == each:
                 continue
             trial = yield replace(now.recipe, levels=levels)
@@ -147,10 +151,7 @@ def _parts(names: list[str]) -> list[list[str]]:
 
 
 def thresholds(search: Search) -> Phase:
-    now = search.best.recipe
-    for rule in THRESHOLDS:
-        if rule != now.threshold:
-            yield replace(now, threshold=rule)
+    return _others(search, "threshold", THRESHOLDS)
 
 
 def corrections(search: Search) -> Phase:
@@ -162,10 +163,7 @@ def corrections(search: Search) -> Phase:
 
 def rounding(search: Search) -> Phase:
     """The other way."""
-    now = search.best.recipe
-    for way in recipes.ROUNDINGS:
-        if way != now.rounding:
-            yield replace(now, rounding=way)
+    return _others(search, "rounding", recipes.ROUNDINGS)
 
 
 def granularities(search: Search) -> Phase:
@@ -178,10 +176,7 @@ def granularities(search: Search) -> Phase:
 
 def relay_levels(search: Search) -> Phase:
     """Of populations that relay a linear tensor, where there are some."""
-    now = search.best.recipe
-    for levels in RELAY_LEVELS if any(search.analog.of(Relay)) else ():
-        if levels != now.relay_levels:
-            yield replace(now, relay_levels=levels)
+    return _others(search, "relay_levels", RELAY_LEVELS if any(search.analog.of(Relay)) else ())
 
 
 PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help

@@ -134,14 +134,12 @@ def _finer(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, least: np.nd
     alive = theta > LEAST_THETA * theta.max(initial=0)
     if not alive.any():
         return units
-    currents = np.sum([d.most(d.bound(), p.shape[0]) for d in drives], axis=0)
-    own, limit = units.unit[alive], np.maximum(least[alive], currents[alive] / QUICK_CURRENT)
+    own, limit = units.unit[alive], np.maximum(least, largest_currents(p, drives) / QUICK_CURRENT)[alive]
     with np.errstate(divide="ignore"):
         wanted, room = np.log2(FINEST * own / theta[alive]).max(), np.log2(own / limit).min()
     shift = int(np.clip(np.ceil(wanted), 0, max(0, min(np.floor(room), LARGEST_EXPONENT - max(units.exponents)))))
-    return Units(
-        tuple(e + shift for e in units.exponents), np.where(alive, units.unit / 2.0**shift, np.maximum(units.unit / 2.0**shift, least))
-    )
+    finer = units.unit / 2.0**shift
+    return Units(tuple(e + shift for e in units.exponents), np.where(alive, finer, np.maximum(finer, least)))
 
 
 def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:
@@ -152,8 +150,12 @@ def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.
     least = np.maximum(p.v_range, bias) * STATE_MARGIN
     if isinstance(p, SNM):
         least = np.maximum(least, channel_max(p.vth))
-    currents = np.sum([d.most(d.bound(), p.shape[0]) for d in drives], axis=0) + bias
-    return shared(p, np.maximum(least / widths.state.limit, currents / LARGEST_CURRENT))
+    return shared(p, np.maximum(least / widths.state.limit, (largest_currents(p, drives) + bias) / LARGEST_CURRENT))
+
+
+def largest_currents(p: SNM | ReadOut, drives: Sequence[Drive]) -> np.ndarray:
+    """(C,) the most that a step may bring, whatever is read, but for the bias."""
+    return np.sum([d.most(d.bound(), p.shape[0]) for d in drives], axis=0)
 
 
 def needed(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:

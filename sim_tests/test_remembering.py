@@ -177,10 +177,10 @@ def test_a_record_that_is_none_is_refused(made: dict[str, Any], text: bytes) -> 
 
 def test_folders_above_are_not_told(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What is given as an absolute path: from this folder on where it is below, else its last part."""
-    (place / "work").mkdir()
-    monkeypatch.chdir("work")
+    (place / "trained").mkdir()
+    monkeypatch.chdir("trained")
     shutil.copy("../weights.pt", "weights.pt")
-    given = ["--model", f"{place}/net.py:net", "--weights", f"{place}/work/weights.pt", "--data", f"{place}/data.npz"]
+    given = ["--model", f"{place}/net.py:net", "--weights", f"{place}/trained/weights.pt", "--data", f"{place}/data.npz"]
     run("convert", *given, *LITTLE, "-o", "a.net", capsys=capsys)
     found = netx.provenance("a.net")
     assert [found[key] for key in ("model", "weights", "data")] == ["net.py:net", "weights.pt", "data.npz"]

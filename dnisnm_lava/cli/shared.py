@@ -111,8 +111,7 @@ def _neurons(analog: dn.AnalogGraph) -> int:
 
 def _own_constants(recipe: Recipe) -> list[str]:
     """What each neuron of a channel has its own of."""
-    own = recipe.granularity == "neuron" or (recipe.threshold != "max" and recipe.share == "neuron")
-    return ["theta", "v_init"] if own else ["v_init"] if "v_init" in recipe.correct else []
+    return ["theta", "v_init"] if recipe.own_thresholds else ["v_init"] if "v_init" in recipe.correct else []
 
 
 def _tell_time(who: str, analog: dn.AnalogGraph, recipe: Recipe, stats: dn.Statistics, images: int) -> None:

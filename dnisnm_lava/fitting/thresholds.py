@@ -34,13 +34,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a rule may ask: the choice that is to be made, the ANN's activations and pre-activations (these without `bias`), the largest
-    activation that there can be, and the currents that arrive."""
+    """What a rule may ask: the choice that is to be made, the ANN's activations, its pre-activations in float64, the largest activation
+    that there can be, and the currents that arrive."""
 
     choice: Choice
     ann: Spool
-    pre: Spool
-    bias: np.ndarray
+    pre: Callable[[], Iterator[Tensor]]
     ceiling: float
     currents: Callable[[], Iterator[Tensor]]
     steps: int
@@ -114,9 +113,8 @@ def gauss(p: SNM, heard: Heard) -> Chosen:
     (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's threshold (AAAI 2026)."""
     groups = _groups(p.shape, heard.choice.granularity)
     count, total, squares = 0, torch.zeros(groups, dtype=torch.float64), torch.zeros(groups, dtype=torch.float64)
-    bias = torch.as_tensor(np.broadcast_to(heard.bias, p.shape).copy())
-    for z in heard.pre:
-        values = (z.double() + bias).movedim(0, -1).reshape(groups, -1)
+    for z in heard.pre():
+        values = z.movedim(0, -1).reshape(groups, -1)
         count, total, squares = count + values.shape[1], total + values.sum(1), squares + values.square().sum(1)
     mean = total / count
     spread = (squares / count - mean.square()).clamp(min=0).sqrt()

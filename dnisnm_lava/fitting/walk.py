@@ -170,17 +170,21 @@ def _fitted(
 ) -> tuple[SNM, Activity]:  # fmt: skip
     z = _spooled(activity.preactivations(p, activities), store)
     ann = _spooled((_activation(own, part, p.bias) for part in z), store)
-    bias = p.bias
+    meant = p
     p = _heard_right(p, activities, z, steps, plan)
+    z.close()
     if isinstance(own, Rectifier):
         corrected = p
-        heard = thresholds.Heard(plan.choice, ann, z, bias, own.ceiling, lambda: activity.currents(corrected, activities, steps), steps)
+        bias = torch.tensor(np.broadcast_to(meant.bias, p.shape), dtype=torch.float64)
+        heard = thresholds.Heard(
+            plan.choice, ann, lambda: (part + bias for part in activity.preactivations(meant, activities)), own.ceiling,
+            lambda: activity.currents(corrected, activities, steps), steps,
+        )  # fmt: skip
         chosen = plan.choice.rule(p, heard)
         p = thresholds.with_thresholds(p, chosen.theta, steps)
         if "v_init" in plan.corrections:
             gap = corrections.summed_gap(p, activities, ann, steps) if chosen.gap is None else chosen.gap
             p = corrections.with_v_init(p, gap / sum(len(a) for a in ann), steps)
-    z.close()
     return p, activity.of_neurons(p, ann, activities, steps, store, plan.spiking)
 
 
