@@ -9,6 +9,7 @@ Shape = tuple[int, ...]
 FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
     "_native_batch_norm_legit_no_training": "batch_norm", "max_pool2d_with_indices": "max_pool2d", "addmm": "linear",
     "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "_softmax": "softmax", "_log_softmax": "log_softmax",
+    "dnisnm_lava.sampled": "interpolate",
 }  # fmt: skip
 
 
@@ -16,7 +17,7 @@ FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
 class Row:
     """One operation of the traced model.
 
-    operation: as ATen names it. name: of the layer that owns its weights, or of the node. line: of the model's
+    operation: as ATen names it, or the package. name: of the layer that owns its weights, or of the node. line: of the model's
     code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu". how: "exact",
     "approximated", "dropped" or "refused", then with reason and remedy. inputs, output: shapes for one image. macs:
     multiplications with additions.

@@ -160,7 +160,18 @@ CASES = [
            {"mode": "nearest", "coordinate_transformation_mode": c, "nearest_mode": n})
       for s in (2, 1.5, 0.5) for c in ("half_pixel", "asymmetric", "align_corners")
       for n in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")),
-    Case("Resize", {"r": None, "s": np.array([1, 1, 2, 2], np.float32)}, {"mode": "cubic", "cubic_coeff_a": -0.75}),
+    *(Case("Resize", {"r": None, "s": np.array([1, 1, *s], np.float32)},
+           {"mode": "cubic", "coordinate_transformation_mode": c, "cubic_coeff_a": a, "exclude_outside": e})
+      for s in ((2, 2), (1.5, 0.5)) for c in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+      for a, e in ((-0.75, 0), (-0.75, 1), (-0.5, 0), (-0.5, 1))),
+    *(Case("Resize", {"r": None, "s": np.array([1, 1, 1.25, 2], np.float32)},
+           {"mode": m, "coordinate_transformation_mode": "half_pixel_symmetric"}, opset=19) for m in ("linear", "cubic")),
+    Case("Resize", {"r": None, "s": None, "z": np.array([1, 4, 13, 5], INTS)},
+         {"mode": "cubic", "coordinate_transformation_mode": "asymmetric"}),
+    Case("Resize", {"r": np.zeros(8, np.float32), "s": np.array([1, 1, 2, 2], np.float32)},
+         {"mode": "cubic", "coordinate_transformation_mode": "asymmetric"}, opset=11),
+    Case("Resize", {"r": None, "s": np.array([1, 1, 2], np.float32)},
+         {"mode": "cubic", "coordinate_transformation_mode": "asymmetric"}, shape=(4, 9)),
     Case("Resize", {"r": None, "s": None, "z": np.array([1, 4, 13, 11], INTS)}, {"mode": "linear"}),
     Case("Resize", {"r": None, "s": None, "z": np.array([13, 11], INTS)}, {"mode": "linear", "axes": [2, 3]}, opset=18),
     *(Case("Resize", {"r": None, "s": np.array([1, 1, *s], np.float32)}, {"mode": "linear", "coordinate_transformation_mode": "asymmetric"})
@@ -467,12 +478,14 @@ def test_a_tail_is_refused_with_the_command_that_cuts_it_off(tmp_path: Path) -> 
         (helper.make_node("Dropout", ["h", "half", "yes"], ["y"], name="it"), "it is in training mode; export the model in eval mode"),
         (helper.make_node("Cast", ["h"], ["y"], name="it", to=TensorProto.INT64), "it rounds what depends on the image"),
         (helper.make_node("Fused", ["h"], ["y"], name="it", domain="com.microsoft"), "the domain com.microsoft, which only its own"),
-        (helper.make_node("Resize", ["h", "", "scales"], ["y"], name="it", mode="cubic", coordinate_transformation_mode="asymmetric"),
-         "torch has no way to resize (4, 4) to (8, 8)"),
+        (helper.make_node(
+            "Resize", ["h", "roi", "scales"], ["y"], name="it", mode="cubic", coordinate_transformation_mode="tf_crop_and_resize"),
+         "there is no way here to resize (4, 4) to (8, 8)"),
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_node_the_reason_and_what_to_do(tmp_path: Path, node: Any, said: str) -> None:
     held = {"w": W3, "eight": np.ones(8), "half": np.float32(0.5), "yes": np.array(True), "scales": np.array([1, 1, 2, 2], np.float32),
+            "roi": np.array([0, 0, 0.2, 0.2, 1, 1, 0.8, 0.8], np.float32),
             "lw": random(1, 8, 16), "lr": random(1, 8, 2)}  # fmt: skip
     path = tmp_path / "a.onnx"
     graph = helper.make_graph(
@@ -633,3 +646,18 @@ def test_a_file_that_is_newer_than_onnx_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(BadFile, match=r"it is newer than the onnx installed here: export it with opset \d+ or lower, or install a newer"):
         load_model(str(tmp_path / "a.onnx"))
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 5), (2, 9)])
+def test_maps_are_sampled_between_their_pixels_by_a_matrix_for_each_axis(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """A cubic Resize of old exports costs no population: it is part of what reads the map."""
+    scales = np.array([1, 1, *[2] * (len(shape) - 1)], np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Resize", ["r", "", "s"], ["y"], mode="cubic", coordinate_transformation_mode="asymmetric", cubic_coeff_a=-0.5),
+    ]  # fmt: skip
+    spec = made(tmp_path / "a.onnx", nodes, (BATCH, *shape), opset=13, s=scales, w=random(2, 2, *[1] * (len(shape) - 1)))
+    x = random(3, *shape)
+    analog = dn.from_torch(load_model(spec), x[0])
+    assert [type(p).__name__ for p in analog] == ["Input", "Rectifier", "ReadOut"]
+    np.testing.assert_allclose(analog.ann(x).reshape(3, -1), of_onnx(spec, x).reshape(3, -1), atol=1e-5)  # float32, of numbers up to 3

@@ -39,7 +39,7 @@ from dnisnm_lava.frontend.rectifiers import (
     threshold,
 )
 from dnisnm_lava.frontend.refusals import ATTENTION, RECURRENT
-from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, total, upsample
+from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, sampled, total, upsample
 from dnisnm_lava.frontend.trace import BATCH
 from dnisnm_lava.functions import ALONG_AN_AXIS
 
@@ -94,7 +94,7 @@ OPERATIONS: dict[str, Operation] = {
     "aten.adaptive_avg_pool1d": adaptive_average, "aten.adaptive_avg_pool2d": adaptive_average,
     "aten._adaptive_avg_pool2d": adaptive_average,
     "aten.mean": mean, "aten.sum": total,
-    **{f"aten.{name}": upsample for name in MODES},
+    **{f"aten.{name}": upsample for name in MODES}, "dnisnm_lava.sampled": sampled,
     "aten.relu": relu, "aten.relu_": relu, "aten.relu6": clamp, "aten.hardtanh": clamp, "aten.hardtanh_": clamp,
     "aten.clamp": clamp, "aten.clamp_": clamp, "aten.clamp_min": clamp, "aten.clamp_max": clamp, "aten.threshold": threshold,
     "aten.hardsigmoid": hard_sigmoid, "aten.hardsigmoid_": hard_sigmoid,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend import tensors
+from dnisnm_lava.frontend import sampling, tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.layout import BLOCKS
@@ -79,6 +79,14 @@ def upsample(call: Call) -> Expression:
         return lambda x: torch.nn.functional.interpolate(x, size=(size[i], 1), mode=mode, align_corners=align)
 
     return _resampled(call, along(0), along(1))
+
+
+def sampled(call: Call) -> Expression:
+    """sampling.sampled(x, rows, cols, coefficient, inside)."""
+    rows, cols, coefficient, inside = (call.get(i, key) for i, key in enumerate(("rows", "cols", "coefficient", "inside"), 1))
+    m = as_map(call.expression())
+    a, b = (sampling.matrix(places, n, coefficient, inside) for places, n in zip((rows or [0.0], cols), m.shape[1:], strict=True))
+    return back(call.build.resample(m, a, b), call.expression())
 
 
 def _factors(call: Call) -> list[float]:

@@ -1,4 +1,4 @@
-"""Resize and Upsample: the way of torch's that gives the same numbers, found by trying on this very size."""
+"""Resize and Upsample: the way of torch's, or else of `sampling`, that gives the same numbers, found by trying on this very size."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dnisnm_lava.frontend.sampling import LINEAR, sampled
 from dnisnm_lava.onnx_files.explicit import resized_before_sizes
 from dnisnm_lava.onnx_files.node import Node, Operator, Refusal
 from dnisnm_lava.onnx_files.reference import evaluated
 
 MODES = {
     ("nearest", 1): ("nearest", "nearest-exact"), ("nearest", 2): ("nearest", "nearest-exact"),
-    ("linear", 1): ("linear",), ("linear", 2): ("bilinear",), ("cubic", 2): ("bicubic",), ("bilinear", 2): ("bilinear",),
+    ("linear", 1): ("linear",), ("linear", 2): ("bilinear",), ("cubic", 1): (), ("cubic", 2): ("bicubic",), ("bilinear", 2): ("bilinear",),
 }  # fmt: skip
-FURTHER = 65  # pixels beyond a map's last one, of which less are looked at
+WHERE = "coordinate_transformation_mode"
+CUBIC = -0.75  # cubic_coeff_a, where none is given
 CLOSE = 1e-9  # float64 sums of at most 16 products of numbers below 1 err by less than 1e-14; another way differs by more than 1e-6
 
 
@@ -33,7 +35,7 @@ def resize(node: Node) -> torch.nn.Module:
         if found.shape == wanted.shape and np.abs(found - wanted).max() < CLOSE:
             return Operator(way)
     given = {key: _text(value) for key, value in node.attributes.items()}
-    said = f"torch has no way to resize {shape[2:]} to {output[2:]} as {given} says"
+    said = f"there is no way here to resize {shape[2:]} to {output[2:]} as {given} says"
     raise Refusal(f"{said}; export it with half_pixel or align_corners, and with sizes")
 
 
@@ -69,11 +71,10 @@ def _ways(node: Node, size: tuple[int, ...]) -> Iterator[Callable[[torch.Tensor]
             yield partial(F.interpolate, size=list(size), mode=name, align_corners=align)
     if mode == "nearest":
         yield _picked(node, size)
-    if mode in ("linear", "bilinear"):
-        each = scales or [m / n for n, m in zip(node.shape()[2:], size, strict=True)]
-        wide = [w for n, m, scale in zip(node.shape()[2:], size, each, strict=True) if (w := _widened(n, m, scale)) is not None]
-        if len(wide) == len(size):
-            yield partial(_asymmetric, size=list(size), wide=wide, mode=modes[0])
+    if mode != "nearest" and (places := _places(node, size, scales)) is not None:
+        cubic = float(node.attributes.get("cubic_coeff_a", CUBIC)) if mode == "cubic" else LINEAR
+        rows, cols = ([], *places)[-2:]
+        yield partial(sampled, rows=rows, cols=cols, coefficient=cubic, inside=bool(node.attributes.get("exclude_outside", 0)))
 
 
 def _scales(node: Node, rank: int) -> list[float]:
@@ -83,24 +84,30 @@ def _scales(node: Node, rank: int) -> list[float]:
     return [float(s) for s in given[-rank:]] if given else []
 
 
-def _asymmetric(x: torch.Tensor, size: list[int], wide: list[tuple[int, int]], mode: str) -> torch.Tensor:
-    """Pixel i of an axis is at i / scale of the old one, whose last pixel goes on. wide: for each axis, by how many pixels it goes on, and
-    how many it has then with aligned corners; the first `size` of these are kept."""
-    further = F.pad(x, [n for more, _ in reversed(wide) for n in (0, more)], mode="replicate")
-    found = F.interpolate(further, size=[n for _, n in wide], mode=mode, align_corners=True)
-    for axis, n in enumerate(size, 2):
-        found = found.narrow(axis, 0, n)
-    return found
+def _places(node: Node, size: tuple[int, ...], scales: list[float]) -> list[list[float]] | None:
+    """Of each axis: where each new pixel lies, in pixels of the old map; None where that has no rule here."""
+    rule = RULES.get("asymmetric" if node.kind == "Upsample" or node.version < 11 else _text(node.attributes.get(WHERE, b"half_pixel")))
+    if rule is None:
+        return None
+    old = node.shape()[2:]
+    each = scales or [m / n for n, m in zip(old, size, strict=True)]
+    return [[rule(i, n, m, scale) for i in range(m)] for n, m, scale in zip(old, size, each, strict=True)]
 
 
-def _widened(pixels: int, size: int, scale: float) -> tuple[int, int] | None:
-    """(more, n): `pixels` and so many more, of which n with aligned corners are 1 / scale apart; None where there are few such."""
-    for more in range(1, FURTHER):
-        steps = (pixels + more - 1) * scale
-        whole = int(steps + 0.5)
-        if abs(steps - whole) < CLOSE and whole >= size:
-            return more, whole + 1
-    return None
+def _half(i: int, n: int, m: int, scale: float) -> float:
+    return (i + 0.5) / scale - 0.5
+
+
+def _symmetric(i: int, n: int, m: int, scale: float) -> float:
+    """The middle of the new map, which may be a part of a pixel smaller than it should be, lies in the middle of the old one."""
+    return n / 2 * (1 - m / (n * scale)) + _half(i, n, m, scale)
+
+
+RULES: dict[str, Callable[[int, int, int, float], float]] = {  # (index, old size, new size, scale) -> place
+    "half_pixel": _half, "half_pixel_symmetric": _symmetric, "asymmetric": lambda i, n, m, scale: i / scale,
+    "pytorch_half_pixel": lambda i, n, m, scale: _half(i, n, m, scale) if m > 1 else -0.5,
+    "align_corners": lambda i, n, m, scale: i * (n - 1) / (n * scale - 1) if n * scale != 1 else 0.0,
+}  # fmt: skip
 
 
 def _picked(node: Node, size: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
