@@ -12,7 +12,7 @@ import numpy as np
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, labelled_batches
-from dnisnm_lava.sanity import Answers, answers
+from dnisnm_lava.sanity import Answers, answers, summed
 
 GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -69,6 +69,7 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
     low: dict[str, np.ndarray] = {}
     magnitude, count = np.zeros(analog.input.shape[0]), 0
     said: list[tuple[np.ndarray, np.ndarray | None]] = []
+    maps: list[Answers | None] = []
     seconds = math.inf
     for x, labels in labelled_batches(analog, batches):
         shown = analog.input.arranged(x)
@@ -78,8 +79,11 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
             most, least = z.max(axis=0), z.min(axis=0)
             high[name], low[name] = np.maximum(high.get(name, most), most), np.minimum(low.get(name, least), least)
             if name == analog.readout.name:
-                row = _row(z.reshape(len(z), *(analog.readout.view or analog.readout.shape)))
-                said.append((row, labels if row.size and labels is not None and len(labels) == len(row) else None))
+                output = z.reshape(len(z), *(analog.readout.view or analog.readout.shape))
+                if output.size == len(z) * output.shape[1]:
+                    said.append((output.reshape(len(z), -1), labels if labels is not None and len(labels) == len(z) else None))
+                else:
+                    maps.append(answers(output, labels))  # by batches: all maps would take memory
         count += len(x)
         seconds = min(seconds, (time.perf_counter() - start) / len(x))
     if count == 0:
@@ -88,12 +92,7 @@ def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Stati
         bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
         if bad:
             raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
-    return Statistics(high, low, magnitude, count, _answers(said), seconds)
-
-
-def _row(output: np.ndarray) -> np.ndarray:
-    """(N, C) where it has one value a channel; of a map nothing, (N, 0): it would take memory."""
-    return output.reshape(len(output), -1) if output[0].size == output.shape[1] else np.zeros((len(output), 0))
+    return Statistics(high, low, magnitude, count, _answers(said) if said else summed(maps), seconds)
 
 
 def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:

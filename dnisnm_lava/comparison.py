@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dnisnm_lava import sanity, weak_spots
+from dnisnm_lava import sanity, tallies, weak_spots
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.backends.lava_python import Interpreter
 from dnisnm_lava.errors import OutOfRange
@@ -22,7 +22,7 @@ from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, asked_measure, checke
 from dnisnm_lava.measures import AUTO, Measure, Score
 from dnisnm_lava.sanity import CAUSES, Alarm
 from dnisnm_lava.simulation import Difference, Progress, Run, Stages, difference, in_silence
-from dnisnm_lava.tallies import Tally, activity, alone, branch, measured, number, of_class, said, scores, singles
+from dnisnm_lava.tallies import Tally, activity, alone, branch, guessed, measured, number, said, scores
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WHOLE = 4  # images of which every population is compared
@@ -177,8 +177,8 @@ def tallied(
     """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the two SNNs}: tallies
     of parts of the images add up."""
     right = wanted(analog, measure, images, labels, device, stages("ANN"))
-    table = of_class(singles(measure, right["ann"], right.get("labels")))
-    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "singles": table}}
+    told = guessed(measure, right["ann"], right.get("labels"))
+    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}}
     met: dict[str, dict[int, np.ndarray]] = {}
     for key, graph in (("float", spiking), ("integer", integer)):
         progress = stages(f"{key} SNN")
@@ -237,9 +237,7 @@ def comparison(
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
     parted = {key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)} for key in ("float", "integer")}
-    told = branch(summed, "ann", "singles")
-    by_class = [number(told, "classes", name) for name in branch(told, "classes")]
-    broken = sanity.set_up(number(told, "right"), by_class, "test images", expected, causes) if sum(by_class) else ()
+    broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", expected, causes)
     worse = integers_alarm(integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"])
     return Comparison(
         measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),

@@ -19,8 +19,8 @@ NETWORKS = ("ann", "float", "integer")
 class Outcome:
     """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of NETWORKS: against labels}, where
     there are some, and spreads: {ann, labels}}. disagreements: none where values are measured. alone: {float, integer: of how many
-    images it alone says the ANN's answer}, none where an image has several answers. answers: the ANN's, where each image has one and a
-    label."""
+    images it alone says the ANN's answer}, none where an image has several answers. answers: the ANN's, where they are counted
+    and there are labels."""
 
     counts: Counts
     disagreements: tuple[Disagreement, ...]
@@ -42,7 +42,8 @@ def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray |
     alone = {
         name: int(np.count_nonzero(one & ~other)) if single else 0 for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
     }
-    return Outcome(counts, tuple(parted), alone, tallies.singles(measure, said["ann"], labels))
+    answers = None if labels is None or not measure.is_share else sanity.of_measure(measure, said["ann"], labels)
+    return Outcome(counts, tuple(parted), alone, answers)
 
 
 def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from math import comb, sqrt
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.measures import chosen
+from dnisnm_lava.measures import Measure, chosen
 
 ERRORS = 3.0  # standard errors, on either side
 KAPPA = 0.1  # Cohen's: of the way from a guess to all, what an untrained network may have by luck
@@ -36,18 +36,20 @@ class Alarm:
 @dataclass(frozen=True, eq=False)
 class Answers:
     """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got each answer (column); the
-    two classes of one logit are 0 and 1. by_label: of images that have several labels, (labels, 2, 2), whose sum `table` is."""
+    two classes of one logit are 0 and 1. by_label: of images that have several labels, (labels, 2, 2), whose sum `table` is. maps: images,
+    where each has many pixels, which are counted; else 0."""
 
     table: np.ndarray
     by_label: np.ndarray | None = None
+    maps: int = 0
 
     @property
     def images(self) -> int:
-        return self.of // (1 if self.by_label is None else len(self.by_label))
+        return self.maps or self.of // (1 if self.by_label is None else len(self.by_label))
 
     @property
     def of(self) -> int:
-        """Answers: one of each label of an image."""
+        """Answers: one of each label of an image, or of each pixel."""
         return int(self.table.sum())
 
     @property
@@ -60,22 +62,39 @@ class Answers:
 
 
 def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
-    """Of an ANN's outputs (N, C) before their last function, and classes (N,), a class for each row of C, or answers 0 and 1 for one
-    value or for each of them, as `measures.chosen` tells. None for maps, and where labels are none of these or targets."""
-    if labels is None or len(labels) != len(scores) or scores.ndim < 2 or scores.size != len(scores) * scores.shape[1]:
+    """Of an ANN's outputs (N, C, ...) before their last function, and classes (N, ...), a class for each row of C, or answers 0 and 1 for
+    one value or for each of them, as `measures.chosen` tells. None where labels are none of these or targets. In maps one number beside
+    the classes, such as 255, is a label that is not counted."""
+    if labels is None or len(labels) != len(scores) or scores.ndim < 2:
         return None
-    scores = scores.reshape(scores.shape[:2])
+    if scores.size == len(scores) * scores.shape[1]:
+        scores = scores.reshape(scores.shape[:2])
     try:
-        measure = chosen({"output": scores.shape[1:]}, labels)
-        if not measure.is_share:
-            return None
-        said, wanted = measure.said(scores).astype(np.int64), measure.wanted(labels)
+        measure = chosen({"output": scores.shape[1:]}, labels, ignored=_beside(scores.shape[1:], labels))
+        return of_measure(measure, measure.said(scores), measure.wanted(labels)) if measure.is_share else None
     except OutOfRange:
         return None
-    if measure.kind == "classes":
-        return table(said, wanted, measure.classes)
-    by_label = np.array([table(own, meant, 2).table for own, meant in zip(said.T, wanted.T, strict=True)])
-    return Answers(by_label.sum(axis=0), by_label if len(by_label) > 1 else None)
+
+
+def _beside(shape: tuple[int, ...], labels: np.ndarray) -> int | None:
+    """Of maps, the one label that is no class; None where there is none, or several."""
+    if len(shape) < 2 or labels.dtype.kind not in "iu" or labels.ndim < 2:
+        return None
+    beside = np.unique(labels[(labels < 0) | (labels >= max(2, shape[0]))])
+    return int(beside[0]) if len(beside) == 1 else None
+
+
+def of_measure(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> Answers | None:
+    """Of answers and labels (N, *spots), by a measure that is a share; None where no label counts."""
+    said = said.astype(np.int64)
+    wanted = wanted if measure.ignored is None else np.where(wanted == measure.ignored, -1, wanted)
+    channels = 1 if measure.kind == "classes" or not measure.shape else measure.shape[0]
+    maps = len(said) if measure.answers > channels else 0
+    each = [part.reshape(len(said), channels, -1).swapaxes(0, 1) for part in (said, wanted)]
+    count = measure.classes if measure.kind == "classes" else 2
+    tables = np.array([table(own.reshape(-1), meant.reshape(-1), count).table for own, meant in zip(*each, strict=True)])
+    found = Answers(tables.sum(axis=0), tables if channels > 1 else None, maps)
+    return found if found.of else None
 
 
 def table(said: np.ndarray, labels: np.ndarray, count: int) -> Answers:
@@ -86,30 +105,36 @@ def table(said: np.ndarray, labels: np.ndarray, count: int) -> Answers:
 
 
 def summed(parts: Sequence[Answers | None]) -> Answers | None:
-    """Of all images; None where some part is."""
-    told = [part.table for part in parts if part is not None]
-    return Answers(np.sum(told, axis=0)) if told and len(told) == len(parts) else None
+    """Of all images; None where some part is, or they count other labels."""
+    told = [part for part in parts if part is not None]
+    labels = [p.by_label for p in told if p.by_label is not None]
+    if len(told) < len(parts) or len({(p.table.shape, p.maps > 0) for p in told}) != 1 or len(labels) not in (0, len(told)):
+        return None
+    if len({by_label.shape for by_label in labels}) > 1:
+        return None
+    by_label = np.sum(labels, axis=0) if labels else None
+    return Answers(np.sum([p.table for p in told], axis=0), by_label, sum(p.maps for p in told))
 
 
 # ---------------------------------------------------------------- the ANN itself
 
 
-def chance(by_class: Sequence[int] | np.ndarray) -> float:
-    """The share of images that a guess gets. by_class: images of each of the output's classes.
+def chance(by_class: Sequence[int] | np.ndarray, images: int | None = None) -> float:
+    """The share of images that a guess gets. by_class: images of each of the output's classes, or pixels of so many `images`.
 
     1 / classes, the guess of who knows nothing; the share of the commonest class, the best constant guess, where classes are uneven:
     where it exceeds 1 / classes by more than three standard errors, since in few images some class is always the commonest.
     """
     counts = np.asarray(by_class)
     blind, commonest = 1 / len(counts), float(counts.max() / counts.sum())
-    return commonest if commonest > blind + ERRORS * standard_error(blind, int(counts.sum())) else blind
+    return commonest if commonest > blind + ERRORS * standard_error(blind, counts.sum() if images is None else images) else blind
 
 
-def standard_error(share: float, images: int) -> float:
+def standard_error(share: float, images: float) -> float:
     return sqrt(share * (1 - share) / images)
 
 
-def is_at_chance(right: int, images: int, guess: float) -> bool:
+def is_at_chance(right: float, images: int, guess: float) -> bool:
     """Is the accuracy within three standard errors of the guess, or below it; or less than a tenth of the way from the guess to all
     (Cohen's kappa below 0.1)? Untrained networks are not quite blind, so that many images tell them from the guess.
 
@@ -120,7 +145,7 @@ def is_at_chance(right: int, images: int, guess: float) -> bool:
     return bound < middle - ERRORS * standard_error(middle, images) and right / images <= bound
 
 
-def is_below(right: int, images: int, expected: float) -> bool:
+def is_below(right: float, images: int, expected: float) -> bool:
     """Is the accuracy below `expected`, a share, by more than the standard error of so many images?"""
     return right / images < expected - standard_error(expected, images)
 
@@ -133,26 +158,42 @@ def of_answers(
         return ()
     if found.by_label is not None:
         return _of_several(found, found.by_label, data, expected, causes, who)
-    told = (_other_order(found), *causes)
-    return set_up(found.right, found.table.sum(axis=1), data, expected, [cause for cause in told if cause], who)
+    told = [cause for cause in (_other_order(found), *causes) if cause]
+    return set_up(found.right, found.table.sum(axis=1), data, expected, told, who, said=found.table.sum(axis=0), maps=found.maps)
 
 
 def set_up(
     right: int, by_class: Sequence[int] | np.ndarray, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES,
-    who: str = "the ANN",
+    who: str = "the ANN", *, said: Sequence[int] | np.ndarray = (), maps: int = 0,
 ) -> tuple[Alarm, ...]:  # fmt: skip
     """Of an ANN, or `who` else, that says the class of `right` of images of `data`; by_class: images of each class of its output. At most
     one alarm.
 
-    expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first."""
-    images, guess = int(np.sum(by_class)), chance(by_class)
-    told = f"{who} says the class of {right:,} of {images:,} {data} ({_percent(right / images)})"
+    expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first. maps: so many images, of
+    whose pixels right, by_class and `said`, how many got each class, tell: images are the trials then, since pixels of one depend on one
+    another; and where one class is almost everywhere, a sound network has hardly more right than a guess, so the pixels' own kappa must be
+    small, too."""
+    of = int(np.sum(by_class))
+    images, guess = maps or of, chance(by_class, maps or None)
+    share = right / of
+    told = f"{who} says the class of {right:,} of {_counted(of, maps)}{data} ({_percent(share)})"
     end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
-    if is_at_chance(right, images, guess):
+    if is_at_chance(share * images, images, guess) and (not maps or _kappa(share, by_class, said) < KAPPA):
         return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}{end}"),)
-    if expected is not None and is_below(right, images, expected):
+    if expected is not None and is_below(share * images, images, expected):
         return (Alarm("expectation", f"{told}, where {_percent(expected)} are expected{end}"),)
     return ()
+
+
+def _counted(of: int, maps: int) -> str:
+    return f"{of:,} pixels of {maps:,} " if maps else f"{of:,} "
+
+
+def _kappa(share: float, meant: Sequence[int] | np.ndarray, said: Sequence[int] | np.ndarray) -> float:
+    """Cohen's: of the way from answers that do not depend on the labels to all; 0 where both are one class alone."""
+    a, b = np.asarray(meant, np.float64), np.asarray(said, np.float64)
+    blind = float((a / a.sum() * b / b.sum()).sum())
+    return (share - blind) / (1 - blind) if blind < 1 else 0.0
 
 
 def _of_several(
@@ -162,7 +203,7 @@ def _of_several(
     guess = float(by_label.sum(axis=2).max(axis=1).sum() / found.of)
     told = f"{who} gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} ({_percent(found.accuracy)})"
     end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
-    if says_nothing(by_label):
+    if says_nothing(by_label, found.maps):
         why = "its answers hardly depend on the labels"
         return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}: {why}{end}"),)
     if expected is not None and found.accuracy < expected - standard_error(expected, found.images):
@@ -170,12 +211,16 @@ def _of_several(
     return ()
 
 
-def says_nothing(by_label: np.ndarray) -> bool:
+def says_nothing(by_label: np.ndarray, maps: int = 0) -> bool:
     """Are there no more right answers than where answers and labels are drawn one by one, within three standard errors, or less than a
-    tenth of the way from there to all (Cohen's kappa, each label's own, since some are rare)? by_label: (labels, 2, 2).
+    tenth of the way from there to all (Cohen's kappa, each label's own, since some are rare)? by_label: (labels, 2, 2). maps: images
+    whose pixels these are.
 
     The errors of an image's labels are taken to go together, so their standard errors add up. False where so few images cannot tell a
     network that is halfway."""
+    by_label = by_label[by_label.sum(axis=(1, 2)) > 0]
+    if maps:
+        by_label = by_label * (maps / by_label.sum(axis=(1, 2), keepdims=True))
     counts = by_label.sum(axis=(1, 2)).astype(np.float64)
     meant, said = by_label.sum(axis=2) / counts[:, None], by_label.sum(axis=1) / counts[:, None]
     by_chance = counts * (meant * said).sum(axis=1)
@@ -190,13 +235,14 @@ def _other_order(found: Answers) -> str:
     """Where most images of a class get one and the same answer, and that is another class's."""
     present = found.table[found.table.sum(axis=1) > 0]
     commonest = present.argmax(axis=1)
-    consistent = present.max(axis=1).sum() >= CONSISTENT * found.images > found.right
+    consistent = present.max(axis=1).sum() >= CONSISTENT * found.of > found.right
     if not consistent or found.images < SEEN * len(present) or len(set(commonest.tolist())) <= len(present) / 2:
         return ""
-    share = present.max(axis=1).sum() / found.images
+    share = present.max(axis=1).sum() / found.of
     label = int(np.flatnonzero(found.table.sum(axis=1) > 0)[np.argmax(commonest != np.flatnonzero(found.table.sum(axis=1) > 0))])
+    what = "pixels" if found.maps else "images"
     return (
-        f"the classes stand in another order: {_percent(share)} of the images get the commonest answer of their class, and class "
+        f"the classes stand in another order: {_percent(share)} of the {what} get the commonest answer of their class, and class "
         f"{label} is mostly called {int(found.table[label].argmax())}"
     )
 

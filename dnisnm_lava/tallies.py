@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 
+from dnisnm_lava import sanity
 from dnisnm_lava.exits import Exits, classes_at, exit_steps
 from dnisnm_lava.measures import Counts, Measure, Score
-from dnisnm_lava.sanity import Answers, table
+from dnisnm_lava.sanity import CAUSES, Alarm, Answers
 from dnisnm_lava.simulation import Run
 
 Tally = Counts
@@ -58,17 +59,37 @@ def scores(t: Tally, measure: Measure, name: str, spread: Tally | None = None) -
     return {int(step): measure.score(branch(t, name, "steps", step), around, images) for step in branch(t, name, "steps")}
 
 
-def singles(measure: Measure, answers: np.ndarray, labels: np.ndarray | None) -> Answers | None:
-    """The table of answers (N, *spots) that are one class an image; None where there are no labels, several answers an image, or values."""
-    if labels is None or not measure.is_share or measure.answers != 1:
-        return None
-    return table(answers.reshape(-1).astype(np.int64), labels.reshape(-1), 2 if measure.kind == "binary" else measure.classes)
+def guessed(measure: Measure, answers: np.ndarray, labels: np.ndarray | None) -> Tally:
+    """What alarms need of answers and labels (N, *spots): right; classes, said: {class of the output: answers of it}, of one class an
+    image or a pixel; maps: images with pixels; labels: {label: {label and answer, "01": how many}} of images with several labels. Nothing
+    of values, and without labels."""
+    found = None if labels is None or not measure.is_share else sanity.of_measure(measure, answers, labels)
+    several = measure.kind == "binary" and bool(measure.shape) and measure.shape[0] > 1
+    count = 0 if labels is None or not measure.is_share else measure.classes if measure.kind == "classes" else 2
+    table = np.zeros((count, count), np.int64) if found is None else found.table
+    none = np.zeros((measure.shape[0] if several else 0, 2, 2), np.int64)
+    each = none if found is None or found.by_label is None else found.by_label
+    return {
+        "right": int(np.trace(table)), "maps": 0 if found is None else found.maps,
+        "classes": {str(i): int(n) for i, n in enumerate(table.sum(axis=1))},
+        "said": {str(i): int(n) for i, n in enumerate(table.sum(axis=0))},
+        "labels": {str(i): {f"{a}{b}": int(cell[a, b]) for a in (0, 1) for b in (0, 1)} for i, cell in enumerate(each)},
+    }  # fmt: skip
 
 
-def of_class(found: Answers | None) -> Tally:
-    """right: images whose class is said; classes: {class of the output: images that are of it}, none where images have no single class."""
-    by_class = [] if found is None else found.table.sum(axis=1)
-    return {"right": 0 if found is None else found.right, "classes": {str(i): int(count) for i, count in enumerate(by_class)}}
+def alarms(
+    t: Tally, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES, who: str = "the ANN"
+) -> tuple[Alarm, ...]:  # fmt: skip
+    """Those of `sanity` of what `guessed` told."""
+    maps, labels = number(t, "maps"), branch(t, "labels")
+    if labels:
+        by_label = np.array([[[number(labels, name, f"{a}{b}") for b in (0, 1)] for a in (0, 1)] for name in labels])
+        found = Answers(by_label.sum(axis=0), by_label, maps)
+        return sanity.of_answers(found if found.of else None, data, expected, causes, who)
+    by_class, said = ([number(t, key, name) for name in branch(t, key)] for key in ("classes", "said"))
+    if not sum(by_class):
+        return ()
+    return sanity.set_up(number(t, "right"), by_class, data, expected, causes, who, said=said, maps=maps)
 
 
 def alone(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> Tally:

@@ -6,13 +6,14 @@ and measured on others; the winner is fitted on all, and measured once more on i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dnisnm_lava import recipes
+from dnisnm_lava import recipes, sanity
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.calibration import Statistics, calibrate
 from dnisnm_lava.errors import OutOfRange
@@ -23,19 +24,21 @@ from dnisnm_lava.journal import Journal
 from dnisnm_lava.measures import AUTO, Counts, Measure, Score
 from dnisnm_lava.pareto import KINDS, Target, Trial, difference, front, lead_told, levels_told
 from dnisnm_lava.recipes import BEST, Networks, Recipe
+from dnisnm_lava.sanity import CAUSES, Alarm
 from dnisnm_lava.search import DIALS, LEVELS, PHASES, STEPS, Phase, Search, latency, most_trials
 from dnisnm_lava.simulation import Stages, in_silence
 from dnisnm_lava.tallies import said
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
+BATCH = 100
 
 
 @dataclass(frozen=True)
 class Tuning:
     """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on held-back images
     that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what. measure: what
-    scores are of."""
+    scores are of. alarms: what makes all of it meaningless (`sanity`)."""
 
     target: Target
     measure: Measure
@@ -45,6 +48,7 @@ class Tuning:
     networks: Networks
     story: tuple[str, ...]
     images: Mapping[str, int]
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def wanted(self) -> str:
@@ -101,6 +105,9 @@ def tune(
     search_images: int = SEARCH_IMAGES,
     seed: int = 0,
     device: Device = "cpu",
+    expected: float | None = None,
+    causes: Sequence[str] = CAUSES,
+    alarms: Sequence[Alarm] | None = None,
     stages: Stages = in_silence,
     journal: Journal | None = None,
 ) -> Tuning:
@@ -117,6 +124,10 @@ def tune(
     names what the search may change (of DIALS; where spikes are 1 and -1 alone, neither levels nor granularity). steps, levels: the T
     and K that it tries. search_images: that a trial is
     fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
+
+    Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show that the ANN guesses, or is
+    below `expected`, a share. causes: what may be wrong with the set-up, the likeliest first. alarms: those raised before, which
+    are not looked for again then, nor told.
     """
     target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
     x, brought = checked_pairs(analog, images, labels)
@@ -127,6 +138,8 @@ def tune(
     if stats is None:
         stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
     search = _search(target, found, base, analog, stats, vary, steps, levels)
+    if alarms is None:
+        alarms = _raised(analog, x, brought, measure, output, ignore_label, expected, causes, device)
     held, unseen = (_held(analog, found, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
     _check_that_it_can_fail(target, held)
     kept = Journal() if journal is None else journal
@@ -147,7 +160,7 @@ def tune(
     networks = recipes.networks(search.best.recipe, analog, stats, x[fitted_on])
     confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
     counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
-    return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts)
+    return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts, tuple(alarms))
 
 
 # ---------------------------------------------------------------- measuring
@@ -209,6 +222,35 @@ def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.
     wanted = own if labels is None or not measure.labels else measure.wanted(labels)
     held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
     return replace(held, ann=held.score(own).value)
+
+
+def _raised(
+    analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, measure: str | Measure, output: str | int | None,
+    ignored: int | None, expected: float | None, causes: Sequence[str], device: Device,
+) -> tuple[Alarm, ...]:  # fmt: skip
+    """The alarms of what the ANN says of labelled images, each told at once; none where labels are none of this output's answers."""
+    kind = measure.kind if isinstance(measure, Measure) else measure
+    if isinstance(measure, Measure):
+        output, ignored = measure.output, measure.ignored
+    if labels is None or kind == "values":
+        return ()
+    try:
+        found = analog.measure(labels, kind, output, ignored)
+        parts = [
+            sanity.of_measure(found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y))
+            for x, y in zip(_batches(images), _batches(labels), strict=True)
+            if found.is_share
+        ]
+    except OutOfRange:
+        return ()
+    alarms = sanity.of_answers(sanity.summed([part for part in parts if part is not None]), "of these images", expected, causes)
+    for alarm in alarms:
+        warnings.warn(f"tune: {alarm.sentence}", stacklevel=3)
+    return alarms
+
+
+def _batches(values: np.ndarray) -> list[np.ndarray]:
+    return np.split(values, range(BATCH, len(values), BATCH))
 
 
 def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:

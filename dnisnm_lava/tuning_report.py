@@ -31,6 +31,7 @@ def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]
         "intervals": {"best": list(tuning.best.interval), "confirmed": list(tuning.confirmed.interval)},
         "trials": [{**asdict(t), "interval": list(t.interval)} for t in tuning.trials],
         "front": [tuning.trials.index(t) for t in tuning.front],
+        "alarms": [asdict(alarm) for alarm in tuning.alarms],
         "provenance": dict(provenance),
     }  # fmt: skip
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from graphs import ResidualPoolNet, images, randomized
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli, comparison, sanity, tallies, weak_spots
 from dnisnm_lava.cli.values import _accuracy
 from dnisnm_lava.ir import ReadOut, SpikingGraph
+from dnisnm_lava.measures import chosen
 
 EVEN = [10] * 10
 
@@ -178,6 +181,126 @@ def test_calibration_tells_what_the_ann_said() -> None:
     np.add.at(table, (y, said), 1)
     np.testing.assert_array_equal(found.table, table)
     assert dn.calibrate(analog, [(x[:5], y[:5]), x[5:]]).answers is None
+
+
+# ---------------------------------------------------------------- maps of pixels
+
+
+def masks(count: int, share: float, seed: int = 4) -> np.ndarray:
+    """Labels (count, 8, 8) of 3 classes: `share` of the pixels are class 0."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random((count, 8, 8)) < share, 0, rng.integers(1, 3, (count, 8, 8)))
+
+
+def pixel_scores(said: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.eye(3)[said], -1, 1)
+
+
+@pytest.mark.parametrize(("count", "raised"), [(400, True), (6, False)])
+def test_maps_at_the_share_of_the_commonest_class_raise_an_alarm(count: int, raised: bool) -> None:
+    """Images are the trials: 6 of them tell nothing, whatever their pixels."""
+    labels = masks(count, 0.7)
+    for blind in (np.zeros_like(labels), np.random.default_rng(5).permutation(labels)):
+        found = sanity.answers(pixel_scores(blind), labels)
+        assert found is not None
+        assert (found.images, found.of) == (count, 64 * count)
+        alarms = sanity.of_answers(found, "images of data")
+        assert [a.kind for a in alarms] == ["chance"] * raised
+        for alarm in alarms:
+            assert f"the class of {found.right:,} of 25,600 pixels of 400 images of data" in alarm.sentence
+            assert f"where a guess gets {100 * (labels == 0).mean():.1f} %" in alarm.sentence
+
+
+def test_maps_of_even_classes_have_one_by_their_number_as_chance() -> None:
+    labels = masks(400, 1 / 3)
+    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(masks(400, 1 / 3, 6)), labels), "images")
+    assert "where a guess gets 33.3 %" in alarm.sentence
+
+
+def test_a_network_that_finds_what_is_rare_raises_none() -> None:
+    """Hardly more right pixels than the background's, and yet most of the others found."""
+    labels = masks(4000, 0.97)
+    said = np.where((labels == 0) & (np.random.default_rng(7).random(labels.shape) < 0.02), 1, labels)
+    assert sanity.answers(pixel_scores(said), labels).accuracy < 0.985  # type: ignore[union-attr]
+    assert not sanity.of_answers(sanity.answers(pixel_scores(said), labels), "images")
+    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(0 * labels), labels), "images")
+    assert alarm.kind == "chance"
+    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(said), labels), "images", 0.999)
+    assert alarm.kind == "expectation"
+
+
+def test_pixels_that_are_no_class_are_not_counted() -> None:
+    labels = masks(5, 0.5)
+    labels[:, 0] = 255
+    found = sanity.answers(pixel_scores(masks(5, 0.5)), labels)
+    assert found is not None
+    assert (found.of, found.right) == (5 * 56, 5 * 56)
+    labels[:, 1] = 254
+    assert sanity.answers(pixel_scores(masks(5, 0.5)), labels) is None
+    assert sanity.answers(pixel_scores(masks(5, 0.5)), np.full((5, 8, 8), 255)) is None
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_binary_masks_that_guess_raise_an_alarm(channels: int) -> None:
+    rng = np.random.default_rng(8)
+    labels = (rng.random((600, channels, 6, 6)) < 0.3).astype(np.int64)
+    sound = 2 * labels - 1 + 0.5 * rng.normal(size=labels.shape)
+    found = sanity.answers(sound, labels)
+    assert found is not None
+    assert (found.images, found.of, found.by_label is None) == (600, 600 * 36 * channels, channels == 1)
+    assert found.right == np.count_nonzero((sound > 0) == labels)
+    assert not sanity.of_answers(found, "images")
+    for blind in (rng.normal(size=labels.shape), np.full(labels.shape, -1.0)):
+        (alarm,) = sanity.of_answers(sanity.answers(blind, labels), "images")
+        assert alarm.kind == "chance"
+        assert "600 images" in alarm.sentence
+        assert not sanity.of_answers(sanity.answers(blind[:6], labels[:6]), "images")
+
+
+@pytest.fixture(scope="module")
+def segmenting() -> tuple[Any, ...]:
+    """Graphs of a network of maps, 300 images and the ANN's own classes of their pixels."""
+    torch.manual_seed(3)
+    model, x = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1)), images(300, (2, 6, 6), 0)
+    analog = dn.from_torch(model, x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=1, levels=31)
+    return analog, spiking, dn.quantize(spiking), x, analog.ann(x).argmax(axis=1)
+
+
+def test_calibrate_compare_and_explain_look_at_maps(segmenting: tuple[Any, ...]) -> None:
+    *graphs, x, own = segmenting
+    blind = np.random.default_rng(9).permutation(own)
+    blind[:, 0, 0] = 255
+    for y, kinds in ((own, []), (blind, ["chance"])):
+        found = dn.calibrate(graphs[0], [(x[:100], y[:100]), (x[100:], y[100:])]).answers
+        assert found is not None
+        assert (found.maps, found.right) == (300, np.count_nonzero(own == y))
+        compared = dn.compare(*graphs, x, y, lava_images=0, ignore_label=255)
+        explained = dn.explain(*graphs, x, labels=y, ignore_label=255)
+        for alarms in (sanity.of_answers(found, "images"), compared.alarms, explained.alarms):
+            assert [a.kind for a in alarms] == kinds
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dn.tune(graphs[0], x, labels=blind, ignore_label=255, max_steps=1, levels=(31,), vary=("steps",), search_images=8)
+    assert any("pixels of 300 of these images" in str(w.message) for w in caught)
+
+
+def test_counts_for_alarms_add_up() -> None:
+    """Of maps and of several labels, in any cut; also where one part has no label that counts."""
+    labels = masks(30, 0.5)
+    labels[:10] = 255
+    said = masks(30, 0.5)
+    measure = chosen({"out": (3, 8, 8)}, labels, ignored=255)
+    parts = [tallies.guessed(measure, said[i : i + 10], labels[i : i + 10]) for i in (0, 10, 20)]
+    whole = tallies.guessed(measure, said[10:], labels[10:])
+    assert tallies.total(parts) == whole
+    scores, y = several(2000, 0.8)
+    of_labels = chosen({"out": (4,)}, y, ignored=9)
+    y[:10] = 9
+    for values, kinds in ((scores, []), (-np.ones_like(scores), ["chance"])):
+        cut = [tallies.guessed(of_labels, of_labels.said(values[part]), y[part]) for part in (slice(0, 10), slice(10, 2000))]
+        assert [a.kind for a in tallies.alarms(tallies.total(cut), "images")] == kinds
+        assert tallies.alarms(cut[0], "images") == ()
 
 
 # ---------------------------------------------------------------- integers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -23,6 +24,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.measures import classes
 from dnisnm_lava.pareto import Target, Trial
 from dnisnm_lava.recipes import BEST, Recipe
+from dnisnm_lava.sanity import Alarm
 from exporters import netx
 
 
@@ -165,6 +167,51 @@ def test_with_labels_it_counts_them(analog: dn.AnalogGraph, images: np.ndarray) 
     assert found.wanted == "accuracy"
     assert found.best.score > 0.5
     assert (found.confirmed.score, found.confirmed.drop) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("turned", "given", "expected", "told"), [
+    (1, True, None, "tune: the ANN says the class of "), (1, False, None, "tune: the ANN says the class of "),
+    (0, True, None, ""), (0, True, 0.9, ""),
+    (2, True, 0.9, "tune: the ANN says the class of 60 of 120 of these images (50.0 %), where 90.0 % are expected; most likely the lens"),
+])  # fmt: skip
+def test_an_ann_that_guesses_is_told_before_any_trial(
+    analog: dn.AnalogGraph, images: np.ndarray, turned: int, given: bool, expected: float | None, told: str
+) -> None:
+    """Labels that are the ANN's classes, or every second one turned by one, or by number; where labels are not to be met, those that
+    images bring tell."""
+    labels = (classes(ann.ann(analog, images)) + turned // 2 * (np.arange(120) % 2)) % 3 if turned != 1 else np.arange(120) % 3
+    x, y = (images, labels) if given else ([(images, labels)], None)
+    first: list[int] = []
+
+    def stage(_: str) -> None:
+        first.append(len(caught))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = dn.tune(
+            analog, x, labels=y, max_steps=1, levels=(31,), vary=("steps",), search_images=20, expected=expected, causes=["the lens"],
+            stages=stage,
+        )  # fmt: skip
+    sentences = [str(w.message) for w in caught if w.category is UserWarning]
+    assert [s[: len(told)] for s in sentences] == [told] * bool(told)
+    assert first[0] >= len(sentences)  # before the first phase
+    assert [a.kind for a in found.alarms] == {0: [], 1: ["chance"], 2: ["expectation"]}[turned]
+    assert [f"tune: {a.sentence}" for a in found.alarms] == sentences
+    assert tuning_report.tuning_json(found, {})["alarms"] == [{"kind": a.kind, "sentence": a.sentence} for a in found.alarms]
+
+
+def test_alarms_of_before_are_kept_and_not_told_again(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    labels = (classes(ann.ann(analog, images)) + 1) % 3
+    raised = (Alarm("chance", "told already"),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(31,), vary=("steps",), search_images=20, alarms=raised)
+    assert found.alarms == raised
+
+
+def test_targets_that_never_vary_are_refused_before_any_trial(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    with pytest.raises(OutOfRange, match="targets do not vary over 30 images, so that any constant would explain them"):
+        dn.tune(analog, images, labels=np.full((120, 3), 0.25), measure="values", max_steps=1)
 
 
 def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) -> None:

@@ -72,7 +72,7 @@ def _seen_in_calibration(args: argparse.Namespace, network: Network) -> tuple[di
 
     found, analog = network.stats.answers, network.analog
     first = named_output(analog.output_shapes, args.output) == analog.readout.name
-    if found is None or not found.of or not first or args.ignore_label is not None:
+    if found is None or not found.of or found.maps or not first or args.ignore_label is not None:
         return None
     several = found.by_label is not None or prod(analog.output_shapes[analog.readout.name]) == 1
     kind = "binary" if several else "classes"
@@ -140,7 +140,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
             max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
             base=base, vary=set(search.DIALS) - given,
             held_back=args.held_images / (args.fit_images + args.held_images), seed=args.seed, device=args.device, stages=stages,
-            journal=kept,
+            alarms=alarms, journal=kept,
         )  # fmt: skip
         title = _title(args)
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)

@@ -62,8 +62,8 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             if y is None:
                 raise OutOfRange(f"{data.test.name}: some images come without targets; give them, or fewer images")
             run, right = _executor(args, group.device)(graph, x, steps), measure.wanted(y)
-            singles = tallies.of_class(tallies.singles(measure, tallies.said(run, measure, steps), right))
-            summed = {**tallies.tally(run, measure, {"labels": right}, readable), "singles": singles}
+            guessed = tallies.guessed(measure, tallies.said(run, measure, steps), right)
+            summed = {**tallies.tally(run, measure, {"labels": right}, readable), "guessed": guessed}
             return summed if exits is None else {**summed, "early": tallies.early(run, measure, right, exits)}
 
         with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
@@ -73,7 +73,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             result = comparison_report.simulation_json(summed, measure, args.backend, steps, exits)
             result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
-            alarms = _told(_of_file(args, tallies.branch(summed, "singles"), steps, graph.steps))
+            alarms = _told(_of_file(args, tallies.branch(summed, "guessed"), steps, graph.steps))
             table = comparison_report.simulation_table(result, measure, f"{args.net}, {args.backend}")
             shown = _with_alarms(args, Result(result, table), alarms)
             if args.out:
@@ -81,17 +81,12 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             return shown
 
 
-def _of_file(args: argparse.Namespace, singles: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
-    """The alarms of a file's network that said the class of so many test images after `steps`; none where images have no single one."""
-    from dnisnm_lava import sanity, tallies
+def _of_file(args: argparse.Namespace, guessed: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
+    """The alarms of a file's network that said so of test images after `steps`."""
+    from dnisnm_lava import tallies
 
-    classes = tallies.branch(singles, "classes")
-    by_class = [tallies.number(classes, c) for c in classes]
-    if not sum(by_class):
-        return ()
     who = f"the network after {steps} step{'s' * (steps != 1)}"
-    right, causes = tallies.number(singles, "right"), _causes_of_file(args, steps, own)
-    return sanity.set_up(right, by_class, "test images", args.expect_accuracy, causes, who)
+    return tallies.alarms(guessed, "test images", args.expect_accuracy, _causes_of_file(args, steps, own), who)
 
 
 def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
