@@ -131,12 +131,12 @@ def tune(
     """
     target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
     x, brought = checked_pairs(analog, images, labels)
-    fitted_on, choosing, confirming = _split(len(x), held_back, seed)
+    fitted_on, choosing, confirming = split(len(x), held_back, seed)
     y = None if labels is None else brought
     found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, measure, output, ignore_label)
     _check_quality(target, found)
     if stats is None:
-        stats = calibrate(analog, np.array_split(x[fitted_on], -(-len(fitted_on) // 100)), _preactivations(device))
+        stats = statistics(analog, x[fitted_on], device)
     search = _search(target, found, base, analog, stats, vary, steps, levels)
     if alarms is None:
         alarms = _raised(analog, x, brought, measure, output, ignore_label, expected, causes, device)
@@ -253,6 +253,11 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
     return np.split(values, range(BATCH, len(values), BATCH))
 
 
+def statistics(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
+    """Of images that are fitted on, where there are no others to calibrate on."""
+    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), _preactivations(device))
+
+
 def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:
     return lambda graph, x: ann.preactivations(graph, x, device)  # type: ignore[arg-type]
 
@@ -323,8 +328,8 @@ def _check_that_it_can_fail(target: Target, held: Held) -> None:
         raise OutOfRange(f"tune: {target} asked for, which one answer for every image would meet ({lost}); ask for less ({held.measure})")
 
 
-def _split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which images are fitted on, choose and confirm."""
+def split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of `count` images are fitted on, in this order, which measure the trials, and which the winner: indices."""
     if count < LEAST_IMAGES:
         raise OutOfRange(f"tune: {count} images given; give {LEAST_IMAGES} or more, better a thousand")
     if not 0 < held_back < 1:

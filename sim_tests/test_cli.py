@@ -19,8 +19,9 @@ from graphs import ResidualPoolNet, randomized, to_onnx
 from PIL import Image
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, drawing, frontend
+from dnisnm_lava import cli, datasets, drawing, frontend
 from dnisnm_lava.backends import ann, lava_cpu
+from dnisnm_lava.cli import shared
 from dnisnm_lava.comparison_report import coverage_json
 from dnisnm_lava.coverage import Coverage, Row
 from dnisnm_lava.extras import missing
@@ -200,6 +201,25 @@ def test_steps_of_verify_are_those_that_are_compared(
     with pytest.raises(SystemExit):
         cli.main(["verify", "2.net", *DATA, "--verify-steps", "4"])
     assert "unknown option --verify-steps (did you mean --steps?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["simulate", "compare"])
+def test_each_test_image_is_read_once(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:  # fmt: skip
+    """Those of the first block, too, whose labels tell what is measured; 16 images are two blocks here."""
+    run("convert", *NET, *DATA, "--recipe", "paper", "--steps", "2", "-o", "a.net", capsys=capsys)
+    monkeypatch.setattr(shared, "BLOCK", 10)
+    read: list[int] = []
+    given = datasets.Labelled.given
+
+    def counted(self: datasets.Labelled, index: int) -> tuple[Any, Any]:
+        read.extend([index] * self.name.endswith("(test)"))
+        return given(self, index)
+
+    monkeypatch.setattr(datasets.Labelled, "given", counted)
+    run(verb, "a.net", *(["--lava-images", "0"] if verb == "compare" else []), capsys=capsys)
+    assert sorted(read) == list(range(16))
 
 
 def test_compare_leaves_a_whole_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,43 @@ def test_a_verb_on_a_file_is_the_verb_on_what_made_it(made: dict[str, Any], caps
     assert of_file == of_model
 
 
+TUNED = [
+    "--max-steps", "2", "--levels", "7", "--lead", "0", "--threshold", "mmse", "--granularity", "channel", "--down", "0",
+    "--measure", "values", "--fit-images", "12", "--held-images", "6", "--seed", "3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("calibrated", [24, 18, 13])
+def test_a_file_of_tune_is_made_anew_as_it_was(place: Path, capsys: pytest.CaptureFixture[str], calibrated: int) -> None:
+    """The very same network, of the images that the search split: with others for the maxima (24), without any, and with too few."""
+    run("tune", *NET, *DATA, *TUNED, "--calibration-images", str(calibrated), "-o", "tuned", capsys=capsys)
+    file = f"tuned/{cli.NET}"
+    told, made_of = json.loads(Path("tuned", cli.TUNING).read_text()), netx.provenance(file)
+    parts = told["split"]
+    searched = min(18, calibrated)
+    assert sorted(i for part in parts.values() for i in part) == sorted({i for part in parts.values() for i in part})
+    assert {name: len(part) for name, part in parts.items()} == {name: made_of["split"][name] for name in parts}
+    assert len(parts["fit"]) + len(parts["choose"]) + len(parts["confirm"]) == searched
+    assert len(parts["calibrate"]) == calibrated - searched
+    assert (made_of["split"]["held_images"], made_of["split"]["of"], made_of["split"]["seed"]) == (6, 24, 3)
+    digests = told["provenance"]["digests"]
+    for verb in (["explain"], ["compare", *NO_LAVA, "-o", "compared"]):
+        assert cli.main([*verb, file, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert "made anew" not in err
+        found = json.loads(out)["provenance"]["digests"]
+        assert (found["integer"], found["float"], found["analog"]) == (digests["integer"], digests["float"], digests["analog"])
+    assert netx.provenance(f"compared/{cli.NET}") == made_of
+    assert cli.main(["explain", file, "--seed", "4"]) == 0
+    assert "made anew from net.py:net, its integers are others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", [3, {}, {"held_images": "6"}, {"held_images": 1}, {"held_images": True}, [6]])
+def test_a_split_that_is_not_understood_is_told(made: dict[str, Any], capsys: pytest.CaptureFixture[str], split: Any) -> None:
+    rewritten(split=split)
+    assert "b.net: remembers a split of images that is not understood" in refused("explain", "b.net", capsys=capsys)
+
+
 def test_simulate_and_check_and_inspect_need_no_option(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     given = run("simulate", "a.net", *DATA, "--seed", "3", capsys=capsys)
     assert run("simulate", "a.net", capsys=capsys)["accuracy"] == given["accuracy"]

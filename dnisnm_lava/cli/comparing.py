@@ -13,16 +13,16 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes, _failed
-from dnisnm_lava.cli.names import DEMO, NET, NOT_EQUAL, PICTURE, RESULT
+from dnisnm_lava.cli.names import BLOCK, DEMO, NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
+    Blocks,
     Network,
     _allow_to_finish,
+    _blocks,
     _data,
-    _images,
     _in_blocks,
     _measure,
-    _needs_labels,
     _network,
     _provenance,
     _recall,
@@ -34,7 +34,6 @@ from dnisnm_lava.cli.shared import (
 if TYPE_CHECKING:
     from dnisnm_lava import tallies
     from dnisnm_lava.comparison import Comparison, OnLava
-    from dnisnm_lava.datasets import Data
     from dnisnm_lava.measures import Measure
 
 
@@ -82,16 +81,17 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
         graphs = network.analog, network.spiking, network.integer
 
-        measure = _measure(args, data, network.analog)
+        blocks = _blocks(args, data)
+        measure = _measure(args, blocks, network.analog)
 
         def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
             return comparison.tallied(*graphs, x, y, measure=measure, steps=steps, device=group.device, memory=args.memory)
 
         stages("ANN, float SNN, integer SNN")
-        with _in_blocks(args, data, graphs, max(steps), work, group, stages) as parts:
+        with _in_blocks(args, blocks, graphs, max(steps), work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            on_lava = _on_lava(args, data, network, measure, steps, group.device, stages)
+            on_lava = _on_lava(args, blocks, network, measure, steps, group.device, stages)
             compared = comparison.comparison(
                 network.integer, measure, tallies.total(part.tally for part in parts), on_lava, expected=args.expect_accuracy,
                 causes=_causes(args), alarms=network.alarms,
@@ -110,13 +110,14 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def _on_lava(
-    args: argparse.Namespace, data: Data, network: Network, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
+    args: argparse.Namespace, blocks: Blocks, network: Network, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
 ) -> OnLava | None:  # fmt: skip
     if not args.lava_images:
         return None
     from dnisnm_lava import comparison
 
-    x, y = _images(data.test, args.images, args.seed, stages, first=args.lava_images, classes=_needs_labels(args))
+    first = [blocks.read(block) for block in range(min(blocks.count, -(-args.lava_images // BLOCK)))]
+    x, y = (np.concatenate(parts)[: args.lava_images] for parts in zip(*first, strict=True))
     return comparison.compared_on_lava(
         network.analog, network.spiking, network.integer, x, _told_labels(y), measure=measure, steps=steps, device=device,
         deadline=args.deadline, lava_python=args.lava_python, stages=stages,

@@ -46,7 +46,7 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
 
 def _expected(args: argparse.Namespace, data: Data, network: Network) -> dict[str, Any]:
     """What to measure, and of the set-up, for `explain` and `report`."""
-    fitted = min(args.fit_images, len(data.train)) if network.recipe.needs_images else None
+    fitted = network.fitted if network.recipe.needs_images else None
     setting = Setting(network.recipe, network.stats.images, fitted, len(data.train))
     return {**_asked(args), "expected": args.expect_accuracy, "causes": _causes(args), "alarms": network.alarms, "setting": setting}
 

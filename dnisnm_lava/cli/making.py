@@ -10,11 +10,9 @@ from dataclasses import asdict, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
-from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli import remembering, splitting
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
@@ -125,10 +123,9 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
             raise OutOfRange(f"{option}: {count} given; give {least} or more")
     base, data = _recipe(args), _data(args)
     analog = _analog(args, data, stages)
-    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
-    here, others = np.split(np.random.default_rng(args.seed).permutation(chosen), [args.fit_images + args.held_images])
-    stats = _statistics(args, analog, data, others, stages) if len(others) else None
-    x, y = datasets.arrays(data.train, np.sort(here), stages("read images"), classes=args.labels)
+    split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
+    stats = _statistics(args, analog, data, split.calibrate, stages) if len(split.calibrate) else None
+    x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)
     told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data.train, analog)
@@ -139,20 +136,21 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
             analog, x, labels=labels if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
             max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
             base=base, vary=set(search.DIALS) - given,
-            held_back=args.held_images / (args.fit_images + args.held_images), seed=args.seed, device=args.device, stages=stages,
+            held_back=splitting.share(args.fit_images, args.held_images), seed=args.seed, device=args.device, stages=stages,
             alarms=alarms, journal=kept,
         )  # fmt: skip
         title = _title(args)
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
-        facts = {**tuning_report.tuning_json(found, made_of), "next": _next_command(args, found.recipe)}
+        facts = {**tuning_report.tuning_json(found, made_of), "split": split.facts, "next": _next_command(args, found.recipe)}
         missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
         table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n{_to_paste(facts['next'])}"))
         result = _with_alarms(args, Result(facts, table, missed), alarms)
         facts = result.data
         if args.out is None:
             return result
+        record = {**remembering.record(args, found.recipe, data), "split": splitting.record(split, args, data.train)}
         with whole_folder(args.out, overwrite=args.overwrite) as folder:
-            netx.write(folder / NET, found.networks.integer, provenance=remembering.record(args, found.recipe, data))
+            netx.write(folder / NET, found.networks.integer, provenance=record)
             write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
             write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
         return _with_place(result, args.out, NET, TUNING, FRONT)

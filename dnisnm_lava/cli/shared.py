@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes
-from dnisnm_lava.cli import ranges, remembering
+from dnisnm_lava.cli import ranges, remembering, splitting
 from dnisnm_lava.cli.alarms import _raised
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
@@ -27,6 +28,7 @@ from dnisnm_lava.recipes import Recipe
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_python import Interpreter
+    from dnisnm_lava.cli.splitting import Split
     from dnisnm_lava.datasets import Data, Labelled
     from dnisnm_lava.ir import Graph
     from dnisnm_lava.journal import Journal
@@ -47,6 +49,8 @@ FILE_BYTES = {"theta": 2 * 4, "v_init": 4}  # in a file, and as integers in memo
 
 @dataclass(frozen=True)
 class Network:
+    """fitted: on so many images."""
+
     analog: dn.AnalogGraph
     spiking: dn.SpikingGraph
     integer: dn.SpikingGraph
@@ -54,6 +58,7 @@ class Network:
     recipe: Recipe
     stats: dn.Statistics
     alarms: tuple[Alarm, ...]
+    fitted: int
 
 
 def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
@@ -69,21 +74,43 @@ def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, ch
 
 
 def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
-    from dnisnm_lava import datasets
-
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     analog = _analog(args, data, stages)
-    fitted = min(args.fit_images, len(data.train)) if recipe.needs_images else 0
+    split = splitting.remembered(args, data.train)
+    fitted = _fitted(args, data, split) if recipe.needs_images else 0
     _tell_size(args.model, analog, recipe, fitted)
-    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
-    stats = _statistics(args, analog, data, chosen, stages)
+    stats = _maxima(args, analog, data, split, stages)
     _tell_time(args.model, analog, recipe, stats, fitted)
     alarms = _raised(args, stats.answers, data.train, analog)
     stages("convert, quantize")
-    images = _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed)) if recipe.needs_images else None
+    images = _fit_images(args, data, split) if recipe.needs_images else None
     made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats, alarms)
+    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats, alarms, fitted)
+
+
+def _maxima(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, split: Split | None, stages: Stages) -> dn.Statistics:
+    """Of the calibration images; where `tune` had none beside those it searched on, of those that it fitted to, as it takes them."""
+    from dnisnm_lava import datasets, tuning
+
+    if split is None:
+        return _statistics(args, analog, data, datasets.choose(data.train, args.calibration_images, args.seed), stages)
+    if len(split.calibrate):
+        return _statistics(args, analog, data, split.calibrate, stages)
+    return tuning.statistics(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
+
+
+def _fitted(args: argparse.Namespace, data: Data, split: Split | None) -> int:
+    return min(args.fit_images, len(data.train)) if split is None else len(split.fit)
+
+
+def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> _Batches | np.ndarray:
+    """What all but maxima is fitted on: a sample, or the images of `tune`, in its order and at once, so that sums round as there."""
+    from dnisnm_lava import datasets
+
+    if split is None:
+        return _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed))
+    return datasets.arrays(data.train, split.fit, classes=False)[0]
 
 
 def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) -> None:
@@ -137,7 +164,7 @@ def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph
         raise OutOfRange(f"{args.net}: holds other populations than {args.model}; give the --model that it was made of")
     if kept.digest() != made.digest():
         warnings.warn(
-            f"{args.net}: made anew from {args.model}, its integers are others (other data, weights or versions, or a search made it): "
+            f"{args.net}: made anew from {args.model}, its integers are others (other data, weights, seed or versions): "
             "what is said of integers is said of the file, and the float network beside it was made now",
             stacklevel=1,
         )
@@ -267,12 +294,12 @@ def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | 
 
 
 def _images(
-    dataset: Labelled, count: int, seed: int, stages: Stages, first: int | None = None, *, classes: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """A sample of `count`, or the first ones of it."""
+    dataset: Labelled, count: int, seed: int, stages: Stages, *, classes: bool = True
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """A sample of `count`."""
     from dnisnm_lava import datasets
 
-    return datasets.arrays(dataset, datasets.choose(dataset, count, seed)[:first], stages("read images"), classes=classes)
+    return datasets.arrays(dataset, datasets.choose(dataset, count, seed), stages("read images"), classes=classes)
 
 
 def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray | None]:
@@ -310,37 +337,65 @@ def _measure_words(args: argparse.Namespace) -> list[str]:
     return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
-def _measure(args: argparse.Namespace, data: Data, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
-    """What the labels of the first block of test images tell; each block's must fit it."""
+@dataclass(frozen=True)
+class Blocks:
+    """The indices `chosen` of `dataset`, which are read in blocks. labelled: are labels needed?"""
+
+    dataset: Labelled
+    chosen: np.ndarray
+    labelled: bool
+
+    @property
+    def count(self) -> int:
+        return -(-len(self.chosen) // BLOCK)
+
+    @cached_property
+    def first(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of the first block, read once: they tell what is measured, run as all others, and the first of them on Lava."""
+        return self._read(0)
+
+    def read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._read(block) if block else self.first
+
+    def _read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        from dnisnm_lava import datasets
+
+        return datasets.arrays(self.dataset, self.chosen[block * BLOCK : (block + 1) * BLOCK], classes=self.labelled)
+
+
+def _blocks(args: argparse.Namespace, data: Data) -> Blocks:
+    """Those of the test images."""
     from dnisnm_lava import datasets
+
+    return Blocks(data.test, datasets.choose(data.test, args.images, args.seed), _needs_labels(args))
+
+
+def _measure(args: argparse.Namespace, blocks: Blocks, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
+    """What the labels of the first block of test images tell; each block's must fit it."""
     from dnisnm_lava.ir import asked_measure
 
-    first = datasets.choose(data.test, args.images, args.seed)[:BLOCK]
-    y = datasets.arrays(data.test, first, classes=_needs_labels(args))[1]
-    return asked_measure(graph, _told_labels(y), args.measure, args.output, args.ignore_label)
+    return asked_measure(graph, _told_labels(blocks.first[1]), args.measure, args.output, args.ignore_label)
 
 
 @contextlib.contextmanager
 def _in_blocks(
-    args: argparse.Namespace, data: Data, graphs: Sequence[Graph], steps: int,
+    args: argparse.Namespace, blocks: Blocks, graphs: Sequence[Graph], steps: int,
     work: Callable[[np.ndarray, np.ndarray | None], Tally], group: Group, stages: Stages,
 ) -> Iterator[list[Part]]:  # fmt: skip
     """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
     result is written."""
-    from dnisnm_lava import datasets, shards
+    from dnisnm_lava import shards
     from dnisnm_lava.comparison import array_digest
 
-    chosen = datasets.choose(data.test, args.images, args.seed)
-    blocks = np.split(chosen, range(BLOCK, len(chosen), BLOCK))
-    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(chosen), _options(args))
+    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(blocks.chosen), _options(args))
 
     def part(block: int) -> Part:
-        x, y = datasets.arrays(data.test, blocks[block], classes=_needs_labels(args))
+        x, y = blocks.read(block)
         return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
         pace = Pace(f"block{'' if group.size == 1 else ' of this process'}", stages.tell)
-        yield shards.evaluate(len(blocks), part, group, kept, pace.following(stages.progress))
+        yield shards.evaluate(blocks.count, part, group, kept, pace.following(stages.progress))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
     _allow_to_finish,
+    _blocks,
     _data,
     _images,
     _in_blocks,
@@ -50,7 +51,8 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         data = _data(args, graph)
         _allow_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
-        measure = _measure(args, data, graph)
+        blocks = _blocks(args, data)
+        measure = _measure(args, blocks, graph)
         if not measure.labels:
             raise OutOfRange("simulate: neither labels nor targets, and a file has no ANN to set its values against; compare has it")
         exits = _exits(args, graph, data, steps, measure, group, stages)
@@ -66,7 +68,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             summed = {**tallies.tally(run, measure, {"labels": right}, readable), "guessed": guessed}
             return summed if exits is None else {**summed, "early": tallies.early(run, measure, right, exits)}
 
-        with _in_blocks(args, data, [graph], steps, work, group, stages) as parts:
+        with _in_blocks(args, blocks, [graph], steps, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
             summed = tallies.total(part.tally for part in parts)

@@ -14,9 +14,10 @@ from rich.text import Text
 
 import dnisnm_lava as dn
 from dnisnm_lava import recipes, remedies
+from dnisnm_lava.cli import splitting
 from dnisnm_lava.cli.names import TRIED_IMAGES
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import Network, _Batches, _images, _statistics
+from dnisnm_lava.cli.shared import Network, _fit_images, _images, _statistics
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.explanation import Explanation, Remedy
 
@@ -78,7 +79,8 @@ def _remade(args: argparse.Namespace, data: Data, network: Network, remedy: Reme
     if remedy.dial == "calibration_images":
         stats = _statistics(asked, network.analog, data, datasets.choose(data.train, asked.calibration_images, args.seed), stages)
     recipe = replace(network.recipe, **remedies.changed(network.recipe, remedy))
-    images = _Batches(data.train, datasets.choose(data.train, asked.fit_images, args.seed)) if recipe.needs_images else None
+    split = None if remedy.dial == "fit_images" else splitting.remembered(args, data.train)
+    images = _fit_images(asked, data, split) if recipe.needs_images else None
     return recipes.networks(recipe, network.analog, stats, images, stages).integer
 
 
