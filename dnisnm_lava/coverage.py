@@ -9,7 +9,6 @@ Shape = tuple[int, ...]
 FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
     "_native_batch_norm_legit_no_training": "batch_norm", "max_pool2d_with_indices": "max_pool2d", "addmm": "linear",
     "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "_softmax": "softmax", "_log_softmax": "log_softmax",
-    "dnisnm_lava.sampled": "interpolate",
 }  # fmt: skip
 
 
@@ -38,7 +37,7 @@ class Row:
     @property
     def shown(self) -> str:
         """The operation in tables: as torch.nn.functional names it."""
-        name = self.operation.removeprefix("aten.")
+        name = self.operation.removeprefix("aten.").removeprefix("dnisnm_lava.")
         return FUNCTIONAL.get(name, name)
 
 
