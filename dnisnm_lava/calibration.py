@@ -24,7 +24,8 @@ class Statistics:
 
     high, low: {population: (*shape)} largest and smallest pre-activation of each neuron, in the floats of who computes them.
     input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen. answers: what the ANN said of them; None where
-    some came without a class of the output's. seconds: that the ANN took for an image, in its fastest batch.
+    some came without a class of the output's. seconds: that the ANN took for an image, in its fastest batch. moments: {population: (mean,
+    variance)} of each neuron's pre-activation, (*shape) each, where no image was shown (`calibrate_without_images`); else None.
     """
 
     high: dict[str, np.ndarray]
@@ -33,6 +34,7 @@ class Statistics:
     images: int
     answers: Answers | None = None
     seconds: float = 0.0
+    moments: dict[str, tuple[np.ndarray, np.ndarray]] | None = None
 
     def magnitude(self, name: str) -> np.ndarray:
         """Largest |pre-activation|, (*shape), float64."""

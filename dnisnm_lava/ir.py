@@ -260,25 +260,37 @@ class Input(_Value):
 
 
 @dataclass(frozen=True, eq=False)
+class BatchNorm(_Value):
+    """What a batch norm that was folded says of a pre-activation: the currents of those `projections` (indices) and the bias add up to
+    something of this mean and this variance over training images, each of which broadcasts to the population's shape."""
+
+    projections: tuple[int, ...]
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Rectifier(_Value):
     """An analog population: relu(sum of projections + bias), at most `ceiling` (6 for ReLU6).
-    bias: broadcasts to `shape`."""
+    bias: broadcasts to `shape`. batch_norm: what it says of them, where one stands in front; the same network without it is equal."""
 
     name: str
     shape: Shape
     projections: tuple[Projection, ...]
     bias: np.ndarray
     ceiling: float = np.inf
+    batch_norm: BatchNorm | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Relay(_Value):
-    """An analog population with no nonlinearity: a sum of projections + bias that others read."""
+    """An analog population with no nonlinearity: a sum of projections + bias that others read. batch_norm: as of a Rectifier."""
 
     name: str
     shape: Shape
     projections: tuple[Projection, ...]
     bias: np.ndarray
+    batch_norm: BatchNorm | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -540,7 +552,7 @@ def _feed(state: Any, value: Any) -> None:
     elif isinstance(value, _Value | Window):
         state.update(type(value).__name__.encode())
         for f in fields(value):
-            if "since" in f.metadata and _same(getattr(value, f.name), f.default):
+            if not f.compare or ("since" in f.metadata and _same(getattr(value, f.name), f.default)):
                 continue
             state.update(f.name.encode())
             _feed(state, getattr(value, f.name))

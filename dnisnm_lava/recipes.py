@@ -20,6 +20,7 @@ from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, check_bits, quantiz
 from dnisnm_lava.simulation import Stages, in_silence
 
 ROUNDINGS = ("nearest", "compensated")
+WITHOUT_IMAGES = ("gauss", "max")  # thresholds that moments tell
 BYTE = 127  # the largest spike of 8 bits
 
 
@@ -54,6 +55,15 @@ class Recipe:
     def needs_images(self) -> bool:
         """More than their extrema?"""
         return self.fits or self.rounding != "nearest"
+
+    @property
+    def without_images(self) -> Recipe:
+        """The same with what needs images left out: corrections, and rounding that compensates. OutOfRange where its thresholds do."""
+        if self.threshold not in WITHOUT_IMAGES:
+            raise OutOfRange(
+                f"threshold: {self.threshold} reads images, and none are given; give images, or one of {' and '.join(WITHOUT_IMAGES)}"
+            )
+        return replace(self, correct=(), rounding="nearest")
 
     @property
     def payloads(self) -> int:
@@ -153,10 +163,13 @@ class Networks:
 
 def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
     """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
-    each time it is iterated; None where the recipe needs none."""
+    each time it is iterated; None where the recipe needs none, or `stats` are those of no image: then only what
+    `Recipe.without_images` leaves of a recipe is understood."""
     check(recipe)
     if images is None:
-        if recipe.needs_images:
+        if stats.moments is not None:
+            _check_without_images(recipe)
+        elif recipe.needs_images:
             raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
         images = ()
     if recipe.spikes == "binary":
@@ -165,7 +178,12 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
         analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
         relay_levels=recipe.relay_levels,
     )  # fmt: skip
-    if recipe.fits:
+    if recipe.fits and stats.moments is not None and not images:
+        from dnisnm_lava.fitting import without_images
+
+        stages("thresholds")
+        spiking = without_images.fit_without_images(analog, spiking, stats, granularity=recipe.share)
+    elif recipe.fits:
         from dnisnm_lava.fitting import walk
 
         spiking = walk.fit(
@@ -181,6 +199,12 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
         spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes, readings=readings
     )  # fmt: skip
     return Networks(spiking, integer, readings)
+
+
+def _check_without_images(recipe: Recipe) -> None:
+    """OutOfRange for a recipe that reads images."""
+    if recipe != recipe.without_images:
+        raise OutOfRange("recipe: corrections and compensated rounding read images, and none are given; use Recipe.without_images of it")
 
 
 def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:

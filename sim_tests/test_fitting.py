@@ -18,7 +18,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import cli, datasets, fitting, loading, recipes
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import spool, thresholds, walk
+from dnisnm_lava.fitting import normal, spool, thresholds, walk
 from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
 from exporters import netx
@@ -339,7 +339,7 @@ def test_the_threshold_of_two_moments_is_the_cheapest_for_normal_numbers(mean: f
         step = reach / levels
         return float(np.mean((np.clip(np.floor(a / step + 0.5), 0, levels) * step - a) ** 2))
 
-    chosen = float(thresholds._cheapest(torch.tensor([mean]).double(), torch.tensor([spread]).double(), levels)[0])
+    chosen = float(normal.cheapest(torch.tensor([mean]).double(), torch.tensor([spread]).double(), levels)[0])
     least = min(error(reach) for reach in np.linspace(0.05, max(mean, 0) + 6 * spread, 200))
     assert error(chosen) <= least * (1.25 if levels == 1 else 1.03)
 
@@ -350,7 +350,7 @@ def test_thresholds_of_two_moments_follow_them() -> None:
     fitted = dn.fit(analog, spiking, x, threshold="gauss", granularity="neuron", correct=())
     p = analog[spiking.of(SNM)[0].name]
     z = x @ p.projections[0].weight.T + p.bias  # type: ignore[union-attr]
-    wanted = thresholds._cheapest(torch.tensor(z.mean(0)), torch.tensor(z.std(0)), spiking.steps * 4).numpy() / 4
+    wanted = normal.cheapest(torch.tensor(z.mean(0)), torch.tensor(z.std(0)), spiking.steps * 4).numpy() / 4
     found = fitted[p.name].vth  # type: ignore[union-attr]
     alive = found > 0
     np.testing.assert_allclose(found[alive], wanted[alive], rtol=0.03)  # float32 moments may move the choice to the next of 400 reaches

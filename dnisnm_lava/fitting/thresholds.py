@@ -11,13 +11,12 @@ from torch import Tensor
 
 from dnisnm_lava.calibration import shared_maxima
 from dnisnm_lava.conversion import channel_max
-from dnisnm_lava.fitting import activity
+from dnisnm_lava.fitting import activity, normal
 from dnisnm_lava.fitting.activity import tensor
 from dnisnm_lava.fitting.spool import Spool
 from dnisnm_lava.ir import SNM, Shape, frozen
 
 UPDATES = 400
-REACHES = 400
 SHRINKAGE = 64  # images' worth of its channel's error in a neuron's own choice
 
 
@@ -73,7 +72,7 @@ def subset_largest(p: SNM, heard: Heard) -> Chosen:
 def percentile(p: SNM, heard: Heard) -> Chosen:
     """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest that so large
     a share of them do not exceed."""
-    groups = _groups(p.shape, heard.choice.granularity)
+    groups = groups_of(p.shape, heard.choice.granularity)
     count = sum(len(a) for a in heard.ann) * int(np.prod(p.shape)) // groups
     above = count - int(np.ceil(count * heard.choice.percentile / 100)) + 1  # it is that many-th from the top
     top = torch.zeros(groups, 0)
@@ -87,7 +86,7 @@ def ltb(p: SNM, heard: Heard) -> Chosen:
     """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)), which is gradient
     descent on the clipping error with rate 1; UPDATES times, each by one chunk of images, of the activations of each neuron,
     channel or layer. Activations are the ANN's; the authors clip those of the layers before."""
-    groups = _groups(p.shape, heard.choice.granularity)
+    groups = groups_of(p.shape, heard.choice.granularity)
     theta = torch.zeros(groups, dtype=torch.float64)
     for update in range(UPDATES):
         values = heard.ann[update % len(heard.ann)].movedim(0, -1).reshape(groups, -1)
@@ -111,27 +110,20 @@ def gauss(p: SNM, heard: Heard) -> Chosen:
     have within each neuron, channel or layer: two moments, which few images tell, in place of a maximum, which they do not.
 
     (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's threshold (AAAI 2026)."""
-    groups = _groups(p.shape, heard.choice.granularity)
+    groups = groups_of(p.shape, heard.choice.granularity)
     count, total, squares = 0, torch.zeros(groups, dtype=torch.float64), torch.zeros(groups, dtype=torch.float64)
     for z in heard.pre():
         values = z.movedim(0, -1).reshape(groups, -1)
         count, total, squares = count + values.shape[1], total + values.sum(1), squares + values.square().sum(1)
     mean = total / count
     spread = (squares / count - mean.square()).clamp(min=0).sqrt()
-    reach = torch.minimum(_cheapest(mean, spread, heard.steps * p.levels), torch.tensor(heard.ceiling, dtype=torch.float64))
-    return Chosen(_spread(torch.where(spread > 0, reach, 0.0).numpy(), p, heard.choice.granularity) / p.levels)
+    return Chosen(of_moments(p, mean, spread, heard.ceiling, heard.steps, heard.choice.granularity))
 
 
-def _cheapest(mean: Tensor, spread: Tensor, levels: int) -> Tensor:
-    """(G,) of many C, the one with the least error."""
-    reaches = mean.clamp(min=0)[:, None] + spread[:, None] * torch.linspace(0.02, 8, REACHES, dtype=torch.float64)
-    sigma = torch.where(spread > 0, spread, 1.0)[:, None]
-    h, h0 = (reaches - mean[:, None]) / sigma, -mean[:, None] / sigma
-    above, above0 = torch.special.erfc(h / 2**0.5) / 2, torch.special.erfc(h0 / 2**0.5) / 2
-    density = torch.exp(-h.square() / 2) / (2 * torch.pi) ** 0.5
-    clipped = sigma.square() * ((1 + h.square()) * above - h * density)
-    rounded = (reaches / levels).square() / 12 * (above0 - above)
-    return torch.gather(reaches, 1, (clipped + rounded).argmin(1, keepdim=True))[:, 0]
+def of_moments(p: SNM, mean: Tensor, spread: Tensor, ceiling: float, steps: int, granularity: str) -> np.ndarray:
+    """theta (*shape) of the mean and the standard deviation of each group, (G,): `normal.cheapest`, at most the ceiling."""
+    reach = normal.cheapest(mean, spread, steps * p.levels).clamp(max=ceiling)
+    return _spread(torch.where(spread > 0, reach, 0.0).numpy(), p, granularity) / p.levels
 
 
 def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
@@ -164,13 +156,14 @@ def with_thresholds(p: SNM, theta: np.ndarray, steps: int) -> SNM:
     return replace(p, vth=theta, payload=theta, v_init=theta / 2, v_range=p.v_range + beyond)
 
 
-def _groups(shape: Shape, granularity: str) -> int:
+def groups_of(shape: Shape, granularity: str) -> int:
+    """How many share nothing: neurons, channels, or the one layer."""
     return {"neuron": int(np.prod(shape)), "channel": shape[0], "layer": 1}[granularity]
 
 
 def _spread(shared: np.ndarray, p: SNM, granularity: str) -> np.ndarray:
     """One value a group -> (*shape)."""
-    return _or_maxima(np.repeat(shared, int(np.prod(p.shape)) // _groups(p.shape, granularity)).reshape(p.shape), p)
+    return _or_maxima(np.repeat(shared, int(np.prod(p.shape)) // groups_of(p.shape, granularity)).reshape(p.shape), p)
 
 
 def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:

@@ -80,11 +80,24 @@ class Term:
 
 
 @dataclass(frozen=True, eq=False)
+class Normed:
+    """What batch norm says of an expression of these very `terms` and this very `bias`: of the terms, those that are `covered`, and the
+    bias, add up to something of this mean and this variance, which broadcast to the expression's shape."""
+
+    terms: tuple[Term, ...]
+    bias: np.ndarray
+    covered: tuple[bool, ...]
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Expression:
     """Sum of `terms` + `bias`, a tensor of `shape` without its batch axis. bias: broadcasts to `shape`.
 
     label: the layer that it comes from. nodes: the operations since the last population. merged: torch holds it
-    with the batch and the first axis as one, (N * shape[0], ...), as around a linear layer of maps.
+    with the batch and the first axis as one, (N * shape[0], ...), as around a linear layer of maps. told: by batch norm; read it as
+    `normed`, since it holds only as long as terms and bias are what they were.
     """
 
     terms: tuple[Term, ...]
@@ -93,6 +106,17 @@ class Expression:
     label: str = ""
     nodes: frozenset[str] = frozenset()
     merged: bool = False
+    told: Normed | None = None
+
+    @property
+    def normed(self) -> Normed | None:
+        """What batch norm says of it; None where it says nothing, or something was done to terms or bias since."""
+        holds = self.told is not None and self.told.terms is self.terms and self.told.bias is self.bias
+        return self.told if holds else None
+
+    def with_moments(self, covered: tuple[bool, ...], mean: np.ndarray, variance: np.ndarray) -> Expression:
+        """The same, of whose `covered` terms and bias batch norm tells mean and variance."""
+        return replace(self, told=Normed(self.terms, self.bias, covered, mean, variance))
 
     @staticmethod
     def of(source: str, shape: Shape) -> Expression:

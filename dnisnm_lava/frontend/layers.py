@@ -126,10 +126,11 @@ def batch_norm(call: Call) -> Any:
         raise Refusal("its running variance is negative; load sound weights")
     gamma, beta = call.constant(1, "weight"), call.constant(2, "bias")
     factor = (1.0 if gamma is None else gamma) / np.sqrt(variance + epsilon)
-    shift = (0.0 if beta is None else beta) - mean * factor
+    beta = np.zeros_like(mean) if beta is None else beta
     e = call.expression()
     rank = len(e.shape)
-    normed = tensors.shifted(tensors.multiplied(e, per_channel(factor, rank)), per_channel(shift, rank))
+    normed = tensors.shifted(tensors.multiplied(e, per_channel(factor, rank)), per_channel(beta - mean * factor, rank))
+    normed = normed.with_moments((True,) * len(normed.terms), per_channel(beta, rank), per_channel(factor**2 * variance, rank))
     if not (e.is_composite and len(e.terms) == 1):  # behind a convolution, the name is the convolution's
         normed = replace(normed, label=call.label)
     return (normed, None, None) if native else normed

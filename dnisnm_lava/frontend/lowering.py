@@ -18,7 +18,7 @@ from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, 
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
 from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
-from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
+from dnisnm_lava.ir import AnalogGraph, BatchNorm, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
 from dnisnm_lava.synapses import Window
 
 COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
@@ -98,19 +98,22 @@ class Builder:
         strip: bool = True,
         one_unit: bool = False,
     ) -> Expression:
-        shape, terms, bias, layout = _stripped(e) if strip else (e.shape, e.terms, e.full_bias(), None)
-        if layout is None and len(shape) not in (1, 3):
-            shape = as_map_shape(shape)
-            bias = bias.reshape(shape)
+        shape, terms, bias, layout = _arranged(e, strip)
+        told = e.normed
+        moments = () if told is None else tuple(_arranged(replace(e, bias=a), strip)[2] for a in (told.mean, told.variance))
         name, own = self.unique(name), shape
         label = self.labels.get(name)
         if label is not None and label.size == bias.size and all(_can_be(_taken(t, own, label), label.shape) for t in terms):
             terms, bias, shape = tuple(_taken(t, own, label) for t in terms), bias.reshape(-1)[label], label.shape
+            moments = tuple(a.reshape(-1)[label] for a in moments)
         else:
             label = None
-        pieces = [piece for term in terms for piece in self._pieces(term, shape, one_unit)]
-        projections = tuple(projection(piece, shape[0]) for piece in pieces)
+        pieces = [self._pieces(term, shape, one_unit) for term in terms]
+        projections = tuple(projection(piece, shape[0]) for of_term in pieces for piece in of_term)
         p = kind(name, shape, projections, _bias(bias))
+        if told is not None and isinstance(p, Rectifier | Relay):
+            covered = [covers for covers, of_term in zip(told.covered, pieces, strict=True) for _ in of_term]
+            p = replace(p, batch_norm=BatchNorm(tuple(int(i) for i in np.flatnonzero(covered)), *map(_bias, moments)))
         self.populations.append(p)
         for node in e.nodes:
             self.became.setdefault(node, []).append(p.name)
@@ -347,6 +350,15 @@ def _bias(full: np.ndarray) -> np.ndarray:
     if full.ndim == 3 and bool((full == full[:, :1, :1]).all()):
         return np.array(full[:, :1, :1])
     return np.array(full)
+
+
+def _arranged(e: Expression, strip: bool) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layout | None]:
+    """Shape, terms and bias of the population that e becomes, and the layout in which e shows it, where it is stripped of one."""
+    shape, terms, bias, layout = _stripped(e) if strip else (e.shape, e.terms, e.full_bias(), None)
+    if layout is None and len(shape) not in (1, 3):
+        shape = as_map_shape(shape)
+        bias = bias.reshape(shape)
+    return shape, terms, bias, layout
 
 
 def _stripped(e: Expression) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layout | None]:

@@ -60,14 +60,16 @@ def multiplied(e: Expression, factor: np.ndarray) -> Expression:
             terms.append(ex.scaled(t, np.full(t.natural[0], factor.reshape(-1)[0])))
         else:
             terms.append(replace(t, gain=factor if t.gain is None else t.gain * factor))
-    return replace(e, terms=tuple(terms), bias=bias)
+    product, told = replace(e, terms=tuple(terms), bias=bias), e.normed
+    return product if told is None else product.with_moments(told.covered, told.mean * factor, told.variance * factor**2)
 
 
 def shifted(e: Expression, shift: np.ndarray) -> Expression:
     """e plus a constant that broadcasts to its shape."""
     _check_finite(shift, "adds")
     shift = np.asarray(shift, np.float64).reshape((1,) * (len(e.shape) - np.ndim(shift)) + np.shape(shift))
-    return replace(e, bias=compact(e.bias + shift))
+    moved, told = replace(e, bias=compact(e.bias + shift)), e.normed
+    return moved if told is None else moved.with_moments(told.covered, told.mean + shift, told.variance)
 
 
 def padded(e: Expression, value: float, inside: np.ndarray) -> Expression:
@@ -81,7 +83,14 @@ def summed(expressions: Iterable[Expression]) -> Expression:
     label = next((p.label for p in parts if p.is_composite), parts[-1].label)
     bias = sum((p.bias for p in parts[1:]), start=parts[0].bias)
     nodes = frozenset().union(*(p.nodes for p in parts))
-    return Expression(tuple(t for p in parts for t in p.terms), bias, parts[0].shape, label, nodes)
+    total = Expression(tuple(t for p in parts for t in p.terms), bias, parts[0].shape, label, nodes)
+    told = [p.normed for p in parts]
+    if not any(told):
+        return total
+    covered = tuple(c for p, n in zip(parts, told, strict=True) for c in (n.covered if n else (False,) * len(p.terms)))
+    mean = sum((n.mean if n else p.bias for p, n in zip(parts, told, strict=True)), start=no_bias(total.shape))
+    variance = sum((n.variance for n in told if n), start=no_bias(total.shape))  # as if they were independent
+    return total.with_moments(covered, mean, variance)
 
 
 def remembered(e: Any, node: str) -> Any:
