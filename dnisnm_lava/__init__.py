@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.datasets import load as load_data
     from dnisnm_lava.fitting.moments import readings
     from dnisnm_lava.fitting.walk import fit
-    from dnisnm_lava.fitting.without_images import calibrate_without_images, fit_without_images
+    from dnisnm_lava.fitting.without_images import calibrate_without_images, fit_without_images, readings_without_images
     from dnisnm_lava.frontend.walk import from_torch, inspect
     from dnisnm_lava.loading import load_model
     from dnisnm_lava.reporting.page import report
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnalogGraph", "BackendFailed", "BackendMissing", "BadFile", "DnisnmError", "OutOfRange", "Readings", "SpikingGraph",
-    "Statistics", "UnsupportedModel", "calibrate", "calibrate_without_images", "check", "compare", "convert", "energy", "explain", "fit",
-    "fit_without_images", "from_torch", "inspect", "load_data", "load_model", "precision", "quantize", "readings", "report", "state_ranges", "tune",
+    "Statistics", "UnsupportedModel", "calibrate", "calibrate_without_images", "check", "compare", "convert", "energy", "explain",
+    "fit", "fit_without_images", "from_torch", "inspect", "load_data", "load_model", "precision", "quantize", "readings",
+    "readings_without_images", "report", "state_ranges", "tune",
 ]  # fmt: skip
 
 # Imported when they are first asked for: the core lives without torch. The same names as above.
@@ -50,6 +51,7 @@ LATE = {
     "load_model": "loading:load_model",
     "precision": "bitwidths:precision",
     "readings": "fitting.moments:readings",
+    "readings_without_images": "fitting.without_images:readings_without_images",
     "report": "reporting.page:report",
     "tune": "tuning:tune",
 }

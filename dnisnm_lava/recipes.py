@@ -12,7 +12,7 @@ from typing import Any
 from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.conversion import RELAY_LEVELS, check_down, check_levels, convert
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET
+from dnisnm_lava.fitting import CORRECTIONS, PERCENTILE, SUBSET, WITHOUT_IMAGES
 from dnisnm_lava.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.inputs import Images
 from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph, checked_steps
@@ -20,7 +20,6 @@ from dnisnm_lava.quantization import PAYLOAD_BITS, Readings, check_bits, quantiz
 from dnisnm_lava.simulation import Stages, in_silence
 
 ROUNDINGS = ("nearest", "compensated")
-WITHOUT_IMAGES = ("gauss", "max")  # thresholds that moments tell
 BYTE = 127  # the largest spike of 8 bits
 
 
@@ -58,12 +57,12 @@ class Recipe:
 
     @property
     def without_images(self) -> Recipe:
-        """The same with what needs images left out: corrections, and rounding that compensates. OutOfRange where its thresholds do."""
+        """The same with the corrections, which need images, left out. OutOfRange where its thresholds do."""
         if self.threshold not in WITHOUT_IMAGES:
             raise OutOfRange(
-                f"threshold: {self.threshold} reads images, and none are given; give images, or one of {' and '.join(WITHOUT_IMAGES)}"
+                f"threshold: {self.threshold} reads images, and none are given; give some, or threshold {' or '.join(WITHOUT_IMAGES)}"
             )
-        return replace(self, correct=(), rounding="nearest")
+        return replace(self, correct=())
 
     @property
     def payloads(self) -> int:
@@ -166,19 +165,19 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
     each time it is iterated; None where the recipe needs none, or `stats` are those of no image: then only what
     `Recipe.without_images` leaves of a recipe is understood."""
     check(recipe)
-    if images is None:
-        if stats.moments is not None:
-            _check_without_images(recipe)
-        elif recipe.needs_images:
-            raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
-        images = ()
+    moments_alone = images is None and stats.moments is not None
+    if moments_alone:
+        _check_without_images(recipe)
+    elif images is None and recipe.needs_images:
+        raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
+    images = () if images is None else images
     if recipe.spikes == "binary":
         _check_binary(recipe, analog)
     spiking = convert(
         analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
         relay_levels=recipe.relay_levels,
     )  # fmt: skip
-    if recipe.fits and stats.moments is not None and not images:
+    if recipe.fits and moments_alone:
         from dnisnm_lava.fitting import without_images
 
         stages("thresholds")
@@ -191,7 +190,11 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
             percentile=recipe.percentile, subset=recipe.subset, progress=stages("fit"),
         )  # fmt: skip
     readings = None
-    if recipe.rounding == "compensated":
+    if recipe.rounding == "compensated" and moments_alone:
+        from dnisnm_lava.fitting import without_images
+
+        readings = without_images.readings_without_images(spiking, stats)
+    elif recipe.rounding == "compensated":
         from dnisnm_lava.fitting import moments
 
         readings = moments.readings(spiking, images, progress=stages("read moments"))
@@ -204,7 +207,7 @@ def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Ima
 def _check_without_images(recipe: Recipe) -> None:
     """OutOfRange for a recipe that reads images."""
     if recipe != recipe.without_images:
-        raise OutOfRange("recipe: corrections and compensated rounding read images, and none are given; use Recipe.without_images of it")
+        raise OutOfRange(f"correct: {', '.join(recipe.correct)} given, which need images, and none are; give some, or correct none")
 
 
 def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:

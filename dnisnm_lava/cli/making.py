@@ -51,6 +51,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     from exporters import netx
 
     refuse_unwritable(args.out, args.overwrite)
+    if args.data is None:
+        return _without_images(args, stages)
+    if args.input_shape:
+        raise OutOfRange("convert: give either --input-shape or --data, not both")
     data = _data(args)
     network = _network(args, data, stages)
     ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
@@ -60,6 +64,26 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
         **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
+    shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
+    return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
+
+
+def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
+    """The same of a model alone."""
+    from rich.console import Group
+
+    from dnisnm_lava import comparison_report
+    from dnisnm_lava.cli import without_images
+    from exporters import netx
+
+    network, origins = without_images.network(args, stages)
+    stages("write")
+    netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, None))
+    facts = {
+        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
+        "ann": None, "moments": origins,
+    }  # fmt: skip
+    told = "no image was used, so nothing tells what the ANN gets right, or how images are to be prepared"
     shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
     return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
 

@@ -33,7 +33,8 @@ ABOUT: dict[str, str] = {
     "folder receives network.net, result.json and accuracy.png.",
     "convert": "Calibrates on training images, converts, quantizes, and writes the integer\n"
     "network. The file is all that simulate, verify, check and lava-dl need, and remembers\n"
-    "model, data and preparation for the verbs on a file (docs/cli.md).",
+    "model, data and preparation for the verbs on a file (docs/cli.md). Without --data, and\n"
+    "with --threshold gauss or max, batch norm's statistics take the place of images.",
     "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
     "refused. Of a file: its populations, weights and bits.",
     "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
@@ -70,6 +71,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm convert --model torchvision:resnet18 --weights DEFAULT --data imagenet/",
         f"dnisnm convert {MODEL} --steps 4 --weight-bits 6 --json",
         f"dnisnm convert {MODEL} --recipe tuned/tuning.json",
+        "dnisnm convert --model net.py:net --weights net.pt --input-shape 3,32,32 --threshold gauss",
     ),
     "inspect": (
         "dnisnm inspect torchvision:mobilenet_v2",

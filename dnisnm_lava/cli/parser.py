@@ -61,8 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         _model_options(add[name], required=name not in OF_A_FILE_TOO)
         _alarm_options(add[name])
     for name in ("convert", "simulate", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
-        of_a_model = name in ("convert", "tune", "precision")
-        _data_options(add[name], required=of_a_model, default="" if of_a_model else " (default: what the file remembers)")
+        of_a_model = name in ("tune", "precision")
+        default = " (default: none, with --threshold gauss or max)" if name == "convert" else " (default: what the file remembers)"
+        _data_options(add[name], required=of_a_model, default="" if of_a_model else default)
     _data_options(add["predict"], of="images to predict: ")
     for name in ("convert", "simulate", "compare", "tune", "precision", "explain", "report"):
         _measure_options(add[name])
@@ -80,9 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add["inspect"].add_argument("subject", metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
     add["inspect"].add_argument("--weights", help=WEIGHTS)
-    add["inspect"].add_argument(
-        "--input-shape", type=_sizes, default=(), metavar="C,H,W", help="of one image (C,L or F where it has no map)"
-    )
+    for name, where in (("inspect", ""), ("convert", ", where there is no --data")):
+        add[name].add_argument(
+            "--input-shape", type=_sizes, default=(), metavar="C,H,W", help=f"of one image{where} (C,L or F where it has no map)"
+        )
     add["inspect"].add_argument("--svg", type=Path, metavar="FILE", help="also draw the graph there (default: none)")
     _data_options(add["inspect"], required=False)
     of_tests = {

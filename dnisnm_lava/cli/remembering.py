@@ -40,7 +40,7 @@ def _options() -> dict[str, argparse.Action]:
 # ---------------------------------------------------------------- into the file
 
 
-def record(args: argparse.Namespace, recipe: Recipe, data: Data) -> dict[str, Any]:
+def record(args: argparse.Namespace, recipe: Recipe, data: Data | None) -> dict[str, Any]:
     """What made a network, for its file: options as they were given, but of a path outside this folder the last part alone; the recipe;
     the names of the classes; SHA-256 of the code that was run."""
     from dnisnm_lava import datasets
@@ -51,7 +51,7 @@ def record(args: argparse.Namespace, recipe: Recipe, data: Data) -> dict[str, An
     found: dict[str, Any] = {name: _told(value) for name, value in given.items() if value or name == "seed"}
     found["recipe"] = asdict(recipe)
     code = {name: digest for name in SOURCES if given[name] and (digest := _digest(*_place(str(given[name]))))}
-    classes = datasets.class_names(data.train)
+    classes = () if data is None else datasets.class_names(data.train)
     return {**found, **({"code": code} if code else {}), **({"classes": list(classes)} if classes else {})}
 
 

@@ -441,7 +441,8 @@ def _settle_lava(args: argparse.Namespace) -> None:
 
 def _title(args: argparse.Namespace) -> str:
     """Model and data by their names, without folders: provenance has those."""
-    return " on ".join(":".join(Path(part).name or part for part in text.split(":")) for text in (args.model, args.data))
+    given = [text for text in (args.model, args.data) if text is not None]
+    return " on ".join(":".join(Path(part).name or part for part in text.split(":")) for text in given)
 
 
 def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential", "gauss")  # thresholds.RULES, told without importing torch
 CORRECTIONS = ("weights", "bias", "v_init")
+WITHOUT_IMAGES = ("gauss", "max")  # of these, those that mean and variance tell
 PERCENTILE = 99.9
 SUBSET = 200  # images, of subset-max

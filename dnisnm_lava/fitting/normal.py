@@ -19,17 +19,17 @@ def density(h: Tensor) -> Tensor:
     return torch.exp(-h.square() / 2) / (2 * torch.pi) ** 0.5
 
 
-def clipped(mean: Tensor, variance: Tensor, ceiling: float = float("inf")) -> Moments:
+def clipped(mean: Tensor, variance: Tensor, ceiling: Tensor | None = None) -> Moments:
     """Mean and variance of min(max(z, 0), ceiling), z normal with this mean and variance: those of max(z, 0), less what is above."""
-    deviation = variance.clamp(min=0).sqrt()
-    first, second = _above(mean, deviation, 0.0)
-    if ceiling < float("inf"):
+    deviation, floor = variance.clamp(min=0).sqrt(), torch.zeros((), dtype=torch.float64)
+    first, second = _above(mean, deviation, floor)
+    if ceiling is not None:
         over, over_squared = _above(mean, deviation, ceiling)
         first, second = first - over, second - over_squared - 2 * ceiling * over  # z^2 - c^2 = (z - c)^2 + 2 c (z - c)
     return first, (second - first.square()).clamp(min=0)
 
 
-def _above(mean: Tensor, deviation: Tensor, limit: float) -> Moments:
+def _above(mean: Tensor, deviation: Tensor, limit: Tensor) -> Moments:
     """E[max(z - limit, 0)] and E[max(z - limit, 0)^2]; of what does not vary, its own."""
     sigma = torch.where(deviation > 0, deviation, 1.0)
     d = mean - limit

@@ -8,7 +8,7 @@ propagated through sums of them is too narrow or too wide; batch norm has seen t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,27 +20,38 @@ from dnisnm_lava.backends.currents import linear
 from dnisnm_lava.calibration import Statistics, checked_granularity
 from dnisnm_lava.conversion import per_channel
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import normal, thresholds
+from dnisnm_lava.fitting import least_squares, normal, thresholds
 from dnisnm_lava.fitting.normal import Moments
-from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Projection, ReadOut, Rectifier, Relay, Resample, Shape, SpikingGraph
-from dnisnm_lava.synapses import Window, taps
+from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Resample, Shape, SpikingGraph
+from dnisnm_lava.quantization import Readings
+from dnisnm_lava.rounding import Reads
+from dnisnm_lava.synapses import Window, max_pool, taps
 
 DEVIATIONS = 6  # from the mean to what counts as the largest, as in data-free quantization
 OF_PIXELS = 3  # the same of pixels, which have an end: those of normalised photographs lie within 2.7
 CPU = "cpu"
+MomentsOf = tuple[np.ndarray, np.ndarray]  # mean and variance, (*shape)
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What a population sends, or before it is clipped to 0 ... `ceiling` where it rectifies: mean and variance, (1, *shape)."""
+    """Mean and variance, (1, *shape), of what a population sends: of its pre-activation, and how that is clipped: not at all, or to
+    0 ... `ceiling`, (1, *shape) or ()."""
 
     moments: Moments
     rectifies: bool = False
-    ceiling: float = np.inf
+    ceiling: Tensor | None = None
 
     @property
     def told(self) -> Moments:
         return normal.clipped(*self.moments, self.ceiling) if self.rectifies else self.moments
+
+    def pooled(self, window: Window) -> Sent:
+        """The largest in each window: of the pre-activations, since clipping keeps their order; of the ceilings, too."""
+        ceiling = self.ceiling
+        if ceiling is not None and ceiling.ndim:
+            ceiling = torch.tensor(max_pool(ceiling.numpy(), window))
+        return replace(self, moments=_largest(self.moments, window), ceiling=ceiling)
 
 
 def calibrate_without_images(
@@ -64,9 +75,10 @@ def calibrate_without_images(
         for name, (m, v) in _preactivations(analog, mean, std):
             if not bool((torch.isfinite(m) & torch.isfinite(v)).all()):
                 raise OutOfRange(f"{name}: its mean or variance overflows; scale the weights, or the image's moments, down")
-            reach = DEVIATIONS * v.sqrt()
-            high[name], low[name] = (m + reach).numpy()[0], (m - reach).numpy()[0]
             moments[name] = (m.numpy()[0], v.numpy()[0])
+            if name != analog.input.name:
+                reach = DEVIATIONS * v.sqrt()
+                high[name], low[name] = (m + reach).numpy()[0], (m - reach).numpy()[0]
     return Statistics(high, low, magnitude, 0, moments=moments)
 
 
@@ -76,16 +88,63 @@ def fit_without_images(analog: AnalogGraph, spiking: SpikingGraph, stats: Statis
     granularity: who shares a threshold: neuron, channel or layer. OutOfRange for statistics of images, which hold no moments.
     """
     checked_granularity(granularity)
-    if stats.moments is None:
-        raise OutOfRange("fit_without_images: the statistics hold no moments; make them by calibrate_without_images, or use fit")
+    moments = _moments(stats, "fit_without_images", "fit")
     done = []
     for p in spiking:
         own = analog[p.name]
         if isinstance(p, SNM) and isinstance(own, Rectifier):
-            theta = _theta(p, stats.moments[p.name], own.ceiling, spiking.steps, granularity)
+            theta = _theta(p, moments[p.name], own.ceiling, spiking.steps, granularity)
             p = thresholds.with_thresholds(p, theta, spiking.steps)
         done.append(p)
     return SpikingGraph(tuple(done), steps=spiking.steps)
+
+
+def _sent(p: Population, sent: Mapping[str, Sent], moments: Mapping[str, MomentsOf]) -> Sent:
+    """What a population of a spiking network sends: at most K thresholds a step, where it is not two-sided."""
+    if isinstance(p, MaxPool):
+        return sent[p.source].pooled(p.window)
+    told = _tensors(moments[p.name])
+    if isinstance(p, SNM) and not p.two_sided:
+        return Sent(told, True, torch.tensor(p.levels * p.vth[None]))
+    return Sent(told)
+
+
+def _moments(stats: Statistics, who: str, other: str) -> Mapping[str, MomentsOf]:
+    if stats.moments is None:
+        raise OutOfRange(f"{who}: the statistics hold no moments; make them by calibrate_without_images, or use {other}")
+    return stats.moments
+
+
+def _tensors(moments: MomentsOf) -> Moments:
+    mean, variance = moments
+    return torch.tensor(mean[None], dtype=torch.float64), torch.tensor(variance[None], dtype=torch.float64)
+
+
+def readings_without_images(spiking: SpikingGraph, stats: Statistics) -> Readings:
+    """What each projection's weights read, as `readings` tells it for `quantize`, by the moments that `stats` holds: means, and the
+    variances of elements that are independent. So rounding moves the mean of what weights lose into the biases (as data-free
+    quantization does), and dead channels decide no unit; there is no correlation by which weights could take up what others lose."""
+    moments = _moments(stats, "readings_without_images", "readings")
+    sent: dict[str, Sent] = {}
+    found = {}
+    with torch.inference_mode():
+        for p in spiking:
+            if isinstance(p, SNM | ReadOut):
+                found[p.name] = tuple(_reads(q, sent[q.source].told) for q in p.projections)
+            sent[p.name] = _sent(p, sent, moments)
+    return found
+
+
+def _reads(q: Projection, moments: Moments) -> tuple[Reads, ...]:
+    """Over the places of a kernel: the mean, and the covariance of the means with the mean variance on its diagonal."""
+    mean, variance = (least_squares.patches(x, m.float()).double() for x, m in zip((q, _squared(q)), moments, strict=True))
+    blocks = []
+    for columns in least_squares.blocks(q):
+        m, v = mean[:, :, columns], variance[:, :, columns]
+        centred = m - m.mean(1, keepdim=True)
+        covariance = centred.transpose(1, 2) @ centred / m.shape[1] + torch.diag_embed(v.mean(1))
+        blocks.append(Reads(columns, m.mean(1).numpy(), covariance.numpy()))
+    return tuple(blocks)
 
 
 def origins(analog: AnalogGraph) -> dict[str, str]:
@@ -103,26 +162,33 @@ def _of_channels(given: ArrayLike, channels: int, who: str) -> np.ndarray:
     """One number, or one a channel, as (C,)."""
     values = np.asarray(given, np.float64)
     if values.shape not in ((), (1,), (channels,)) or not np.isfinite(values).all():
-        raise OutOfRange(f"{who}: {given} given; give one finite number, or one for each of {channels} channels")
+        raise OutOfRange(f"{who}: {values.tolist()} given; give one finite number, or one for each of {channels} channels")
     return np.broadcast_to(values.reshape(-1), (channels,))
 
 
 def _preactivations(analog: AnalogGraph, mean: np.ndarray, std: np.ndarray) -> Iterator[tuple[str, Moments]]:
-    """(name, mean and variance (1, *shape)) of each Rectifier, Relay and ReadOut, in their order."""
+    """(name, mean and variance (1, *shape)) of the image, and of the pre-activations of each Rectifier, Relay and ReadOut, in order."""
     shape = analog.input.shape
-    sent = {analog.input.name: Sent((_constant(per_channel(mean, shape), shape), _constant(per_channel(std**2, shape), shape)))}
+    with np.errstate(over="ignore"):  # infinity is refused
+        variance = std**2
+    image = _constant(per_channel(mean, shape), shape), _constant(per_channel(variance, shape), shape)
+    yield analog.input.name, image
+    sent = {analog.input.name: Sent(image)}
     freed = analog.last_readers()
     for p in analog.populations[1:]:
         if isinstance(p, MaxPool):
-            source = sent[p.source]
-            sent[p.name] = replace(source, moments=_largest(source.moments, p.window))
+            sent[p.name] = sent[p.source].pooled(p.window)
         else:
             assert isinstance(p, Rectifier | Relay | ReadOut)
             moments = _summed(p, {name: s.told for name, s in sent.items()})
             yield p.name, moments
-            sent[p.name] = Sent(moments, True, p.ceiling) if isinstance(p, Rectifier) else Sent(moments)
+            sent[p.name] = _rectified(moments, p.ceiling) if isinstance(p, Rectifier) else Sent(moments)
         for name in freed[p.name]:
             del sent[name]
+
+
+def _rectified(moments: Moments, ceiling: float) -> Sent:
+    return Sent(moments, True, None if ceiling == np.inf else torch.tensor(ceiling, dtype=torch.float64))
 
 
 def _constant(a: np.ndarray, shape: Shape) -> Tensor:
