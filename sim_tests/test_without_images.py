@@ -99,7 +99,7 @@ class Net(nn.Module):
         super().__init__()
         self.kind = kind
         self.conv, self.norm = nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.first, self.deep, self.out = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.LazyLinear(3)
+        self.first, self.deep, self.out = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "plain":
@@ -118,12 +118,11 @@ class Net(nn.Module):
             y = torch.relu(nn.functional.avg_pool2d(self.norm(self.conv(x)), 2))
         else:
             y = torch.relu(self.conv(x))
-        return self.out(y.flatten(1))
+        return self.out(y.mean((2, 3)))
 
 
 def traced(kind: str) -> tuple[Net, AnalogGraph]:
-    model = Net(kind).eval()
-    model(torch.zeros(1, 2, 6, 6))
+    model = Net(kind)
     randomized(model, 4)
     return model, dn.from_torch(model, np.zeros((2, 6, 6), np.float32))
 
