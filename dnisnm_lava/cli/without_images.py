@@ -93,7 +93,7 @@ def _tell(args: argparse.Namespace, origins: Mapping[str, str], prepared: bool) 
     if not norm and not both:
         warnings.warn(
             f"{args.model}: has no batch norm in front of a ReLU, and propagation alone takes pixels as independent, which those of "
-            "pictures are not: it may lose much accuracy; a few images as --data tell more",
+            "pictures are not: a deep network may be left guessing; give a few images as --data",
             stacklevel=1,
         )
 
