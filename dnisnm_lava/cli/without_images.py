@@ -36,7 +36,7 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Network, dict[str
     origins = without_images.origins(analog)
     _tell(args, origins, bool(given))
     made = recipes.networks(recipe, analog, stats, None, stages)
-    return Network(analog, made.spiking, made.integer, made.readings, recipe, stats, ()), origins
+    return Network(analog, made.spiking, made.integer, made.readings, recipe, stats, (), fitted=0), origins
 
 
 def _left(args: argparse.Namespace) -> Recipe:
