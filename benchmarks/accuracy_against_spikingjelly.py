@@ -73,13 +73,13 @@ def load_model(weights: Path) -> resnet20.ResNet:
 
 
 def normalized(images: np.ndarray) -> torch.Tensor:
-    """(N, H, W, C) bytes -> (N, C, H, W) float32, rounded as dnisnm_lava.datasets does."""
+    """(N, H, W, C) bytes -> (N, C, H, W) float32, rounded as dnisnm_lava.data.datasets does."""
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(torch.float32) / 255
     return (x - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def chosen(total: int, count: int) -> np.ndarray:
-    """As dnisnm_lava.datasets.choose, seed 0."""
+    """As dnisnm_lava.data.datasets.choose, seed 0."""
     return np.arange(total) if count >= total else np.sort(np.random.default_rng(0).choice(total, count, replace=False))
 
 

@@ -22,7 +22,7 @@ import torch
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import ann
-from dnisnm_lava.loading import load_model
+from dnisnm_lava.data.models import load_model
 
 
 def measured(network: str, side: int, count: int, steps: int, levels: int, memory: int) -> dict[str, float]:

@@ -18,7 +18,8 @@ import common
 import numpy as np
 import torch
 
-from dnisnm_lava.backends import batched, currents, neurons
+from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched import currents, neurons
 from dnisnm_lava.ir import SNM
 from examples.resnet20 import resnet20
 

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from dnisnm_lava.backends import batched, planning
+from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched import planning
 from examples.resnet20 import resnet20
 
 

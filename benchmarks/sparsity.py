@@ -17,8 +17,9 @@ import common
 import numpy as np
 import torch
 
-from dnisnm_lava import datasets
-from dnisnm_lava.backends import batched, planning
+from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched import planning
+from dnisnm_lava.data import datasets
 from dnisnm_lava.ir import SNM, Projection, SpikingGraph
 from exporters import netx
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dnisnm_lava import calibration
-from dnisnm_lava.calibration import Statistics
-from dnisnm_lava.conversion import convert
+from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, BadFile, DnisnmError, OutOfRange, UnsupportedModel
-from dnisnm_lava.inputs import Device, Images
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
-from dnisnm_lava.quantization import Readings, quantize, state_ranges
+from dnisnm_lava.stages import calibration
+from dnisnm_lava.stages.calibration import Statistics
+from dnisnm_lava.stages.conversion import convert
+from dnisnm_lava.stages.quantization import Readings, quantize, state_ranges
 
 if TYPE_CHECKING:
-    from dnisnm_lava.attribution import explain
-    from dnisnm_lava.bitwidths import precision
-    from dnisnm_lava.checks import check
-    from dnisnm_lava.comparison import compare
-    from dnisnm_lava.costs import energy
-    from dnisnm_lava.datasets import load as load_data
-    from dnisnm_lava.fitting.moments import readings
-    from dnisnm_lava.fitting.walk import fit
-    from dnisnm_lava.fitting.without_images import calibrate_without_images, fit_without_images, readings_without_images
+    from dnisnm_lava.data.datasets import load as load_data
+    from dnisnm_lava.data.models import load_model
+    from dnisnm_lava.evaluation.comparison import compare
     from dnisnm_lava.frontend.walk import from_torch, inspect
-    from dnisnm_lava.loading import load_model
-    from dnisnm_lava.reporting.page import report
-    from dnisnm_lava.tuning import tune
+    from dnisnm_lava.stages.fitting.fit import fit
+    from dnisnm_lava.stages.fitting.moments import readings
+    from dnisnm_lava.stages.fitting.without_images import calibrate_without_images, fit_without_images, readings_without_images
+    from dnisnm_lava.studies.costs.energy import energy
+    from dnisnm_lava.studies.explain.explain import explain
+    from dnisnm_lava.studies.loihi2.rules import check
+    from dnisnm_lava.studies.precision import precision
+    from dnisnm_lava.studies.tuning.tune import tune
+    from dnisnm_lava.views.page.page import report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,22 +38,22 @@ __all__ = [
 
 # Imported when they are first asked for: the core lives without torch. The same names as above.
 LATE = {
-    "calibrate_without_images": "fitting.without_images:calibrate_without_images",
-    "check": "checks:check",
-    "compare": "comparison:compare",
-    "energy": "costs:energy",
-    "explain": "attribution:explain",
-    "fit": "fitting.walk:fit",
-    "fit_without_images": "fitting.without_images:fit_without_images",
+    "calibrate_without_images": "stages.fitting.without_images:calibrate_without_images",
+    "check": "studies.loihi2.rules:check",
+    "compare": "evaluation.comparison:compare",
+    "energy": "studies.costs.energy:energy",
+    "explain": "studies.explain.explain:explain",
+    "fit": "stages.fitting.fit:fit",
+    "fit_without_images": "stages.fitting.without_images:fit_without_images",
     "from_torch": "frontend.walk:from_torch",
     "inspect": "frontend.walk:inspect",
-    "load_data": "datasets:load",
-    "load_model": "loading:load_model",
-    "precision": "bitwidths:precision",
-    "readings": "fitting.moments:readings",
-    "readings_without_images": "fitting.without_images:readings_without_images",
-    "report": "reporting.page:report",
-    "tune": "tuning:tune",
+    "load_data": "data.datasets:load",
+    "load_model": "data.models:load_model",
+    "precision": "studies.precision:precision",
+    "readings": "stages.fitting.moments:readings",
+    "readings_without_images": "stages.fitting.without_images:readings_without_images",
+    "report": "views.page.page:report",
+    "tune": "studies.tuning.tune:tune",
 }
 
 

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import dnisnm_lava as dn
-from dnisnm_lava import datasets, loading, recipes
+from dnisnm_lava.data import datasets, models
+from dnisnm_lava.stages import recipes
 from exporters import netx
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what these weights were trained with
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     data = datasets.load(args.data, mean=MEAN, std=STD)
-    model = loading.load_model(MODEL, args.weights)
+    model = models.load_model(MODEL, args.weights)
 
     analog = dn.from_torch(model, data.train[0][0])
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)

@@ -8,16 +8,17 @@ Ten seconds on one core, most of them training and the start of Lava.
 from __future__ import annotations
 
 import dnisnm_lava as dn
-from dnisnm_lava import demo, recipes
 from dnisnm_lava.backends import batched
+from dnisnm_lava.data import digits
+from dnisnm_lava.stages import recipes
 from exporters import netx
 
 STEPS = (1, 2, 4, 8)
 
 
 def main() -> None:
-    x_train, y_train, x_test, y_test = demo.digits(seed=0)  # (N, 1, 8, 8) float32, (N,) classes
-    model = demo.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
+    x_train, y_train, x_test, y_test = digits.digits(seed=0)  # (N, 1, 8, 8) float32, (N,) classes
+    model = digits.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
 
     analog = dn.from_torch(model, x_train[0])  # the ANN as populations and projections, in float64
     right = (analog.ann(x_test).argmax(axis=1) == y_test).mean()

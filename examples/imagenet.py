@@ -21,10 +21,10 @@ from torchvision import models
 from torchvision.datasets import ImageFolder
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.measures import classes
+from dnisnm_lava.stages import recipes
 from exporters import netx
 
 

@@ -20,7 +20,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from dnisnm_lava.errors import BadFile, DnisnmError
-from dnisnm_lava.files import refuse_existing, write_whole
+from dnisnm_lava.system.files import refuse_existing, write_whole
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Stage = tuple[int, int, int, int, int]  # expansion, channels, blocks, kernel, stride of the first block

@@ -15,8 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import dnisnm_lava as dn
-from dnisnm_lava import demo
 from dnisnm_lava.backends import batched
+from dnisnm_lava.data import digits
 
 STEPS = 8
 
@@ -44,7 +44,7 @@ def network() -> Forked:
 
 def images() -> tuple[TensorDataset, TensorDataset]:
     """The digits to train and calibrate on, and those to test with: ((1, 8, 8) image, class) pairs."""
-    x_train, y_train, x_test, y_test = (torch.from_numpy(a) for a in demo.digits(seed=0))
+    x_train, y_train, x_test, y_test = (torch.from_numpy(a) for a in digits.digits(seed=0))
     return TensorDataset(x_train, y_train), TensorDataset(x_test, y_test)
 
 

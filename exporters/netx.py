@@ -15,22 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dnisnm_lava import extras
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
-from dnisnm_lava.files import refuse_existing, write_whole
-from dnisnm_lava.ir import (
-    NEURON_CONSTANTS,
-    SNM,
-    Input,
-    MaxPool,
-    Population,
-    Projection,
-    ReadOut,
-    SpikingGraph,
-    narrowed,
-    sources,
-)
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir import NEURON_CONSTANTS, SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, narrowed, sources
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.system import extras
+from dnisnm_lava.system.files import refuse_existing, write_whole
 from exporters.hdf5 import NAME_BYTES
 from exporters.netx_reading import FORMAT, VERSION, WITH_DOWN, WITH_SHARED, WITHOUT_DOWN, graph_of, provenance, read
 

@@ -17,21 +17,9 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.functions import FUNCTIONS
-from dnisnm_lava.ir import (
-    NEURON_CONSTANTS,
-    SNM,
-    Input,
-    MaxPool,
-    Population,
-    Projection,
-    ReadOut,
-    Resample,
-    Shape,
-    SpikingGraph,
-    narrowed,
-)
-from dnisnm_lava.synapses import EXACT_FLOAT64, Pair, Window
+from dnisnm_lava.ir import NEURON_CONSTANTS, SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph, narrowed
+from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Pair, Window
+from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters.hdf5 import Group, root
 
 FORMAT = "dnisnm-netx"

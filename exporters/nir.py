@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from dnisnm_lava import extras
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.files import refuse_existing, write_whole
-from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.system import extras
+from dnisnm_lava.system.files import refuse_existing, write_whole
 
 NEVER = float(2 << STATE.bits)  # a threshold that no potential of 24 bits reaches
 

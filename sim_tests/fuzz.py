@@ -32,8 +32,8 @@ from hostile_structures import TRAP
 from rich.console import Console
 
 import dnisnm_lava as dn
-from dnisnm_lava import check_report, comparison_report
 from dnisnm_lava.errors import BadFile
+from dnisnm_lava.views import checks, comparison
 from exporters import netx, netx_reading
 
 SECONDS = 10  # for one file, whose reading takes milliseconds, on a machine that others use
@@ -61,9 +61,9 @@ def _use(graph: dn.SpikingGraph, path: Path) -> None:
     if netx.read(netx.write(again, graph, overwrite=True)) != graph:
         raise AssertionError("written and read again, it is another graph")
     found, console = dn.check(graph), Console(file=io.StringIO(), width=120)
-    json.dumps([comparison_report.network_json(graph), check_report.check_json(found)], allow_nan=False)
-    console.print(comparison_report.network_table(graph, str(path)))
-    console.print(check_report.check_table(found, str(path)))
+    json.dumps([comparison.network_json(graph), checks.check_json(found)], allow_nan=False)
+    console.print(comparison.network_table(graph, str(path)))
+    console.print(checks.check_table(found, str(path)))
 
 
 def campaign(seeds: range, kept: Path | None = None) -> Counter[str]:

@@ -12,7 +12,7 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Resample, SpikingGraph
-from dnisnm_lava.synapses import NO_PADDING, Window
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 
 
 class ResidualPoolNet(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 from graphs import readout, snm, weights
 
 from dnisnm_lava.ir import Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 from exporters import netx
 
 Tree = dict[str, Any]

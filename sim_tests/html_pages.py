@@ -11,11 +11,11 @@ import numpy as np
 from graphs import ResidualPoolNet, images, randomized
 
 import dnisnm_lava as dn
+from dnisnm_lava.backends.results import Difference
 from dnisnm_lava.ir import Input, MaxPool
 from dnisnm_lava.measures import Share
-from dnisnm_lava.reporting import page
-from dnisnm_lava.reporting.gathering import Gathered, gather
-from dnisnm_lava.simulation import Difference
+from dnisnm_lava.studies.overview import Gathered, gather
+from dnisnm_lava.views.page import page
 
 EVIL = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=1>\"'&amp;${1}{{ 7*7 }}<a href='http://evil.example'>"
 PROVENANCE = {

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 
 LARGEST = 2**23 - 1
 

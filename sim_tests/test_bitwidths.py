@@ -15,12 +15,14 @@ from test_tuning import images as images
 from test_tuning import place as place
 
 import dnisnm_lava as dn
-from dnisnm_lava import bitwidths, bitwidths_report, cli
+from dnisnm_lava import cli
 from dnisnm_lava.backends import batched
-from dnisnm_lava.bitwidths import Alone, Cell, Outcome, Precision
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM
 from dnisnm_lava.measures import chosen, classes
+from dnisnm_lava.studies import precision
+from dnisnm_lava.studies.precision import Alone, Cell, Outcome, Precision
+from dnisnm_lava.views import precision as precision_report
 
 STEPS = 4
 
@@ -93,7 +95,7 @@ def test_the_grid_is_every_combination_as_quantize_makes_it(
 def test_each_population_is_tried_alone(found: Precision, spiking: dn.SpikingGraph, images: np.ndarray) -> None:
     own = batched.run(spiking, images).predictions(STEPS)
     names = [p.name for p in spiking.of(SNM)] + [spiking.readout.name]
-    expected = {(n, k) for n in names for k in bitwidths.KINDS} - {(spiking.readout.name, "payloads")}
+    expected = {(n, k) for n in names for k in precision.KINDS} - {(spiking.readout.name, "payloads")}
     assert {(a.population, a.kind) for a in found.alone} == expected
     for a in found.alone:
         bits = {"weights": {a.population: a.bits}} if a.kind == "weights" else {}
@@ -122,14 +124,14 @@ def test_bits_that_do_not_hold_the_network_are_told(spiking: dn.SpikingGraph, im
             raise OutOfRange("three is too few")
         return dn.quantize(graph, payload_bits=payload_bits, **options)
 
-    monkeypatch.setattr(bitwidths, "quantize", picky)
+    monkeypatch.setattr(precision, "quantize", picky)
     study = dn.precision(spiking, images, np.zeros(len(images)), weight_bits=[8], payload_bits=[3, 5], state_bits=[24])
     assert study.grid[0].outcome == Outcome(None, None, refused="three is too few")
     first = study.first("payloads")
     assert first is not None
     assert (first.population, first.outcome.refused) == ("a", "three is too few")
-    assert "a breaks first, at 3 bits (three is too few)" in " ".join(rendered(bitwidths_report.precision_table(study, "x")).split())
-    assert bitwidths_report.precision_picture(study, "x").startswith(b"\x89PNG")
+    assert "a breaks first, at 3 bits (three is too few)" in " ".join(rendered(precision_report.precision_table(study, "x")).split())
+    assert precision_report.precision_picture(study, "x").startswith(b"\x89PNG")
 
 
 def test_bits_of_which_the_most_do_not_do_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> None:
@@ -150,8 +152,8 @@ def test_no_bits_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> No
 
 def test_the_defaults_of_the_command_are_those_of_the_function() -> None:
     tried = {kind: cli._range(text) for kind, text in cli.BITS_TRIED.items()}
-    assert tried == {"weight": tuple(bitwidths.WEIGHTS), "payload": tuple(bitwidths.PAYLOADS), "state": tuple(bitwidths.STATE)}
-    assert cli.TOLERANCE == bitwidths.TOLERANCE
+    assert tried == {"weight": tuple(precision.WEIGHTS), "payload": tuple(precision.PAYLOADS), "state": tuple(precision.STATE)}
+    assert cli.TOLERANCE == precision.TOLERANCE
 
 
 def test_the_command_writes_figures_and_a_picture(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,12 +165,12 @@ def test_the_command_writes_figures_and_a_picture(place: Path, capsys: pytest.Ca
     written = json.loads((place / "out" / cli.PRECISION).read_text())
     assert len(written["grid"]) == 3 * 2 * 2
     assert written["images"] == 12
-    assert set(written["first_to_break"]) == set(bitwidths.KINDS)
+    assert set(written["first_to_break"]) == set(precision.KINDS)
     assert (place / "out" / cli.BITS).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_study_where_nothing_breaks_can_be_drawn(found: Precision) -> None:
-    assert bitwidths_report.precision_picture(replace(found, tolerance=200.0), "none").startswith(b"\x89PNG")
+    assert precision_report.precision_picture(replace(found, tolerance=200.0), "none").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("option", "bits", "told"), [

@@ -16,10 +16,10 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
-from dnisnm_lava.checks import RULES, Checked, named
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.studies.loihi2.rules import RULES, Checked, named
 from exporters import netx
 
 STATE = (1 << 23) - 1

@@ -19,13 +19,15 @@ from graphs import ResidualPoolNet, randomized, to_onnx
 from PIL import Image
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets, drawing, frontend
+from dnisnm_lava import cli, frontend
 from dnisnm_lava.backends import ann, lava_cpu
 from dnisnm_lava.cli import shared
-from dnisnm_lava.comparison_report import coverage_json
-from dnisnm_lava.coverage import Coverage, Row
-from dnisnm_lava.extras import missing
-from dnisnm_lava.loading import load_model
+from dnisnm_lava.data import datasets
+from dnisnm_lava.data.models import load_model
+from dnisnm_lava.frontend.coverage import Coverage, Row
+from dnisnm_lava.system.extras import missing
+from dnisnm_lava.views import graph_svg
+from dnisnm_lava.views.comparison import coverage_json
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,8 +184,8 @@ def test_steps_of_verify_are_those_that_are_compared(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--steps 4` compared 8, as another option said."""
-    from dnisnm_lava import comparison
-    from dnisnm_lava.simulation import Run
+    from dnisnm_lava.backends.results import Run
+    from dnisnm_lava.evaluation import comparison
 
     given: list[int] = []
 
@@ -301,7 +303,7 @@ def test_inspect_draws_a_file_and_a_model(place: Path, capsys: pytest.CaptureFix
     made = run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
     facts = run("inspect", "a.net", "--svg", "a.svg", capsys=capsys)
     assert (facts["digest"], facts["latency"]) == (made["digest"], 2 + max(p["depth"] for p in facts["populations"]))
-    assert (place / "a.svg").read_bytes() == drawing.svg(netx.read("a.net"), "a.net")
+    assert (place / "a.svg").read_bytes() == graph_svg.svg(netx.read("a.net"), "a.net")
     run("inspect", *NET[1:], "--input-shape", "3,6,6", "--svg", "b.svg", capsys=capsys)
     assert b">2.conv3</text>" in (place / "b.svg").read_bytes()
     (place / "b.svg").write_bytes(b"precious")
@@ -541,8 +543,8 @@ def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], mon
 
 
 def test_a_difference_is_an_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from dnisnm_lava import comparison
-    from dnisnm_lava.simulation import Difference, Run
+    from dnisnm_lava.backends.results import Difference, Run
+    from dnisnm_lava.evaluation import comparison
 
     row = Difference("integer batched", "Lava fixed_pt", 2, 4, 6, 1000, 3, "conv1, image 0, step 2, neuron (0, 0, 0)")
     monkeypatch.setattr(comparison, "verify", lambda *a, **k: comparison.Verification((row,), Run(np.zeros((2, 4, 3)))))

@@ -13,10 +13,11 @@ from PIL import Image
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets
-from dnisnm_lava.data_files import layouts
+from dnisnm_lava import cli
+from dnisnm_lava.data import datasets
+from dnisnm_lava.data.files import layouts
+from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.frontend.arguments import runs_on
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (4, 6, 5)).astype(np.uint8)

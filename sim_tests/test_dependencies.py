@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from dnisnm_lava.backends import lava_env, lava_python
+from dnisnm_lava.backends.lava_cpu import installation, interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()
@@ -75,8 +75,8 @@ def test_the_page_tells_of_every_dependency_and_of_no_other() -> None:
 
 def test_lavas_environment_is_the_pinned_one() -> None:
     stack = pinned("requirements.txt")
-    assert {name: str(stack[name]) for name in ("lava-nc", "numpy", "h5py")} == dict(p.split("==") for p in lava_env.PINNED)
-    assert str(stack["lava-nc"]).startswith(f"{lava_python.LAVA}.")
+    assert {name: str(stack[name]) for name in ("lava-nc", "numpy", "h5py")} == dict(p.split("==") for p in installation.PINNED)
+    assert str(stack["lava-nc"]).startswith(f"{interpreter.LAVA}.")
 
 
 def test_this_python_and_what_is_installed_here_are_within_the_bounds() -> None:

@@ -18,13 +18,13 @@ from test_executors import assert_same
 from threadpoolctl import threadpool_limits
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import batched, lava_cpu, reference
-from dnisnm_lava.calibration import GRANULARITIES
-from dnisnm_lava.fitting import CORRECTIONS, THRESHOLDS
-from dnisnm_lava.quantization import encode_images
-from dnisnm_lava.recipes import Networks, Recipe
-from dnisnm_lava.simulation import difference
+from dnisnm_lava.backends.results import difference
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.calibration import GRANULARITIES
+from dnisnm_lava.stages.fitting import CORRECTIONS, THRESHOLDS
+from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.stages.recipes import Networks, Recipe
 from exporters import netx
 
 NAMES = ("conv1", "conv2", "conv3")

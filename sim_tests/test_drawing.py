@@ -13,19 +13,19 @@ from graphs import ResidualPoolNet, images, integer_graphs, irregular, randomize
 from hypothesis import given, settings
 
 import dnisnm_lava as dn
-from dnisnm_lava import drawing
 from dnisnm_lava.ir import Graph, Input, Projection, SpikingGraph, sources
+from dnisnm_lava.views import graph_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def groups(graph: Graph, title: str = "a.net") -> list[str]:
     """The ids of all groups of the picture."""
-    return [g.get("id", "") for g in ET.fromstring(drawing.svg(graph, title)).iter(f"{SVG}g")]
+    return [g.get("id", "") for g in ET.fromstring(graph_svg.svg(graph, title)).iter(f"{SVG}g")]
 
 
 def texts(graph: Graph, title: str = "a.net") -> list[str]:
-    return ["".join(t.itertext()).strip() for t in ET.fromstring(drawing.svg(graph, title)).iter(f"{SVG}text")]
+    return ["".join(t.itertext()).strip() for t in ET.fromstring(graph_svg.svg(graph, title)).iter(f"{SVG}text")]
 
 
 def assert_complete(graph: Graph) -> None:
@@ -55,7 +55,7 @@ def test_names_are_escaped_and_shown_as_they_are() -> None:
     named = tuple(replace(p, name=strange) if p.name == "fc" else p for p in graph)
     found = texts(replace(graph, populations=named), strange)
     assert found.count(strange) == 2  # the title and the box
-    assert not list(ET.fromstring(drawing.svg(replace(graph, populations=named), strange)).iter(f"{SVG}a"))
+    assert not list(ET.fromstring(graph_svg.svg(replace(graph, populations=named), strange)).iter(f"{SVG}a"))
 
 
 def test_a_box_tells_shape_levels_and_lead_an_arrow_its_operation() -> None:
@@ -74,8 +74,8 @@ def test_a_box_tells_shape_levels_and_lead_an_arrow_its_operation() -> None:
 
 def test_the_same_graph_gives_the_same_bytes_without_a_date() -> None:
     graph = small()[0]
-    first = drawing.svg(graph, "a.net")
-    assert first == drawing.svg(graph, "a.net")
+    first = graph_svg.svg(graph, "a.net")
+    assert first == graph_svg.svg(graph, "a.net")
     assert not re.search(rb"<dc:date>|20\d\d-\d\d-\d\d", first)
 
 
@@ -90,12 +90,12 @@ def test_boxes_do_not_overlap_and_sources_stand_above(seed: int) -> None:
         populations.append(snm(f"p{i}", (3,), into, rng))
     populations.append(readout("out", (3,), (Projection("p7", weights(rng, 3, 3)),), rng))
     graph = SpikingGraph(tuple(populations), steps=2)
-    at, (across, down) = drawing.places(graph, 2.0)
+    at, (across, down) = graph_svg.places(graph, 2.0)
     for p in graph:
         x, y = at[p.name]
         assert 1.0 <= x <= across - 1.0
-        assert drawing.HEIGHT / 2 <= y <= down - drawing.HEIGHT / 2
-        assert all(at[s][1] >= y + drawing.ROW - 1e-9 for s in sources(p))
+        assert graph_svg.HEIGHT / 2 <= y <= down - graph_svg.HEIGHT / 2
+        assert all(at[s][1] >= y + graph_svg.ROW - 1e-9 for s in sources(p))
         for q in graph:
             if q.name != p.name and at[q.name][1] == y:
                 assert abs(at[q.name][0] - x) >= 2.0 - 1e-9

@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from oracle import LARGEST, Neuron
 
-from dnisnm_lava import dynamics
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import STATE, FixedPointFormat
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir import dynamics
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
 
 currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
 

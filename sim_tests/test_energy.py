@@ -19,15 +19,17 @@ from torch import nn
 from torch.nn import functional as F
 
 import dnisnm_lava as dn
-from dnisnm_lava import costs, costs_report, counting, energies
 from dnisnm_lava.backends import batched
-from dnisnm_lava.costs import Costs
-from dnisnm_lava.counting import Counts
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
-from dnisnm_lava.neurobench_metrics import arrays
-from dnisnm_lava.quantization import encode_images
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.studies.costs import counts as counting
+from dnisnm_lava.studies.costs import energy, prices
+from dnisnm_lava.studies.costs.counts import Counts
+from dnisnm_lava.studies.costs.energy import Costs
+from dnisnm_lava.studies.costs.neurobench import arrays
+from dnisnm_lava.views import costs as costs_report
 
 # ---------------------------------------------------------------- by hand
 
@@ -139,9 +141,9 @@ def one_layer(q: Projection, source: tuple[int, ...]) -> SpikingGraph:
 @pytest.mark.parametrize("levels", [1, 3, 4, 31])
 def test_the_bits_of_an_activation_are_the_fewest_that_tell_all_sums_apart(steps: int, levels: int) -> None:
     sums = steps * levels + 1
-    assert 2 ** (energies.activation_bits(steps, levels) - 1) < sums <= 2 ** energies.activation_bits(steps, levels)
+    assert 2 ** (prices.activation_bits(steps, levels) - 1) < sums <= 2 ** prices.activation_bits(steps, levels)
     both = 2 * steps * levels + 1
-    assert 2 ** (energies.activation_bits(steps, levels, True) - 1) < both <= 2 ** energies.activation_bits(steps, levels, True)
+    assert 2 ** (prices.activation_bits(steps, levels, True) - 1) < both <= 2 ** prices.activation_bits(steps, levels, True)
 
 
 # ---------------------------------------------------------------- against loops
@@ -301,10 +303,10 @@ def scaled(counts: Counts, factor: float) -> Counts:
 def test_at_the_break_even_rate_both_cost_the_same(make: type) -> None:
     graph, x = make()
     counts = counting.count(graph, x, steps=1)  # so that the image costs less than the whole ANN
-    found = costs.costs(graph, counts).quantized
+    found = energy.costs(graph, counts).quantized
     for rate, budget in ((found.break_even, found.ann), (found.break_even_skipping, found.ann_skipping)):
         assert rate > 0
-        there = costs.costs(graph, scaled(counts, rate / found.spike_rate)).quantized
+        there = energy.costs(graph, scaled(counts, rate / found.spike_rate)).quantized
         assert there.spike_rate == pytest.approx(rate)
         assert there.snn == pytest.approx(budget)
         assert (found.snn > budget) == (found.spike_rate > rate)

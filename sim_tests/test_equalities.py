@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dnisnm_lava import equalities
-from dnisnm_lava.comparison import Comparison
-from dnisnm_lava.comparison_report import accuracy_picture, comparison_json, comparison_table
+from dnisnm_lava.backends.results import Difference, Run, difference
+from dnisnm_lava.evaluation import equalities
+from dnisnm_lava.evaluation.comparison import Comparison
 from dnisnm_lava.measures import Share, chosen
-from dnisnm_lava.simulation import Difference, Run, difference
+from dnisnm_lava.views.comparison import accuracy_picture, comparison_json, comparison_table
 
 ROWS = (
     Difference("integer reference", "integer batched", 4, 8, 6, 1000, 0),

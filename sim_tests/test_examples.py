@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dnisnm_lava import demo
-from dnisnm_lava.loading import call_factory
+from dnisnm_lava.data import digits
+from dnisnm_lava.data.models import call_factory
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,13 +50,13 @@ def test_digits_is_right_and_equal_on_lava(tmp_path: Path) -> None:
 
 
 def test_the_demo_trains_the_same_network_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "EPOCHS", 1)
+    monkeypatch.setattr(digits, "EPOCHS", 1)
     rng, before, made = np.random.default_rng(0), torch.get_num_threads(), []
     x, y = rng.random((64, 1, 8, 8)).astype(np.float32), rng.integers(0, 10, 64)
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            made.append(demo.train(x, y, seed=0).state_dict())
+            made.append(digits.train(x, y, seed=0).state_dict())
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

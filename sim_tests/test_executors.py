@@ -14,14 +14,14 @@ from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnisnm_lava import dynamics
-from dnisnm_lava.backends import batched, chunks, currents, planning, reference
-from dnisnm_lava.backends import neurons as compiled
+from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.backends.batched import chunks, currents, planning
+from dnisnm_lava.backends.batched import neurons as compiled
+from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import STATE
-from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
-from dnisnm_lava.simulation import Run, difference
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, dynamics
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.fixedpoint import STATE
 
 
 def assert_same(a: Run, b: Run) -> None:

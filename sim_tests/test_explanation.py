@@ -16,25 +16,16 @@ from rich.console import Console
 from test_tuning import place as place
 
 import dnisnm_lava as dn
-from dnisnm_lava import (
-    attribution,
-    cli,
-    disagreements,
-    dynamics,
-    explanation_report,
-    findings,
-    measures,
-    rates,
-    states,
-    tallies,
-    threshold_maps,
-)
+from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.explanation import OWN, PARTS, Explained, Explanation
-from dnisnm_lava.fixedpoint import STATE
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, SpikingGraph
-from dnisnm_lava.quantization import encode_images
+from dnisnm_lava.evaluation import tallies
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, SpikingGraph, dynamics
+from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.studies.explain import disagreements, explain, first_wrong, headroom, rates, threshold_maps
+from dnisnm_lava.studies.explain.values import OWN, PARTS, Explained, Explanation
+from dnisnm_lava.views import explanation
 
 Networks = tuple[AnalogGraph, SpikingGraph, SpikingGraph]
 
@@ -266,7 +257,7 @@ def test_means_and_contributions_sum_to_the_whole(found: Explanation) -> None:
 def test_chunks_change_nothing(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:
     """Integers are equal; sums of float64 in another order differ by their rounding."""
     together = dn.explain(*whole[0], whole[1])
-    a, b = (explanation_report.explanation_json(e, {}) for e in (found, together))
+    a, b = (explanation.explanation_json(e, {}) for e in (found, together))
     same_but_for_rounding(a, b)
 
 
@@ -357,7 +348,7 @@ def test_potentials_and_memories_are_those_of_python_integers() -> None:
                     if t >= p.lead:
                         neuron.fire()
                         largest[p.name][1] = max(largest[p.name][1], neuron.m)
-    found = states.reached(graph, x[:2], run, "cpu")
+    found = headroom.reached(graph, x[:2], run, "cpu")
     assert {name: list(pair) for name, pair in found.items() if name in largest} == largest
     assert found[graph.readout.name] == (int(np.abs(run.logits).max()), 0)
 
@@ -517,14 +508,14 @@ def test_graphs_that_do_not_belong_together_are_refused(whole: tuple[Networks, n
 
 def test_the_table_says_the_sentence_and_the_json_is_json(found: Explanation) -> None:
     with (console := Console(width=130)).capture() as shown:
-        console.print(explanation_report.explanation_table(found, "a [net]"))
+        console.print(explanation.explanation_table(found, "a [net]"))
     text = " ".join(shown.get().replace("│", " ").split())
     assert found.sentence in text
     assert "a [net]" in text
-    facts = json.loads(json.dumps(explanation_report.explanation_json(found, {"seed": 0}), allow_nan=False))
+    facts = json.loads(json.dumps(explanation.explanation_json(found, {"seed": 0}), allow_nan=False))
     assert facts["populations"][0]["parts"]["clipping"]["mean_squared"] == found.populations[0].parts["clipping"].mean_squared
     assert facts["provenance"] == {"seed": 0}
-    assert set(findings.MEANINGS) == set(PARTS) == {*OWN, "inherited"}
+    assert set(first_wrong.MEANINGS) == set(PARTS) == {*OWN, "inherited"}
 
 
 def test_the_command_explains(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -536,4 +527,4 @@ def test_the_command_explains(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert set(written["accuracy"]) == {"ann", "float", "integer"}
     assert cli.main([*words, "-o", "why.json"]) == 1
     assert cli.EXPLAINED_IMAGES == 64
-    assert attribution.TOLERANCE == 0.1
+    assert explain.TOLERANCE == 0.1

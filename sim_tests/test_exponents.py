@@ -15,11 +15,11 @@ from test_executors import assert_same
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import quantization, recipes
 from dnisnm_lava.backends import batched, lava_cpu, reference
-from dnisnm_lava.backends.planning import paths, planned
+from dnisnm_lava.backends.batched.planning import paths, planned
+from dnisnm_lava.backends.results import difference
 from dnisnm_lava.ir import SNM, Projection, SpikingGraph
-from dnisnm_lava.simulation import difference
+from dnisnm_lava.stages import quantization, recipes
 from exporters import netx, torch_module
 
 SHAPE = (2, 8, 8)
@@ -83,7 +83,7 @@ def made(kind: type[Starved], seed: int = 0, **dials: object) -> tuple[dn.Analog
 
 
 def without_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dnisnm_lava.units.LARGEST_EXPONENT", 0)
+    monkeypatch.setattr("dnisnm_lava.stages.units.LARGEST_EXPONENT", 0)
 
 
 def beside(graph: SpikingGraph) -> list[Projection]:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnisnm_lava.ir import Projection, Resample
+from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.procs.im2col import BufferedConv2d
-from dnisnm_lava.synapses import Window
 
 pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
 border = st.tuples(st.integers(0, 2), st.integers(0, 2))

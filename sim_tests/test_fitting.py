@@ -15,12 +15,14 @@ from graphs import Chain, ResidualPoolNet, randomized
 from test_executors import assert_same
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets, fitting, loading, recipes
+from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import normal, spool, thresholds, walk
-from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
+from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.stages import fitting, recipes
+from dnisnm_lava.stages.fitting import fit, normal, spool, thresholds
 from exporters import netx
 
 
@@ -39,7 +41,7 @@ def activations(analog: AnalogGraph, x: np.ndarray) -> dict[str, np.ndarray]:
         if isinstance(p, Rectifier):
             values[p.name] = np.maximum(sum(q(values[q.source]) for q in p.projections) + p.bias, 0)
         elif hasattr(p, "window"):
-            from dnisnm_lava.synapses import max_pool
+            from dnisnm_lava.ir.arithmetic import max_pool
 
             values[p.name] = max_pool(values[p.source], p.window)
     return values
@@ -241,8 +243,8 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
     assert dn.fit(analog, spiking, x, memory=0) == expected
     assert dn.fit(analog, spiking, x, memory=40_000) == expected  # some in memory, some not
     assert dn.fit(analog, spiking, [(x, None)]) == expected
-    monkeypatch.setattr(walk, "CHUNK", 1)  # one image at once: the same sums in another order
-    monkeypatch.setattr(walk, "FEWEST", 1)
+    monkeypatch.setattr(fit, "CHUNK", 1)  # one image at once: the same sums in another order
+    monkeypatch.setattr(fit, "FEWEST", 1)
     other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
     for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
         np.testing.assert_allclose(p.bias, q.bias, atol=1e-4)  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
@@ -279,7 +281,7 @@ def test_resnet20_at_four_steps(shared: Path) -> None:
     """Fitted on 64 images, it meets at least 15 of 100 labels more than the paper's recipe."""
     data = datasets.load(str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     spec = str(Path(__file__).resolve().parents[1] / "examples/resnet20.py") + ":resnet20"
-    model = loading.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
+    model = models.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
     x, _ = datasets.arrays(data.train, datasets.choose(data.train, 400, 0))
     test, labels = datasets.arrays(data.test, datasets.choose(data.test, 200, 0))
     analog = dn.from_torch(model, x[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import MESSAGE_BITS, STATE, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE, WEIGHT_BITS, FixedPointFormat
 
 
 def test_the_widths_are_lavas() -> None:

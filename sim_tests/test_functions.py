@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
-from dnisnm_lava.functions import FUNCTIONS
 from dnisnm_lava.ir import MaxPool, Rectifier
+from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters import netx, torch_module
 
 Last = Callable[[Tensor], object]

@@ -23,8 +23,8 @@ from hostile_structures import TRAP
 from dnisnm_lava import cli
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SpikingGraph
-from dnisnm_lava.resources import _joined, _positions
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.studies.loihi2.layers import _joined, _positions
 from exporters import hdf5, netx
 from exporters.netx_reading import graph_of
 

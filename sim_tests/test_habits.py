@@ -292,7 +292,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
-from dnisnm_lava.simulation import Run
+from dnisnm_lava.backends.results import Run
 from exporters import netx
 
 data: TensorDataset = TensorDataset(torch.zeros(8, 1, 4, 4), torch.zeros(8, dtype=torch.long))
@@ -341,6 +341,7 @@ def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert [line for line in lines if ": error" in line and not line.startswith("wrong.py")] == [], done.stdout
     revealed = [line.rpartition('"')[0].rpartition('"')[2] for line in lines if "Revealed" in line]
-    assert revealed[:3] == ["dnisnm_lava.coverage.Coverage", "dnisnm_lava.costs.Costs", "dnisnm_lava.bitwidths.Precision"]
+    kinds = ("frontend.coverage.Coverage", "studies.costs.energy.Costs", "studies.precision.Precision")
+    assert revealed[:3] == [f"dnisnm_lava.{kind}" for kind in kinds]
     assert revealed[3].startswith("tuple[torch._tensor.Tensor,")
     assert [int(line.split(":")[1]) for line in lines if line.startswith("wrong.py") and ": error" in line] == [5, 6, 7, 8, 9], done.stdout

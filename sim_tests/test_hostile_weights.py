@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from dnisnm_lava import cli, datasets
+from dnisnm_lava import cli
+from dnisnm_lava.data import datasets
+from dnisnm_lava.data.models import load_weights
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.loading import load_weights
 
 
 class Code:

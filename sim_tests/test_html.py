@@ -19,18 +19,21 @@ from test_cli import DATA, NET, refused, run
 from test_cli import place as place
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, datasets, measures
-from dnisnm_lava.checks import RULES
+from dnisnm_lava import cli, measures
+from dnisnm_lava.data import datasets
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.explanation import PARTS
-from dnisnm_lava.extras import missing
+from dnisnm_lava.studies.explain.values import PARTS
+from dnisnm_lava.studies.loihi2.rules import RULES
+from dnisnm_lava.system.extras import missing
 
 pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not tested")
 pytest.importorskip("plotly", reason="plotly is not installed: the report was not tested")
 
 from html_pages import EVIL, evil, evil_page, gathered
 
-from dnisnm_lava.reporting import gathering, intervals, page, pieces, rasters
+from dnisnm_lava.evaluation import intervals
+from dnisnm_lava.studies import overview
+from dnisnm_lava.views.page import page, pieces, rasters
 
 LINKS = {"src", "href", "xlink:href", "srcset", "action", "formaction", "poster", "data", "background", "ping"}
 SECTIONS = ["summary", "over-time", "cost", "trade", "why", "populations", "graph", "coverage", "resources", "checks", "provenance"]
@@ -335,8 +338,8 @@ def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFi
 def test_a_missing_library_is_named_with_its_extra(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "dnisnm_lava.reporting.page", raising=False)
-    monkeypatch.delattr("dnisnm_lava.reporting.page", raising=False)
+    monkeypatch.delitem(sys.modules, "dnisnm_lava.views.page.page", raising=False)
+    monkeypatch.delattr("dnisnm_lava.views.page.page", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     said = refused("report", *NET, *DATA, capsys=capsys)
     assert said == f"dnisnm: {missing('jinja2', 'report')}"
@@ -374,10 +377,10 @@ def test_images_are_seen_as_they_were_before_normalization() -> None:
     x = np.random.default_rng(0).uniform(size=(3, 4, 4))
     mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.3, 0.4])
     normalized = (x - mean[:, None, None]) / std[:, None, None]
-    np.testing.assert_allclose(gathering.viewable(normalized, mean, std), x, atol=1e-12)
-    stretched = gathering.viewable(normalized, (), ())
+    np.testing.assert_allclose(overview.viewable(normalized, mean, std), x, atol=1e-12)
+    stretched = overview.viewable(normalized, (), ())
     assert (stretched.min(), stretched.max()) == (0, 1)
-    assert not gathering.viewable(np.full((1, 2, 2), 7.0), (), ()).any()
+    assert not overview.viewable(np.full((1, 2, 2), 7.0), (), ()).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 5, 7), (2, 5, 7), (6,), (3, 300, 200)])

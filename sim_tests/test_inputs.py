@@ -12,8 +12,8 @@ from graphs import Chain, ResidualPoolNet, randomized
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import dnisnm_lava as dn
-from dnisnm_lava import inputs
 from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.data import inputs
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import checked_batches, checked_images, checked_pairs
 

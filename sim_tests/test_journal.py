@@ -12,13 +12,17 @@ from test_cli import DATA, NET, run
 from test_cli import place as place
 from test_remembering import LITTLE, refused
 
-from dnisnm_lava import bitwidths, cli, pace, recipes, tuning
+from dnisnm_lava import cli
 from dnisnm_lava.cli.making import _to_paste
 from dnisnm_lava.cli.parser import _parser
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.journal import Journal, keeping
-from dnisnm_lava.pace import Pace
-from dnisnm_lava.recipes import BEST, PAPER, Recipe
+from dnisnm_lava.evaluation.trials import Journal, keeping
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.recipes import BEST, PAPER, Recipe
+from dnisnm_lava.studies import precision
+from dnisnm_lava.studies.tuning import tune
+from dnisnm_lava.system import pace
+from dnisnm_lava.system.pace import Pace
 
 SEARCHES: dict[str, list[str]] = {
     "tune": [
@@ -47,7 +51,7 @@ class Stopped(BaseException):
 
 def stopping(monkeypatch: pytest.MonkeyPatch, verb: str, after: int) -> list[int]:
     """The verb's trials are counted, and end at one of them."""
-    module, name = (tuning, "_measured") if verb == "tune" else (bitwidths._Bench, "_measured")
+    module, name = (tune, "_measured") if verb == "tune" else (precision._Bench, "_measured")
     measured, counted = getattr(module, name), [0]
 
     def counting(*args: Any) -> Any:

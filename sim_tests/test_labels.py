@@ -15,10 +15,10 @@ from pieces import Net
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import Relay, SpikingGraph
+from dnisnm_lava.stages import recipes
 from exporters import netx, torch_module
 
 MODELS = {

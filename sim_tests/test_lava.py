@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
-from dnisnm_lava.extras import missing
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
-from dnisnm_lava.simulation import Run, difference
+from dnisnm_lava.system.extras import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 lava_needed = pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from graphs import Chain, irregular, readout, small, snm, weights
 
-from dnisnm_lava import cli, comparison
-from dnisnm_lava.backends import batched, lava_cpu, lava_env, lava_python
+from dnisnm_lava import cli
+from dnisnm_lava.backends import batched, lava_cpu
+from dnisnm_lava.backends.lava_cpu import installation, interpreter
+from dnisnm_lava.backends.results import difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing
+from dnisnm_lava.evaluation import comparison
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
-from dnisnm_lava.simulation import difference
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 from exporters import netx
 
 ALL = {"lava-nc": "0.10.0", "numpy": "1.26.4", "h5py": "3.16.0"}
@@ -51,7 +53,7 @@ def test_the_command_line_and_the_variable_name_it(
     data, y = tmp_path / "data.npz", np.zeros(len(x), int)
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
     handed: list[str] = []
-    given = lava_python.hand_over
+    given = interpreter.hand_over
     monkeypatch.setattr(lava_cpu, "hand_over", lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))))
     monkeypatch.setenv("DNISNM_LAVA_PYTHON", other_python)
     command = ["verify", str(tmp_path / "a.net"), "--data", str(data), "--images", "2", "--steps", "3", "--json"]
@@ -71,7 +73,7 @@ def test_the_command_line_and_the_variable_name_it(
 
 
 def test_the_verb_tells_where_it_is(other_python: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(lava_env, "make", lambda: Path(other_python))
+    monkeypatch.setattr(installation, "make", lambda: Path(other_python))
     assert cli.main(["lava-env", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["path"], found["versions"]["lava-nc"]) == (other_python, "0.10.0")
@@ -116,9 +118,9 @@ def test_what_is_handed_over_arrives(tmp_path: Path, is_integer: bool) -> None:
         "period": 6,
         "names": ["a"],
     }
-    lava_python.hand_over(tmp_path, job)
+    interpreter.hand_over(tmp_path, job)
     assert (tmp_path / "network.net").exists() is is_integer
-    found = lava_python.received(tmp_path)
+    found = interpreter.received(tmp_path)
     assert found["graph"] == graph
     assert found["graph"].digest() == graph.digest()
     np.testing.assert_array_equal(found.pop("images"), job.pop("images"))
@@ -128,7 +130,7 @@ def test_what_is_handed_over_arrives(tmp_path: Path, is_integer: bool) -> None:
 def test_nothing_else_of_this_python_is_on_the_path_of_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/of/this/python")
     monkeypatch.setenv("PYTHONHOME", "/of/this/python")
-    found = lava_python.environment(tmp_path)
+    found = interpreter.environment(tmp_path)
     assert "PYTHONHOME" not in found
     assert sorted(os.listdir(found["PYTHONPATH"])) == ["dnisnm_lava", "exporters"]
 
@@ -153,7 +155,7 @@ def claim(environment: Path, packages: dict[str, str]) -> str:
         folder = site / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir(exist_ok=True)
         (folder / "METADATA").write_text(metadata(name, version))
-    lava_python._checked.cache_clear()
+    interpreter._checked.cache_clear()
     return str(environment / "bin/python")
 
 
@@ -189,7 +191,7 @@ def test_another_version_of_this_package_is_refused(bare: Path, tmp_path: Path) 
     wrapper.write_text(f'#!/bin/sh\nexec {python} -E "$@"\n')
     wrapper.chmod(0o755)
     with pytest.raises(BackendMissing, match=rf"imports dnisnm-lava 0\.0\.1 from {package}; let it heed PYTHONPATH"):
-        lava_python.chosen(wrapper)
+        interpreter.chosen(wrapper)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_another_version_of_this_package_is_refused(bare: Path, tmp_path: Path) 
 )
 def test_what_is_no_python_is_told(name: str, match: str) -> None:
     with pytest.raises(BackendMissing, match=match):
-        lava_python.chosen(name)
+        interpreter.chosen(name)
 
 
 # ---------------------------------------------------------------- the one that is made
@@ -225,24 +227,24 @@ def test_the_environment_is_made_on_request_and_whole(tmp_path: Path, monkeypatc
     with pytest.raises(
         BackendMissing, match=r"auto: no Lava environment in \S+cache/dnisnm-lava/lava-0.10.0; make it with `dnisnm lava-env`"
     ):
-        lava_python.chosen("auto")
+        interpreter.chosen("auto")
     assert not (tmp_path / "cache").exists()  # asking makes nothing
-    monkeypatch.setattr(lava_env, "_found", lambda: iter(["false"]))
+    monkeypatch.setattr(installation, "_found", lambda: iter(["false"]))
     with pytest.raises(BackendFailed, match=r"lava-env: false -m venv \S+ failed, and nothing was made; mend that and try again. Its last"):
-        lava_env.make()
+        installation.make()
     assert list((tmp_path / "cache/dnisnm-lava").iterdir()) == []
-    monkeypatch.setattr(lava_env, "_found", lambda: iter([sys.executable]))
-    monkeypatch.setattr(lava_env, "PINNED", tuple(wheel(tmp_path, name, version) for name, version in ALL.items()))
-    assert lava_env.make() == tmp_path / "cache/dnisnm-lava/lava-0.10.0/bin/python" == lava_env.made()
+    monkeypatch.setattr(installation, "_found", lambda: iter([sys.executable]))
+    monkeypatch.setattr(installation, "PINNED", tuple(wheel(tmp_path, name, version) for name, version in ALL.items()))
+    assert installation.make() == tmp_path / "cache/dnisnm-lava/lava-0.10.0/bin/python" == installation.made()
     assert [p.name for p in (tmp_path / "cache/dnisnm-lava").iterdir()] == ["lava-0.10.0"]
     with pytest.raises(BackendMissing, match="imports none"):  # all is installed, and its NumPy is but a name
-        lava_python.chosen("auto")
+        interpreter.chosen("auto")
 
 
 def test_no_python_to_make_it_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(lava_env, "_found", lambda: iter(()))
-    monkeypatch.setattr(lava_env, "_installed", lambda: iter(()))
+    monkeypatch.setattr(installation, "_found", lambda: iter(()))
+    monkeypatch.setattr(installation, "_installed", lambda: iter(()))
     with pytest.raises(BackendMissing, match=r"Lava needs Python 3\.10, and neither python3\.10, pyenv nor uv has or can make one here"):
-        lava_env.make()
+        installation.make()
     assert not (tmp_path / "cache").exists()

@@ -18,9 +18,9 @@ from graphs import ResidualPoolNet, randomized, to_onnx
 from torch import nn
 
 import dnisnm_lava as dn
+from dnisnm_lava.data.models import load_model, own_input_shape
 from dnisnm_lava.errors import BackendMissing, BadFile, UnsupportedModel
-from dnisnm_lava.extras import missing
-from dnisnm_lava.loading import load_model, own_input_shape
+from dnisnm_lava.system.extras import missing
 
 torchvision = pytest.importorskip("torchvision")
 
@@ -281,7 +281,7 @@ def test_onnx_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_onnx_and_torchvision_are_imported_when_asked_for() -> None:
-    loading = Path(importlib.import_module("dnisnm_lava.loading").__file__ or "")
+    loading = Path(importlib.import_module("dnisnm_lava.data.models").__file__ or "")
     sources = [path.read_text() for path in (loading, *loading.with_name("onnx_files").glob("*.py"))]
     assert len(sources) > 1
     assert not re.findall(r"^(?:import|from) (?:onnx|torchvision)\b", "\n".join(sources), re.MULTILINE)

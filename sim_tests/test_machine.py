@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dnisnm_lava import cli, machine
+from dnisnm_lava import cli
+from dnisnm_lava.system import machine
 
 
 @pytest.mark.parametrize(

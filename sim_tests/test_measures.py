@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, measures, predictions, tallies
+from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import predictions, tallies
 from dnisnm_lava.measures import Fit, Share, chosen
 
 RNG = np.random.default_rng(0)

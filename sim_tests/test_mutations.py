@@ -23,21 +23,26 @@ CEILING = ("test_composition.py", "ceiling")
 COMPOSED = ("test_pieces.py", "is_the_model and 3x3")
 PADS = ("test_pieces.py", "is_the_model and roll or is_the_model and negative or is_the_model and zero")
 MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
-    "firing up is strict": ("dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
-    "firing down is strict": ("dynamics.py", "(rest >= (vth if", "(rest > (vth if", *NEURON),
-    "memory lets one too many go": ("dynamics.py", "np.minimum(m, levels)", "np.minimum(m + 1, levels)", *NEURON),
-    "a relay is gated": ("dynamics.py", "levels if two_sided else np.minimum(m, levels)", "np.minimum(m, levels)", *NEURON),
+    "firing up is strict": ("ir/dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
+    "firing down is strict": ("ir/dynamics.py", "(rest >= (vth if", "(rest > (vth if", *NEURON),
+    "memory lets one too many go": ("ir/dynamics.py", "np.minimum(m, levels)", "np.minimum(m + 1, levels)", *NEURON),
+    "a relay is gated": ("ir/dynamics.py", "levels if two_sided else np.minimum(m, levels)", "np.minimum(m, levels)", *NEURON),
     "a relay starts its window empty": (
         "conversion.py",
         "v_init=theta / 2, unit=ones, spike_unit=ones,\n        v_range=(lead",
         "v_init=0 * theta, unit=ones, spike_unit=ones,\n        v_range=(lead",
         *RELAY,
     ),
-    "a relay holds on to a level": ("conversion.py", "down=0.0", "down=1.0", *RELAY),
-    "a ceiling is forgotten": ("conversion.py", "p.ceiling) / levels", "np.inf) / levels", *CEILING),
-    "channels are read in their own order": ("ir.py", "x[:, self.source_channels]", "x[:, np.sort(self.source_channels)]", *PYTHON),
-    "rows drive the wrong channels": ("ir.py", "full[:, self.target_channels] = z", "full[:, np.sort(self.target_channels)] = z", *PYTHON),
-    "batched resamples columns by rows": ("backends/currents.py", "rows @ x @ cols", "rows @ x @ cols.abs()", *BATCHED),
+    "a relay holds on to a level": ("stages/conversion.py", "down=0.0", "down=1.0", *RELAY),
+    "a ceiling is forgotten": ("stages/conversion.py", "p.ceiling) / levels", "np.inf) / levels", *CEILING),
+    "channels are read in their own order": ("ir/graphs.py", "x[:, self.source_channels]", "x[:, np.sort(self.source_channels)]", *PYTHON),
+    "rows drive the wrong channels": (
+        "ir/graphs.py",
+        "full[:, self.target_channels] = z",
+        "full[:, np.sort(self.target_channels)] = z",
+        *PYTHON,
+    ),
+    "batched resamples columns by rows": ("backends/batched/currents.py", "rows @ x @ cols", "rows @ x @ cols.abs()", *BATCHED),
     "composed taps overwrite each other": ("frontend/composition.py", "first.dilation[1]] += w", "first.dilation[1]] = w", *COMPOSED),
     "a pad's zeros are its first element": (
         "frontend/moves.py",
@@ -45,18 +50,34 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
         "Layout.of(term.layout.natural, np.maximum(a - 1, 0))",
         *PADS,
     ),
-    "batched fires strictly": ("backends/neurons.py", "k = (one if v >= guard else zero)", "k = (one if v > guard else zero)", *BATCHED),
-    "a payload": ("backends/neurons.py", "k * w[PAYLOAD, q] + offset", "k * (w[PAYLOAD, q] + (w[PAYLOAD, q] == 31)) + offset", *BATCHED),
+    "batched fires strictly": (
+        "backends/batched/neurons.py",
+        "k = (one if v >= guard else zero)",
+        "k = (one if v > guard else zero)",
+        *BATCHED,
+    ),
+    "a payload": (
+        "backends/batched/neurons.py",
+        "k * w[PAYLOAD, q] + offset",
+        "k * (w[PAYLOAD, q] + (w[PAYLOAD, q] == 31)) + offset",
+        *BATCHED,
+    ),
     "a shortcut's silence is forgotten": (
         "backends/planning.py",
         "silence = silence + per_channel",
         "silence = silence - per_channel",
         *BATCHED,
     ),
-    "a max-pool on bytes forgets what it sent": ("backends/pools.py", "best[y, x, c] = new[c]", "best[y, x, c] = 0", *BATCHED),
+    "a max-pool on bytes forgets what it sent": ("backends/batched/max_pool.py", "best[y, x, c] = new[c]", "best[y, x, c] = 0", *BATCHED),
     "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - self.offset.item()", "self.time_step - self.offset.item()", *LAVA),
     "a payload in Lava": ("procs/snm/models.py", "k * self.payload", "k * (self.payload + (self.payload == 31))", *LAVA),
-    "a delay": ("backends/lava_child.py", "output(source, early)", "output(source, early + (early > 0))", "test_lava.py", "every_length"),
+    "a delay": (
+        "backends/lava_cpu/child.py",
+        "output(source, early)",
+        "output(source, early + (early > 0))",
+        "test_lava.py",
+        "every_length",
+    ),
 }
 
 

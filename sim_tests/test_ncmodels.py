@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnisnm_lava import dynamics
+from dnisnm_lava.ir import dynamics
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from dnisnm_lava.procs.snm import ncmodels

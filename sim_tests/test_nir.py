@@ -19,12 +19,11 @@ from graphs import irregular, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnisnm_lava import dynamics
 from dnisnm_lava.backends import reference
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.extras import brings
-from dnisnm_lava.ir import SNM, Input, Population, Projection, SpikingGraph
-from dnisnm_lava.synapses import NO_PADDING, Window
+from dnisnm_lava.ir import SNM, Input, Population, Projection, SpikingGraph, dynamics
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
+from dnisnm_lava.system.extras import brings
 from exporters import nir as exporter
 
 nir = pytest.importorskip("nir", reason="nir is not installed")

@@ -14,11 +14,11 @@ from graphs import Chain, ResidualPoolNet, images, randomized, readout, snm, wei
 from oracle import LARGEST, Neuron
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import DnisnmError
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
-from dnisnm_lava.simulation import Run, difference
+from dnisnm_lava.stages import recipes
 from exporters import torch_module
 
 STEPS = 6

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import dnisnm_lava as dn
+from dnisnm_lava.data.models import load_model
 from dnisnm_lava.errors import BadFile, UnsupportedModel
-from dnisnm_lava.loading import load_model
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 
@@ -23,8 +23,8 @@ import onnx.shape_inference
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from dnisnm_lava.onnx_files import evaluation
-from dnisnm_lava.onnx_files.conversion import evaluation_of
+from dnisnm_lava.data.onnx import evaluation
+from dnisnm_lava.data.onnx.conversion import evaluation_of
 
 BATCH = "batch"
 
@@ -359,7 +359,7 @@ def test_several_outputs_keep_their_order(tmp_path: Path) -> None:
 
 def test_a_node_that_means_something_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Were a translation wrong, the first node that shows it is told: in its values, and in its shape."""
-    from dnisnm_lava.onnx_files.operators import OPERATORS
+    from dnisnm_lava.data.onnx.operators import OPERATORS
 
     body = [conv("first", "x", "w", "a"), helper.make_node("LeakyRelu", ["a"], ["h"], name="leak", alpha=0.25)]
     spec = network(tmp_path / "a.onnx", body, w=W3)
@@ -376,7 +376,7 @@ def test_a_node_that_means_something_else_is_named(tmp_path: Path, monkeypatch: 
 
 def test_a_small_slip_in_a_constant_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An epsilon that is torch's default in place of the file's: a part in ten thousand."""
-    from dnisnm_lava.onnx_files.operators import OPERATORS, batch_norm
+    from dnisnm_lava.data.onnx.operators import OPERATORS, batch_norm
 
     statistics = {n: abs(random(8, seed=i)) + 0.5 for i, n in enumerate("sbmv")}
     body = [conv("c", "x", "w", "a"), helper.make_node("BatchNormalization", ["a", *"sbmv"], ["h"], name="bn", epsilon=1e-4)]
@@ -404,7 +404,7 @@ def test_images_that_change_each_other_are_noticed(tmp_path: Path) -> None:
 
 
 def test_what_costs_much_is_compared_in_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dnisnm_lava.onnx_files import parts
+    from dnisnm_lava.data.onnx import parts
 
     monkeypatch.setattr(parts, "LOOPED", 100)
     monkeypatch.setattr(parts, "PRODUCTS", 100)

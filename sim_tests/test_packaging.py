@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import dnisnm_lava as dn
-from dnisnm_lava import extras
+from dnisnm_lava.system import extras
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [

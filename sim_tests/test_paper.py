@@ -17,11 +17,11 @@ from PIL import Image
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import batched
+from dnisnm_lava.data.models import load_model
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
-from dnisnm_lava.loading import load_model
+from dnisnm_lava.stages import recipes
 
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 from examples.paper import ablation, common, energy, few_steps, imagenet, networks, page, published, stepwise, thresholds, train

@@ -23,9 +23,9 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.results import Run
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Population, ReadOut, SpikingGraph
-from dnisnm_lava.simulation import Run
 from exporters import netx
 
 STEPS = 5

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from dnisnm_lava.backends import reference
 from dnisnm_lava.ir import Projection
-from dnisnm_lava.pools import composed, without_pools
-from dnisnm_lava.synapses import NO_PADDING, Window
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
+from dnisnm_lava.ir.pools import composed, without_pools
 
 SOURCE = (2, 7, 9)
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))

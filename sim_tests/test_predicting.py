@@ -15,9 +15,11 @@ from test_cli import place as place
 from test_remembering import LITTLE, refused
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, costs_report, exits, predictions
+from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import exits, predictions
+from dnisnm_lava.views import costs
 from exporters import netx
 
 
@@ -211,7 +213,7 @@ def test_costs_of_a_file_and_of_a_model(place: Path, capsys: pytest.CaptureFixtu
     with np.load("data.npz") as data:
         x = ((data["x_test"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
     chosen = np.sort(np.random.default_rng(3).choice(16, 5, replace=False))
-    by_hand = json.loads(json.dumps(costs_report.costs_json(dn.energy(netx.read("a.net"), x[chosen]), {})))
+    by_hand = json.loads(json.dumps(costs.costs_json(dn.energy(netx.read("a.net"), x[chosen]), {})))
     assert without({**by_hand, "alarms": []}, "provenance") == without(found, "provenance")
     assert run("costs", "a.net", "--images", "5", "--steps", "2", capsys=capsys)["steps"] == 2
     assert cli.main(["costs", "a.net", "--images", "2"]) == 0

@@ -18,11 +18,12 @@ from test_dials import drawn
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import exits, recipes
-from dnisnm_lava.backends import batched, early, reference
+from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import moments
+from dnisnm_lava.evaluation import early, exits
 from dnisnm_lava.ir import ReadOut
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.fitting import moments
 from exporters import netx
 
 

@@ -20,9 +20,9 @@ from graphs import Chain, irregular, readout, small, snm, weights
 from lava_dl import samples
 
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.extras import brings
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.system.extras import brings
 from exporters import netx
 
 LAVA_DL = importlib.util.find_spec("lava") is not None and importlib.util.find_spec("lava.lib") is not None

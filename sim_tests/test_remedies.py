@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, findings, remedies
+from dnisnm_lava import cli
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.explanation import PARTS, Explained, Part, Remedy
-from dnisnm_lava.recipes import BEST, PAPER, Recipe
-from dnisnm_lava.remedies import Setting
+from dnisnm_lava.stages.recipes import BEST, PAPER, Recipe
+from dnisnm_lava.studies.explain import first_wrong, remedies
+from dnisnm_lava.studies.explain.remedies import Setting
+from dnisnm_lava.studies.explain.values import PARTS, Explained, Part, Remedy
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
@@ -76,7 +77,7 @@ def test_few_images_are_named_first_where_there_are_more() -> None:
 
 def test_where_nothing_is_wrong_a_remedy_is_named_too() -> None:
     p = population(parts={**dict.fromkeys(PARTS, NOTHING), "discreteness": Part(0.05, 0.0, 0.05)}, total=Part(0.05, 0.0, 0.05))
-    sentence, found = findings.all_well([p], 0.1, lambda q, part: remedies.remedies(q, part, SETTING, 8, ()))
+    sentence, found = first_wrong.all_well([p], 0.1, lambda q, part: remedies.remedies(q, part, SETTING, 8, ()))
     assert found[0].option == "--steps 16"
     assert "What would lower it: --steps 16 (" in sentence
 

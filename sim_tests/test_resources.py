@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import resources
-from dnisnm_lava.cores import Layer, Row, Shared, Single, placed, weight_bits
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, Resample, SpikingGraph
-from dnisnm_lava.limits import STATE_WORDS, SYNAPSE_WORDS, SYNAPSE_WORDS_CUT
-from dnisnm_lava.synapses import NO_PADDING, Window
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
+from dnisnm_lava.studies.loihi2 import layers as resources
+from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed, weight_bits
+from dnisnm_lava.studies.loihi2.limits import STATE_WORDS, SYNAPSE_WORDS, SYNAPSE_WORDS_CUT
 
 ROOT = Path(__file__).resolve().parents[1]
 

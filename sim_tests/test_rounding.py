@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dnisnm_lava as dn
-from dnisnm_lava import quantization, resampling, rounding, units
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.fitting import least_squares
-from dnisnm_lava.fixedpoint import FixedPointFormat
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, Resample, SpikingGraph
-from dnisnm_lava.rounding import Reads
-from dnisnm_lava.units import Drive, Units, Widths
+from dnisnm_lava.ir.fixedpoint import FixedPointFormat
+from dnisnm_lava.stages import quantization, resampling, rounding, units
+from dnisnm_lava.stages.fitting import least_squares
+from dnisnm_lava.stages.rounding import Reads
+from dnisnm_lava.stages.units import Drive, Units, Widths
 
 WIDTHS = Widths(FixedPointFormat(8), FixedPointFormat(24))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from dnisnm_lava.frontend.sampling import LINEAR, matrix, sampled
+from dnisnm_lava.data.sampling import LINEAR, matrix, sampled
 
 
 @pytest.mark.parametrize(("mode", "coefficient"), [("bilinear", LINEAR), ("bicubic", -0.75)])

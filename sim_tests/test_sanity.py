@@ -14,8 +14,9 @@ import torch
 from graphs import ResidualPoolNet, images, randomized
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, comparison, sanity, tallies, weak_spots
+from dnisnm_lava import cli
 from dnisnm_lava.cli.values import _accuracy
+from dnisnm_lava.evaluation import comparison, sanity, tallies, weak_spots
 from dnisnm_lava.ir import ReadOut, SpikingGraph
 from dnisnm_lava.measures import chosen
 

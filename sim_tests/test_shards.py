@@ -15,11 +15,12 @@ from graphs import IMAGES_AND_NETWORK, small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnisnm_lava import cli, exits, shards, tallies
-from dnisnm_lava.backends import batched, early, reference
+from dnisnm_lava import cli
+from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ranks import Group
-from dnisnm_lava.tallies import Tally
+from dnisnm_lava.evaluation import blocks, early, exits, tallies
+from dnisnm_lava.evaluation.tallies import Tally
+from dnisnm_lava.system.ranks import Group
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,7 +164,7 @@ def test_tallies_of_different_things_do_not_add_up() -> None:
 
 def test_every_rank_does_what_no_rank_has_finished(tmp_path: Path) -> None:
     """A group of three by hand, each gathering what the others would have said."""
-    parts = {block: shards.Part(str(block), {"n": block}) for block in range(7)}
+    parts = {block: blocks.Part(str(block), {"n": block}) for block in range(7)}
     done: list[list[int]] = []
 
     class Three(Group):
@@ -173,17 +174,17 @@ def test_every_rank_does_what_no_rank_has_finished(tmp_path: Path) -> None:
 
     for rank in range(3):
         done.append([])
-        found = shards.evaluate(7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None, None)
+        found = blocks.evaluate(7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None, None)
         assert found == list(parts.values())
     assert done == [[0, 4], [1, 6], [3]]
 
 
 def test_parts_of_another_job_are_not_taken(tmp_path: Path) -> None:
-    part = shards.Part("d", {"n": 1})
-    shards.Kept(tmp_path, "one job").write(0, part)
-    assert shards.Kept(tmp_path, "one job").read(2) == {0: part}
+    part = blocks.Part("d", {"n": 1})
+    blocks.Kept(tmp_path, "one job").write(0, part)
+    assert blocks.Kept(tmp_path, "one job").read(2) == {0: part}
     with pytest.raises(BadFile, match="of another network"):
-        shards.Kept(tmp_path, "another").read(2)
+        blocks.Kept(tmp_path, "another").read(2)
 
 
 # ---------------------------------------------------------------- early exit

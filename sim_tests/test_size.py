@@ -13,10 +13,10 @@ from graphs import ResidualPoolNet, images, randomized, small
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.cli import shared
 from dnisnm_lava.ir import SNM, SpikingGraph
-from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.recipes import Recipe
 from exporters import netx
 
 CHANNEL = replace(recipes.BEST, granularity="channel", share="channel")
@@ -74,7 +74,7 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
 )
 def test_the_runs_of_a_recipe_are_those_that_fit_makes(recipe: Recipe, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last rectifier's currents of all steps, as `activity` computes them."""
-    from dnisnm_lava.fitting import activity
+    from dnisnm_lava.stages.fitting import activity
 
     heard, currents = [], activity.currents
     monkeypatch.setattr(activity, "currents", lambda p, *rest: heard.append(p.name) or currents(p, *rest))

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.calibration import Statistics
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fixedpoint import STATE
 from dnisnm_lava.ir import SNM, ReadOut, Rectifier
-from dnisnm_lava.quantization import encode_images
+from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.stages.calibration import Statistics
+from dnisnm_lava.stages.quantization import encode_images
 
 SHAPE = (2, 6, 6)
 

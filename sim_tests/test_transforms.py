@@ -17,8 +17,8 @@ from torchvision.models import ResNet18_Weights, ResNet34_Weights, SqueezeNet1_1
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
-from dnisnm_lava.coverage import Coverage
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.frontend.coverage import Coverage
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def seen(monkeypatch: pytest.MonkeyPatch, downloads: list[str]) -> list[np.ndarray]:
     """The first image as `inspect` has it, in place of a trace."""
     images: list[np.ndarray] = []
-    monkeypatch.setattr("dnisnm_lava.frontend.inspect", lambda model, _: Coverage("m", (), {}, 0, 0, 0, 0, 0, 0, ()))
+    monkeypatch.setattr("dnisnm_lava.frontend.walk.inspect", lambda model, _: Coverage("m", (), {}, 0, 0, 0, 0, 0, 0, ()))
     from dnisnm_lava.cli import looking
 
     data = looking._data

@@ -18,13 +18,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, pareto, recipes, search, tuning, tuning_report
+from dnisnm_lava import cli
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.evaluation.sanity import Alarm
 from dnisnm_lava.measures import classes
-from dnisnm_lava.pareto import Target, Trial
-from dnisnm_lava.recipes import BEST, Recipe
-from dnisnm_lava.sanity import Alarm
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.recipes import BEST, Recipe
+from dnisnm_lava.studies.tuning import pareto, phases, tune
+from dnisnm_lava.studies.tuning.pareto import Target, Trial
+from dnisnm_lava.views import tuning as tuning_report
 from exporters import netx
 
 
@@ -117,22 +120,22 @@ def test_few_images_are_refused(analog: dn.AnalogGraph, images: np.ndarray) -> N
 
 
 @pytest.fixture(scope="module")
-def tuned(analog: dn.AnalogGraph, images: np.ndarray) -> tuning.Tuning:
+def tuned(analog: dn.AnalogGraph, images: np.ndarray) -> tune.Tuning:
     return dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
 
 
-def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tuning.Tuning) -> None:
+def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tune.Tuning) -> None:
     assert tuned.met
     assert max(t.steps for t in tuned.trials) <= 3
     assert 3 in {t.steps for t in tuned.trials}  # the limit itself is tried
-    assert [sentence.split(":")[0] for sentence in tuned.story] == list(search.PHASES)
+    assert [sentence.split(":")[0] for sentence in tuned.story] == list(phases.PHASES)
     assert tuned.best == pareto.best(tuned.target, tuned.trials)
     assert tuned.images == {"fit": 60, "search": 40, "choose": 30, "confirm": 30}
     assert len({repr(t.recipe) for t in tuned.trials}) == len(tuned.trials)
 
 
-def test_every_phase_changes_what_it_says(tuned: tuning.Tuning) -> None:
-    by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in search.PHASES}
+def test_every_phase_changes_what_it_says(tuned: tune.Tuning) -> None:
+    by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in phases.PHASES}
     assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse", "gauss"}
     assert all(len(r.correct) == 2 for r in by_phase["corrections"])
     assert all(r.lead == 0 for r in by_phase["steps and levels"])
@@ -140,7 +143,7 @@ def test_every_phase_changes_what_it_says(tuned: tuning.Tuning) -> None:
         assert b.recipe.lead == 1 or b.recipe.lead == 2 * a.recipe.lead
 
 
-def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tuning.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
+def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
     """Made again by hand: what is confirmed was fitted on 60 images and measured on 30 others."""
     order = np.random.default_rng(0).permutation(120)
     confirming, fitted_on = images[order[30:60]], images[order[60:]]
@@ -152,7 +155,7 @@ def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tuning.Tuning
     assert tuned.confirmed.latency == network.offsets()[network.readout.name] + tuned.recipe.steps
 
 
-def test_it_repeats_itself(tuned: tuning.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
+def test_it_repeats_itself(tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
     again = dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
     assert again.trials == tuned.trials
     assert again.story == tuned.story
@@ -220,12 +223,12 @@ def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) ->
     assert {replace(t.recipe, steps=0) == replace(base, steps=0) for t in found.trials} == {True}
 
 
-def searching(analog: dn.AnalogGraph, target: Target) -> search.Search:
+def searching(analog: dn.AnalogGraph, target: Target) -> phases.Search:
     stats = dn.calibrate(analog, [np.ones((1, 1, 4, 4))])
-    return search.Search(target, analog.measure(), BEST, analog, stats, frozenset(search.DIALS), (4,), (1,))
+    return phases.Search(target, analog.measure(), BEST, analog, stats, frozenset(phases.DIALS), (4,), (1,))
 
 
-def asked_for(phase: search.Phase, answer: Callable[[Recipe], Trial]) -> list[Recipe]:
+def asked_for(phase: phases.Phase, answer: Callable[[Recipe], Trial]) -> list[Recipe]:
     """What the phase asks for, when it is told `answer` of each."""
     seen = []
     try:
@@ -246,20 +249,20 @@ def test_levels_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
         levels = recipe.levels
         return Trial("", recipe, 0.9 if levels[a] == 8 else 0.8, 0.0, 5, 20.0 - (levels[b] == 2))  # type: ignore[index]
 
-    seen = asked_for(search.levels_of_populations(found), answer)
+    seen = asked_for(phases.levels_of_populations(found), answer)
     assert [r.levels for r in seen] == [{a: 8, b: 4}, {a: 8, b: 8}, {a: 8, b: 2}]
     assert pareto.levels_told(seen[0].levels) == f"K = 4 ({a} 8)"
 
 
 @pytest.mark.parametrize(("phase", "dials", "wanted"), [
-    (search.lower_thresholds, {"steps": 4}, [{"down": 0.25}, {"down": 0.5}, {"down": 1.0}]),
-    (search.lower_thresholds, {"steps": 1}, []),
-    (search.granularities, {"granularity": "channel", "share": "channel"}, [{"granularity": "neuron", "share": "neuron"}]),
-    (search.granularities, {"granularity": "neuron", "share": "channel"}, [{"share": "neuron"}, {"granularity": "channel"}]),
-    (search.granularities, {"spikes": "binary"}, []), (search.relay_levels, {}, []),
+    (phases.lower_thresholds, {"steps": 4}, [{"down": 0.25}, {"down": 0.5}, {"down": 1.0}]),
+    (phases.lower_thresholds, {"steps": 1}, []),
+    (phases.granularities, {"granularity": "channel", "share": "channel"}, [{"granularity": "neuron", "share": "neuron"}]),
+    (phases.granularities, {"granularity": "neuron", "share": "channel"}, [{"share": "neuron"}, {"granularity": "channel"}]),
+    (phases.granularities, {"spikes": "binary"}, []), (phases.relay_levels, {}, []),
 ])  # fmt: skip
 def test_a_phase_asks_for_the_other_values(
-    analog: dn.AnalogGraph, phase: Callable[[search.Search], search.Phase], dials: dict[str, Any], wanted: list[dict[str, Any]]
+    analog: dn.AnalogGraph, phase: Callable[[phases.Search], phases.Phase], dials: dict[str, Any], wanted: list[dict[str, Any]]
 ) -> None:
     found, base = searching(analog, Target("steps", 4)), replace(BEST, **dials)
     found.trials.append(Trial("", base, 0.8, 0.0, 5, 20.0))
@@ -283,7 +286,7 @@ def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
         lead = recipe.lead
         return Trial("", recipe, 0.9 if lead[names[0]] == 2 else 0.1, 0.0, 14 - 2 * list(lead.values()).count(0), 10.0)  # type: ignore[index, union-attr]
 
-    seen = [r.lead for r in asked_for(search.leads_of_populations(found), answer)]
+    seen = [r.lead for r in asked_for(phases.leads_of_populations(found), answer)]
     assert seen == [{names[0]: 0, names[1]: 2}, {names[0]: 2, names[1]: 0}]
 
 
@@ -371,9 +374,9 @@ def test_a_recipe_that_is_nowhere_is_refused() -> None:
         recipes.named("bset")
 
 
-def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(tuned: tuning.Tuning) -> None:
+def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(tuned: tune.Tuning) -> None:
     for t in (t for t in tuned.trials if t.phase == "thresholds"):
-        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(search.PHASES).index("thresholds")]
+        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(phases.PHASES).index("thresholds")]
     one = replace(tuned, trials=(tuned.best,))  # one latency alone
     ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks)

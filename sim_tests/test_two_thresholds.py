@@ -16,13 +16,14 @@ from oracle import current, seen
 from rich.console import Console
 
 import dnisnm_lava as dn
-from dnisnm_lava import comparison_report, recipes
 from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.backends.results import Run
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
-from dnisnm_lava.quantization import encode_images
-from dnisnm_lava.simulation import Run
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.fitting import THRESHOLDS
+from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.views import comparison
 
 MANY = 1 << 20  # levels: more than any step of these networks asks for
 
@@ -178,7 +179,7 @@ def test_each_recipe_is_named_and_checked() -> None:
 def test_inspect_tells_the_lower_thresholds() -> None:
     def shown(**dials: float) -> str:
         console = Console(width=140, file=io.StringIO())
-        console.print(comparison_report.network_table(small(**dials)[0], ""))
+        console.print(comparison.network_table(small(**dials)[0], ""))
         return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
     assert "lower threshold, where a level is taken back: 0.25 of the threshold in 3 populations" in shown(down=0.25)

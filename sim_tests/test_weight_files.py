@@ -23,9 +23,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 import dnisnm_lava as dn
+from dnisnm_lava.data.weights import downloads, reading
 from dnisnm_lava.errors import BackendMissing, BadFile
-from dnisnm_lava.extras import missing_alone
-from dnisnm_lava.weight_files import downloads, reading
+from dnisnm_lava.system.extras import missing_alone
 
 State = dict[str, Any]
 

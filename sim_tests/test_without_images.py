@@ -13,12 +13,13 @@ from graphs import ResidualPoolNet, images, randomized
 from torch import Tensor, nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, recipes
+from dnisnm_lava import cli
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import normal, without_images
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, Relay
-from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.fitting import normal, without_images
+from dnisnm_lava.stages.recipes import Recipe
 from exporters import netx
 
 SAMPLES = 200_000

@@ -12,7 +12,7 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.simulation import Difference, difference
+from dnisnm_lava.backends.results import Difference, difference
 
 # Pixels a side: 64, or the fewest above that the network takes.
 SIZES = {

@@ -19,9 +19,8 @@ from matplotlib.patches import FancyBboxPatch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dnisnm_lava import dynamics
-from dnisnm_lava.files import write_whole
-from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, SpikingGraph, dynamics, lead
+from dnisnm_lava.system.files import write_whole
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs/pictures"
 BLUE, RED, GREY, PALE = "#3056d3", "#d33a30", "#777777", "#c9d4f7"

@@ -111,7 +111,7 @@ def _status(key: str) -> int:
 def page(measured: Sequence[dict[str, Any]]) -> str:
     from torchvision_models import STEPS
 
-    from dnisnm_lava.comparison import versions
+    from dnisnm_lava.evaluation.comparison import versions
 
     told = ", ".join(f"{name} {version}" for name, version in versions().items() if name in ("python", "numpy", "torch", "torchvision"))
     lines = [HEAD.format(versions=told, images=2, steps=STEPS)]
@@ -161,7 +161,7 @@ def main() -> int:
     if failed:
         print(f"{args.out}: not written; {', '.join(failed)} failed", file=sys.stderr)
         return 1
-    from dnisnm_lava.files import write_whole
+    from dnisnm_lava.system.files import write_whole
 
     write_whole(args.out, page(measured).encode(), overwrite=True)
     print(f"{args.out}: written", file=sys.stderr)

@@ -21,10 +21,11 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import dnisnm_lava as dn  # noqa: E402
-from dnisnm_lava import check_report, limits  # noqa: E402
-from dnisnm_lava.checks import RULES, Checked, named  # noqa: E402
-from dnisnm_lava.cores import Layer, Row, Shared, Single, placed  # noqa: E402
-from dnisnm_lava.files import write_whole  # noqa: E402
+from dnisnm_lava.studies.loihi2 import limits  # noqa: E402
+from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed  # noqa: E402
+from dnisnm_lava.studies.loihi2.rules import RULES, Checked, named  # noqa: E402
+from dnisnm_lava.system.files import write_whole  # noqa: E402
+from dnisnm_lava.views import checks  # noqa: E402
 from examples.paper.networks import vgg16  # noqa: E402
 from examples.resnet20 import resnet20  # noqa: E402
 
@@ -188,7 +189,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _networks() -> Iterator[str]:
     yield NETWORKS.format(names="\n".join(f"- {named(rule)}" for rule in RULES))
     for name, factory, shape in (("ResNet-20", resnet20, CIFAR), ("VGG-16", vgg16, CIFAR), ("Too wide", too_wide, (3, 64, 300))):
-        yield _checked(f"{name}, {check_report.sizes(shape)}", checked(factory, shape))
+        yield _checked(f"{name}, {checks.sizes(shape)}", checked(factory, shape))
 
 
 def too_wide() -> nn.Module:
@@ -209,12 +210,12 @@ def checked(factory: Callable[[], nn.Module], shape: tuple[int, ...]) -> Checked
 
 
 def _checked(name: str, found: Checked) -> str:
-    heads = ("population", "shape", "on a core", *check_report.HEADINGS)
+    heads = ("population", "shape", "on a core", *checks.HEADINGS)
     violations = [(v.rule, v.population or "all", f"{v.value:,}", f"{v.limit:,}", v.remedy) for v in found.violations]
     broken = table(("does not hold", "population", "value", "limit", "what now"), violations) if violations else "All rules hold."
     longest = max((d.steps for d in found.delays), default=0)
     return (
-        f"### {name}\n\n{table(heads, [check_report.cells(row) for row in found.rows])}\n\n"
+        f"### {name}\n\n{table(heads, [checks.cells(row) for row in found.rows])}\n\n"
         f"{found.cores:,} cores of what fits; period {found.period}; {len(found.delays)} delays, the longest of {longest}.\n\n{broken}"
     )
 
@@ -228,7 +229,7 @@ compiler are not public, and no network of this project has been on a chip.
 ## The rule
 
 A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAPSE_WORDS} words of 64 bits for synapses, and
-{STATE_WORDS} words for neurons. `dnisnm_lava/limits.py` names the source of each constant, `dnisnm_lava/cores.py` is the rule.
+{STATE_WORDS} words for neurons. `dnisnm_lava/studies/loihi2/limits.py` names the source of each constant, `dnisnm_lava/studies/loihi2/cores.py` is the rule.
 
 - *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {HEADER_BITS}) / 64)`
   words; `bits = ceil(log2(max |w|)) + 1`. It takes {CONV_AXONS} input axons a core.

@@ -43,9 +43,9 @@ LAVA = (
     "window or keeps or lava_fixed or floating or every_length or silence or saturations or hand",
 )
 TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # files, and the tests that are to see their mutants
-    "dynamics": (("dnisnm_lava/dynamics.py",), ("test_dynamics.py", "test_executors.py")),
-    "fixedpoint": (("dnisnm_lava/fixedpoint.py",), ("test_fixedpoint.py", "test_dynamics.py", "test_stages.py")),
-    "quantization": (("dnisnm_lava/quantization.py",), (*STAGES, "test_executors.py")),
+    "dynamics": (("dnisnm_lava/ir/dynamics.py",), ("test_dynamics.py", "test_executors.py")),
+    "fixedpoint": (("dnisnm_lava/ir/fixedpoint.py",), ("test_fixedpoint.py", "test_dynamics.py", "test_stages.py")),
+    "quantization": (("dnisnm_lava/stages/quantization.py",), (*STAGES, "test_executors.py")),
     "netx": (("exporters/netx.py", "exporters/netx_reading.py", "exporters/hdf5.py"), READ),
     "procs": (tuple(f"dnisnm_lava/procs/{n}/models.py" for n in ("snm", "maxpool", "delay", "readout", "source")), LAVA),
     "im2col": (("dnisnm_lava/procs/im2col.py", "dnisnm_lava/procs/stock_conv.py"), ("test_fast_conv.py",)),

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from dnisnm_lava.cli.output import Stages, progress_bars
 from dnisnm_lava.cli.parser import VERBS, _parser
-from dnisnm_lava.files import write_whole
+from dnisnm_lava.system.files import write_whole
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/terminal.svg"
 COMMAND = "demo"

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.results import Run
 from dnisnm_lava.ir import SpikingGraph
-from dnisnm_lava.simulation import Run
 from exporters import netx
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "sim_tests/archive"

@@ -1,1 +1,4 @@
-"""Executors of one graph: reference (NumPy), batched (torch) and lava_cpu (Lava). They must agree."""
+"""Executors of one graph, which must agree: reference (NumPy), batched (torch), lava_cpu (Lava); and the ANN itself.
+
+May import `exporters` and what stands above it: `procs`, `frontend`, `measures`, `ir`. No executor knows a stage.
+"""

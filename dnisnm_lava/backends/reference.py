@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnisnm_lava import dynamics
-from dnisnm_lava.inputs import Images
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps
-from dnisnm_lava.quantization import encode_images
-from dnisnm_lava.simulation import Progress, Run, count_spikes
+from dnisnm_lava.backends.results import Progress, Run, count_spikes
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
+from dnisnm_lava.stages.quantization import encode_images
 
 
 def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Run:

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dnisnm_lava import sanity
 from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Result
+from dnisnm_lava.evaluation import sanity
+from dnisnm_lava.evaluation.sanity import Alarm, Answers
 from dnisnm_lava.measures import AUTO, named_output
-from dnisnm_lava.sanity import Alarm, Answers
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Labelled
+    from dnisnm_lava.data.datasets import Labelled
     from dnisnm_lava.ir import AnalogGraph
 
 BROKEN = ("chance", "expectation")  # kinds after which nothing means anything
@@ -77,7 +77,7 @@ def _with_alarms(args: argparse.Namespace, result: Result, alarms: tuple[Alarm, 
 
     from rich.console import Group
 
-    from dnisnm_lava.sanity_report import alarms_told
+    from dnisnm_lava.views.sanity import alarms_told
 
     data = {**result.data, "alarms": [asdict(alarm) for alarm in alarms]}
     return Result(data, Group(alarms_told(alarms), result.text) if alarms else result.text, _failed(args, alarms, result.failed))

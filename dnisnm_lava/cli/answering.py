@@ -19,17 +19,19 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import named_output
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Labelled
-    from dnisnm_lava.exits import Exits
-    from dnisnm_lava.predictions import Predictions
-    from dnisnm_lava.sanity import Alarm
+    from dnisnm_lava.data.datasets import Labelled
+    from dnisnm_lava.evaluation.exits import Exits
+    from dnisnm_lava.evaluation.predictions import Predictions
+    from dnisnm_lava.evaluation.sanity import Alarm
 
 
 def predict(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file says of images without labels: classes with their margins, or values."""
-    from dnisnm_lava import datasets, predictions, predictions_report, shards
-    from dnisnm_lava.comparison import array_digest
-    from dnisnm_lava.files import refuse_unwritable, write_whole
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import blocks, predictions
+    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.system.files import refuse_unwritable, write_whole
+    from dnisnm_lava.views import predictions as predictions_report
     from exporters import netx
 
     if args.out:
@@ -39,12 +41,12 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     _require_data(args)
     images = _data(args, graph).test
     exits = _exits(args, graph, stages)
-    read: list[shards.Part] = []
+    read: list[blocks.Part] = []
     labels: list[np.ndarray] = []
 
     def batches() -> Iterator[np.ndarray]:
         for x, y in datasets.batches(images, np.arange(len(images)), stages("predict"), classes=False):
-            read.append(shards.Part(array_digest(x), {}))
+            read.append(blocks.Part(array_digest(x), {}))
             labels.append(y)
             yield x
 
@@ -53,7 +55,7 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     classes = args.made_of.get("classes", ())
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
     provenance = _provenance(args, graph)
-    provenance["digests"]["images"] = shards.digest(read)
+    provenance["digests"]["images"] = blocks.digest(read)
     facts = predictions_report.predictions_json(found, named, known, provenance)
     table = predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None)
     result = _with_alarms(args, Result(facts, table), _told(_of_labels(args, graph, found, images, labels)))
@@ -71,7 +73,8 @@ def _of_labels(
 ) -> tuple[Alarm, ...]:  # fmt: skip
     """The alarms where the images happen to bring labels that are the network's: those of arrays, or of folders whose names the file
     remembers as its classes."""
-    from dnisnm_lava import datasets, sanity
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import sanity
 
     folders = datasets.class_names(images)
     if len({y.shape[1:] for y in labels}) != 1 or (folders and list(folders) != list(args.made_of.get("classes", ()))):
@@ -108,8 +111,8 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> 
 
 def costs(args: argparse.Namespace, stages: Stages) -> Result:
     """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics."""
-    from dnisnm_lava import costs_report
-    from dnisnm_lava.files import refuse_unwritable, write_whole
+    from dnisnm_lava.system.files import refuse_unwritable, write_whole
+    from dnisnm_lava.views import costs as costs_report
     from exporters import netx
 
     if args.out:

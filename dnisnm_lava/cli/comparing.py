@@ -32,16 +32,16 @@ from dnisnm_lava.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from dnisnm_lava import tallies
-    from dnisnm_lava.comparison import Comparison, OnLava
+    from dnisnm_lava.evaluation import tallies
+    from dnisnm_lava.evaluation.comparison import Comparison, OnLava
     from dnisnm_lava.measures import Measure
 
 
 def demo(args: argparse.Namespace, stages: Stages) -> Result:
     """scikit-learn's digits: train, calibrate, convert, quantize, write, read back, verify, compare."""
-    from dnisnm_lava import demo as digits
-    from dnisnm_lava.comparison import compare
-    from dnisnm_lava.files import whole_folder
+    from dnisnm_lava.data import digits
+    from dnisnm_lava.evaluation.comparison import compare
+    from dnisnm_lava.system.files import whole_folder
     from exporters import netx
 
     _settle_lava(args)
@@ -66,8 +66,10 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
 
 def compare(args: argparse.Namespace, stages: Stages) -> Result:
     """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
-    from dnisnm_lava import comparison, ranks, shards, tallies
-    from dnisnm_lava.files import refuse_full, whole_folder
+    from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation import comparison, tallies
+    from dnisnm_lava.system import ranks
+    from dnisnm_lava.system.files import refuse_full, whole_folder
     from exporters import netx
 
     with ranks.joined(args.device) as group:
@@ -114,7 +116,7 @@ def _on_lava(
 ) -> OnLava | None:  # fmt: skip
     if not args.lava_images:
         return None
-    from dnisnm_lava import comparison
+    from dnisnm_lava.evaluation import comparison
 
     first = [blocks.read(block) for block in range(min(blocks.count, -(-args.lava_images // BLOCK)))]
     x, y = (np.concatenate(parts)[: args.lava_images] for parts in zip(*first, strict=True))
@@ -125,15 +127,15 @@ def _on_lava(
 
 
 def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:
-    from dnisnm_lava import comparison_report
+    from dnisnm_lava.views import comparison as comparison_report
 
     failed = "" if comparison.all_equal else NOT_EQUAL
     return Result(comparison_report.comparison_json(comparison, provenance), comparison_report.comparison_table(comparison, title), failed)
 
 
 def _write_results(folder: Path, result: Result, comparison: Comparison, title: str) -> None:
-    from dnisnm_lava import comparison_report
-    from dnisnm_lava.files import write_whole
+    from dnisnm_lava.system.files import write_whole
+    from dnisnm_lava.views import comparison as comparison_report
 
     write_whole(folder / RESULT, (json.dumps(result.data, indent=2) + "\n").encode())
     write_whole(folder / PICTURE, comparison_report.accuracy_picture(comparison, title))

@@ -13,7 +13,7 @@ from typing import Any
 from dnisnm_lava.cli.output import Stages, _notices, _print, _told, progress_bars
 from dnisnm_lava.cli.parser import VERBS, _parser
 from dnisnm_lava.errors import DnisnmError
-from dnisnm_lava.extras import EXTRAS, missing
+from dnisnm_lava.system.extras import EXTRAS, missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ class _Terminated(SystemExit):
 
 
 def _end(_: int, __: Any) -> None:
-    from dnisnm_lava import ranks
+    from dnisnm_lava.system import ranks
 
     who = f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job" if ranks.size() > 1 else "ended by SIGTERM"
     raise _Terminated(who)

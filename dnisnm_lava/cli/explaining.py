@@ -12,19 +12,19 @@ from dnisnm_lava.cli.alarms import _causes, _failed
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import Network, _asked, _given, _provenance, _recall, _settle_lava, _title, _tried
-from dnisnm_lava.remedies import Setting
+from dnisnm_lava.studies.explain.remedies import Setting
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Data
+    from dnisnm_lava.data.datasets import Data
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
     """Why the accuracy is what it is: each population's error in parts, and the first that goes wrong."""
     from rich.console import Group
 
-    from dnisnm_lava import explanation_report
     from dnisnm_lava.cli.trying import tried_json, tried_told, try_remedies
-    from dnisnm_lava.files import refuse_unwritable, write_whole
+    from dnisnm_lava.system.files import refuse_unwritable, write_whole
+    from dnisnm_lava.views import explanation
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
@@ -36,11 +36,11 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
         **_expected(args, data, network),
     )  # fmt: skip
     tried = try_remedies(args, data, network, found, stages) if args.try_remedies else ()
-    facts = explanation_report.explanation_json(found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)})
+    facts = explanation.explanation_json(found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)})
     facts["tried"] = tried_json(tried)
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
-    told = Group(explanation_report.explanation_table(found, _title(args)), tried_told(tried))
+    told = Group(explanation.explanation_table(found, _title(args)), tried_told(tried))
     return Result(facts, told, _failed(args, found.alarms))
 
 
@@ -56,10 +56,12 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
     from rich.text import Text
 
-    from dnisnm_lava import comparison_report, datasets, frontend
-    from dnisnm_lava.files import refuse_unwritable
-    from dnisnm_lava.loading import load_model
-    from dnisnm_lava.reporting import page
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.data.models import load_model
+    from dnisnm_lava.frontend import walk
+    from dnisnm_lava.system.files import refuse_unwritable
+    from dnisnm_lava.views import comparison
+    from dnisnm_lava.views.page import page
 
     refuse_unwritable(args.out, args.overwrite)
     _settle_lava(args)
@@ -67,7 +69,7 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     data, network, x, y = _tried(args, stages)
     graphs = network.analog, network.spiking, network.integer
     stages("trace again")
-    coverage = replace(frontend.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
+    coverage = replace(walk.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
     provenance = {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
     title = args.title or _title(args)
     found = page.report(
@@ -76,7 +78,7 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
         provenance=provenance, device=args.device, memory=args.memory, deadline=args.deadline, lava_python=args.lava_python,
         stages=stages, overwrite=args.overwrite, **_expected(args, data, network),
     )  # fmt: skip
-    table = comparison_report.comparison_table(found.comparison, title)
+    table = comparison.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6
     told = Text(f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB")
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)

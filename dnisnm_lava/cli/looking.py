@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
-    from dnisnm_lava import comparison_report
-    from dnisnm_lava.files import refuse_unwritable
+    from dnisnm_lava.system.files import refuse_unwritable
+    from dnisnm_lava.views import comparison
 
     if args.svg:
         refuse_unwritable(args.svg, args.overwrite)
@@ -41,14 +41,15 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
     graph, made_of = netx.read(Path(args.subject)), netx.provenance(args.subject)
     _picture(args, graph)
-    table = comparison_report.network_table(graph, args.subject)
-    return Result({**comparison_report.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
+    table = comparison.network_table(graph, args.subject)
+    return Result({**comparison.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
 
 
 def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
-    from dnisnm_lava import comparison_report, frontend
-    from dnisnm_lava.loading import load_model, own_input_shape
-    from dnisnm_lava.onnx_files.conversion import evaluation_of
+    from dnisnm_lava.data.models import load_model, own_input_shape
+    from dnisnm_lava.data.onnx.conversion import evaluation_of
+    from dnisnm_lava.frontend import walk
+    from dnisnm_lava.views import comparison
 
     if args.input_shape and args.data:
         raise OutOfRange("inspect: give either --input-shape or --data, not both")
@@ -60,7 +61,7 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     model = _model(args, data, progress) if data else load_model(args.subject, args.weights, shape or (), progress)
     if not shape:
         raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
-    coverage = replace(frontend.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
+    coverage = replace(walk.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
     held = evaluation_of(model)
     if held:
         coverage = replace(coverage, notices=(held.sentence(), *coverage.notices))
@@ -68,28 +69,28 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
         stages("trace again, draw")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
-            _picture(args, frontend.from_torch(model, np.zeros(shape, np.float32)))
-    failed = comparison_report.refused_sentence(coverage)
+            _picture(args, walk.from_torch(model, np.zeros(shape, np.float32)))
+    failed = comparison.refused_sentence(coverage)
     told = f"{args.subject}: {failed}, and no picture was drawn" if args.svg else f"{args.subject}: {failed}"
-    result = {**comparison_report.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
-    return Result(result, comparison_report.coverage_table(coverage), told if failed else "")
+    result = {**comparison.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
+    return Result(result, comparison.coverage_table(coverage), told if failed else "")
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:
     if args.svg:
-        from dnisnm_lava import drawing
-        from dnisnm_lava.files import write_whole
+        from dnisnm_lava.system.files import write_whole
+        from dnisnm_lava.views import graph_svg
 
-        write_whole(args.svg, drawing.svg(graph, args.subject), overwrite=args.overwrite)
+        write_whole(args.svg, graph_svg.svg(graph, args.subject), overwrite=args.overwrite)
 
 
 def check(args: argparse.Namespace, stages: Stages) -> Result:
     """Whether a netx file fits Loihi 2: design rules, and an estimate of the cores it would take."""
-    from dnisnm_lava import check_report
+    from dnisnm_lava.views import checks
     from exporters import netx
 
     if not args.net.is_file() and (":" in str(args.net) or args.net.suffix in (".py", ".onnx")):
         raise BadFile(f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect tells of a model")
     found, made_of = dn.check(netx.read(args.net), chips=args.chips, period=args.period), netx.provenance(args.net)
-    table = remembering.beside(check_report.check_table(found, str(args.net)), made_of)
-    return Result({**check_report.check_json(found), "made_of": made_of}, table, check_report.broken(found))
+    table = remembering.beside(checks.check_table(found, str(args.net)), made_of)
+    return Result({**checks.check_json(found), "made_of": made_of}, table, checks.broken(found))

@@ -11,7 +11,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.cli import remembering, splitting
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
@@ -34,20 +33,21 @@ from dnisnm_lava.cli.shared import (
     _tried,
 )
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.stages import recipes
 
 if TYPE_CHECKING:
     from dnisnm_lava.cli.shared import Network
-    from dnisnm_lava.datasets import Data
+    from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.measures import Measure, Score
-    from dnisnm_lava.recipes import Recipe
+    from dnisnm_lava.stages.recipes import Recipe
 
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
     from rich.console import Group
 
-    from dnisnm_lava import comparison_report
-    from dnisnm_lava.files import refuse_unwritable
+    from dnisnm_lava.system.files import refuse_unwritable
+    from dnisnm_lava.views import comparison
     from exporters import netx
 
     refuse_unwritable(args.out, args.overwrite)
@@ -61,10 +61,10 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
     facts = {
-        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
+        **comparison.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
-    shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
+    shown = Group(comparison.network_table(network.integer, _title(args)), told)
     return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
 
 
@@ -72,19 +72,19 @@ def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
     """The same of a model alone."""
     from rich.console import Group
 
-    from dnisnm_lava import comparison_report
     from dnisnm_lava.cli import without_images
+    from dnisnm_lava.views import comparison
     from exporters import netx
 
     network, origins = without_images.network(args, stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, None))
     facts = {
-        **comparison_report.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
+        **comparison.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
         "ann": None, "moments": origins,
     }  # fmt: skip
     told = "no image was used, so nothing tells what the ANN gets right, or how images are to be prepared"
-    shown = Group(comparison_report.network_table(network.integer, _title(args)), told)
+    shown = Group(comparison.network_table(network.integer, _title(args)), told)
     return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
 
 
@@ -133,10 +133,14 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
     from rich.text import Text
 
-    from dnisnm_lava import datasets, sanity, search, tuning, tuning_report
     from dnisnm_lava.backends import ann
-    from dnisnm_lava.comparison import array_digest
-    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import sanity
+    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.studies.tuning import phases
+    from dnisnm_lava.studies.tuning import tune as tuning
+    from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
+    from dnisnm_lava.views import tuning as tuning_report
     from exporters import netx
 
     _allow_to_finish(args)
@@ -154,12 +158,12 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data.train, analog)
     measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
-    given = {dial for dial in search.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
+    given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
         found = tuning.tune(
             analog, x, labels=labels if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
             max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
-            base=base, vary=set(search.DIALS) - given,
+            base=base, vary=set(phases.DIALS) - given,
             held_back=splitting.share(args.fit_images, args.held_images), seed=args.seed, device=args.device, stages=stages,
             alarms=alarms, journal=kept,
         )  # fmt: skip
@@ -198,10 +202,10 @@ def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
 
 def precision(args: argparse.Namespace, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
-    from dnisnm_lava import bitwidths_report
-    from dnisnm_lava.comparison import array_digest
-    from dnisnm_lava.files import refuse_full, whole_folder, write_whole
-    from dnisnm_lava.quantization import check_bits
+    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.stages.quantization import check_bits
+    from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
+    from dnisnm_lava.views import precision as bitwidths_report
 
     _allow_to_finish(args)
     if args.out:
@@ -229,10 +233,10 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
 
 def lava_environment(args: argparse.Namespace, stages: Stages) -> Result:
     """Makes a Python 3.10 with Lava in the cache folder, for --lava-python auto; anew where it is there."""
-    from dnisnm_lava.backends import lava_env, lava_python
+    from dnisnm_lava.backends.lava_cpu import installation, interpreter
 
-    stages(f"make {lava_env.home()} (about a minute, with downloads)")
-    made = lava_python.chosen(lava_env.make())
+    stages(f"make {installation.home()} (about a minute, with downloads)")
+    made = interpreter.chosen(installation.make())
     assert made is not None
     told = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     return Result({"path": made.path, "versions": dict(made.versions)}, f"{made.path}: {told}\nuse it with --lava-python auto")

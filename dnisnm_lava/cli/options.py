@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dnisnm_lava import recipes
-from dnisnm_lava.calibration import GRANULARITIES
 from dnisnm_lava.cli.names import (
     BITS,
     BITS_TRIED,
@@ -21,10 +19,12 @@ from dnisnm_lava.cli.names import (
     TOLERANCE,
     TUNING,
     WEIGHTS,
-)  # fmt: skip
+)
 from dnisnm_lava.cli.values import _accuracy, _by_name, _numbers, _range, _sizes, _words
-from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.measures import AUTO, KINDS
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.calibration import GRANULARITIES
+from dnisnm_lava.stages.fitting import THRESHOLDS
 
 
 def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:

@@ -31,7 +31,7 @@ from dnisnm_lava.cli.names import (
     TEST_IMAGES,
     TRIED_IMAGES,
     WEIGHTS,
-)  # fmt: skip
+)
 from dnisnm_lava.cli.options import _alarm_options, _data_options, _measure_options, _model_options, _precision_options, _tune_options
 from dnisnm_lava.cli.simulating import simulate, verify
 from dnisnm_lava.cli.values import _bytes, _sizes

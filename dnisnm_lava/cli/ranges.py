@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Data, Labelled
+    from dnisnm_lava.data.datasets import Data, Labelled
     from dnisnm_lava.ir import AnalogGraph
 
 Range = tuple[float, float]
@@ -22,7 +22,7 @@ WELL, GROSS, ERRORS = 0.9, 0.2, 3  # share that needs no trial; gain that is tol
 
 def tell_range(args: argparse.Namespace, data: Data) -> None:
     """A notice of a range that nothing reads, and of a mean that belongs to another one."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     if len(data.train) == 0:
         return
@@ -38,7 +38,7 @@ def tell_range(args: argparse.Namespace, data: Data) -> None:
 
 def tell_better_range(args: argparse.Namespace, analog: AnalogGraph, data: Data) -> None:
     """A notice where the ANN knows the labels of bytes in another range grossly better than in the one that they have unasked."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     if args.range or args.mean or hasattr(args, "prepared_by") or not datasets.have_bytes(data):
         return
@@ -65,7 +65,7 @@ def _told(bounds: Range) -> str:
 
 def _bounds(data: Data) -> Range:
     """What bytes become now."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     return data.train.prepare.range or ((0.0, 1.0) if datasets.are_pictures(data) else (0.0, 255.0))
 
@@ -76,8 +76,9 @@ def _ranged(dataset: Labelled, bounds: Range) -> Labelled:
 
 def _share(analog: AnalogGraph, dataset: Labelled, seed: int) -> float | None:
     """Of the labels of some images, those that the ANN meets; None where they are no classes of its first output."""
-    from dnisnm_lava import datasets, measures
+    from dnisnm_lava import measures
     from dnisnm_lava.backends import ann
+    from dnisnm_lava.data import datasets
 
     x, y = datasets.arrays(dataset, datasets.choose(dataset, TRIED, seed), classes=False)
     if datasets.is_unknown(y):

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from dnisnm_lava.cli.names import DEMO, PREPARED_BY
 from dnisnm_lava.cli.options import _data_options, _model_options
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.recipes import BEST, Recipe, parsed
+from dnisnm_lava.stages.recipes import BEST, Recipe, parsed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dnisnm_lava.datasets import Data
+    from dnisnm_lava.data.datasets import Data
 
 SOURCES = ("model", "weights", "data")
 
@@ -43,7 +43,7 @@ def _options() -> dict[str, argparse.Action]:
 def record(args: argparse.Namespace, recipe: Recipe, data: Data | None) -> dict[str, Any]:
     """What made a network, for its file: options as they were given, but of a path outside this folder the last part alone; the recipe;
     the names of the classes; SHA-256 of the code that was run."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     given = {name: getattr(args, name, None) for name in _options()}
     if hasattr(args, "prepared_by"):

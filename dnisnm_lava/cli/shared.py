@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.cli import ranges, remembering, splitting
 from dnisnm_lava.cli.alarms import _raised
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.fitting import THRESHOLDS
-from dnisnm_lava.pace import Pace, duration
-from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.fitting import THRESHOLDS
+from dnisnm_lava.stages.recipes import Recipe
+from dnisnm_lava.system.pace import Pace, duration
 
 if TYPE_CHECKING:
-    from dnisnm_lava.backends.lava_python import Interpreter
+    from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
+    from dnisnm_lava.backends.results import Progress
     from dnisnm_lava.cli.splitting import Split
-    from dnisnm_lava.datasets import Data, Labelled
+    from dnisnm_lava.data.datasets import Data, Labelled
+    from dnisnm_lava.evaluation.blocks import Part
+    from dnisnm_lava.evaluation.sanity import Alarm
+    from dnisnm_lava.evaluation.tallies import Tally
+    from dnisnm_lava.evaluation.trials import Journal
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.journal import Journal
     from dnisnm_lava.measures import Measure
-    from dnisnm_lava.quantization import Readings
-    from dnisnm_lava.ranks import Group
-    from dnisnm_lava.sanity import Alarm
-    from dnisnm_lava.shards import Part
-    from dnisnm_lava.simulation import Progress
-    from dnisnm_lava.tallies import Tally
+    from dnisnm_lava.stages.quantization import Readings
+    from dnisnm_lava.system.ranks import Group
 
 
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
@@ -68,7 +68,7 @@ def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGr
 
 
 def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device)
 
@@ -91,13 +91,14 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
 
 def _maxima(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, split: Split | None, stages: Stages) -> dn.Statistics:
     """Of the calibration images; where `tune` had none beside those it searched on, of those that it fitted to, as it takes them."""
-    from dnisnm_lava import datasets, tuning
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.studies.tuning import tune
 
     if split is None:
         return _statistics(args, analog, data, datasets.choose(data.train, args.calibration_images, args.seed), stages)
     if len(split.calibrate):
         return _statistics(args, analog, data, split.calibrate, stages)
-    return tuning.statistics(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
+    return tune.statistics(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
 
 
 def _fitted(args: argparse.Namespace, data: Data, split: Split | None) -> int:
@@ -106,7 +107,7 @@ def _fitted(args: argparse.Namespace, data: Data, split: Split | None) -> int:
 
 def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> _Batches | np.ndarray:
     """What all but maxima is fitted on: a sample, or the images of `tune`, in its order and at once, so that sums round as there."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     if split is None:
         return _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed))
@@ -205,7 +206,7 @@ class _Batches:
     chosen: np.ndarray
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        from dnisnm_lava import datasets
+        from dnisnm_lava.data import datasets
 
         return (x for x, _ in datasets.batches(self.dataset, self.chosen, classes=False))
 
@@ -232,7 +233,7 @@ def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
 
 def _data(args: argparse.Namespace, graph: Graph | None = None) -> Data:
     """--data, prepared as asked for; its axes as `graph`, or --model, takes them."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     data = _prepared(args)
     return data if args.layout or len(data.train) == 0 else datasets.suited(data, _takes(args, data, graph))
@@ -244,7 +245,7 @@ def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callabl
         shape = graph.input.image_shape
         sequence = (shape[0], shape[2]) if len(shape) == 3 and shape[1] == 1 else shape  # as maps of one row
         return lambda image: tuple(image.shape) in (shape, sequence)
-    from dnisnm_lava.frontend.arguments import runs_on
+    from dnisnm_lava.data.forward import runs_on
 
     model = _model(args, data)
     return lambda image: runs_on(model, image)
@@ -252,7 +253,7 @@ def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callabl
 
 def _model(args: argparse.Namespace, data: Data, progress: Progress | None = None) -> Any:
     """The module of --model, or of what is inspected, with its weights: loaded once."""
-    from dnisnm_lava.loading import load_model
+    from dnisnm_lava.data.models import load_model
 
     if not hasattr(args, "module"):
         subject = getattr(args, "model", None) or args.subject
@@ -261,7 +262,7 @@ def _model(args: argparse.Namespace, data: Data, progress: Progress | None = Non
 
 
 def _prepared(args: argparse.Namespace) -> Data:
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
     data = datasets.load(args.data, **own, layout=args.layout)
@@ -285,19 +286,19 @@ def _prepared(args: argparse.Namespace) -> Data:
 
 def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | None:
     """Those of --transforms, else those that torchvision's --weights were measured with."""
-    from dnisnm_lava import loading
+    from dnisnm_lava.data import models
 
     if args.transforms is not None:
-        return None if args.transforms == "none" else loading.transforms_named(args.transforms)
+        return None if args.transforms == "none" else models.transforms_named(args.transforms)
     model = getattr(args, "model", None) or getattr(args, "subject", None)
-    return loading.transforms_of(model, args.weights) if model and args.weights else None
+    return models.transforms_of(model, args.weights) if model and args.weights else None
 
 
 def _images(
     dataset: Labelled, count: int, seed: int, stages: Stages, *, classes: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """A sample of `count`."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     return datasets.arrays(dataset, datasets.choose(dataset, count, seed), stages("read images"), classes=classes)
 
@@ -316,7 +317,7 @@ def _needs_labels(args: argparse.Namespace) -> bool:
 
 def _told_labels(y: np.ndarray) -> np.ndarray | None:
     """None where an image comes without one."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     return None if datasets.is_unknown(y) else y
 
@@ -358,14 +359,14 @@ class Blocks:
         return self._read(block) if block else self.first
 
     def _read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        from dnisnm_lava import datasets
+        from dnisnm_lava.data import datasets
 
         return datasets.arrays(self.dataset, self.chosen[block * BLOCK : (block + 1) * BLOCK], classes=self.labelled)
 
 
 def _blocks(args: argparse.Namespace, data: Data) -> Blocks:
     """Those of the test images."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     return Blocks(data.test, datasets.choose(data.test, args.images, args.seed), _needs_labels(args))
 
@@ -384,8 +385,8 @@ def _in_blocks(
 ) -> Iterator[list[Part]]:  # fmt: skip
     """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
     result is written."""
-    from dnisnm_lava import shards
-    from dnisnm_lava.comparison import array_digest
+    from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation.comparison import array_digest
 
     fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(blocks.chosen), _options(args))
 
@@ -401,10 +402,11 @@ def _in_blocks(
 @contextlib.contextmanager
 def _journal(args: argparse.Namespace, stages: Stages, *facts: Any, most: bool = False) -> Iterator[Journal]:
     """Trials beside --out. facts: what they depend on beside the options. most: is their number the most that it may come to?"""
-    from dnisnm_lava import journal, shards
+    from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation import trials
 
     fingerprint = shards.fingerprint(facts, _options(args))
-    with journal.keeping(args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite) as kept:
+    with trials.keeping(args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite) as kept:
         yield kept
 
 
@@ -415,7 +417,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _allow_to_finish(args: argparse.Namespace) -> None:
     """A run that is gone on with may replace what it could replace, or had written, when it was ended."""
-    from dnisnm_lava import shards
+    from dnisnm_lava.evaluation import blocks as shards
 
     if args.out and args.resume and shards.is_unfinished(args.out):
         args.overwrite = True
@@ -424,9 +426,10 @@ def _allow_to_finish(args: argparse.Namespace) -> None:
 def _settle_lava(args: argparse.Namespace) -> None:
     """args.lava_images: what is asked for, else some; none, with a notice, where Lava is not installed and nobody asked for it.
     BackendMissing where somebody did."""
-    from dnisnm_lava.backends import lava_cpu, lava_python
+    from dnisnm_lava.backends import lava_cpu
+    from dnisnm_lava.backends.lava_cpu import interpreter
 
-    asked = args.lava_images is not None or args.lava_python or os.environ.get(lava_python.VARIABLE)
+    asked = args.lava_images is not None or args.lava_python or os.environ.get(interpreter.VARIABLE)
     if args.lava_images is None:
         args.lava_images = DEMO_LAVA_IMAGES if args.verb == "demo" else LAVA_IMAGES
     if args.lava_images:
@@ -447,7 +450,7 @@ def _title(args: argparse.Namespace) -> str:
 
 def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
     """Digests of graphs (by mode) and of images with labels, versions, seed and command line."""
-    from dnisnm_lava import comparison
+    from dnisnm_lava.evaluation import comparison
 
     graphs = {_mode(g): g.digest() for g in values if hasattr(g, "digest")}
     arrays = [a for a in values if not hasattr(a, "digest")]
@@ -463,10 +466,10 @@ def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
 
 def _lava_interpreter(args: argparse.Namespace) -> Interpreter | None:
     """The other Python in which this command ran Lava, if it did."""
-    from dnisnm_lava.backends import lava_python
+    from dnisnm_lava.backends.lava_cpu import interpreter
 
     ran = args.verb == "verify" or getattr(args, "backend", "") == "lava" or getattr(args, "lava_images", 0)
-    return lava_python.chosen(args.lava_python) if ran else None
+    return interpreter.chosen(args.lava_python) if ran else None
 
 
 def _mode(graph: dn.AnalogGraph | dn.SpikingGraph) -> str:

@@ -29,19 +29,22 @@ from dnisnm_lava.cli.shared import (
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Data
-    from dnisnm_lava.exits import Exits
+    from dnisnm_lava.backends.results import Run
+    from dnisnm_lava.data.datasets import Data
+    from dnisnm_lava.evaluation.exits import Exits
+    from dnisnm_lava.evaluation.sanity import Alarm
+    from dnisnm_lava.evaluation.tallies import Tally
     from dnisnm_lava.measures import Measure
-    from dnisnm_lava.ranks import Group
-    from dnisnm_lava.sanity import Alarm
-    from dnisnm_lava.simulation import Run
-    from dnisnm_lava.tallies import Tally
+    from dnisnm_lava.system.ranks import Group
 
 
 def simulate(args: argparse.Namespace, stages: Stages) -> Result:
     """A netx file on test images, with one executor."""
-    from dnisnm_lava import comparison, comparison_report, ranks, shards, tallies
-    from dnisnm_lava.files import refuse_existing, write_whole
+    from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation import comparison, tallies
+    from dnisnm_lava.system import ranks
+    from dnisnm_lava.system.files import refuse_existing, write_whole
+    from dnisnm_lava.views import comparison as comparison_report
     from exporters import netx
 
     with ranks.joined(args.device) as group:
@@ -85,7 +88,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
 
 def _of_file(args: argparse.Namespace, guessed: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
     """The alarms of a file's network that said so of test images after `steps`."""
-    from dnisnm_lava import tallies
+    from dnisnm_lava.evaluation import tallies
 
     who = f"the network after {steps} step{'s' * (steps != 1)}"
     return tallies.alarms(guessed, "test images", args.expect_accuracy, _causes_of_file(args, steps, own), who)
@@ -111,7 +114,7 @@ def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dic
     """Which ways the batched executor took; none for the others."""
     if args.backend != "batched":
         return {}
-    from dnisnm_lava.backends import planning
+    from dnisnm_lava.backends.batched import planning
 
     return planning.paths(planning.planned(graph, args.synapses, args.neurons, device))
 
@@ -129,8 +132,9 @@ def _exits(
 
 def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, output: str, device: str, stages: Stages) -> Exits:
     """The same of the output of this name, by one process."""
-    from dnisnm_lava import datasets, exits
     from dnisnm_lava.backends import batched
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import exits
 
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     scores = [
@@ -142,7 +146,8 @@ def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, step
 
 def verify(args: argparse.Namespace, stages: Stages) -> Result:
     """Every spike of every population, in all executors and on Lava."""
-    from dnisnm_lava import comparison, comparison_report
+    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.views import comparison as comparison_report
 
     if bool(args.net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")

@@ -12,7 +12,7 @@ import numpy as np
 from dnisnm_lava.errors import BadFile
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Labelled
+    from dnisnm_lava.data.datasets import Labelled
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class Split:
 
 def split(dataset: Labelled, calibration_images: int, fit_images: int, held_images: int, seed: int) -> Split:
     """Of the calibration images, chosen by `seed`: fit_images and held_images to search on, the others for maxima."""
-    from dnisnm_lava import datasets, tuning
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.studies.tuning import tune
 
     chosen = datasets.choose(dataset, calibration_images, seed)
     searched, others = np.split(np.random.default_rng(seed).permutation(chosen), [fit_images + held_images])
     searched = np.sort(searched)
-    parts = tuning.split(len(searched), share(fit_images, held_images), seed)
+    parts = tune.split(len(searched), share(fit_images, held_images), seed)
     return Split(others, searched, *(searched[part] for part in parts))
 
 
@@ -71,6 +72,6 @@ def _counts(found: Split) -> dict[str, int]:
 
 def _digest(found: Split) -> str:
     """SHA-256 of the indices, hex."""
-    from dnisnm_lava.comparison import array_digest
+    from dnisnm_lava.evaluation.comparison import array_digest
 
     return array_digest(*(np.asarray(part, np.int64) for part in (found.calibrate, found.fit, found.choose, found.confirm)))

@@ -13,16 +13,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes, remedies
 from dnisnm_lava.cli import splitting
 from dnisnm_lava.cli.names import TRIED_IMAGES
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import Network, _fit_images, _images, _statistics
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.explanation import Explanation, Remedy
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.studies.explain import remedies
+from dnisnm_lava.studies.explain.values import Explanation, Remedy
 
 if TYPE_CHECKING:
-    from dnisnm_lava.datasets import Data
+    from dnisnm_lava.data.datasets import Data
 
 MOST = 2  # remedies
 
@@ -71,7 +72,7 @@ def try_remedies(args: argparse.Namespace, data: Data, network: Network, found: 
 
 def _remade(args: argparse.Namespace, data: Data, network: Network, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
     """The integer network with the remedy, and all else as it was."""
-    from dnisnm_lava import datasets
+    from dnisnm_lava.data import datasets
 
     asked = copy(args)
     setattr(asked, remedy.dial, remedy.value)

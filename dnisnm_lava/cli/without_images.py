@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava import recipes
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import Network, _recipe, _tell_unread, _transforms
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.recipes import Recipe
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.recipes import Recipe
 
 UNREAD = ("calibration_images", "fit_images", "measure", "output", "ignore_label", "expect_accuracy", "device")
 NAMED = 4  # populations
@@ -22,8 +22,8 @@ NAMED = 4  # populations
 
 def network(args: argparse.Namespace, stages: Stages) -> tuple[Network, dict[str, str]]:
     """The networks of the recipe without an image, and where each population's moments come from."""
-    from dnisnm_lava.fitting import without_images
-    from dnisnm_lava.loading import load_model, own_input_shape
+    from dnisnm_lava.data.models import load_model, own_input_shape
+    from dnisnm_lava.stages.fitting import without_images
 
     shape = args.input_shape or own_input_shape(args.model)
     if not shape or min(shape) < 1:
@@ -61,7 +61,7 @@ def _left(args: argparse.Namespace) -> Recipe:
 def _of_images(args: argparse.Namespace) -> dict[str, Any]:
     """What the preparation tells of images, for calibrate_without_images; nothing where none is given. Bytes become --range, evenly
     spread for want of better, or are normalised by their own --mean and --std."""
-    from dnisnm_lava.data_files import preparation
+    from dnisnm_lava.data.files import preparation
 
     preparation.checked(
         layout=args.layout, range=args.range, resize=args.resize, crop=args.crop, grayscale=args.grayscale, mean=args.mean, std=args.std,

@@ -3,9 +3,3 @@
 Every tensor of the traced graph is a sum of linear maps of populations plus a bias. Rectifiers, max-pools and
 outputs turn such sums into populations. What has no exact meaning is refused, by name and line.
 """
-
-from __future__ import annotations
-
-from dnisnm_lava.frontend.walk import from_torch, inspect
-
-__all__ = ["from_torch", "inspect"]

@@ -12,7 +12,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.expression import Expression, Refusal, owned
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import expanded
-from dnisnm_lava.synapses import Pair
+from dnisnm_lava.ir.arithmetic import Pair
 
 
 class Call:

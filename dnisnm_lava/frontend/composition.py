@@ -12,7 +12,7 @@ from dnisnm_lava.frontend.expression import Blocked, Term, is_pointwise, moved, 
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Shape
-from dnisnm_lava.synapses import NO_PADDING, Pair
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair
 
 
 def after(term: Term, linear: Projection) -> Term:

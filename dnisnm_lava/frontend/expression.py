@@ -13,7 +13,7 @@ import numpy as np
 
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.ir import Projection, Shape
-from dnisnm_lava.synapses import NO_PADDING, Pair
+from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair
 
 
 class Refusal(Exception):

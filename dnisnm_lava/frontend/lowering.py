@@ -19,7 +19,7 @@ from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
 from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
 from dnisnm_lava.ir import AnalogGraph, BatchNorm, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 
 COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
 

@@ -41,7 +41,7 @@ from dnisnm_lava.frontend.rectifiers import (
 from dnisnm_lava.frontend.refusals import ATTENTION, RECURRENT
 from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, sampled, total, upsample
 from dnisnm_lava.frontend.trace import BATCH
-from dnisnm_lava.functions import ALONG_AN_AXIS
+from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
 
 def same(call: Call) -> Any:

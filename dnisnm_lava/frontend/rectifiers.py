@@ -12,7 +12,7 @@ from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of,
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
 from dnisnm_lava.frontend.trace import name_of
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 
 
 def relu(call: Call) -> Expression:

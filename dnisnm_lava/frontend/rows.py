@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dnisnm_lava.coverage import Coverage, Row
+from dnisnm_lava.frontend.coverage import Coverage, Row
 from dnisnm_lava.frontend.operations import LAST
 from dnisnm_lava.frontend.refusals import Refused
 from dnisnm_lava.frontend.sharing import MATRICES

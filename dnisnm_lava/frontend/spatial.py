@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend import sampling, tensors
+from dnisnm_lava.data import sampling
+from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.layout import BLOCKS

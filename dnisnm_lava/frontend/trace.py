@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch._C import DispatchKey
 
-from dnisnm_lava import inputs
+from dnisnm_lava.data import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one

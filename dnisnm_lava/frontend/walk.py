@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch.fx.node import map_aggregate
 
-from dnisnm_lava.coverage import Coverage
+from dnisnm_lava.data.forward import check_arguments, refuse_other_inputs
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.frontend import expression as ex
-from dnisnm_lava.frontend.arguments import check_arguments, refuse_other_inputs
 from dnisnm_lava.frontend.call import Call
+from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
@@ -29,8 +29,8 @@ from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, short_name, tensors_of
-from dnisnm_lava.functions import ALONG_AN_AXIS
 from dnisnm_lava.ir import AnalogGraph, Relay
+from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
 MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")

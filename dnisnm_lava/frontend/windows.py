@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnisnm_lava.synapses import Pair, Window
+from dnisnm_lava.ir.arithmetic import Pair, Window
 
 
 def window_of(rows: np.ndarray | None, cols: np.ndarray | None, size: Pair) -> tuple[Window, float] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dnisnm_lava.synapses import EXACT_FLOAT64, Padding, Pair, Window
+from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Padding, Pair, Window
 
 EXACT_FLOAT32 = 1 << 24
 

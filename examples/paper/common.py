@@ -17,14 +17,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
-from dnisnm_lava import datasets, loading, recipes
 from dnisnm_lava.backends import ann
-from dnisnm_lava.comparison import array_digest, versions
+from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
-from dnisnm_lava.files import write_whole
+from dnisnm_lava.evaluation.comparison import array_digest, versions
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.measures import accuracy
-from dnisnm_lava.pictures import png
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.system.files import write_whole
+from dnisnm_lava.views.png import png
 from examples.paper.published import DIFFERENCES
 
 RESULTS = Path("docs/results")
@@ -59,7 +60,7 @@ class Setting:
     @cached_property
     def analog(self) -> AnalogGraph:
         image = self.data.train[0][0]
-        return dn.from_torch(loading.load_model(self.args.model, self.args.weights, tuple(image.shape)), image)
+        return dn.from_torch(models.load_model(self.args.model, self.args.weights, tuple(image.shape)), image)
 
     @cached_property
     def statistics(self) -> dn.Statistics:

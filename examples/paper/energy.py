@@ -7,7 +7,7 @@
     OP_SNN of a layer = spikes / neurons * OP_ANN                                                 (25)
     energy = 4.6 pJ for each OP of the first layer, which reads the image; 0.9 pJ for all others  (26)
 
-The equations are in `dnisnm_lava.energies`, with the two ways in which (25) is read.
+The equations are in `dnisnm_lava.studies.costs.prices`, with the two ways in which (25) is read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
-from dnisnm_lava.energies import READINGS, Spikes, energy_drop, layers, operations, rates
 from dnisnm_lava.ir import Graph
+from dnisnm_lava.studies.costs.prices import READINGS, Spikes, energy_drop, layers, operations, rates
 from examples.paper import common, published, stepwise
 from examples.paper.common import Result, Setting, note, percent
 

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dnisnm_lava import recipes
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.fitting import THRESHOLDS
 from dnisnm_lava.measures import classes
-from dnisnm_lava.recipes import Recipe
-from dnisnm_lava.search import latency
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.fitting import THRESHOLDS
+from dnisnm_lava.stages.recipes import Recipe
+from dnisnm_lava.studies.tuning.phases import latency
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dnisnm_lava.files import write_whole
+from dnisnm_lava.system.files import write_whole
 from examples.paper import common, published
 from examples.paper.common import Result
 

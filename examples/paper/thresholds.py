@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dnisnm_lava as dn
-from dnisnm_lava import threshold_maps
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import Rectifier
-from dnisnm_lava.threshold_maps import GREYS, encoded
+from dnisnm_lava.studies.explain import threshold_maps
+from dnisnm_lava.studies.explain.threshold_maps import GREYS, encoded
 from examples.paper import common
 from examples.paper.common import BATCH, Result, Setting
 

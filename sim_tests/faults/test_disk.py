@@ -17,8 +17,8 @@ from graphs import IMAGES_AND_NETWORK, small
 
 from dnisnm_lava import cli
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.files import whole_folder, write_whole
-from dnisnm_lava.fitting.spool import Spool, Store
+from dnisnm_lava.stages.fitting.spool import Spool, Store
+from dnisnm_lava.system.files import whole_folder, write_whole
 from exporters import netx
 
 SIZE = 1 << 20  # bytes of the disk

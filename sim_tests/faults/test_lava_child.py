@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnisnm_lava.backends import batched, lava_cpu, lava_python
+from dnisnm_lava.backends import batched, lava_cpu
+from dnisnm_lava.backends.lava_cpu import interpreter
+from dnisnm_lava.backends.results import difference
 from dnisnm_lava.errors import BackendFailed
-from dnisnm_lava.simulation import difference
 from faults.left import MARK, processes, wait_until
 from faults.networks import AtStart, InStep, infected
 
@@ -147,7 +148,7 @@ def test_no_folder_for_temporary_files_at_all_is_told(
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_get_default_tempdir", none_found)
     monkeypatch.setenv("TMPDIR", "/full")
-    lava_python._checked.cache_clear()
+    interpreter._checked.cache_clear()
     graph, x = network
     told = r"not be used \(No usable temporary directory found in \['/full'\]\); free space in /full, or set TMPDIR to another$"
     with pytest.raises(BackendFailed, match=told):

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from graphs import IMAGES_AND_NETWORK, small
 
-from dnisnm_lava import cli, shards
+from dnisnm_lava import cli
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.files import SETTLED, held, whole_folder, write_whole
-from dnisnm_lava.ranks import Group
+from dnisnm_lava.evaluation import blocks
+from dnisnm_lava.system.files import SETTLED, held, whole_folder, write_whole
+from dnisnm_lava.system.ranks import Group
 from exporters import netx
 from faults.left import wait_until
 
@@ -100,10 +101,10 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_makes_is_not
 
 def test_one_run_keeps_parts_at_a_time(tmp_path: Path) -> None:
     out, alone = tmp_path / "a.json", Group()
-    with shards.keeping(out, "job", alone, resume=False, overwrite=False):
-        with pytest.raises(BadFile, match="another run is writing it"), shards.keeping(out, "job", alone, resume=True, overwrite=False):
+    with blocks.keeping(out, "job", alone, resume=False, overwrite=False):
+        with pytest.raises(BadFile, match="another run is writing it"), blocks.keeping(out, "job", alone, resume=True, overwrite=False):
             raise AssertionError
-        with shards.keeping(out, "job", Group(1, 1), resume=False, overwrite=False):  # a rank of the same run
+        with blocks.keeping(out, "job", Group(1, 1), resume=False, overwrite=False):  # a rank of the same run
             pass
-        assert shards.is_unfinished(out)
+        assert blocks.is_unfinished(out)
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
-from dnisnm_lava.synapses import Window
+from dnisnm_lava.ir.arithmetic import Window
 
 
 class MaxPool(AbstractProcess):

@@ -8,7 +8,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from dnisnm_lava import dynamics
+from dnisnm_lava.ir import dynamics
 from dnisnm_lava.procs.readout.process import ReadOut
 
 

@@ -1,0 +1,251 @@
+"""The same network on many images, in torch, on CPU or CUDA.
+
+One population at a time over all its steps: the graph is a DAG and time is logical, so all its currents come from one
+call of each projection, and its neurons go through their steps while they stay in cache. Images are cut into chunks
+that fit a budget of memory. Every integer is exact on every way: `currents` says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.backends.batched.chunks import chunks, in_workers
+from dnisnm_lava.backends.batched.currents import Code, channels_last, checked_device, exact_sums, flat, pool_changes, tensor, unflat
+from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
+from dnisnm_lava.backends.results import Progress, Run
+from dnisnm_lava.data.inputs import Device, Images
+from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.ir.fixedpoint import STATE_BITS
+from dnisnm_lava.stages.quantization import Bits, encode_images
+from dnisnm_lava.system.machine import free_memory
+
+CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
+
+
+@dataclass
+class _Tally:
+    up: int = 0
+    down: int = 0
+    saturated: int = 0
+
+    def add(self, up: int = 0, down: int = 0, saturated: int = 0) -> None:
+        self.up, self.down, self.saturated = self.up + up, self.down + down, self.saturated + saturated
+
+
+def run(
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    record: bool | Collection[str] = False,
+    memory: int | None = None,
+    device: Device = "cpu",
+    synapses: str = "auto",
+    neurons: str = "auto",
+    state_bits: Bits = STATE_BITS,
+    progress: Progress | None = None,
+) -> Run:
+    """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
+
+    record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents held at
+    once (default: a quarter of what is free); images are cut into chunks that fit, of one image at least.
+    synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32, float64). neurons:
+    `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto` and `compiled` run in float32, which are near
+    to the reference; synapses=`float64`, or `stepped` neurons, in float64. state_bits: the state saturates at; fewer than Lava's 24
+    answer what if. progress(done, of): after each chunk, in images.
+    """
+    steps = checked_steps(graph.steps if steps is None else steps)
+    memory = free_memory() // 4 if memory is None else memory
+    x, place = checked_images(graph, images), checked_device(device)
+    wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
+    kept = {n for n in wanted if record is True or (record is not False and n in record)}
+    plan = planned(graph, synapses, neurons, place, state_bits)
+    parts: dict[str, list[np.ndarray]] = {p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept}
+    tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
+    chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)
+    clipped = 0
+
+    def work(start: int) -> _Chunk:
+        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place)
+
+    with exact_sums(place):
+        for done in in_workers(work, range(0, len(x), chunk), workers):
+            clipped += done.clipped
+            for name, values in done.recorded.items():
+                parts[name].append(values)
+            for name, counts in done.tally.items():
+                tally[name].add(counts.up, counts.down, counts.saturated)
+            if progress:
+                progress(sum(map(len, parts[graph.readout.name])), len(x))
+    logits, further = graph.outputs({p.name: np.concatenate(parts[p.name]) for p in graph.readouts})
+    return Run(
+        logits,
+        {p.name: np.concatenate(parts[p.name]) for p in graph if p.name in kept},
+        {name: (tally[name].up, tally[name].down) for name in tally if name in wanted},
+        {p.name: tally[p.name].saturated for p in graph if isinstance(p, SNM | ReadOut)},
+        clipped,
+        further,
+        graph.units,
+        graph.functions,
+    )
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """What a chunk of images gave."""
+
+    recorded: dict[str, np.ndarray]
+    tally: dict[str, _Tally]
+    clipped: int
+
+
+def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps: int, kept: set[str], device: str) -> _Chunk:
+    """Recorded: {population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
+    x, clipped = encode_images(graph, images)
+    tally = {p.name: _Tally() for p in graph}
+    sent: dict[str, Tensor] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
+    recorded: dict[str, np.ndarray] = {}
+    freed = graph.last_readers()
+    with torch.inference_mode():
+        for p in graph:
+            own, done = plan[p.name], tally[p.name]
+            if isinstance(p, Input):
+                wide = torch.tensor(x, device=device).to(torch.int16 if graph.is_integer else own.dtype)
+                sent[p.name] = channels_last(own.code.encode(wide))[:, None]
+            elif isinstance(p, ReadOut):
+                trace = _summed(p, own, _current(own, sent), steps, done).cpu().numpy()
+                recorded[p.name] = trace.astype(np.int64 if graph.is_integer else np.float64)
+            elif isinstance(p, MaxPool):
+                pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
+                sent[p.name] = pool(p, own.code, sent[p.source], steps, done)
+            elif isinstance(p, SNM):
+                sent[p.name] = _compiled(p, own, sent, steps, done) if own.compiled else _stepped(p, own, _current(own, sent), steps, done)
+            if p.name in kept:
+                spikes = own.code.decode(sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32).cpu().numpy()
+                recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
+            for name in freed[p.name]:
+                del sent[name]
+    return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
+
+
+def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
+    """What the projections bring, (N, T, *shape), or (N, 1, *shape) where it is the same in each step."""
+    total: Tensor | None = None
+    for name, projection in plan.projections:
+        source = sent[name]
+        z = projection.apply(source.flatten(0, 1)).to(plan.dtype)
+        z = z.reshape(*source.shape[:2], *z.shape[1:])
+        total = z if total is None else total.add_(z) if total.shape[1] >= z.shape[1] else total + z
+    assert total is not None
+    return total
+
+
+def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _Tally) -> Tensor:
+    """All steps of the neurons at once, by numba, some images after the other, so that their currents stay in cache."""
+    from dnisnm_lava.backends.batched import neurons
+
+    sources = {*(name for name, _ in plan.projections), *(() if plan.shortcut is None else (plan.shortcut[0],))}
+    count, size = len(sent[next(iter(sources))]), int(np.prod(p.shape))
+    spikes = np.empty((count, steps, size), NUMPY[plan.code.dtype])
+    block = max(1, CURRENTS // (plan.dtype.itemsize * steps * size))
+    for start in range(0, count, block):
+        part = {name: sent[name][start : start + block] for name in sources}
+        shortcut = None if plan.shortcut is None else flat(part[plan.shortcut[0]])
+        counts = neurons.run(plan.neurons, flat(_current(plan, part)), shortcut, spikes[start : start + block], torch.get_num_threads())
+        tally.add(*counts)
+    return unflat(spikes, p.shape)
+
+
+def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
+    """One step of the neurons after the other, in torch."""
+    integer = p.vth.dtype.kind == "i"
+    device = str(current.device)
+    vth, payload, v_init, bias = (tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias))
+    v = v_init.expand(len(current), *p.shape).clone()
+    m = torch.zeros_like(v)
+    spikes: list[Tensor] = []
+    guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
+    lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
+    for t in range(steps + p.lead):
+        if t < steps:
+            v += current[:, min(t, current.shape[1] - 1)] + bias
+            if integer:
+                tally.add(saturated=_saturate(v, plan.limit))
+        if t >= p.lead:
+            rise, fall = (_both_sides if p.two_sided else _one_side)(v, guard, p.levels)
+            if p.down < 1:
+                fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
+            fall = fall if p.two_sided else torch.minimum(fall, m)
+            k = rise - fall
+            m += k
+            v -= k * vth
+            tally.add(int(torch.count_nonzero(rise)), int(torch.count_nonzero(fall)))
+            spikes.append(plan.code.encode(k * payload))
+    return torch.stack(spikes, dim=1)
+
+
+def _one_side(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Levels up and down: how many of vth, 2 vth, ... levels * vth are reached."""
+    rise, fall = (v >= vth).to(v.dtype), (v <= -vth).to(v.dtype)
+    for level in range(2, levels + 1):
+        rise += v >= level * vth
+        fall += v <= -level * vth
+    return rise, fall
+
+
+def _both_sides(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """The same for many levels. Exact: torch's floor division goes through fmod, as NumPy's does."""
+    whole = torch.div(v.abs(), vth, rounding_mode="floor").clamp_(max=levels)
+    return whole * (v > 0), whole * (v < 0)
+
+
+def _further(v: Tensor, vth: Tensor, lower: Tensor) -> Tensor:
+    """Is one level down more than there are whole thresholds in -v? Exact: fmod is."""
+    rest = torch.fmod(v, vth)
+    return (rest < 0) & (rest <= -lower)
+
+
+def _saturate(v: Tensor, limit: int) -> int:
+    """Clip to the state in place; how many neurons were outside."""
+    outside = int(torch.count_nonzero(v.abs() > limit))
+    if outside:
+        v.clamp_(-limit, limit)
+    return outside
+
+
+def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
+    """The read-out's potentials (N, T, *shape)."""
+    gains = (current + tensor(plan.bias, current.dtype, str(current.device))).expand(len(current), steps, *p.shape)
+    if p.bias.dtype.kind == "i" and steps * int(gains.abs().max()) <= plan.limit:
+        return gains.cumsum(1)  # cannot saturate
+    v = torch.zeros_like(gains[:, 0])
+    trace = []
+    for gain in gains.unbind(1):
+        v = v + gain
+        if p.bias.dtype.kind == "i":
+            tally.add(saturated=_saturate(v, plan.limit))
+        trace.append(v)
+    return torch.stack(trace, dim=1)
+
+
+def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
+    """Changes of the windows' maxima of the running sums, which float64 holds."""
+    change = pool_changes(code.decode(stored, torch.float64).expand(-1, steps, *stored.shape[2:]), p.window)
+    tally.add(int(torch.count_nonzero(change > 0)), int(torch.count_nonzero(change < 0)))
+    return code.encode(change)
+
+
+def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
+    """The same by numba."""
+    from dnisnm_lava.backends.batched import max_pool
+
+    size = (p.shape[1], p.shape[2])
+    changes, *counts = max_pool.max_pool(stored.movedim(2, -1).numpy(), code.offset, p.window, size, steps, torch.get_num_threads())
+    tally.add(*counts)
+    return torch.from_numpy(changes).movedim(-1, 2)

@@ -1,0 +1,155 @@
+"""How each population of a graph is computed: the way of its synapses, the dtype of its sums, what its neurons read."""
+
+from __future__ import annotations
+
+import importlib.util
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from dnisnm_lava.backends.batched.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, innermost, linear, shortcut_weight, synapses
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir.arithmetic import require_exact
+from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
+from dnisnm_lava.stages.conversion import per_channel
+from dnisnm_lava.stages.quantization import Bits, bits_by_population, largest_spikes
+
+UNLIMITED = 1 << 62  # of the potentials of floats
+NEURONS = ("auto", "compiled", "stepped")
+NUMPY: dict[torch.dtype, np.dtype] = {
+    torch.uint8: np.dtype(np.uint8), torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A population ready to run. code: how its spikes are stored. projections: {name of the source: synapses}, in
+    order; of a shortcut, its own byte's weights (C,). bias: of the displaced currents, whose sums `dtype` holds. limit: of v."""
+
+    code: Code
+    dtype: torch.dtype = torch.float64
+    projections: tuple[tuple[str, Synapses], ...] = ()
+    shortcut: tuple[str, np.ndarray] | None = None
+    bias: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    compiled: bool = False
+    limit: int = STATE.limit
+    neurons: Any = None  # backends.neurons.Neurons, of an SNM that is compiled
+
+
+_PLANS: dict[tuple[Any, ...], dict[str, Plan]] = {}  # by the identity of a graph that lives
+
+
+def planned(
+    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu", state_bits: Bits = STATE_BITS
+) -> dict[str, Plan]:
+    """How each population of the graph is computed; kept as long as the graph."""
+    for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
+        if given not in choices:
+            raise OutOfRange(f"{name}: {given!r} given; choose {', '.join(choices)}")
+    bits = bits_by_population(graph, state_bits, STATE_BITS)
+    if not 2 <= min(bits.values()) <= max(bits.values()) <= STATE_BITS:
+        raise OutOfRange(f"state_bits: {state_bits} given; give 2 to {STATE_BITS}")
+    key = id(graph), synapses, neurons, device, *bits.values()
+    if key not in _PLANS:
+        limits = {name: FixedPointFormat(b).limit for name, b in bits.items()}
+        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device, limits)
+        weakref.finalize(graph, _PLANS.pop, key, None)
+    return _PLANS[key]
+
+
+def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
+    """How many projections go which way, and how many populations: for provenance."""
+    ways = Counter(s.way for p in plan.values() for _, s in p.projections)
+    ways.update("shortcut" for p in plan.values() if p.shortcut is not None)
+    neurons = Counter("compiled" if p.compiled else "stepped" for p in plan.values() if p.projections)
+    return {"synapses": dict(sorted(ways.items())), "neurons": dict(sorted(neurons.items()))}
+
+
+def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: Mapping[str, int]) -> dict[str, Plan]:
+    if not graph.is_integer:
+        return {p.name: _planned_float(p, asked, compiled, device) for p in graph}
+    sent = largest_spikes(graph)
+    plan: dict[str, Plan] = {}
+    for p in graph:
+        code = code_of(sent.get(p.name, 0))
+        plan[p.name] = (
+            _planned(graph, p, code, plan, sent, asked, compiled, device, limits[p.name])
+            if isinstance(p, SNM | ReadOut)
+            else Plan(code, compiled=compiled)
+        )
+    return plan
+
+
+def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Plan:
+    """Float networks are what integers are compared with, not equal to: float32 is near enough, unless float64 is asked for."""
+    dtype = torch.float32 if compiled and asked != "float64" else torch.float64
+    code = Code(dtype)
+    if not isinstance(p, SNM | ReadOut):
+        return Plan(code, dtype)
+    way = str(dtype).removeprefix("torch.")
+    ways = tuple((q.source, Synapses(linear(q, dtype, device), 0.0, 0, way)) for q in p.projections)
+    constants = _neurons(p, code, dtype, p.bias, None, UNLIMITED) if isinstance(p, SNM) and compiled else None
+    return Plan(code, dtype, ways, None, p.bias, compiled, UNLIMITED, constants)
+
+
+def _planned(
+    graph: SpikingGraph, p: SNM | ReadOut, code: Code, plan: dict[str, Plan], sent: dict[str, int], asked: str,
+    compiled: bool, device: str, limit: int,
+) -> Plan:  # fmt: skip
+    bias = p.bias.astype(np.int64)
+    largest = int(np.abs(bias).max())
+    bound = sum(q.bound(sent[q.source]) for q in p.projections) + largest
+    require_exact(bound + STATE.limit, p.name)
+    own, shortcut = None, None
+    if compiled and asked in ("auto", "int8"):
+        own, shortcut = _shortcut(graph, p, plan)
+    ways = tuple(
+        (q.source, synapses(q, plan[q.source].code, sent[q.source], graph[q.source].shape, asked, device))
+        for q in p.projections if q is not own
+    )  # fmt: skip
+    reach = largest + sum(s.reach for _, s in ways)  # no partial sum of displaced currents and their bias exceeds it
+    silence = sum((s.silence for _, s in ways), start=np.float64(0))
+    if own is not None and shortcut is not None:
+        reach += own.bound(2 * sent[own.source])
+        silence = silence + per_channel(shortcut[1] * sent[own.source], p.shape)
+    far = isinstance(p, SNM) and p.down < 1 and int(p.vth.max()) > STATE.limit  # a level taken back leaves v beyond 24 bits
+    wide = far or reach >= EXACT_FLOAT32 or asked == "float64"
+    dtype = torch.float64 if wide else torch.float32
+    constants = _neurons(p, code, dtype, bias - silence, shortcut, limit) if isinstance(p, SNM) and compiled else None
+    return Plan(code, dtype, ways, shortcut, bias - silence, compiled, limit, constants)
+
+
+def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut: tuple[str, np.ndarray] | None, limit: int) -> Any:
+    from dnisnm_lava.backends.batched import neurons
+
+    weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
+    each = (bias, p.vth, p.payload, weight, lower_threshold(p.vth, p.down), p.v_init)
+    constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in each)
+    return neurons.neurons(
+        *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=limit,
+        out=NUMPY[code.dtype], offset=code.offset,
+    )  # fmt: skip
+
+
+def _shortcut(graph: SpikingGraph, p: SNM | ReadOut, plan: dict[str, Plan]) -> tuple[Projection | None, tuple[str, np.ndarray] | None]:
+    """A projection that gives each neuron its own byte of a source, which the neurons' pass can read itself; beside others."""
+    if isinstance(p, SNM) and len(p.projections) > 1:
+        for q in p.projections:
+            weight = shortcut_weight(q, plan[q.source].code, graph[q.source].shape)
+            if weight is not None:
+                return q, (q.source, weight)
+    return None, None
+
+
+def _is_compiled(graph: SpikingGraph, asked: str, device: str) -> bool:
+    suits = device == "cpu" and importlib.util.find_spec("numba") is not None
+    if asked == "compiled" and not suits:
+        raise OutOfRange("neurons: compiled asked for; that needs the CPU and numba: choose auto or stepped")
+    return suits and asked != "stepped"

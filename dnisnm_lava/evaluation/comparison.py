@@ -1,0 +1,320 @@
+"""What the spikes, the integers and the simulator cost: accuracy, or R2 of values, at every T, and what equals what."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dnisnm_lava.backends import ann, batched, lava_cpu, reference
+from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
+from dnisnm_lava.backends.results import Difference, Progress, Run, Stages, difference, in_silence
+from dnisnm_lava.data.inputs import Device, Images, Labels
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import sanity, tallies, weak_spots
+from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
+from dnisnm_lava.evaluation.tallies import Tally, activity, alone, branch, guessed, measured, number, said, scores
+from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, asked_measure, checked_images, checked_pairs, lead
+from dnisnm_lava.measures import AUTO, Measure, Score
+
+STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+WHOLE = 4  # images of which every population is compared
+PACKAGES = ("dnisnm-lava", "numpy", "torch", "torchvision", "h5py", "lava-nc", "lava-dl")
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One population over all images and steps of the integer run."""
+
+    name: str
+    neurons: int
+    dead_neurons: int
+    spikes_up: int
+    spikes_down: int
+    saturations: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """measure: what was measured. scores: {"ann": Score, "float": {T: Score}, "integer": ..., "lava": ...} against the labels on so many
+    `images`, Lava on the first of them; without labels, of values alone, against the ANN's own, which has none then. agreements:
+    {"float": {T: Score against the ANN's own answers}, "integer": ...}. equality: what was compared, and how much
+    differed. saturations, clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
+    ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one answer. alarms: what makes all
+    of it meaningless, or the integers worse than they need be (`sanity`)."""
+
+    measure: Measure
+    scores: Mapping[str, Score | Mapping[int, Score]]
+    images: Mapping[str, int]
+    equality: tuple[Difference, ...]
+    saturations: int
+    clipped_inputs: int
+    dead_neurons: int
+    populations: tuple[Activity, ...]
+    agreements: Mapping[str, Mapping[int, Score]]
+    alone: Mapping[str, Mapping[int, int]]
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def accuracy(self) -> dict[str, float | dict[int, float]]:
+        """The values of `scores`: shares, or R2 where values are measured."""
+        return {key: _values(found) if isinstance(found, Mapping) else found.value for key, found in self.scores.items()}
+
+    @property
+    def agreement(self) -> dict[str, dict[int, float]]:
+        """The values of `agreements`, likewise."""
+        return {key: _values(found) for key, found in self.agreements.items()}
+
+    @property
+    def all_equal(self) -> bool:
+        return all(row.different == 0 for row in self.equality)
+
+
+def _values(found: Mapping[int, Score]) -> dict[int, float]:
+    return {t: score.value for t, score in found.items()}
+
+
+@dataclass(frozen=True)
+class Verification:
+    """equality: the rows of design 1.4 that were checked. lava: the integer network's run on Lava."""
+
+    equality: tuple[Difference, ...]
+    lava: Run
+
+
+def verify(
+    integer: SpikingGraph, images: Images, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
+    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
+) -> Verification:  # fmt: skip
+    """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
+    batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
+    read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
+    lava_cpu.require_lava(lava_python)
+    x = checked_images(integer, images)
+    first, others = x[:whole], x[whole:]
+    exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
+    fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
+    rows = [difference("integer reference", exact, "integer batched", fast)]
+    del exact
+    on_lava = partial(lava_cpu.run, steps=steps, deadline=deadline, lava_python=lava_python)
+    simulated = on_lava(integer, first, progress=stages("Lava fixed_pt"))
+    rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
+    parts = [simulated]
+    del fast
+    if len(others):
+        fast = batched.run(integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs"))
+        progress = stages("Lava fixed_pt, read-outs")
+        simulated = on_lava(integer, others, record=False, progress=progress)
+        rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
+        parts.append(simulated)
+    if spiking is not None:
+        rows.append(_verify_float(spiking, first, steps, on_lava, stages))
+    return Verification(tuple(rows), _together(parts, integer))
+
+
+def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
+    """The read-outs of one run after another."""
+    further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
+    return Run(np.concatenate([run.logits for run in runs]), further=further, units=integer.units, functions=integer.functions)
+
+
+def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages) -> Difference:
+    with threadpool_limits(1, user_api="blas"):  # as in Lava's processes: the order of a sum depends on the threads
+        exact = reference.run(spiking, images, steps=steps, progress=stages("float reference"))
+    simulated = on_lava(spiking, images, progress=stages("Lava floating_pt"))
+    return difference("float reference", exact, "Lava floating_pt", simulated)
+
+
+def compare(
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
+    steps: tuple[int, ...] = STEPS, measure: str | Measure = AUTO, output: str | int | None = None, ignore_label: int | None = None,
+    lava_images: int = 4, device: Device = "cpu", memory: int | None = None, deadline: float = lava_cpu.DEADLINE,
+    lava_python: str | Path | None = None, expected: float | None = None, causes: Sequence[str] = CAUSES,
+    alarms: Sequence[Alarm] = (), stages: Stages = in_silence,
+) -> Comparison:  # fmt: skip
+    """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
+    graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
+
+    images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers, or targets in the shape
+    of the output (default: what comes with the images). measure: `auto`, or one of measures.KINDS; `values` needs no labels: it is
+    the distance from the ANN's own then. output: name or index of the one that is measured (default: the first). ignore_label: is
+    not counted, such as 255 in masks. expected: the ANN's accuracy as it should be, a share; causes: what may be wrong with the set-up,
+    the likeliest first; alarms: those raised before.
+    """
+    steps = checked(steps, integer.steps, lava_images)
+    x, y = checked_pairs(analog, images, labels)
+    found = asked_measure(analog, y, measure, output, ignore_label)
+    summed = tallied(analog, spiking, integer, x, y, measure=found, steps=steps, device=device, memory=memory, stages=stages)
+    on_lava = None
+    if lava_images:
+        first = x[:lava_images], None if y is None else y[:lava_images]
+        on_lava = compared_on_lava(
+            analog, spiking, integer, *first, measure=found, steps=steps, device=device, deadline=deadline, lava_python=lava_python,
+            stages=stages,
+        )  # fmt: skip
+    return comparison(integer, found, summed, on_lava, expected=expected, causes=causes, alarms=alarms)
+
+
+def wanted(
+    analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """{"labels": (N, *spots), where there are some, "ann": the ANN's own answers}."""
+    own = measure.said(ann.ann(analog, images, readout=measure.output, device=device, progress=progress))
+    return {**({} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}), "ann": own}
+
+
+def tallied(
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
+    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
+) -> Tally:  # fmt: skip
+    """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the two SNNs}: tallies
+    of parts of the images add up."""
+    right = wanted(analog, measure, images, labels, device, stages("ANN"))
+    told = guessed(measure, right["ann"], right.get("labels"))
+    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}}
+    met: dict[str, dict[int, np.ndarray]] = {}
+    for key, graph in (("float", spiking), ("integer", integer)):
+        progress = stages(f"{key} SNN")
+
+        def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
+            return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
+
+        run, answers = answers_at_each(graph, runner, measure, steps)
+        summed[key] = {**measured(answers, measure, right), **activity(run)}
+        met[key] = {t: found == right["ann"] for t, found in answers.items()} if measure.is_share else {}
+    summed["alone"] = alone(met["float"], met["integer"])
+    return summed
+
+
+@dataclass(frozen=True)
+class OnLava:
+    """The first images on Lava: `equality` as in `verify`, and the tally."""
+
+    equality: tuple[Difference, ...]
+    tally: Tally
+
+
+def compared_on_lava(
+    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
+    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", deadline: float = lava_cpu.DEADLINE,
+    lava_python: str | Path | None = None, stages: Stages = in_silence,
+) -> OnLava:  # fmt: skip
+    checked = verify(
+        integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, lava_python=lava_python, stages=stages
+    )
+
+    def runner(t: int) -> Run:
+        if t == steps[-1]:
+            return checked.lava
+        return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
+
+    right = wanted(analog, measure, images, labels, device)
+    run, answers = answers_at_each(integer, runner, measure, steps)
+    return OnLava(checked.equality, {**measured(answers, measure, right), **activity(run)})
+
+
+def comparison(
+    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, *, expected: float | None = None,
+    causes: Sequence[str] = CAUSES, alarms: Sequence[Alarm] = (),
+) -> Comparison:  # fmt: skip
+    """From the tallies of all images, and of the first ones on Lava. expected, causes, alarms: as in `compare`."""
+    runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
+    if on_lava is not None:
+        runs["lava"] = on_lava.tally
+    against = "labels" if measure.labels else "ann"
+    around = {name: branch(summed, "ann", name, "spread") for name in {against, "ann"}}
+    found: dict[str, Score | Mapping[int, Score]] = {key: scores(t, measure, against, around[against]) for key, t in runs.items()}
+    if measure.labels:
+        found = {"ann": scores(branch(summed, "ann"), measure, against)[0], **found}
+    images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
+    populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
+    saturations = branch(runs["integer"], "saturations")
+    parted = {key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)} for key in ("float", "integer")}
+    broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", expected, causes)
+    worse = integers_alarm(integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"])
+    return Comparison(
+        measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
+        number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
+        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")}, parted, (*(broken or alarms), *worse),
+    )  # fmt: skip
+
+
+def integers_alarm(
+    integer: SpikingGraph, saturations: Mapping[str, int], parted: Mapping[str, Mapping[int, int]], images: int
+) -> tuple[Alarm, ...]:
+    """Of the T at which the integer SNN loses most, by a test that counts all of them."""
+    worst = max(parted["float"], key=lambda t: (parted["float"][t] - parted["integer"][t], t), default=None)
+    if worst is None:
+        return ()
+    where = weak_spots.look_at(integer, saturations)
+    return sanity.integers(parted["float"][worst], parted["integer"][worst], images, worst, where, len(parted["float"]))
+
+
+def checked(steps: tuple[int, ...], most: int, lava_images: int) -> tuple[int, ...]:
+    """Those of `steps` that a graph of `most` steps can run, ascending; OutOfRange where there is none."""
+    fitting = tuple(sorted({t for t in steps if 1 <= t <= most}))
+    if not fitting:
+        raise OutOfRange(f"steps: none of {steps} lies within 1 and the graph's {most}; convert with more steps")
+    if lava_images < 0:
+        raise OutOfRange(f"lava_images: {lava_images} given; give 0 (no Lava) or more")
+    return fitting
+
+
+def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
+    """The T at which a run of `steps` can be read: each of STEPS up to it, as a run is the beginning of every
+    longer one; only `steps` itself where a population leads, as a neuron's first spike then already knows
+    currents that a shorter run lacks."""
+    if any(lead(p) for p in graph):
+        return (steps,)
+    return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
+
+
+def answers_at_each(
+    graph: SpikingGraph, runner: Callable[[int], Run], measure: Measure, steps: tuple[int, ...]
+) -> tuple[Run, dict[int, np.ndarray]]:  # fmt: skip
+    """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
+    longest = runner(steps[-1])
+    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
+
+
+def _activity(p: SNM, run: Tally) -> Activity:
+    up, down = number(run, "spikes", p.name, "up"), number(run, "spikes", p.name, "down")
+    return Activity(p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, number(run, "saturations", p.name))
+
+
+# ---------------------------------------------------------------- where a result comes from
+
+
+def versions(other: Interpreter | None = None) -> dict[str, str]:
+    """Of Python and of the packages that decide a result; `absent` for those not installed. With another Python for Lava,
+    `lava-python` and `lava-python numpy`, and its lava-nc."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    if other is not None:
+        found |= {
+            "lava-python": other.versions["python"],
+            "lava-python numpy": other.versions["numpy"],
+            "lava-nc": other.versions["lava-nc"],
+        }
+    return found
+
+
+def array_digest(*arrays: np.ndarray) -> str:
+    """SHA-256 over dtypes, shapes and values, hex."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(f"{array.dtype.str}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()

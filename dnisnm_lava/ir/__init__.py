@@ -1,0 +1,42 @@
+"""The graph: immutable populations of neurons, joined by linear projections; its arithmetic, and what integers in it say.
+
+May import `errors`, `system` and `data`, and needs NumPy alone. Rounding happens in `fixedpoint`, a step of a neuron in `dynamics`.
+"""
+
+from __future__ import annotations
+
+from dnisnm_lava.ir.graphs import (
+    NEURON_CONSTANTS,
+    OF_NEURONS,
+    SNM,
+    AnalogGraph,
+    BatchNorm,
+    Graph,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Rectifier,
+    Relay,
+    Resample,
+    Shape,
+    SpikingGraph,
+    asked_measure,
+    checked_batches,
+    checked_images,
+    checked_pairs,
+    checked_steps,
+    frozen,
+    labelled_batches,
+    lead,
+    narrowed,
+    sources,
+    stored_once,
+)  # fmt: skip
+
+__all__ = [
+    "NEURON_CONSTANTS", "OF_NEURONS", "SNM", "AnalogGraph", "BatchNorm", "Graph", "Input", "MaxPool", "Population", "Projection", "ReadOut",
+    "Rectifier", "Relay", "Resample", "Shape", "SpikingGraph", "asked_measure", "checked_batches", "checked_images", "checked_pairs",
+    "checked_steps", "frozen", "labelled_batches", "lead", "narrowed", "sources", "stored_once",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""One time step of a neuron, for floats and integers alike.
+
+    if t <= T:     v <- v + z + b                                                   (19)
+    if t > lead:   k =  min(floor(v / vth), levels)       if v >= vth               (21)
+                   k = -min(floor((-v - lower) / vth) + 1, levels, m)   if v <= -lower and m > 0    (21)
+                   v <- v - k * vth;   m <- m + k;   send k * payload               (22), (23)
+
+v: potential; z: arriving current; b: bias; vth: threshold; m >= 0: levels sent so far. lower: the lower threshold, above 0 and
+at most vth; floats have 0 too, which any v < 0 reaches: k = -min(ceil(-v / vth), levels, m). With lower = vth it is the paper's.
+Equation numbers: Wang et al., Neural Networks 174:106244 (2024); `levels`, `lead` and another `lower` are this project's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dnisnm_lava.ir import arithmetic
+from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
+
+THRESHOLDS = FixedPointFormat(32)
+
+
+class Fired(NamedTuple):
+    """k: levels sent (signed); v, m: potential and memory after it."""
+
+    k: np.ndarray
+    v: np.ndarray
+    m: np.ndarray
+
+
+def integrate(v: np.ndarray, z: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, int]:
+    """v + z + b, saturating to the 24-bit state for integers, and how many neurons saturated."""
+    v = v + z + bias
+    if v.dtype.kind == "f":
+        return v, 0
+    saturated = int(np.count_nonzero(np.abs(v) > STATE.limit))
+    return np.clip(v, -STATE.limit, STATE.limit), saturated
+
+
+def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
+    """Of neurons with the thresholds `vth`: down * vth; for integers the nearest (ties to even) to this float64 product, at least 1."""
+    product = down * vth.astype(np.float64)
+    return product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.encode(product)[0], 1).astype(vth.dtype)
+
+
+def fire(v: np.ndarray, m: np.ndarray, vth: np.ndarray, levels: int, two_sided: bool = False, lower: np.ndarray | None = None) -> Fired:
+    """Eq. (21) to (23). A dead neuron (vth = 0) never fires; a two-sided one is not gated by m, so its
+    spikes may sum below zero. lower: the lower threshold (default: vth)."""
+    alive = vth > 0
+    whole, rest = np.divmod(np.abs(v), np.where(alive, vth, 1))  # exact in floats as well
+    further = (rest > 0) & (rest >= (vth if lower is None else lower))  # floor((|v| - lower) / vth) + 1 is one more than whole
+    up = alive & (v >= vth)
+    down = alive & (v < 0)
+    back = np.minimum(whole + further, levels if two_sided else np.minimum(m, levels))
+    k = np.where(up, np.minimum(whole, levels), np.where(down, -back, 0)).astype(m.dtype)
+    return Fired(k, v - k * vth, m + k)
+
+
+def pool(total: np.ndarray, spikes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Running sums after `spikes`, and their windows' maxima: (N, C, H, W) -> (N, C, H', W')."""
+    total = total + spikes
+    return total, arithmetic.max_pool(total, window)

@@ -1,1 +1,0 @@
-"""One HTML page that tells all of a network: `gathering` gathers, `page` renders."""

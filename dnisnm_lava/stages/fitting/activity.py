@@ -1,0 +1,178 @@
+"""What populations do on the calibration images, in the ANN and as spikes, and what their readers hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.backends.batched import neurons
+from dnisnm_lava.backends.batched.currents import Map, flat, innermost, linear, max_pool, pool_changes, unflat
+from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
+from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.stages.fitting.spool import Spool, Store
+
+NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Of one population, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T, *shape), in steps of
+    `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent in every step."""
+
+    ann: Spool
+    levels: Spool | None
+    worth: Tensor
+
+    def __len__(self) -> int:
+        """Chunks."""
+        return len(self.ann if self.levels is None else self.levels)
+
+    def sent(self, i: int) -> Tensor:
+        """(n, T, *shape), or (n, 1, *shape) for the image."""
+        return self.ann[i][:, None] if self.levels is None else self.levels[i].to(torch.float32, copy=True).mul_(self.worth)
+
+    def mean(self, i: int) -> Tensor:
+        """(n, *shape) what is sent in a step, on average."""
+        if self.levels is None:
+            return self.ann[i]
+        levels = self.levels[i]
+        return summed(levels) * (self.worth / levels.shape[1])
+
+    def close(self) -> None:
+        self.ann.close()
+        if self.levels is not None:
+            self.levels.close()
+
+
+Activities = Mapping[str, Activity]
+Reader = SNM | ReadOut
+
+
+def of_input(chunks: Iterator[Tensor], store: Store) -> Activity:
+    images = Spool(store, 1)
+    for chunk in chunks:
+        images.append(chunk)
+    return Activity(images, None, torch.ones(()))
+
+
+def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activity:
+    """The change of the windows' maximum of the source's running sums."""
+    ann, changes = Spool(store, 1), Spool(store, 2)
+    for activation in source.ann:
+        ann.append(max_pool(activation, p.window))
+    for i in range(len(source) if spiking else 0):
+        changes.append(pool_changes(source.sent(i), p.window))
+    return Activity(ann, changes, torch.ones(()))
+
+
+def of_neurons(p: SNM, ann: Spool, activities: Activities, steps: int, store: Store, spiking: bool = True) -> Activity:
+    levels = Spool(store, 2)
+    for current in currents(p, activities, steps) if spiking else ():
+        levels.append(run(p, current))
+    return Activity(ann, levels, channels_innermost(tensor(p.payload)))
+
+
+# ---------------------------------------------------------------- what a population hears
+
+
+def maps(p: Reader) -> list[tuple[Projection, Map]]:
+    return [(q, linear(q, torch.float32, "cpu")) for q in p.projections]
+
+
+def chunks(p: Reader, activities: Activities) -> range:
+    return range(len(activities[p.projections[0].source]))
+
+
+def preactivations(p: Reader, activities: Activities) -> Iterator[Tensor]:
+    """The ANN's, (n, *shape), without bias."""
+    ready = maps(p)
+    for i in range(len(activities[p.projections[0].source].ann)):
+        yield _total([project(activities[q.source].ann[i]) for q, project in ready])
+
+
+def currents(p: Reader, activities: Activities, steps: int) -> Iterator[Tensor]:
+    """(n, T, *shape), without bias."""
+    ready = maps(p)
+    for i in chunks(p, activities):
+        parts = []
+        for q, project in ready:
+            sent = activities[q.source].sent(i)
+            z = project(sent.flatten(0, 1))
+            parts.append(z.reshape(*sent.shape[:2], *z.shape[1:]).expand(-1, steps, *p.shape))
+        yield _total(parts)
+
+
+def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
+    """(n, *shape), without bias: a projection is linear, so one pass with the mean spikes does."""
+    ready = maps(p)
+    for i in chunks(p, activities):
+        yield _total([project(activities[q.source].mean(i)) for q, project in ready])
+
+
+def _total(parts: list[Tensor]) -> Tensor:
+    return reduce(torch.add, parts)
+
+
+# ---------------------------------------------------------------- running a population
+
+
+def run(p: SNM, current: Tensor) -> Tensor:
+    """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
+    x = np.ascontiguousarray(flat(current))
+    levels = np.empty(x.shape, np.int8)
+    neurons.run(_constants(p), x, None, levels, torch.get_num_threads())
+    return unflat(levels, p.shape)
+
+
+def _constants(p: SNM) -> neurons.Neurons:
+    """For levels as they are, without a limit of potentials."""
+    each = (p.bias, p.vth, np.ones(()), np.zeros(()), lower_threshold(p.vth, p.down), p.v_init)
+    own = (_flat(np.broadcast_to(a, p.shape)) for a in each)
+    return neurons.neurons(
+        *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
+        offset=0,
+    )  # fmt: skip
+
+
+def errors(p: SNM, scales: np.ndarray, ann: Spool, heard: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Of thresholds of `scales` (S,) times p's, sums over images of (activation - mean spike) squared, and of itself:
+    (S, *shape). heard: the currents, chunk by chunk."""
+    constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
+    for activation, current in zip(ann, heard, strict=True):
+        x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
+        neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
+    channels, *pixels = p.shape
+    squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
+    return squares, gaps
+
+
+def _flat(a: np.ndarray) -> np.ndarray:
+    """(C, H, W) -> (H * W * C,), as currents lie in memory."""
+    return innermost(a).ravel()
+
+
+def summed(levels: Tensor) -> Tensor:
+    """(n, T, ...) -> (n, ...) float32, step by step: of bytes exact, and several times as fast as torch's sum."""
+    total = levels[:, 0].to(torch.float32, copy=True)
+    for step in levels.unbind(1)[1:]:
+        total += step
+    return total
+
+
+def tensor(a: np.ndarray) -> Tensor:
+    return torch.tensor(a, dtype=torch.float32)
+
+
+def channels_innermost(x: Tensor) -> Tensor:
+    """The same (C, ...), with its channels innermost in memory."""
+    return x.movedim(0, -1).contiguous().movedim(-1, 0)
+
+
+def channel_sum(x: Tensor) -> np.ndarray:
+    """(n, C, ...) -> (C,), in float64."""
+    return x.movedim(1, 0).flatten(1).double().sum(1).numpy()

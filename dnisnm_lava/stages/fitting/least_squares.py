@@ -1,0 +1,120 @@
+"""Weights by least squares: what a projection's weights read, its second moments, and the ridge regression on them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dnisnm_lava.backends.batched.currents import in_front
+from dnisnm_lava.ir import Projection
+
+PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read
+HELD_BACK = 4  # one image in so many judges the penalty
+COLUMNS = 1152  # of a row of weights at once: systems cost the cube
+
+
+def patches(q: Projection, x: Tensor) -> Tensor:
+    """(G, n * places, K) what each row of the weights, of K numbers in one of G groups, multiplies; of x (n, *source shape)."""
+    x = in_front(q, torch.float32, "cpu")(x)
+    if not q.is_conv:
+        return x.flatten(1)[None]
+    (top, bottom), (left, right) = q.padding
+    unfolded = F.unfold(F.pad(x, (left, right, top, bottom)), q.weight.shape[2:], dilation=q.dilation, stride=q.stride)
+    images, places = unfolded.shape[0], unfolded.shape[2]
+    return unfolded.reshape(images, q.groups, -1, places).permute(1, 0, 3, 2).reshape(q.groups, images * places, -1)
+
+
+def driven(q: Projection, z: Tensor) -> Tensor:
+    """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights drive."""
+    if q.target_order is not None:
+        z = z.flatten(1)[:, torch.tensor(q.target_order, dtype=torch.long)].reshape(len(z), len(q.weight), -1)
+    if q.target_channels is not None:
+        z = z.movedim(1, -1)[..., torch.tensor(q.target_channels, dtype=torch.long)].movedim(-1, 1)
+    if not q.is_conv:
+        return z.flatten(1)[None]
+    return z.movedim(1, -1).reshape(-1, q.groups, len(q.weight) // q.groups).movedim(0, 1)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over images and places: u (G, K) and t (G, O) themselves, and their products uu (G, K, K), ut (G, K, O)."""
+
+    u: Tensor
+    t: Tensor
+    uu: Tensor
+    ut: Tensor
+    count: int
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.u + other.u, self.t + other.t, self.uu + other.uu, self.ut + other.ut, self.count + other.count)
+
+    def centred(self) -> tuple[Tensor, Tensor]:
+        """Means of the products of what deviates from the means: (G, K, K), (G, K, O)."""
+        u, t = self.u / self.count, self.t / self.count
+        return self.uu / self.count - u[:, :, None] * u[:, None], self.ut / self.count - u[:, :, None] * t[:, None]
+
+
+def moments(u: Tensor, t: Tensor) -> Moments:
+    products = u.transpose(1, 2) @ u, u.transpose(1, 2) @ t
+    return Moments(u.double().sum(1), t.double().sum(1), products[0].double(), products[1].double(), u.shape[1])
+
+
+def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: slice) -> np.ndarray:
+    """q's weights, of which `columns` are moved so that their currents take up what `samples` lack: pairs of mean spikes
+    (n, *source shape) and of what the target's current lacks (n, *target shape), up to a constant for each row.
+
+    D minimises mean |D u - r|^2 + penalty * mean variance of u * |D|^2; of PENALTIES and of leaving the weights as they are,
+    what serves one held-back image in four best.
+    """
+    halves: list[Moments | None] = [None, None]  # those that are learnt from, and those that judge
+    count = 0
+    for x, lacking in samples:
+        judges = torch.arange(count, count + len(x)) % HELD_BACK == HELD_BACK - 1
+        count += len(x)
+        for half, chosen in enumerate((~judges, judges)):
+            if chosen.any():
+                halves[half] = plus(halves[half], moments(patches(q, x[chosen])[:, :, columns], driven(q, lacking[chosen])))
+    seen, judge = halves
+    assert seen is not None
+    penalty = _penalty(seen, judge or seen)
+    weight = np.array(q.weight)
+    if penalty is None:
+        return weight
+    change = _solved(*plus(judge, seen).centred(), penalty)
+    rows = weight.reshape(len(weight), -1)
+    rows[:, columns] += change.transpose(1, 2).reshape(len(weight), -1).numpy()
+    return weight
+
+
+def plus(a: Moments | None, b: Moments) -> Moments:
+    return b if a is None else a + b
+
+
+def _solved(uu: Tensor, ut: Tensor, penalty: float) -> Tensor:
+    """(G, K, O), of the centred moments (G, K, K) and (G, K, O)."""
+    size = penalty * uu.diagonal(dim1=1, dim2=2).mean(1)
+    size = torch.where(size > 0, size, torch.ones(()).double())  # nothing varies: nothing to learn
+    return torch.linalg.solve(uu + size[:, None, None] * torch.eye(uu.shape[1], dtype=uu.dtype), ut)
+
+
+def _penalty(seen: Moments, judge: Moments) -> float | None:
+    (uu, ut), learnt = judge.centred(), seen.centred()
+    gains: dict[float | None, float] = {None: 0.0}
+    for penalty in PENALTIES:
+        d = _solved(*learnt, penalty)
+        gains[penalty] = float((d * (uu @ d)).sum() - 2 * (d * ut).sum())  # of the mean squared error, less what it was
+    return min(gains, key=lambda penalty: gains[penalty])
+
+
+def blocks(q: Projection) -> list[slice]:
+    """The columns of q's weights, at most COLUMNS at once."""
+    size = q.weight[0].size
+    parts = -(-size // COLUMNS)
+    edges = [size * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,222 @@
+"""Every dial between an analog graph and its integers, in one value; the paper's setting of them, and ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from dnisnm_lava.backends.results import Stages, in_silence
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph, checked_steps
+from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS
+from dnisnm_lava.stages.calibration import Statistics
+from dnisnm_lava.stages.conversion import RELAY_LEVELS, check_down, check_levels, convert
+from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, WITHOUT_IMAGES
+from dnisnm_lava.stages.quantization import PAYLOAD_BITS, Readings, check_bits, quantize
+
+ROUNDINGS = ("nearest", "compensated")
+BYTE = 127  # the largest spike of 8 bits
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """steps, granularity, levels, lead, down, relay_levels: of `convert`. threshold, correct, share, percentile, subset: of `fit`, where
+    `share` is the granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`; payload_bits None: 1 where thresholds are
+    shared within channels, else as many as leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the
+    `nearest` code, or `compensated` by what the weights read on the images."""
+
+    steps: int = 1
+    threshold: str = "sequential"
+    correct: tuple[str, ...] = CORRECTIONS
+    share: str = "channel"
+    granularity: str = "channel"
+    levels: int | Mapping[str, int] = 31
+    lead: int | Mapping[str, int] = 0
+    down: float = 0.0
+    relay_levels: int = BYTE
+    weight_bits: int = WEIGHT_BITS
+    payload_bits: int | None = None
+    spikes: str = "graded"
+    rounding: str = "compensated"
+    percentile: float = PERCENTILE
+    subset: int = SUBSET
+
+    @property
+    def fits(self) -> bool:
+        return self.threshold != "max" or bool(self.correct)
+
+    @property
+    def needs_images(self) -> bool:
+        """More than their extrema?"""
+        return self.fits or self.rounding != "nearest"
+
+    @property
+    def without_images(self) -> Recipe:
+        """The same with the corrections, which need images, left out. OutOfRange where its thresholds do."""
+        if self.threshold not in WITHOUT_IMAGES:
+            raise OutOfRange(
+                f"threshold: {self.threshold} reads images, and none are given; give some, or threshold {' or '.join(WITHOUT_IMAGES)}"
+            )
+        return replace(self, correct=())
+
+    @property
+    def payloads(self) -> int:
+        """Bits of a payload. Where a channel shares its threshold, payloads have nothing to tell: a spike is its level."""
+        if self.payload_bits is not None:
+            return self.payload_bits
+        return payload_bits(self.levels) if self.own_thresholds else 1
+
+    @property
+    def own_thresholds(self) -> bool:
+        """Does each neuron of a channel have its own?"""
+        return self.granularity == "neuron" or (self.threshold != "max" and self.share == "neuron")
+
+    @property
+    def runs(self) -> int:
+        """How often each population hears all steps of the images: thresholds that are tried on them, what it sends then, and what
+        rounding reads."""
+        sequential = self.threshold == "sequential"
+        return sequential + bool(sequential or self.correct) + (self.rounding != "nearest")
+
+
+BEST = Recipe()
+BINARY = replace(BEST, steps=8, levels=1, spikes="binary")
+PAPER = Recipe(
+    steps=32, threshold="max", correct=(), share="neuron", granularity="neuron", levels=1, down=1.0,
+    relay_levels=RELAY_LEVELS, payload_bits=PAYLOAD_BITS, rounding="nearest",
+)  # fmt: skip
+RECIPES = {"best": BEST, "binary": BINARY, "paper": PAPER}
+SINCE_0_1 = {"down": 1.0, "relay_levels": RELAY_LEVELS}  # what records of 0.1.0, which name all other fields, do not say
+
+
+def payload_bits(levels: int | Mapping[str, int]) -> int:
+    """As many as a signed byte leaves to `levels` of them, 1 to 5: graded spikes of 8 bits travel fast, here as on chips."""
+    most = max(levels.values(), default=1) if isinstance(levels, Mapping) else levels
+    return max(1, min(PAYLOAD_BITS, (BYTE // most + 1).bit_length() - 1))
+
+
+def named(name: str) -> Recipe:
+    """One of RECIPES, or of a JSON file: what `dnisnm tune` wrote, or any object with the fields of Recipe as "recipe"."""
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if not path.is_file():
+        raise OutOfRange(f"recipe: {name!r} is neither {' nor '.join(RECIPES)} nor a file; give one of them, or what `dnisnm tune` wrote")
+    try:
+        return parsed(json.loads(path.read_bytes())["recipe"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = ", ".join(f.name for f in fields(Recipe))
+        raise BadFile(f'{path}: no recipe ({error}); give a JSON object with "recipe", an object with some of {told}') from error
+
+
+def parsed(told: Any) -> Recipe:
+    """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is none."""
+    before = SINCE_0_1 if {f.name for f in fields(Recipe)} - set(told) == set(SINCE_0_1) else {}
+    return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
+
+
+def words(recipe: Recipe, base: Recipe) -> list[str]:
+    """As options of the command line: what of `recipe` is not as in `base`."""
+    found: list[str] = []
+    for f in fields(Recipe):
+        value = getattr(recipe, f.name)
+        if value != getattr(base, f.name):
+            found += [f"--{f.name.replace('_', '-')}", written(value)]
+    return found
+
+
+def written(value: Any) -> str:
+    """A dial as the command line takes it."""
+    if value is None:
+        return "auto"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={steps}" for name, steps in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check(recipe: Recipe) -> None:
+    """OutOfRange for numbers that no network allows: before anything costs time."""
+    checked_steps(recipe.steps)
+    check_levels(levels=recipe.levels, relay_levels=recipe.relay_levels)
+    check_down(recipe.down)
+    if recipe.rounding not in ROUNDINGS:
+        raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
+    check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payloads)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The float network, its integers, and what weights read, where their rounding was told."""
+
+    spiking: SpikingGraph
+    integer: SpikingGraph
+    readings: Readings | None
+
+
+def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
+    """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
+    each time it is iterated; None where the recipe needs none, or `stats` are those of no image: then only what
+    `Recipe.without_images` leaves of a recipe is understood."""
+    check(recipe)
+    moments_alone = images is None and stats.moments is not None
+    if moments_alone:
+        _check_without_images(recipe)
+    elif images is None and recipe.needs_images:
+        raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
+    images = () if images is None else images
+    if recipe.spikes == "binary":
+        _check_binary(recipe, analog)
+    spiking = convert(
+        analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
+        relay_levels=recipe.relay_levels,
+    )  # fmt: skip
+    if recipe.fits and moments_alone:
+        from dnisnm_lava.stages.fitting import without_images
+
+        stages("thresholds")
+        spiking = without_images.fit_without_images(analog, spiking, stats, granularity=recipe.share)
+    elif recipe.fits:
+        from dnisnm_lava.stages.fitting import fit
+
+        spiking = fit.fit(
+            analog, spiking, images, threshold=recipe.threshold, correct=recipe.correct, granularity=recipe.share,
+            percentile=recipe.percentile, subset=recipe.subset, progress=stages("fit"),
+        )  # fmt: skip
+    readings = None
+    if recipe.rounding == "compensated" and moments_alone:
+        from dnisnm_lava.stages.fitting import without_images
+
+        readings = without_images.readings_without_images(spiking, stats)
+    elif recipe.rounding == "compensated":
+        from dnisnm_lava.stages.fitting import moments
+
+        readings = moments.readings(spiking, images, progress=stages("read moments"))
+    integer = quantize(
+        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes, readings=readings
+    )  # fmt: skip
+    return Networks(spiking, integer, readings)
+
+
+def _check_without_images(recipe: Recipe) -> None:
+    """OutOfRange for a recipe that reads images."""
+    if recipe != recipe.without_images:
+        raise OutOfRange(f"correct: {', '.join(recipe.correct)} given, which need images, and none are; give some, or correct none")
+
+
+def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:
+    """OutOfRange, before anything is fitted, where thresholds would differ within a channel."""
+    own = [
+        name for name, fits in (("granularity", True), ("share", recipe.threshold != "max")) if fits and getattr(recipe, name) == "neuron"
+    ]
+    if own and any(prod(p.shape[1:]) > 1 for p in analog.of(Rectifier)):
+        raise OutOfRange(
+            f"spikes: binary spikes need one threshold per channel, and {' and '.join(own)} 'neuron' give neurons their own; "
+            f"give {' and '.join(f'{name} channel' for name in own)} (or layer)"
+        )

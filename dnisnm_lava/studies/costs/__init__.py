@@ -1,0 +1,1 @@
+"""What an image costs: operations counted one by one, energies by cited rules. `dnisnm costs` runs `energy.energy`."""

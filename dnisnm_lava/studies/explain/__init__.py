@@ -1,0 +1,1 @@
+"""Why the accuracy is what it is: `dnisnm explain` runs `explain.explain`, whose result is `values.Explanation`."""

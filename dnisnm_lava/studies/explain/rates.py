@@ -1,0 +1,134 @@
+"""What populations send in a step, on average, one thing more wrong at a time: the six rates of `explanation`, on some images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched.currents import exact_sums, linear, max_pool
+from dnisnm_lava.backends.results import Run
+from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, SpikingGraph
+from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.stages.conversion import per_channel
+
+Rates = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # r0 to r5, each (n, *shape), float64, in real units
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """One network three times, with the same populations."""
+
+    analog: AnalogGraph
+    spiking: SpikingGraph
+    integer: SpikingGraph
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Both spiking networks on the same images, (n, *input shape), with every spike."""
+
+    images: np.ndarray
+    spiking: Run
+    integer: Run
+    device: str
+
+    @property
+    def steps(self) -> int:
+        return self.integer.steps
+
+    def tensor(self, a: np.ndarray) -> Tensor:
+        return torch.tensor(a, dtype=torch.float64, device=self.device)
+
+
+def run(graphs: Graphs, images: np.ndarray, steps: int, device: str) -> Runs:
+    spiking = batched.run(graphs.spiking, images, steps=steps, record=True, device=device, synapses="float64")
+    integer = batched.run(graphs.integer, images, steps=steps, record=True, device=device)
+    return Runs(images, spiking, integer, device)
+
+
+def rates(graphs: Graphs, runs: Runs) -> Iterator[tuple[str, Rates]]:
+    """(name, rates) of every population but the image, in the order of the graph."""
+    worth = worths(graphs.integer)
+    ann = {graphs.analog.input.name: runs.tensor(graphs.analog.input.arranged(runs.images))}
+    heard = dict(ann)
+    freed = graphs.analog.last_readers()
+    with torch.inference_mode(), exact_sums(runs.device):
+        for p in graphs.analog.populations[1:]:
+            r4 = _sent(graphs.spiking, p.name, runs.spiking, runs)
+            r5 = _sent(graphs.integer, p.name, runs.integer, runs) * runs.tensor(per_channel(worth[p.name], p.shape))
+            if isinstance(p, MaxPool):
+                a = max_pool(ann[p.source], p.window)
+                found = a, a, a, r4, r4, r5
+            elif isinstance(p, ReadOut):
+                z = _total(p, ann, runs)
+                found = z, z, z, r4, r4, r5
+            else:
+                assert isinstance(p, Rectifier | Relay)
+                found = *_expected(p, graphs.spiking[p.name], ann, heard, runs), r4, r5
+            yield p.name, found
+            ann[p.name], heard[p.name] = found[0], r4
+            for name in freed[p.name]:
+                del ann[name], heard[name]
+
+
+def _expected(
+    own: Rectifier | Relay, p: Population, ann: Mapping[str, Tensor], heard: Mapping[str, Tensor], runs: Runs
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """r0 to r3. own, p: the population in the ANN and in the float SNN, whose weights and bias `fit` may have moved."""
+    assert isinstance(p, SNM)
+    z = _total(own, ann, runs)
+    a = z.clamp(0, own.ceiling) if isinstance(own, Rectifier) else z
+    most = runs.tensor(p.levels * p.vth)
+    clipped = torch.minimum(a, most) if isinstance(own, Rectifier) else a.clamp(-most, most)
+    return a, clipped, staircase(p, z, runs.steps), staircase(p, _total(p, heard, runs), runs.steps)
+
+
+def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
+    """S(x): what neurons of the float SNN send in a step, on average, when x, (n, *shape), arrives in every step, bias in it."""
+    each = (p.vth, p.v_init, lower_threshold(p.vth, p.down))
+    vth, v_init, lower = (torch.tensor(a, dtype=x.dtype, device=x.device) for a in each)
+    v, guard = v_init + steps * x, torch.where(vth > 0, vth, torch.inf)
+    whole = (v / guard).floor()
+    if p.two_sided:
+        back = (-v / guard).floor()
+        rest = -v - back * vth
+        further = (rest > 0) & (rest >= lower) & (p.down < 1)  # as in dynamics.fire
+        whole = torch.where(v > 0, whole, -(back + further))
+    return whole.clamp(-steps * p.levels if p.two_sided else 0, steps * p.levels) * vth / steps
+
+
+def _total(p: Rectifier | Relay | SNM | ReadOut, sources: Mapping[str, Tensor], runs: Runs) -> Tensor:
+    """(n, *shape): what arrives in a step when the sources send this, bias in it."""
+    parts = (linear(q, torch.float64, runs.device)(sources[q.source]) for q in p.projections)
+    return reduce(torch.add, parts) + runs.tensor(p.bias)
+
+
+def _sent(graph: SpikingGraph, name: str, run: Run, runs: Runs) -> Tensor:
+    """(n, *shape): what was sent in a step, on average, in the graph's units; of a read-out, its potential by T."""
+    p = graph[name]
+    if isinstance(p, ReadOut):
+        potentials = run.logits if name == graph.readout.name else run.further[name]
+        return runs.tensor(potentials[:, -1].reshape(-1, *p.shape)) / runs.steps
+    return runs.tensor(run.spikes[name].sum(axis=1)) / runs.steps
+
+
+def worths(integer: SpikingGraph) -> dict[str, np.ndarray]:
+    """{population: (C,) real units of one step of what an integer graph sends; of a read-out, of its potential}."""
+    worth: dict[str, np.ndarray] = {}
+    for p in integer:
+        if isinstance(p, MaxPool):
+            worth[p.name] = worth[p.source]
+        elif isinstance(p, SNM):
+            worth[p.name] = p.spike_unit
+        else:
+            assert isinstance(p, Input | ReadOut)
+            own = p.scale if isinstance(p, Input) else p.unit
+            assert own is not None
+            worth[p.name] = own
+    return worth

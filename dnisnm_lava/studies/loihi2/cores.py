@@ -1,0 +1,183 @@
+"""A layer on Loihi 2's cores: an estimate, by a rule that explains the published tables (docs/resources.md).
+
+A layer is cut over cores of its own. Synapses lie in words of 64 bits. A kernel that all positions share takes a list of weights for each
+of its taps and input channels; a synapse that nothing shares takes a weight and an index, in one list for each input axon, of at most 127:
+
+    shared: taps * channels read * ceil((rows on the core * bits + 21) / 64)        single: axons * ceil((synapses * (bits + 11) + 12) / 64)
+
+bits = ceil(log2(max |w|)) + 1. Neurons take words for what differs between them: potential, memory, threshold, payload, bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from dnisnm_lava.studies.loihi2.limits import (
+    CONV_AXONS,
+    HEADER_BITS,
+    INDEX_BITS,
+    LIST_HEADER_BITS,
+    LIST_SYNAPSES,
+    STATE_WORDS,
+    SYNAPSE_WORDS,
+    SYNAPSE_WORDS_CUT,
+    WORD_BITS,
+)
+
+Shape = tuple[int, ...]
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+# ---------------------------------------------------------------- synapses on one core
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A kernel of `taps` positions from `read` channels into `rows`, in `groups`, of weights `bits` wide."""
+
+    taps: int
+    read: int
+    rows: int
+    groups: int
+    bits: int
+    axons: int = CONV_AXONS
+
+    def words(self, channels: int, neurons: int) -> int:
+        """Of synapse memory, where `channels` of the population lie on the core, whole groups together."""
+        each = self.rows // self.groups
+        rows = min(channels, self.rows)
+        read = self.read // self.groups * min(self.groups, ceil_div(rows, each))
+        return self.taps * read * ceil_div(min(rows, each) * self.bits + HEADER_BITS, WORD_BITS)
+
+
+@dataclass(frozen=True)
+class Single:
+    """`synapses` from `axons` neurons into a population of `targets`, each with a weight `bits` wide of its own."""
+
+    axons: int
+    synapses: int
+    targets: int
+    bits: int
+
+    @property
+    def most(self) -> int:
+        """Neurons of the population on one core, so that the mean list holds LIST_SYNAPSES."""
+        return max(1, LIST_SYNAPSES * self.axons * self.targets // max(1, self.synapses))
+
+    def words(self, channels: int, neurons: int) -> int:
+        """Of synapse memory, where `neurons` of the population lie on the core."""
+        here = ceil_div(self.synapses * min(neurons, self.targets), self.targets)
+        axons = min(self.axons, here)
+        if axons == 0:  # a resampling of zeros joins nothing
+            return 0
+        return axons * ceil_div(ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
+
+
+Synapses = Shared | Single
+
+
+def weight_bits(largest: int) -> int:
+    """ceil(log2(largest)) + 1: of the widest weight of a kernel, with its sign."""
+    return max(largest - 1, 0).bit_length() + 1
+
+
+# ---------------------------------------------------------------- a layer, and its cut
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the rule knows of a population. synapses: of a kernel, all its taps for each neuron, also those beyond the border, where
+    `energy` counts none; weights: those that are stored apart."""
+
+    name: str
+    kind: str
+    shape: Shape
+    inputs: tuple[Synapses, ...] = ()
+    state_words: int = 1
+    synapses: int = 0
+    weights: int = 0
+
+    def words(self, channels: int, neurons: int) -> int:
+        return sum(s.words(channels, neurons) for s in self.inputs)
+
+    @property
+    def most(self) -> int:
+        """Neurons of one core, so that no list grows too long."""
+        return min((s.most for s in self.inputs if isinstance(s, Single)), default=prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer on its cores. tile: the part of `shape` on a core, the last ones may hold less; axons, neurons_on_core and words (of
+    synapse memory): of a core; state_words: of one neuron; fits: whether a core holds its tile."""
+
+    name: str
+    kind: str
+    shape: Shape
+    tile: Shape
+    cores: int
+    axons: int
+    neurons: int
+    neurons_on_core: int
+    synapses: int
+    weights: int
+    words: int
+    state_words: int
+
+    @property
+    def fits(self) -> bool:
+        return self.words <= SYNAPSE_WORDS and self.neurons_on_core * self.state_words <= STATE_WORDS
+
+
+def placed(layer: Layer) -> Row:
+    """The layer, cut: a map into tiles, a vector by repeated division."""
+    tile = _tile_of_map(layer) if len(layer.shape) == 3 else _part_of_vector(layer)
+    shown = tuple(min(t, s) for t, s in zip(tile, layer.shape, strict=True))
+    return Row(
+        layer.name, layer.kind, layer.shape, shown, _cores(layer.shape, tile), sum(s.axons for s in layer.inputs), prod(layer.shape),
+        prod(shown), layer.synapses, layer.weights, layer.words(shown[0], prod(shown)), layer.state_words,
+    )  # fmt: skip
+
+
+def _cores(shape: Shape, tile: Shape) -> int:
+    return prod(ceil_div(s, t) for s, t in zip(shape, tile, strict=True))
+
+
+def _tile_of_map(layer: Layer) -> Shape:
+    """(channels, rows, columns). As in the published tables, columns are a power of two, even where that is more than there are, rows
+    and channels are halved, and channels are parted only where synapses or neurons do not fit otherwise; of these the fewest cores.
+    What a tile holds beyond the map takes neurons, and no synapses."""
+
+    def fits(t: Shape) -> bool:
+        return prod(t) * layer.state_words <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
+
+    for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
+        fitting = [t for t in _tiles(layer.shape) if fits(t) and layer.words(t[0], prod(t)) <= limit]
+        if fitting:
+            return min(fitting, key=lambda t: (-t[0], _cores(layer.shape, t), t[1] + t[2]))
+    return (1, 1, 1)
+
+
+def _tiles(shape: Shape) -> Iterator[tuple[int, int, int]]:
+    channels, rows = (sorted({ceil_div(size, 1 << i) for i in range(size.bit_length() + 1)}) for size in shape[:2])
+    columns = [1 << i for i in range((shape[2] - 1).bit_length() + 1)]
+    return product(channels, rows, columns)
+
+
+def _part_of_vector(layer: Layer) -> Shape:
+    """(features,). Divided by how many times too large it is, until a part fits: so the compiler is said to go about it (the README
+    at limits.WORD_BITS). Then no more than lists can hold, the last core holding the rest."""
+    (features,) = layer.shape
+    for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
+        part = features
+        while (excess := max(ceil_div(layer.words(part, part), limit), ceil_div(part * layer.state_words, STATE_WORDS))) > 1 < part:
+            part = ceil_div(features, ceil_div(features, part) * excess)
+        if excess == 1:
+            break
+    return (min(part, layer.most),)

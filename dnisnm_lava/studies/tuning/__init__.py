@@ -1,0 +1,1 @@
+"""The recipe that serves a target best. `dnisnm tune` runs `tune.tune`; `phases` are what it tries."""

@@ -1,0 +1,129 @@
+"""Trials of recipes, those that no other beats, and which serves a target best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.stages.recipes import Recipe
+
+KINDS = {
+    "steps": "time steps T",
+    "latency": "steps until the read-out is done",
+    "spikes": "spikes an image",
+    "drop": "points below the ANN",
+    "error": "RMSE by the standard deviation",
+}
+QUALITIES = ("drop", "error")  # limits of how good it is, for as little latency as can be; the others limit what it costs  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe, measured on held-back images. score: share of the answers that are the wanted ones; of values, R2. drop: points (%)
+    by which the ANN's own score is higher. interval: 95 % of the score. latency: steps until the read-out's last, with leads and
+    depth. spikes: of an image."""
+
+    phase: str
+    recipe: Recipe
+    score: float
+    drop: float
+    latency: int
+    spikes: float
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps
+
+    @property
+    def error(self) -> float:
+        """Of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
+        return sqrt(max(0.0, 1 - self.score))
+
+    @property
+    def cost(self) -> tuple[int, float, int]:
+        return self.latency, self.spikes, self.steps
+
+
+@dataclass(frozen=True)
+class Target:
+    """What must not be exceeded: `limit` of one of KINDS."""
+
+    kind: str
+    limit: float
+
+    def __post_init__(self) -> None:
+        least = 0 if self.kind in QUALITIES else 1
+        if not self.limit >= least:  # NaN too
+            raise OutOfRange(f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})")
+
+    def met(self, trial: Trial) -> bool:
+        return float(getattr(trial, self.kind)) <= self.limit
+
+    def __str__(self) -> str:
+        return f"at most {self.limit:g} {KINDS[self.kind]}"
+
+
+def best(target: Target, trials: Sequence[Trial]) -> Trial:
+    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the cheapest. If none does: the
+    one that comes nearest."""
+    return max(trials, key=lambda trial: rank(target, trial))
+
+
+def rank(target: Target, trial: Trial) -> tuple[float, ...]:
+    """More is better."""
+    cheap = tuple(-c for c in trial.cost)
+    if not target.met(trial):
+        return (0.0, -float(getattr(trial, target.kind)), *cheap)
+    return (1.0, *cheap, trial.score) if target.kind in QUALITIES else (1.0, trial.score, *cheap)
+
+
+def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first, each once."""
+    kept = [t for i, t in enumerate(trials) if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))]
+    return tuple(sorted(kept, key=lambda t: t.cost))
+
+
+def _as_good(a: Trial, b: Trial) -> bool:
+    return a.score >= b.score and all(x <= y for x, y in zip(a.cost, b.cost, strict=True))
+
+
+def _beats(a: Trial, b: Trial) -> bool:
+    return _as_good(a, b) and not _as_good(b, a)
+
+
+def difference(recipe: Recipe, other: Recipe) -> str:
+    """What `other` does otherwise, in words."""
+    told = {
+        "steps": f"T = {other.steps}", "levels": levels_told(other.levels), "down": f"down {other.down:g}", "lead": lead_told(other.lead),
+        "threshold": f"threshold {other.threshold}", "correct": f"correct {','.join(other.correct) or 'none'}",
+        "rounding": f"rounding {other.rounding}", "granularity": f"granularity {other.granularity}",
+        "relay_levels": f"{other.relay_levels} relay levels",
+    }  # fmt: skip
+    return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
+
+
+def levels_told(levels: int | Mapping[str, int]) -> str:
+    """`K = 4`, or what most populations have and which ones have another."""
+    if not isinstance(levels, Mapping):
+        return f"K = {levels}"
+    values = list(levels.values())
+    usual = max(sorted(set(values)), key=values.count)
+    others = [f"{name} {k}" for name, k in levels.items() if k != usual]
+    return f"K = {usual}" + (f" ({', '.join(others)})" if others else "")
+
+
+def lead_told(lead: int | Mapping[str, int], named: bool = True) -> str:
+    """named: which populations have one? In a row, the first and the last."""
+    if not isinstance(lead, Mapping):
+        return f"lead {lead}"
+    names = list(lead)
+    some = [name for name in names if lead[name]]
+    if not some:
+        return "lead 0"
+    places = [names.index(name) for name in some]
+    in_a_row = len(some) > 1 and places == list(range(places[0], places[-1] + 1))
+    which = f" ({f'{some[0]} to {some[-1]}' if in_a_row else ', '.join(some)})" if named else ""
+    return f"lead {max(lead.values())} in {len(some)} of {len(lead)}{which}"

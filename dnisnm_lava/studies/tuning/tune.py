@@ -1,0 +1,377 @@
+"""Which recipe serves a target best: a search over steps, levels, leads, thresholds and corrections that tells its reasons.
+
+Each phase changes one thing of what is best so far, and says in a sentence what that brought. Trials are fitted on some images
+and measured on others; the winner is fitted on all, and measured once more on images that the search never saw.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dnisnm_lava.backends import ann, batched
+from dnisnm_lava.backends.results import Stages, in_silence
+from dnisnm_lava.data.inputs import Device, Images, Labels
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import sanity
+from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
+from dnisnm_lava.evaluation.tallies import said
+from dnisnm_lava.evaluation.trials import Journal
+from dnisnm_lava.ir import AnalogGraph, Graph, checked_pairs
+from dnisnm_lava.measures import AUTO, Counts, Measure, Score
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.calibration import Statistics, calibrate
+from dnisnm_lava.stages.fitting import CORRECTIONS
+from dnisnm_lava.stages.recipes import BEST, Networks, Recipe
+from dnisnm_lava.studies.tuning.pareto import KINDS, Target, Trial, difference, front, lead_told, levels_told
+from dnisnm_lava.studies.tuning.phases import DIALS, LEVELS, PHASES, STEPS, Phase, Search, latency, most_trials
+
+SEARCH_IMAGES = 128  # that a trial is fitted on
+LEAST_IMAGES = 8
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on held-back images
+    that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what. measure: what
+    scores are of. alarms: what makes all of it meaningless (`sanity`)."""
+
+    target: Target
+    measure: Measure
+    trials: tuple[Trial, ...]
+    best: Trial
+    confirmed: Trial
+    networks: Networks
+    story: tuple[str, ...]
+    images: Mapping[str, int]
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def wanted(self) -> str:
+        """What a score is, in words."""
+        return self.measure.name.removesuffix(", %")
+
+    @property
+    def met(self) -> bool:
+        """By the search's own measure: is the target reached?"""
+        return self.target.met(self.best)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.best.recipe
+
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        return front(self.trials)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Images that nothing is fitted on, and the answers that each should get: labels or the ANN's own."""
+
+    measure: Measure
+    images: np.ndarray
+    wanted: np.ndarray
+    spread: Counts
+    ann: float  # the ANN's own score
+
+    def score(self, answers: np.ndarray) -> Score:
+        return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
+
+
+def tune(
+    analog: AnalogGraph,
+    images: Images,
+    *,
+    labels: Labels | None = None,
+    max_steps: int | None = None,
+    max_latency: int | None = None,
+    max_spikes: float | None = None,
+    max_drop: float | None = None,
+    max_error: float | None = None,
+    measure: str | Measure = AUTO,
+    output: str | int | None = None,
+    ignore_label: int | None = None,
+    stats: Statistics | None = None,
+    base: Recipe = BEST,
+    vary: Iterable[str] = DIALS,
+    steps: Sequence[int] = STEPS,
+    levels: Sequence[int] = LEVELS,
+    held_back: float = 0.5,
+    search_images: int = SEARCH_IMAGES,
+    seed: int = 0,
+    device: Device = "cpu",
+    expected: float | None = None,
+    causes: Sequence[str] = CAUSES,
+    alarms: Sequence[Alarm] | None = None,
+    stages: Stages = in_silence,
+    journal: Journal | None = None,
+) -> Tuning:
+    """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
+
+    One of: max_steps, T at most; max_latency, steps until the read-out is done, leads and depth included; max_spikes of an
+    image; max_drop, points (%) below the ANN, or, of values, max_error, RMSE by the standard deviation of the wanted ones, for as few
+    steps of latency as can be. For the first three the most accurate. A target that one answer for every image would meet is refused.
+
+    A share `held_back` of the images, chosen by `seed`, is not fitted on: half of it measures the trials, half the winner.
+    labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are wanted, and scores
+    are agreement with the ANN. measure, output, ignore_label: what is measured, as in `compare`; labels that images bring help `auto`.
+    stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
+    names what the search may change (of DIALS; where spikes are 1 and -1 alone, neither levels nor granularity). steps, levels: the T
+    and K that it tries. search_images: that a trial is
+    fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
+
+    Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show that the ANN guesses, or is
+    below `expected`, a share. causes: what may be wrong with the set-up, the likeliest first. alarms: those raised before, which
+    are not looked for again then, nor told.
+    """
+    target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
+    x, brought = checked_pairs(analog, images, labels)
+    fitted_on, choosing, confirming = split(len(x), held_back, seed)
+    y = None if labels is None else brought
+    found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, measure, output, ignore_label)
+    _check_quality(target, found)
+    if stats is None:
+        stats = statistics(analog, x[fitted_on], device)
+    search = _search(target, found, base, analog, stats, vary, steps, levels)
+    if alarms is None:
+        alarms = _raised(analog, x, brought, measure, output, ignore_label, expected, causes, device)
+    held, unseen = (_held(analog, found, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
+    _check_that_it_can_fail(target, held)
+    kept = Journal() if journal is None else journal
+    kept.of = most_trials(search)
+    story = []
+    for phase, (run, dial, why) in PHASES.items():
+        if dial not in search.vary and search.trials:
+            continue
+        before = search.best if search.trials else None
+        progress = stages(phase)
+        count, asked = len(search.trials), run(search)
+        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[:search_images]], phase, device, kept), 1):
+            search.trials.append(trial)
+            if progress:
+                progress(number, number)
+        story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
+    stages("confirm")
+    networks = recipes.networks(search.best.recipe, analog, stats, x[fitted_on])
+    confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
+    counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
+    return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts, tuple(alarms))
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _trials(
+    asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
+) -> Generator[Trial, None, None]:  # fmt: skip
+    """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
+    known = {repr(t.recipe): t for t in search.trials}
+    answer: Trial | None = None
+    while True:
+        try:
+            recipe = next(asked) if answer is None else asked.send(answer)
+        except StopIteration:
+            return
+        answer = known.get(repr(recipe))
+        if answer is None:
+            answer = known[repr(recipe)] = _tried(recipe, search, held, fit_images, phase, device, journal)
+            yield answer
+
+
+def _tried(
+    recipe: Recipe, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
+) -> Trial:  # fmt: skip
+    """One recipe, measured now or in an attempt before."""
+
+    def measured() -> dict[str, Any]:
+        return asdict(_measured(recipes.networks(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
+
+    told = journal.once(repr(recipe), measured)
+    return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
+
+
+def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device) -> Trial:
+    run = batched.run(networks.integer, held.images, steps=recipe.steps, device=device)
+    score = held.score(said(run, held.measure, recipe.steps))
+    spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
+    took = latency(networks.integer, recipe.steps, held.measure.output)
+    return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
+
+
+def measure_of(
+    analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, measure: str = AUTO, output: str | int | None = None,
+    ignore_label: int | None = None,
+) -> Measure:  # fmt: skip
+    """wanted: are the labels (N, ...) to be met, or the ANN's own answers? Those that are not still tell answers from values."""
+    if wanted:
+        return analog.measure(labels, measure, output, ignore_label)
+    try:
+        found = analog.measure(labels, measure, output, ignore_label)
+    except OutOfRange:
+        found = analog.measure(None, measure, output)
+    return replace(found, labels=False, ignored=None)
+
+
+def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device) -> Held:
+    own = measure.said(ann.ann(analog, images, readout=measure.output, device=device))
+    wanted = own if labels is None or not measure.labels else measure.wanted(labels)
+    held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
+    return replace(held, ann=held.score(own).value)
+
+
+def _raised(
+    analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, measure: str | Measure, output: str | int | None,
+    ignored: int | None, expected: float | None, causes: Sequence[str], device: Device,
+) -> tuple[Alarm, ...]:  # fmt: skip
+    """The alarms of what the ANN says of labelled images, each told at once; none where labels are none of this output's answers."""
+    kind = measure.kind if isinstance(measure, Measure) else measure
+    if isinstance(measure, Measure):
+        output, ignored = measure.output, measure.ignored
+    if labels is None or kind == "values":
+        return ()
+    try:
+        found = analog.measure(labels, kind, output, ignored)
+        parts = [
+            sanity.of_measure(found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y))
+            for x, y in zip(_batches(images), _batches(labels), strict=True)
+            if found.is_share
+        ]
+    except OutOfRange:
+        return ()
+    alarms = sanity.of_answers(sanity.summed([part for part in parts if part is not None]), "of these images", expected, causes)
+    for alarm in alarms:
+        warnings.warn(f"tune: {alarm.sentence}", stacklevel=3)
+    return alarms
+
+
+def _batches(values: np.ndarray) -> list[np.ndarray]:
+    return np.split(values, range(BATCH, len(values), BATCH))
+
+
+def statistics(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
+    """Of images that are fitted on, where there are no others to calibrate on."""
+    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), _preactivations(device))
+
+
+def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:
+    return lambda graph, x: ann.preactivations(graph, x, device)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- words
+
+
+def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
+    if not trials:
+        return "Nothing to try here."
+    now = search.best
+    if before is None:
+        return f"{len(trials)} tried. {_facts(search, now)}"
+    scale, digits, unit = (100, 1, "points") if search.measure.is_share else (1, 4, "R2")
+    others = "; ".join(f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})" for t in trials)
+    kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
+    return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}. {kept}"
+
+
+def _cost(trial: Trial) -> str:
+    return f"{trial.latency} steps, {trial.spikes:,.0f} spikes"
+
+
+def _facts(search: Search, trial: Trial) -> str:
+    recipe = trial.recipe
+    return (
+        f"T = {trial.steps}, {levels_told(recipe.levels)}, {lead_told(recipe.lead)}: {_score(search.measure, trial)}, "
+        f"latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
+        + ("." if search.target.met(trial) else f"; {search.target} is not met.")
+    )
+
+
+def _score(measure: Measure, trial: Trial) -> str:
+    if measure.is_share:
+        return f"{measure.shown(trial.score, 1)} %, {trial.drop:.1f} points below the ANN"
+    return f"R2 {measure.shown(trial.score)}, RMSE {trial.error:.3g} of the standard deviation"
+
+
+# ---------------------------------------------------------------- checks
+
+
+def _target(**limits: float | None) -> Target:
+    given = [Target(kind, limit) for kind, limit in limits.items() if limit is not None]
+    if len(given) != 1:
+        raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'max_{kind}' for kind in KINDS)}")
+    return given[0]
+
+
+def _check_quality(target: Target, measure: Measure) -> None:
+    """A drop is of shares, an error of values."""
+    if target.kind == "drop" and not measure.is_share:
+        raise OutOfRange(f"tune: max_drop counts answers below the ANN's, values have none; give max_error instead ({measure})")
+    if target.kind == "error" and measure.is_share:
+        raise OutOfRange(f"tune: max_error is of values, answers are counted; give max_drop instead, or measure=values ({measure})")
+
+
+def _check_that_it_can_fail(target: Target, held: Held) -> None:
+    """Would one answer for every image do?"""
+    constant = held.measure.constant(held.wanted)
+    if held.measure.is_share and constant == 1:
+        raise OutOfRange(
+            f"tune: the same answer is wanted of all {len(held.images)} held-back images, so that no recipe could fail; give images of "
+            f"several classes, or say measure=values ({held.measure})"
+        )
+    drop, error = 100 * (held.ann - constant), 1.0
+    if (target.kind == "drop" and drop <= target.limit) or (target.kind == "error" and error <= target.limit):
+        lost = f"{drop:.1f} points" if target.kind == "drop" else "1"
+        raise OutOfRange(f"tune: {target} asked for, which one answer for every image would meet ({lost}); ask for less ({held.measure})")
+
+
+def split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of `count` images are fitted on, in this order, which measure the trials, and which the winner: indices."""
+    if count < LEAST_IMAGES:
+        raise OutOfRange(f"tune: {count} images given; give {LEAST_IMAGES} or more, better a thousand")
+    if not 0 < held_back < 1:
+        raise OutOfRange(f"held_back: {held_back:g} given; give a share between 0 and 1")
+    half = max(1, int(count * held_back / 2))
+    order = np.random.default_rng(seed).permutation(count)
+    fit, choose, confirm = order[2 * half :], order[:half], order[half : 2 * half]
+    if not len(fit):
+        raise OutOfRange(f"held_back: {held_back:g} of {count} images leaves none to fit on; give less")
+    return fit, choose, confirm
+
+
+def _search(
+    target: Target, measure: Measure, base: Recipe, analog: AnalogGraph, stats: Statistics, vary: Iterable[str], steps: Sequence[int],
+    levels: Sequence[int],
+) -> Search:  # fmt: skip
+    dials = frozenset(vary)
+    if base.spikes == "binary" and base.levels == 1:
+        dials -= {"levels", "granularity"}  # spikes of 1 and -1 alone are asked for
+    if not dials <= set(DIALS):
+        raise OutOfRange(f"vary: {', '.join(sorted(dials - set(DIALS)))} given; choose of {', '.join(DIALS)}")
+    if not steps or not levels or min(*steps, *levels) < 1:
+        raise OutOfRange(f"tune: steps {tuple(steps)} and levels {tuple(levels)} given; give some, of 1 or more")
+    tried = {*steps, int(target.limit)} if target.kind == "steps" else set(steps)
+    search = Search(
+        target, measure, base, analog, stats, dials, tuple(sorted(tried)) if "steps" in dials else (base.steps,),
+        tuple(levels) if "levels" in dials else (base.levels,),
+    )  # fmt: skip
+    _check(search)
+    return search
+
+
+def _check(search: Search) -> None:
+    unknown = set(search.base.correct) - set(CORRECTIONS)
+    if unknown:
+        raise OutOfRange(f"correct: {', '.join(sorted(unknown))} given; choose of {', '.join(CORRECTIONS)}")
+    first = replace(search.base, steps=min(search.steps), lead=0 if "lead" in search.vary else search.base.lead)
+    if search.target.kind == "steps" and not search.affordable(first):
+        raise OutOfRange(f"tune: {search.target} asked for, but T = {first.steps} is the least that may be tried; give more, or free it")
+    if not search.affordable(first):
+        raise OutOfRange(
+            f"tune: {search.target} asked for, but with T = {first.steps} and {lead_told(first.lead)} this network needs "
+            f"{search.latency(first)} steps until its read-out is done; give more"
+        )

@@ -1,0 +1,1 @@
+"""One HTML page that tells all of a network: `page` renders what `studies.overview` gathers."""

@@ -1,0 +1,239 @@
+"""The page's tables, and the texts that follow the chosen T."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dnisnm_lava.ir.weight_use import weight_use
+from dnisnm_lava.measures import wilson
+from dnisnm_lava.studies.explain import first_wrong
+from dnisnm_lava.studies.explain.values import PARTS
+from dnisnm_lava.studies.loihi2.rules import RULES, named
+from dnisnm_lava.studies.overview import Gathered
+from dnisnm_lava.views.comparison import place
+from dnisnm_lava.views.costs import joules
+from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
+from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
+from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span
+
+NAME = Column("population", numeric=False)
+
+
+def texts(found: Gathered) -> dict[str, dict[str, str]]:
+    """{T: {key of an At: text}}"""
+    return {str(t): dict(_texts_at(found, t)) for t in found.steps}
+
+
+def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
+    images, spent = found.comparison.images, found.costs[t]
+    yield "T", str(t)
+    for key in _measured(found):
+        share = found.accuracy(key)[t]
+        yield f"accuracy.{key}", percent(share)
+        yield f"interval.{key}", span(*wilson(share, images[key]))
+    for key, shares in found.comparison.agreement.items():
+        yield f"agreement.{key}", percent(shares[t])
+    yield "drop", drop(found.accuracy("integer")[t], found.accuracy("ann")[t])
+    yield "spikes", count(spikes(spent))
+    for rule in ENERGY_RULES:
+        yield f"energy.{rule}", joules(1e6 * energies(spent, rule)[0]).replace("u", "µ")
+    for i, p in enumerate(spent.populations):
+        yield f"spikes.{i}", count(p.spikes)
+        yield f"rate.{i}", f"{p.spikes / (p.neurons * t):.4f}"
+        yield f"operations.{i}", count(p.ACs + p.MACs)
+        yield f"chip.{i}", digits(p.chip / 1e6)
+
+
+def _measured(found: Gathered) -> tuple[str, ...]:
+    """Who has an accuracy. Lava runs few images, which are compared for equality."""
+    return tuple(key for key in found.comparison.accuracy if key != "lava")
+
+
+def drop(share: float, ann: float) -> str:
+    points = 100 * (ann - share)
+    if abs(points) < 0.005:
+        return "exactly as many as"
+    return f"{abs(points):.2f} points {'less' if points > 0 else 'more'} than"
+
+
+# ---------------------------------------------------------------- over T
+
+
+def accuracy(found: Gathered) -> Table:
+    keys = _measured(found)
+    columns = [Column(f"{NAMES[key]}, %") for key in keys]
+    rows = []
+    for t in found.steps:
+        shares = (found.accuracy(key)[t] for key in keys)
+        low, high = wilson(found.accuracy("integer")[t], found.comparison.images["integer"])
+        rows.append((str(t), *(f"{100 * share:.2f}" for share in shares), f"{100 * low:.2f} to {100 * high:.2f}"))
+    told = "; ".join(f"{NAMES[key]}: {found.comparison.images[key]:,} images" for key in keys)
+    return Table("accuracy-table", f"Accuracy over T. {told}.", (Column("T"), *columns, Column("integer, 95 %")), tuple(rows))
+
+
+def agreement(found: Gathered) -> Table:
+    shares = found.comparison.agreement
+    rows = tuple((str(t), *(f"{100 * shares[key][t]:.2f}" for key in shares)) for t in found.steps)
+    columns = (Column("T"), *(Column(f"{NAMES[key]}, %") for key in shares))
+    return Table("agreement-table", "Images that get the ANN's own class, right or wrong.", columns, rows)
+
+
+def cost(found: Gathered) -> Table:
+    rows = []
+    for t in found.steps:
+        told = [energies(found.costs[t], rule) for rule in ENERGY_RULES]
+        rows.append((str(t), count(spikes(found.costs[t])), *(digits(e) for e, _ in told), *(digits(ann) for _, ann in told[1:])))
+    columns = (
+        Column("T"), Column("spikes"), Column("chip, µJ"), Column("arithmetic, µJ"), Column("paper, µJ"), Column("ANN: arithmetic, µJ"),
+        Column("ANN: paper, µJ"),
+    )  # fmt: skip
+    return Table("cost-table", "Spikes and estimated energy of an image.", columns, tuple(rows))
+
+
+def trade(found: Gathered) -> Table:
+    fronts = {cost: on_front(found, cost) for cost in ("steps", "spikes", "energy")}
+    rows = []
+    for t in found.steps:
+        marks = ("yes" if kept[t] else "no" for kept in fronts.values())
+        spent = found.costs[t]
+        rows.append((str(t), f"{100 * found.accuracy('integer')[t]:.2f}", count(spikes(spent)), digits(energies(spent, "chip")[0]), *marks))
+    columns = (
+        Column("T"), Column("integer SNN, %"), Column("spikes"), Column("chip, µJ"), Column("front in T", False),
+        Column("front in spikes", False), Column("front in energy", False),
+    )  # fmt: skip
+    return Table("trade-table", "Every T, and whether another T is better for less.", columns, tuple(rows))
+
+
+# ---------------------------------------------------------------- populations
+
+
+def activity(found: Gathered) -> Table:
+    columns = (
+        NAME, Column("kind", False), Column("neurons"), Column("spikes", help="an image, at the chosen T"),
+        Column("rate", help="spikes a neuron and step"), Column("synaptic operations", help="an image, at the chosen T"),
+        Column("µJ", help="an image, estimated for a chip like Loihi"),
+    )  # fmt: skip
+    some = next(iter(found.costs.values()))
+    rows = tuple(
+        (p.name, p.kind, count(p.neurons), At(f"spikes.{i}"), At(f"rate.{i}"), At(f"operations.{i}"), At(f"chip.{i}"))
+        for i, p in enumerate(some.populations)
+    )
+    return Table("activity-table", f"What each population does for an image, on average of {some.images:,}.", columns, rows)
+
+
+def errors(found: Gathered) -> Table:
+    told = found.explanation
+    kind = Column("kind", False, "of the ANN's tensor; a Rectifier (ReLU) and a Relay (linear) become SNM")
+    wholes = Column("float SNN", help="its error, all but integers"), Column("integer SNN", help="its error, all parts together")
+    columns = (NAME, kind, *(Column(name) for name in PARTS), *wholes)
+    rows = tuple(
+        (p.name, p.kind, *(f"{100 * first_wrong.size(p, n):.3f}" for n in PARTS), f"{100 * p.spiking.mean_squared:.3f}",
+         f"{100 * p.total.mean_squared:.3f}")
+        for p in told.populations
+    )  # fmt: skip
+    caption = (
+        f"How large each part is by itself, as in the sentence above: its mean square, % of the mean squared activation; parts may cancel, "
+        f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
+    )
+    return Table("error-table", caption, columns, rows)
+
+
+def weights(found: Gathered) -> Table:
+    columns = (
+        NAME, Column("from", False), Column("exponent", help="a weight is worth so many doublings of its channel's unit"),
+        Column("rms", help="of the integer weights"), Column("zeros, %", help="integer weights that are 0"),
+        Column("bits used", help="log2(1 + sqrt(12) rms): below 4, their rounding costs accuracy"),
+    )  # fmt: skip
+    rows = tuple(
+        (use.population, use.source, str(use.exponent), f"{use.rms:.1f}", f"{100 * use.zeros:.1f}", f"{use.bits:.1f}")
+        for use in weight_use(found.integer)
+    )
+    return Table("weight-table", "The integer weights of each projection.", columns, rows)
+
+
+def neurons(found: Gathered) -> Table:
+    columns = (
+        NAME, Column("neurons"), Column("K", help="levels of a spike"), Column("lead", help="steps before it may fire"),
+        Column("up", help="positive spikes a neuron and step"), Column("down", help="negative spikes a neuron and step"),
+        Column("dead", help="threshold 0: never active in calibration"), Column("silent", help="sent nothing on these images"),
+        Column("inactive", help="0 in the ANN on these images"), Column("saturations", help="of the state, all steps and images"),
+        Column("headroom", help="bits of the 24-bit state that no image needed"),
+        Column("theta", help="the median of the living neurons"), Column("largest", help="the largest theta"),
+    )  # fmt: skip
+    rows = []
+    for p in found.explanation.populations:
+        at = p.thresholds
+        theta = ("", "") if at is None else (f"{at.median:.3g}", f"{at.largest:.3g}")
+        room = "" if p.headroom is None else f"{p.headroom.bits_left:.1f}"
+        fires = p.kind != "ReadOut"
+        told = (count(p.dead), count(p.silent), count(p.inactive)) if fires else ("",) * 3
+        rate = (f"{p.rate_up:.4f}", f"{p.rate_down:.4f}") if fires else ("", "")
+        rows.append((p.name, count(p.neurons), str(p.levels or ""), str(p.lead), *rate, *told, count(p.saturations), room, *theta))
+    return Table("neuron-table", "Neurons, firing and state of each population.", columns, tuple(rows))
+
+
+# ---------------------------------------------------------------- network, chip, checks
+
+
+def coverage(found: Gathered) -> Table | None:
+    if found.coverage is None:
+        return None
+    columns = (
+        Column("layer", False), Column("operation", False), Column("line", False), Column("how", False), Column("became", False),
+        Column("shapes", False), Column("parameters"), Column("MACs"),
+    )  # fmt: skip
+    rows = tuple(
+        (r.name, r.shown, place(r.line), r.how, r.became,
+         f"{', '.join(map(size, r.inputs))} → {size(r.output)}", count(r.parameters), count(r.macs))
+        for r in found.coverage.rows
+    )  # fmt: skip
+    return Table("coverage-table", "Each operation of the model, and what became of it.", columns, rows)
+
+
+def resources(found: Gathered) -> Table:
+    columns = (
+        NAME, Column("kind", False), Column("shape", False), Column("on a core", False), Column("cores"),
+        Column("input axons", help="of a core"), Column("neurons", help="of a core"),
+        Column("state words", help="of a neuron"), Column("synapses"),
+        Column("stored", help="weights that are kept apart"), Column("words", help="of a core's synapse memory"),
+    )  # fmt: skip
+    rows = tuple(
+        (r.name, r.kind, size(r.shape), size(r.tile), count(r.cores) if r.fits else "no fit", count(r.axons), count(r.neurons_on_core),
+         count(r.state_words), count(r.synapses), count(r.weights), count(r.words))
+        for r in found.checked.rows
+    )  # fmt: skip
+    return Table("resource-table", "Cores of Loihi 2 that each population would take, by an estimate.", columns, rows)
+
+
+def rules(found: Gathered) -> Table:
+    broken: dict[str, int] = {}
+    for v in found.checked.violations:
+        broken[v.rule] = broken.get(v.rule, 0) + 1
+    rows = tuple((named(r), f"does not hold, {broken[named(r)]}×" if named(r) in broken else "holds") for r in RULES)
+    return Table("rule-table", "Design rules of Loihi 2 and Lava.", (Column("rule", False), Column("result", False)), rows)
+
+
+def violations(found: Gathered) -> Table | None:
+    if not found.checked.violations:
+        return None
+    columns = (Column("rule", False), Column("population", False), Column("value"), Column("limit"), Column("what now", False))
+    rows = tuple((v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in found.checked.violations)
+    return Table("violation-table", "What does not hold, and what to do.", columns, rows)
+
+
+def equality(found: Gathered) -> Table | None:
+    if not found.comparison.equality:
+        return None
+    columns = (
+        Column("equality", False),
+        Column("images"),
+        Column("steps"),
+        Column("spikes compared"),
+        Column("different"),
+        Column("first", False),
+    )
+    rows = tuple(
+        (f"{r.a} = {r.b}", count(r.images), count(r.steps), count(r.spikes_compared), count(r.different), r.first)
+        for r in found.comparison.equality
+    )
+    return Table("equality-table", "Two executors side by side: every spike and every read-out, compared for equality.", columns, rows)
