@@ -31,6 +31,7 @@ import numpy as np
 
 from dnisnm_lava.backends import batched, lava_cpu
 from dnisnm_lava.backends.lava_cpu import child as lava_child
+from dnisnm_lava.backends.lava_cpu import parent
 from dnisnm_lava.backends.results import difference
 from dnisnm_lava.evaluation.comparison import versions
 
@@ -142,7 +143,7 @@ def pilotnet(steps: int, repeats: int) -> dict[str, Any]:
         try:
             child.wait(timeout=DEADLINE)
         finally:
-            lava_cpu.end_process_group(child)
+            parent.end_process_group(child)
         row = json.loads(out.read_text())
     same = all(layer["different"] == 0 for layer in row["layers"])
     print(

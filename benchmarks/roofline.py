@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends import batched
-from dnisnm_lava.backends.batched import currents, neurons
+from dnisnm_lava.backends.batched import neurons, onednn
 from dnisnm_lava.ir import SNM
 from examples.resnet20 import resnet20
 
@@ -47,7 +47,7 @@ def copy_rate() -> float:
 def product_rate() -> float:
     """Multiplications a second of a bare 8-bit product of matrices: 4096 x 576 x 64, in cache."""
     x = torch.randint(0, 63, (1, 576, 64, 64), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    multiply = currents.quantized(torch.randint(-127, 127, (64, 576, 1, 1), dtype=torch.int8), 1.0, (1, 1), (0, 0), (1, 1), 1)
+    multiply = onednn.quantized(torch.randint(-127, 127, (64, 576, 1, 1), dtype=torch.int8), 1.0, (1, 1), (0, 0), (1, 1), 1)
     multiply(x)
     return 4096 * 576 * 64 / min(common.seconds(lambda: multiply(x)) for _ in range(50))
 

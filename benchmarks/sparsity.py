@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     graph = netx.read(args.net)
-    data = datasets.load(args.data, mean=args.mean, std=args.std)
+    data = datasets.load_data(args.data, mean=args.mean, std=args.std)
     x, _ = datasets.arrays(data.test, datasets.choose(data.test, args.images, 0))
     run = batched.run(graph, x, steps=args.steps, record=True)
     rows = [

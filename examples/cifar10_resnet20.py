@@ -15,7 +15,6 @@ from pathlib import Path
 
 import dnisnm_lava as dn
 from dnisnm_lava.data import datasets, models
-from dnisnm_lava.stages import recipes
 from exporters import netx
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what these weights were trained with
@@ -38,21 +37,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
-    data = datasets.load(args.data, mean=MEAN, std=STD)
+    data = datasets.load_data(args.data, mean=MEAN, std=STD)
     model = models.load_model(MODEL, args.weights)
 
-    analog = dn.from_torch(model, data.train[0][0])
-    chosen = datasets.choose(data.train, args.calibration_images, args.seed)
-    stats = dn.calibrate(analog, datasets.batches(data.train, chosen))
-    fit_images, _ = datasets.arrays(data.train, datasets.choose(data.train, args.fit_images, args.seed))
-    made = recipes.networks(replace(recipes.BEST, steps=args.steps), analog, stats, fit_images)
-    netx.write(args.out, made.integer, overwrite=True)
-    print(f"written: {args.out}, {made.integer.digest()}")
+    recipe = replace(dn.BEST, steps=args.steps)
+    nets = dn.build(model, data.train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, seed=args.seed)
+    netx.write(args.out, nets.integer, overwrite=True)
+    print(f"written: {args.out}, {nets.integer.digest()}")
 
-    broken = dn.check(made.integer).violations
+    broken = dn.check(nets.integer).violations
     print(f"design rules of Loihi 2 that do not hold: {len(broken)}")
     images, labels = datasets.arrays(data.test, datasets.choose(data.test, args.images, args.seed))
-    found = dn.compare(analog, made.spiking, made.integer, images, labels, lava_images=args.lava_images)
+    found = dn.compare(nets, images, labels, lava=dn.Lava(images=args.lava_images))
     for name, share in found.accuracy.items():
         shares = {"": share} if isinstance(share, float) else share
         print(f"{name}, {found.images[name]} images:", ", ".join(f"{f'T = {t}: ' if t else ''}{100 * s:.1f} %" for t, s in shares.items()))

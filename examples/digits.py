@@ -10,7 +10,6 @@ from __future__ import annotations
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
 from dnisnm_lava.data import digits
-from dnisnm_lava.stages import recipes
 from exporters import netx
 
 STEPS = (1, 2, 4, 8)
@@ -20,20 +19,18 @@ def main() -> None:
     x_train, y_train, x_test, y_test = digits.digits(seed=0)  # (N, 1, 8, 8) float32, (N,) classes
     model = digits.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
 
-    analog = dn.from_torch(model, x_train[0])  # the ANN as populations and projections, in float64
-    right = (analog.ann(x_test).argmax(axis=1) == y_test).mean()
+    nets = dn.build(model, x_train, dn.BINARY, fit_images=256)  # spikes of 1 and -1; no labels, no training
+    right = (nets.analog.ann(x_test).argmax(axis=1) == y_test).mean()
     print(f"trained; the ANN: {100 * right:.1f} % of {len(y_test)} test images", flush=True)
-    stats = dn.calibrate(analog, [x_train])  # the largest activation of each neuron
-    made = recipes.networks(recipes.BINARY, analog, stats, x_train[:256])  # spikes of 1 and -1; no labels, no training
 
-    netx.write("digits.net", made.integer, overwrite=True)
-    assert netx.read("digits.net") == made.integer
+    netx.write("digits.net", nets.integer, overwrite=True)
+    assert netx.read("digits.net") == nets.integer
 
-    run = batched.run(made.integer, x_test)
+    run = batched.run(nets.integer, x_test)
     for t in STEPS:
         print(f"T = {t}: {100 * run.accuracy(y_test, t):.1f} % of {len(y_test)} test images")
 
-    found = dn.compare(analog, made.spiking, made.integer, x_test[:2], y_test[:2], steps=STEPS, lava_images=2)
+    found = dn.compare(nets, x_test[:2], y_test[:2], steps=STEPS, lava=dn.Lava(images=2))
     for row in found.equality:
         print(f"{row.a} = {row.b}: {row.different} of {row.spikes_compared:,} spikes differ")
 

@@ -24,7 +24,6 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.measures import classes
-from dnisnm_lava.stages import recipes
 from exporters import netx
 
 
@@ -64,10 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     transform = models.get_model_weights(args.model).DEFAULT.transforms()
     train, val = (ImageFolder(str(args.data / part), transform) for part in ("train", "val"))
 
-    analog = dn.from_torch(model, train[0][0])
-    stats = dn.calibrate(analog, sample(train, args.calibration_images, args.batch), device=args.device)
-    fit_images = np.concatenate([x for x, _ in arrays(sample(train, args.fit_images, args.batch))])
-    integer = recipes.networks(replace(recipes.BEST, steps=args.steps), analog, stats, fit_images).integer
+    recipe = replace(dn.BEST, steps=args.steps)
+    nets = dn.build(model, train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, device=args.device)
+    analog, integer = nets.analog, nets.integer
     netx.write(args.out, integer, overwrite=True)
     print(f"written: {args.out}")
 

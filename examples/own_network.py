@@ -18,8 +18,6 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
 from dnisnm_lava.data import digits
 
-STEPS = 8
-
 
 class Forked(nn.Module):
     """Two branches of (1, 8, 8) images, concatenated; then a residual block and a global mean."""
@@ -66,18 +64,16 @@ def main() -> None:
     fit(model, train)
     torch.save(model.state_dict(), "own.pt")
 
-    found = dn.inspect(model, train[0][0])  # before anything is computed: what became of each operation
+    traced = dn.trace(model, train[0][0])  # before anything is computed: what became of each operation
+    found = traced.coverage
     print(f"{len(found.rows)} operations: {found.count('exact')} exact; {dict(found.populations)}")
 
-    analog = dn.from_torch(model, train[0][0])
-    stats = dn.calibrate(analog, DataLoader(train, batch_size=256))
-    spiking = dn.fit(analog, dn.convert(analog, stats, steps=STEPS, levels=4), train.tensors[0][:256].numpy())
-    integer = dn.quantize(spiking)
+    nets = dn.build(traced, train, fit_images=256)
 
     x, y = (t.numpy() for t in test.tensors)
-    right = batched.run(integer, x).accuracy(y, STEPS)
-    ann = float((analog.ann(x).argmax(axis=1) == y).mean())
-    print(f"ANN {100 * ann:.1f} %, integer spiking network {100 * right:.1f} % at T = {STEPS}, of {len(y)} test images")
+    right = batched.run(nets.integer, x).accuracy(y, nets.integer.steps)
+    ann = float((nets.analog.ann(x).argmax(axis=1) == y).mean())
+    print(f"ANN {100 * ann:.1f} %, integer spiking network {100 * right:.1f} % at T = {nets.integer.steps}, of {len(y)} test images")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_w
 
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
+from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.ir.pools import without_pools
 from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
 from dnisnm_lava.procs.snm.process import SNM as SNMProcess
-from dnisnm_lava.stages.quantization import largest_spikes
 from exporters import netx
 
 STOCK_CREATE, STOCK_NEURON_PARAMS = Network._create, Network.get_neuron_params

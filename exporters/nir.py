@@ -2,7 +2,7 @@
 
 A population is a node IF; what it sends per spike, a Scale behind it; a projection, Conv2d or Affine, with SumPool2d or Flatten
 before it; a read-out, an I (integrator) and an Output. Several projections are several edges into one node, which add up. Units
-are the network's integers, one time step is NIR's dt = 1, and the input takes the codes of `quantization.encode_images`. NIR
+are the network's integers, one time step is NIR's dt = 1, and the input takes the codes of `integers.encode_images`. NIR
 fires where v > threshold, so vth - 1/2 stands there: for integers that is v >= vth. Groups and chosen channels (concatenations,
 splits) are written out as weights with zeros: NIR has no node for the latter, and nir's check of shapes forgets the former.
 

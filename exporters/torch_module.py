@@ -20,7 +20,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.ir.arithmetic import Window, require_exact
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.stages.quantization import largest_spikes
+from dnisnm_lava.ir.integers import largest_spikes
 
 LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
 

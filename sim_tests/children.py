@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dnisnm_lava.backends.lava_cpu import end_process_group
+from dnisnm_lava.backends.lava_cpu.parent import end_process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -33,7 +33,7 @@ from rich.console import Console
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.views import checks, comparison
+from dnisnm_lava.views import checks, network
 from exporters import netx, netx_reading
 
 SECONDS = 10  # for one file, whose reading takes milliseconds, on a machine that others use
@@ -61,8 +61,8 @@ def _use(graph: dn.SpikingGraph, path: Path) -> None:
     if netx.read(netx.write(again, graph, overwrite=True)) != graph:
         raise AssertionError("written and read again, it is another graph")
     found, console = dn.check(graph), Console(file=io.StringIO(), width=120)
-    json.dumps([comparison.network_json(graph), checks.check_json(found)], allow_nan=False)
-    console.print(comparison.network_table(graph, str(path)))
+    json.dumps([network.network_json(graph), checks.check_json(found)], allow_nan=False)
+    console.print(network.network_table(graph, str(path)))
     console.print(checks.check_table(found, str(path)))
 
 

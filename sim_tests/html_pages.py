@@ -48,10 +48,7 @@ def gathered(name: Callable[[str], str] = str) -> Gathered:
     rows = tuple(replace(row, name=name(row.name), line=f"{name('net')}.py:3 `{name('x')}`") for row in coverage.rows)
     coverage = replace(coverage, model=name("net"), rows=rows, notices=(name("notice"),))
     labels = np.random.default_rng(0).integers(0, 3, 30)
-    return gather(
-        *graphs, x, labels, title=f"A page {name('of')}", coverage=coverage, classes=[name(c) for c in "abc"], lava_images=0,
-        cost_images=3, explain_images=30, calibration=x[:10], provenance=PROVENANCE,
-    )  # fmt: skip
+    return gather(dn.Networks(*graphs), x, labels, coverage=coverage, calibration=x[:10], about=dn.About(title=f"A page {name('of')}", classes=[name(c) for c in "abc"], cost_images=3, explain_images=30, provenance=PROVENANCE), lava=dn.Lava(images=0))  # fmt: skip
 
 
 @cache

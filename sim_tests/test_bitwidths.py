@@ -18,7 +18,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM
+from dnisnm_lava.ir import SNM, ReadOut
 from dnisnm_lava.measures import chosen, classes
 from dnisnm_lava.studies import precision
 from dnisnm_lava.studies.precision import Alone, Cell, Outcome, Precision
@@ -72,10 +72,15 @@ def test_bits_of_nobody_are_refused(spiking: dn.SpikingGraph, option: str) -> No
         dn.quantize(spiking, **{option: {"nobody": 4}})
 
 
+def nets(spiking: dn.SpikingGraph) -> dn.Networks:
+    """Precision reads the float network alone."""
+    return dn.Networks(dn.AnalogGraph((spiking.input, *spiking.readouts[:0], ReadOut("none", (1,), (), np.zeros(1)))), spiking, spiking)
+
+
 @pytest.fixture(scope="module")
 def found(analog: dn.AnalogGraph, spiking: dn.SpikingGraph, images: np.ndarray) -> Precision:
     labels = classes(analog.ann(images))
-    return dn.precision(spiking, images, labels, weight_bits=(2, 8), payload_bits=(1, 5), state_bits=(12, 24), tolerance=1.0)
+    return dn.precision(nets(spiking), images, labels, tolerance=1.0, bits=dn.Tried(weights=(2, 8), payloads=(1, 5), state=(12, 24)))
 
 
 def test_the_grid_is_every_combination_as_quantize_makes_it(
@@ -125,7 +130,7 @@ def test_bits_that_do_not_hold_the_network_are_told(spiking: dn.SpikingGraph, im
         return dn.quantize(graph, payload_bits=payload_bits, **options)
 
     monkeypatch.setattr(precision, "quantize", picky)
-    study = dn.precision(spiking, images, np.zeros(len(images)), weight_bits=[8], payload_bits=[3, 5], state_bits=[24])
+    study = dn.precision(nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(weights=[8], payloads=[3, 5], state=[24]))
     assert study.grid[0].outcome == Outcome(None, None, refused="three is too few")
     first = study.first("payloads")
     assert first is not None
@@ -136,7 +141,7 @@ def test_bits_that_do_not_hold_the_network_are_told(spiking: dn.SpikingGraph, im
 
 def test_bits_of_which_the_most_do_not_do_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> None:
     with pytest.raises(OutOfRange, match="does not fit the most bits"):
-        dn.precision(spiking, images, np.zeros(len(images)), weight_bits=[8], payload_bits=[5, 40], state_bits=[24])
+        dn.precision(nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(weights=[8], payloads=[5, 40], state=[24]))
 
 
 def rendered(text: RenderableType) -> str:
@@ -147,7 +152,7 @@ def rendered(text: RenderableType) -> str:
 
 def test_no_bits_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> None:
     with pytest.raises(OutOfRange, match="no bits given for payloads"):
-        dn.precision(spiking, images, np.zeros(len(images)), payload_bits=())
+        dn.precision(nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(payloads=()))
 
 
 def test_the_defaults_of_the_command_are_those_of_the_function() -> None:

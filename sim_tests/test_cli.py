@@ -19,15 +19,17 @@ from graphs import ResidualPoolNet, randomized, to_onnx
 from PIL import Image
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli, frontend
-from dnisnm_lava.backends import ann, lava_cpu
+from dnisnm_lava import cli
+from dnisnm_lava.backends import ann
+from dnisnm_lava.backends.lava_cpu import parent
 from dnisnm_lava.cli import shared
 from dnisnm_lava.data import datasets
 from dnisnm_lava.data.models import load_model
+from dnisnm_lava.frontend import walk
 from dnisnm_lava.frontend.coverage import Coverage, Row
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.views import graph_svg
-from dnisnm_lava.views.comparison import coverage_json
+from dnisnm_lava.views.coverage import coverage_json
 from exporters import netx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -272,7 +274,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         row = Row("aten.convolution", "0", "net.py:7 `conv`", "projection into 1", "exact", ((3, 6, 6),), (2, 6, 6), 8, 216)
         return Coverage(type(model).__name__, (row,), {"Input": 1, "ReadOut": 1}, 1, 72, 8, 216, 216, 1, ("nothing else",))
 
-    monkeypatch.setattr(frontend, "inspect", coverage, raising=False)
+    monkeypatch.setattr(walk, "inspect", coverage)
     return shapes
 
 
@@ -294,7 +296,7 @@ def test_inspect_takes_the_shape_of_an_image_from_where_it_is_known(
 
 def test_inspect_tells_what_the_api_tells(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = run("inspect", *NET[1:], "--input-shape", "3,6,6", capsys=capsys)
-    coverage = frontend.inspect(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
+    coverage = walk.inspect(load_model("net.py:net", "weights.pt"), np.zeros((3, 6, 6)))
     assert facts == json.loads(json.dumps(coverage_json(replace(coverage, model="net.py:net"))))
     assert facts["populations"]["ReadOut"] == 1
 
@@ -340,15 +342,15 @@ def test_an_onnx_file_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_notices_are_lines_on_standard_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from_torch = dn.from_torch
+    trace = walk.trace
 
-    def warns(model: torch.nn.Module, image: np.ndarray) -> dn.AnalogGraph:
+    def warns(model: torch.nn.Module, image: np.ndarray) -> walk.Traced:
         for _ in range(2):
             warnings.warn("softmax after the last layer\ndropped", stacklevel=2)
         warnings.warn_explicit("of another package", UserWarning, "other.py", 1)
-        return from_torch(model, image)
+        return trace(model, image)
 
-    monkeypatch.setattr(dn, "from_torch", warns)
+    monkeypatch.setattr(walk, "trace", warns)
     with pytest.warns(UserWarning, match="of another package"):
         assert cli.main(["convert", *NET, *DATA, "--steps", "2", "--json"]) == 0
     out, err = capsys.readouterr()
@@ -531,7 +533,7 @@ def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture
 
 
 def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lava_cpu.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(parent.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv("DNISNM_LAVA_PYTHON", raising=False)
     for asked in (["verify"], ["compare", "--lava-images", "2", "-o", "out"]):
         said = refused(*asked, *NET, *DATA, "--steps", "1", capsys=capsys)

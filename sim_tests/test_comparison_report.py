@@ -15,7 +15,8 @@ from rich.console import Console, RenderableType
 from dnisnm_lava.frontend.coverage import FUNCTIONAL, Coverage, Row
 from dnisnm_lava.frontend.operations import LAST, OPERATIONS
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
-from dnisnm_lava.views.comparison import coverage_json, coverage_table, network_json, network_table
+from dnisnm_lava.views.coverage import coverage_json, coverage_table
+from dnisnm_lava.views.network import network_json, network_table
 
 ROWS = (
     Row("aten.convolution", "layer1.0.downsample.0", "/usr/lib/site-packages/torchvision/resnet.py:275 `return self._forward_impl(x)`",

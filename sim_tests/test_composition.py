@@ -20,7 +20,7 @@ from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Rectifier, Relay
 from dnisnm_lava.ir.arithmetic import Window, sum_pool
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
 
 
 class Net(nn.Module):

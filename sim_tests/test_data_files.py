@@ -59,7 +59,7 @@ def test_common_names_are_understood_and_told(tmp_path: Path, names: tuple[str, 
     spec = saved(tmp_path, **dict(zip(names, (BYTES, CLASSES, other, 1 - CLASSES if not single else CLASSES), strict=True)))
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
-        data = datasets.load(spec)
+        data = datasets.load_data(spec)
     assert told in " ".join(str(w.message) for w in notices)
     assert bool(notices) == bool(told)
     for part, x in ((data.train, BYTES), (data.test, other)):
@@ -71,13 +71,13 @@ def test_common_names_are_understood_and_told(tmp_path: Path, names: tuple[str, 
 def test_what_is_left_is_told_by_its_names(tmp_path: Path) -> None:
     names = {f"{part}_{kind}": v for part in ("train", "val", "test") for kind, v in (("images", BYTES), ("labels", CLASSES))}
     with pytest.warns(UserWarning, match="not read: val_images, val_labels"):
-        datasets.load(saved(tmp_path, **names))
+        datasets.load_data(saved(tmp_path, **names))
 
 
 def test_images_to_test_alone_are_those_to_calibrate_on_and_that_is_told(tmp_path: Path) -> None:
     """As `predict` needs no others."""
     with pytest.warns(UserWarning, match="x_test to calibrate on, x_test to test with"):
-        data = datasets.load(saved(tmp_path, x_test=BYTES))
+        data = datasets.load_data(saved(tmp_path, x_test=BYTES))
     assert len(data.train) == len(data.test) == 4
 
 
@@ -92,24 +92,24 @@ def test_images_to_test_alone_are_those_to_calibrate_on_and_that_is_told(tmp_pat
 )
 def test_names_that_are_not_understood_are_listed(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
     with pytest.raises(BadFile, match=said):
-        datasets.load(saved(tmp_path, **arrays))
+        datasets.load_data(saved(tmp_path, **arrays))
 
 
 def test_a_file_of_another_kind_is_told_what_to_save(tmp_path: Path) -> None:
     (tmp_path / "train.mat").write_bytes(b"MATLAB 5.0")
     with pytest.raises(BadFile, match=r"train\.mat: no kind of data that is read here; give an \.npz"):
-        datasets.load(str(tmp_path / "train.mat"))
+        datasets.load_data(str(tmp_path / "train.mat"))
 
 
 def test_one_array_is_images_without_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", FLOATS)
-    data = datasets.load(str(tmp_path / "x.npy"))
+    data = datasets.load_data(str(tmp_path / "x.npy"))
     images, labels = datasets.arrays(data.test, np.arange(4), classes=False)
     np.testing.assert_array_equal(images, FLOATS[:, None])
     assert datasets.is_unknown(labels)
     np.save(tmp_path / "o.npy", np.array([object()]))
     with pytest.raises(BadFile, match="it holds pickled objects, which can run code: refused"):
-        datasets.load(str(tmp_path / "o.npy"))
+        datasets.load_data(str(tmp_path / "o.npy"))
 
 
 # ---------------------------------------------------------------- labels
@@ -129,7 +129,7 @@ LABELS = {
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_are_read_as_they_are(tmp_path: Path, kind: str) -> None:
     given, wanted = LABELS[kind]
-    data = datasets.load(saved(tmp_path, **four(FLOATS, given)))
+    data = datasets.load_data(saved(tmp_path, **four(FLOATS, given)))
     _, labels = datasets.arrays(data.train, np.arange(4))
     assert labels.dtype == (np.int64 if wanted.dtype.kind == "i" else wanted.dtype)
     np.testing.assert_array_equal(labels, wanted)
@@ -210,7 +210,7 @@ CASES: dict[str, tuple[nn.Module, np.ndarray, str, tuple[int, ...]]] = {
 @pytest.mark.parametrize("kind", CASES)
 def test_the_model_tells_the_axes(tmp_path: Path, kind: str) -> None:
     model, x, told, order = CASES[kind]
-    data = datasets.load(saved(tmp_path, **four(x)))
+    data = datasets.load_data(saved(tmp_path, **four(x)))
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always", UserWarning)
         found = datasets.suited(data, lambda image: runs_on(model, image))
@@ -225,7 +225,7 @@ def test_the_model_tells_the_axes(tmp_path: Path, kind: str) -> None:
 
 def test_where_several_run_torchs_own_is_kept_and_told(tmp_path: Path) -> None:
     dense = nn.Sequential(nn.Flatten(), nn.Linear(6 * 5 * 5, 2))
-    data = datasets.load(saved(tmp_path, **four(like(6, 5, 5))))
+    data = datasets.load_data(saved(tmp_path, **four(like(6, 5, 5))))
     with pytest.warns(UserWarning, match=r"and the model runs on nchw, nhwc, nchw:nhwc: taken as nchw \(--layout\)"):
         found = datasets.suited(data, lambda image: runs_on(dense, image))
     assert found is data
@@ -278,7 +278,7 @@ def test_bytes_and_pictures_come_in_the_range_that_is_asked_for(tmp_path: Path, 
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.fromarray(every[0]).save(tmp_path / "images" / name / "0.png")
     for spec, options in ((saved(tmp_path, **four(every)), {}), (str(tmp_path / "images"), {"grayscale": True})):
-        data = datasets.load(spec, range=bounds, **options)
+        data = datasets.load_data(spec, range=bounds, **options)
         np.testing.assert_array_equal(data.train[0][0].numpy(), wanted[None])
 
 
@@ -296,10 +296,10 @@ def test_height_and_width_are_resized_and_cropped(tmp_path: Path) -> None:
         ({"resize": (66, 200)}, (3, 66, 200)), ({"resize": 10}, (3, 10, 15)), ({"resize": (10,)}, (3, 10, 15)),
         ({"crop": (8, 12)}, (3, 8, 12)), ({"crop": 8}, (3, 8, 8)), ({"resize": (12, 16), "crop": (6, 8)}, (3, 6, 8)),
     ):  # fmt: skip
-        data = datasets.load(str(tmp_path / "images"), **options)  # type: ignore[arg-type]
+        data = datasets.load_data(str(tmp_path / "images"), **options)  # type: ignore[arg-type]
         assert tuple(data.train[0][0].shape) == shape
     by_hand = np.asarray(Image.open(tmp_path / "images/a/0.png").resize((200, 66), Image.Resampling.BILINEAR))
-    found = datasets.load(str(tmp_path / "images"), resize=(66, 200)).train[0][0].numpy()
+    found = datasets.load_data(str(tmp_path / "images"), resize=(66, 200)).train[0][0].numpy()
     np.testing.assert_array_equal(found, by_hand.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
 
 
@@ -314,7 +314,7 @@ def test_height_and_width_are_resized_and_cropped(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_prepared_is_a_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(OutOfRange, match=said):
-        datasets.load(saved(tmp_path, **four(BYTES)), **options)
+        datasets.load_data(saved(tmp_path, **four(BYTES)), **options)
 
 
 # ---------------------------------------------------------------- nothing of data runs
@@ -331,7 +331,7 @@ def test_a_cache_of_pickles_beside_mnist_is_not_read(tmp_path: Path, monkeypatch
         head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (4, 6, 5))
         (folder / f"raw/{part}-images-idx3-ubyte").write_bytes(head + BYTES.tobytes())
         (folder / f"raw/{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 4]) + CLASSES.astype(np.uint8).tobytes())
-    data = datasets.load(f"mnist:{tmp_path}")
+    data = datasets.load_data(f"mnist:{tmp_path}")
     images, labels = datasets.arrays(data.test, np.arange(4))
     np.testing.assert_array_equal(images, BYTES[:, None].astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(labels, CLASSES)
@@ -343,7 +343,7 @@ def test_a_program_under_the_name_of_a_picture_is_no_picture(tmp_path: Path) -> 
     (tmp_path / "images/a/0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
     assert Image.open(tmp_path / "images/a/0.png").format == "EPS"
     with pytest.raises(BadFile, match=r"image 0 cannot be read .*; repair or remove it"):
-        datasets.load(str(tmp_path / "images")).train[0]
+        datasets.load_data(str(tmp_path / "images")).train[0]
 
 
 # ---------------------------------------------------------------- on the command line

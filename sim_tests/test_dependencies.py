@@ -15,7 +15,7 @@ from dnisnm_lava.backends.lava_cpu import installation, interpreter
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()
-MACHINERY = {"mypy", "pytest-xdist", "ruff"}  # the same for every stack
+MACHINERY = {"import-linter", "mypy", "pytest-xdist", "ruff"}  # the same for every stack
 # What the site, its notebook, the wheel and the browser are tested with, in one version: the extra `docs`, and parts of it.
 SITE = set(re.findall(r'"([\w-]+)', re.search(r"^docs = \[(.*?)^\]", PROJECT, re.MULTILINE | re.DOTALL)[1])) | {
     "mkdocstrings-python",

@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.backends.results import difference
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import GRANULARITIES
 from dnisnm_lava.stages.fitting import CORRECTIONS, THRESHOLDS
-from dnisnm_lava.stages.quantization import encode_images
-from dnisnm_lava.stages.recipes import Networks, Recipe
+from dnisnm_lava.stages.networks import Networks, follow
+from dnisnm_lava.stages.recipes import Recipe
 from exporters import netx
 
 NAMES = ("conv1", "conv2", "conv3")
@@ -68,7 +69,7 @@ def prepared(seed: int) -> tuple[dn.AnalogGraph, dn.Statistics, np.ndarray]:
 
 def made(recipe: Recipe, seed: int) -> tuple[Networks, np.ndarray]:
     analog, stats, x = prepared(seed)
-    return recipes.networks(recipe, analog, stats, x), x[:3] * np.float32(1.1)  # some pixels clip
+    return follow(recipe, analog, stats, x), x[:3] * np.float32(1.1)  # some pixels clip
 
 
 @settings(max_examples=80)

@@ -55,7 +55,13 @@ def test_the_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
 
 def test_the_reference_tells_signatures_and_docstrings(site: Path) -> None:
     page = (site / "api.html").read_text()
-    for name in ("frontend.walk.from_torch", "conversion.convert", "quantization.quantize", "backends.batched.run", "ir.SpikingGraph"):
+    for name in (
+        "frontend.walk.from_torch",
+        "stages.conversion.convert",
+        "stages.quantization.quantize",
+        "backends.batched.run",
+        "ir.SpikingGraph",
+    ):
         assert f'id="dnisnm_lava.{name}"' in page
     assert 'id="exporters.netx.write"' in page
     assert "Signed neurons with memory (Wang et al. 2024" in page

@@ -23,7 +23,7 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.studies.costs import counts as counting
 from dnisnm_lava.studies.costs import energy, prices
 from dnisnm_lava.studies.costs.counts import Counts

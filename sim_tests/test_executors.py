@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.backends.batched import chunks, currents, planning
+from dnisnm_lava.backends.batched import chunks, currents, onednn, planning, storage
 from dnisnm_lava.backends.batched import neurons as compiled
 from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import OutOfRange
@@ -191,7 +191,7 @@ def test_a_path_that_is_asked_for_is_taken() -> None:
     for way in ("float32", "float64"):
         assert set(planning.paths(planning.planned(graph, way))["synapses"]) == {way}
     taken = planning.paths(planning.planned(graph))
-    assert ("int8" in taken["synapses"]) == currents.int8_is_exact()
+    assert ("int8" in taken["synapses"]) == onednn.int8_is_exact()
     assert taken["neurons"] == {"compiled": len(graph.of(SNM)) + 1}
     assert planning.paths(planning.planned(graph, neurons="stepped"))["neurons"] == {"stepped": len(graph.of(SNM)) + 1}
 
@@ -252,10 +252,10 @@ def test_the_number_of_threads_changes_nothing(threads: int, images: int) -> Non
 def test_8_bit_synapses_are_chosen_for_what_they_hold_exactly() -> None:
     small, large = (Projection("a", np.full((4, inputs, 3, 3), 127, np.int8)) for inputs in (16, 512))
     pooled = Projection("a", np.full((4, 16, 1, 1), 127, np.int8), sum_pool=Window((2, 2), (2, 2)))
-    bytes_ = "int8" if currents.int8_is_exact() else "float32"
+    bytes_ = "int8" if onednn.int8_is_exact() else "float32"
 
     def way(projection: Projection, largest: int, asked: str = "auto", device: str = "cpu") -> str:
-        return currents.way_of(projection, currents.code_of(largest), largest, asked, device)
+        return currents.way_of(projection, storage.code_of(largest), largest, asked, device)
 
     assert way(small, 31) == bytes_
     assert way(small, 128) == "float32"  # a spike that 8 bits do not hold
@@ -282,7 +282,7 @@ def test_a_path_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("fault", ["saturates", "refuses", "is elsewhere"])
 def test_8_bits_are_taken_only_where_they_prove_exact(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """A processor that saturates a sum, a torch with another signature, or one with another name for it."""
-    quantized = currents.quantized
+    quantized = onednn.quantized
 
     def faulty(*arguments: Any) -> Any:
         if fault == "is elsewhere":
@@ -292,23 +292,23 @@ def test_8_bits_are_taken_only_where_they_prove_exact(monkeypatch: pytest.Monkey
             return lambda x: convolve(x, "another argument")
         return lambda x: convolve(x).clamp(max=(1 << 23) - 1.0)
 
-    monkeypatch.setattr(currents, "quantized", faulty)
-    currents.int8_is_exact.cache_clear()
+    monkeypatch.setattr(onednn, "quantized", faulty)
+    onednn.int8_is_exact.cache_clear()
     try:
-        assert not currents.int8_is_exact()
+        assert not onednn.int8_is_exact()
     finally:
-        currents.int8_is_exact.cache_clear()
+        onednn.int8_is_exact.cache_clear()
 
 
 def test_8_bit_sums_are_exact_up_to_the_last_one_that_float32_holds() -> None:
     """Bytes up to 254: 254 * 127 * 9 * 57 = 16,548,354 < 2**24, every product of the same sign; then of alternating signs."""
-    if not currents.int8_is_exact():
+    if not onednn.int8_is_exact():
         pytest.skip("this CPU's oneDNN has no exact 8-bit convolution")
     signs = np.where(np.arange(57) % 2, 1, -1).reshape(1, -1, 1, 1)
-    code = currents.code_of(127)
+    code = storage.code_of(127)
     for weight in (np.full((3, 57, 3, 3), 127), np.full((3, 57, 3, 3), 127) * signs, np.full((3, 57, 3, 3), -127)):
         projection = Projection("a", weight.astype(np.int8), padding=((1, 1), (1, 1)))
-        assert currents.EXACT_FLOAT32 - projection.bound(254) in range(127 * 254 * 9)
+        assert storage.EXACT_FLOAT32 - projection.bound(254) in range(127 * 254 * 9)
         x = np.random.default_rng(0).integers(120, 128, (2, 57, 5, 5)).astype(np.int16)
         for spikes in (x, -x):
             way = currents.synapses(projection, code, 127, (57, 5, 5), "int8", "cpu")
@@ -324,7 +324,7 @@ def test_integers_beyond_2_to_24_are_still_exact() -> None:
     graph = SpikingGraph(
         (Input("input", (4096,), np.ones(4096), 8), hidden, readout("out", (2,), (Projection("a", weights(rng, 2, 2)),), rng)), steps=4
     )  # fmt: skip
-    assert wide.bound(127) > currents.EXACT_FLOAT32
+    assert wide.bound(127) > storage.EXACT_FLOAT32
     x = np.zeros((1, 4096))
     x[0, :1001] = 127
     x[0, 0] = 126  # an odd total that float32 cannot hold: 16145001

@@ -22,7 +22,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import tallies
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, SpikingGraph, dynamics
 from dnisnm_lava.ir.fixedpoint import STATE
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.studies.explain import disagreements, explain, first_wrong, headroom, rates, threshold_maps
 from dnisnm_lava.studies.explain.values import OWN, PARTS, Explained, Explanation
 from dnisnm_lava.views import explanation
@@ -55,7 +55,7 @@ def networks(layers: list[Rectifier], theta: dict[str, float], *, steps: int, in
 
 
 def row(graphs: Networks, x: list[float], name: str, **options: Any) -> Explained:
-    return dn.explain(*graphs, np.array([x]), **options)[name]
+    return dn.explain(dn.Networks(*graphs), np.array([x]), **options)[name]
 
 
 def parts(found: Explained) -> dict[str, float]:
@@ -184,7 +184,7 @@ def whole(request: pytest.FixtureRequest) -> tuple[Networks, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def found(whole: tuple[Networks, np.ndarray]) -> Explanation:
-    return dn.explain(*whole[0], whole[1], memory=1)
+    return dn.explain(dn.Networks(*whole[0]), whole[1], compute=dn.Compute(memory=1))
 
 
 def evenly(p: SNM, x: np.ndarray, steps: int) -> np.ndarray:
@@ -256,7 +256,7 @@ def test_means_and_contributions_sum_to_the_whole(found: Explanation) -> None:
 
 def test_chunks_change_nothing(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:
     """Integers are equal; sums of float64 in another order differ by their rounding."""
-    together = dn.explain(*whole[0], whole[1])
+    together = dn.explain(dn.Networks(*whole[0]), whole[1])
     a, b = (explanation.explanation_json(e, {}) for e in (found, together))
     same_but_for_rounding(a, b)
 
@@ -294,7 +294,7 @@ def test_spikes_rates_and_neurons_are_the_references(whole: tuple[Networks, np.n
 def test_a_raster_shows_neurons_of_every_activity_in_one_image(whole: tuple[Networks, np.ndarray]) -> None:
     graphs, x = whole
     integer = graphs[2]
-    shown = dn.explain(*graphs, x, raster=3)
+    shown = dn.explain(dn.Networks(*graphs), x, detail=dn.Detail(raster=3))
     run = reference.run(integer, x)
     for p in (p for p in shown.populations if p.kind != "ReadOut"):
         spikes = run.spikes[p.name][3].reshape(4, -1)
@@ -319,9 +319,9 @@ def test_relays_have_parts_too() -> None:
     analog = AnalogGraph((Input("input", (1,)), relay, out))
     x = np.array([[0.5], [-0.5], [-0.25]])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2, relay_levels=2)
-    exact = dn.explain(analog, spiking, dn.quantize(spiking), x)["r"]
+    exact = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), x)["r"]
     assert (exact.kind, exact.total.mean_squared) == ("Relay", pytest.approx(0, abs=1e-6))
-    beyond = dn.explain(analog, spiking, dn.quantize(spiking), np.array([[-1.0]]))["r"]  # -3, of which -3/2 can be said
+    beyond = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), np.array([[-1.0]]))["r"]  # -3, of which -3/2 can be said
     assert beyond.parts["clipping"].mean_squared == pytest.approx((1.5 / 3) ** 2)
     assert beyond.parts["clipping"].mean == pytest.approx(1.5 / 3)
 
@@ -357,7 +357,7 @@ def test_a_state_that_saturates_has_no_bit_left_and_is_named() -> None:
     analog, spiking, integer = networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)
     full = replace(integer["a"], bias=np.array([STATE.limit // 2 + 1], np.int32))
     integer = SpikingGraph(tuple(full if p.name == "a" else p for p in integer), steps=4)
-    found = dn.explain(analog, spiking, integer, np.array([[0.25]]))
+    found = dn.explain(dn.Networks(analog, spiking, integer), np.array([[0.25]]))
     a = found["a"]
     assert a.headroom is not None
     assert (a.headroom.largest_v, a.headroom.bits_left) == (STATE.limit, 0.0)
@@ -373,7 +373,7 @@ def test_a_state_that_saturates_has_no_bit_left_and_is_named() -> None:
 def test_the_first_population_that_goes_wrong_is_named_with_a_remedy() -> None:
     layers = [rectifier("a", "input", [[1.0]]), rectifier("b", "a", [[1.0]]), rectifier("c", "b", [[1.0]])]
     clipped = networks(layers, {"a": 1.0, "b": 4.0, "c": 4.0}, steps=4, inputs=1)
-    first = dn.explain(*clipped, np.array([[3.0]])).first
+    first = dn.explain(dn.Networks(*clipped), np.array([[3.0]])).first
     assert first is not None
     assert (first.population, first.part, first.origin, first.cause) == ("a", "clipping", "a", "clipping")
     assert first.value == pytest.approx(4 / 9)
@@ -390,7 +390,7 @@ def test_what_is_inherited_is_traced_to_what_its_ancestors_add() -> None:
         rectifier("c", "b", [[1.0]]),
     ]
     graphs = networks(layers, {"a": 1.0, "b": 1.0, "d": 0.75, "c": 1.0}, steps=4, inputs=1, c={"bias": np.array([-0.375])})
-    found = dn.explain(*graphs, np.array([[0.3]]), tolerance=0.2)
+    found = dn.explain(dn.Networks(*graphs), np.array([[0.3]]), detail=dn.Detail(tolerance=0.2))
     assert found["d"].total.mean_squared == pytest.approx((0.375 - 0.3) ** 2 / 0.3**2)
     first = found.first
     assert first is not None
@@ -401,14 +401,14 @@ def test_what_is_inherited_is_traced_to_what_its_ancestors_add() -> None:
 
 def test_a_lead_is_advised_where_currents_come_late() -> None:
     layers = [rectifier("a", "input", [[1.0, 0.0], [0.0, 1.0]]), rectifier("b", "a", [[1.0, -1.0], [1.0, 0.0]])]
-    found = dn.explain(*networks(layers, {"a": 1.0, "b": 1.0}, steps=2, inputs=2, **LATE), np.array([[0.5, 0.5]]))
+    found = dn.explain(dn.Networks(*networks(layers, {"a": 1.0, "b": 1.0}, steps=2, inputs=2, **LATE)), np.array([[0.5, 0.5]]))
     assert found.first is not None
     assert (found.first.population, found.first.part) == ("b", "asynchronism")
     assert "--lead 1 (" in found.first.remedy
 
 
 def test_where_nothing_goes_wrong_the_largest_error_is_told() -> None:
-    found = dn.explain(*networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1), np.array([[0.26]]))
+    found = dn.explain(dn.Networks(*networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)), np.array([[0.26]]))
     assert found.first is None
     assert found.sentence.startswith("No population's error exceeds 10 %")
     assert "0.148 %" in found.sentence  # (0.01 / 0.26)^2
@@ -449,7 +449,7 @@ def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
 def test_classes_are_the_runs(whole: tuple[Networks, np.ndarray]) -> None:
     (analog, spiking, integer), x = whole
     labels = np.arange(5) % 3
-    found = dn.explain(analog, spiking, integer, x, labels=labels, memory=1)
+    found = dn.explain(dn.Networks(analog, spiking, integer), x, labels, compute=dn.Compute(memory=1))
     own, ours = analog.ann(x).argmax(axis=1), reference.run(integer, x).predictions(4)
     assert found.accuracy["integer"] == np.mean(ours == labels)
     assert found.agreement["integer"] == np.mean(ours == own)
@@ -461,7 +461,7 @@ def test_maps_compare_halves_or_calibration_images(whole: tuple[Networks, np.nda
     (analog, spiking, integer), x = whole
     stats = {half: dn.calibrate(analog, [x[half::2]]) for half in range(2)}
     train = images(7, (2, 6, 6), 5)
-    other = dn.explain(analog, spiking, integer, x, calibration=train)
+    other = dn.explain(dn.Networks(analog, spiking, integer, dn.calibrate(analog, [train])), x)
     assert found.map_sets == ("the even images", "the odd images")
     assert other.map_sets == (f"{len(train)} calibration images", f"these {len(x)} images")
     for p in analog.of(Rectifier):
@@ -478,7 +478,7 @@ def test_maps_compare_halves_or_calibration_images(whole: tuple[Networks, np.nda
 
 
 def test_one_image_has_no_two_halves(whole: tuple[Networks, np.ndarray]) -> None:
-    found = dn.explain(*whole[0], whole[1][:1])
+    found = dn.explain(dn.Networks(*whole[0]), whole[1][:1])
     assert all(p.map is None for p in found.populations)
 
 
@@ -491,19 +491,19 @@ def test_a_map_in_greys_keeps_its_shape_and_its_largest() -> None:
 
 
 @pytest.mark.parametrize(("options", "match"), [
-    ({"raster": 5}, "image 5 asked for, of 5"), ({"labels": np.zeros(4)}, "4 given for 5 images"), ({"steps": 0}, "0 given"),
+    ({"detail": dn.Detail(raster=5)}, "image 5 asked for, of 5"), ({"labels": np.zeros(4)}, "4 given for 5 images"), ({"steps": 0}, "0 given"),
 ])  # fmt: skip
 def test_bad_options_are_refused(whole: tuple[Networks, np.ndarray], options: dict[str, Any], match: str) -> None:
     with pytest.raises(OutOfRange, match=match):
-        dn.explain(*whole[0], whole[1], **options)
+        dn.explain(dn.Networks(*whole[0]), whole[1], **options)
 
 
 def test_graphs_that_do_not_belong_together_are_refused(whole: tuple[Networks, np.ndarray]) -> None:
     (analog, spiking, integer), x = whole
     with pytest.raises(OutOfRange, match="give the float network"):
-        dn.explain(analog, integer, integer, x)
+        dn.explain(dn.Networks(analog, integer, integer), x)
     with pytest.raises(OutOfRange, match="other populations"):
-        dn.explain(analog, spiking, networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)[2], x)
+        dn.explain(dn.Networks(analog, spiking, networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)[2]), x)
 
 
 def test_the_table_says_the_sentence_and_the_json_is_json(found: Explanation) -> None:

@@ -18,8 +18,9 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.backends.batched.planning import paths, planned
 from dnisnm_lava.backends.results import difference
-from dnisnm_lava.ir import SNM, Projection, SpikingGraph
-from dnisnm_lava.stages import quantization, recipes
+from dnisnm_lava.ir import SNM, Projection, SpikingGraph, integers
+from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from exporters import netx, torch_module
 
 SHAPE = (2, 8, 8)
@@ -79,7 +80,7 @@ def made(kind: type[Starved], seed: int = 0, **dials: object) -> tuple[dn.Analog
     x = images(16, SHAPE, seed)
     analog = dn.from_torch(randomized(kind(), seed), x[0])
     recipe = replace(recipes.BEST, **{"steps": 3, **dials})  # type: ignore[arg-type]
-    return analog, recipes.networks(recipe, analog, dn.calibrate(analog, x), x), x
+    return analog, follow(recipe, analog, dn.calibrate(analog, x), x), x
 
 
 def without_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +180,7 @@ def test_a_narrow_state_decides_before_exponents() -> None:
 def test_a_step_of_a_current_fits_what_lava_sums() -> None:
     for kind in KINDS:
         graph = made(kind)[1].integer
-        sent = quantization.largest_spikes(graph)
+        sent = integers.largest_spikes(graph)
         assert all(sum(q.bound(sent[q.source]) for q in p.projections) < 1 << 31 for p in (*graph.of(SNM), *graph.readouts))
 
 
@@ -201,7 +202,7 @@ def test_an_enlarged_picture_reaches_the_output(mode: str, recipe: str) -> None:
     """No projection's integers are all 0, and the output is right to a twenty-fifth of its spread."""
     x = images(16, SHAPE, 0)
     analog = dn.from_torch(randomized(PictureEnlarged(mode), 0), x[0])
-    networks = recipes.networks(replace(recipes.RECIPES[recipe], steps=8), analog, dn.calibrate(analog, x), x)
+    networks = follow(replace(recipes.RECIPES[recipe], steps=8), analog, dn.calibrate(analog, x), x)
     assert all(q.weight.any() for p in networks.integer.readouts for q in p.projections)
     wanted, got = analog.ann(x), batched.run(networks.integer, x).values(8)
     floats = batched.run(networks.spiking, x).values(8)
@@ -220,7 +221,7 @@ def test_an_enlargement_does_not_amplify(recipe: str) -> None:
     """Bright pictures of 13x13: the mean of the output is the ANN's, to half a percent."""
     x = np.random.default_rng(0).uniform(0.8, 1, (8, 1, 13, 13)).astype(np.float32)
     analog = dn.from_torch(MapEnlarged(), x[0])
-    networks = recipes.networks(replace(recipes.RECIPES[recipe], steps=32, levels=4), analog, dn.calibrate(analog, x), x)
+    networks = follow(replace(recipes.RECIPES[recipe], steps=32, levels=4), analog, dn.calibrate(analog, x), x)
     assert batched.run(networks.integer, x).values(32).mean() == pytest.approx(analog.ann(x).mean(), rel=0.005)
 
 
@@ -263,7 +264,7 @@ def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object
             model.fc2.weight[:, 3] = dead
         x = images(24, (6,), 2)
         analog = dn.from_torch(model, x[0])
-        graph = recipes.networks(replace(recipes.BEST, **dials), analog, dn.calibrate(analog, x), x).integer  # type: ignore[arg-type]
+        graph = follow(replace(recipes.BEST, **dials), analog, dn.calibrate(analog, x), x).integer  # type: ignore[arg-type]
         return graph.of(SNM)[1].projections[0].weight
 
     loud, silent = codes(1e3), codes(0.0)

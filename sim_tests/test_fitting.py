@@ -279,7 +279,7 @@ def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPat
 
 def test_resnet20_at_four_steps(shared: Path) -> None:
     """Fitted on 64 images, it meets at least 15 of 100 labels more than the paper's recipe."""
-    data = datasets.load(str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    data = datasets.load_data(str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     spec = str(Path(__file__).resolve().parents[1] / "examples/resnet20.py") + ":resnet20"
     model = models.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
     x, _ = datasets.arrays(data.train, datasets.choose(data.train, 400, 0))

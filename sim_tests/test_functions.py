@@ -151,7 +151,7 @@ def test_what_compare_says_is_the_same_behind_a_last_sigmoid(channels: int) -> N
     for last in (lambda x: x.mean((2, 3))[:, :channels], lambda x: torch.sigmoid(x.mean((2, 3))[:, :channels])):
         analog = dn.from_torch(mapped(last), x)
         spiking = dn.convert(analog, dn.calibrate(analog, x), steps=4)
-        found = dn.compare(analog, spiking, dn.quantize(spiking), x, labels, steps=(4,), lava_images=0)
+        found = dn.compare(dn.Networks(analog, spiking, dn.quantize(spiking)), x, labels, steps=(4,), lava=dn.Lava(images=0))
         told.append((found.accuracy, found.agreement))
     assert told[0] == told[1]
 

@@ -306,12 +306,13 @@ integer: dn.SpikingGraph = dn.quantize(spiking, readings=read)
 netx.write(Path("a.net"), integer, overwrite=True)
 run: Run = batched.run(netx.read("a.net"), loader)
 accuracy: float = run.accuracy(torch.zeros(8, dtype=torch.long), 4)
-equal: bool = dn.compare(analog, spiking, integer, loader, lava_images=0).all_equal
-latency: int = dn.tune(analog, np.zeros((8, 1, 4, 4)), max_steps=4).best.latency
+nets: dn.Networks = dn.build(model, data, dn.Recipe(steps=2))
+equal: bool = dn.compare(nets, loader, lava=dn.Lava(images=0)).all_equal
+latency: int = dn.tune(analog, np.zeros((8, 1, 4, 4)), dn.Target("steps", 4)).best.latency
 cores: int = dn.check(integer).cores
 reveal_type(dn.inspect(model, loader))
 reveal_type(dn.energy(integer, loader))
-reveal_type(dn.precision(spiking, loader))
+reveal_type(dn.precision(nets, loader))
 reveal_type(dn.load_data("x").train[0])
 """
 WRONG = """
@@ -321,7 +322,7 @@ def wrong(analog: dn.AnalogGraph, stats: dn.Statistics) -> None:
     dn.calibrate(analog, 3)
     dn.convert(analog, stats, steps="4")
     dn.fit(analog, analog, [])
-    dn.tune(analog, [], max_stepps=4)
+    dn.tune(analog, [], dn.Target("steps", 4), mesure="values")
     dn.no_such_name
 """
 

@@ -87,11 +87,11 @@ def test_images_with_code_are_refused_and_nothing_runs(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, x_train=np.array([Code(tmp_path / "made")], object), y_train=y, x_test=x, y_test=y)
     with pytest.raises(BadFile, match=r"a\.npz: not an \.npz of plain arrays.* \(it holds pickled objects, which can run code: refused\)"):
-        datasets.load(str(path))
+        datasets.load_data(str(path))
     assert not (tmp_path / "made").exists()
     path.write_bytes(pickle.dumps(Code(tmp_path / "made")))  # what np.load takes for a pickle
     with pytest.raises(BadFile, match=r"it holds pickled objects, which can run code: refused"):
-        datasets.load(str(path))
+        datasets.load_data(str(path))
     assert not (tmp_path / "made").exists()
 
 
@@ -107,7 +107,7 @@ def test_damaged_images_load_or_are_one_sentence(tmp_path: Path) -> None:
             data[rng.randrange(len(data))] = rng.randrange(256)
         path.write_bytes(data)
         try:
-            datasets.load(str(path))
+            datasets.load_data(str(path))
         except BadFile as error:
             refused.append(str(error))
     assert len(refused) > 100

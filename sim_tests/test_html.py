@@ -104,8 +104,9 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     model, x = randomized(ResidualPoolNet(), 0), images(6, (2, 6, 6), 0)
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2)
-    job = (tmp_path / "a.html", analog, spiking, dn.quantize(spiking), x, np.zeros(6, int))
-    options: dict[str, Any] = {"lava_images": 0, "cost_images": 1, "explain_images": 2}
+    job = (tmp_path / "a.html", dn.Networks(analog, spiking, dn.quantize(spiking)), x, np.zeros(6, int))
+    few = {"cost_images": 1, "explain_images": 2}
+    options: dict[str, Any] = {"lava": dn.Lava(images=0), "about": dn.About(**few)}
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -124,7 +125,7 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         dn.report(*job, **options)
     for none in ("cost_images", "explain_images"):
         with pytest.raises(OutOfRange, match="give 1 or more of each"):
-            dn.report(tmp_path / "b.html", *job[1:], **{**options, none: 0})
+            dn.report(tmp_path / "b.html", *job[1:], **{**options, "about": dn.About(**{**few, none: 0})})
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
 
 
@@ -134,7 +135,13 @@ def test_images_are_tensors_or_bring_their_labels(tmp_path: Path) -> None:
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2)
     tensors = torch.from_numpy(x), torch.from_numpy(y)
     for name, given in (("arrays", (x, y)), ("tensors", tensors), ("dataset", (torch.utils.data.TensorDataset(*tensors),))):
-        dn.report(tmp_path / name, analog, spiking, dn.quantize(spiking), *given, lava_images=0, cost_images=1, explain_images=2)
+        dn.report(
+            tmp_path / name,
+            dn.Networks(analog, spiking, dn.quantize(spiking)),
+            *given,
+            lava=dn.Lava(images=0),
+            about=dn.About(cost_images=1, explain_images=2),
+        )
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
@@ -331,8 +338,8 @@ def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "written to a.html, " in out
     assert f"suggested T = {Page((place / 'a.html').read_text()).json('result')['suggested_steps']}" in out
-    assert datasets.class_names(datasets.load("images").test) == ("class0", "class1", "class2")
-    assert datasets.class_names(datasets.load("data.npz").test) == ()
+    assert datasets.class_names(datasets.load_data("images").test) == ("class0", "class1", "class2")
+    assert datasets.class_names(datasets.load_data("data.npz").test) == ()
 
 
 def test_a_missing_library_is_named_with_its_extra(

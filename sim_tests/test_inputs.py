@@ -148,12 +148,12 @@ def test_compare_precision_and_tune_take_loaders_and_labels_of_any_kind() -> Non
     by_hand = float(np.mean(batched.run(integer, X).logits[:, 3].argmax(1) == Y))
     given: list[tuple[Any, Any]] = [(loader, None), (PAIRS, torch.from_numpy(Y)), (X, Y.tolist()), ((X, Y), None)]
     for images, labels in given:
-        assert dn.compare(analog, spiking, integer, images, labels, lava_images=0).accuracy["integer"][4] == by_hand  # type: ignore[index]
-    found = dn.precision(spiking, loader, weight_bits=[8], payload_bits=[5], state_bits=[24])
+        assert dn.compare(dn.Networks(analog, spiking, integer), images, labels, lava=dn.Lava(images=0)).accuracy["integer"][4] == by_hand  # type: ignore[index]
+    found = dn.precision(dn.Networks(analog, spiking, integer), loader, bits=dn.Tried(weights=[8], payloads=[5], state=[24]))
     assert found.grid[0].outcome.accuracy == by_hand
     assert found.images == 24
-    options: dict[str, Any] = {"max_steps": 2, "steps": (2,), "levels": (1,), "vary": ("steps",)}
-    tuned = [dn.tune(analog, images, labels=labels, **options) for images, labels in ((X, Y), (loader, torch.from_numpy(Y)))]
+    target, space = dn.Target("steps", 2), dn.Space(steps=(2,), levels=(1,), vary=("steps",))
+    tuned = [dn.tune(analog, images, target, labels, space=space) for images, labels in ((X, Y), (loader, torch.from_numpy(Y)))]
     assert len({t.networks.integer.digest() for t in tuned}) == 1
     assert batched.run(integer, X).accuracy(torch.from_numpy(Y), 4) == by_hand
     assert dn.energy(integer, loader).images == 24
@@ -207,7 +207,7 @@ def test_pictures_need_a_transform(analog: dn.AnalogGraph) -> None:
 def test_what_are_no_labels_is_refused(analog: dn.AnalogGraph, labels: Any, said: str) -> None:
     spiking = dn.convert(analog, dn.calibrate(analog, X), steps=1)
     with pytest.raises(OutOfRange) as error:
-        dn.compare(analog, spiking, dn.quantize(spiking), X, labels, lava_images=0)
+        dn.compare(dn.Networks(analog, spiking, dn.quantize(spiking)), X, labels, lava=dn.Lava(images=0))
     assert said in str(error.value)
 
 

@@ -20,7 +20,7 @@ from dnisnm_lava.evaluation.trials import Journal, keeping
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.recipes import BEST, PAPER, Recipe
 from dnisnm_lava.studies import precision
-from dnisnm_lava.studies.tuning import tune
+from dnisnm_lava.studies.tuning import tune as tuning
 from dnisnm_lava.system import pace
 from dnisnm_lava.system.pace import Pace
 
@@ -51,7 +51,7 @@ class Stopped(BaseException):
 
 def stopping(monkeypatch: pytest.MonkeyPatch, verb: str, after: int) -> list[int]:
     """The verb's trials are counted, and end at one of them."""
-    module, name = (tune, "_measured") if verb == "tune" else (precision._Bench, "_measured")
+    module, name = (tuning, "_measured") if verb == "tune" else (precision._Bench, "_measured")
     measured, counted = getattr(module, name), [0]
 
     def counting(*args: Any) -> Any:

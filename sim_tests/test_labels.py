@@ -19,6 +19,7 @@ from dnisnm_lava.backends import ann, batched, lava_cpu, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import Relay, SpikingGraph
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from exporters import netx, torch_module
 
 MODELS = {
@@ -115,7 +116,7 @@ def test_recipes_read_such_images_too(name: str) -> None:
     model, x = labelled(name)
     analog = dn.from_torch(model, x[0])
     many = np.concatenate([x, x[:, ::-1]])
-    found = recipes.networks(recipes.BEST, analog, dn.calibrate(analog, many), many)
+    found = follow(recipes.BEST, analog, dn.calibrate(analog, many), many)
     run = batched.run(found.integer, x, steps=4)
     assert np.array_equal(run.logits, reference.run(found.integer, x, steps=4).logits)
 
@@ -192,7 +193,7 @@ def straight_and_permuted(correct: tuple[str, ...]) -> list[tuple[SpikingGraph, 
         model = randomized(Net(lambda n, x, p=permute: (lambda y: y.permute(0, 2, 3, 1) if p else y)(n.u(F.relu(n.c(x)))), **modules), 0)
         recipe = replace(recipes.BEST, steps=4, correct=correct, weight_bits=3)
         analog = dn.from_torch(model, x[0])
-        integer = recipes.networks(recipe, analog, dn.calibrate(analog, x), x).integer
+        integer = follow(recipe, analog, dn.calibrate(analog, x), x).integer
         last = batched.run(integer, x).logits[:, -1]
         made.append((integer, last.transpose(0, 3, 1, 2) if permute else last))
     return made
@@ -218,7 +219,7 @@ def test_boxes_of_several_scales_keep_their_mean_currents() -> None:
     x = images(24, shape, 0)
     analog = dn.from_torch(randomized(Net(forward, **modules), 0), x[0])
     recipe = replace(recipes.BEST, steps=8, correct=(), weight_bits=3)
-    made = recipes.networks(recipe, analog, dn.calibrate(analog, x), x)
+    made = follow(recipe, analog, dn.calibrate(analog, x), x)
     out, meant = made.integer.readout, batched.run(made.spiking, x).values(8)
     alone = replace(out, bias=np.rint(made.spiking.readout.bias / out.unit.reshape(-1, *(1,) * (len(out.shape) - 1))).astype(np.int32))
     without = SpikingGraph(tuple(alone if p is out else p for p in made.integer), steps=8)

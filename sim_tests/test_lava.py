@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.lava_cpu import parent
 from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
@@ -187,19 +188,19 @@ def test_each_process_stands_alone_in_its_folder() -> None:
 def test_the_childs_error_reaches_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "lava").mkdir()
     (tmp_path / "lava/__init__.py").write_text("raise OSError('this Lava is broken')")
-    monkeypatch.setattr(lava_cpu, "require_lava", lambda: None)
+    monkeypatch.setattr(parent, "require_lava", lambda: None)
     graph, x = small(Chain(), (6,))
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from dnisnm_lava.backends import lava_child\n"
-        "lava_child.main(lava_child.Path(sys.argv[2]))\n"
+        "from dnisnm_lava.backends.lava_cpu import child\n"
+        "child.main(child.Path(sys.argv[2]))\n"
     )
-    original = lava_cpu._run_child
+    original = parent._run_child
 
     def run_child(command: list[str], folder: str, *rest: object) -> None:
         original([sys.executable, "-c", program, str(tmp_path), folder], folder, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(lava_cpu, "_run_child", run_child)
+    monkeypatch.setattr(parent, "_run_child", run_child)
     with pytest.raises(BackendFailed, match="Its last words: OSError: this Lava is broken"):
         lava_cpu.run(graph, x[:1], deadline=30)
 
@@ -263,5 +264,5 @@ def test_the_last_line_of_an_ended_child_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "stderr.txt").touch()
     told: list[tuple[int, int]] = []
     command = ["sh", "-c", "(sleep 0.7; echo step 3 4; echo done) & exit 0"]
-    lava_cpu._run_child(command, str(tmp_path), 20.0, lambda done, of: told.append((done, of)))
+    parent._run_child(command, str(tmp_path), 20.0, lambda done, of: told.append((done, of)))
     assert told == [(3, 4)]

@@ -18,7 +18,7 @@ from graphs import Chain, irregular, readout, small, snm, weights
 
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu
-from dnisnm_lava.backends.lava_cpu import installation, interpreter
+from dnisnm_lava.backends.lava_cpu import installation, interpreter, parent
 from dnisnm_lava.backends.results import difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing
 from dnisnm_lava.evaluation import comparison
@@ -35,7 +35,7 @@ ALL = {"lava-nc": "0.10.0", "numpy": "1.26.4", "h5py": "3.16.0"}
 def test_a_network_in_another_python_gives_the_same_spikes_in_both_modes(other_python: str) -> None:
     graph, x = small(levels=2, lead=1)
     spiking, _ = small(levels=2, lead=1, quantize=False)
-    checked = comparison.verify(graph, x[:2], steps=4, spiking=spiking, lava_python=other_python)
+    checked = comparison.verify(graph, x[:2], steps=4, spiking=spiking, lava=lava_cpu.Lava(python=other_python))
     assert [row.b for row in checked.equality] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
     assert all(row.different == 0 and row.spikes_compared > 1000 for row in checked.equality)
     ran = lava_cpu.run(graph, x[:2], steps=4, record=["conv2"], lava_python=other_python)
@@ -54,7 +54,7 @@ def test_the_command_line_and_the_variable_name_it(
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
     handed: list[str] = []
     given = interpreter.hand_over
-    monkeypatch.setattr(lava_cpu, "hand_over", lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))))
+    monkeypatch.setattr(parent, "hand_over", lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))))
     monkeypatch.setenv("DNISNM_LAVA_PYTHON", other_python)
     command = ["verify", str(tmp_path / "a.net"), "--data", str(data), "--images", "2", "--steps", "3", "--json"]
     assert cli.main(command) == 0
@@ -178,7 +178,7 @@ def test_a_python_that_will_not_do_is_told(bare: Path, packages: dict[str, str],
     with pytest.raises(BackendMissing, match=f"^--lava-python: .*{match}"):
         lava_cpu.run(graph, x[:1], lava_python=python)
     with pytest.raises(BackendMissing, match=match):
-        comparison.verify(graph, x[:1], steps=1, lava_python=python)
+        comparison.verify(graph, x[:1], steps=1, lava=lava_cpu.Lava(python=python))
 
 
 def test_another_version_of_this_package_is_refused(bare: Path, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_onnx_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.
 
 def test_onnx_and_torchvision_are_imported_when_asked_for() -> None:
     loading = Path(importlib.import_module("dnisnm_lava.data.models").__file__ or "")
-    sources = [path.read_text() for path in (loading, *loading.with_name("onnx_files").glob("*.py"))]
+    sources = [path.read_text() for path in (loading, *loading.with_name("onnx").glob("*.py"))]
     assert len(sources) > 1
     assert not re.findall(r"^(?:import|from) (?:onnx|torchvision)\b", "\n".join(sources), re.MULTILINE)
 

@@ -201,7 +201,7 @@ def networks(model: nn.Module, x: np.ndarray, steps: int = 4) -> tuple[dn.Analog
 
 
 def test_one_logit_is_measured_by_its_sign() -> None:
-    found = dn.compare(*networks(Bright(), X), X, Y, lava_images=0)
+    found = dn.compare(dn.Networks(*networks(Bright(), X)), X, Y, lava=dn.Lava(images=0))
     assert found.accuracy["ann"] == 1.0
     assert set(found.accuracy["integer"].values()) == {1.0}  # type: ignore[union-attr]
     run = batched.run(networks(Bright(), X)[2], X)
@@ -217,13 +217,13 @@ def test_maps_have_pixels_right_of_pixels() -> None:
     graphs = networks(Maps(), X)
     own = graphs[0].ann(X).argmax(axis=1)
     masks = np.where(np.arange(64).reshape(8, 8) < 16, (own + 1) % 3, own)  # a quarter is wrong
-    found = dn.compare(*graphs, X, masks, lava_images=0)
+    found = dn.compare(dn.Networks(*graphs), X, masks, lava=dn.Lava(images=0))
     assert found.scores["ann"] == Share(40 * 48, 40 * 64, 40)
     said = batched.run(graphs[2], X).predictions(4)
     assert found.accuracy["integer"][4] == np.mean(said == masks)  # type: ignore[index]
     assert found.agreement["integer"][4] == np.mean(said == own)
     with pytest.raises(OutOfRange, match="neither classes nor targets of output"):
-        dn.compare(*graphs, X, Y, lava_images=0)
+        dn.compare(dn.Networks(*graphs), X, Y, lava=dn.Lava(images=0))
 
 
 def test_values_are_measured_against_targets_and_against_the_ann() -> None:
@@ -231,18 +231,18 @@ def test_values_are_measured_against_targets_and_against_the_ann() -> None:
     graphs = networks(Both(), F)
     own = graphs[0].ann(F)
     targets = own + 0.1
-    found = dn.compare(*graphs, F, targets, lava_images=0)
+    found = dn.compare(dn.Networks(*graphs), F, targets, lava=dn.Lava(images=0))
     run = batched.run(graphs[2], F)
     for wanted, score in ((targets, found.scores["integer"][4]), (own, found.agreements["integer"][4])):  # type: ignore[index]
         errors, spread = run.values(4) - wanted, wanted - wanted.mean(axis=0)
         assert score.rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)  # `ann` is float32 there, float64 here
         assert score.value == pytest.approx(1 - np.sum(errors**2) / np.sum(spread**2), rel=1e-5)
     assert found.scores["ann"].rmse == pytest.approx(0.1, rel=1e-4)  # type: ignore[union-attr]
-    alone = dn.compare(*graphs, F, measure="values", lava_images=0)
+    alone = dn.compare(dn.Networks(*graphs), F, measure="values", lava=dn.Lava(images=0))
     assert alone.scores == {**alone.agreements}
     assert alone.agreements["integer"][4] == found.agreements["integer"][4]
     with pytest.raises(OutOfRange, match="labels: none given"):
-        dn.compare(*graphs, F, lava_images=0)
+        dn.compare(dn.Networks(*graphs), F, lava=dn.Lava(images=0))
 
 
 def test_a_further_output_is_measured_when_asked_for() -> None:
@@ -250,13 +250,13 @@ def test_a_further_output_is_measured_when_asked_for() -> None:
     graphs = networks(Both(), F)
     name = graphs[0].readouts[1].name
     labels = graphs[0].outputs(F)[name].argmax(axis=1)
-    found = dn.compare(*graphs, F, labels, output=1, lava_images=0)
+    found = dn.compare(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=1), lava=dn.Lava(images=0))
     assert (found.measure.output, found.accuracy["ann"]) == (name, 1.0)
     said = batched.run(graphs[2], F).values(4, name).argmax(axis=1)
     assert found.accuracy["integer"][4] == np.mean(said == labels)  # type: ignore[index]
-    told = dn.explain(*graphs, F, labels=labels, output=name)
+    told = dn.explain(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=name))
     assert told.accuracy["integer"] == found.accuracy["integer"][4]  # type: ignore[index]
-    bits = dn.precision(graphs[1], F, labels, output=1, weight_bits=[8], payload_bits=[5], state_bits=[24])
+    bits = dn.precision(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=1), bits=dn.Tried(weights=[8], payloads=[5], state=[24]))
     assert bits.finest.outcome.accuracy == found.accuracy["integer"][4]  # type: ignore[index]
 
 
@@ -274,12 +274,12 @@ def test_precision_and_explain_tell_values() -> None:
     torch.manual_seed(0)
     graphs = networks(Both(), F)
     own = graphs[0].ann(F)
-    found = dn.precision(graphs[1], F, own + 0.01, weight_bits=[2, 8], payload_bits=[5], state_bits=[24])
+    found = dn.precision(dn.Networks(*graphs), F, own + 0.01, bits=dn.Tried(weights=[2, 8], payloads=[5], state=[24]))
     coarse, fine = (cell.outcome.agreement for cell in found.grid)
     assert coarse is not None
     assert fine is not None
     assert coarse < fine < 1
-    told = dn.explain(*graphs, F, labels=own + 0.01)
+    told = dn.explain(dn.Networks(*graphs), F, own + 0.01)
     assert told.disagreements == ()
     run = batched.run(graphs[2], F)
     errors, spread = run.values(4) - own, own - own.mean(axis=0)
@@ -301,15 +301,15 @@ def test_a_last_sigmoid_leaves_answers_and_is_in_values() -> None:
     model = Behind(Bright(), nn.Sigmoid())
     with pytest.warns(UserWarning, match="sigmoid"):
         graphs = networks(model, X)
-    found = dn.compare(*graphs, X, Y, lava_images=0)
+    found = dn.compare(dn.Networks(*graphs), X, Y, lava=dn.Lava(images=0))
     assert set(found.accuracy["integer"].values()) == {1.0}  # type: ignore[union-attr]
     assert "before its sigmoid" in str(found.measure)
     share = torch.sigmoid(Bright()(torch.from_numpy(X))).detach().numpy()
-    values = dn.compare(*graphs, X, share, measure="values", lava_images=0)
+    values = dn.compare(dn.Networks(*graphs), X, share, measure="values", lava=dn.Lava(images=0))
     assert values.scores["ann"].value == pytest.approx(1, abs=1e-9)  # type: ignore[union-attr]
     own = batched.run(graphs[2], X).values(4)
     assert values.scores["integer"][4].rmse == pytest.approx(np.sqrt(np.mean((own - share) ** 2)))  # type: ignore[index]
-    told = dn.explain(*graphs, X, labels=share, measure="values")
+    told = dn.explain(dn.Networks(*graphs), X, share, measure="values")
     assert told.accuracy["integer"] == pytest.approx(values.scores["integer"][4].value)  # type: ignore[index]
 
 
@@ -319,12 +319,12 @@ def test_a_last_sigmoid_leaves_answers_and_is_in_values() -> None:
 def test_a_search_that_cannot_fail_is_refused() -> None:
     analog = networks(Bright(), X)[0]
     for options, told in (
-        ({"max_drop": 1, "measure": "binary", "images": X[Y == 0]}, "the same answer is wanted of all"),
-        ({"max_drop": 60, "measure": "binary", "images": X}, "which one answer for every image would meet"),
-        ({"max_drop": 1, "measure": "values", "images": X}, "give max_error instead"),
-        ({"max_error": 0.1, "measure": "binary", "images": X}, "give max_drop instead"),
-        ({"max_error": 1, "measure": "values", "images": X}, "which one answer for every image would meet"),
-        ({"max_drop": 1, "images": X}, "may hold classes of pixels, answers 0 or 1, or values"),
+        ({"target": dn.Target("drop", 1), "measure": "binary", "images": X[Y == 0]}, "the same answer is wanted of all"),
+        ({"target": dn.Target("drop", 60), "measure": "binary", "images": X}, "which one answer for every image would meet"),
+        ({"target": dn.Target("drop", 1), "measure": "values", "images": X}, "give max_error instead"),
+        ({"target": dn.Target("error", 0.1), "measure": "binary", "images": X}, "give max_drop instead"),
+        ({"target": dn.Target("error", 1), "measure": "values", "images": X}, "which one answer for every image would meet"),
+        ({"target": dn.Target("drop", 1), "images": X}, "may hold classes of pixels, answers 0 or 1, or values"),
     ):
         images = options.pop("images")  # type: ignore[attr-defined]
         with pytest.raises(OutOfRange, match=told):
@@ -334,7 +334,9 @@ def test_a_search_that_cannot_fail_is_refused() -> None:
 def test_a_search_for_values_meets_an_error() -> None:
     torch.manual_seed(0)
     analog = networks(Both(), F)[0]
-    found = dn.tune(analog, F, max_error=0.25, measure="values", vary=("steps", "levels"), steps=(1, 4, 16), levels=(1, 4))
+    found = dn.tune(
+        analog, F, dn.Target("error", 0.25), measure="values", space=dn.Space(vary=("steps", "levels"), steps=(1, 4, 16), levels=(1, 4))
+    )
     assert found.met
     assert found.best.error <= 0.25
     assert found.wanted == "R2 to the ANN"

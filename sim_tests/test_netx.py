@@ -17,9 +17,8 @@ import pytest
 from graphs import Chain, integer_graphs, irregular, readout, small, snm, weights
 from hypothesis import given, settings
 
-from dnisnm_lava import ir
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, values
 from exporters import netx, netx_reading
 
 
@@ -430,7 +429,7 @@ def test_a_graph_of_0_1_0_has_the_digest_of_its_arrays_one_by_one() -> None:
     whole, parts = hashlib.sha256(), hashlib.sha256()
     array = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
     whole.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
-    ir._feed(parts, array)
+    values.feed(parts, array)
     assert parts.hexdigest() == whole.hexdigest()
 
 

@@ -19,6 +19,7 @@ from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import DnisnmError
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from exporters import torch_module
 
 STEPS = 6
@@ -98,7 +99,7 @@ def test_what_overflows_in_fit_is_told_and_the_paper_s_way_takes_it(x: np.ndarra
     analog = dn.from_torch(model, x[0])
     stats = dn.calibrate(analog, [x])
     with pytest.raises(DnisnmError, match=r"conv3: values up to \S+e\+3\d, whose squares fit's float32 does not hold beyond 1e\+15; scale"):
-        recipes.networks(recipes.BEST, analog, stats, [x], lambda _: None)
+        follow(recipes.BEST, analog, stats, [x], lambda _: None)
     run = reference.run(road(model, x)[1], x)
     meant = copy.deepcopy(model).double()(torch.as_tensor(x).double()).argmax(1).numpy()
     assert run.accuracy(meant, STEPS) > 0.7  # of three classes
@@ -139,7 +140,7 @@ def test_images_that_are_nearly_nothing_are_as_good_as_nothing(x: np.ndarray, sc
     """What the network says of no image; the least float of all included."""
     model, faint = changed(nothing), x.astype(np.float64) * scale
     analog = dn.from_torch(model, x[0])
-    made = recipes.networks(recipes.named(recipe), analog, dn.calibrate(analog, [faint]), [faint], lambda _: None).integer
+    made = follow(recipes.named(recipe), analog, dn.calibrate(analog, [faint]), [faint], lambda _: None).integer
     run = reference.run(made, faint[:3])
     assert_equal(run, batched.run(made, faint[:3], record=True))
     said = run.logits[:, -1] * made.readout.unit[0] / made.steps
@@ -169,7 +170,7 @@ def test_a_variance_of_nothing_leaves_its_epsilon(x: np.ndarray, variance: float
 def test_layers_of_zeros_are_silent(x: np.ndarray, change: Change, silent: list[str], recipe: str) -> None:
     model = changed(change)
     analog = dn.from_torch(model, x[0])
-    made = recipes.networks(recipes.named(recipe), analog, dn.calibrate(analog, [x]), [x], lambda _: None).integer
+    made = follow(recipes.named(recipe), analog, dn.calibrate(analog, [x]), [x], lambda _: None).integer
     run = reference.run(made, x[:4])
     assert_equal(run, batched.run(made, x[:4], record=True))
     for name in silent:

@@ -23,7 +23,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import early, exits
 from dnisnm_lava.ir import ReadOut
 from dnisnm_lava.stages import recipes
-from dnisnm_lava.stages.fitting import moments
+from dnisnm_lava.stages.networks import follow
 from exporters import netx
 
 
@@ -66,7 +66,7 @@ def assert_one_unit(integer: dn.SpikingGraph) -> None:
 def test_whatever_makes_a_read_out_gives_it_one_unit(recipe: recipes.Recipe, seed: int, state_bits: int) -> None:
     """With few bits of state the range of a channel decides its unit. The classes from worths are those from integers."""
     analog, stats, x = prepared(seed)
-    made = recipes.networks(replace(recipe, steps=2), analog, stats, x)
+    made = follow(replace(recipe, steps=2), analog, stats, x)
     integer = dn.quantize(
         made.spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes,
         state_bits=state_bits, readings=made.readings,
@@ -81,10 +81,10 @@ def test_whatever_makes_a_read_out_gives_it_one_unit(recipe: recipes.Recipe, see
 def test_the_range_decides_in_a_channel_of_the_default_recipe() -> None:
     """Without a common unit, channels would differ here: the property above is not an empty one."""
     analog, stats, x = prepared(0)
-    made = recipes.networks(recipes.BEST, analog, stats, x)
+    made = follow(recipes.BEST, analog, stats, x)
     readout = made.spiking.readout
     least = np.maximum(readout.v_range, np.abs(readout.bias)) * 1.25 / (2.0**9 - 1)
-    integer = dn.quantize(made.spiking, readings=moments.readings(made.spiking, x), state_bits=10)
+    integer = dn.quantize(made.spiking, readings=dn.readings(made.spiking, x), state_bits=10)
     assert integer.readout.unit is not None
     assert integer.readout.unit[0] >= least.max() > 2 * least.min()
 

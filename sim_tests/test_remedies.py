@@ -88,7 +88,7 @@ def test_labels_beyond_the_classes_are_refused() -> None:
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=1)
     for labels in ([0, 1, 2, 10], [-1, 0, 0, 0]):
         with pytest.raises(OutOfRange, match="tells classes 0 to 9"):
-            dn.explain(analog, spiking, dn.quantize(spiking), x, labels=np.array(labels))
+            dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), x, np.array(labels))
 
 
 # ---------------------------------------------------------------- each fault, made on purpose

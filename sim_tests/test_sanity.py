@@ -14,11 +14,12 @@ import torch
 from graphs import ResidualPoolNet, images, randomized
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli
+from dnisnm_lava import cli, measures
 from dnisnm_lava.cli.values import _accuracy
 from dnisnm_lava.evaluation import comparison, sanity, tallies, weak_spots
 from dnisnm_lava.ir import ReadOut, SpikingGraph
 from dnisnm_lava.measures import chosen
+from dnisnm_lava.measures.answers import answers
 
 EVEN = [10] * 10
 
@@ -61,24 +62,24 @@ def scores(said: np.ndarray, count: int) -> np.ndarray:
 
 def test_classes_in_another_order_are_told_as_that() -> None:
     labels = np.arange(500) % 10
-    (alarm,) = sanity.of_answers(sanity.answers(scores((labels + 1) % 10, 10), labels), "images")
+    (alarm,) = sanity.of_answers(answers(scores((labels + 1) % 10, 10), labels), "images")
     assert (
         "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the classes stand in another order: 100.0 % of" in alarm.sentence
     )
     assert "class 0 is mostly called 1" in alarm.sentence
-    (always,) = sanity.of_answers(sanity.answers(scores(0 * labels + 3, 10), labels), "images")  # the same for all is no order
+    (always,) = sanity.of_answers(answers(scores(0 * labels + 3, 10), labels), "images")  # the same for all is no order
     rng = np.random.default_rng(0)
-    (random,) = sanity.of_answers(sanity.answers(scores(rng.integers(0, 10, 500), 10), labels), "images")
+    (random,) = sanity.of_answers(answers(scores(rng.integers(0, 10, 500), 10), labels), "images")
     for other in (always, random):
         assert f"most likely {sanity.CAUSES[0]}" in other.sentence
 
 
 @pytest.mark.parametrize("labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 2), int), np.full(4, 0.5)])
 def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.ndarray | None) -> None:
-    assert sanity.answers(np.zeros((4, 3)), labels) is None
-    assert sanity.answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
-    assert sanity.answers(np.zeros((4, 1)), np.full(4, 0.5)) is None  # a target
-    assert sanity.answers(np.zeros((4, 3)), np.zeros(5, int)) is None
+    assert answers(np.zeros((4, 3)), labels) is None
+    assert answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
+    assert answers(np.zeros((4, 1)), np.full(4, 0.5)) is None  # a target
+    assert answers(np.zeros((4, 3)), np.zeros(5, int)) is None
     assert sanity.of_answers(None, "images") == ()
 
 
@@ -89,7 +90,7 @@ def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.nda
 def test_one_logit_is_two_classes(shape: tuple[int, ...]) -> None:
     """Each image by hand: above 0 is a 1."""
     logits, labels = np.array([[2.0], [-1.0], [0.0], [3.0], [-2.0]]), np.array([1, 1, 0, 0, 0])
-    found = sanity.answers(logits, labels.reshape(5, *shape).astype(float))
+    found = answers(logits, labels.reshape(5, *shape).astype(float))
     assert found is not None
     assert found.table.tolist() == [[2, 1], [1, 1]]
     assert (found.images, found.right, found.by_label) == (5, 3, None)
@@ -99,12 +100,12 @@ def test_one_logit_that_guesses_raises_an_alarm() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 600)
     sound, blind = (2 * labels - 1 + rng.normal(size=600))[:, None], rng.normal(size=(600, 1))
-    assert not sanity.of_answers(sanity.answers(sound, labels), "images")
+    assert not sanity.of_answers(answers(sound, labels), "images")
     for scores in (blind, np.ones((600, 1)), -np.ones((600, 1))):
-        (alarm,) = sanity.of_answers(sanity.answers(scores, labels), "images")
+        (alarm,) = sanity.of_answers(answers(scores, labels), "images")
         assert alarm.kind == "chance"
         assert "of 600 images" in alarm.sentence
-    (turned,) = sanity.of_answers(sanity.answers(-sound, labels), "images")
+    (turned,) = sanity.of_answers(answers(-sound, labels), "images")
     assert "the classes stand in another order" in turned.sentence
 
 
@@ -120,7 +121,7 @@ def several(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_several_labels_are_told_one_by_one() -> None:
     scores, labels = several(400, 0.8)
-    found = sanity.answers(scores, labels)
+    found = answers(scores, labels)
     assert found is not None
     assert found.by_label is not None
     assert (found.images, found.of) == (400, 1600)
@@ -132,25 +133,25 @@ def test_several_labels_are_told_one_by_one() -> None:
 def test_several_labels_that_say_nothing_raise_an_alarm() -> None:
     """Also where rare labels make most answers right: what each label's share alone says is a guess."""
     scores, labels = several(2000, 0.8)
-    assert not sanity.of_answers(sanity.answers(scores, labels), "images")
+    assert not sanity.of_answers(answers(scores, labels), "images")
     shares = np.broadcast_to(SHARES - 0.5, scores.shape)  # constant answers: 0, 1, 0, 0
     rng = np.random.default_rng(2)
     for blind in (shares, rng.normal(size=scores.shape), shares + 0.5 * rng.normal(size=scores.shape)):
-        found = sanity.answers(blind, labels)
+        found = answers(blind, labels)
         (alarm,) = sanity.of_answers(found, "images")
         guess = np.maximum(labels.mean(axis=0), 1 - labels.mean(axis=0)).mean()
         assert (
             f"of 8,000 answers right of 2,000 images ({100 * found.accuracy:.1f} %), where a guess gets {100 * guess:.1f} %"
             in alarm.sentence
         )
-    (alarm,) = sanity.of_answers(sanity.answers(scores, labels), "images", 0.99)
+    (alarm,) = sanity.of_answers(answers(scores, labels), "images", 0.99)
     assert alarm.kind == "expectation"
     assert "where 99.0 % are expected" in alarm.sentence
 
 
 def test_few_images_of_several_labels_raise_none() -> None:
     scores, labels = several(20, 0.8)
-    assert not sanity.of_answers(sanity.answers(0 * scores, labels), "images")
+    assert not sanity.of_answers(answers(0 * scores, labels), "images")
 
 
 def test_rare_labels_need_more_images() -> None:
@@ -158,7 +159,7 @@ def test_rare_labels_need_more_images() -> None:
     rng = np.random.default_rng(3)
     for count, raised in ((300, False), (20_000, True)):
         labels = (rng.random((count, 2)) < 0.02).astype(np.int64)
-        assert bool(sanity.of_answers(sanity.answers(np.full((count, 2), -1.0), labels), "images")) == raised
+        assert bool(sanity.of_answers(answers(np.full((count, 2), -1.0), labels), "images")) == raised
 
 
 def test_calibration_decides_by_all_labels_at_once() -> None:
@@ -202,7 +203,7 @@ def test_maps_at_the_share_of_the_commonest_class_raise_an_alarm(count: int, rai
     """Images are the trials: 6 of them tell nothing, whatever their pixels."""
     labels = masks(count, 0.7)
     for blind in (np.zeros_like(labels), np.random.default_rng(5).permutation(labels)):
-        found = sanity.answers(pixel_scores(blind), labels)
+        found = answers(pixel_scores(blind), labels)
         assert found is not None
         assert (found.images, found.of) == (count, 64 * count)
         alarms = sanity.of_answers(found, "images of data")
@@ -214,7 +215,7 @@ def test_maps_at_the_share_of_the_commonest_class_raise_an_alarm(count: int, rai
 
 def test_maps_of_even_classes_have_one_by_their_number_as_chance() -> None:
     labels = masks(400, 1 / 3)
-    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(masks(400, 1 / 3, 6)), labels), "images")
+    (alarm,) = sanity.of_answers(answers(pixel_scores(masks(400, 1 / 3, 6)), labels), "images")
     assert "where a guess gets 33.3 %" in alarm.sentence
 
 
@@ -222,23 +223,23 @@ def test_a_network_that_finds_what_is_rare_raises_none() -> None:
     """Hardly more right pixels than the background's, and yet most of the others found."""
     labels = masks(4000, 0.97)
     said = np.where((labels == 0) & (np.random.default_rng(7).random(labels.shape) < 0.02), 1, labels)
-    assert sanity.answers(pixel_scores(said), labels).accuracy < 0.985  # type: ignore[union-attr]
-    assert not sanity.of_answers(sanity.answers(pixel_scores(said), labels), "images")
-    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(0 * labels), labels), "images")
+    assert answers(pixel_scores(said), labels).accuracy < 0.985  # type: ignore[union-attr]
+    assert not sanity.of_answers(answers(pixel_scores(said), labels), "images")
+    (alarm,) = sanity.of_answers(answers(pixel_scores(0 * labels), labels), "images")
     assert alarm.kind == "chance"
-    (alarm,) = sanity.of_answers(sanity.answers(pixel_scores(said), labels), "images", 0.999)
+    (alarm,) = sanity.of_answers(answers(pixel_scores(said), labels), "images", 0.999)
     assert alarm.kind == "expectation"
 
 
 def test_pixels_that_are_no_class_are_not_counted() -> None:
     labels = masks(5, 0.5)
     labels[:, 0] = 255
-    found = sanity.answers(pixel_scores(masks(5, 0.5)), labels)
+    found = answers(pixel_scores(masks(5, 0.5)), labels)
     assert found is not None
     assert (found.of, found.right) == (5 * 56, 5 * 56)
     labels[:, 1] = 254
-    assert sanity.answers(pixel_scores(masks(5, 0.5)), labels) is None
-    assert sanity.answers(pixel_scores(masks(5, 0.5)), np.full((5, 8, 8), 255)) is None
+    assert answers(pixel_scores(masks(5, 0.5)), labels) is None
+    assert answers(pixel_scores(masks(5, 0.5)), np.full((5, 8, 8), 255)) is None
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -246,16 +247,16 @@ def test_binary_masks_that_guess_raise_an_alarm(channels: int) -> None:
     rng = np.random.default_rng(8)
     labels = (rng.random((600, channels, 6, 6)) < 0.3).astype(np.int64)
     sound = 2 * labels - 1 + 0.5 * rng.normal(size=labels.shape)
-    found = sanity.answers(sound, labels)
+    found = answers(sound, labels)
     assert found is not None
     assert (found.images, found.of, found.by_label is None) == (600, 600 * 36 * channels, channels == 1)
     assert found.right == np.count_nonzero((sound > 0) == labels)
     assert not sanity.of_answers(found, "images")
     for blind in (rng.normal(size=labels.shape), np.full(labels.shape, -1.0)):
-        (alarm,) = sanity.of_answers(sanity.answers(blind, labels), "images")
+        (alarm,) = sanity.of_answers(answers(blind, labels), "images")
         assert alarm.kind == "chance"
         assert "600 images" in alarm.sentence
-        assert not sanity.of_answers(sanity.answers(blind[:6], labels[:6]), "images")
+        assert not sanity.of_answers(answers(blind[:6], labels[:6]), "images")
 
 
 @pytest.fixture(scope="module")
@@ -276,13 +277,20 @@ def test_calibrate_compare_and_explain_look_at_maps(segmenting: tuple[Any, ...])
         found = dn.calibrate(graphs[0], [(x[:100], y[:100]), (x[100:], y[100:])]).answers
         assert found is not None
         assert (found.maps, found.right) == (300, np.count_nonzero(own == y))
-        compared = dn.compare(*graphs, x, y, lava_images=0, ignore_label=255)
-        explained = dn.explain(*graphs, x, labels=y, ignore_label=255)
+        compared = dn.compare(dn.Networks(*graphs), x, y, lava=dn.Lava(images=0), measure=dn.Ask(ignored=255))
+        explained = dn.explain(dn.Networks(*graphs), x, y, measure=dn.Ask(ignored=255))
         for alarms in (sanity.of_answers(found, "images"), compared.alarms, explained.alarms):
             assert [a.kind for a in alarms] == kinds
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        dn.tune(graphs[0], x, labels=blind, ignore_label=255, max_steps=1, levels=(31,), vary=("steps",), search_images=8)
+        dn.tune(
+            graphs[0],
+            x,
+            dn.Target("steps", 1),
+            labels=blind,
+            measure=dn.Ask(ignored=255),
+            space=dn.Space(levels=(31,), vary=("steps",), images=8),
+        )
     assert any("pixels of 300 of these images" in str(w.message) for w in caught)
 
 
@@ -348,8 +356,8 @@ def broken(integer: SpikingGraph) -> SpikingGraph:
 def test_compare_and_explain_tell_where_integers_lose(four: tuple[Any, ...]) -> None:
     analog, spiking, integer, x, y = four
     for graph, kinds in ((integer, []), (broken(integer), ["integers"])):
-        compared = dn.compare(analog, spiking, graph, x, y, lava_images=0)
-        explained = dn.explain(analog, spiking, graph, x, labels=y)
+        compared = dn.compare(dn.Networks(analog, spiking, graph), x, y, lava=dn.Lava(images=0))
+        explained = dn.explain(dn.Networks(analog, spiking, graph), x, y)
         assert [a.kind for a in compared.alarms] == [a.kind for a in explained.alarms] == kinds
         for alarm in (*compared.alarms, *explained.alarms):
             assert f"look at the projection from {integer.populations[-2].name} into {integer.readout.name}" in alarm.sentence
@@ -361,9 +369,11 @@ def test_compare_and_explain_tell_where_integers_lose(four: tuple[Any, ...]) -> 
 def test_paired_counts_add_up(four: tuple[Any, ...]) -> None:
     analog, spiking, integer, x, y = four
     graphs = analog, spiking, broken(integer)
-    measure = analog.measure(y)
-    whole = comparison.tallied(*graphs, x, y, measure=measure, steps=(1, 4))
-    parts = [comparison.tallied(*graphs, x[part], y[part], measure=measure, steps=(1, 4)) for part in (slice(0, 7), slice(7, 60))]
+    measure = measures.of(analog, y)
+    whole = comparison.tallied(dn.Networks(*graphs), x, y, measure=measure, steps=(1, 4))
+    parts = [
+        comparison.tallied(dn.Networks(*graphs), x[part], y[part], measure=measure, steps=(1, 4)) for part in (slice(0, 7), slice(7, 60))
+    ]
     assert tallies.total(parts) == whole
     found, of_parts = (comparison.comparison(graphs[2], measure, t, None) for t in (whole, tallies.total(parts)))
     assert found == of_parts

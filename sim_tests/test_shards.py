@@ -15,7 +15,7 @@ from graphs import IMAGES_AND_NETWORK, small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnisnm_lava import cli
+from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.evaluation import blocks, early, exits, tallies
@@ -142,14 +142,14 @@ def test_blocks_of_any_size_add_up() -> None:
     labels = np.arange(len(x)) % 3
     targets = np.random.default_rng(0).normal(size=(len(x), 3))
     for right, kind in ((labels, "classes"), (np.eye(3, dtype=int)[labels], "binary"), (targets, "values")):
-        measure = graph.measure(right, kind)
+        measure = measures.of(graph, right, kind)
         wanted = {"labels": measure.wanted(right)}
         whole = tallies.tally(batched.run(graph, x), measure, wanted, (1, 2, 6))
         for size in (1, 2, 5):
             cut = [slice(i, i + size) for i in range(0, len(x), size)]
             parts = [tallies.tally(batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6)) for i in cut]
             assert tallies.total(parts) == whole
-    run, measure = reference.run(graph, x), graph.measure(labels)
+    run, measure = reference.run(graph, x), measures.of(graph, labels)
     whole = tallies.tally(run, measure, {"labels": labels}, (1, 2, 6))
     found = tallies.scores(whole, measure, "labels")
     assert {t: score.value for t, score in found.items()} == {t: run.accuracy(labels, t) for t in (1, 2, 6)}

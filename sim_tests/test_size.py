@@ -16,6 +16,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import shared
 from dnisnm_lava.ir import SNM, SpikingGraph
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
 from exporters import netx
 
@@ -80,7 +81,7 @@ def test_the_runs_of_a_recipe_are_those_that_fit_makes(recipe: Recipe, runs: int
     monkeypatch.setattr(activity, "currents", lambda p, *rest: heard.append(p.name) or currents(p, *rest))
     x = images(6, SHAPE, 0)
     analog = dn.from_torch(randomized(ResidualPoolNet(), 0), x[0])
-    recipes.networks(replace(recipe, steps=2), analog, dn.calibrate(analog, [x]), x)
+    follow(replace(recipe, steps=2), analog, dn.calibrate(analog, [x]), x)
     assert heard.count("conv3") == runs == recipe.runs
 
 
@@ -96,7 +97,7 @@ def test_a_file_grows_by_as_many_bytes_a_neuron_as_is_told(tmp_path: Path) -> No
 def test_what_channels_share_takes_memory_once(recipe: Recipe, own: set[str]) -> None:
     x = images(6, SHAPE, 0)
     analog = dn.from_torch(randomized(ResidualPoolNet(), 0), x[0])
-    made = recipes.networks(replace(recipe, steps=2), analog, dn.calibrate(analog, [x]), x)
+    made = follow(replace(recipe, steps=2), analog, dn.calibrate(analog, [x]), x)
     assert set(shared._own_constants(recipe)) == own
     for p in (*made.spiking.of(SNM), *made.integer.of(SNM)):
         assert not any(p.vth.strides[1:] + p.payload.strides[1:])

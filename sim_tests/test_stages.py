@@ -18,8 +18,8 @@ from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, ReadOut, Rectifier
 from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages.calibration import Statistics
-from dnisnm_lava.stages.quantization import encode_images
 
 SHAPE = (2, 6, 6)
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava import cli
+from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.evaluation.sanity import Alarm
 from dnisnm_lava.measures import classes
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import BEST, Recipe
 from dnisnm_lava.studies.tuning import pareto, phases, tune
 from dnisnm_lava.studies.tuning.pareto import Target, Trial
@@ -96,32 +97,37 @@ def test_the_best_for_a_drop_is_the_cheapest(found: list[Trial], limit: int) -> 
     assert chosen.cost == min(t.cost for t in within) if within else chosen.score == max(t.score for t in found)
 
 
-@pytest.mark.parametrize(("limits", "text"), [
-    ({}, "0 targets given"), ({"max_steps": 2, "max_drop": 1}, "2 targets given"), ({"max_steps": 0}, "steps: at most 0"),
-    ({"max_drop": -1}, "drop: at most -1"), ({"max_drop": float("nan")}, "drop: at most nan"), ({"max_latency": 2}, "needs 4 steps until"),
+@pytest.mark.parametrize(("kind", "limit", "text"), [
+    ("steps", 0, "steps: at most 0"), ("drop", -1, "drop: at most -1"), ("drop", float("nan"), "drop: at most nan"),
+    ("latency", 2, "needs 4 steps until"),
 ])  # fmt: skip
-def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: np.ndarray, limits: dict[str, int], text: str) -> None:
+def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: np.ndarray, kind: str, limit: float, text: str) -> None:
     with pytest.raises(OutOfRange, match=text):
-        dn.tune(analog, images, **limits)
+        dn.tune(analog, images, dn.Target(kind, limit))
 
 
 @pytest.mark.parametrize(("options", "text"), [
     ({"vary": ["spikes"]}, "vary: spikes"), ({"steps": []}, "steps \\(\\)"), ({"held_back": 1.0}, "held_back: 1"),
-    ({"labels": np.zeros(3)}, "labels: 3 given for 120 images"), ({"base": replace(BEST, correct=("all",))}, "correct: all"),
+    ({"base": replace(BEST, correct=("all",))}, "correct: all"),
 ])  # fmt: skip
 def test_other_options_too(analog: dn.AnalogGraph, images: np.ndarray, options: dict[str, Any], text: str) -> None:
     with pytest.raises(OutOfRange, match=text):
-        dn.tune(analog, images, **{"max_drop": 1, **options})
+        dn.tune(analog, images, dn.Target("drop", 1), space=dn.Space(**options))
+
+
+def test_labels_of_other_images_are_refused(analog: dn.AnalogGraph, images: np.ndarray) -> None:
+    with pytest.raises(OutOfRange, match="labels: 3 given for 120 images"):
+        dn.tune(analog, images, dn.Target("drop", 1), np.zeros(3))
 
 
 def test_few_images_are_refused(analog: dn.AnalogGraph, images: np.ndarray) -> None:
     with pytest.raises(OutOfRange, match="7 images given"):
-        dn.tune(analog, images[:7], max_drop=1)
+        dn.tune(analog, images[:7], dn.Target("drop", 1))
 
 
 @pytest.fixture(scope="module")
 def tuned(analog: dn.AnalogGraph, images: np.ndarray) -> tune.Tuning:
-    return dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
+    return dn.tune(analog, images, dn.Target("steps", 3), space=dn.Space(levels=(1, 2), images=40))
 
 
 def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tune.Tuning) -> None:
@@ -148,7 +154,7 @@ def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tune.Tuning, 
     order = np.random.default_rng(0).permutation(120)
     confirming, fitted_on = images[order[30:60]], images[order[60:]]
     stats = dn.calibrate(analog, [fitted_on])
-    network = recipes.networks(tuned.recipe, analog, stats, fitted_on).integer
+    network = follow(tuned.recipe, analog, stats, fitted_on).integer
     assert network.digest() == tuned.networks.integer.digest()
     run = batched.run(network, confirming)
     assert tuned.confirmed.score == np.mean(run.predictions(tuned.recipe.steps) == classes(ann.ann(analog, confirming)))
@@ -156,7 +162,7 @@ def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tune.Tuning, 
 
 
 def test_it_repeats_itself(tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    again = dn.tune(analog, images, max_steps=3, levels=(1, 2), search_images=40)
+    again = dn.tune(analog, images, dn.Target("steps", 3), space=dn.Space(levels=(1, 2), images=40))
     assert again.trials == tuned.trials
     assert again.story == tuned.story
 
@@ -166,7 +172,7 @@ def test_with_labels_it_counts_them(analog: dn.AnalogGraph, images: np.ndarray) 
     order = np.random.default_rng(0).permutation(120)
     labels = classes(ann.ann(analog, images)).copy()
     labels[order[30:60]] = (labels[order[30:60]] + 1) % 3
-    found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(31,), vary=("steps",), search_images=40)
+    found = dn.tune(analog, images, dn.Target("steps", 1), labels=labels, space=dn.Space(levels=(31,), vary=("steps",), images=40))
     assert found.wanted == "accuracy"
     assert found.best.score > 0.5
     assert (found.confirmed.score, found.confirmed.drop) == (0.0, 0.0)
@@ -191,10 +197,7 @@ def test_an_ann_that_guesses_is_told_before_any_trial(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = dn.tune(
-            analog, x, labels=y, max_steps=1, levels=(31,), vary=("steps",), search_images=20, expected=expected, causes=["the lens"],
-            stages=stage,
-        )  # fmt: skip
+        found = dn.tune(analog, x, dn.Target("steps", 1), labels=y, stages=stage, space=dn.Space(levels=(31,), vary=("steps",), images=20), set_up=dn.SetUp(expected=expected, causes=["the lens"]))  # fmt: skip
     sentences = [str(w.message) for w in caught if w.category is UserWarning]
     assert [s[: len(told)] for s in sentences] == [told] * bool(told)
     assert first[0] >= len(sentences)  # before the first phase
@@ -208,24 +211,31 @@ def test_alarms_of_before_are_kept_and_not_told_again(analog: dn.AnalogGraph, im
     raised = (Alarm("chance", "told already"),)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = dn.tune(analog, images, labels=labels, max_steps=1, levels=(31,), vary=("steps",), search_images=20, alarms=raised)
+        found = dn.tune(
+            analog,
+            images,
+            dn.Target("steps", 1),
+            labels=labels,
+            space=dn.Space(levels=(31,), vary=("steps",), images=20),
+            set_up=dn.SetUp(alarms=raised),
+        )
     assert found.alarms == raised
 
 
 def test_targets_that_never_vary_are_refused_before_any_trial(analog: dn.AnalogGraph, images: np.ndarray) -> None:
     with pytest.raises(OutOfRange, match="targets do not vary over 30 images, so that any constant would explain them"):
-        dn.tune(analog, images, labels=np.full((120, 3), 0.25), measure="values", max_steps=1)
+        dn.tune(analog, images, dn.Target("steps", 1), labels=np.full((120, 3), 0.25), measure="values")
 
 
 def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) -> None:
     base = replace(BEST, threshold="mmse", levels=1, down=1.0, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6)
-    found = dn.tune(analog, images, max_drop=30, base=base, vary=("steps",), steps=(1, 2), search_images=40)
+    found = dn.tune(analog, images, dn.Target("drop", 30), space=dn.Space(base=base, vary=("steps",), steps=(1, 2), images=40))
     assert {replace(t.recipe, steps=0) == replace(base, steps=0) for t in found.trials} == {True}
 
 
 def searching(analog: dn.AnalogGraph, target: Target) -> phases.Search:
     stats = dn.calibrate(analog, [np.ones((1, 1, 4, 4))])
-    return phases.Search(target, analog.measure(), BEST, analog, stats, frozenset(phases.DIALS), (4,), (1,))
+    return phases.Search(target, measures.of(analog), BEST, analog, stats, frozenset(phases.DIALS), (4,), (1,))
 
 
 def asked_for(phase: phases.Phase, answer: Callable[[Recipe], Trial]) -> list[Recipe]:
@@ -271,7 +281,12 @@ def test_a_phase_asks_for_the_other_values(
 
 
 def test_binary_spikes_stay_binary(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    found = dn.tune(analog, images, max_steps=2, base=recipes.BINARY, vary=("steps", "levels", "granularity", "down"), search_images=20)
+    found = dn.tune(
+        analog,
+        images,
+        dn.Target("steps", 2),
+        space=dn.Space(base=recipes.BINARY, vary=("steps", "levels", "granularity", "down"), images=20),
+    )
     assert {(t.recipe.levels, t.recipe.granularity, t.recipe.spikes) for t in found.trials} == {(1, "channel", "binary")}
     assert {t.recipe.down for t in found.trials} == {0.0, 0.25, 0.5, 1.0}
 
@@ -291,7 +306,7 @@ def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
 
 
 def test_a_missed_target_is_told(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    found = dn.tune(analog, images, max_spikes=1, vary=("steps", "threshold"), search_images=20, levels=(1,))
+    found = dn.tune(analog, images, dn.Target("spikes", 1), space=dn.Space(vary=("steps", "threshold"), images=20, levels=(1,)))
     assert not found.met
     assert found.best.spikes == min(t.spikes for t in found.trials)
     assert "is not met" in found.story[0]

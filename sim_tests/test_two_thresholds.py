@@ -20,10 +20,11 @@ from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
-from dnisnm_lava.stages.quantization import encode_images
-from dnisnm_lava.views import comparison
+from dnisnm_lava.stages.networks import follow
+from dnisnm_lava.views import network
 
 MANY = 1 << 20  # levels: more than any step of these networks asks for
 
@@ -82,7 +83,7 @@ def test_a_fitted_network_without_limits_is_a_quantized_ann(recipe: recipes.Reci
     """Residual, pooled, grouped: the read-outs of our executor against layers with no time in them."""
     model, x = randomized(ResidualPoolNet(), 3), images(24, (2, 6, 6), 3)
     analog = dn.from_torch(model, x[0])
-    graph = unlimited(recipes.networks(recipe, analog, dn.calibrate(analog, [x]), x).integer)
+    graph = unlimited(follow(recipe, analog, dn.calibrate(analog, [x]), x).integer)
     run = reference.run(graph, x[:4])
     for i in range(4):
         assert_is_a_quantized_ann(graph, run, x[:4], i)
@@ -146,7 +147,7 @@ def test_payloads_leave_a_spike_a_signed_byte(levels: int, bits: int) -> None:
 def test_binary_spikes_are_1_and_minus_1_alone() -> None:
     model, x = randomized(ResidualPoolNet(), 1), images(24, (2, 6, 6), 1)
     analog = dn.from_torch(model, x[0])
-    graph = recipes.networks(recipes.BINARY, analog, dn.calibrate(analog, [x]), x).integer
+    graph = follow(recipes.BINARY, analog, dn.calibrate(analog, [x]), x).integer
     run = batched.run(graph, x, record=True)
     assert {int(s) for p in graph.of(SNM) for s in np.unique(run.spikes[p.name])} == {-1, 0, 1}
     for p in graph.of(SNM):
@@ -179,7 +180,7 @@ def test_each_recipe_is_named_and_checked() -> None:
 def test_inspect_tells_the_lower_thresholds() -> None:
     def shown(**dials: float) -> str:
         console = Console(width=140, file=io.StringIO())
-        console.print(comparison.network_table(small(**dials)[0], ""))
+        console.print(network.network_table(small(**dials)[0], ""))
         return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
     assert "lower threshold, where a level is taken back: 0.25 of the threshold in 3 populations" in shown(down=0.25)

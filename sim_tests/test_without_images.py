@@ -19,6 +19,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, Relay
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import normal, without_images
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
 from exporters import netx
 
@@ -215,7 +216,7 @@ def test_what_weights_read_is_what_the_spikes_are() -> None:
 def test_networks_need_no_image(recipe: Recipe) -> None:
     analog = dn.from_torch(randomized(ResidualPoolNet(), 1), np.zeros((2, 6, 6), np.float32))
     stats = dn.calibrate_without_images(analog)
-    made = recipes.networks(recipe, analog, stats, None)
+    made = follow(recipe, analog, stats, None)
     x = images(200, (2, 6, 6), 8)
     wanted = analog.ann(x).argmax(1)
     assert np.mean(batched.run(made.integer, x).predictions(recipe.steps) == wanted) > 0.8  # a guess has a third
@@ -226,9 +227,9 @@ def test_what_needs_images_is_refused() -> None:
     analog = dn.from_torch(randomized(ResidualPoolNet(), 1), np.zeros((2, 6, 6), np.float32))
     stats, seen = dn.calibrate_without_images(analog), dn.calibrate(analog, [images(4, (2, 6, 6), 9)])
     with pytest.raises(OutOfRange, match="sequential reads images, and none are given; give some, or threshold gauss or max"):
-        recipes.networks(recipes.BEST, analog, stats, None)
+        follow(recipes.BEST, analog, stats, None)
     with pytest.raises(OutOfRange, match="correct: bias given, which need images"):
-        recipes.networks(replace(GAUSS, correct=("bias",)), analog, stats, None)
+        follow(replace(GAUSS, correct=("bias",)), analog, stats, None)
     spiking = dn.convert(analog, seen, steps=1)
     for refuse in (lambda: dn.fit_without_images(analog, spiking, seen), lambda: dn.readings_without_images(spiking, seen)):
         with pytest.raises(OutOfRange, match="hold no moments; make them by calibrate_without_images"):
@@ -276,7 +277,7 @@ def test_convert_without_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert "corrections (weights, bias, v_init) need images, and are left out" in err
     assert "biases take up what weights lose" in err
     analog = dn.from_torch(randomized(ResidualPoolNet(), 1), np.zeros((2, 6, 6), np.float32))
-    assert netx.read("a.net") == recipes.networks(GAUSS, analog, dn.calibrate_without_images(analog), None).integer
+    assert netx.read("a.net") == follow(GAUSS, analog, dn.calibrate_without_images(analog), None).integer
     assert cli.main(["simulate", "a.net", "--data", "data.npz", "--anyway", "--quiet"]) == 0
     assert cli.main([*options, "--mean", "0.5,0.4", "--std", "0.25,0.2", "--range", "0,1", "-o", "b.net"]) == 0
     scale = netx.read("b.net").input.scale
@@ -317,5 +318,5 @@ def test_resnet20_needs_no_image(shared: Path) -> None:
     analog = dn.from_torch(model, x[0])
     stats = dn.calibrate_without_images(analog, image_magnitude=(np.maximum(mean, 1 - mean) / std).reshape(3))
     for threshold in ("gauss", "max"):
-        made = recipes.networks(replace(GAUSS, threshold=threshold), analog, stats, None)
+        made = follow(replace(GAUSS, threshold=threshold), analog, stats, None)
         assert np.mean(batched.run(made.integer, x).predictions(1) == y) > 0.85

@@ -1,11 +1,13 @@
-"""Draw docs/pictures/*.svg, the pictures of docs/how.md: python tools/draw_pictures.py [FOLDER]
+"""Draw docs/pictures/*.svg, the pictures of docs/how.md and of docs/design.md: python tools/draw_pictures.py [FOLDER]
 
 What they show is computed by the project's own neuron (`dynamics`) and graph, not drawn by hand.
 """
 
 from __future__ import annotations
 
+import ast
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +17,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, SpikingGraph, dynamics, lead
 from dnisnm_lava.system.files import write_whole
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs/pictures"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs/pictures"
+CONTRACT = re.compile(r'^    "([\w.]+)",$', re.MULTILINE)
 BLUE, RED, GREY, PALE = "#3056d3", "#d33a30", "#777777", "#c9d4f7"
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "dnisnm", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
@@ -182,6 +186,48 @@ def road() -> Figure:
     return figure
 
 
+def house() -> Figure:
+    """The folders as the contract of pyproject.toml lists them, and a line for each folder that another imports: read from the code."""
+    folders = [name.removeprefix("dnisnm_lava.") for name in CONTRACT.findall((ROOT / "pyproject.toml").read_text())][::-1]
+    place = {name: i for i, name in enumerate(folders)}
+    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
+    ax = figure.subplots()
+    for upper, lower in sorted(imported(folders)):
+        bend = 0.11 * (place[upper] - place[lower])
+        line = FancyArrowPatch(
+            (1, -place[upper] - 0.1), (1, -place[lower] + 0.1), connectionstyle=f"arc3,rad={0.25 + bend / 6}", arrowstyle="-", color=BLUE,
+            alpha=0.45, linewidth=0.8,
+        )  # fmt: skip
+        ax.add_patch(line)
+    for name, i in place.items():
+        _box(ax, 0, -i - 0.33, 1, 0.66, name, PALE)
+        ax.annotate(ROOMS[name], (-0.08, -i), ha="right", va="center", fontsize=7.5)
+    ax.set(xlim=(-2.6, 3.2), ylim=(-len(folders) + 0.3, 0.6))
+    ax.axis("off")
+    return figure
+
+
+ROOMS = {
+    "errors": "five errors", "system": "files, interrupts, memory", "data": "images, models, weights", "ir": "the graph",
+    "measures": "shares and fits", "frontend": "torch module to graph", "procs": "Lava processes", "exporters": "netx, NIR, torch module",
+    "backends": "executors that agree", "stages": "thresholds, fitting, integers", "evaluation": "tallies, comparisons, alarms",
+    "studies": "a question each", "views": "tables, pictures, the page", "cli": "verbs",
+}  # fmt: skip
+
+
+def imported(folders: Sequence[str]) -> set[tuple[str, str]]:
+    """(folder, another that it imports), late imports included."""
+    found = set()
+    for name in folders:
+        place = ROOT / name if name == "exporters" else ROOT / "dnisnm_lava" / name
+        for path in [place.with_suffix(".py")] if name == "errors" else place.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    whole = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+                    found |= {(name, f) for m in whole for f in folders if m.removeprefix("dnisnm_lava.").split(".")[0] == f}
+    return {(a, b) for a, b in found if a != b}
+
+
 def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
     ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02", facecolor=colour, edgecolor=GREY, linewidth=0.8))
     ax.annotate(text, (x + width / 2, y + height / 2), ha="center", va="center", fontsize=7.5)
@@ -189,6 +235,7 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, c
 
 PICTURES: dict[str, Callable[[], Figure]] = {
     "staircase": staircase, "memory": memory, "two_thresholds": two_thresholds, "windows": windows, "road": road,
+    "house": house,
 }  # fmt: skip
 
 

@@ -50,8 +50,8 @@ def measure(name: str) -> dict[str, Any]:
     from torchvision_models import CALIBRATION, REFUSED, SIZES, agreement_of, error_of, images, network, sentence_without_paths
 
     import dnisnm_lava as dn
-    from dnisnm_lava import frontend
     from dnisnm_lava.errors import UnsupportedModel
+    from dnisnm_lava.frontend import walk
 
     size = {**SIZES, **REFUSED}[name]
     model, x = network(name), images(CALIBRATION, size)
@@ -64,7 +64,7 @@ def measure(name: str) -> dict[str, Any]:
         return {"network": name, "size": size, "refused": sentence_without_paths(refusal)}
     seconds = time.perf_counter() - started
     bytes_held = sum(p.numel() * p.element_size() for p in model.parameters())
-    coverage = frontend.inspect(model, x[0])
+    coverage = walk.inspect(model, x[0])
     agreement = agreement_of(analog, x)
     return {
         "network": name, "size": size, "operations": len(coverage.rows), "populations": dict(coverage.populations),

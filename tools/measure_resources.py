@@ -229,7 +229,8 @@ compiler are not public, and no network of this project has been on a chip.
 ## The rule
 
 A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAPSE_WORDS} words of 64 bits for synapses, and
-{STATE_WORDS} words for neurons. `dnisnm_lava/studies/loihi2/limits.py` names the source of each constant, `dnisnm_lava/studies/loihi2/cores.py` is the rule.
+{STATE_WORDS} words for neurons. `dnisnm_lava/studies/loihi2/limits.py` names the source of each constant,
+`dnisnm_lava/studies/loihi2/cores.py` is the rule.
 
 - *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {HEADER_BITS}) / 64)`
   words; `bits = ceil(log2(max |w|)) + 1`. It takes {CONV_AXONS} input axons a core.

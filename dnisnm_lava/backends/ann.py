@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.batched.currents import checked_device, linear, max_pool, tensor
-from dnisnm_lava.backends.results import Progress
+from dnisnm_lava.backends.batched.device import checked_device
+from dnisnm_lava.backends.batched.linear import linear, max_pool
+from dnisnm_lava.backends.batched.storage import tensor
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, checked_images
+from dnisnm_lava.system.progress import Progress
 
 
 def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -> Iterator[tuple[str, np.ndarray]]:

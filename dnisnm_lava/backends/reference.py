@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnisnm_lava.backends.results import Progress, Run, count_spikes
+from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.system.progress import Progress
 
 
 def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Run:

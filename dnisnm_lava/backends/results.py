@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,14 +12,6 @@ from dnisnm_lava.data import inputs
 from dnisnm_lava.data.inputs import Labels
 from dnisnm_lava.ir.functions import applied
 from dnisnm_lava.measures import classes
-
-Progress = Callable[[int, int], None]  # (done, of)
-Stages = Callable[[str], Progress | None]  # what begins -> whom to tell how far it is
-
-
-def in_silence(_: str) -> None:
-    """Stages of which nobody is told."""
-    return None
 
 
 @dataclass(frozen=True)

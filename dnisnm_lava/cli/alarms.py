@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Result
 from dnisnm_lava.evaluation import sanity
-from dnisnm_lava.evaluation.sanity import Alarm, Answers
+from dnisnm_lava.evaluation.sanity import Alarm
 from dnisnm_lava.measures import AUTO, named_output
+from dnisnm_lava.measures.answers import Answers
 
 if TYPE_CHECKING:
     from dnisnm_lava.data.datasets import Labelled

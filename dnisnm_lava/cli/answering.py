@@ -75,6 +75,7 @@ def _of_labels(
     remembers as its classes."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation import sanity
+    from dnisnm_lava.measures.answers import answers, table
 
     folders = datasets.class_names(images)
     if len({y.shape[1:] for y in labels}) != 1 or (folders and list(folders) != list(args.made_of.get("classes", ()))):
@@ -83,9 +84,9 @@ def _of_labels(
     one_each = y.size == len(y) and y.dtype.kind in "iu"
     name = named_output(graph.output_shapes, args.output)
     if found.classes is not None and one_each:
-        told = None if datasets.is_unknown(y) else sanity.table(found.classes, y.reshape(-1), found.values.shape[1])
+        told = None if datasets.is_unknown(y) else table(found.classes, y.reshape(-1), found.values.shape[1])
     else:
-        told = sanity.answers(found.values, y) if name not in graph.functions else None
+        told = answers(found.values, y) if name not in graph.functions else None
     if told is None or not told.of:
         return ()
     causes = _causes_of_file(args, graph.steps if args.steps is None else args.steps, graph.steps)
@@ -122,8 +123,8 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     if args.net is None:
         _recall(args)
         data = _data(args)
-        network = _network(args, data, stages)
-        graph, steps, title, alarms = network.integer, None, _title(args), network.alarms
+        network, set_up = _network(args, data, stages)
+        graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
         remembering.recall(args, "data")

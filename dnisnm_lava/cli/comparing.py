@@ -12,16 +12,17 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.alarms import _causes, _failed
+from dnisnm_lava.cli.alarms import _failed
 from dnisnm_lava.cli.names import BLOCK, DEMO, NET, NOT_EQUAL, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
     Blocks,
-    Network,
     _allow_to_finish,
     _blocks,
+    _compute,
     _data,
     _in_blocks,
+    _lava,
     _measure,
     _network,
     _provenance,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import Comparison, OnLava
     from dnisnm_lava.measures import Measure
+    from dnisnm_lava.stages.networks import Networks
 
 
 def demo(args: argparse.Namespace, stages: Stages) -> Result:
@@ -48,17 +50,11 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
         x_train, y_train, x_test, y_test = digits.digits(args.seed)
         model = digits.train(x_train, y_train, args.seed, stages("train"))
-        stages("trace")
-        analog = dn.from_torch(model, x_train[0])
-        stages("calibrate, convert, quantize")
-        stats = dn.calibrate(analog, [x_train])
-        spiking = dn.convert(analog, stats, steps=digits.STEPS)
-        integer = netx.read(netx.write(folder / NET, dn.quantize(spiking), provenance={"seed": args.seed, "made_by": DEMO}))
-        comparison = compare(
-            analog, spiking, integer, x_test, y_test, lava_images=args.lava_images, deadline=args.deadline, lava_python=args.lava_python,
-            stages=stages,
-        )  # fmt: skip
-        provenance = _provenance(args, analog, spiking, integer, x_test, y_test)
+        made = dn.build(model, x_train, replace(dn.PAPER, steps=digits.STEPS), calibration_images=len(x_train), stages=stages)
+        integer = netx.read(netx.write(folder / NET, made.integer, provenance={"seed": args.seed, "made_by": DEMO}))
+        nets = replace(made, integer=integer)
+        comparison = compare(nets, x_test, y_test, lava=_lava(args, args.lava_images), stages=stages)
+        provenance = _provenance(args, nets.analog, nets.spiking, integer, x_test, y_test)
         result = _comparison_result(comparison, provenance, "scikit-learn digits")
         _write_results(folder, result, comparison, "scikit-learn digits")
     return _with_place(result, args.out)
@@ -79,7 +75,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         _settle_lava(args)
         _recall(args)
         data = _data(args)
-        network = group.broadcast(_network(args, data, stages) if group.is_first else None)
+        network, set_up = group.broadcast(_network(args, data, stages) if group.is_first else None)
         steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
         graphs = network.analog, network.spiking, network.integer
 
@@ -87,17 +83,16 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         measure = _measure(args, blocks, network.analog)
 
         def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
-            return comparison.tallied(*graphs, x, y, measure=measure, steps=steps, device=group.device, memory=args.memory)
+            return comparison.tallied(network, x, y, measure=measure, steps=steps, compute=_compute(args, group.device))
 
         stages("ANN, float SNN, integer SNN")
         with _in_blocks(args, blocks, graphs, max(steps), work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
             on_lava = _on_lava(args, blocks, network, measure, steps, group.device, stages)
-            compared = comparison.comparison(
-                network.integer, measure, tallies.total(part.tally for part in parts), on_lava, expected=args.expect_accuracy,
-                causes=_causes(args), alarms=network.alarms,
-            )  # fmt: skip
+            summed = tallies.total(part.tally for part in parts)
+            compared = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
+            assert network.recipe is not None
             provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, _title(args))
@@ -112,7 +107,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def _on_lava(
-    args: argparse.Namespace, blocks: Blocks, network: Network, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
+    args: argparse.Namespace, blocks: Blocks, network: Networks, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
 ) -> OnLava | None:  # fmt: skip
     if not args.lava_images:
         return None
@@ -121,9 +116,8 @@ def _on_lava(
     first = [blocks.read(block) for block in range(min(blocks.count, -(-args.lava_images // BLOCK)))]
     x, y = (np.concatenate(parts)[: args.lava_images] for parts in zip(*first, strict=True))
     return comparison.compared_on_lava(
-        network.analog, network.spiking, network.integer, x, _told_labels(y), measure=measure, steps=steps, device=device,
-        deadline=args.deadline, lava_python=args.lava_python, stages=stages,
-    )  # fmt: skip
+        network, x, _told_labels(y), measure=measure, steps=steps, lava=_lava(args, len(x)), device=device, stages=stages
+    )
 
 
 def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title: str) -> Result:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli.alarms import _causes, _failed
+from dnisnm_lava.cli.alarms import _failed
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import Network, _asked, _given, _provenance, _recall, _settle_lava, _title, _tried
-from dnisnm_lava.studies.explain.remedies import Setting
-
-if TYPE_CHECKING:
-    from dnisnm_lava.data.datasets import Data
+from dnisnm_lava.cli.shared import _asked, _compute, _given, _lava, _provenance, _recall, _settle_lava, _title, _tried
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -29,12 +24,10 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     _recall(args)
-    data, network, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, stages)
+    assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
-    found = dn.explain(
-        *graphs, x, labels=y, calibration=network.stats, device=args.device, progress=stages("explain"),
-        **_expected(args, data, network),
-    )  # fmt: skip
+    found = dn.explain(network, x, y, measure=_asked(args), compute=_compute(args), set_up=set_up, stages=stages)
     tried = try_remedies(args, data, network, found, stages) if args.try_remedies else ()
     facts = explanation.explanation_json(found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)})
     facts["tried"] = tried_json(tried)
@@ -44,21 +37,13 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     return Result(facts, told, _failed(args, found.alarms))
 
 
-def _expected(args: argparse.Namespace, data: Data, network: Network) -> dict[str, Any]:
-    """What to measure, and of the set-up, for `explain` and `report`."""
-    fitted = network.fitted if network.recipe.needs_images else None
-    setting = Setting(network.recipe, network.stats.images, fitted, len(data.train))
-    return {**_asked(args), "expected": args.expect_accuracy, "causes": _causes(args), "alarms": network.alarms, "setting": setting}
-
-
 def report(args: argparse.Namespace, stages: Stages) -> Result:
     """All of a network in one HTML file: accuracy, costs, why it errs, coverage, cores, checks."""
     from rich.console import Group
     from rich.text import Text
 
     from dnisnm_lava.data import datasets
-    from dnisnm_lava.data.models import load_model
-    from dnisnm_lava.frontend import walk
+    from dnisnm_lava.studies import overview
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import comparison
     from dnisnm_lava.views.page import page
@@ -66,17 +51,15 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     refuse_unwritable(args.out, args.overwrite)
     _settle_lava(args)
     _recall(args)
-    data, network, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, stages)
+    assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
-    stages("trace again")
-    coverage = replace(walk.inspect(load_model(args.model, args.weights, x.shape[1:]), x[0]), model=args.model)
     provenance = {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
     title = args.title or _title(args)
+    about = overview.About(title, datasets.class_names(data.test), args.mean, args.std, provenance, args.cost_images, args.explain_images)
     found = page.report(
-        args.out, *graphs, x, y, title=title, coverage=coverage, classes=datasets.class_names(data.test), mean=args.mean, std=args.std,
-        lava_images=args.lava_images, cost_images=args.cost_images, explain_images=args.explain_images, calibration=network.stats,
-        provenance=provenance, device=args.device, memory=args.memory, deadline=args.deadline, lava_python=args.lava_python,
-        stages=stages, overwrite=args.overwrite, **_expected(args, data, network),
+        args.out, network, x, y, about=about, measure=_asked(args), lava=_lava(args, args.lava_images), compute=_compute(args),
+        set_up=set_up, stages=stages, overwrite=args.overwrite,
     )  # fmt: skip
     table = comparison.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6

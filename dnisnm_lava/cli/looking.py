@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
     from dnisnm_lava.system.files import refuse_unwritable
-    from dnisnm_lava.views import comparison
+    from dnisnm_lava.views import network
 
     if args.svg:
         refuse_unwritable(args.svg, args.overwrite)
@@ -41,15 +41,15 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
     graph, made_of = netx.read(Path(args.subject)), netx.provenance(args.subject)
     _picture(args, graph)
-    table = comparison.network_table(graph, args.subject)
-    return Result({**comparison.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
+    table = network.network_table(graph, args.subject)
+    return Result({**network.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
 
 
 def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.data.models import load_model, own_input_shape
     from dnisnm_lava.data.onnx.conversion import evaluation_of
     from dnisnm_lava.frontend import walk
-    from dnisnm_lava.views import comparison
+    from dnisnm_lava.views import coverage as coverage_view
 
     if args.input_shape and args.data:
         raise OutOfRange("inspect: give either --input-shape or --data, not both")
@@ -70,10 +70,10 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # notices, which the coverage tells
             _picture(args, walk.from_torch(model, np.zeros(shape, np.float32)))
-    failed = comparison.refused_sentence(coverage)
+    failed = coverage_view.refused_sentence(coverage)
     told = f"{args.subject}: {failed}, and no picture was drawn" if args.svg else f"{args.subject}: {failed}"
-    result = {**comparison.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
-    return Result(result, comparison.coverage_table(coverage), told if failed else "")
+    result = {**coverage_view.coverage_json(coverage), **({"onnx": asdict(held)} if held else {})}
+    return Result(result, coverage_view.coverage_table(coverage), told if failed else "")
 
 
 def _picture(args: argparse.Namespace, graph: Graph) -> None:

@@ -11,13 +11,13 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import dnisnm_lava as dn
+from dnisnm_lava import measures
 from dnisnm_lava.cli import remembering, splitting
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
 from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import (
     _allow_to_finish,
-    _analog,
     _asked,
     _data,
     _given,
@@ -27,19 +27,22 @@ from dnisnm_lava.cli.shared import (
     _network,
     _provenance,
     _recipe,
+    _set_up,
     _statistics,
     _title,
     _told_labels,
+    _traced,
     _tried,
 )
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages import recipes
 
 if TYPE_CHECKING:
-    from dnisnm_lava.cli.shared import Network
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.measures import Measure, Score
+    from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.stages.recipes import Recipe
+    from dnisnm_lava.studies.tuning.pareto import Target
 
 
 def convert(args: argparse.Namespace, stages: Stages) -> Result:
@@ -47,7 +50,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
 
     from dnisnm_lava.system.files import refuse_unwritable
-    from dnisnm_lava.views import comparison
+    from dnisnm_lava.views import network as network_view
     from exporters import netx
 
     refuse_unwritable(args.out, args.overwrite)
@@ -56,16 +59,18 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     if args.input_shape:
         raise OutOfRange("convert: give either --input-shape or --data, not both")
     data = _data(args)
-    network = _network(args, data, stages)
+    network, set_up = _network(args, data, stages)
+    assert network.statistics is not None
+    assert network.recipe is not None
     ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
     facts = {
-        **comparison.network_json(network.integer), "file": str(args.out), "calibration_images": network.stats.images,
+        **network_view.network_json(network.integer), "file": str(args.out), "calibration_images": network.statistics.images,
         "recipe": asdict(network.recipe), "ann": ann,
     }  # fmt: skip
-    shown = Group(comparison.network_table(network.integer, _title(args)), told)
-    return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
+    shown = Group(network_view.network_table(network.integer, _title(args)), told)
+    return _written(_with_alarms(args, Result(facts, shown), set_up.alarms or ()), str(args.out))
 
 
 def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
@@ -73,26 +78,28 @@ def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
     from rich.console import Group
 
     from dnisnm_lava.cli import without_images
-    from dnisnm_lava.views import comparison
+    from dnisnm_lava.views import network as network_view
     from exporters import netx
 
     network, origins = without_images.network(args, stages)
+    assert network.recipe is not None
     stages("write")
     netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, None))
     facts = {
-        **comparison.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
+        **network_view.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
         "ann": None, "moments": origins,
     }  # fmt: skip
     told = "no image was used, so nothing tells what the ANN gets right, or how images are to be prepared"
-    shown = Group(comparison.network_table(network.integer, _title(args)), told)
-    return _written(_with_alarms(args, Result(facts, shown), network.alarms), str(args.out))
+    shown = Group(network_view.network_table(network.integer, _title(args)), told)
+    return _written(Result(facts, shown), str(args.out))
 
 
-def _seen_in_calibration(args: argparse.Namespace, network: Network) -> tuple[dict[str, Any], str] | None:
+def _seen_in_calibration(args: argparse.Namespace, network: Networks) -> tuple[dict[str, Any], str] | None:
     """What the ANN got right of the calibration images, where that is what is measured; else None."""
     from dnisnm_lava.measures import AUTO, Share, named_output
 
-    found, analog = network.stats.answers, network.analog
+    assert network.statistics is not None
+    found, analog = network.statistics.answers, network.analog
     first = named_output(analog.output_shapes, args.output) == analog.readout.name
     if found is None or not found.of or found.maps or not first or args.ignore_label is not None:
         return None
@@ -100,7 +107,7 @@ def _seen_in_calibration(args: argparse.Namespace, network: Network) -> tuple[di
     kind = "binary" if several else "classes"
     if args.measure not in (AUTO, kind):
         return None
-    measure = replace(analog.measure(kind=kind), labels=True)
+    measure = replace(measures.of(analog, kind=kind), labels=True)
     return _told_of_ann(measure, Share(found.right, found.of, found.images), found.images)
 
 
@@ -118,7 +125,7 @@ def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stag
     x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
     labels = _told_labels(y)
     try:
-        measure = analog.measure(labels, args.measure, args.output, args.ignore_label)
+        measure = measures.of(analog, labels, args.measure, args.output, args.ignore_label)
         if labels is None or not measure.labels:
             return None, "no labels or targets come with the images, so nothing tells whether they are prepared as in training"
         right, answers = measure.wanted(labels), measure.said(ann.ann(analog, x, readout=measure.output, device=args.device))
@@ -135,8 +142,8 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
 
     from dnisnm_lava.backends import ann
     from dnisnm_lava.data import datasets
-    from dnisnm_lava.evaluation import sanity
     from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.measures.answers import answers
     from dnisnm_lava.studies.tuning import phases
     from dnisnm_lava.studies.tuning import tune as tuning
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
@@ -150,22 +157,20 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
         if count < least:
             raise OutOfRange(f"{option}: {count} given; give {least} or more")
     base, data = _recipe(args), _data(args)
-    analog = _analog(args, data, stages)
+    analog = _traced(args, data, stages).graph
     split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
     stats = _statistics(args, analog, data, split.calibrate, stages) if len(split.calibrate) else None
     x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)
-    told = sanity.answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
+    told = answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data.train, analog)
-    measure = tuning.measure_of(analog, labels, args.labels, **_asked(args))
+    measure = tuning.measure_of(analog, labels, args.labels, _asked(args))
     given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
+        space = tuning.Space(base, set(phases.DIALS) - given, held_back=splitting.share(args.fit_images, args.held_images), seed=args.seed)
         found = tuning.tune(
-            analog, x, labels=labels if args.labels else None, max_steps=args.max_steps, max_latency=args.max_latency,
-            max_spikes=args.max_spikes, max_drop=args.max_drop, max_error=args.max_error, measure=measure, stats=stats,
-            base=base, vary=set(phases.DIALS) - given,
-            held_back=splitting.share(args.fit_images, args.held_images), seed=args.seed, device=args.device, stages=stages,
-            alarms=alarms, journal=kept,
+            analog, x, _target(args), labels if args.labels else None, measure=measure, space=space, statistics=stats,
+            device=args.device, set_up=_set_up(args, alarms), stages=stages, journal=kept,
         )  # fmt: skip
         title = _title(args)
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
@@ -182,6 +187,16 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
             write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
             write_whole(folder / FRONT, tuning_report.tuning_picture(found, title))
         return _with_place(result, args.out, NET, TUNING, FRONT)
+
+
+def _target(args: argparse.Namespace) -> Target:
+    """The one that is asked for."""
+    from dnisnm_lava.studies.tuning.pareto import KINDS, Target
+
+    given = [Target(kind, limit) for kind in KINDS if (limit := getattr(args, f"max_{kind}")) is not None]
+    if len(given) != 1:
+        raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'--max-{kind}' for kind in KINDS)}")
+    return given[0]
 
 
 def _to_paste(command: str) -> str:
@@ -204,6 +219,7 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.stages.quantization import check_bits
+    from dnisnm_lava.studies.precision import Tried
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
     from dnisnm_lava.views import precision as bitwidths_report
 
@@ -211,17 +227,17 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out:
         refuse_full(args.out, args.overwrite)
     check_bits(weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits)
-    _, network, x, y = _tried(args, stages)
+    _, network, set_up, x, y = _tried(args, stages)
+    assert network.recipe is not None
     with _journal(args, stages, network.spiking.digest(), array_digest(x, *_given(y))) as kept:
+        bits = Tried(args.try_weight_bits, args.try_payload_bits, args.try_state_bits)
         found = dn.precision(
-            network.spiking, x, y, weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits,
-            spikes=network.recipe.spikes, readings=network.readings, tolerance=args.tolerance, device=args.device,
-            progress=stages("precision"), journal=kept, **_asked(args),
-        )  # fmt: skip
+            network, x, y, bits=bits, tolerance=args.tolerance, measure=_asked(args), device=args.device, stages=stages, journal=kept
+        )
         title = f"{_title(args)}, T = {network.recipe.steps}"
         provenance = {**_provenance(args, network.analog, network.spiking, x, *_given(y)), "recipe": asdict(network.recipe)}
         facts = bitwidths_report.precision_json(found, provenance)
-        result = _with_alarms(args, Result(facts, bitwidths_report.precision_table(found, title)), network.alarms)
+        result = _with_alarms(args, Result(facts, bitwidths_report.precision_table(found, title)), set_up.alarms or ())
         facts = result.data
         if args.out is None:
             return result

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID,
 from rich.text import Text
 
 import dnisnm_lava as dn
-from dnisnm_lava.backends import results
 from dnisnm_lava.cli.names import NET, PICTURE, RESULT
 from dnisnm_lava.cli.narrow import fitted
+from dnisnm_lava.system.progress import Progress as Told
 
 PATIENCE = 30.0  # seconds without a line
 
@@ -42,7 +42,7 @@ class Stages:
             if self.lines and time.monotonic() - self.told >= PATIENCE:
                 self._line(f"{self.bars.tasks[self.current].description}: {done:,} of {of:,} ...")
 
-    def __call__(self, name: str) -> results.Progress:
+    def __call__(self, name: str) -> Told:
         self.finish()
         if self.lines:
             self._line(f"{name} ...")

@@ -17,27 +17,32 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import ranges, remembering, splitting
-from dnisnm_lava.cli.alarms import _raised
+from dnisnm_lava.cli.alarms import _causes, _raised
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
+from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.pace import Pace, duration
 
 if TYPE_CHECKING:
+    from dnisnm_lava.backends.lava_cpu import Lava
     from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
-    from dnisnm_lava.backends.results import Progress
     from dnisnm_lava.cli.splitting import Split
     from dnisnm_lava.data.datasets import Data, Labelled
+    from dnisnm_lava.data.inputs import Images
     from dnisnm_lava.evaluation.blocks import Part
-    from dnisnm_lava.evaluation.sanity import Alarm
+    from dnisnm_lava.evaluation.sanity import Alarm, SetUp
     from dnisnm_lava.evaluation.tallies import Tally
     from dnisnm_lava.evaluation.trials import Journal
+    from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.measures import Measure
-    from dnisnm_lava.stages.quantization import Readings
+    from dnisnm_lava.measures import Ask, Measure
+    from dnisnm_lava.stages.networks import Networks
+    from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
 
 
@@ -47,24 +52,16 @@ FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their 
 FILE_BYTES = {"theta": 2 * 4, "v_init": 4}  # in a file, and as integers in memory: theta and payload
 
 
-@dataclass(frozen=True)
-class Network:
-    """fitted: on so many images."""
+def _traced(args: argparse.Namespace, data: Data, stages: Stages) -> Traced:
+    """The model as a graph, with its coverage under the name that the user gave; notices told."""
+    from dnisnm_lava.frontend import walk
 
-    analog: dn.AnalogGraph
-    spiking: dn.SpikingGraph
-    integer: dn.SpikingGraph
-    readings: Readings | None
-    recipe: Recipe
-    stats: dn.Statistics
-    alarms: tuple[Alarm, ...]
-    fitted: int
-
-
-def _analog(args: argparse.Namespace, data: Data, stages: Stages) -> dn.AnalogGraph:
-    analog = dn.from_torch(_model(args, data, stages("trace")), data.train[0][0])
-    ranges.tell_better_range(args, analog, data)
-    return analog
+    traced = walk.trace(_model(args, data, stages("trace")), data.train.first)
+    graph = traced.graph
+    for notice in traced.coverage.notices:
+        warnings.warn(notice, UserWarning, stacklevel=1)
+    ranges.tell_better_range(args, graph, data)
+    return replace(traced, coverage=replace(traced.coverage, model=args.model))
 
 
 def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
@@ -73,45 +70,66 @@ def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, ch
     return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device)
 
 
-def _network(args: argparse.Namespace, data: Data, stages: Stages) -> Network:
+def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Networks, SetUp]:
+    """The networks, the file's integers in them where a verb is about one, and what is known of the set-up."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
-    analog = _analog(args, data, stages)
+    traced = _traced(args, data, stages)
     split = splitting.remembered(args, data.train)
     fitted = _fitted(args, data, split) if recipe.needs_images else 0
-    _tell_size(args.model, analog, recipe, fitted)
-    stats = _maxima(args, analog, data, split, stages)
-    _tell_time(args.model, analog, recipe, stats, fitted)
-    alarms = _raised(args, stats.answers, data.train, analog)
-    stages("convert, quantize")
-    images = _fit_images(args, data, split) if recipe.needs_images else None
-    made = recipes.networks(recipe, analog, stats, images, stages)
-    return Network(analog, made.spiking, _integer(args, made.integer), made.readings, recipe, stats, alarms, fitted)
+    _tell_size(args.model, traced.graph, recipe, fitted)
+    raised: list[Alarm] = []
+
+    def calibrated(analog: dn.AnalogGraph, stats: dn.Statistics, images: int) -> None:
+        _tell_time(args.model, analog, recipe, stats, images)
+        raised.extend(_raised(args, stats.answers, data.train, analog))
+
+    if split is None:
+        made = dn.build(
+            traced, data.train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, seed=args.seed,
+            device=args.device, stages=stages, calibrated=calibrated,
+        )  # fmt: skip
+    else:
+        made = _of_split(args, traced, recipe, data, split, stages, calibrated)
+    return replace(made, integer=_integer(args, made.integer)), _set_up(args, tuple(raised))
 
 
-def _maxima(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, split: Split | None, stages: Stages) -> dn.Statistics:
-    """Of the calibration images; where `tune` had none beside those it searched on, of those that it fitted to, as it takes them."""
+def _set_up(args: argparse.Namespace, alarms: tuple[Alarm, ...]) -> SetUp:
+    from dnisnm_lava.evaluation.sanity import SetUp
+
+    return SetUp(args.expect_accuracy, _causes(args), alarms)
+
+
+def _of_split(
+    args: argparse.Namespace, traced: Traced, recipe: Recipe, data: Data, split: Split, stages: Stages,
+    calibrated: Callable[[dn.AnalogGraph, dn.Statistics, int], None],
+) -> Networks:  # fmt: skip
+    """As `tune` made them: of its images, in its order and at once, so that sums round as there."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies.tuning import tune
 
-    if split is None:
-        return _statistics(args, analog, data, datasets.choose(data.train, args.calibration_images, args.seed), stages)
+    analog = traced.graph
     if len(split.calibrate):
-        return _statistics(args, analog, data, split.calibrate, stages)
-    return tune.statistics(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
+        stats = _statistics(args, analog, data, split.calibrate, stages)
+    else:
+        stats = tune.maxima(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
+    fitted = len(split.fit) if recipe.needs_images else 0
+    calibrated(analog, stats, fitted)
+    stages("convert, quantize")
+    images = datasets.arrays(data.train, split.fit, classes=False)[0] if fitted else None
+    made = follow(recipe, analog, stats, images, stages)
+    return replace(made, images=fitted, available=len(data.train), coverage=traced.coverage)
 
 
 def _fitted(args: argparse.Namespace, data: Data, split: Split | None) -> int:
     return min(args.fit_images, len(data.train)) if split is None else len(split.fit)
 
 
-def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> _Batches | np.ndarray:
-    """What all but maxima is fitted on: a sample, or the images of `tune`, in its order and at once, so that sums round as there."""
+def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> Images:
+    """What all but maxima is fitted on: a sample, or the images of `tune`."""
     from dnisnm_lava.data import datasets
 
-    if split is None:
-        return _Batches(data.train, datasets.choose(data.train, args.fit_images, args.seed))
-    return datasets.arrays(data.train, split.fit, classes=False)[0]
+    return data.train.sample(args.fit_images, args.seed) if split is None else datasets.arrays(data.train, split.fit, classes=False)[0]
 
 
 def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) -> None:
@@ -198,19 +216,6 @@ def _require_data(args: argparse.Namespace) -> None:
         raise OutOfRange(f"{args.verb}: give images as --data")
 
 
-@dataclass(frozen=True)
-class _Batches:
-    """The chosen images, batch by batch, each time they are asked for."""
-
-    dataset: Labelled
-    chosen: np.ndarray
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        from dnisnm_lava.data import datasets
-
-        return (x for x, _ in datasets.batches(self.dataset, self.chosen, classes=False))
-
-
 def _recipe(args: argparse.Namespace) -> Recipe:
     """--recipe, and what other options say instead; of a file that remembers one, its own."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
@@ -265,7 +270,7 @@ def _prepared(args: argparse.Namespace) -> Data:
     from dnisnm_lava.data import datasets
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
-    data = datasets.load(args.data, **own, layout=args.layout)
+    data = datasets.load_data(args.data, **own, layout=args.layout)
     ranges.tell_range(args, data)
     if args.transforms is None and any(own.values()):
         return data
@@ -303,12 +308,13 @@ def _images(
     return datasets.arrays(dataset, datasets.choose(dataset, count, seed), stages("read images"), classes=classes)
 
 
-def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Network, np.ndarray, np.ndarray | None]:
-    """The data, the networks made of it, and the sample of test images, with labels where there are some, to try them on."""
+def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
+    """The data, the networks made of it, what is known of the set-up, and the sample of test images, with labels where there are
+    some, to try them on."""
     data = _data(args)
-    network = _network(args, data, stages)
+    nets, set_up = _network(args, data, stages)
     x, y = _images(data.test, args.images, args.seed, stages, classes=_needs_labels(args))
-    return data, network, x, _told_labels(y)
+    return data, nets, set_up, x, _told_labels(y)
 
 
 def _needs_labels(args: argparse.Namespace) -> bool:
@@ -327,9 +333,23 @@ def _given(y: np.ndarray | None) -> tuple[np.ndarray, ...]:
     return () if y is None else (y,)
 
 
-def _asked(args: argparse.Namespace) -> dict[str, Any]:
-    """What to measure, as Python's functions take it."""
-    return {"measure": args.measure, "output": args.output, "ignore_label": args.ignore_label}
+def _asked(args: argparse.Namespace) -> Ask:
+    """What to measure."""
+    from dnisnm_lava.measures import Ask
+
+    return Ask(args.measure, args.output, args.ignore_label)
+
+
+def _lava(args: argparse.Namespace, images: int = 0) -> Lava:
+    """How Lava is asked, on so many images."""
+    from dnisnm_lava.backends.lava_cpu import Lava
+
+    return Lava(images, args.deadline, args.lava_python)
+
+
+def _compute(args: argparse.Namespace, device: str | None = None) -> Compute:
+    """Where torch computes: --device, or a rank's own."""
+    return Compute(args.device if device is None else device, getattr(args, "memory", None))
 
 
 def _measure_words(args: argparse.Namespace) -> list[str]:
@@ -373,9 +393,9 @@ def _blocks(args: argparse.Namespace, data: Data) -> Blocks:
 
 def _measure(args: argparse.Namespace, blocks: Blocks, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
     """What the labels of the first block of test images tell; each block's must fit it."""
-    from dnisnm_lava.ir import asked_measure
+    from dnisnm_lava.measures import asked
 
-    return asked_measure(graph, _told_labels(blocks.first[1]), args.measure, args.output, args.ignore_label)
+    return asked(graph, _told_labels(blocks.first[1]), _asked(args))
 
 
 @contextlib.contextmanager

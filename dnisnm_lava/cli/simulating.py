@@ -20,6 +20,7 @@ from dnisnm_lava.cli.shared import (
     _data,
     _images,
     _in_blocks,
+    _lava,
     _measure,
     _network,
     _provenance,
@@ -44,7 +45,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.evaluation import comparison, tallies
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_existing, write_whole
-    from dnisnm_lava.views import comparison as comparison_report
+    from dnisnm_lava.views import simulation as simulation_view
     from exporters import netx
 
     with ranks.joined(args.device) as group:
@@ -75,11 +76,11 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             if not group.is_first:
                 return Result({}, "")
             summed = tallies.total(part.tally for part in parts)
-            result = comparison_report.simulation_json(summed, measure, args.backend, steps, exits)
+            result = simulation_view.simulation_json(summed, measure, args.backend, steps, exits)
             result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
             alarms = _told(_of_file(args, tallies.branch(summed, "guessed"), steps, graph.steps))
-            table = comparison_report.simulation_table(result, measure, f"{args.net}, {args.backend}")
+            table = simulation_view.simulation_table(result, measure, f"{args.net}, {args.backend}")
             shown = _with_alarms(args, Result(result, table), alarms)
             if args.out:
                 write_whole(args.out, (json.dumps(shown.data, indent=2) + "\n").encode(), overwrite=args.overwrite)
@@ -163,14 +164,11 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
     else:
         _require_data(args)
         data = _data(args)
-        network = _network(args, data, stages)
-        spiking, integer, alarms = network.spiking, network.integer, network.alarms
+        network, set_up = _network(args, data, stages)
+        spiking, integer, alarms = network.spiking, network.integer, set_up.alarms or ()
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
-    checked = comparison.verify(
-        integer, x, steps=steps, spiking=spiking, device=args.device, deadline=args.deadline, lava_python=args.lava_python,
-        stages=stages,
-    )  # fmt: skip
+    checked = comparison.verify(integer, x, steps=steps, spiking=spiking, device=args.device, lava=_lava(args, len(x)), stages=stages)
     equal = all(row.different == 0 for row in checked.equality)
     facts = {"equality": comparison_report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
     result = Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)

@@ -16,9 +16,9 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import splitting
 from dnisnm_lava.cli.names import TRIED_IMAGES
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import Network, _fit_images, _images, _statistics
+from dnisnm_lava.cli.shared import _fit_images, _images, _statistics
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.studies.explain import remedies
 from dnisnm_lava.studies.explain.values import Explanation, Remedy
 
@@ -45,7 +45,7 @@ class Tried:
         return f"tried {self.remedy.option}: {told} of {self.images:,} images"
 
 
-def try_remedies(args: argparse.Namespace, data: Data, network: Network, found: Explanation, stages: Stages) -> tuple[Tried, ...]:
+def try_remedies(args: argparse.Namespace, data: Data, network: Networks, found: Explanation, stages: Stages) -> tuple[Tried, ...]:
     """The first `MOST` of those found, each alone; none where values are measured."""
     from dnisnm_lava.backends import ann, batched
 
@@ -70,19 +70,21 @@ def try_remedies(args: argparse.Namespace, data: Data, network: Network, found: 
     return tuple(tried)
 
 
-def _remade(args: argparse.Namespace, data: Data, network: Network, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
+def _remade(args: argparse.Namespace, data: Data, network: Networks, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
     """The integer network with the remedy, and all else as it was."""
     from dnisnm_lava.data import datasets
 
     asked = copy(args)
     setattr(asked, remedy.dial, remedy.value)
-    stats = network.stats
+    stats = network.statistics
+    assert stats is not None
+    assert network.recipe is not None
     if remedy.dial == "calibration_images":
         stats = _statistics(asked, network.analog, data, datasets.choose(data.train, asked.calibration_images, args.seed), stages)
     recipe = replace(network.recipe, **remedies.changed(network.recipe, remedy))
     split = None if remedy.dial == "fit_images" else splitting.remembered(args, data.train)
     images = _fit_images(asked, data, split) if recipe.needs_images else None
-    return recipes.networks(recipe, network.analog, stats, images, stages).integer
+    return follow(recipe, network.analog, stats, images, stages).integer
 
 
 def tried_json(tried: Sequence[Tried]) -> list[dict[str, Any]]:

@@ -11,16 +11,16 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import Network, _recipe, _tell_unread, _transforms
+from dnisnm_lava.cli.shared import _recipe, _tell_unread, _transforms
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import Recipe
 
 UNREAD = ("calibration_images", "fit_images", "measure", "output", "ignore_label", "expect_accuracy", "device")
 NAMED = 4  # populations
 
 
-def network(args: argparse.Namespace, stages: Stages) -> tuple[Network, dict[str, str]]:
+def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[str, str]]:
     """The networks of the recipe without an image, and where each population's moments come from."""
     from dnisnm_lava.data.models import load_model, own_input_shape
     from dnisnm_lava.stages.fitting import without_images
@@ -35,8 +35,8 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Network, dict[str
     stats = dn.calibrate_without_images(analog, **given)
     origins = without_images.origins(analog)
     _tell(args, origins, bool(given))
-    made = recipes.networks(recipe, analog, stats, None, stages)
-    return Network(analog, made.spiking, made.integer, made.readings, recipe, stats, (), fitted=0), origins
+    made = follow(recipe, analog, stats, None, stages)
+    return made, origins
 
 
 def _left(args: argparse.Namespace) -> Recipe:

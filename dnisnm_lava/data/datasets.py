@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.data import inputs
 from dnisnm_lava.data.files import arrays as array_files
 from dnisnm_lava.data.files import folders, layouts, preparation
@@ -26,6 +25,7 @@ from dnisnm_lava.data.files.preparation import Preparation, Transform
 from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.data.models import call_factory
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.system.progress import Progress
 
 BATCH = 100
 UNKNOWN = np.iinfo(np.int64).min  # the label of an image that comes without one
@@ -47,6 +47,15 @@ class Labelled(torch.utils.data.Dataset):
         except (RuntimeError, ValueError, TypeError) as error:
             raise OutOfRange(f"{self.name}: image {index} does not suit layout, mean, std, resize or crop: {error}") from error
 
+    @property
+    def first(self) -> torch.Tensor:
+        """The first image."""
+        return self[0][0]
+
+    def sample(self, count: int, seed: int, progress: Progress | None = None) -> Chosen:
+        """`count` of them, chosen by `seed`."""
+        return Chosen(self, choose(self, count, seed), progress)
+
     def given(self, index: int) -> tuple[Any, Any]:
         """(image, label) as they lie there; None for no label."""
         try:
@@ -62,6 +71,18 @@ class Labelled(torch.utils.data.Dataset):
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """The images of `indices`, with their labels, UNKNOWN for none, batch by batch, each time they are asked for."""
+
+    dataset: Labelled
+    indices: np.ndarray
+    progress: Progress | None = None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return batches(self.dataset, self.indices, self.progress, classes=False)
+
+
+@dataclass(frozen=True)
 class Data:
     """train: to calibrate on. test: to measure on."""
 
@@ -70,7 +91,7 @@ class Data:
     test: Labelled
 
 
-def load(
+def load_data(
     spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int | Sequence[int] = 0, crop: int | Sequence[int] = 0,
     grayscale: bool = False, range: Sequence[float] = (), layout: str = "", transform: Transform | None = None,
     model: torch.nn.Module | None = None,
@@ -201,13 +222,7 @@ def suited(data: Data, runs: Callable[[torch.Tensor], bool]) -> Data:
 
 def choose(dataset: Labelled, count: int, seed: int) -> np.ndarray:
     """Indices of `count` images, sorted: all of them, or a seeded sample (folders come class by class)."""
-    if count < 1:
-        raise OutOfRange(f"{dataset.name}: {count} images asked for; ask for 1 or more")
-    if len(dataset) == 0:
-        raise OutOfRange(f"{dataset.name}: holds 0 images; give at least 1")
-    if count >= len(dataset):
-        return np.arange(len(dataset))
-    return np.sort(np.random.default_rng(seed).choice(len(dataset), count, replace=False))
+    return inputs.sampled(len(dataset), count, seed, dataset.name)
 
 
 def batches(

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.errors import BackendMissing
 from dnisnm_lava.system.extras import missing
+from dnisnm_lava.system.progress import Progress
 
 STEPS = 32
 TRAIN_IMAGES = 1297  # of 1,797; the other 500 test

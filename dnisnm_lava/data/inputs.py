@@ -6,11 +6,13 @@ This is the one place that tells them apart. Nothing here imports torch: a tenso
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.system.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +73,98 @@ def first(images: Images) -> Any:
     if item is None:
         raise OutOfRange(f"{_name(images)}: holds 0 images; give at least 1")
     return item[0] if isinstance(item, tuple | list) else item
+
+
+def sampled(total: int, count: int, seed: int, who: str) -> np.ndarray:
+    """Indices of `count` of so many images, sorted: all of them, or a seeded sample (folders come class by class)."""
+    if count < 1:
+        raise OutOfRange(f"{who}: {count} images asked for; ask for 1 or more")
+    if total == 0:
+        raise OutOfRange(f"{who}: holds 0 images; give at least 1")
+    return np.arange(total) if count >= total else np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+
+
+class Pool(Protocol):
+    """Images of which samples are taken: a Dataset of the command line's, or what `pool` makes of what users give."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def first(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def sample(self, count: int, seed: int, progress: Progress | None = None) -> Iterable[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pool of images with a length, read by index: `items[i]` is an image, or (image, label)."""
+
+    items: Any
+    name: str
+
+    @property
+    def first(self) -> Any:
+        sampled(len(self), 1, 0, self.name)  # is there one?
+        item = self.items[0]
+        return item[0] if isinstance(item, tuple | list) else item
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sample(self, count: int, seed: int, progress: Progress | None = None) -> Iterable[Batch]:
+        return Sample(self.items, sampled(len(self), count, seed, self.name), progress)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The items of `indices`, batch by batch, each time they are asked for. progress(done, of): in images, the first time."""
+
+    items: Any
+    indices: np.ndarray
+    progress: Progress | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.indices), BATCH):
+            chosen = [_split(self.items[int(i)]) for i in self.indices[start : start + BATCH]]
+            if len({x.shape for x, _ in chosen}) > 1:
+                some = " and ".join(str(s) for s in sorted({x.shape for x, _ in chosen})[:2])
+                raise OutOfRange(f"images: of several sizes, such as {some}; make them one")
+            yield _stacked(chosen)
+            if self.progress:
+                self.progress(min(start + BATCH, len(self.indices)), len(self.indices))
+
+
+def pool(images: Images) -> Pool:
+    """The images as a pool: arrays (N, *shape) and Datasets as they are, what can only be iterated held in memory. OutOfRange for none."""
+    if hasattr(images, "sample") and hasattr(images, "first"):
+        return images  # type: ignore[return-value]
+    if isinstance(images, tuple | list) and _is_pair(images):
+        return Given(_Pairs(array(images[0]), array(images[1], "labels")), "images")
+    if is_array(images) or _is_nested(images):
+        return Given(array(images), "images")
+    if _is_dataset(images):
+        return Given(images, _name(images))
+    parts = [_split(item) for item in _items(images)]
+    if not parts:
+        raise OutOfRange("images: 0 given; give at least 1")
+    x = np.concatenate([part for part, _ in parts])
+    told = [y for _, y in parts if y is not None]
+    return Given(_Pairs(x, np.concatenate(told)) if len(told) == len(parts) else x, _name(images))
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.images[index], self.labels[index]
 
 
 def labels(values: Labels, images: int) -> np.ndarray:

@@ -8,23 +8,27 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dnisnm_lava.backends import ann, batched, lava_cpu, reference
+from dnisnm_lava.backends.lava_cpu import Lava
 from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
-from dnisnm_lava.backends.results import Difference, Progress, Run, Stages, difference, in_silence
+from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity, tallies, weak_spots
-from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
+from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import Tally, activity, alone, branch, guessed, measured, number, said, scores
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, asked_measure, checked_images, checked_pairs, lead
-from dnisnm_lava.measures import AUTO, Measure, Score
+from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
+from dnisnm_lava.stages.networks import Networks
+from dnisnm_lava.system.machine import Compute
+from dnisnm_lava.system.progress import Progress, Stages, in_silence
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
 WHOLE = 4  # images of which every population is compared
 PACKAGES = ("dnisnm-lava", "numpy", "torch", "torchvision", "h5py", "lava-nc", "lava-dl")
 
@@ -91,19 +95,19 @@ class Verification:
 
 def verify(
     integer: SpikingGraph, images: Images, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
-    device: Device = "cpu", deadline: float = lava_cpu.DEADLINE, lava_python: str | Path | None = None, stages: Stages = in_silence,
+    device: Device = "cpu", lava: Lava = LAVA, stages: Stages = in_silence,
 ) -> Verification:  # fmt: skip
     """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
     batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
     read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
-    lava_cpu.require_lava(lava_python)
+    lava_cpu.require_lava(lava.python)
     x = checked_images(integer, images)
     first, others = x[:whole], x[whole:]
     exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
     fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
     rows = [difference("integer reference", exact, "integer batched", fast)]
     del exact
-    on_lava = partial(lava_cpu.run, steps=steps, deadline=deadline, lava_python=lava_python)
+    on_lava = partial(lava_cpu.run, steps=steps, deadline=lava.deadline, lava_python=lava.python)
     simulated = on_lava(integer, first, progress=stages("Lava fixed_pt"))
     rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
     parts = [simulated]
@@ -133,33 +137,25 @@ def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava
 
 
 def compare(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
-    steps: tuple[int, ...] = STEPS, measure: str | Measure = AUTO, output: str | int | None = None, ignore_label: int | None = None,
-    lava_images: int = 4, device: Device = "cpu", memory: int | None = None, deadline: float = lava_cpu.DEADLINE,
-    lava_python: str | Path | None = None, expected: float | None = None, causes: Sequence[str] = CAUSES,
-    alarms: Sequence[Alarm] = (), stages: Stages = in_silence,
+    nets: Networks, images: Images, labels: Labels | None = None, *, steps: tuple[int, ...] = STEPS, measure: Asked = AUTO,
+    lava: Lava = LAVA, compute: Compute = COMPUTE, set_up: SetUp = SET_UP, stages: Stages = in_silence,
 ) -> Comparison:  # fmt: skip
     """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
-    graph's own), and the equalities of `verify` on the first `lava_images` (0: no Lava at all).
+    graph's own), and the equalities of `verify` on the first images of `lava` (0: no Lava at all).
 
     images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers, or targets in the shape
-    of the output (default: what comes with the images). measure: `auto`, or one of measures.KINDS; `values` needs no labels: it is
-    the distance from the ANN's own then. output: name or index of the one that is measured (default: the first). ignore_label: is
-    not counted, such as 255 in masks. expected: the ANN's accuracy as it should be, a share; causes: what may be wrong with the set-up,
-    the likeliest first; alarms: those raised before.
+    of the output (default: what comes with the images). measure: `auto`, one of measures.KINDS, or an `Ask`; `values` needs no labels:
+    it is the distance from the ANN's own then. set_up: what is expected of the ANN, and what was raised before.
     """
-    steps = checked(steps, integer.steps, lava_images)
-    x, y = checked_pairs(analog, images, labels)
-    found = asked_measure(analog, y, measure, output, ignore_label)
-    summed = tallied(analog, spiking, integer, x, y, measure=found, steps=steps, device=device, memory=memory, stages=stages)
+    steps = checked(steps, nets.integer.steps, lava.images)
+    x, y = checked_pairs(nets.analog, images, labels)
+    found = asked(nets.analog, y, measure)
+    summed = tallied(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
     on_lava = None
-    if lava_images:
-        first = x[:lava_images], None if y is None else y[:lava_images]
-        on_lava = compared_on_lava(
-            analog, spiking, integer, *first, measure=found, steps=steps, device=device, deadline=deadline, lava_python=lava_python,
-            stages=stages,
-        )  # fmt: skip
-    return comparison(integer, found, summed, on_lava, expected=expected, causes=causes, alarms=alarms)
+    if lava.images:
+        first = x[: lava.images], None if y is None else y[: lava.images]
+        on_lava = compared_on_lava(nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages)
+    return comparison(nets.integer, found, summed, on_lava, set_up)
 
 
 def wanted(
@@ -171,20 +167,20 @@ def wanted(
 
 
 def tallied(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
-    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", memory: int | None = None, stages: Stages = in_silence,
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, measure: Measure, steps: tuple[int, ...],
+    compute: Compute = COMPUTE, stages: Stages = in_silence,
 ) -> Tally:  # fmt: skip
     """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the two SNNs}: tallies
     of parts of the images add up."""
-    right = wanted(analog, measure, images, labels, device, stages("ANN"))
+    right = wanted(nets.analog, measure, images, labels, compute.device, stages("ANN"))
     told = guessed(measure, right["ann"], right.get("labels"))
     summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}}
     met: dict[str, dict[int, np.ndarray]] = {}
-    for key, graph in (("float", spiking), ("integer", integer)):
+    for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
-            return batched.run(graph, images, steps=t, device=device, memory=memory, progress=progress)
+            return batched.run(graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress)
 
         run, answers = answers_at_each(graph, runner, measure, steps)
         summed[key] = {**measured(answers, measure, right), **activity(run)}
@@ -202,29 +198,26 @@ class OnLava:
 
 
 def compared_on_lava(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: np.ndarray, labels: np.ndarray | None, *,
-    measure: Measure, steps: tuple[int, ...], device: Device = "cpu", deadline: float = lava_cpu.DEADLINE,
-    lava_python: str | Path | None = None, stages: Stages = in_silence,
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, measure: Measure, steps: tuple[int, ...], lava: Lava = LAVA,
+    device: Device = "cpu", stages: Stages = in_silence,
 ) -> OnLava:  # fmt: skip
-    checked = verify(
-        integer, images, steps=steps[-1], spiking=spiking, device=device, deadline=deadline, lava_python=lava_python, stages=stages
-    )
+    """All of `images` on Lava, whatever number `lava` says."""
+    checked = verify(nets.integer, images, steps=steps[-1], spiking=nets.spiking, device=device, lava=lava, stages=stages)
 
     def runner(t: int) -> Run:
         if t == steps[-1]:
             return checked.lava
-        return lava_cpu.run(integer, images, steps=t, record=False, deadline=deadline, lava_python=lava_python)
+        return lava_cpu.run(nets.integer, images, steps=t, record=False, deadline=lava.deadline, lava_python=lava.python)
 
-    right = wanted(analog, measure, images, labels, device)
-    run, answers = answers_at_each(integer, runner, measure, steps)
+    right = wanted(nets.analog, measure, images, labels, device)
+    run, answers = answers_at_each(nets.integer, runner, measure, steps)
     return OnLava(checked.equality, {**measured(answers, measure, right), **activity(run)})
 
 
 def comparison(
-    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, *, expected: float | None = None,
-    causes: Sequence[str] = CAUSES, alarms: Sequence[Alarm] = (),
+    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, set_up: SetUp = SET_UP
 ) -> Comparison:  # fmt: skip
-    """From the tallies of all images, and of the first ones on Lava. expected, causes, alarms: as in `compare`."""
+    """From the tallies of all images, and of the first ones on Lava."""
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
@@ -237,12 +230,12 @@ def comparison(
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
     parted = {key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)} for key in ("float", "integer")}
-    broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", expected, causes)
+    broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", set_up.expected, set_up.causes)
     worse = integers_alarm(integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"])
     return Comparison(
         measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
         number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
-        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")}, parted, (*(broken or alarms), *worse),
+        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")}, parted, (*(broken or set_up.alarms or ()), *worse),
     )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.evaluation import sanity
 from dnisnm_lava.evaluation.exits import Exits, classes_at, exit_steps
-from dnisnm_lava.evaluation.sanity import CAUSES, Alarm, Answers
+from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
 from dnisnm_lava.measures import Counts, Measure, Score
+from dnisnm_lava.measures.answers import Answers, of_measure
 
 Tally = Counts
 
@@ -63,7 +64,7 @@ def guessed(measure: Measure, answers: np.ndarray, labels: np.ndarray | None) ->
     """What alarms need of answers and labels (N, *spots): right; classes, said: {class of the output: answers of it}, of one class an
     image or a pixel; maps: images with pixels; labels: {label: {label and answer, "01": how many}} of images with several labels. Nothing
     of values, and without labels."""
-    found = None if labels is None or not measure.is_share else sanity.of_measure(measure, answers, labels)
+    found = None if labels is None or not measure.is_share else of_measure(measure, answers, labels)
     several = measure.kind == "binary" and bool(measure.shape) and measure.shape[0] > 1
     count = 0 if labels is None or not measure.is_share else measure.classes if measure.kind == "classes" else 2
     table = np.zeros((count, count), np.int64) if found is None else found.table

@@ -18,6 +18,7 @@ from dnisnm_lava.data import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
+RECOMPILED = re.compile("cache_size_limit|recompile_limit")  # older and newer torch
 CLAIM = "aten._assert_tensor_metadata"
 SEQUENCES = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)
 OTHERS = ("/torch/", "<eval_with_key>", "/onnx_files/")  # code that is not the user's
@@ -59,7 +60,7 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     model.eval()
     try:
         with torch.no_grad(), _upsampling_whole(), _in_our_words(), _start_method_left_open():
-            program = torch.export.export(model, (example,), strict=True)
+            program = _exported(model, example)
             if any(_writes(n) for n in program.graph_module.graph.nodes):
                 program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
             return _without_claims(program)
@@ -72,6 +73,17 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
+    """Anew where torch counts earlier traces of the same model as recompilations, of which it allows eight."""
+    try:
+        return torch.export.export(model, (example,), strict=True)
+    except Exception as error:
+        if not RECOMPILED.search(str(error)):
+            raise
+        torch.compiler.reset()
+        return torch.export.export(model, (example,), strict=True)
 
 
 @contextlib.contextmanager

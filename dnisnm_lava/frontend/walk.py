@@ -7,7 +7,7 @@ import math
 import operator
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,29 +44,49 @@ BRANCH = (
 SHAPES_ONLY = tuple(f"aten.{n}" for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"))
 
 
-def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
-    """The ANN as populations and projections, in float64, batch norm folded.
+@dataclass(frozen=True)
+class Traced:
+    """A model as a graph, and what became of each of its operations. analog: None where an operation is refused; sentence: why."""
+
+    analog: AnalogGraph | None
+    coverage: Coverage
+    sentence: str = ""
+
+    @property
+    def graph(self) -> AnalogGraph:
+        """UnsupportedModel where an operation is refused."""
+        if self.analog is None:
+            raise UnsupportedModel(self.sentence)
+        return self.analog
+
+
+def trace(model: torch.nn.Module, example_input: Any) -> Traced:
+    """Graph and coverage at once, in float64, batch norm folded.
 
     example_input: one image (C, H, W) or a batch (N, C, H, W), features (F,) or (N, F), sequences (C, L) or
     (N, C, L) for a network of 1-D convolutions; only its shape matters. The model is traced in eval mode and left
-    as it was. UnsupportedModel names the operation and the line of `forward` that has no exact meaning;
-    OutOfRange tells of NaN or infinity in the weights. A UserWarning tells what was left out behind the last layer.
+    as it was. What has no exact meaning is among the rows of the coverage, with operation, line and remedy, and its graph raises
+    UnsupportedModel; OutOfRange tells of NaN or infinity in the weights.
     """
     walk = _walked(model, example_input)
-    if walk.refused:
-        raise UnsupportedModel(sentence(walk.refused))
-    for notice in walk.notices:
+    graph = None if walk.refused else walk.build.graph()
+    coverage = coverage_of(type(model).__name__, graph, walk.build.populations, walk.notes, walk.build.became, walk.notices)
+    return Traced(graph, coverage, sentence(walk.refused) if walk.refused else "")
+
+
+def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
+    """The graph of `trace`. UnsupportedModel where an operation is refused; a UserWarning tells what was left out behind the last layer."""
+    traced = trace(model, example_input)
+    graph = traced.graph
+    for notice in traced.coverage.notices:
         warnings.warn(notice, UserWarning, stacklevel=3)
-    return walk.build.graph()
+    return graph
 
 
 def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
-    """What each operation of the model becomes, with its line, shapes, parameters and multiplications; arguments
-    as from_torch. All operations that from_torch would refuse are among the rows, with reason and remedy; errors are those
-    of a model that cannot be traced at all."""
-    walk = _walked(model, example_input)
-    graph = None if walk.refused else walk.build.graph()
-    return coverage_of(type(model).__name__, graph, walk.build.populations, walk.notes, walk.build.became, walk.notices)
+    """The coverage of `trace`: all operations that would be refused are among the rows, with reason and remedy; errors are those of a
+    model that cannot be traced at all."""
+    return trace(model, example_input).coverage
 
 
 def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:

@@ -5,38 +5,37 @@ May import `errors`, `system` and `data`, and needs NumPy alone. Rounding happen
 
 from __future__ import annotations
 
-from dnisnm_lava.ir.graphs import (
-    NEURON_CONSTANTS,
-    OF_NEURONS,
-    SNM,
-    AnalogGraph,
-    BatchNorm,
-    Graph,
-    Input,
-    MaxPool,
-    Population,
-    Projection,
-    ReadOut,
-    Rectifier,
-    Relay,
-    Resample,
-    Shape,
-    SpikingGraph,
-    asked_measure,
-    checked_batches,
-    checked_images,
-    checked_pairs,
-    checked_steps,
-    frozen,
-    labelled_batches,
-    lead,
-    narrowed,
-    sources,
-    stored_once,
-)  # fmt: skip
+from dnisnm_lava.ir.graphs import AnalogGraph, Graph, SpikingGraph, checked_steps
+from dnisnm_lava.ir.images import checked_batches, checked_images, checked_pairs, labelled_batches
+from dnisnm_lava.ir.populations import SNM, BatchNorm, Input, MaxPool, Population, ReadOut, Rectifier, Relay, lead, sources
+from dnisnm_lava.ir.projections import Projection, Resample
+from dnisnm_lava.ir.values import NEURON_CONSTANTS, OF_NEURONS, Shape, frozen, narrowed, stored_once
 
 __all__ = [
-    "NEURON_CONSTANTS", "OF_NEURONS", "SNM", "AnalogGraph", "BatchNorm", "Graph", "Input", "MaxPool", "Population", "Projection", "ReadOut",
-    "Rectifier", "Relay", "Resample", "Shape", "SpikingGraph", "asked_measure", "checked_batches", "checked_images", "checked_pairs",
-    "checked_steps", "frozen", "labelled_batches", "lead", "narrowed", "sources", "stored_once",
-]  # fmt: skip
+    "NEURON_CONSTANTS",
+    "OF_NEURONS",
+    "SNM",
+    "AnalogGraph",
+    "BatchNorm",
+    "Graph",
+    "Input",
+    "MaxPool",
+    "Population",
+    "Projection",
+    "ReadOut",
+    "Rectifier",
+    "Relay",
+    "Resample",
+    "Shape",
+    "SpikingGraph",
+    "checked_batches",
+    "checked_images",
+    "checked_pairs",
+    "checked_steps",
+    "frozen",
+    "labelled_batches",
+    "lead",
+    "narrowed",
+    "sources",
+    "stored_once",
+]

@@ -5,23 +5,29 @@ May import what stands above it: `errors`, `system`, `data`, `ir`. Needs NumPy a
 
 from __future__ import annotations
 
-from dnisnm_lava.measures.measure import (
-    AUTO,
-    KINDS,
-    Counts,
-    Fit,
-    Measure,
-    Score,
-    Share,
-    Z,
-    accuracy,
-    chosen,
-    classes,
-    exact,
-    named_output,
-    wilson,
-)  # fmt: skip
+from dnisnm_lava.measures.asked import Ask, Asked, ask, asked, of
+from dnisnm_lava.measures.choosing import accuracy, chosen, named_output
+from dnisnm_lava.measures.measure import AUTO, KINDS, Counts, Measure, classes, exact
+from dnisnm_lava.measures.scores import Fit, Score, Share, Z, wilson
 
 __all__ = [
-    "AUTO", "KINDS", "Counts", "Fit", "Measure", "Score", "Share", "Z", "accuracy", "chosen", "classes", "exact", "named_output", "wilson",
-]  # fmt: skip
+    "AUTO",
+    "KINDS",
+    "Ask",
+    "Asked",
+    "Counts",
+    "Fit",
+    "Measure",
+    "Score",
+    "Share",
+    "Z",
+    "accuracy",
+    "ask",
+    "asked",
+    "chosen",
+    "classes",
+    "exact",
+    "named_output",
+    "of",
+    "wilson",
+]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation.sanity import Answers, answers, summed
 from dnisnm_lava.ir import AnalogGraph, labelled_batches
+from dnisnm_lava.measures.answers import Answers, answers, summed
 
 GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -61,7 +61,14 @@ def checked_granularity(granularity: str) -> str:
     return granularity
 
 
-def calibrate(analog: AnalogGraph, batches: Images, executor: Executor) -> Statistics:
+def calibrate(analog: AnalogGraph, batches: Images, *, device: Device = "cpu") -> Statistics:
+    """`statistics` with torch as the executor, on `device`."""
+    from dnisnm_lava.backends import ann
+
+    return statistics(analog, batches, lambda graph, x: ann.preactivations(graph, x, device))
+
+
+def statistics(analog: AnalogGraph, batches: Images, executor: Executor) -> Statistics:
     """Statistics of `analog` over `batches` of images (N, *input shape), as inputs.batches understands them.
 
     `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.

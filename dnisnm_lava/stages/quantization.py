@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Graph, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, checked_images
-from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE, STATE_BITS, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
+from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spike
 from dnisnm_lava.stages import resampling, rounding, units
-from dnisnm_lava.stages.conversion import channel_max, per_channel, scale_inputs
 from dnisnm_lava.stages.rounding import Reads
 from dnisnm_lava.stages.units import Drive, Units, Widths
 
 INPUT_BITS = 8
 SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
-Bits = int | Mapping[str, int]
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
 BITS = {"weight_bits": (2, 32), "payload_bits": (1, MESSAGE_BITS), "state_bits": (2, STATE_BITS)}  # the least and the most
 
@@ -89,7 +88,7 @@ def quantize(
                     encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=worth * p.spike_unit
                 )
             done.append(encoded)
-        sent[p.name] = _largest_spike(done[-1], sent)
+        sent[p.name] = largest_spike(done[-1], sent)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
 
@@ -101,17 +100,6 @@ def check_bits(**given: Bits | Iterable[int]) -> None:
         wrong = [b for b in several if not least <= b <= most]
         if wrong:
             raise OutOfRange(f"{name}: {wrong[0]} given; choose {least} to {most}")
-
-
-def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:
-    """{population: bits} of all."""
-    if not isinstance(bits, Mapping):
-        return {p.name: bits for p in graph}
-    names = [p.name for p in graph]
-    unknown = sorted(set(bits) - set(names))
-    if unknown:
-        raise OutOfRange(f"bits: no population is called {', '.join(unknown)}; there are {', '.join(names)}")
-    return {name: bits.get(name, default) for name in names}
 
 
 def _input_scale(p: Input) -> np.ndarray:
@@ -239,56 +227,3 @@ def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat)
         return np.zeros_like(vth)
     shift = state.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)
-
-
-def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]:
-    """Images in the units of the graph's input, (N, *shape), and how many values were clipped: signed
-    8-bit integers for an integer graph, float64 and 0 for a float graph."""
-    x = graph.input.arranged(checked_images(graph, images))
-    if not graph.is_integer:
-        return x.astype(np.float64), 0
-    assert graph.input.scale is not None
-    return FixedPointFormat(graph.input.bits).encode(x / per_channel(graph.input.scale, graph.input.shape))
-
-
-def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
-    """Largest |value| that each population of an integer graph can send in one step."""
-    largest: dict[str, int] = {}
-    for p in graph:
-        if not isinstance(p, ReadOut):
-            largest[p.name] = _largest_spike(p, largest)
-    return largest
-
-
-def _largest_spike(p: Population, sent: Mapping[str, int]) -> int:
-    """Of one population, given those before it; a read-out sends nothing."""
-    if isinstance(p, Input):
-        return FixedPointFormat(p.bits).limit
-    if isinstance(p, MaxPool):
-        return sent[p.source]
-    return int(p.payload.max(initial=0)) * p.levels if isinstance(p, SNM) else 0
-
-
-@dataclass(frozen=True)
-class StateRange:
-    """One population's potentials, in integer units. current: static bound on |z + b| in one step
-    (sum |w| * |spike|max + |b|); expected: largest |v| on the calibration images, with no margin;
-    limit: the 24-bit state's."""
-
-    name: str
-    current: int
-    expected: int
-    limit: int = STATE.limit
-
-
-def state_ranges(graph: SpikingGraph) -> list[StateRange]:
-    """The static and the measured range of every integrating population of an integer graph."""
-    sent = largest_spikes(graph)
-    ranges = []
-    for p in graph:
-        if isinstance(p, SNM | ReadOut):
-            assert p.v_range is not None
-            assert p.unit is not None
-            current = sum(q.bound(sent[q.source]) for q in p.projections) + int(np.abs(p.bias.astype(np.int64)).max())
-            ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / p.unit).max()))))
-    return ranges

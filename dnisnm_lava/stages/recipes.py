@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from dnisnm_lava.backends.results import Stages, in_silence
-from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import AnalogGraph, Rectifier, SpikingGraph, checked_steps
+from dnisnm_lava.ir import checked_steps
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS
-from dnisnm_lava.stages.calibration import Statistics
-from dnisnm_lava.stages.conversion import RELAY_LEVELS, check_down, check_levels, convert
+from dnisnm_lava.stages.conversion import RELAY_LEVELS, check_down, check_levels
 from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, WITHOUT_IMAGES
-from dnisnm_lava.stages.quantization import PAYLOAD_BITS, Readings, check_bits, quantize
+from dnisnm_lava.stages.quantization import PAYLOAD_BITS, check_bits
 
 ROUNDINGS = ("nearest", "compensated")
 BYTE = 127  # the largest spike of 8 bits
@@ -149,74 +145,3 @@ def check(recipe: Recipe) -> None:
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
     check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payloads)
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The float network, its integers, and what weights read, where their rounding was told."""
-
-    spiking: SpikingGraph
-    integer: SpikingGraph
-    readings: Readings | None
-
-
-def networks(recipe: Recipe, analog: AnalogGraph, stats: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
-    """The networks of `recipe`. images: for `fit` and for rounding, an array (N, *input shape), or what gives batches of such
-    each time it is iterated; None where the recipe needs none, or `stats` are those of no image: then only what
-    `Recipe.without_images` leaves of a recipe is understood."""
-    check(recipe)
-    moments_alone = images is None and stats.moments is not None
-    if moments_alone:
-        _check_without_images(recipe)
-    elif images is None and recipe.needs_images:
-        raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
-    images = () if images is None else images
-    if recipe.spikes == "binary":
-        _check_binary(recipe, analog)
-    spiking = convert(
-        analog, stats, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
-        relay_levels=recipe.relay_levels,
-    )  # fmt: skip
-    if recipe.fits and moments_alone:
-        from dnisnm_lava.stages.fitting import without_images
-
-        stages("thresholds")
-        spiking = without_images.fit_without_images(analog, spiking, stats, granularity=recipe.share)
-    elif recipe.fits:
-        from dnisnm_lava.stages.fitting import fit
-
-        spiking = fit.fit(
-            analog, spiking, images, threshold=recipe.threshold, correct=recipe.correct, granularity=recipe.share,
-            percentile=recipe.percentile, subset=recipe.subset, progress=stages("fit"),
-        )  # fmt: skip
-    readings = None
-    if recipe.rounding == "compensated" and moments_alone:
-        from dnisnm_lava.stages.fitting import without_images
-
-        readings = without_images.readings_without_images(spiking, stats)
-    elif recipe.rounding == "compensated":
-        from dnisnm_lava.stages.fitting import moments
-
-        readings = moments.readings(spiking, images, progress=stages("read moments"))
-    integer = quantize(
-        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes, readings=readings
-    )  # fmt: skip
-    return Networks(spiking, integer, readings)
-
-
-def _check_without_images(recipe: Recipe) -> None:
-    """OutOfRange for a recipe that reads images."""
-    if recipe != recipe.without_images:
-        raise OutOfRange(f"correct: {', '.join(recipe.correct)} given, which need images, and none are; give some, or correct none")
-
-
-def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:
-    """OutOfRange, before anything is fitted, where thresholds would differ within a channel."""
-    own = [
-        name for name, fits in (("granularity", True), ("share", recipe.threshold != "max")) if fits and getattr(recipe, name) == "neuron"
-    ]
-    if own and any(prod(p.shape[1:]) > 1 for p in analog.of(Rectifier)):
-        raise OutOfRange(
-            f"spikes: binary spikes need one threshold per channel, and {' and '.join(own)} 'neuron' give neurons their own; "
-            f"give {' and '.join(f'{name} channel' for name in own)} (or layer)"
-        )

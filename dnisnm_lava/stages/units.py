@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnisnm_lava.ir import SNM, Projection, ReadOut
+from dnisnm_lava.ir.channels import channel_max
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS, FixedPointFormat
 from dnisnm_lava.stages import rounding
-from dnisnm_lava.stages.conversion import channel_max
 from dnisnm_lava.stages.rounding import Reads
 
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further

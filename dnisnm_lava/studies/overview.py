@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dnisnm_lava.backends import lava_cpu
-from dnisnm_lava.backends.results import Stages, in_silence
+from dnisnm_lava.backends.lava_cpu import Lava
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation.comparison import Comparison, array_digest, checked, compare, versions
 from dnisnm_lava.evaluation.intervals import standard_error, suggested
-from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
+from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
-from dnisnm_lava.ir import AnalogGraph, SpikingGraph, asked_measure, checked_pairs
-from dnisnm_lava.measures import AUTO, Measure
+from dnisnm_lava.ir import SpikingGraph, checked_pairs
+from dnisnm_lava.measures import AUTO, Asked, asked
+from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import UNKNOWN, explain
-from dnisnm_lava.studies.explain.remedies import Setting
+from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules
 from dnisnm_lava.studies.loihi2.rules import Checked
+from dnisnm_lava.system.machine import Compute
+from dnisnm_lava.system.progress import Stages, in_silence
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-COST_IMAGES, EXPLAIN_IMAGES, LAVA_IMAGES = 16, 64, 4
+COST_IMAGES, EXPLAIN_IMAGES = 16, 64
+LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
 MOST_THUMBNAILS = 12
 
 
@@ -79,46 +80,53 @@ class Gathered:
         return dict.fromkeys(self.steps, value) if isinstance(value, float) else value
 
 
+@dataclass(frozen=True)
+class About:
+    """What the page says besides. classes: their names. mean, std: by channel, what the images were normalized with, so that thumbnails look
+    as they should. provenance: by default digests and versions. cost_images, explain_images: the first so many are counted, and explained."""
+
+    title: str = "A spiking network"
+    classes: Sequence[str] = ()
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    provenance: Mapping[str, Any] | None = None
+    cost_images: int = COST_IMAGES
+    explain_images: int = EXPLAIN_IMAGES
+
+
+ABOUT = About()
+
+
 def gather(
-    analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
-    title: str = "A spiking network", coverage: Coverage | None = None, classes: Sequence[str] = (),
-    mean: Sequence[float] = (), std: Sequence[float] = (), steps: Sequence[int] = STEPS, measure: str | Measure = AUTO,
-    output: str | int | None = None, ignore_label: int | None = None, lava_images: int = LAVA_IMAGES,
-    cost_images: int = COST_IMAGES, explain_images: int = EXPLAIN_IMAGES, calibration: Any = None,
-    provenance: Mapping[str, Any] | None = None, device: str = "cpu", memory: int | None = None,
-    deadline: float = lava_cpu.DEADLINE, lava_python: Path | str | None = None, expected: float | None = None,
-    causes: Sequence[str] = CAUSES, alarms: Sequence[Alarm] = (), setting: Setting = UNKNOWN, stages: Stages = in_silence,
+    nets: Networks, images: Images, labels: Labels | None = None, *, about: About = ABOUT, steps: Sequence[int] = STEPS,
+    measure: Asked = AUTO, lava: Lava = LAVA, compute: Compute = COMPUTE, set_up: SetUp = SET_UP, stages: Stages = in_silence,
 ) -> Gathered:  # fmt: skip
     """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...) that were not fitted on
-    (default: the labels that come with the images). measure, output, ignore_label: as in `compare`.
-
-    mean, std: by channel, what the images were normalized with, so that thumbnails look as they should. calibration: images that
-    the thresholds come from, for the maps, as in `explain`. provenance: by default digests and versions. expected: the ANN's accuracy
-    as it should be, a share; causes: what may be wrong with the set-up, the likeliest first; alarms: those raised before. setting:
-    what the networks were made with, for remedies.
-    """
-    if cost_images < 1 or explain_images < 1:
-        raise OutOfRange(f"report: {cost_images} images for costs and {explain_images} to explain given; give 1 or more of each")
-    chosen = checked((*steps, integer.steps), integer.steps, lava_images)
-    x, y = checked_pairs(analog, images, labels)
-    found = asked_measure(analog, y, measure, output, ignore_label)
+    (default: the labels that come with the images); the arguments are theirs."""
+    if about.cost_images < 1 or about.explain_images < 1:
+        raise OutOfRange(
+            f"report: {about.cost_images} images for costs and {about.explain_images} to explain given; give 1 or more of each"
+        )
+    integer = nets.integer
+    chosen = checked((*steps, integer.steps), integer.steps, lava.images)
+    x, y = checked_pairs(nets.analog, images, labels)
+    found = asked(nets.analog, y, measure)
     if not found.is_share:
         raise OutOfRange(f"report: tells of classes and answers; of values, compare, tune and precision do ({found})")
-    compared = compare(
-        analog, spiking, integer, x, y, steps=chosen, measure=found, lava_images=lava_images, device=device, memory=memory,
-        deadline=deadline, lava_python=lava_python, expected=expected, causes=causes, alarms=alarms, stages=stages,
-    )  # fmt: skip
-    spent = {t: costs.energy(integer, x[:cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
+    compared = compare(nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages)
+    spent = {t: costs.energy(integer, x[: about.cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
     told = explain(
-        analog, spiking, integer, x[:explain_images], labels=None if y is None else y[:explain_images], measure=found,
-        calibration=calibration, setting=setting,
-        shown=MOST_THUMBNAILS, memory=memory, device=device, progress=stages("explain"),
+        nets, x[: about.explain_images], None if y is None else y[: about.explain_images], measure=found,
+        detail=Detail(disagreements=MOST_THUMBNAILS), compute=compute, stages=stages,
     )  # fmt: skip
-    shown = tuple(Thumbnail(d.image, viewable(x[d.image], mean, std), d.ann, d.integer, d.label) for d in told.disagreements)
+    shown = tuple(Thumbnail(d.image, viewable(x[d.image], about.mean, about.std), d.ann, d.integer, d.label) for d in told.disagreements)
+    provenance = about.provenance
     if provenance is None:
-        digests = {"analog": analog.digest(), "float": spiking.digest(), "integer": integer.digest()}
+        digests = {"analog": nets.analog.digest(), "float": nets.spiking.digest(), "integer": integer.digest()}
         provenance = {"digests": {**digests, "images": array_digest(x, *(() if y is None else (y,)))}, "versions": versions()}
-    return Gathered(title, integer, compared, spent, rules.check(integer), told, shown, coverage, tuple(classes), provenance)
+    return Gathered(
+        about.title, integer, compared, spent, rules.check(integer), told, shown, nets.coverage, tuple(about.classes), provenance
+    )
 
 
 def viewable(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:

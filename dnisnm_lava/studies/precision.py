@@ -10,15 +10,17 @@ from itertools import product
 import numpy as np
 
 from dnisnm_lava.backends import batched
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
-from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, asked_measure, checked_pairs
+from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, checked_pairs
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
-from dnisnm_lava.measures import AUTO, Measure
-from dnisnm_lava.stages.quantization import Bits, Readings, quantize
+from dnisnm_lava.ir.integers import Bits
+from dnisnm_lava.measures import AUTO, Asked, Measure, asked
+from dnisnm_lava.stages.networks import Networks
+from dnisnm_lava.stages.quantization import Readings, quantize
+from dnisnm_lava.system.progress import Progress, Stages, in_silence
 
 KINDS = ("weights", "payloads", "state")
 WEIGHTS, PAYLOADS, STATE = range(2, 9), range(1, 9), range(16, STATE_BITS + 1)
@@ -89,48 +91,46 @@ class Precision:
         return row.loss > self.tolerance + 1e-9  # shares of a number of images, which floats hold to 1e-15
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Bits to try: of weights, of payloads, of the state."""
+
+    weights: Iterable[int] = WEIGHTS
+    payloads: Iterable[int] = PAYLOADS
+    state: Iterable[int] = STATE
+
+
+TRIED = Tried()
+
+
 def precision(
-    spiking: SpikingGraph,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    weight_bits: Iterable[int] = WEIGHTS,
-    payload_bits: Iterable[int] = PAYLOADS,
-    state_bits: Iterable[int] = STATE,
-    spikes: str = "graded",
-    readings: Readings | None = None,
-    tolerance: float = TOLERANCE,
-    measure: str | Measure = AUTO,
-    output: str | int | None = None,
-    ignore_label: int | None = None,
-    device: Device = "cpu",
-    progress: Progress | None = None,
-    journal: Journal | None = None,
-) -> Precision:
-    """The float network `spiking` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N, ...)
-    (default: those that come with the images). measure, output, ignore_label: as in `compare`; of values, R2 counts for a share, and a
-    point is 0.01 of it.
+    nets: Networks, images: Images, labels: Labels | None = None, *, bits: Tried = TRIED, tolerance: float = TOLERANCE,
+    measure: Asked = AUTO, device: Device = "cpu", stages: Stages = in_silence, journal: Journal | None = None,
+) -> Precision:  # fmt: skip
+    """The float network of `nets` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N, ...)
+    (default: those that come with the images). measure: as in `compare`; of values, R2 counts for a share, and a point is 0.01 of it.
 
     First all combinations for the whole network. Then each population alone, its weights, payloads or state in turn, with all
-    else at the most bits. readings, spikes: of `quantize`. A narrower state has coarser units, and saturates sooner: the integer
+    else at the most bits. Spikes and readings are those of `nets`. A narrower state has coarser units, and saturates sooner: the integer
     network is quantized for it and run with it. tolerance: points (%) of agreement with the float network that a population
-    may cost before it counts as broken. progress(done, of): in networks.
-    journal: keeps each network's outcome, and has those of an attempt before.
+    may cost before it counts as broken. journal: keeps each network's outcome, and has those of an attempt before.
     """
-    tried = tuple(sorted(set(weight_bits))), tuple(sorted(set(payload_bits))), tuple(sorted(set(state_bits)))
+    spiking, progress = nets.spiking, stages("precision")
+    spikes = "graded" if nets.recipe is None else nets.recipe.spikes
+    tried = tuple(sorted(set(bits.weights))), tuple(sorted(set(bits.payloads))), tuple(sorted(set(bits.state)))
     if not all(tried):
         raise OutOfRange("precision: no bits given for " + ", ".join(kind for kind, bits in zip(KINDS, tried, strict=True) if not bits))
     x, y = checked_pairs(spiking, images, labels)
-    found = asked_measure(spiking, y, measure, output, ignore_label)
+    found = asked(spiking, y, measure)
     own = said(batched.run(spiking, x, device=device), found, spiking.steps)
     right = None if y is None or not found.labels else found.wanted(y)
     kept = Journal() if journal is None else journal
-    bench = _Bench(spiking, x, found, right, own, spikes, readings, device, kept)
+    bench = _Bench(spiking, x, found, right, own, spikes, nets.readings, device, kept)
     combinations, singles = list(product(*tried)), list(_singles(spiking, tried))
     count = kept.of = len(combinations) + len(singles)
     grid = []
-    for bits in combinations:
-        grid.append(Cell(*bits, bench.outcome(*bits)))
+    for choice in combinations:
+        grid.append(Cell(*choice, bench.outcome(*choice)))
         _tell(progress, len(grid), count)
     alone: list[Alone] = []
     for name, kind, b in singles:

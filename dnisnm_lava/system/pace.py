@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dnisnm_lava.backends.results import Progress
+from dnisnm_lava.system.progress import Progress
 
 
 def in_silence(_: str) -> None:

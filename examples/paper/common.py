@@ -24,6 +24,7 @@ from dnisnm_lava.evaluation.comparison import array_digest, versions
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.measures import accuracy
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.system.files import write_whole
 from dnisnm_lava.views.png import png
 from examples.paper.published import DIFFERENCES
@@ -45,7 +46,7 @@ class Setting:
     @cached_property
     def data(self) -> datasets.Data:
         a = self.args
-        return datasets.load(a.data, mean=a.mean, std=a.std, resize=a.resize, crop=a.crop)
+        return datasets.load_data(a.data, mean=a.mean, std=a.std, resize=a.resize, crop=a.crop)
 
     @cached_property
     def chosen(self) -> np.ndarray:
@@ -80,7 +81,7 @@ class Setting:
     def ours(self, steps: int) -> SpikingGraph:
         """Integers of this project's recipe for `steps`, of one level, as the paper's neurons have; no labels."""
         recipe = replace(recipes.BEST, steps=steps, levels=1)
-        return recipes.networks(recipe, self.analog, self.statistics, self.fit_images).integer
+        return follow(recipe, self.analog, self.statistics, self.fit_images).integer
 
     def ann_accuracy(self) -> float:
         images, labels = self.test

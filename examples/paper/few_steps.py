@@ -30,6 +30,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import classes
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
+from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.studies.tuning.phases import latency
 from examples.paper import common
@@ -115,7 +116,7 @@ def measure(setting: Setting) -> Result:
 def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: np.ndarray) -> Result:
     """One seed of a row; `correct` has a digit for each test image. own: the ANN's classes, which `agreement` counts."""
     fit_images = setting.fit_images if r.recipe.needs_images else None
-    network = recipes.networks(r.recipe, setting.analog, setting.statistics, fit_images).integer
+    network = follow(r.recipe, setting.analog, setting.statistics, fit_images).integer
     run = batched.run(network, images, device=setting.args.device)
     said = run.predictions(r.steps)
     met = said == labels

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava import measures
-from dnisnm_lava.backends.batched.currents import exact_sums, linear, max_pool, tensor
+from dnisnm_lava.backends.batched.device import exact_sums
+from dnisnm_lava.backends.batched.linear import linear, max_pool
+from dnisnm_lava.backends.batched.storage import tensor
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph
 

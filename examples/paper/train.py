@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from dnisnm_lava.backends.batched.currents import checked_device
+from dnisnm_lava.backends.batched.device import checked_device
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.system.files import refuse_existing, write_whole
 from examples.paper.networks import VGG16, ResNet18

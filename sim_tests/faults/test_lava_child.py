@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from dnisnm_lava.backends import batched, lava_cpu
-from dnisnm_lava.backends.lava_cpu import interpreter
+from dnisnm_lava.backends.lava_cpu import interpreter, parent
 from dnisnm_lava.backends.results import difference
 from dnisnm_lava.errors import BackendFailed
 from faults.left import MARK, processes, wait_until
@@ -116,8 +116,8 @@ def test_a_full_dev_shm_is_told(network: tuple[Any, np.ndarray], monkeypatch: py
     private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"', "sh"]
     if subprocess.run([*private, "true"], capture_output=True).returncode:
         pytest.skip("a private /dev/shm needs root")
-    run_child = lava_cpu._run_child
-    monkeypatch.setattr(lava_cpu, "_run_child", lambda command, *rest: run_child([*private, *command], *rest))
+    run_child = parent._run_child
+    monkeypatch.setattr(parent, "_run_child", lambda command, *rest: run_child([*private, *command], *rest))
     graph, x = network
     told, seconds = endured(graph, x, deadline=120)
     assert "SIGBUS" in told or "No space left" in told, told

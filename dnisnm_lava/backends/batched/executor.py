@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
-from dnisnm_lava.backends.batched.currents import Code, channels_last, checked_device, exact_sums, flat, pool_changes, tensor, unflat
+from dnisnm_lava.backends.batched.device import checked_device, exact_sums
+from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
-from dnisnm_lava.backends.results import Progress, Run
+from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, tensor, unflat
+from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
-from dnisnm_lava.stages.quantization import Bits, encode_images
+from dnisnm_lava.ir.integers import Bits, encode_images
 from dnisnm_lava.system.machine import free_memory
+from dnisnm_lava.system.progress import Progress
 
 CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
 

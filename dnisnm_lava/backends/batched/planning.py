@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnisnm_lava.backends.batched.currents import EXACT_FLOAT32, WAYS, Code, Synapses, code_of, innermost, linear, shortcut_weight, synapses
+from dnisnm_lava.backends.batched.currents import WAYS, Synapses, shortcut_weight, synapses
+from dnisnm_lava.backends.batched.linear import linear
+from dnisnm_lava.backends.batched.storage import EXACT_FLOAT32, Code, code_of, innermost
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import require_exact
+from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
-from dnisnm_lava.stages.conversion import per_channel
-from dnisnm_lava.stages.quantization import Bits, bits_by_population, largest_spikes
+from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spikes
 
 UNLIMITED = 1 << 62  # of the potentials of floats
 NEURONS = ("auto", "compiled", "stepped")

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from dnisnm_lava import __version__, ir
+import dnisnm_lava
+from dnisnm_lava import ir
 from dnisnm_lava.backends.lava_cpu import installation
 from dnisnm_lava.errors import BackendFailed, BackendMissing
 from dnisnm_lava.ir import SpikingGraph
@@ -43,7 +44,7 @@ try:
         versions = [d.version for d in metadata.distributions(name=name)]
         if versions and versions[0]:
             found[name] = versions[0]
-    import dnisnm_lava
+    import dnisnm_lava, dnisnm_lava.ir
     found.update({{"dnisnm-lava": dnisnm_lava.__version__, "folder": os.path.dirname(os.path.realpath(dnisnm_lava.__file__))}})
 except Exception as error:
     found["error"] = repr(error)
@@ -87,7 +88,7 @@ def _checked(name: str, who: str) -> Interpreter:
     if found.get("folder") != str(PACKAGE):
         imported = f"dnisnm-lava {found['dnisnm-lava']} from {found['folder']}" if "folder" in found else f"none ({found['error']})"
         raise BackendMissing(
-            f"{told} that must import dnisnm-lava {__version__} from {PACKAGE}, and imports {imported}; let it heed PYTHONPATH"
+            f"{told} that must import dnisnm-lava {dnisnm_lava.__version__} from {PACKAGE}, and imports {imported}; let it heed PYTHONPATH"
         )
     return Interpreter(path, {key: found[key] for key in ("python", *NEEDED)})
 

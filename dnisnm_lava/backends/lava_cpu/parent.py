@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any
@@ -26,18 +27,28 @@ from typing import IO, Any
 import numpy as np
 
 from dnisnm_lava.backends.lava_cpu.interpreter import VARIABLE, Interpreter, chosen, environment, hand_over, not_started
-from dnisnm_lava.backends.results import Progress, Run, count_spikes
+from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
-from dnisnm_lava.stages.quantization import encode_images, largest_spikes
+from dnisnm_lava.ir.integers import encode_images, largest_spikes
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
+from dnisnm_lava.system.progress import Progress
 
 DEADLINE = 600.0  # seconds
 PATIENCE = 10  # fifths of a second that an ended child's last line may take
 INT32 = 1 << 31
 LONGEST = 400  # bytes of a line that the child says: more is no sentence
+
+
+@dataclass(frozen=True)
+class Lava:
+    """How Lava is asked: on how many images (0: not at all), with how many seconds for each run, in which other Python (`interpreter`)."""
+
+    images: int = 4
+    deadline: float = DEADLINE
+    python: str | Path | None = None
 
 
 def run(

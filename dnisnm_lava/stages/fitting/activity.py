@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.batched import neurons
-from dnisnm_lava.backends.batched.currents import Map, flat, innermost, linear, max_pool, pool_changes, unflat
+from dnisnm_lava.backends.batched.linear import Map, linear, max_pool, pool_changes
+from dnisnm_lava.backends.batched.storage import flat, innermost, unflat
 from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.fitting.spool import Spool, Store

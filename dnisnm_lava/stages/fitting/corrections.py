@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from dnisnm_lava.ir import SNM, ReadOut
-from dnisnm_lava.stages.conversion import channel_max, per_channel
+from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.fitting import activity, least_squares
 from dnisnm_lava.stages.fitting.activity import Activities
 from dnisnm_lava.stages.fitting.spool import Spool

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_batches
@@ -18,6 +17,7 @@ from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, activity
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 from dnisnm_lava.system import machine
+from dnisnm_lava.system.progress import Progress
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
 CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dnisnm_lava.backends.batched.currents import in_front
+from dnisnm_lava.backends.batched.linear import in_front
 from dnisnm_lava.ir import Projection
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.ir import SNM, Shape, frozen
+from dnisnm_lava.ir.channels import channel_max
 from dnisnm_lava.stages.calibration import shared_maxima
-from dnisnm_lava.stages.conversion import channel_max
 from dnisnm_lava.stages.fitting import activity, normal
 from dnisnm_lava.stages.fitting.activity import tensor
 from dnisnm_lava.stages.fitting.spool import Spool

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from dnisnm_lava.backends.batched.currents import linear
+from dnisnm_lava.backends.batched.linear import linear
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Resample, Shape, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window, max_pool, taps
+from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.stages.calibration import Statistics, checked_granularity
-from dnisnm_lava.stages.conversion import per_channel
 from dnisnm_lava.stages.fitting import least_squares, normal, thresholds
 from dnisnm_lava.stages.fitting.normal import Moments
 from dnisnm_lava.stages.quantization import Readings

@@ -11,13 +11,13 @@ from functools import reduce
 
 import numpy as np
 
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph, checked_steps, dynamics
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.studies.costs import fanout
+from dnisnm_lava.system.progress import Progress
 
 BLOCK = 1 << 22  # values of the largest population, over all steps, that are held at once
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava.evaluation import sanity, tallies
-from dnisnm_lava.evaluation.sanity import Answers
+from dnisnm_lava.evaluation import tallies
 from dnisnm_lava.measures import Counts, Measure
+from dnisnm_lava.measures import answers as tables
+from dnisnm_lava.measures.answers import Answers, of_measure
 from dnisnm_lava.studies.explain.values import Disagreement
 
 NETWORKS = ("ann", "float", "integer")
@@ -42,7 +43,7 @@ def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray |
     alone = {
         name: int(np.count_nonzero(one & ~other)) if single else 0 for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
     }
-    answers = None if labels is None or not measure.is_share else sanity.of_measure(measure, said["ann"], labels)
+    answers = None if labels is None or not measure.is_share else of_measure(measure, said["ann"], labels)
     return Outcome(counts, tuple(parted), alone, answers)
 
 
@@ -92,5 +93,5 @@ def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """Of all images; the largest disagreements first."""
     everything = sorted((d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin))
     alone = {name: sum(o.alone[name] for o in outcomes) for name in NETWORKS[1:]}
-    answers = sanity.summed([o.answers for o in outcomes])
+    answers = tables.summed([o.answers for o in outcomes])
     return Outcome(tallies.total(o.counts for o in outcomes), tuple(everything), alone, answers)

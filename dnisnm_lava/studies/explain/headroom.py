@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.batched.currents import exact_sums, linear
+from dnisnm_lava.backends.batched.device import exact_sums
+from dnisnm_lava.backends.batched.linear import linear
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
-from dnisnm_lava.stages.quantization import encode_images
+from dnisnm_lava.ir.integers import encode_images
 
 
 def reached(graph: SpikingGraph, images: np.ndarray, run: Run, device: str) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dnisnm_lava.backends.results import count_spikes
 from dnisnm_lava.ir import SNM, MaxPool, Population, ReadOut, Rectifier, sources
-from dnisnm_lava.stages.quantization import StateRange
+from dnisnm_lava.ir.integers import StateRange
 from dnisnm_lava.studies.explain import threshold_maps
 from dnisnm_lava.studies.explain.rates import Rates
 from dnisnm_lava.studies.explain.values import PARTS, Explained, Headroom, Part, Raster, ThresholdMap, Thresholds

@@ -11,22 +11,15 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends import batched
-from dnisnm_lava.backends.batched.currents import exact_sums, linear, max_pool
+from dnisnm_lava.backends.batched.device import exact_sums
+from dnisnm_lava.backends.batched.linear import linear, max_pool
 from dnisnm_lava.backends.results import Run
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, Rectifier, Relay, SpikingGraph
+from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.stages.conversion import per_channel
+from dnisnm_lava.stages.networks import Networks
 
 Rates = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # r0 to r5, each (n, *shape), float64, in real units
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """One network three times, with the same populations."""
-
-    analog: AnalogGraph
-    spiking: SpikingGraph
-    integer: SpikingGraph
 
 
 @dataclass(frozen=True)
@@ -46,22 +39,22 @@ class Runs:
         return torch.tensor(a, dtype=torch.float64, device=self.device)
 
 
-def run(graphs: Graphs, images: np.ndarray, steps: int, device: str) -> Runs:
-    spiking = batched.run(graphs.spiking, images, steps=steps, record=True, device=device, synapses="float64")
-    integer = batched.run(graphs.integer, images, steps=steps, record=True, device=device)
+def run(nets: Networks, images: np.ndarray, steps: int, device: str) -> Runs:
+    spiking = batched.run(nets.spiking, images, steps=steps, record=True, device=device, synapses="float64")
+    integer = batched.run(nets.integer, images, steps=steps, record=True, device=device)
     return Runs(images, spiking, integer, device)
 
 
-def rates(graphs: Graphs, runs: Runs) -> Iterator[tuple[str, Rates]]:
+def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
     """(name, rates) of every population but the image, in the order of the graph."""
-    worth = worths(graphs.integer)
-    ann = {graphs.analog.input.name: runs.tensor(graphs.analog.input.arranged(runs.images))}
+    worth = worths(nets.integer)
+    ann = {nets.analog.input.name: runs.tensor(nets.analog.input.arranged(runs.images))}
     heard = dict(ann)
-    freed = graphs.analog.last_readers()
+    freed = nets.analog.last_readers()
     with torch.inference_mode(), exact_sums(runs.device):
-        for p in graphs.analog.populations[1:]:
-            r4 = _sent(graphs.spiking, p.name, runs.spiking, runs)
-            r5 = _sent(graphs.integer, p.name, runs.integer, runs) * runs.tensor(per_channel(worth[p.name], p.shape))
+        for p in nets.analog.populations[1:]:
+            r4 = _sent(nets.spiking, p.name, runs.spiking, runs)
+            r5 = _sent(nets.integer, p.name, runs.integer, runs) * runs.tensor(per_channel(worth[p.name], p.shape))
             if isinstance(p, MaxPool):
                 a = max_pool(ann[p.source], p.window)
                 found = a, a, a, r4, r4, r5
@@ -70,7 +63,7 @@ def rates(graphs: Graphs, runs: Runs) -> Iterator[tuple[str, Rates]]:
                 found = z, z, z, r4, r4, r5
             else:
                 assert isinstance(p, Rectifier | Relay)
-                found = *_expected(p, graphs.spiking[p.name], ann, heard, runs), r4, r5
+                found = *_expected(p, nets.spiking[p.name], ann, heard, runs), r4, r5
             yield p.name, found
             ann[p.name], heard[p.name] = found[0], r4
             for name in freed[p.name]:

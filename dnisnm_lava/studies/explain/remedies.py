@@ -9,6 +9,7 @@ from typing import Any
 from dnisnm_lava.evaluation.weak_spots import Codes
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS
 from dnisnm_lava.stages.fitting import CORRECTIONS
+from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.stages.quantization import PAYLOAD_BITS
 from dnisnm_lava.stages.recipes import BYTE, Recipe
 from dnisnm_lava.studies.explain.values import Explained, Remedy
@@ -27,6 +28,11 @@ class Setting:
     calibration_images: int | None = None
     fit_images: int | None = None
     available: int | None = None
+
+    @classmethod
+    def of(cls, nets: Networks) -> Setting:
+        seen = None if nets.statistics is None or nets.recipe is None else nets.statistics.images
+        return cls(nets.recipe, seen, nets.images or None, nets.available)
 
 
 def remedies(

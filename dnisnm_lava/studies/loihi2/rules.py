@@ -13,8 +13,8 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir.integers import largest_spikes, state_ranges
 from dnisnm_lava.ir.weight_use import WeightUse, few_bits
-from dnisnm_lava.stages.quantization import largest_spikes, state_ranges
 from dnisnm_lava.studies.loihi2 import layers, limits
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
 from dnisnm_lava.studies.loihi2.layers import largest_weight

@@ -7,28 +7,31 @@ and measured on others; the winner is fitted on all, and measured once more on i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from dnisnm_lava import measures
 from dnisnm_lava.backends import ann, batched
-from dnisnm_lava.backends.results import Stages, in_silence
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity
-from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
+from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
-from dnisnm_lava.ir import AnalogGraph, Graph, checked_pairs
-from dnisnm_lava.measures import AUTO, Counts, Measure, Score
+from dnisnm_lava.ir import AnalogGraph, checked_pairs
+from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
+from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import Statistics, calibrate
 from dnisnm_lava.stages.fitting import CORRECTIONS
-from dnisnm_lava.stages.recipes import BEST, Networks, Recipe
-from dnisnm_lava.studies.tuning.pareto import KINDS, Target, Trial, difference, front, lead_told, levels_told
+from dnisnm_lava.stages.networks import Networks, follow
+from dnisnm_lava.stages.recipes import BEST, Recipe
+from dnisnm_lava.studies.tuning.pareto import Target, Trial, difference, front, lead_told, levels_told
 from dnisnm_lava.studies.tuning.phases import DIALS, LEVELS, PHASES, STEPS, Phase, Search, latency, most_trials
+from dnisnm_lava.system.progress import Stages, in_silence
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
@@ -84,63 +87,51 @@ class Held:
         return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
 
 
+@dataclass(frozen=True)
+class Space:
+    """What is searched. base: the recipe where it begins; of it, `vary` names what the search may change (of DIALS; where spikes are 1 and
+    -1 alone, neither levels nor granularity). steps, levels: the T and K that it tries. held_back: a share of the images, chosen by
+    `seed`, that nothing is fitted on: half of it measures the trials, half the winner. images: that a trial is fitted on; the winner
+    is on all."""
+
+    base: Recipe = BEST
+    vary: Iterable[str] = DIALS
+    steps: Sequence[int] = STEPS
+    levels: Sequence[int] = LEVELS
+    held_back: float = 0.5
+    images: int = SEARCH_IMAGES
+    seed: int = 0
+
+
+SPACE, SET_UP = Space(), SetUp()
+
+
 def tune(
-    analog: AnalogGraph,
-    images: Images,
-    *,
-    labels: Labels | None = None,
-    max_steps: int | None = None,
-    max_latency: int | None = None,
-    max_spikes: float | None = None,
-    max_drop: float | None = None,
-    max_error: float | None = None,
-    measure: str | Measure = AUTO,
-    output: str | int | None = None,
-    ignore_label: int | None = None,
-    stats: Statistics | None = None,
-    base: Recipe = BEST,
-    vary: Iterable[str] = DIALS,
-    steps: Sequence[int] = STEPS,
-    levels: Sequence[int] = LEVELS,
-    held_back: float = 0.5,
-    search_images: int = SEARCH_IMAGES,
-    seed: int = 0,
-    device: Device = "cpu",
-    expected: float | None = None,
-    causes: Sequence[str] = CAUSES,
-    alarms: Sequence[Alarm] | None = None,
-    stages: Stages = in_silence,
+    analog: AnalogGraph, images: Images, target: Target, labels: Labels | None = None, *, measure: Asked = AUTO, space: Space = SPACE,
+    statistics: Statistics | None = None, device: Device = "cpu", set_up: SetUp = SET_UP, stages: Stages = in_silence,
     journal: Journal | None = None,
-) -> Tuning:
+) -> Tuning:  # fmt: skip
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
 
-    One of: max_steps, T at most; max_latency, steps until the read-out is done, leads and depth included; max_spikes of an
-    image; max_drop, points (%) below the ANN, or, of values, max_error, RMSE by the standard deviation of the wanted ones, for as few
+    target: at most so many `steps` T; steps of `latency` until the read-out is done, leads and depth included; `spikes` of an
+    image; a `drop` of points (%) below the ANN, or, of values, an `error`, RMSE by the standard deviation of the wanted ones, for as few
     steps of latency as can be. For the first three the most accurate. A target that one answer for every image would meet is refused.
 
-    A share `held_back` of the images, chosen by `seed`, is not fitted on: half of it measures the trials, half the winner.
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are wanted, and scores
-    are agreement with the ANN. measure, output, ignore_label: what is measured, as in `compare`; labels that images bring help `auto`.
-    stats: maxima from other, or more, images (default: from those that are fitted on). base: where it begins; of it, `vary`
-    names what the search may change (of DIALS; where spikes are 1 and -1 alone, neither levels nor granularity). steps, levels: the T
-    and K that it tries. search_images: that a trial is
-    fitted on; the winner is on all. journal: keeps each trial, and has those of an attempt before.
+    are agreement with the ANN. measure: as in `compare`; labels that images bring help `auto`. statistics: maxima from other, or more,
+    images (default: from those that are fitted on). journal: keeps each trial, and has those of an attempt before.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show that the ANN guesses, or is
-    below `expected`, a share. causes: what may be wrong with the set-up, the likeliest first. alarms: those raised before, which
-    are not looked for again then, nor told.
+    below what `set_up` expects. Alarms that it holds are not looked for again then, nor told.
     """
-    target = _target(steps=max_steps, latency=max_latency, spikes=max_spikes, drop=max_drop, error=max_error)
     x, brought = checked_pairs(analog, images, labels)
-    fitted_on, choosing, confirming = split(len(x), held_back, seed)
+    fitted_on, choosing, confirming = split(len(x), space.held_back, space.seed)
     y = None if labels is None else brought
-    found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, measure, output, ignore_label)
+    found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, ask(measure))
     _check_quality(target, found)
-    if stats is None:
-        stats = statistics(analog, x[fitted_on], device)
-    search = _search(target, found, base, analog, stats, vary, steps, levels)
-    if alarms is None:
-        alarms = _raised(analog, x, brought, measure, output, ignore_label, expected, causes, device)
+    stats = maxima(analog, x[fitted_on], device) if statistics is None else statistics
+    search = _search(target, found, analog, stats, space)
+    alarms = _raised(analog, x, brought, ask(measure), set_up, device) if set_up.alarms is None else set_up.alarms
     held, unseen = (_held(analog, found, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
     _check_that_it_can_fail(target, held)
     kept = Journal() if journal is None else journal
@@ -152,15 +143,15 @@ def tune(
         before = search.best if search.trials else None
         progress = stages(phase)
         count, asked = len(search.trials), run(search)
-        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[:search_images]], phase, device, kept), 1):
+        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1):
             search.trials.append(trial)
             if progress:
                 progress(number, number)
         story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
     stages("confirm")
-    networks = recipes.networks(search.best.recipe, analog, stats, x[fitted_on])
+    networks = follow(search.best.recipe, analog, stats, x[fitted_on])
     confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
-    counts = {"fit": len(fitted_on), "search": min(search_images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
+    counts = {"fit": len(fitted_on), "search": min(space.images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
     return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts, tuple(alarms))
 
 
@@ -190,7 +181,7 @@ def _tried(
     """One recipe, measured now or in an attempt before."""
 
     def measured() -> dict[str, Any]:
-        return asdict(_measured(recipes.networks(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
+        return asdict(_measured(follow(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
 
     told = journal.once(repr(recipe), measured)
     return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
@@ -204,17 +195,14 @@ def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device
     return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
 
 
-def measure_of(
-    analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, measure: str = AUTO, output: str | int | None = None,
-    ignore_label: int | None = None,
-) -> Measure:  # fmt: skip
+def measure_of(analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, asked: Ask) -> Measure:
     """wanted: are the labels (N, ...) to be met, or the ANN's own answers? Those that are not still tell answers from values."""
     if wanted:
-        return analog.measure(labels, measure, output, ignore_label)
+        return measures.of(analog, labels, asked.kind, asked.output, asked.ignored)
     try:
-        found = analog.measure(labels, measure, output, ignore_label)
+        found = measures.of(analog, labels, asked.kind, asked.output, asked.ignored)
     except OutOfRange:
-        found = analog.measure(None, measure, output)
+        found = measures.of(analog, None, asked.kind, asked.output)
     return replace(found, labels=False, ignored=None)
 
 
@@ -226,25 +214,21 @@ def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.
 
 
 def _raised(
-    analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, measure: str | Measure, output: str | int | None,
-    ignored: int | None, expected: float | None, causes: Sequence[str], device: Device,
-) -> tuple[Alarm, ...]:  # fmt: skip
+    analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, asked: Ask, set_up: SetUp, device: Device
+) -> tuple[Alarm, ...]:
     """The alarms of what the ANN says of labelled images, each told at once; none where labels are none of this output's answers."""
-    kind = measure.kind if isinstance(measure, Measure) else measure
-    if isinstance(measure, Measure):
-        output, ignored = measure.output, measure.ignored
-    if labels is None or kind == "values":
+    if labels is None or asked.kind == "values":
         return ()
     try:
-        found = analog.measure(labels, kind, output, ignored)
+        found = measures.of(analog, labels, asked.kind, asked.output, asked.ignored)
         parts = [
-            sanity.of_measure(found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y))
+            of_measure(found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y))
             for x, y in zip(_batches(images), _batches(labels), strict=True)
             if found.is_share
         ]
     except OutOfRange:
         return ()
-    alarms = sanity.of_answers(sanity.summed([part for part in parts if part is not None]), "of these images", expected, causes)
+    alarms = sanity.of_answers(summed([part for part in parts if part is not None]), "of these images", set_up.expected, set_up.causes)
     for alarm in alarms:
         warnings.warn(f"tune: {alarm.sentence}", stacklevel=3)
     return alarms
@@ -254,13 +238,9 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
     return np.split(values, range(BATCH, len(values), BATCH))
 
 
-def statistics(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
+def maxima(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
     """Of images that are fitted on, where there are no others to calibrate on."""
-    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), _preactivations(device))
-
-
-def _preactivations(device: Device) -> Callable[[Graph, np.ndarray], Any]:
-    return lambda graph, x: ann.preactivations(graph, x, device)  # type: ignore[arg-type]
+    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device)
 
 
 # ---------------------------------------------------------------- words
@@ -300,13 +280,6 @@ def _score(measure: Measure, trial: Trial) -> str:
 # ---------------------------------------------------------------- checks
 
 
-def _target(**limits: float | None) -> Target:
-    given = [Target(kind, limit) for kind, limit in limits.items() if limit is not None]
-    if len(given) != 1:
-        raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'max_{kind}' for kind in KINDS)}")
-    return given[0]
-
-
 def _check_quality(target: Target, measure: Measure) -> None:
     """A drop is of shares, an error of values."""
     if target.kind == "drop" and not measure.is_share:
@@ -343,11 +316,9 @@ def split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarr
     return fit, choose, confirm
 
 
-def _search(
-    target: Target, measure: Measure, base: Recipe, analog: AnalogGraph, stats: Statistics, vary: Iterable[str], steps: Sequence[int],
-    levels: Sequence[int],
-) -> Search:  # fmt: skip
-    dials = frozenset(vary)
+def _search(target: Target, measure: Measure, analog: AnalogGraph, stats: Statistics, space: Space) -> Search:
+    base, steps, levels = space.base, space.steps, space.levels
+    dials = frozenset(space.vary)
     if base.spikes == "binary" and base.levels == 1:
         dials -= {"levels", "granularity"}  # spikes of 1 and -1 alone are asked for
     if not dials <= set(DIALS):

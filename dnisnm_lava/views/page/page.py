@@ -17,16 +17,18 @@ from markupsafe import Markup
 
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.frontend.coverage import Coverage
-from dnisnm_lava.ir import AnalogGraph, SpikingGraph
+from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain.first_wrong import MEANINGS
 from dnisnm_lava.studies.explain.values import ThresholdMap
 from dnisnm_lava.studies.overview import Gathered, gather
 from dnisnm_lava.system.files import refuse_unwritable, write_whole
 from dnisnm_lava.views import graph_svg
 from dnisnm_lava.views.checks import BASIS, check_json
-from dnisnm_lava.views.comparison import comparison_json, coverage_json, network_json, place
+from dnisnm_lava.views.comparison import comparison_json
 from dnisnm_lava.views.costs import costs_json
+from dnisnm_lava.views.coverage import coverage_json, place
 from dnisnm_lava.views.explanation import explanation_json
+from dnisnm_lava.views.network import network_json
 from dnisnm_lava.views.page import rasters, tables
 from dnisnm_lava.views.page.figures import NAMES, RULES
 from dnisnm_lava.views.page.pictures import pictures
@@ -37,12 +39,11 @@ SVG = "http://www.w3.org/2000/svg"
 
 
 def report(
-    path: Path | str, analog: AnalogGraph, spiking: SpikingGraph, integer: SpikingGraph, images: Images, labels: Labels | None = None, *,
-    overwrite: bool = False, **options: Any,
-) -> Gathered:  # fmt: skip
-    """Write the page on these networks and images to `path`; options as in `gathering.gather`. Returns what it tells."""
+    path: Path | str, nets: Networks, images: Images, labels: Labels | None = None, *, overwrite: bool = False, **options: Any
+) -> Gathered:
+    """Write the page on these networks and images to `path`; options as in `overview.gather`. Returns what it tells."""
     refuse_unwritable(Path(path), overwrite)
-    found = gather(analog, spiking, integer, images, labels, **options)
+    found = gather(nets, images, labels, **options)
     write_whole(Path(path), render(found), overwrite=overwrite)
     return found
 

@@ -10,8 +10,8 @@ from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
 from dnisnm_lava.studies.loihi2.rules import RULES, named
 from dnisnm_lava.studies.overview import Gathered
-from dnisnm_lava.views.comparison import place
 from dnisnm_lava.views.costs import joules
+from dnisnm_lava.views.coverage import place
 from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
 from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
 from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from dnisnm_lava.backends.results import Progress
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.stages.fitting import activity, least_squares
@@ -14,6 +13,7 @@ from dnisnm_lava.stages.fitting.least_squares import Moments
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 from dnisnm_lava.stages.quantization import Readings
 from dnisnm_lava.stages.rounding import Reads
+from dnisnm_lava.system.progress import Progress
 
 
 def readings(spiking: SpikingGraph, images: Images, *, memory: int | None = None, progress: Progress | None = None) -> Readings:

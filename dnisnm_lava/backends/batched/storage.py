@@ -1,0 +1,60 @@
+"""How spikes are stored and laid out: bytes or floats, channels innermost in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dnisnm_lava.ir import Shape
+
+EXACT_FLOAT32 = 1 << 24
+BYTE = 255
+
+
+def tensor(a: np.ndarray, dtype: torch.dtype, device: str) -> Tensor:
+    return torch.tensor(a, dtype=dtype, device=device)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """A map (N, C, H, W) with its channels innermost in memory; anything else as it is."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+@dataclass(frozen=True)
+class Code:
+    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around offset."""
+
+    dtype: torch.dtype
+    offset: int = 0
+
+    def encode(self, spikes: Tensor) -> Tensor:
+        return (spikes + self.offset).to(self.dtype) if self.offset else spikes.to(self.dtype)
+
+    def decode(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        return stored.to(dtype).sub_(self.offset) if self.offset else stored.to(dtype)
+
+
+def code_of(largest: int) -> Code:
+    """The narrowest code of spikes up to +-largest."""
+    if 2 * largest <= BYTE:
+        return Code(torch.uint8, largest)
+    return Code(torch.float32 if largest < EXACT_FLOAT32 else torch.float64)
+
+
+def innermost(a: np.ndarray) -> np.ndarray:
+    """(C, H, W) -> (H, W, C), as currents lie in memory."""
+    return np.moveaxis(a, 0, -1)
+
+
+def flat(x: Tensor) -> np.ndarray:
+    """(N, T, C, H, W) -> (N, T, H * W * C), as it lies in memory."""
+    return x.movedim(2, -1).reshape(*x.shape[:2], -1).numpy()
+
+
+def unflat(x: np.ndarray, shape: Shape) -> Tensor:
+    """Back: (N, T, H * W * C) -> (N, T, C, H, W)."""
+    channels, *pixels = shape
+    return torch.from_numpy(x).reshape(*x.shape[:2], *pixels, channels).movedim(-1, 2)

@@ -1,0 +1,82 @@
+"""What an integer graph says: its images in integers, the largest spikes, how far potentials go, bits of each population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir.channels import per_channel
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
+from dnisnm_lava.ir.graphs import Graph, SpikingGraph
+from dnisnm_lava.ir.images import checked_images
+from dnisnm_lava.ir.populations import SNM, Input, MaxPool, Population, ReadOut
+
+Bits = int | Mapping[str, int]  # one number for all populations, or {population: its own}
+
+
+def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]:
+    """Images in the units of the graph's input, (N, *shape), and how many values were clipped: signed
+    8-bit integers for an integer graph, float64 and 0 for a float graph."""
+    x = graph.input.arranged(checked_images(graph, images))
+    if not graph.is_integer:
+        return x.astype(np.float64), 0
+    assert graph.input.scale is not None
+    return FixedPointFormat(graph.input.bits).encode(x / per_channel(graph.input.scale, graph.input.shape))
+
+
+def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
+    """Largest |value| that each population of an integer graph can send in one step."""
+    largest: dict[str, int] = {}
+    for p in graph:
+        if not isinstance(p, ReadOut):
+            largest[p.name] = largest_spike(p, largest)
+    return largest
+
+
+def largest_spike(p: Population, sent: Mapping[str, int]) -> int:
+    """Of one population, given those before it; a read-out sends nothing."""
+    if isinstance(p, Input):
+        return FixedPointFormat(p.bits).limit
+    if isinstance(p, MaxPool):
+        return sent[p.source]
+    return int(p.payload.max(initial=0)) * p.levels if isinstance(p, SNM) else 0
+
+
+@dataclass(frozen=True)
+class StateRange:
+    """One population's potentials, in integer units. current: static bound on |z + b| in one step
+    (sum |w| * |spike|max + |b|); expected: largest |v| on the calibration images, with no margin;
+    limit: the 24-bit state's."""
+
+    name: str
+    current: int
+    expected: int
+    limit: int = STATE.limit
+
+
+def state_ranges(graph: SpikingGraph) -> list[StateRange]:
+    """The static and the measured range of every integrating population of an integer graph."""
+    sent = largest_spikes(graph)
+    ranges = []
+    for p in graph:
+        if isinstance(p, SNM | ReadOut):
+            assert p.v_range is not None
+            assert p.unit is not None
+            current = sum(q.bound(sent[q.source]) for q in p.projections) + int(np.abs(p.bias.astype(np.int64)).max())
+            ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / p.unit).max()))))
+    return ranges
+
+
+def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:
+    """{population: bits} of all."""
+    if not isinstance(bits, Mapping):
+        return {p.name: bits for p in graph}
+    names = [p.name for p in graph]
+    unknown = sorted(set(bits) - set(names))
+    if unknown:
+        raise OutOfRange(f"bits: no population is called {', '.join(unknown)}; there are {', '.join(names)}")
+    return {name: bits.get(name, default) for name in names}
