@@ -201,7 +201,7 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
     unit, v_range = _read_units(neuron, shape)
     theta = _of_neurons(neuron, "theta", shape, version, least=0)
     if "readout" in neuron:
-        return _read_readout(neuron, ReadOut(name, shape, projections, bias, unit, v_range), theta)
+        return _read_readout(neuron, ReadOut(name, shape, projections, bias=bias, unit=unit, v_range=v_range), theta)
     payload = _of_neurons(neuron, "payload", shape, version, least=0)
     v_init = _of_neurons(neuron, "v_init", shape, version, least=-INT32)
     levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
@@ -209,7 +209,22 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         raise BadFile(f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}")
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
     down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
-    return SNM(name, shape, projections, bias, theta, payload, v_init, unit, spike_unit, v_range, levels, lead, two_sided, down)
+    return SNM(
+        name,
+        shape,
+        projections,
+        bias=bias,
+        vth=theta,
+        payload=payload,
+        v_init=v_init,
+        unit=unit,
+        spike_unit=spike_unit,
+        v_range=v_range,
+        levels=levels,
+        lead=lead,
+        two_sided=two_sided,
+        down=down,
+    )
 
 
 def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:

@@ -110,11 +110,28 @@ def snm(
         vth, payload = (a[(slice(None), *(slice(1),) * (len(shape) - 1))] for a in (vth, payload))
     ones = np.ones(shape[0])
     bias = rng.integers(-5, 6, (shape[0], *(1,) * (len(shape) - 1))).astype(np.int32)
-    return SNM(name, shape, projections, bias, vth, payload, vth >> 1, ones, ones, ones, levels, lead, two_sided, down)
+    return SNM(
+        name,
+        shape,
+        projections,
+        bias=bias,
+        vth=vth,
+        payload=payload,
+        v_init=vth >> 1,
+        unit=ones,
+        spike_unit=ones,
+        v_range=ones,
+        levels=levels,
+        lead=lead,
+        two_sided=two_sided,
+        down=down,
+    )
 
 
 def readout(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator) -> ReadOut:
-    return ReadOut(name, shape, projections, rng.integers(-5, 6, shape).astype(np.int32), np.ones(shape[0]), np.ones(shape[0]))
+    return ReadOut(
+        name, shape, projections, bias=rng.integers(-5, 6, shape).astype(np.int32), unit=np.ones(shape[0]), v_range=np.ones(shape[0])
+    )
 
 
 def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -183,7 +200,7 @@ def analog_chain(weight: np.ndarray, bias: np.ndarray) -> AnalogGraph:
     return AnalogGraph((
         Input("input", (weight.shape[1],)),
         Rectifier("hidden", (n,), (Projection("input", weight),), bias),
-        ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), np.zeros(n)),
+        ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), bias=np.zeros(n)),
     ))  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def _branches() -> SpikingGraph:
     both = (Projection("i", weights(rng, 2, 2, 1, 1)), Projection("i", weights(rng, 8, 8), target_shape=(2, 2, 2)))
     a = snm("a", (2, 2, 2), both, rng, two_sided=True, down=0.25, shared=True)
     out = readout("o", (8,), (Projection("a", weights(rng, 8, 8)),), rng)
-    viewed = ReadOut(out.name, out.shape, out.projections, out.bias, out.unit, out.v_range, (2, 4))
+    viewed = ReadOut(out.name, out.shape, out.projections, bias=out.bias, unit=out.unit, v_range=out.v_range, view=(2, 4))
     other = readout("m", (1, 2, 2), (Projection("a", weights(rng, 1, 2, 1, 1)),), rng)
     return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, viewed, other), steps=5)
 

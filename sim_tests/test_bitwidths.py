@@ -74,7 +74,9 @@ def test_bits_of_nobody_are_refused(spiking: dn.SpikingGraph, option: str) -> No
 
 def nets(spiking: dn.SpikingGraph) -> dn.Networks:
     """Precision reads the float network alone."""
-    return dn.Networks(dn.AnalogGraph((spiking.input, *spiking.readouts[:0], ReadOut("none", (1,), (), np.zeros(1)))), spiking, spiking)
+    return dn.Networks(
+        dn.AnalogGraph((spiking.input, *spiking.readouts[:0], ReadOut("none", (1,), (), bias=np.zeros(1)))), spiking, spiking
+    )
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,21 @@ def neurons(name: str, shape: Shape, *projections: Projection, lead: int = 0, le
     """All alike: theta 8, payload 3, no bias."""
     every, ones = (lambda value: np.full(shape, value, np.int32)), np.ones(shape[0])
     start = every(0 if two_sided else 4)
-    return SNM(name, shape, projections, np.zeros(1, np.int32), every(8), every(3), start, ones, ones, ones, levels, lead, two_sided)
+    return SNM(
+        name,
+        shape,
+        projections,
+        bias=np.zeros(1, np.int32),
+        vth=every(8),
+        payload=every(3),
+        v_init=start,
+        unit=ones,
+        spike_unit=ones,
+        v_range=ones,
+        levels=levels,
+        lead=lead,
+        two_sided=two_sided,
+    )
 
 
 def dense(source: str, rows: int, columns: int, value: int = 1) -> Projection:

@@ -39,10 +39,12 @@ def by_hand(levels: int = 1) -> tuple[SpikingGraph, np.ndarray]:
     3, 8, sends 1 (or 2 levels), 4 (or 0); neuron 1 goes 50, 48, 46 and is silent."""
     one = np.ones(2)
     hidden = SNM(
-        "hidden", (2,), (Projection("input", np.array([[3, 0, 1], [0, 5, 2]], np.int8)),), np.zeros(2, np.int32),
-        np.array([4, 100], np.int32), np.ones(2, np.int32), np.array([2, 50], np.int32), one, one, one, levels,
+        "hidden", (2,), (Projection("input", np.array([[3, 0, 1], [0, 5, 2]], np.int8)),), bias=np.zeros(2, np.int32),
+        vth=np.array([4, 100], np.int32), payload=np.ones(2, np.int32), v_init=np.array([2, 50], np.int32), unit=one, spike_unit=one, v_range=one, levels=levels,
     )  # fmt: skip
-    out = ReadOut("out", (2,), (Projection("hidden", np.array([[1, 7], [0, 2]], np.int8)),), np.zeros(2, np.int32), one, one)
+    out = ReadOut(
+        "out", (2,), (Projection("hidden", np.array([[1, 7], [0, 2]], np.int8)),), bias=np.zeros(2, np.int32), unit=one, v_range=one
+    )
     return SpikingGraph((Input("input", (3,), np.ones(3), 8), hidden, out), steps=2), np.array([[2, 0, -1]], np.float32)
 
 
@@ -133,7 +135,7 @@ def test_only_synapses_that_exist_count() -> None:
 
 def one_layer(q: Projection, source: tuple[int, ...]) -> SpikingGraph:
     shape = q.output_shape(source)
-    out = ReadOut("out", shape, (q,), np.zeros((shape[0], 1, 1), np.int32), np.ones(shape[0]), np.ones(shape[0]))
+    out = ReadOut("out", shape, (q,), bias=np.zeros((shape[0], 1, 1), np.int32), unit=np.ones(shape[0]), v_range=np.ones(shape[0]))
     return SpikingGraph((Input("input", source, np.ones(source[0]), 8), out), steps=3)
 
 

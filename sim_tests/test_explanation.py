@@ -42,12 +42,23 @@ def networks(layers: list[Rectifier], theta: dict[str, float], *, steps: int, in
     """Layers, one threshold each, and a read-out of the last. neuron: fields of the SNM of that name that are not as convert's."""
     last = layers[-1]
     n = last.shape[0]
-    out = ReadOut("out", (n,), (Projection(last.name, np.eye(n)),), np.zeros(n))
+    out = ReadOut("out", (n,), (Projection(last.name, np.eye(n)),), bias=np.zeros(n))
     analog = AnalogGraph((Input("input", (inputs,)), *layers, out))
     spiking: list[Population] = [Input("input", (inputs,), np.full(inputs, 4.0))]
     for p in layers:
         vth, ones = np.full(p.shape, theta[p.name]), np.ones(p.shape[0])
-        made = SNM(p.name, p.shape, p.projections, p.bias, vth, vth, vth / 2, ones, ones, 100 * ones)
+        made = SNM(
+            p.name,
+            p.shape,
+            p.projections,
+            bias=p.bias,
+            vth=vth,
+            payload=vth,
+            v_init=vth / 2,
+            unit=ones,
+            spike_unit=ones,
+            v_range=100 * ones,
+        )
         spiking.append(replace(made, **neuron.get(p.name, {})))
     spiking.append(replace(out, unit=np.ones(n), v_range=np.full(n, 100.0)))
     graph = SpikingGraph(tuple(spiking), steps=steps)
@@ -142,8 +153,8 @@ def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(two_
         vth, x = 2 * int(rng.integers(1, 20)), int(rng.integers(-60, 150))  # even, so that half of it is an integer
         v_init = int(rng.integers(0, vth + 1))
         ones = np.ones(1)
-        p = SNM("p", (1,), (), np.zeros(1), np.array([vth / 16]), np.array([vth / 16]), np.array([v_init / 16]), ones, ones, ones,
-                levels, lead, two_sided, down)  # fmt: skip
+        p = SNM("p", (1,), (), bias=np.zeros(1), vth=np.array([vth / 16]), payload=np.array([vth / 16]), v_init=np.array([v_init / 16]), unit=ones, spike_unit=ones, v_range=ones,
+                levels=levels, lead=lead, two_sided=two_sided, down=down)  # fmt: skip
         found = float(rates.staircase(p, torch.tensor([[x / 16]], dtype=torch.float64), steps))
         for currents in ([x] * steps, [x * steps] + [0] * (steps - 1)):
             neuron, sent = oracle.Neuron(vth, 1, v_init, 0, levels, two_sided, down), 0
@@ -315,7 +326,7 @@ def test_a_raster_shows_neurons_of_every_activity_in_one_image(whole: tuple[Netw
 def test_relays_have_parts_too() -> None:
     """A linear tensor that two layers read: z = 3 x of +-1/2, in levels of 3/4, which both are multiples of."""
     relay = Relay("r", (1,), (Projection("input", np.array([[3.0]])),), np.zeros(1))
-    out = ReadOut("out", (1,), (Projection("r", np.eye(1)),), np.zeros(1))
+    out = ReadOut("out", (1,), (Projection("r", np.eye(1)),), bias=np.zeros(1))
     analog = AnalogGraph((Input("input", (1,)), relay, out))
     x = np.array([[0.5], [-0.5], [-0.25]])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2, relay_levels=2)
@@ -527,4 +538,4 @@ def test_the_command_explains(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert set(written["accuracy"]) == {"ann", "float", "integer"}
     assert cli.main([*words, "-o", "why.json"]) == 1
     assert cli.EXPLAINED_IMAGES == 64
-    assert explain.TOLERANCE == 0.1
+    assert explain.DETAIL.tolerance == 0.1

@@ -220,7 +220,9 @@ def test_what_rounding_takes_from_the_mean_goes_into_the_bias_of_each_channel() 
     rng = np.random.default_rng(0)
     into = (Projection("i", rng.normal(size=(6, 4)), target_shape=(2, 3, 1)), Projection("j", rng.normal(size=(2, 4, 1, 1))))
     zeros, ones = np.zeros((2, 3, 1)), np.ones(2)
-    p = SNM("a", (2, 3, 1), into, np.zeros((2, 1, 1)), zeros, zeros, zeros, ones, ones, ones)
+    p = SNM(
+        "a", (2, 3, 1), into, bias=np.zeros((2, 1, 1)), vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=ones
+    )
     mean, unit = rng.normal(size=(2, 4)) * 50, np.array([0.02, 0.05])
     blocks = [(Reads(slice(0, 4), mean[i : i + 1], np.eye(4)[None]),) for i in range(2)]
     drives = [Drive(q, q.weight, own, 1) for q, own in zip(into, blocks, strict=True)]
@@ -291,7 +293,11 @@ def test_a_clipping_unit_is_the_best_of_six(kind: str, exponent: int) -> None:
         single, v_range = rng.uniform(0, 0.9, (2, 4)) * unit * ((127,), (state.limit / 1.25,))  # one synapse a row keeps 8 bits
         single *= 2**exponent
         into = Projection("i", weight), Projection("j", single[:, None])
-        p = SNM("a", (4,), into, *[zeros] * 4, ones, ones, v_range) if kind == "hidden" else ReadOut("a", (4,), into, zeros, ones, v_range)
+        p = (
+            SNM("a", (4,), into, bias=zeros, vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=v_range)
+            if kind == "hidden"
+            else ReadOut("a", (4,), into, bias=zeros, unit=ones, v_range=v_range)
+        )
         covariance = np.cov(x, bias=True)
         drives = [
             Drive(into[0], weight, (Reads(slice(0, 9), np.zeros((1, 9)), covariance[None]),), 1),
@@ -322,7 +328,9 @@ def test_a_shortcuts_weight_is_a_whole_number_where_that_costs_little() -> None:
     rng, zeros, ones = np.random.default_rng(9), np.zeros((5, 1, 1)), np.ones(5)
     conv, shortcut = Projection("i", rng.normal(size=(5, 4, 1, 1))), Projection("j", rng.uniform(20, 60, (5, 1, 1, 1)), groups=5)
     for into in ((conv, shortcut), (shortcut,)):
-        p = SNM("a", (5, 1, 1), into, zeros, zeros + 9, zeros, zeros, ones, ones, 1e3 * ones)
+        p = SNM(
+            "a", (5, 1, 1), into, bias=zeros, vth=zeros + 9, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=1e3 * ones
+        )
         drives = [Drive(q, q.weight, (), 31) for q in into]
         found = units.chosen(p, drives, WIDTHS)
         codes = shortcut.weight[:, 0, 0, 0] / found.unit / 2.0 ** found.exponents[-1]
@@ -340,9 +348,11 @@ def test_exponents_are_the_best_of_all(kind: str) -> None:
         into = [Projection(name, rng.normal(size=(4, n)) * s) for name, n, s in zip("ijk", (9, 5, 1), size, strict=True)]
         variances = [rng.uniform(0.1, 40, q.weight.shape[1]) for q in into]
         zeros, ones, v_range = np.zeros(4), np.ones(4), np.full(4, 2.0 ** rng.uniform(-4, 16))
-        p: SNM | ReadOut = SNM("a", (4,), tuple(into), zeros, theta, theta, theta, ones, ones, v_range)
+        p: SNM | ReadOut = SNM(
+            "a", (4,), tuple(into), bias=zeros, vth=theta, payload=theta, v_init=theta, unit=ones, spike_unit=ones, v_range=v_range
+        )
         if kind == "readout":
-            p = ReadOut("a", (4,), tuple(into), zeros, ones, v_range)
+            p = ReadOut("a", (4,), tuple(into), bias=zeros, unit=ones, v_range=v_range)
         drives = [
             Drive(q, q.weight, (Reads(slice(0, len(v)), np.zeros((1, len(v))), np.diag(v)[None]),), 9)
             for q, v in zip(into, variances, strict=True)
@@ -384,7 +394,7 @@ def test_exponents_are_found_where_nothing_that_is_read_varies() -> None:
     """Float32's noise leaves a variance below 0: the more error, the better, without end."""
     into = [Projection(name, np.eye(3) * size) for name, size in (("i", 1.0), ("j", 0.01))]
     noise = (Reads(slice(0, 3), np.ones((1, 3)), -1e-7 * np.eye(3)[None]),)
-    p = ReadOut("a", (3,), tuple(into), np.zeros(3), np.ones(3), np.ones(3))
+    p = ReadOut("a", (3,), tuple(into), bias=np.zeros(3), unit=np.ones(3), v_range=np.ones(3))
     drives = [Drive(q, q.weight, noise, 9) for q in into]
     found = units.chosen(p, drives, WIDTHS)
     assert min(found.exponents) == 0
@@ -399,7 +409,18 @@ def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
         rows, cols, weight = (rng.uniform(0, 1, s) for s in ((5, 4), (5, 4), (2, 3, 1, 1)))
         v_range = 2.0 ** rng.uniform(0, 24, 2)
         q = Projection("i", weight, resample=Resample(rows, cols))
-        p = SNM("a", (2, 5, 5), (q,), zeros[:, :1, :1], zeros + 3, zeros, zeros, ones, ones, v_range)
+        p = SNM(
+            "a",
+            (2, 5, 5),
+            (q,),
+            bias=zeros[:, :1, :1],
+            vth=zeros + 3,
+            payload=zeros,
+            v_init=zeros,
+            unit=ones,
+            spike_unit=ones,
+            v_range=v_range,
+        )
         changed, (drive,) = quantization._with_integer_matrices(
             p, WIDTHS, lambda projections, p: [Drive(q, q.weight * alpha[None, :, None, None], (), 127) for q in projections]
         )
@@ -446,9 +467,9 @@ def test_what_weights_read_is_told_in_the_units_of_their_integers() -> None:
     weight = rng.normal(size=(3, 2, 1, 1))
     into = Projection("i", weight), Projection("i", weight, resample=matrix), Projection("i", np.zeros((3, 2, 1, 1)), resample=matrix)
     zeros = np.zeros((3, 2, 2))
-    p = SNM("a", (3, 2, 2), into, zeros[:, :1, :1], zeros, zeros, zeros, ones, ones, ones)
+    p = SNM("a", (3, 2, 2), into, bias=zeros[:, :1, :1], vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=ones)
     graph = SpikingGraph(
-        (Input("i", (2, 2, 2), np.ones(2), 8), p, ReadOut("o", (2,), (Projection("a", np.ones((2, 12))),), np.zeros(2))), steps=1
+        (Input("i", (2, 2, 2), np.ones(2), 8), p, ReadOut("o", (2,), (Projection("a", np.ones((2, 12))),), bias=np.zeros(2))), steps=1
     )
 
     def heard(q: Projection, spikes: np.ndarray) -> np.ndarray:

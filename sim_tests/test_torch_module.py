@@ -155,7 +155,11 @@ def test_floats_and_sums_beyond_2_to_the_53_are_refused() -> None:
     wide = Projection("input", np.full((1, 3), 2**31 - 1, np.int32), exponent=20)
     graphs = [
         SpikingGraph(
-            (Input("input", (3,), np.ones(3), 8), ReadOut("out", (1,), (q,), np.zeros(1, np.int32), np.ones(1), np.ones(1))), steps=2
+            (
+                Input("input", (3,), np.ones(3), 8),
+                ReadOut("out", (1,), (q,), bias=np.zeros(1, np.int32), unit=np.ones(1), v_range=np.ones(1)),
+            ),
+            steps=2,
         )
         for q in (heavy, wide)
     ]

@@ -127,11 +127,14 @@ def chain(steps: int, leads: int) -> SpikingGraph:
         return (Projection(source, np.ones((1, 1))),)
 
     populations: list[Population] = [Input("image", (1,), values(1.0))]
+    neuron = {"vth": 1.0, "payload": 1.0, "v_init": 0.5, "unit": 1.0, "spike_unit": 1.0, "v_range": 1.0}
     for name, source in (("first", "image"), ("second", "first")):
         populations.append(
-            SNM(name, (1,), after(source), values(0.0), *map(values, (1.0, 1.0, 0.5, 1.0, 1.0, 1.0)), levels=1, lead=leads)
+            SNM(name, (1,), after(source), bias=values(0.0), **{k: values(a) for k, a in neuron.items()}, levels=1, lead=leads)
         )  # fmt: skip
-    return SpikingGraph((*populations, ReadOut("read-out", (1,), after("second"), values(0.0), values(1.0), values(1.0))), steps=steps)
+    return SpikingGraph(
+        (*populations, ReadOut("read-out", (1,), after("second"), bias=values(0.0), unit=values(1.0), v_range=values(1.0))), steps=steps
+    )
 
 
 def windows() -> Figure:

@@ -85,7 +85,7 @@ class Builder:
         strip = all(t.layout.in_order for t in e.terms)
 
         def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:
-            return ReadOut(name, shape, projections, bias, view=() if shape == e.shape else e.shape, function=function, axis=axis)
+            return ReadOut(name, shape, projections, bias=bias, view=() if shape == e.shape else e.shape, function=function, axis=axis)
 
         self._populate(e, name, made, strip=strip, one_unit=True)
 

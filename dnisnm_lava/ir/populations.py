@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,7 @@ class SNM(Value):
     name: str
     shape: Shape
     projections: tuple[Projection, ...]
+    _: KW_ONLY
     bias: np.ndarray
     vth: np.ndarray
     payload: np.ndarray
@@ -133,6 +134,7 @@ class ReadOut(Value):
     name: str
     shape: Shape
     projections: tuple[Projection, ...]
+    _: KW_ONLY
     bias: np.ndarray
     unit: np.ndarray | None = None
     v_range: np.ndarray | None = None

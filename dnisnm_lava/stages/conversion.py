@@ -100,7 +100,7 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     ones = np.ones(p.shape[0])
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
     return SNM(
-        p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2,
+        p.name, p.shape, p.projections, bias=p.bias, vth=theta, payload=theta, v_init=theta / 2,
         unit=ones, spike_unit=ones, v_range=v_range, levels=levels, lead=lead, down=down,
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
     theta = per_channel(largest / levels, p.shape)
     ones = np.ones(p.shape[0])
     return SNM(
-        p.name, p.shape, p.projections, p.bias, vth=theta, payload=theta, v_init=theta / 2, unit=ones, spike_unit=ones,
+        p.name, p.shape, p.projections, bias=p.bias, vth=theta, payload=theta, v_init=theta / 2, unit=ones, spike_unit=ones,
         v_range=(lead + 2) * largest, levels=levels, lead=lead, two_sided=True, down=0.0,
     )  # fmt: skip
 
