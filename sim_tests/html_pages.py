@@ -48,7 +48,9 @@ def gathered(name: Callable[[str], str] = str) -> Gathered:
     rows = tuple(replace(row, name=name(row.name), line=f"{name('net')}.py:3 `{name('x')}`") for row in coverage.rows)
     coverage = replace(coverage, model=name("net"), rows=rows, notices=(name("notice"),))
     labels = np.random.default_rng(0).integers(0, 3, 30)
-    return gather(dn.Networks(*graphs), x, labels, coverage=coverage, calibration=x[:10], about=dn.About(title=f"A page {name('of')}", classes=[name(c) for c in "abc"], cost_images=3, explain_images=30, provenance=PROVENANCE), lava=dn.Lava(images=0))  # fmt: skip
+    about = dn.About(f"A page {name('of')}", [name(c) for c in "abc"], provenance=PROVENANCE, cost_images=3, explain_images=30)
+    nets = dn.Networks(*graphs, dn.calibrate(graphs[0], [x[:10]]), coverage=coverage)
+    return gather(nets, x, labels, about=about, lava=dn.Lava(images=0))
 
 
 @cache

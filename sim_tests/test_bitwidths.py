@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console, RenderableType
-from test_tuning import analog as analog
-from test_tuning import images as images
-from test_tuning import place as place
+from searched import analog as analog
+from searched import images as images
+from searched import place as place
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli

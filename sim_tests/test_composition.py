@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from graphs import images, randomized
 from hypothesis import given
 from hypothesis import strategies as st
+from one_layer import Net, c
 from torch import nn
 
 import dnisnm_lava as dn
@@ -23,30 +24,12 @@ from dnisnm_lava.ir.arithmetic import Window, sum_pool
 from dnisnm_lava.ir.integers import encode_images
 
 
-class Net(nn.Module):
-    """A convolution of 8 channels and a ReLU, then `forward` with layers of its own."""
-
-    def __init__(self, forward: Callable[..., torch.Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        for name, layer in layers.items():
-            self.add_module(name, layer)
-        self.body = forward
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(self, F.relu(self.first(x)))
-
-
 def traced(forward: Callable[..., torch.Tensor], **layers: nn.Module) -> AnalogGraph:
     return dn.from_torch(randomized(Net(forward, **layers), 0), images(1, (3, 8, 8), 0)[0])
 
 
 def kinds(analog: AnalogGraph) -> dict[str, int]:
     return {k.__name__: len(analog.of(k)) for k in (Rectifier, Relay, MaxPool)}
-
-
-def c(inputs: int, outputs: int, kernel: int = 1, **options: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, **options)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- compose, or relay
@@ -144,8 +127,7 @@ def test_a_relay_rounds_to_the_nearest_in_every_form() -> None:
     """Half a level at the start, and nothing held back: with its weights normalized, and in integers, where a relay of before keeps
     its start at 0."""
     net = Net(lambda n, x: F.relu(n.b(n.a(x))), **WAIST)
-    for options in ({}, {"branch": "normalize", "granularity": "channel"}):
-        spiking, _ = converted(net, **options)
+    for spiking in (converted(net)[0], dn.normalize_weights(converted(net, granularity="channel")[0])):
         (relay,) = [p for p in spiking.of(SNM) if p.two_sided]
         assert relay.down == 0
         np.testing.assert_array_equal(relay.v_init, relay.vth / 2)

@@ -13,6 +13,7 @@ import torch
 from graphs import Chain, integer_graphs, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import assert_same
 
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.backends.batched import chunks, currents, onednn, planning, storage
@@ -22,15 +23,6 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, dynamics
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.fixedpoint import STATE
-
-
-def assert_same(a: Run, b: Run) -> None:
-    rows = difference("a", a, "b", b)
-    assert rows.different == 0, rows.first
-    assert rows.spikes_compared > 0
-    assert a.saturations == b.saturations
-    assert a.spike_counts == b.spike_counts
-    assert a.clipped_inputs == b.clipped_inputs
 
 
 @settings(max_examples=40)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from graphs import ResidualPoolNet, images, randomized, small
 from rich.console import Console
-from test_tuning import place as place
+from searched import place as place
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli, measures

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from graphs import Chain, images, randomized
-from test_executors import assert_same
+from runs import assert_same
 from torch import nn
 
 import dnisnm_lava as dn

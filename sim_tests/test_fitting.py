@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from graphs import Chain, ResidualPoolNet, randomized
-from test_executors import assert_same
+from runs import assert_same
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
@@ -127,7 +127,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(OutOfRange, match="fit: 200 levels a step, it keeps"):
         dn.fit(analog, converted(levels=200)[1], x)
     with pytest.raises(OutOfRange, match="fit: the graph's weights are normalized"):
-        dn.fit(analog, converted(granularity="channel", branch="normalize")[1], x)
+        dn.fit(analog, dn.normalize_weights(converted(granularity="channel")[1]), x)
     with pytest.raises(OutOfRange, match="fit: 0 images given"):
         dn.fit(analog, spiking, [])
     wrong: list[tuple[dict[str, Any], str]] = [

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command_line import DATA, NET, refused, run
+from command_line import place as place
 from graphs import ResidualPoolNet, images, randomized
-from test_cli import DATA, NET, refused, run
-from test_cli import place as place
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli, measures

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import DATA, NET, run
-from test_cli import place as place
-from test_remembering import LITTLE, refused
+from command_line import DATA, LITTLE, NET, refused_last, run
+from command_line import place as place
 
 from dnisnm_lava import cli
 from dnisnm_lava.cli.making import _to_paste
@@ -99,9 +98,9 @@ def test_trials_of_another_search_are_not_taken(
         stopping(patch, verb, 3)
         assert cli.main(argv) == 130
     capsys.readouterr()
-    assert "parts of an unfinished run; go on with --resume, or begin again with --overwrite" in refused(*argv, capsys=capsys)
-    assert "of another network, other images, steps or options" in refused(*argv, "--seed", "9", "--resume", capsys=capsys)
-    assert "--resume: no result is written" in refused(*SEARCHES[verb], "--resume", capsys=capsys)
+    assert "parts of an unfinished run; go on with --resume, or begin again with --overwrite" in refused_last(*argv, capsys=capsys)
+    assert "of another network, other images, steps or options" in refused_last(*argv, "--seed", "9", "--resume", capsys=capsys)
+    assert "--resume: no result is written" in refused_last(*SEARCHES[verb], "--resume", capsys=capsys)
     assert cli.main([*argv, "--overwrite"]) == 0
 
 

@@ -17,7 +17,7 @@ import torch
 from graphs import images
 from hypothesis import given, settings
 from pieces import PIECES, REFUSED, Shape, random_models
-from test_executors import assert_same
+from runs import assert_same
 from threadpoolctl import threadpool_limits
 from torch import nn
 

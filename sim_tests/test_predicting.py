@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import DATA, LITTLE, NET, refused_last, run
+from command_line import place as place
 from graphs import small
-from test_cli import DATA, NET, run
-from test_cli import place as place
-from test_remembering import LITTLE, refused
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
@@ -89,7 +88,7 @@ def test_early_exit_stops_each_image_at_its_step(made: Path, capsys: pytest.Capt
     by_name = run("predict", "a.net", "--data", "images/test", *options, "--calibration", "images", capsys=capsys)
     assert by_name["predictions"] == found["predictions"]
     netx.write("plain.net", graph)
-    said = refused("predict", "plain.net", "--data", "images/test", *options, capsys=capsys)
+    said = refused_last("predict", "plain.net", "--data", "images/test", *options, capsys=capsys)
     assert "plain.net: does not remember its --data; give --calibration" in said
 
 
@@ -138,7 +137,7 @@ def test_a_file_may_be_written_as_json_or_arrays(made: Path, capsys: pytest.Capt
         assert arrays["classes"].tolist() == [p["class"] for p in found["predictions"]]
         assert arrays["margins"].tolist() == [p["margin"] for p in found["predictions"]]
         assert (arrays["values"].shape, arrays["images"][0]) == ((6, 3), found["predictions"][0]["image"])
-    assert "p.npz: exists already" in refused("predict", "a.net", "--data", "images/test", "-o", "p.npz", capsys=capsys)
+    assert "p.npz: exists already" in refused_last("predict", "a.net", "--data", "images/test", "-o", "p.npz", capsys=capsys)
 
 
 VALUES = """
@@ -171,7 +170,7 @@ def test_values_where_there_are_no_classes(place: Path, capsys: pytest.CaptureFi
         assert [p["largest"] for p in found["predictions"]] == values.reshape(16, -1).max(axis=1).tolist()
     with np.load("v.npz") as arrays:
         np.testing.assert_array_equal(arrays["values"], values)
-    said = refused("predict", "v.net", "--data", "data.npz", "--confidence", "0.9", capsys=capsys)
+    said = refused_last("predict", "v.net", "--data", "data.npz", "--confidence", "0.9", capsys=capsys)
     assert "early exit:" in said
     assert cli.main(["predict", "v.net", "--data", "data.npz"]) == 0
     assert "--out FILE.npz keeps all values" in capsys.readouterr().out or values[0].size == 1
@@ -194,7 +193,7 @@ def test_no_images_is_told() -> None:
 
 
 def test_data_is_needed(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused("predict", "a.net", "--data", "nowhere", capsys=capsys)
+    said = refused_last("predict", "a.net", "--data", "nowhere", capsys=capsys)
     assert "nowhere: no such data" in said
     with pytest.raises(SystemExit):
         cli.main(["predict", "a.net"])
@@ -233,4 +232,4 @@ def without(told: dict[str, Any], key: str) -> dict[str, Any]:
     (["a.net", "-o", "net.py"], "net.py: exists already"),
 ])  # fmt: skip
 def test_costs_refuses(made: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
-    assert said in refused("costs", *argv, capsys=capsys)
+    assert said in refused_last("costs", *argv, capsys=capsys)

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from drawn_recipes import drawn
 from graphs import images, randomized
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_dials import drawn
 from torch import nn
 
 import dnisnm_lava as dn

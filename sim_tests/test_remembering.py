@@ -10,15 +10,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from command_line import DATA, LITTLE, NET, refused_last, run
+from command_line import place as place
 from graphs import small
-from test_cli import DATA, NET, run
-from test_cli import place as place
 
 from dnisnm_lava import cli
 from dnisnm_lava.errors import BadFile
 from exporters import netx
 
-LITTLE = ["--steps", "4", "--calibration-images", "20", "--fit-images", "8", "--seed", "3"]
 NO_LAVA = ["--lava-images", "0"]
 
 
@@ -27,14 +26,6 @@ def made(place: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """a.net, and what it remembers."""
     run("convert", *NET, *DATA, *LITTLE, "-o", "a.net", capsys=capsys)
     return netx.provenance("a.net")
-
-
-def refused(*argv: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The sentence, behind notices."""
-    assert cli.main(list(argv)) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    return err.splitlines()[-1]
 
 
 def rewritten(**changes: Any) -> None:
@@ -109,7 +100,7 @@ def test_a_file_of_tune_is_made_anew_as_it_was(place: Path, capsys: pytest.Captu
 @pytest.mark.parametrize("split", [3, {}, {"held_images": "6"}, {"held_images": 1}, {"held_images": True}, [6]])
 def test_a_split_that_is_not_understood_is_told(made: dict[str, Any], capsys: pytest.CaptureFixture[str], split: Any) -> None:
     rewritten(split=split)
-    assert "b.net: remembers a split of images that is not understood" in refused("explain", "b.net", capsys=capsys)
+    assert "b.net: remembers a split of images that is not understood" in refused_last("explain", "b.net", capsys=capsys)
 
 
 def test_simulate_and_check_and_inspect_need_no_option(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +115,7 @@ def test_simulate_and_check_and_inspect_need_no_option(made: dict[str, Any], cap
 def test_what_is_given_takes_the_place_of_what_is_remembered(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy("data.npz", "other.npz")
     Path("data.npz").unlink()
-    assert "a.net: made with --data data.npz, and data.npz is not here; give --data" in refused("explain", "a.net", capsys=capsys)
+    assert "a.net: made with --data data.npz, and data.npz is not here; give --data" in refused_last("explain", "a.net", capsys=capsys)
     given = run("simulate", "a.net", "--data", "other.npz", "--seed", "3", "--mean", "0,0,0", capsys=capsys)
     remembered = run("simulate", "a.net", "--data", "other.npz", capsys=capsys)
     assert given["provenance"]["digests"]["images"] != remembered["provenance"]["digests"]["images"]
@@ -136,26 +127,26 @@ def test_a_path_that_is_gone_is_told_with_its_option(
     made: dict[str, Any], capsys: pytest.CaptureFixture[str], gone: str, option: str
 ) -> None:
     Path(gone).unlink()
-    assert f"{gone} is not here; give {option}" in refused("compare", "a.net", *NO_LAVA, capsys=capsys)
+    assert f"{gone} is not here; give {option}" in refused_last("compare", "a.net", *NO_LAVA, capsys=capsys)
 
 
 def test_a_file_that_remembers_nothing_says_what_to_give(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     netx.write("plain.net", netx.read("a.net"))
-    assert "plain.net: does not remember its --model; give --model" in refused("explain", "plain.net", capsys=capsys)
-    assert "plain.net: does not remember its --data; give --data" in refused("simulate", "plain.net", capsys=capsys)
+    assert "plain.net: does not remember its --model; give --model" in refused_last("explain", "plain.net", capsys=capsys)
+    assert "plain.net: does not remember its --data; give --data" in refused_last("simulate", "plain.net", capsys=capsys)
     netx.write("demo.net", netx.read("a.net"), provenance={"seed": 0, "made_by": "demo"})  # as the demo does
     for verb, name in (("explain", "model"), ("compare", "model"), ("simulate", "data")):
-        said = refused(verb, "demo.net", *(NO_LAVA if verb == "compare" else []), capsys=capsys)
+        said = refused_last(verb, "demo.net", *(NO_LAVA if verb == "compare" else []), capsys=capsys)
         assert "demo.net: was made by dnisnm demo, which trains its network on scikit-learn's digits in memory" in said
         assert f"there is no --{name} to remember; give --{name}" in said
-    assert "compare: give a .net file, or a model as --model" in refused("compare", *DATA, *NO_LAVA, capsys=capsys)
+    assert "compare: give a .net file, or a model as --model" in refused_last("compare", *DATA, *NO_LAVA, capsys=capsys)
     found = run("explain", "plain.net", *NET, *DATA, *LITTLE, capsys=capsys)
     assert found["provenance"]["digests"]["integer"] == netx.read("a.net").digest()
 
 
-def test_a_recipe_beside_a_file_that_has_one_is_refused(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_beside_a_file_that_has_one_is_refused_last(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     for option, value in (("--levels", "2"), ("--recipe", "paper")):
-        said = refused("explain", "a.net", option, value, capsys=capsys)
+        said = refused_last("explain", "a.net", option, value, capsys=capsys)
         assert f"a.net: has its own recipe, and {option} belongs to a --model; leave one of them out" in said
 
 
@@ -163,7 +154,7 @@ def test_integers_that_are_made_otherwise_are_told(made: dict[str, Any], capsys:
     assert cli.main(["explain", "a.net", "--seed", "4"]) == 0
     assert "a.net: made anew from net.py:net, its integers are others" in capsys.readouterr().err
     netx.write("b.net", small()[0], provenance=made)
-    assert "b.net: holds other populations than net.py:net" in refused("explain", "b.net", capsys=capsys)
+    assert "b.net: holds other populations than net.py:net" in refused_last("explain", "b.net", capsys=capsys)
 
 
 # ---------------------------------------------------------------- files of strangers
@@ -173,18 +164,20 @@ def test_code_runs_only_where_it_is_what_it_was(
     made: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("net.py").write_text(Path("net.py").read_text() + "\nopen('ran', 'w')\n")
-    said = refused("explain", "a.net", capsys=capsys)
+    said = refused_last("explain", "a.net", capsys=capsys)
     assert "a.net: made with --model net.py:net, and net.py is not what it was then; give --model net.py:net to run it" in said
     rewritten(model="os:getcwd")
-    assert "which is code from elsewhere, and a file alone runs none; give --model os:getcwd" in refused("explain", "b.net", capsys=capsys)
+    assert "which is code from elsewhere, and a file alone runs none; give --model os:getcwd" in refused_last(
+        "explain", "b.net", capsys=capsys
+    )
     rewritten(data=f"{Path('net.py').resolve()}:data")
-    assert "code from elsewhere" in refused("simulate", "b.net", capsys=capsys)
+    assert "code from elsewhere" in refused_last("simulate", "b.net", capsys=capsys)
     Path("below").mkdir()
     monkeypatch.chdir("below")
     shutil.copy("../b.net", "b.net")
     shutil.copy("../a.net", "a.net")
     rewritten(data="../net.py:data")
-    assert "code from elsewhere" in refused("simulate", "b.net", capsys=capsys)
+    assert "code from elsewhere" in refused_last("simulate", "b.net", capsys=capsys)
     assert not list(Path("..").rglob("ran"))
     run("explain", "a.net", "--model", "../net.py:net", "--weights", "../weights.pt", "--data", "../data.npz", capsys=capsys)
     assert Path("ran").exists()  # asked for by name
@@ -198,11 +191,11 @@ def test_code_runs_only_where_it_is_what_it_was(
 ])  # fmt: skip
 def test_nonsense_is_a_sentence(made: dict[str, Any], capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str) -> None:
     rewritten(**changes)
-    assert said in refused("explain", "b.net", capsys=capsys)
+    assert said in refused_last("explain", "b.net", capsys=capsys)
 
 
 @pytest.mark.parametrize("text", [b"{", b"[" * 60_000, b"[]", b"3", b'{"model": "\\u001b[31m"}', b"\xff"])
-def test_a_record_that_is_none_is_refused(made: dict[str, Any], text: bytes) -> None:
+def test_a_record_that_is_none_is_refused_last(made: dict[str, Any], text: bytes) -> None:
     shutil.copy("a.net", "b.net")
     with h5py.File("b.net", "a") as file:
         del file["provenance/record"]

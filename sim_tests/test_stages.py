@@ -151,7 +151,7 @@ def test_the_two_branches_of_algorithm_1_are_the_same_network(model: type, shape
     analog = dn.from_torch(randomized(model(), 1), x[0])
     stats = powers_of_two(dn.calibrate(analog, [x]), granularity)
     balanced = dn.convert(analog, stats, steps=9, granularity=granularity)
-    normalized = dn.convert(analog, stats, steps=9, granularity=granularity, branch="normalize")
+    normalized = dn.normalize_weights(dn.convert(analog, stats, steps=9, granularity=granularity))
     assert all(set(np.unique(p.payload)) <= {0.0, 1.0} for p in normalized.of(SNM))
     a, b = reference.run(balanced, x), reference.run(normalized, x)
     for p in balanced.of(SNM):
@@ -166,7 +166,7 @@ def kernel_3x3(p: Any) -> np.ndarray:
 
 def test_normalized_weights_are_equation_18() -> None:
     analog, stats, _ = calibrated()
-    spiking = dn.convert(analog, stats, steps=4, granularity="layer", branch="normalize")
+    spiking = dn.normalize_weights(dn.convert(analog, stats, steps=4, granularity="layer"))
     lambda1, lambda2 = stats.maxima("conv1", "layer").max(), stats.maxima("conv2", "layer").max()
     own, new = kernel_3x3(analog["conv2"]), kernel_3x3(spiking["conv2"])
     np.testing.assert_allclose(new, own * lambda1 / lambda2, rtol=1e-15)  # two roundings
@@ -175,7 +175,7 @@ def test_normalized_weights_are_equation_18() -> None:
 def test_weight_normalization_refuses_a_kernel_whose_positions_differ() -> None:
     analog, stats, _ = calibrated()
     with pytest.raises(OutOfRange, match=r"conv1: thresholds differ within a channel.*\(18\)"):
-        dn.convert(analog, stats, steps=4, branch="normalize")
+        dn.normalize_weights(dn.convert(analog, stats, steps=4))
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,6 @@ def test_weight_normalization_refuses_a_kernel_whose_positions_differ() -> None:
         ({"steps": 4, "lead": -1}, "lead: -1 .*negative"),
         ({"steps": 4, "lead": {"nobody": 1}}, "names no population"),
         ({"steps": 4, "granularity": "pixel"}, "granularity: 'pixel' given; choose neuron, channel or layer"),
-        ({"steps": 4, "threshold": "mode"}, "threshold: 'mode' given"),
-        ({"steps": 4, "branch": "both"}, "branch: 'both' given; choose balance or normalize"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], match: str) -> None:

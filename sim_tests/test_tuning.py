@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from searched import analog as analog
+from searched import images as images
+from searched import place as place
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli, measures
@@ -30,27 +31,6 @@ from dnisnm_lava.studies.tuning import pareto, phases, tune
 from dnisnm_lava.studies.tuning.pareto import Target, Trial
 from dnisnm_lava.views import tuning as tuning_report
 from exporters import netx
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 16, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.a(x))
-        return self.out((torch.relu(self.b(x)) + x).flatten(1))
-
-
-@pytest.fixture(scope="module")
-def analog() -> dn.AnalogGraph:
-    torch.manual_seed(5)
-    return dn.from_torch(Net().eval(), np.zeros((1, 4, 4), np.float32))
-
-
-@pytest.fixture(scope="module")
-def images() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(120, 1, 4, 4)).astype(np.float32)
 
 
 def trial(score: float, latency: int, spikes: float, steps: int) -> Trial:
@@ -313,28 +293,6 @@ def test_a_missed_target_is_told(analog: dn.AnalogGraph, images: np.ndarray) -> 
 
 
 # ---------------------------------------------------------------- recipes in files; the command
-
-MODULE = """
-import sys
-sys.path.insert(0, {tests!r})
-from test_tuning import Net
-
-def net():
-    import torch
-    torch.manual_seed(5)
-    return Net().eval()
-"""
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MODULE.format(tests=str(Path(__file__).parent)))
-    torch.manual_seed(5)
-    x = np.random.default_rng(0).normal(size=(90, 1, 4, 4)).astype(np.float32)
-    y = Net().eval()(torch.from_numpy(x)).argmax(1).numpy()
-    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
-    return tmp_path
 
 
 def run(*words: str) -> int:

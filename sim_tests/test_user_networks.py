@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from graphs import images, randomized
-from test_composition import Net, c
-from test_executors import assert_same
+from one_layer import Net, c
+from runs import assert_same
 from torch import nn
 
 import dnisnm_lava as dn
