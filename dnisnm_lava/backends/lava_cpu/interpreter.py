@@ -44,8 +44,9 @@ try:
         versions = [d.version for d in metadata.distributions(name=name)]
         if versions and versions[0]:
             found[name] = versions[0]
-    import dnisnm_lava, dnisnm_lava.ir
+    import dnisnm_lava
     found.update({{"dnisnm-lava": dnisnm_lava.__version__, "folder": os.path.dirname(os.path.realpath(dnisnm_lava.__file__))}})
+    import dnisnm_lava.ir
 except Exception as error:
     found["error"] = repr(error)
 print(json.dumps(found))
@@ -85,8 +86,9 @@ def _checked(name: str, who: str) -> Interpreter:
         raise BackendMissing(f"{told} without {missing[0]}; {remedy}")
     if not found["lava-nc"].startswith(f"{LAVA}."):
         raise BackendMissing(f"{told} with lava-nc {found['lava-nc']}, and {LAVA} is needed; {remedy}")
-    if found.get("folder") != str(PACKAGE):
-        imported = f"dnisnm-lava {found['dnisnm-lava']} from {found['folder']}" if "folder" in found else f"none ({found['error']})"
+    if found.get("folder") != str(PACKAGE) or "error" in found:
+        other = found.get("folder", str(PACKAGE)) != str(PACKAGE)
+        imported = f"dnisnm-lava {found['dnisnm-lava']} from {found['folder']}" if other else f"none ({found['error']})"
         raise BackendMissing(
             f"{told} that must import dnisnm-lava {dnisnm_lava.__version__} from {PACKAGE}, and imports {imported}; let it heed PYTHONPATH"
         )
