@@ -18,6 +18,7 @@ import numpy as np
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.ir import NEURON_CONSTANTS, SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, narrowed, sources
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.integers import check_state
 from dnisnm_lava.system import extras
 from dnisnm_lava.system.files import refuse_existing, write_whole
 from exporters.hdf5 import NAME_BYTES
@@ -36,6 +37,7 @@ def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False, pro
     path = Path(path)
     if not graph.is_integer:
         raise OutOfRange(f"{path}: netx holds integers, and the graph holds floats; quantize it first")
+    check_state(graph, "a netx file")
     refuse_existing(path, overwrite)
     image = contents(graph, provenance)
     _check_readable(image, graph, path)

@@ -24,6 +24,7 @@ from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.ir.integers import check_state
 from dnisnm_lava.system import extras
 from dnisnm_lava.system.files import refuse_existing, write_whole
 
@@ -47,6 +48,7 @@ def write(path: str | Path, graph: SpikingGraph, *, lossy: bool = False, overwri
     path = Path(path)
     if not graph.is_integer:
         raise OutOfRange(f"{path}: integers are written, and the graph holds floats; quantize it first")
+    check_state(graph, "NIR")
     refused = tuple(refusals(graph))
     if refused:
         raise OutOfRange(f"{path}: NIR has no node for {'; '.join(refused)}; write it with exporters.netx")

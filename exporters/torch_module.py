@@ -20,7 +20,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.ir.arithmetic import Window, require_exact
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.ir.integers import largest_spikes
+from dnisnm_lava.ir.integers import check_state, largest_spikes
 
 LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
 
@@ -212,6 +212,7 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
     OutOfRange for a float graph, and where a current may reach 2**53."""
     if not graph.is_integer:
         raise OutOfRange("torch_module: the graph holds floats; quantize it first")
+    check_state(graph, "the torch module")
     sent = largest_spikes(graph)
     populations: list[Neurons | Pool | Sum] = []
     for p in graph.populations[1:]:

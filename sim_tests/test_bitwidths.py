@@ -16,13 +16,15 @@ from searched import place as place
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
-from dnisnm_lava.backends import batched
+from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, ReadOut
+from dnisnm_lava.ir.integers import with_state_bits
 from dnisnm_lava.measures import chosen, classes
 from dnisnm_lava.studies import precision
 from dnisnm_lava.studies.precision import Alone, Cell, Outcome, Precision
 from dnisnm_lava.views import precision as precision_report
+from exporters import netx, torch_module
 
 STEPS = 4
 
@@ -39,7 +41,7 @@ def test_the_same_bits_for_each_are_those_bits_for_all(spiking: dn.SpikingGraph,
     assert dn.quantize(spiking, payload_bits=few).digest() == dn.quantize(spiking, payload_bits=3).digest()
     narrow = dn.quantize(spiking, state_bits=14)
     assert dn.quantize(spiking, state_bits=dict.fromkeys(everyone, 14)).digest() == narrow.digest()
-    runs = [batched.run(narrow, images, state_bits=bits) for bits in (12, dict.fromkeys(everyone, 12))]
+    runs = [batched.run(with_state_bits(narrow, bits), images) for bits in (12, dict.fromkeys(everyone, 12))]
     np.testing.assert_array_equal(runs[0].logits, runs[1].logits)
     assert runs[0].saturations == runs[1].saturations
 
@@ -61,7 +63,7 @@ def test_bits_of_one_population_are_its_own(spiking: dn.SpikingGraph) -> None:
 
 def test_one_population_saturates_alone(spiking: dn.SpikingGraph, images: np.ndarray) -> None:
     """Ten bits for `b`, in units made for 24."""
-    run = batched.run(dn.quantize(spiking), images, state_bits={"b": 10})
+    run = batched.run(with_state_bits(dn.quantize(spiking), {"b": 10}), images)
     assert run.saturations["b"] > 0
     assert {name for name, n in run.saturations.items() if n} == {"b"}
 
@@ -93,7 +95,7 @@ def test_the_grid_is_every_combination_as_quantize_makes_it(
     labels = classes(analog.ann(images))
     for cell in found.grid:
         w, p, s = cell.bits
-        run = batched.run(dn.quantize(spiking, weight_bits=w, payload_bits=p, state_bits=s), images, state_bits=s)
+        run = batched.run(dn.quantize(spiking, weight_bits=w, payload_bits=p, state_bits=s), images)
         assert cell.outcome.accuracy == run.accuracy(labels, STEPS)
         assert cell.outcome.saturations == sum(run.saturations.values())
     assert found.spiking == batched.run(spiking, images).accuracy(labels, STEPS)
@@ -197,3 +199,19 @@ def test_a_range_of_nothing_is_a_usage_error(place: Path, capsys: pytest.Capture
         cli.main(["precision", "--model", "mine.py:net", "--data", "data.npz", "--try-weight-bits", "9-3"])
     assert error.value.code == 2
     assert "'9-3' is not a range" in capsys.readouterr().err
+
+
+def test_a_narrow_state_is_the_graphs_own_and_batched_alone_runs_it(spiking: dn.SpikingGraph, images: np.ndarray, tmp_path: Path) -> None:
+    """Forgotten, it would be another run; so nothing is carried beside the graph, and who knows 24 bits alone refuses."""
+    narrow, wide = dn.quantize(spiking, state_bits=12), dn.quantize(spiking)
+    assert {p.state_bits for p in narrow if isinstance(p, SNM | ReadOut)} == {12}
+    assert narrow.digest() != with_state_bits(narrow, 24).digest()
+    assert wide == with_state_bits(wide, 24)
+    batched.run(narrow, images)
+    for refuse in (
+        lambda: reference.run(narrow, images), lambda: lava_cpu.run(narrow, images), lambda: torch_module.module(narrow),
+        lambda: netx.write(tmp_path / "a.net", narrow), lambda: dn.energy(narrow, images),
+    ):  # fmt: skip
+        with pytest.raises(OutOfRange, match="has a state of 12 bits, and .* knows 24"):
+            refuse()
+    assert not list(tmp_path.iterdir())

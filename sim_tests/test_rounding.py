@@ -17,6 +17,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import FixedPointFormat
+from dnisnm_lava.ir.integers import with_state_bits
 from dnisnm_lava.stages import quantization, resampling, rounding, units
 from dnisnm_lava.stages.fitting import least_squares
 from dnisnm_lava.stages.rounding import Reads
@@ -197,13 +198,13 @@ def test_a_narrow_state_saturates_and_says_so(network: tuple[SpikingGraph, np.nd
     wide = batched.run(integer, x, record=True)
     peak = max(int(np.abs(p.vth).max()) for p in integer.of(SNM))
     bits = peak.bit_length() - 1  # not even the largest threshold fits
-    narrow = [batched.run(integer, x, record=True, state_bits=bits, neurons=way) for way in ("compiled", "stepped")]
+    narrow = [batched.run(with_state_bits(integer, bits), x, record=True, neurons=way) for way in ("compiled", "stepped")]
     assert sum(wide.saturations.values()) == 0 < sum(narrow[0].saturations.values())
     assert narrow[0].saturations == narrow[1].saturations
     for name in wide.spikes:
         np.testing.assert_array_equal(narrow[0].spikes[name], narrow[1].spikes[name])
     with pytest.raises(dn.OutOfRange, match="state_bits: 25 given; give 2 to 24"):
-        batched.run(integer, x, state_bits=25)
+        with_state_bits(integer, 25)
 
 
 def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(network: tuple[SpikingGraph, np.ndarray]) -> None:
@@ -211,7 +212,7 @@ def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(network: tuple[Sp
     spiking, x = network
     integer = dn.quantize(spiking, state_bits=12)
     assert max(int(np.abs(p.vth).max()) for p in integer.of(SNM)) < 1 << 11
-    few, many = (sum(batched.run(g, x, state_bits=12).saturations.values()) for g in (integer, dn.quantize(spiking)))
+    few, many = (sum(batched.run(with_state_bits(g, 12), x).saturations.values()) for g in (integer, dn.quantize(spiking)))
     assert few < 0.01 * many
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
-from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.system.progress import Progress
 
 
@@ -15,6 +15,7 @@ def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progre
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
     progress(done, of): called after each image."""
     steps = checked_steps(graph.steps if steps is None else steps)
+    check_state(graph, "the reference")
     x, clipped = encode_images(graph, images)
     saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}
     samples = []

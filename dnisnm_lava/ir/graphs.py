@@ -17,6 +17,7 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import arithmetic
+from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.functions import FUNCTIONS, applied
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import SNM, Input, MaxPool, Population, ReadOut, Rectifier, Relay, lead, sources
@@ -56,6 +57,8 @@ class Graph(Value):
             _check_readout(population)
         if isinstance(population, Input):
             _check_input(population)
+        if isinstance(population, SNM | ReadOut) and not 2 <= population.state_bits <= STATE_BITS:
+            raise OutOfRange(f"{population.name}: state_bits: {population.state_bits} given; give 2 to {STATE_BITS}")
         if isinstance(population, SNM) and not 0 <= population.down <= 1:
             raise OutOfRange(f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold")
         if isinstance(population, MaxPool):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.channels import per_channel
-from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
+from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
 from dnisnm_lava.ir.graphs import Graph, SpikingGraph
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import SNM, Input, MaxPool, Population, ReadOut
@@ -80,3 +80,20 @@ def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]
     if unknown:
         raise OutOfRange(f"bits: no population is called {', '.join(unknown)}; there are {', '.join(names)}")
     return {name: bits.get(name, default) for name in names}
+
+
+def with_state_bits(graph: SpikingGraph, bits: Bits) -> SpikingGraph:
+    """The same integers with a state of so many bits, 2 to 24, of all populations, or of those that are named."""
+    own = bits_by_population(graph, bits, STATE_BITS)
+    done = [replace(p, state_bits=own[p.name]) if isinstance(p, SNM | ReadOut) else p for p in graph]
+    return SpikingGraph(tuple(done), steps=graph.steps)
+
+
+def check_state(graph: SpikingGraph, who: str) -> None:
+    """OutOfRange where a population has fewer bits of state than `who` knows: Lava's 24."""
+    few = next((p for p in graph if isinstance(p, SNM | ReadOut) and p.state_bits != STATE_BITS), None)
+    if few is not None:
+        raise OutOfRange(
+            f"{few.name}: has a state of {few.state_bits} bits, and {who} knows {STATE_BITS}; "
+            "quantize without state_bits, or run it with backends.batched"
+        )

@@ -9,6 +9,7 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.projections import Projection
 from dnisnm_lava.ir.values import NEURON_CONSTANTS, SINCE_0_1, Shape, Value
 
@@ -83,6 +84,7 @@ class SNM(Value):
     largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
     two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a
     share of vth (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0.
+    state_bits: of v in integers; fewer than 24 answer what if, and `backends.batched` alone runs them.
     """
 
     name: str
@@ -100,6 +102,7 @@ class SNM(Value):
     lead: int = 0
     two_sided: bool = False
     down: float = field(default=1.0, metadata=SINCE_0_1)
+    state_bits: int = field(default=STATE_BITS, metadata=SINCE_0_1)
 
     def __post_init__(self) -> None:
         for key in NEURON_CONSTANTS:
@@ -129,7 +132,7 @@ class ReadOut(Value):
     channels, so that the argmax of v is the class; `weighed` allows several, and v counts by its unit then: no stage makes
     such a read-out, files of 0.1.0 may hold one. view: the shape of the model's output, of the same elements in the same order
     (default: `shape`). function: of `functions.FUNCTIONS`, what the model does to its last layer, a softmax along `axis` of
-    `view`: the read-out holds what goes into it, values have it applied."""
+    `view`: the read-out holds what goes into it, values have it applied. state_bits: as of SNM."""
 
     name: str
     shape: Shape
@@ -142,6 +145,7 @@ class ReadOut(Value):
     weighed: bool = field(default=False, metadata=SINCE_0_1)
     function: str = field(default="", metadata=SINCE_0_1)
     axis: int = field(default=0, metadata=SINCE_0_1)
+    state_bits: int = field(default=STATE_BITS, metadata=SINCE_0_1)
     lead: int = field(default=0, init=False)
 
 

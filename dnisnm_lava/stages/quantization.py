@@ -43,8 +43,8 @@ def quantize(
     spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be shared within
     each channel; with levels = 1, all but relays send 1 and -1 alone). weight_bits: of projections with several weights a row;
     those of one (shortcuts, pools) keep 8, they are few. readings: what weights read on calibration images
-    (`fitting.readings`): with it, they are rounded with error compensation, without it to the nearest. state_bits: of v; fewer
-    than 24 for what-if studies. Bits are one number for all, or {population: its own}, the others' the default.
+    (`fitting.readings`): with it, they are rounded with error compensation, without it to the nearest. state_bits: of v, which
+    the graph keeps; fewer than 24 for what-if studies. Bits are one number for all, or {population: its own}, the others' the default.
     """
     if spiking.is_integer:
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
@@ -74,7 +74,7 @@ def quantize(
             unit = counted.unit
             projections, lacking = _encode_weights(p, drives, counted, widths)
             bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + lacking, f"{p.name}: bias")
-            encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit)
+            encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit, state_bits=state[p.name])
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own

@@ -162,7 +162,7 @@ class _Bench:
             integer = quantize(
                 self.spiking, weight_bits=weights, payload_bits=payloads, state_bits=state, spikes=self.spikes, readings=self.readings
             )  # fmt: skip
-            run = batched.run(integer, self.images, state_bits=state, device=self.device)
+            run = batched.run(integer, self.images, device=self.device)
         except OutOfRange as error:
             return Outcome(None, None, refused=str(error))
         found = said(run, self.measure, self.spiking.steps)

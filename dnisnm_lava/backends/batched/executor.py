@@ -23,8 +23,7 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.ir.fixedpoint import STATE_BITS
-from dnisnm_lava.ir.integers import Bits, encode_images
+from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 
@@ -51,7 +50,6 @@ def run(
     device: Device = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
-    state_bits: Bits = STATE_BITS,
     progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
@@ -60,15 +58,14 @@ def run(
     once (default: a quarter of what is free); images are cut into chunks that fit, of one image at least.
     synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32, float64). neurons:
     `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto` and `compiled` run in float32, which are near
-    to the reference; synapses=`float64`, or `stepped` neurons, in float64. state_bits: the state saturates at; fewer than Lava's 24
-    answer what if. progress(done, of): after each chunk, in images.
+    to the reference; synapses=`float64`, or `stepped` neurons, in float64. progress(done, of): after each chunk, in images.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, neurons, place, state_bits)
+    plan = planned(graph, synapses, neurons, place)
     parts: dict[str, list[np.ndarray]] = {p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept}
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
     chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)

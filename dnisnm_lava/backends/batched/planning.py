@@ -20,8 +20,8 @@ from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import require_exact
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
-from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spikes
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
+from dnisnm_lava.ir.integers import largest_spikes
 
 UNLIMITED = 1 << 62  # of the potentials of floats
 NEURONS = ("auto", "compiled", "stepped")
@@ -48,20 +48,14 @@ class Plan:
 _PLANS: dict[tuple[Any, ...], dict[str, Plan]] = {}  # by the identity of a graph that lives
 
 
-def planned(
-    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu", state_bits: Bits = STATE_BITS
-) -> dict[str, Plan]:
+def planned(graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu") -> dict[str, Plan]:
     """How each population of the graph is computed; kept as long as the graph."""
     for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
         if given not in choices:
             raise OutOfRange(f"{name}: {given!r} given; choose {', '.join(choices)}")
-    bits = bits_by_population(graph, state_bits, STATE_BITS)
-    if not 2 <= min(bits.values()) <= max(bits.values()) <= STATE_BITS:
-        raise OutOfRange(f"state_bits: {state_bits} given; give 2 to {STATE_BITS}")
-    key = id(graph), synapses, neurons, device, *bits.values()
+    key = id(graph), synapses, neurons, device
     if key not in _PLANS:
-        limits = {name: FixedPointFormat(b).limit for name, b in bits.items()}
-        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device, limits)
+        _PLANS[key] = _plan(graph, synapses, _is_compiled(graph, neurons, device), device)
         weakref.finalize(graph, _PLANS.pop, key, None)
     return _PLANS[key]
 
@@ -74,7 +68,7 @@ def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
     return {"synapses": dict(sorted(ways.items())), "neurons": dict(sorted(neurons.items()))}
 
 
-def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: Mapping[str, int]) -> dict[str, Plan]:
+def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str) -> dict[str, Plan]:
     if not graph.is_integer:
         return {p.name: _planned_float(p, asked, compiled, device) for p in graph}
     sent = largest_spikes(graph)
@@ -82,9 +76,7 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str, limits: 
     for p in graph:
         code = code_of(sent.get(p.name, 0))
         plan[p.name] = (
-            _planned(graph, p, code, plan, sent, asked, compiled, device, limits[p.name])
-            if isinstance(p, SNM | ReadOut)
-            else Plan(code, compiled=compiled)
+            _planned(graph, p, code, plan, sent, asked, compiled, device) if isinstance(p, SNM | ReadOut) else Plan(code, compiled=compiled)
         )
     return plan
 
@@ -103,9 +95,9 @@ def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Pl
 
 def _planned(
     graph: SpikingGraph, p: SNM | ReadOut, code: Code, plan: dict[str, Plan], sent: dict[str, int], asked: str,
-    compiled: bool, device: str, limit: int,
+    compiled: bool, device: str,
 ) -> Plan:  # fmt: skip
-    bias = p.bias.astype(np.int64)
+    bias, limit = p.bias.astype(np.int64), FixedPointFormat(p.state_bits).limit
     largest = int(np.abs(bias).max())
     bound = sum(q.bound(sent[q.source]) for q in p.projections) + largest
     require_exact(bound + STATE.limit, p.name)

@@ -31,7 +31,7 @@ from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
-from dnisnm_lava.ir.integers import encode_images, largest_spikes
+from dnisnm_lava.ir.integers import check_state, encode_images, largest_spikes
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
 from dnisnm_lava.system.progress import Progress
@@ -70,6 +70,7 @@ def run(
     BackendMissing where Lava is not installed; BackendFailed where the child dies or outlives `deadline`.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
+    check_state(graph, "Lava")
     x, clipped = encode_images(graph, images)
     check_int32(graph)
     names = [p.name for p in graph if isinstance(p, SNM | MaxPool) and (record is True or (record is not False and p.name in record))]

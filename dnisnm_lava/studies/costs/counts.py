@@ -15,7 +15,7 @@ from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph, checked_steps, dynamics
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
-from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.studies.costs import fanout
 from dnisnm_lava.system.progress import Progress
 
@@ -87,6 +87,7 @@ def count(graph: SpikingGraph, images: Images, *, steps: int | None = None, prog
     """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after each block, in images.
     Clipped values and saturations are as in every executor, whose runs tell how many there were."""
     steps = checked_steps(graph.steps if steps is None else steps)
+    check_state(graph, "the count of operations")
     x, _ = encode_images(graph, images)
     block = max(1, BLOCK // (steps * max(int(np.prod(p.shape)) for p in graph)))
     seen: list[dict[str, _Seen]] = []
