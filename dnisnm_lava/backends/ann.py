@@ -20,20 +20,17 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -
     """(name, (N, *shape)) of each Rectifier, Relay and ReadOut, before its ReLU, in float32."""
     place = checked_device(device)
     values: dict[str, Tensor] = {}
-    freed = analog.last_readers()
     with torch.no_grad():
-        for p in analog:
+        for p, heard in analog.flow(values):
             if isinstance(p, Input):
                 values[p.name] = torch.as_tensor(p.arranged(x), dtype=torch.float32, device=place)
             elif isinstance(p, MaxPool):
-                values[p.name] = max_pool(values[p.source], p.window)
+                values[p.name] = max_pool(heard[p.source], p.window)
             elif isinstance(p, Rectifier | Relay | ReadOut):
-                z = sum(linear(q, torch.float32, place)(values[q.source]) for q in p.projections)
+                z = sum(linear(q, torch.float32, place)(heard[q.source]) for q in p.projections)
                 z = (z + tensor(p.bias, torch.float32, place)).expand(len(x), *p.shape)
                 yield p.name, z.cpu().numpy()
                 values[p.name] = z.clamp(0, p.ceiling) if isinstance(p, Rectifier) else z
-            for name in freed[p.name]:
-                del values[name]
 
 
 def ann(

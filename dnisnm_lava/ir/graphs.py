@@ -25,6 +25,7 @@ from dnisnm_lava.ir.projections import Projection
 from dnisnm_lava.ir.values import Shape, Value, feed
 
 P = TypeVar("P")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,15 @@ class Graph(Value):
             freed[reader].append(source)
         return freed
 
+    def flow(self, values: dict[str, V]) -> Iterator[tuple[Population, dict[str, V]]]:
+        """(population, {source: its value}) in topological order. The caller puts what a population gives into `values`, by its
+        name, before it asks for the next one; then what nobody reads any more is dropped. Read-outs stay."""
+        freed = self.last_readers()
+        for population in self.populations:
+            yield population, {name: values[name] for name in sources(population)}
+            for name in freed[population.name]:
+                del values[name]
+
     def digest(self) -> str:
         """SHA-256 over every field and array, hex, for provenance."""
         state = hashlib.sha256()
@@ -143,18 +153,17 @@ class AnalogGraph(Graph):
     def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """{read-out: (N, *shape of the model's output)} for images `x` (N, *image shape), in float64; their functions applied."""
         x = checked_images(self, x).astype(np.float64)
-        values = {self.input.name: self.input.arranged(x)}
-        freed = self.last_readers()
-        for population in self.populations[1:]:
-            if isinstance(population, MaxPool):
-                values[population.name] = arithmetic.max_pool(values[population.source], population.window)
+        values: dict[str, np.ndarray] = {}
+        for population, heard in self.flow(values):
+            if isinstance(population, Input):
+                values[population.name] = population.arranged(x)
+            elif isinstance(population, MaxPool):
+                values[population.name] = arithmetic.max_pool(heard[population.source], population.window)
             else:
                 assert isinstance(population, Rectifier | Relay | ReadOut)
-                z = sum((p(values[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
+                z = sum((p(heard[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
                 z = np.broadcast_to(z, (len(x), *population.shape))
                 values[population.name] = np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
-            for name in freed[population.name]:
-                del values[name]
         return {p.name: applied(p.function, p.axis, values[p.name].reshape(len(x), *(p.view or p.shape))) for p in self.readouts}
 
 

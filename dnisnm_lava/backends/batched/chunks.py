@@ -23,13 +23,12 @@ def chunks(graph: SpikingGraph, steps: int, memory: int, images: int, threads: i
     once, and twice the largest population's currents). In threads of a CPU, none sends more than SPIKES bytes, so that
     they stay in cache, and each has something to do; threads = 0: one worker, as large as memory allows."""
     width, summed = (1, 4) if graph.is_integer else (8, 8)
-    alive = most = 0
-    freed = graph.last_readers()
+    most = 0
+    alive: dict[str, int] = {}
     sizes = {p.name: int(np.prod(p.shape)) * steps for p in graph}
-    for p in graph:
-        alive += sizes[p.name] * width
-        most = max(most, alive + 2 * summed * sizes[p.name])
-        alive -= sum(sizes[name] * width for name in freed[p.name])
+    for p, _ in graph.flow(alive):
+        alive[p.name] = sizes[p.name]
+        most = max(most, width * sum(alive.values()) + 2 * summed * sizes[p.name])
     fitting = max(1, memory // most)
     if threads == 0:
         return min(fitting, images), 1

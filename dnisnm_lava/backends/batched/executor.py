@@ -111,26 +111,25 @@ def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps
     tally = {p.name: _Tally() for p in graph}
     sent: dict[str, Tensor] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
     recorded: dict[str, np.ndarray] = {}
-    freed = graph.last_readers()
     with torch.inference_mode():
-        for p in graph:
+        for p, heard in graph.flow(sent):
             own, done = plan[p.name], tally[p.name]
             if isinstance(p, Input):
                 wide = torch.tensor(x, device=device).to(torch.int16 if graph.is_integer else own.dtype)
                 sent[p.name] = channels_last(own.code.encode(wide))[:, None]
             elif isinstance(p, ReadOut):
-                trace = _summed(p, own, _current(own, sent), steps, done).cpu().numpy()
+                trace = _summed(p, own, _current(own, heard), steps, done).cpu().numpy()
                 recorded[p.name] = trace.astype(np.int64 if graph.is_integer else np.float64)
             elif isinstance(p, MaxPool):
                 pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
-                sent[p.name] = pool(p, own.code, sent[p.source], steps, done)
+                sent[p.name] = pool(p, own.code, heard[p.source], steps, done)
+            elif isinstance(p, SNM) and own.compiled:
+                sent[p.name] = _compiled(p, own, heard, steps, done)
             elif isinstance(p, SNM):
-                sent[p.name] = _compiled(p, own, sent, steps, done) if own.compiled else _stepped(p, own, _current(own, sent), steps, done)
+                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done)
             if p.name in kept:
                 spikes = own.code.decode(sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32).cpu().numpy()
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
-            for name in freed[p.name]:
-                del sent[name]
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
 
 

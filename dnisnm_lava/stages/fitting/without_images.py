@@ -18,7 +18,20 @@ from torch import Tensor
 
 from dnisnm_lava.backends.batched.linear import linear
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, AnalogGraph, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Resample, Shape, SpikingGraph
+from dnisnm_lava.ir import (
+    SNM,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Rectifier,
+    Relay,
+    Resample,
+    Shape,
+    SpikingGraph,
+)
 from dnisnm_lava.ir.arithmetic import Window, max_pool, taps
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.stages.calibration import Statistics, checked_granularity
@@ -172,19 +185,18 @@ def _preactivations(analog: AnalogGraph, mean: np.ndarray, std: np.ndarray) -> I
     with np.errstate(over="ignore"):  # infinity is refused
         variance = std**2
     image = _constant(per_channel(mean, shape), shape), _constant(per_channel(variance, shape), shape)
-    yield analog.input.name, image
-    sent = {analog.input.name: Sent(image)}
-    freed = analog.last_readers()
-    for p in analog.populations[1:]:
-        if isinstance(p, MaxPool):
-            sent[p.name] = sent[p.source].pooled(p.window)
+    sent: dict[str, Sent] = {}
+    for p, heard in analog.flow(sent):
+        if isinstance(p, Input):
+            yield p.name, image
+            sent[p.name] = Sent(image)
+        elif isinstance(p, MaxPool):
+            sent[p.name] = heard[p.source].pooled(p.window)
         else:
             assert isinstance(p, Rectifier | Relay | ReadOut)
-            moments = _summed(p, {name: s.told for name, s in sent.items()})
+            moments = _summed(p, {name: s.told for name, s in heard.items()})
             yield p.name, moments
             sent[p.name] = _rectified(moments, p.ceiling) if isinstance(p, Rectifier) else Sent(moments)
-        for name in freed[p.name]:
-            del sent[name]
 
 
 def _rectified(moments: Moments, ceiling: float) -> Sent:
