@@ -240,6 +240,37 @@ def test_counts_equal_python_loops(graph: SpikingGraph) -> None:
             assert s.delivered_once == int(((net != 0) * fan).sum())
 
 
+@given(graphs.integer_graphs())
+@settings(max_examples=40)
+def test_costs_of_several_t_are_those_of_a_run_each(graph: SpikingGraph) -> None:
+    """Of the graphs drawn, some have a population that leads, so that no run is the beginning of another."""
+    x = np.random.default_rng(6).integers(-3, 4, (3, *graph.input.shape)).astype(np.float32)
+    asked = (3, 1, 8, 5)
+    found = counting.count_each(graph, x, asked)
+    assert tuple(found) == asked
+    assert found == {t: counting.count(graph, x, steps=t) for t in asked}  # integers all of them
+    assert energy.energies(graph, x, asked) == {t: dn.energy(graph, x, steps=t) for t in asked}
+
+
+@pytest.mark.parametrize(("lead", "told"), [(0, [(1, 2), (2, 2)]), (1, [(1, 4), (2, 4), (3, 4), (4, 4)])])
+def test_one_simulation_tells_the_costs_of_all_t_unless_a_population_leads(
+    lead: int, told: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph, x = graphs.small(lead=lead)
+    expected = {t: dn.energy(graph, x[:2], steps=t) for t in (4, 2)}
+    monkeypatch.setattr(counting, "BLOCK", 1)  # one image a block
+    seen: list[tuple[int, int]] = []
+    assert energy.energies(graph, x[:2], (4, 2), progress=lambda done, of: seen.append((done, of))) == expected
+    assert seen == told
+
+
+def test_costs_of_no_steps_are_refused_and_of_no_t_are_none() -> None:
+    graph, x = graphs.small()
+    with pytest.raises(OutOfRange, match="steps: 0 given"):
+        energy.energies(graph, x, (2, 0))
+    assert energy.energies(graph, x, ()) == {}
+
+
 def test_a_max_pool_hears_a_spike_once_for_each_window() -> None:
     rng = np.random.default_rng(2)
     window = Window((3, 2), (2, 1), ((1, 0), (0, 1)))

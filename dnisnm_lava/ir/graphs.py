@@ -127,8 +127,9 @@ class Graph(Value):
         return freed
 
     def flow(self, values: dict[str, V]) -> Iterator[tuple[Population, dict[str, V]]]:
-        """(population, {source: its value}) in topological order. The caller puts what a population gives into `values`, by its
-        name, before it asks for the next one; then what nobody reads any more is dropped. Read-outs stay."""
+        """(population, {source: its value}) in topological order. The caller puts what a population gives into
+        `values`, by its name, before asking for the next one; then what nobody reads any more is dropped.
+        What nobody ever reads stays, and so do read-outs. KeyError for a value that was not put, and is read."""
         freed = self.last_readers()
         for population in self.populations:
             yield population, {name: values[name] for name in sources(population)}

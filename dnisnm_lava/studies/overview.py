@@ -114,7 +114,7 @@ def gather(
     if not found.is_share:
         raise OutOfRange(f"report: tells of classes and answers; of values, compare, tune and precision do ({found})")
     compared = compare(nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages)
-    spent = {t: costs.energy(integer, x[: about.cost_images], steps=t, progress=stages(f"costs at T = {t}")) for t in chosen}
+    spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
     told = explain(
         nets, x[: about.explain_images], None if y is None else y[: about.explain_images], measure=found,
         detail=Detail(disagreements=MOST_THUMBNAILS), compute=compute, stages=stages,

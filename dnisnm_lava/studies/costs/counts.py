@@ -5,9 +5,10 @@ Population by population in NumPy, by the reference's own step: so potentials ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut,
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_state, encode_images
+from dnisnm_lava.ir.populations import lead
 from dnisnm_lava.studies.costs import fanout
 from dnisnm_lava.system.progress import Progress
 
 BLOCK = 1 << 22  # values of the largest population, over all steps, that are held at once
+Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
 
 
 @dataclass(frozen=True)
@@ -70,34 +73,48 @@ class Counts:
 
 @dataclass
 class _Seen:
-    """sent: (*shape) values other than 0 of each neuron; active: (*shape) images whose values of a neuron do not cancel;
-    reads: by projection, (*what the weights read) values other than 0. Sums over images and steps."""
+    """Up to each of E ends. sent: (E, *shape) values other than 0 of each neuron; active: (E, *shape) images whose
+    values of a neuron do not cancel; reads: by projection, (E, *what the weights read) values other than 0;
+    changes: (E,) of potentials. Sums over images and steps."""
 
     sent: np.ndarray
     active: np.ndarray
     reads: tuple[np.ndarray, ...]
-    changes: int
+    changes: np.ndarray
 
     def __add__(self, other: _Seen) -> _Seen:
         reads = tuple(a + b for a, b in zip(self.reads, other.reads, strict=True))
         return _Seen(self.sent + other.sent, self.active + other.active, reads, self.changes + other.changes)
+
+    def at(self, i: int) -> _Seen:
+        """Up to the i-th of these steps alone, without the first axis."""
+        return _Seen(self.sent[i], self.active[i], tuple(a[i] for a in self.reads), self.changes[i])
 
 
 def count(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Counts:
     """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after each block, in images.
     Clipped values and saturations are as in every executor, whose runs tell how many there were."""
     steps = checked_steps(graph.steps if steps is None else steps)
+    return count_each(graph, images, (steps,), progress=progress)[steps]
+
+
+def count_each(graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None) -> dict[int, Counts]:
+    """{T: the same over T steps}, in the order of `steps`. Where no population leads, a run is the beginning of every
+    longer one, and one simulation of the longest tells all; else there is one for each T, and progress(done, of)
+    counts the images of all of them."""
+    asked = [checked_steps(t) for t in steps]
+    ends = tuple(sorted(set(asked)))
+    runs = [ends] if ends and not any(map(lead, graph)) else [(t,) for t in ends]
     check_state(graph, "the count of operations")
     x, _ = encode_images(graph, images)
-    block = max(1, BLOCK // (steps * max(int(np.prod(p.shape)) for p in graph)))
-    seen: list[dict[str, _Seen]] = []
-    for start in range(0, len(x), block):
-        found = _block(graph, x[start : start + block], steps)
-        seen = [{p.name: seen[0][p.name] + found[p.name] for p in graph} if seen else found]
-        if progress:
-            progress(min(start + block, len(x)), len(x))
     ones = sends_ones(graph)
-    return Counts(len(x), steps, tuple(_activity(graph, p, seen[0], ones, len(x), steps) for p in graph))
+    found: dict[int, Counts] = {}
+    for i, run in enumerate(runs):
+        seen = _seen(graph, x, run, i * len(x), len(runs) * len(x), progress)
+        for at, t in enumerate(run):
+            until = {name: s.at(at) for name, s in seen.items()}
+            found[t] = Counts(len(x), t, tuple(_activity(graph, p, until, ones, len(x), t) for p in graph))
+    return {t: found[t] for t in asked}
 
 
 def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
@@ -115,27 +132,44 @@ def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
 # ---------------------------------------------------------------- one block of images
 
 
-def _block(graph: SpikingGraph, x: np.ndarray, steps: int) -> dict[str, _Seen]:
+def _seen(
+    graph: SpikingGraph,
+    x: np.ndarray,
+    ends: Ends,
+    before: int,
+    of: int,
+    progress: Progress | None,
+) -> dict[str, _Seen]:
+    """Of images x (n, *shape), block by block. before, of: images that progress counts before these, and in all."""
+    block = max(1, BLOCK // (ends[-1] * max(int(np.prod(p.shape)) for p in graph)))
+    seen: dict[str, _Seen] = {}
+    for start in range(0, len(x), block):
+        found = _block(graph, x[start : start + block], ends)
+        seen = {name: seen[name] + s for name, s in found.items()} if seen else found
+        if progress:
+            progress(before + min(start + block, len(x)), of)
+    return seen
+
+
+def _block(graph: SpikingGraph, x: np.ndarray, ends: Ends) -> dict[str, _Seen]:
     sent: dict[str, np.ndarray] = {}  # (n, T, *shape)
     seen: dict[str, _Seen] = {}
-    freed = graph.last_readers()
-    for p in graph:
-        changes = 0
+    for p, heard in graph.flow(sent):
+        none = np.zeros(len(ends), np.int64)
         if isinstance(p, Input):
-            net, sent[p.name] = x, np.broadcast_to(x[:, None], (len(x), steps, *p.shape))
+            sent[p.name] = np.broadcast_to(x[:, None], (len(x), ends[-1], *p.shape))
+            active, changes = [_nonzero(x, 0)] * len(ends), none
         elif isinstance(p, MaxPool):
-            net, sent[p.name] = _pooled(p, sent[p.source])
-            changes = int(np.count_nonzero(sent[p.name]))
+            sent[p.name], active = _pooled(p, heard[p.source], ends)
+            changes = _until(sent[p.name], ends).sum(axis=(1, 2, 3))
         elif isinstance(p, SNM):
-            net, sent[p.name], changes = _fired(p, _currents(p, sent), steps)
+            sent[p.name], active, changes = _fired(p, _currents(p, heard), ends)
         else:
             assert isinstance(p, ReadOut)
-            net = sent[p.name] = np.zeros((len(x), 0, *p.shape), np.int64)
-            changes = _summed(p, _currents(p, sent), steps)
-        reads = tuple(_read(q, sent[q.source]) for q in p.projections) if isinstance(p, SNM | ReadOut) else ()
-        seen[p.name] = _Seen(_nonzero(sent[p.name], (0, 1)), _nonzero(net, 0), reads, changes)
-        for name in freed[p.name]:
-            del sent[name]
+            sent[p.name] = np.zeros((len(x), 0, *p.shape), np.int64)
+            active, changes = [np.zeros(p.shape, np.int64)] * len(ends), _summed(p, _currents(p, heard), ends)
+        reads = tuple(_read(q, heard[q.source], ends) for q in p.projections) if isinstance(p, SNM | ReadOut) else ()
+        seen[p.name] = _Seen(_until(sent[p.name], ends), np.stack(active), reads, changes)
     return seen
 
 
@@ -143,13 +177,19 @@ def _nonzero(a: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
     return np.asarray(np.count_nonzero(a, axis=axis), np.int64)
 
 
-def _read(q: Projection, sent: np.ndarray) -> np.ndarray:
-    """(*what the weights read) values other than 0."""
+def _until(a: np.ndarray, ends: Ends) -> np.ndarray:
+    """(E, *shape) values other than 0 of a (n, T, *shape), over images and the steps before each end."""
+    return np.cumsum([_nonzero(a[:, start:end], (0, 1)) for start, end in pairwise((0, *ends))], axis=0)
+
+
+def _read(q: Projection, sent: np.ndarray, ends: Ends) -> np.ndarray:
+    """(E, *what the weights read) values other than 0."""
     x = sent if q.source_channels is None else sent[:, :, q.source_channels]
     if q.spatial is None:
-        return _nonzero(x, (0, 1))
+        return _until(x, ends)
     flat = x.reshape(-1, *x.shape[2:]).astype(np.float64)
-    return _nonzero(synapses.sum_pool(flat, q.spatial) if isinstance(q.spatial, Window) else q.spatial(flat), 0)
+    read = synapses.sum_pool(flat, q.spatial) if isinstance(q.spatial, Window) else q.spatial(flat)
+    return _until(read.reshape(*x.shape[:2], *read.shape[1:]), ends)
 
 
 def _currents(p: SNM | ReadOut, sent: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -161,13 +201,15 @@ def _currents(p: SNM | ReadOut, sent: Mapping[str, np.ndarray]) -> np.ndarray:
     return reduce(np.add, parts)
 
 
-def _fired(p: SNM, z: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Levels sent in all (n, *shape), values sent (n, T, *shape), and changes of potentials."""
+def _fired(p: SNM, z: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Values sent (n, T, *shape); by each end, images whose levels do not cancel (*shape), and changes of potentials,
+    which those before the first spike of a population that leads are part of."""
+    steps = ends[-1]
     wide = np.int64 if p.vth.dtype.kind == "i" else np.float64
     v = np.broadcast_to(p.v_init.astype(wide), (len(z), *p.shape))
     m, lower = np.zeros(v.shape, np.int64), dynamics.lower_threshold(p.vth, p.down)
     spikes = np.empty((len(z), steps, *p.shape), wide)
-    changes = 0
+    changes, active = [], []
     for t in range(steps + p.lead):
         before = v
         if t < steps:
@@ -175,31 +217,35 @@ def _fired(p: SNM, z: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, i
         if t >= p.lead:
             k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
             spikes[:, t - p.lead] = k * p.payload
-        changes += int(np.count_nonzero(v != before)) if t else v.size
-    return m, spikes, changes
+        changes.append(int(np.count_nonzero(v != before)) if t else v.size)
+        if t - p.lead + 1 in ends:
+            active.append(_nonzero(m, 0))
+    return spikes, active, np.cumsum(changes)[[end + p.lead - 1 for end in ends]]
 
 
-def _summed(p: ReadOut, z: np.ndarray, steps: int) -> int:
-    """Changes of potentials."""
-    v, changes = np.zeros((len(z), *p.shape), z.dtype), 0
-    for t in range(steps):
+def _summed(p: ReadOut, z: np.ndarray, ends: Ends) -> np.ndarray:
+    """(E,) changes of potentials."""
+    v, changes = np.zeros((len(z), *p.shape), z.dtype), []
+    for t in range(ends[-1]):
         before = v
         v, _ = dynamics.integrate(v, z[:, t], p.bias)
-        changes += int(np.count_nonzero(v != before)) if t else v.size
-    return changes
+        changes.append(int(np.count_nonzero(v != before)) if t else v.size)
+    return np.cumsum(changes)[[end - 1 for end in ends]]
 
 
-def _pooled(p: MaxPool, spikes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The maxima at the end (n, *shape), and their changes (n, T, *shape)."""
+def _pooled(p: MaxPool, spikes: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Changes of the maxima (n, T, *shape), and images where they are not 0 by each end, (*shape)."""
     wide = spikes.astype(np.int64 if spikes.dtype.kind == "i" else np.float64)  # the image's 8 bits hold no running sum
     total = np.zeros_like(wide[:, 0])
     before = np.zeros((len(wide), *p.shape), wide.dtype)
-    changes = []
+    changes, active = [], []
     for t in range(wide.shape[1]):
         total, best = dynamics.pool(total, wide[:, t], p.window)
         changes.append(best - before)
         before = best
-    return before, np.stack(changes, axis=1)
+        if t + 1 in ends:
+            active.append(_nonzero(best, 0))
+    return np.stack(changes, axis=1), active
 
 
 # ---------------------------------------------------------------- what was seen, as synapses
@@ -217,7 +263,7 @@ def _activity(graph: SpikingGraph, p: Population, seen: Mapping[str, _Seen], one
             _synapses(q, graph[q.source].shape, seen[q.source], reads, ones[q.source], images * steps)
             for q, reads in zip(p.projections, seen[p.name].reads, strict=True)
         )
-    return Activity(p.name, type(p).__name__, neurons, int(seen[p.name].sent.sum()), updates, seen[p.name].changes, found)
+    return Activity(p.name, type(p).__name__, neurons, int(seen[p.name].sent.sum()), updates, int(seen[p.name].changes), found)
 
 
 def _synapses(q: Projection, source: Shape, sent: _Seen, reads: np.ndarray, ones: bool, times: int) -> Synapses:

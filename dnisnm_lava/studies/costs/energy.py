@@ -5,6 +5,7 @@ Operations are counted (`counting`); energies are *estimated by the rules* of `e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dnisnm_lava.data.inputs import Images
@@ -13,7 +14,7 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
 from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.studies.costs import neurobench as neurobench_metrics
 from dnisnm_lava.studies.costs import prices
-from dnisnm_lava.studies.costs.counts import Activity, Counts, Synapses, count
+from dnisnm_lava.studies.costs.counts import Activity, Counts, Synapses, count_each
 from dnisnm_lava.studies.costs.neurobench import NeuroBench, signed_bits
 from dnisnm_lava.system.progress import Progress
 
@@ -103,9 +104,15 @@ class Costs:
 
 def energy(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Costs:
     """Costs of an integer network on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): images."""
+    (found,) = energies(graph, images, (graph.steps if steps is None else steps,), progress=progress).values()
+    return found
+
+
+def energies(graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None) -> dict[int, Costs]:
+    """{T: what `energy` tells of T steps}, in the order of `steps`, in one simulation of the longest where no population leads."""
     if not graph.is_integer:
         raise OutOfRange("energy: the graph holds floats, and what integers cost is asked for; quantize it first")
-    return costs(graph, count(graph, images, steps=steps, progress=progress))
+    return {t: costs(graph, counts) for t, counts in count_each(graph, images, steps, progress=progress).items()}
 
 
 def costs(graph: SpikingGraph, counts: Counts) -> Costs:
