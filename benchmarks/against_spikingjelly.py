@@ -1,10 +1,11 @@
 """The integer simulator against SpikingJelly's ann2snn: the same ResNet-20, the same images, the same T.
 
     pip install '.[benchmarks]'
-    python benchmarks/against_spikingjelly.py [--steps 8] [--images 64] [--repeats 7] [--threads 2] [--out FILE.json]
+    python benchmarks/against_spikingjelly.py [--steps 8] [--images 64] [--repeats 7] [--threads 2] \\
+        [--out FILE.json]
 
-ann2snn turns ReLU modules into float IF neurons with thresholds for whole layers and runs T passes. Its fastest mode on
-a CPU is taken: of both memory layouts, the faster.
+ann2snn turns ReLU modules into float IF neurons with thresholds for whole layers and runs T passes. Its
+fastest mode on a CPU is taken: of both memory layouts, the faster.
 """
 
 from __future__ import annotations
@@ -43,18 +44,24 @@ def main() -> None:
     nhwc = model.to(memory_format=torch.channels_last)
     batch = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
     works = {
-        "ann": lambda: nhwc(batch), "contiguous": lambda: spikingjelly(torch.contiguous_format),
-        "channels last": lambda: spikingjelly(torch.channels_last), "dnisnm": lambda: batched.run(graph, x, steps=args.steps),
-    }  # fmt: skip
+        "ann": lambda: nhwc(batch),
+        "contiguous": lambda: spikingjelly(torch.contiguous_format),
+        "channels last": lambda: spikingjelly(torch.channels_last),
+        "dnisnm": lambda: batched.run(graph, x, steps=args.steps),
+    }
     with torch.inference_mode():
         times = common.in_turn(works, args.repeats)
     fastest = min(("contiguous", "channels last"), key=lambda name: statistics.median(times[name]))
     row = {
-        "network": "ResNet-20 (option B)", "images": args.images, "T": args.steps, "SpikingJelly's layout": fastest,
-        "SpikingJelly ms": 1e3 * statistics.median(times[fastest]), "dnisnm ms": 1e3 * statistics.median(times["dnisnm"]),
+        "network": "ResNet-20 (option B)",
+        "images": args.images,
+        "T": args.steps,
+        "SpikingJelly's layout": fastest,
+        "SpikingJelly ms": 1e3 * statistics.median(times[fastest]),
+        "dnisnm ms": 1e3 * statistics.median(times["dnisnm"]),
         "times as fast": common.ratio(times[fastest], times["dnisnm"]),
         "a step of theirs, in ANN passes": common.ratio(times[fastest], times["ann"], args.steps),
-    }  # fmt: skip
+    }
     common.finish(args, [row])
 
 

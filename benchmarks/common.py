@@ -32,7 +32,9 @@ class ReLUBlock(nn.Module):
         self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
         plain = stride == 1 and inputs == outputs
         self.shortcut = (
-            nn.Identity() if plain else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            nn.Identity()
+            if plain
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -41,7 +43,8 @@ class ReLUBlock(nn.Module):
 
 
 def relu_resnet20(width: int = 16) -> nn.Module:
-    """ResNet-20 with 1x1 convolutions in its shortcuts (option B) and ReLU modules; `width` channels in the first stage."""
+    """ResNet-20 with 1x1 convolutions in its shortcuts (option B) and ReLU modules; `width` channels in the
+    first stage."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     channels = width
     for stage in range(3):
@@ -69,8 +72,9 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def keep_pages() -> None:
-    """glibc keeps freed blocks for the next ones up to the size of the largest that it has seen freed: so that nobody
-    who is timed pays for pages that he gave back a moment ago, it sees one of the largest that counts (32 MB)."""
+    """glibc keeps freed blocks for the next ones up to the size of the largest that it has seen freed: so
+    that nobody who is timed pays for pages that he gave back a moment ago, it sees one of the largest that
+    counts (32 MB)."""
     torch.empty((32 << 20) - (1 << 16), dtype=torch.uint8)
 
 
@@ -90,12 +94,17 @@ def ratio(of: list[float], to: list[float], factor: float = 1.0) -> float:
 
 def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown"
+    )
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     return {
-        "cpu": model, "cores": os.cpu_count(), "vnni": any("vnni" in flag for flag in flags), "threads": torch.get_num_threads(),
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "vnni": any("vnni" in flag for flag in flags),
+        "threads": torch.get_num_threads(),
         "versions": versions(),
-    }  # fmt: skip
+    }
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
@@ -109,8 +118,16 @@ def parser(text: str | None) -> argparse.ArgumentParser:
 def finish(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Print the rows, and write them with the machine where that is asked for."""
     for row in rows:
-        print(" · ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+        print(
+            " · ".join(
+                f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in row.items()
+            )
+        )
     facts = machine()
-    print(f"{facts['cpu']}, {facts['threads']} threads, torch {facts['versions']['torch']}, VNNI {facts['vnni']}")
+    print(
+        f"{facts['cpu']}, {facts['threads']} threads, torch {facts['versions']['torch']}, VNNI "
+        f"{facts['vnni']}"
+    )
     if args.out:
         args.out.write_text(json.dumps({"rows": rows, "machine": facts}, indent=2) + "\n")

@@ -1,10 +1,13 @@
-"""What `fit` and what weights read cost, in the ANN's own passes over the same images, and the memory as the images grow.
+"""What `fit` and what weights read cost, in the ANN's own passes over the same images, and the memory as the
+images grow.
 
-    python benchmarks/fit.py [--network resnet50] [--side 224] [--images 8 16 32] [--steps 8] [--memory 500000000] [--out FILE.json]
+    python benchmarks/fit.py [--network resnet50] [--side 224] [--images 8 16 32] [--steps 8] [--memory \\
+        500000000] [--out FILE.json]
 
-torchvision's network with random weights (only time and memory are looked at), CPU seconds of all threads. Each count is a
-process of its own, so what does not grow with the images (linear systems) is in each. A pass of the ANN is `backends.ann`, which
-gives pre-activations; what populations send beyond --memory is kept on disk.
+torchvision's network with random weights (only time and memory are looked at), CPU seconds of all threads.
+Each count is a process of its own, so what does not grow with the images (linear systems) is in each. A pass
+of the ANN is `backends.ann`, which gives pre-activations; what populations send beyond --memory is kept on
+disk.
 """
 
 from __future__ import annotations
@@ -48,7 +51,9 @@ def measured(network: str, side: int, count: int, steps: int, levels: int, memor
 
 def child(arguments: list[str], threads: int) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, __file__, "--child", *arguments], env=environment, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", *arguments], env=environment, stdout=subprocess.PIPE, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -59,16 +64,30 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--levels", type=int, default=4)
-    parser.add_argument("--memory", type=int, default=500_000_000, help="bytes of spikes and activations in memory (%(default)s)")
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=500_000_000,
+        help="bytes of spikes and activations in memory (%(default)s)",
+    )
     args = parser.parse_args()
     rows = []
     for count in args.images:
-        found = child([args.network, *map(str, (args.side, count, args.steps, args.levels, args.memory))], args.threads)
-        rows.append({
-            "network": args.network, "images": count, "T": args.steps, "K": args.levels,
-            "fit, ANN passes": found["fit"] / found["ann"], "readings, ANN passes": found["readings"] / found["ann"],
-            "fit, CPU seconds an image": found["fit"] / count, "peak MB": found["peak, MB"],
-        })  # fmt: skip
+        found = child(
+            [args.network, *map(str, (args.side, count, args.steps, args.levels, args.memory))], args.threads
+        )
+        rows.append(
+            {
+                "network": args.network,
+                "images": count,
+                "T": args.steps,
+                "K": args.levels,
+                "fit, ANN passes": found["fit"] / found["ann"],
+                "readings, ANN passes": found["readings"] / found["ann"],
+                "fit, CPU seconds an image": found["fit"] / count,
+                "peak MB": found["peak, MB"],
+            }
+        )
         print(rows[-1], file=sys.stderr, flush=True)
     common.finish(args, rows)
 

@@ -2,7 +2,8 @@
 
     python benchmarks/growth.py [--repeats 3] [--threads 2] [--out FILE.json] [--picture FILE.png]
 
-ResNet-20 (option B) on random images. `per unit` is the cost per step, image, or multiplication, relative to the first.
+ResNet-20 (option B) on random images. `per unit` is the cost per step, image, or multiplication, relative to
+the first.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ def multiplications(graph: SpikingGraph) -> int:
 
 def cost(graph: SpikingGraph, x: np.ndarray, steps: int, repeats: int) -> float:
     batched.run(graph, x[:100], steps=steps)
-    return statistics.median(common.seconds(lambda: batched.run(graph, x, steps=steps)) for _ in range(repeats))
+    return statistics.median(
+        common.seconds(lambda: batched.run(graph, x, steps=steps)) for _ in range(repeats)
+    )
 
 
 def rows(what: str, units: list[float], costs: list[float]) -> list[dict[str, Any]]:
     first = costs[0] / units[0]
-    return [{what: unit, "seconds": c, "per unit": c / unit / first} for unit, c in zip(units, costs, strict=True)]
+    return [
+        {what: unit, "seconds": c, "per unit": c / unit / first} for unit, c in zip(units, costs, strict=True)
+    ]
 
 
 def picture(path: Path, tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -67,7 +72,9 @@ def main() -> None:
     tables = {
         "steps": rows("steps", list(STEPS), [cost(graph, x, t, args.repeats) for t in STEPS]),
         "images": rows("images", list(IMAGES), [cost(graph, many[:n], 8, args.repeats) for n in IMAGES]),
-        "multiplications": rows("multiplications", [multiplications(g) for g in wide], [cost(g, x, 8, args.repeats) for g in wide]),
+        "multiplications": rows(
+            "multiplications", [multiplications(g) for g in wide], [cost(g, x, 8, args.repeats) for g in wide]
+        ),
     }
     if args.picture:
         picture(args.picture, tables)

@@ -1,4 +1,5 @@
-"""How long `import dnisnm_lava` takes, alone and with the command line, and which modules take it (`python -X importtime`).
+"""How long `import dnisnm_lava` takes, alone and with the command line, and which modules take it (`python -X
+importtime`).
 
     python benchmarks/import_time.py [--repeats 7] [--out FILE.json]
 
@@ -37,10 +38,16 @@ def main() -> None:
     rows = []
     for module in MODULES:
         slowest = sorted(rounds[-1][module], key=lambda row: -row[1])[:3]
-        rows.append({
-            "import": module, "ms": statistics.median(next(r[2] for r in part[module] if r[0] == module) for part in rounds),
-            "modules": len(rounds[-1][module]), "slowest": ", ".join(f"{name} {own:.0f}" for name, own, _ in slowest),
-        })  # fmt: skip
+        rows.append(
+            {
+                "import": module,
+                "ms": statistics.median(
+                    next(r[2] for r in part[module] if r[0] == module) for part in rounds
+                ),
+                "modules": len(rounds[-1][module]),
+                "slowest": ", ".join(f"{name} {own:.0f}" for name, own, _ in slowest),
+            }
+        )
     common.finish(args, rows)
 
 

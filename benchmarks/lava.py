@@ -1,12 +1,13 @@
-"""What Lava costs: its own Conv against ours, and Lava against the batched simulator, side by side in one run.
+"""What Lava costs: its own Conv against ours, and Lava against the batched simulator, side by side in one
+run.
 
     python benchmarks/lava.py pilotnet [--steps 32] [--repeats 5] [--out FILE.json]
     python benchmarks/lava.py resnet20 [--images 8] [--steps 8] [--repeats 3] [--out FILE.json]
 
-pilotnet: lava-dl's network for its own PilotNet-LIF file, with Lava's Conv model and with ours by the exception map.
-resnet20: the integer ResNet-20, random weights, on Lava `fixed_pt` and by `batched.run`. The two are timed in turn,
-`--repeats` times, with one BLAS thread, and the medians are compared. Seconds per step leave out the start (compile,
-start, first steps), which stands beside them. Time nothing else meanwhile.
+pilotnet: lava-dl's network for its own PilotNet-LIF file, with Lava's Conv model and with ours by the
+exception map. resnet20: the integer ResNet-20, random weights, on Lava `fixed_pt` and by `batched.run`. The
+two are timed in turn, `--repeats` times, with one BLAS thread, and the medians are compared. Seconds per step
+leave out the start (compile, start, first steps), which stands beside them. Time nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -38,13 +39,19 @@ from dnisnm_lava.evaluation.comparison import versions
 DEADLINE = 600  # seconds, of each process that runs Lava
 BATCH = 64  # images that the batched simulator is timed on besides
 WINDOW = 16  # steps that PilotNet shows an image for
-LAYERS = ("input", *(f"conv-{i}" for i in range(5)), *(f"fc-{i}" for i in range(3)))  # as lava-dl names what it recorded
+LAYERS = (
+    "input",
+    *(f"conv-{i}" for i in range(5)),
+    *(f"fc-{i}" for i in range(3)),
+)  # as lava-dl names what it recorded
 
 
 def cpu() -> str:
     """The CPU's name, where Linux tells it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 # ---------------------------------------------------------------- Lava's Conv and ours
@@ -78,7 +85,9 @@ def configured(model: Any) -> Any:
     from lava.proc.conv.process import Conv
     from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
 
-    return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map={Conv: model, Extractor: PyLoihiExtractorModel})
+    return Loihi2SimCfg(
+        select_tag="fixed_pt", exception_proc_model_map={Conv: model, Extractor: PyLoihiExtractorModel}
+    )
 
 
 def timed(model: Any, steps: int) -> tuple[float, float]:
@@ -114,7 +123,12 @@ def layers() -> list[dict[str, Any]]:
     stock, fast = (traces(model) for model in conv_models().values())
     rows = []
     for i, (a, b) in enumerate(zip(stock, fast, strict=True)):
-        row = {"layer": i, "spikes": int((a != 0).sum()), "different": int((a != b).sum()), "from_recorded": None}
+        row = {
+            "layer": i,
+            "spikes": int((a != 0).sum()),
+            "different": int((a != b).sum()),
+            "from_recorded": None,
+        }
         if i < len(LAYERS):
             recorded = np.load(pilotnet_folder() / f"{LAYERS[i]}.npy")[..., :WINDOW]
             row["from_recorded"] = int((b != recorded.reshape(b.shape)).sum())
@@ -129,16 +143,29 @@ def pilotnet_child(steps: int, repeats: int) -> dict[str, Any]:
     start = {name: statistics.median(t[name][0] for t in times) for name in models}
     step = {name: statistics.median(t[name][1] for t in times) for name in models}
     return {
-        "start_seconds": start, "step_seconds": step, "ratio": statistics.median(t["stock"][1] / t["fast"][1] for t in times),
-        "ratios": [t["stock"][1] / t["fast"][1] for t in times], "layers": rows,
-    }  # fmt: skip
+        "start_seconds": start,
+        "step_seconds": step,
+        "ratio": statistics.median(t["stock"][1] / t["fast"][1] for t in times),
+        "ratios": [t["stock"][1] / t["fast"][1] for t in times],
+        "layers": rows,
+    }
 
 
 def pilotnet(steps: int, repeats: int) -> dict[str, Any]:
     """Runs in a process group with a deadline: Lava hangs for good where one of its processes fails."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [sys.executable, __file__, "pilotnet-child", "--steps", str(steps), "--repeats", str(repeats), "--out", str(out)]
+        command = [
+            sys.executable,
+            __file__,
+            "pilotnet-child",
+            "--steps",
+            str(steps),
+            "--repeats",
+            str(repeats),
+            "--out",
+            str(out),
+        ]
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         try:
             child.wait(timeout=DEADLINE)
@@ -147,8 +174,10 @@ def pilotnet(steps: int, repeats: int) -> dict[str, Any]:
         row = json.loads(out.read_text())
     same = all(layer["different"] == 0 for layer in row["layers"])
     print(
-        f"PilotNet-LIF: Lava's Conv {1e3 * row['step_seconds']['stock']:.1f} ms a step, ours {1e3 * row['step_seconds']['fast']:.1f} ms, "
-        f"ratio {row['ratio']:.1f}; spikes of all {len(row['layers'])} layers {'identical' if same else 'DIFFERENT'}"
+        f"PilotNet-LIF: Lava's Conv {1e3 * row['step_seconds']['stock']:.1f} ms a step, ours "
+        f"{1e3 * row['step_seconds']['fast']:.1f} ms, "
+        f"ratio {row['ratio']:.1f}; spikes of all {len(row['layers'])} layers "
+        f"{'identical' if same else 'DIFFERENT'}"
     )
     return row
 
@@ -174,15 +203,21 @@ def lava_seconds(graph: Any, x: np.ndarray, steps: int) -> tuple[Any, dict[str, 
     ticks: list[tuple[float, int]] = []
     started = time.perf_counter()
     run = lava_cpu.run(
-        graph, x, steps=steps, record=False, deadline=DEADLINE, progress=lambda done, of: ticks.append((time.perf_counter(), done))
-    )  # fmt: skip
+        graph,
+        x,
+        steps=steps,
+        record=False,
+        deadline=DEADLINE,
+        progress=lambda done, of: ticks.append((time.perf_counter(), done)),
+    )
     total = time.perf_counter() - started
     (first, before), (last, done) = ticks[0], ticks[-1]
     return run, {"total": total, "start": first - started, "step": (last - first) / max(done - before, 1)}
 
 
 def processes(graph: Any, x: np.ndarray, steps: int) -> dict[str, int]:
-    """Lava processes of the graph, without the extractors: all of them, and on the longest path to the read-out."""
+    """Lava processes of the graph, without the extractors: all of them, and on the longest path to the
+    read-out."""
     members = lava_child.build(graph, x, steps, steps)
     longest: dict[int, int] = {}
 
@@ -208,41 +243,63 @@ def resnet20(images: int, steps: int, repeats: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     graph, many = integer_resnet20(max(images, BATCH), steps)
     x = many[:images]
-    checked, expected = lava_cpu.run(graph, x, steps=steps, deadline=DEADLINE), batched.run(graph, x, steps=steps, record=True)
+    checked, expected = (
+        lava_cpu.run(graph, x, steps=steps, deadline=DEADLINE),
+        batched.run(graph, x, steps=steps, record=True),
+    )
     different = difference("batched", expected, "Lava", checked).different
     batched_seconds(graph, many, steps)
     rows = []
     for _ in range(repeats):
         run, seconds = lava_seconds(graph, x, steps)
         fast, few = batched_seconds(graph, x, steps)
-        rows.append({**seconds, "image": steps * seconds["step"], "few": few, "many": batched_seconds(graph, many, steps)[1]})
+        rows.append(
+            {
+                **seconds,
+                "image": steps * seconds["step"],
+                "few": few,
+                "many": batched_seconds(graph, many, steps)[1],
+            }
+        )
     median = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
     result = {
-        "images": images, "steps": steps, "batch": BATCH, "threads": 1,
+        "images": images,
+        "steps": steps,
+        "batch": BATCH,
+        "threads": 1,
         "lava": {
-            "start_seconds": median["start"], "step_seconds": median["step"],
-            "image_seconds": median["image"], "image_seconds_with_start": median["total"] / images,
+            "start_seconds": median["start"],
+            "step_seconds": median["step"],
+            "image_seconds": median["image"],
+            "image_seconds_with_start": median["total"] / images,
         },
         "batched": {"image_seconds": median["few"], "image_seconds_in_batch": median["many"]},
         "ratio": statistics.median(row["image"] / row["few"] for row in rows),
         "ratio_in_batch": statistics.median(row["image"] / row["many"] for row in rows),
         "ratio_with_start": statistics.median(row["total"] / images / row["few"] for row in rows),
-        "readout_equal": bool(np.array_equal(run.logits, fast.logits)), "spikes_different": different,
+        "readout_equal": bool(np.array_equal(run.logits, fast.logits)),
+        "spikes_different": different,
         "processes": processes(graph, x, steps),
-    }  # fmt: skip
+    }
     print(
         f"ResNet-20, {steps} steps, {images} images, one thread: Lava {median['image']:.3f} s an image "
         f"({1e3 * median['step']:.1f} ms a step), and {median['start']:.1f} s for its start; "
-        f"batched {1e3 * median['few']:.1f} ms an image, {1e3 * median['many']:.1f} ms in a batch of {BATCH}; "
-        f"ratio {result['ratio']:.0f}, in a batch {result['ratio_in_batch']:.0f}, with the start {result['ratio_with_start']:.0f}; "
-        f"read-outs {'equal' if result['readout_equal'] else 'DIFFERENT'}, {different} values of all spikes differ; "
-        f"{result['processes']['all']} Lava processes, {result['processes']['longest_path']} on the longest path"
+        f"batched {1e3 * median['few']:.1f} ms an image, {1e3 * median['many']:.1f} ms in a batch of "
+        f"{BATCH}; "
+        f"ratio {result['ratio']:.0f}, in a batch {result['ratio_in_batch']:.0f}, with the start "
+        f"{result['ratio_with_start']:.0f}; "
+        f"read-outs {'equal' if result['readout_equal'] else 'DIFFERENT'}, {different} values of all "
+        f"spikes differ; "
+        f"{result['processes']['all']} Lava processes, {result['processes']['longest_path']} on the "
+        f"longest path"
     )
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("pilotnet", "resnet20", "pilotnet-child"))
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--steps", type=int, help="default 32 for pilotnet, 8 for resnet20")
@@ -257,7 +314,13 @@ def main() -> None:
     else:
         row = resnet20(args.images, args.steps or 8, args.repeats or 3)
     if args.out:
-        result = {"benchmark": args.what, **row, "versions": versions(), "machine": cpu(), "cores": os.cpu_count()}
+        result = {
+            "benchmark": args.what,
+            **row,
+            "versions": versions(),
+            "machine": cpu(),
+            "cores": os.cpu_count(),
+        }
         args.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/roofline.py [--images 128] [--steps 8] [--out FILE.json]
 
-One thread. Shares: of synapses (oneDNN and what moves their results), of the neurons' pass, of the rest. Roofline: a
-neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in memory; a multiplication of the synapses
-against a bare 8-bit product of matrices in oneDNN.
+One thread. Shares: of synapses (oneDNN and what moves their results), of the neurons' pass, of the rest.
+Roofline: a neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in memory; a
+multiplication of the synapses against a bare 8-bit product of matrices in oneDNN.
 """
 
 from __future__ import annotations
@@ -46,8 +46,12 @@ def copy_rate() -> float:
 
 def product_rate() -> float:
     """Multiplications a second of a bare 8-bit product of matrices: 4096 x 576 x 64, in cache."""
-    x = torch.randint(0, 63, (1, 576, 64, 64), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    multiply = onednn.quantized(torch.randint(-127, 127, (64, 576, 1, 1), dtype=torch.int8), 1.0, (1, 1), (0, 0), (1, 1), 1)
+    x = torch.randint(0, 63, (1, 576, 64, 64), dtype=torch.uint8).contiguous(
+        memory_format=torch.channels_last
+    )
+    multiply = onednn.quantized(
+        torch.randint(-127, 127, (64, 576, 1, 1), dtype=torch.int8), 1.0, (1, 1), (0, 0), (1, 1), 1
+    )
     multiply(x)
     return 4096 * 576 * 64 / min(common.seconds(lambda: multiply(x)) for _ in range(50))
 
@@ -69,17 +73,28 @@ def main() -> None:
     whole = common.seconds(lambda: batched.run(graph, x))
     steps = args.steps * args.images * sum(int(np.prod(p.shape)) for p in graph.of(SNM))
     constant = {q.source for p in graph for q in getattr(p, "projections", ())} & {graph.input.name}
-    macs = sum(
-        q.macs(graph[q.source].shape) * (1 if q.source in constant else args.steps)
-        for p in graph for q in getattr(p, "projections", ())
-    ) * args.images  # fmt: skip
+    macs = (
+        sum(
+            q.macs(graph[q.source].shape) * (1 if q.source in constant else args.steps)
+            for p in graph
+            for q in getattr(p, "projections", ())
+        )
+        * args.images
+    )
     bytes_rate, macs_rate = copy_rate(), product_rate()
     row = {
-        "images": args.images, "T": args.steps, "ms": 1e3 * whole, "synapses": spent["_current"] / whole, "neurons": spent["run"] / whole,
-        "rest": 1 - (spent["_current"] + spent["run"]) / whole, "ns a neuron-step": 1e9 * spent["run"] / steps,
-        "GB/s of the neurons": 5e-9 * steps / spent["run"], "GB/s of a copy": 1e-9 * bytes_rate,
-        "GMAC/s of the synapses": 1e-9 * macs / spent["_current"], "GMAC/s of a bare product": 1e-9 * macs_rate,
-    }  # fmt: skip
+        "images": args.images,
+        "T": args.steps,
+        "ms": 1e3 * whole,
+        "synapses": spent["_current"] / whole,
+        "neurons": spent["run"] / whole,
+        "rest": 1 - (spent["_current"] + spent["run"]) / whole,
+        "ns a neuron-step": 1e9 * spent["run"] / steps,
+        "GB/s of the neurons": 5e-9 * steps / spent["run"],
+        "GB/s of a copy": 1e-9 * bytes_rate,
+        "GMAC/s of the synapses": 1e-9 * macs / spent["_current"],
+        "GMAC/s of a bare product": 1e-9 * macs_rate,
+    }
     common.finish(args, [row])
 
 

@@ -1,10 +1,12 @@
 """The integer simulator against T passes of the ANN.
 
-    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--repeats 7] [--threads 2] [--out FILE.json]
+    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--repeats 7] [--threads 2] \\
+        [--out FILE.json]
 
-Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is fastest); the
-same with its batch norms folded into its convolutions; and the integer network converted from it. Weights are random:
-no cost depends on their values. Ratios are SNN / (T x ANN). Time nothing else meanwhile.
+Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is
+fastest); the same with its batch norms folded into its convolutions; and the integer network converted from
+it. Weights are random: no cost depends on their values. Ratios are SNN / (T x ANN). Time nothing else
+meanwhile.
 """
 
 from __future__ import annotations
@@ -46,8 +48,10 @@ def resnet18() -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # model, pixels a side, the ANN's batch
-    "ResNet-20, 32x32": (resnet20, 32, 64), "VGG-16, 32x32": (vgg16, 32, 64), "ResNet-18, 64x64": (resnet18, 64, 32),
-}  # fmt: skip
+    "ResNet-20, 32x32": (resnet20, 32, 64),
+    "VGG-16, 32x32": (vgg16, 32, 64),
+    "ResNet-18, 64x64": (resnet18, 64, 32),
+}
 BATCHES = 4
 
 
@@ -79,12 +83,20 @@ def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
 
         return work
 
-    times = common.in_turn({"ann": passes(model), "folded": passes(plain), "snn": lambda: batched.run(graph, x, steps=steps)}, repeats)
+    times = common.in_turn(
+        {"ann": passes(model), "folded": passes(plain), "snn": lambda: batched.run(graph, x, steps=steps)},
+        repeats,
+    )
     return {
-        "network": name, "images": len(x), "T": steps, "ANN ms": 1e3 * statistics.median(times["ann"]),
-        "SNN ms": 1e3 * statistics.median(times["snn"]), "ratio": common.ratio(times["snn"], times["ann"], steps),
-        "ratio to folded": common.ratio(times["snn"], times["folded"], steps), "paths": planning.paths(planning.planned(graph))["synapses"],
-    }  # fmt: skip
+        "network": name,
+        "images": len(x),
+        "T": steps,
+        "ANN ms": 1e3 * statistics.median(times["ann"]),
+        "SNN ms": 1e3 * statistics.median(times["snn"]),
+        "ratio": common.ratio(times["snn"], times["ann"], steps),
+        "ratio to folded": common.ratio(times["snn"], times["folded"], steps),
+        "paths": planning.paths(planning.planned(graph))["synapses"],
+    }
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""Would skipping silence pay? What share of channels and tiles is silent, and what finding that out would cost.
+"""Would skipping silence pay? What share of channels and tiles is silent, and what finding that out would
+cost.
 
     python benchmarks/sparsity.py NETWORK.net --data ... [--mean ...] [--std ...] [--images 64] [--steps 8]
 
-For each population that a convolution reads: the share of neuron-steps that spike; of channels (of one image and step)
-that are silent; of tiles of 8x8 pixels and all channels that are silent. `gain`: the most that skipping silent channels
-and tiles could save of its convolution, less the time that looking for them takes, as a share of the convolution.
+For each population that a convolution reads: the share of neuron-steps that spike; of channels (of one image
+and step) that are silent; of tiles of 8x8 pixels and all channels that are silent. `gain`: the most that
+skipping silent channels and tiles could save of its convolution, less the time that looking for them takes,
+as a share of the convolution.
 """
 
 from __future__ import annotations
@@ -36,16 +38,21 @@ def silent(spikes: np.ndarray) -> dict[str, float]:
         else fires[..., None, :, None, :]
     )
     return {
-        "spike rate": float(fires.mean()), "silent channels": float(1 - fires.any(axis=(3, 4)).mean()),
+        "spike rate": float(fires.mean()),
+        "silent channels": float(1 - fires.any(axis=(3, 4)).mean()),
         "silent tiles": float(1 - tiles.any(axis=(2, 4, 6)).mean()),
-    }  # fmt: skip
+    }
 
 
 def measure(graph: SpikingGraph, p: SNM, q: Projection, spikes: np.ndarray, repeats: int) -> dict[str, Any]:
     plan = planning.planned(graph)
     projection = dict(plan[p.name].projections)[q.source]
     code = plan[q.source].code
-    stored = code.encode(torch.from_numpy(spikes.astype(np.int16))).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    stored = (
+        code.encode(torch.from_numpy(spikes.astype(np.int16)))
+        .flatten(0, 1)
+        .contiguous(memory_format=torch.channels_last)
+    )
     pixels = stored.movedim(1, -1)
 
     def look() -> torch.Tensor:
@@ -74,9 +81,10 @@ def main() -> None:
     run = batched.run(graph, x, steps=args.steps, record=True)
     rows = [
         measure(graph, p, q, run.spikes[q.source], args.repeats)
-        for p in graph.of(SNM) for q in p.projections
+        for p in graph.of(SNM)
+        for q in p.projections
         if q.source in run.spikes and q.is_conv and q.weight.shape[2:] != (1, 1)
-    ]  # fmt: skip
+    ]
     mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key != "population"}
     common.finish(args, [*rows, {"population": "mean", **mean}])
 

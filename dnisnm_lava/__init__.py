@@ -9,10 +9,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public names stand in one list, `__init__.pyi`, which type checkers read too. Each is imported when it is first asked for: the
-# core lives without torch. (As lazy-loader's `attach_stub`, which the other Python that runs Lava need not have.)
+# The public names stand in one list, `__init__.pyi`, which type checkers read too. Each is imported when it
+# is first asked for: the
+# core lives without torch. (As lazy-loader's `attach_stub`, which the other Python that runs Lava need not
+# have.)
 _STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
-_PUBLIC = {a.asname: (f.module, a.name) for f in _STUB.body if isinstance(f, ast.ImportFrom) for a in f.names if a.asname}
+_PUBLIC = {
+    a.asname: (f.module, a.name)
+    for f in _STUB.body
+    if isinstance(f, ast.ImportFrom)
+    for a in f.names
+    if a.asname
+}
 __all__ = sorted(_PUBLIC)
 
 

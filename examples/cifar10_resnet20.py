@@ -2,8 +2,9 @@
 
     python examples/cifar10_resnet20.py --weights resnet20-12fca82f.th --data cifar10.npz --out resnet20.net
 
-The weights are akamaster/pytorch_resnet_cifar10's; the data is an .npz (x_train, y_train, x_test, y_test), or a folder with train and test
-in ImageFolder layout. With the defaults some five minutes on two cores. `dnisnm compare` does the same, and more (README.md).
+The weights are akamaster/pytorch_resnet_cifar10's; the data is an .npz (x_train, y_train, x_test, y_test), or
+a folder with train and test in ImageFolder layout. With the defaults some five minutes on two cores. `dnisnm
+compare` does the same, and more (README.md).
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--weights", required=True, help="state_dict of ResNet-20")
     made.add_argument("--data", required=True, help="CIFAR-10: an .npz, or a folder in ImageFolder layout")
-    made.add_argument("--out", default="resnet20.net", help="network file to write; an existing one is replaced (%(default)s)")
+    made.add_argument(
+        "--out",
+        default="resnet20.net",
+        help="network file to write; an existing one is replaced (%(default)s)",
+    )
     made.add_argument("--steps", type=int, default=8, help="time steps T (%(default)s)")
-    made.add_argument("--calibration-images", type=int, default=4000, help="of the training images (%(default)s)")
+    made.add_argument(
+        "--calibration-images", type=int, default=4000, help="of the training images (%(default)s)"
+    )
     made.add_argument("--fit-images", type=int, default=1024, help="of the training images (%(default)s)")
     made.add_argument("--images", type=int, default=1000, help="test images (%(default)s)")
     made.add_argument("--lava-images", type=int, default=2, help="of these, on Lava; 0: none (%(default)s)")
@@ -41,7 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = models.load_model(MODEL, args.weights)
 
     recipe = replace(dn.BEST, steps=args.steps)
-    nets = dn.build(model, data.train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, seed=args.seed)
+    nets = dn.build(
+        model,
+        data.train,
+        recipe,
+        calibration_images=args.calibration_images,
+        fit_images=args.fit_images,
+        seed=args.seed,
+    )
     netx.write(args.out, nets.integer, overwrite=True)
     print(f"written: {args.out}, {nets.integer.digest()}")
 
@@ -51,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = dn.compare(nets, images, labels, lava=dn.Lava(images=args.lava_images))
     for name, share in found.accuracy.items():
         shares = {"": share} if isinstance(share, float) else share
-        print(f"{name}, {found.images[name]} images:", ", ".join(f"{f'T = {t}: ' if t else ''}{100 * s:.1f} %" for t, s in shares.items()))
+        print(
+            f"{name}, {found.images[name]} images:",
+            ", ".join(f"{f'T = {t}: ' if t else ''}{100 * s:.1f} %" for t, s in shares.items()),
+        )
     for row in found.equality:
         print(f"{row.a} = {row.b}: {row.different} of {row.spikes_compared:,} spikes differ")
 

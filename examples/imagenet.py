@@ -1,10 +1,12 @@
-"""A network of torchvision, with its weights, on a folder of ImageNet: converted, and measured batch by batch.
+"""A network of torchvision, with its weights, on a folder of ImageNet: converted, and measured batch by
+batch.
 
     python examples/imagenet.py --data IMAGENET --model resnet18 --out resnet18.net
 
-IMAGENET holds train/ and val/, a folder for each class in torchvision's order (that of the WordNet ids). Weights are fetched by
-torchvision once, or read from a file of yours; the transforms are those that they were trained with. `--weights none` takes random ones, to
-try the road. Few images suffice to fit: docs/accuracy.md tells what they cost. The paper's own Table 4 is `examples/paper/imagenet.py`.
+IMAGENET holds train/ and val/, a folder for each class in torchvision's order (that of the WordNet ids).
+Weights are fetched by torchvision once, or read from a file of yours; the transforms are those that they were
+trained with. `--weights none` takes random ones, to try the road. Few images suffice to fit: docs/accuracy.md
+tells what they cost. The paper's own Table 4 is `examples/paper/imagenet.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +33,16 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--data", type=Path, required=True, help="folder with train/ and val/")
     made.add_argument("--model", default="resnet18", help="a name of torchvision's (%(default)s)")
-    made.add_argument("--weights", default="DEFAULT", help="a name of its weights, a file of them, or none: random (%(default)s)")
-    made.add_argument("--out", default="imagenet.net", help="network file to write; an existing one is replaced (%(default)s)")
+    made.add_argument(
+        "--weights",
+        default="DEFAULT",
+        help="a name of its weights, a file of them, or none: random (%(default)s)",
+    )
+    made.add_argument(
+        "--out",
+        default="imagenet.net",
+        help="network file to write; an existing one is replaced (%(default)s)",
+    )
     made.add_argument("--steps", type=int, default=8, help="time steps T (%(default)s)")
     made.add_argument("--calibration-images", type=int, default=1024, help="of train/ (%(default)s)")
     made.add_argument("--fit-images", type=int, default=128, help="of train/ (%(default)s)")
@@ -64,7 +74,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     train, val = (ImageFolder(str(args.data / part), transform) for part in ("train", "val"))
 
     recipe = replace(dn.BEST, steps=args.steps)
-    nets = dn.build(model, train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, device=args.device)
+    nets = dn.build(
+        model,
+        train,
+        recipe,
+        calibration_images=args.calibration_images,
+        fit_images=args.fit_images,
+        device=args.device,
+    )
     analog, integer = nets.analog, nets.integer
     netx.write(args.out, integer, overwrite=True)
     print(f"written: {args.out}")

@@ -1,7 +1,10 @@
-"""Small networks with inverted residuals (depthwise convolutions, linear shortcuts, ReLU6) for 32x32 images, and their training.
+"""Small networks with inverted residuals (depthwise convolutions, linear shortcuts, ReLU6) for 32x32 images,
+and their training.
 
-    python -m examples.inverted_residuals --network mobilenet_v2 --data FOLDER --epochs 5 --weights mobilenet.pt
-    dnisnm compare --model examples/inverted_residuals.py:mobilenet_v2 --weights mobilenet.pt --data FOLDER ...
+    python -m examples.inverted_residuals --network mobilenet_v2 --data FOLDER --epochs 5 \\
+        --weights mobilenet.pt
+    dnisnm compare --model examples/inverted_residuals.py:mobilenet_v2 --weights mobilenet.pt \\
+        --data FOLDER ...
 
 FOLDER holds train/ and test/ in ImageFolder layout, such as CIFAR-10 as files. Minutes an epoch on one core.
 """
@@ -38,7 +41,11 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = inputs * expand
         layers: list[nn.Module] = [] if expand == 1 else [unit(inputs, hidden)]
-        layers += [unit(hidden, hidden, kernel, stride, hidden), nn.Conv2d(hidden, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
+        layers += [
+            unit(hidden, hidden, kernel, stride, hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
         self.layers = nn.Sequential(*layers)
         self.shortcut = stride == 1 and inputs == outputs
 
@@ -66,13 +73,28 @@ class InvertedResiduals(nn.Module):
 
 def mobilenet_v2() -> nn.Module:
     """MobileNetV2's layout (Sandler et al., CVPR 2018, Table 2) at half width: 6.4 M multiplications."""
-    stages = [(1, 8, 1, 3, 1), (6, 12, 2, 3, 1), (6, 16, 3, 3, 2), (6, 32, 4, 3, 2), (6, 48, 3, 3, 1), (6, 80, 2, 3, 1)]
+    stages = [
+        (1, 8, 1, 3, 1),
+        (6, 12, 2, 3, 1),
+        (6, 16, 3, 3, 2),
+        (6, 32, 4, 3, 2),
+        (6, 48, 3, 3, 1),
+        (6, 80, 2, 3, 1),
+    ]
     return InvertedResiduals(16, stages, 320)
 
 
 def efficientnet_lite() -> nn.Module:
-    """EfficientNet-Lite0's layout (no squeeze-and-excitation, kernels of 3 and 5) at half width: 8.4 M multiplications."""
-    stages = [(1, 8, 1, 3, 1), (6, 12, 2, 3, 1), (6, 20, 2, 5, 2), (6, 40, 3, 3, 2), (6, 56, 3, 5, 1), (6, 96, 2, 5, 1)]
+    """EfficientNet-Lite0's layout (no squeeze-and-excitation, kernels of 3 and 5) at half width: 8.4 M
+    multiplications."""
+    stages = [
+        (1, 8, 1, 3, 1),
+        (6, 12, 2, 3, 1),
+        (6, 20, 2, 5, 2),
+        (6, 40, 3, 3, 2),
+        (6, 56, 3, 5, 1),
+        (6, 96, 2, 5, 1),
+    ]
     return InvertedResiduals(16, stages, 320)
 
 
@@ -85,13 +107,16 @@ def images(folder: str, part: str) -> tuple[torch.Tensor, torch.Tensor]:
     try:
         found = ImageFolder(str(Path(folder) / part), prepare)
     except OSError as error:
-        raise BadFile(f"{folder}: {str(error).splitlines()[0]}; give a folder with train and test, of a folder a class") from error
+        raise BadFile(
+            f"{folder}: {str(error).splitlines()[0]}; give a folder with train and test, of a folder a class"
+        ) from error
     x, y = zip(*found, strict=True)
     return torch.stack(x), torch.tensor(y)
 
 
 def fit(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, batch: int = 128) -> None:
-    """SGD with Nesterov momentum, one cycle up to 0.2; flips and shifts by up to 3 pixels, the same for a batch."""
+    """SGD with Nesterov momentum, one cycle up to 0.2; flips and shifts by up to 3 pixels, the same for a
+    batch."""
     steps = len(x) // batch
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=2e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=steps * epochs, pct_start=0.2)
@@ -117,7 +142,9 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--data", required=True, help="a folder with train and test")
     parser.add_argument("--weights", type=Path, required=True, help="state_dict to write")

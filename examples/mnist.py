@@ -1,9 +1,11 @@
 """A LeNet-like max-pool CNN on MNIST: train it, then hand it to `dnisnm`.
 
     python examples/mnist.py --data DIR --weights mnist.pt
-    dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081
+    dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 \\
+        --std 0.3081
 
-DIR holds MNIST/raw, or receives it from torchvision's official source. Training: about two minutes on two cores.
+DIR holds MNIST/raw, or receives it from torchvision's official source. Training: about two minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -70,9 +72,13 @@ def accuracy(model: LeNet, x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True, help="folder with MNIST/raw")
-    parser.add_argument("--weights", type=Path, default=Path("mnist.pt"), help="state_dict to write (%(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("mnist.pt"), help="state_dict to write (%(default)s)"
+    )
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

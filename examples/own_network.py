@@ -1,11 +1,13 @@
-"""A network of one's own: a residual block and a concatenation, trained for some seconds on scikit-learn's digits.
+"""A network of one's own: a residual block and a concatenation, trained for some seconds on scikit-learn's
+digits.
 
     python examples/own_network.py
 
 Or by the command line, which finds the network and its images by their names:
 
     dnisnm inspect examples/own_network.py:network --input-shape 1,8,8
-    dnisnm compare --model examples/own_network.py:network --weights own.pt --data examples/own_network.py:images
+    dnisnm compare --model examples/own_network.py:network --weights own.pt \\
+        --data examples/own_network.py:images
 """
 
 from __future__ import annotations
@@ -25,9 +27,13 @@ class Forked(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fine = nn.Conv2d(1, 12, 3, padding=1)
-        self.coarse = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 12, 3, padding=1), nn.Upsample(scale_factor=2))
+        self.coarse = nn.Sequential(
+            nn.MaxPool2d(2), nn.Conv2d(1, 12, 3, padding=1), nn.Upsample(scale_factor=2)
+        )
         self.norm = nn.BatchNorm2d(24)
-        self.inner = nn.Sequential(nn.Conv2d(24, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 24, 3, padding=1))
+        self.inner = nn.Sequential(
+            nn.Conv2d(24, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 24, 3, padding=1)
+        )
         self.head = nn.Linear(24 * 4 * 4, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +64,9 @@ def fit(model: nn.Module, data: TensorDataset, epochs: int = 8) -> None:
 
 def main() -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # on images as small as these, more wait for each other, long where others use the machine
+    torch.set_num_threads(
+        1
+    )  # on images as small as these, more wait for each other, long where others use the machine
     train, test = images()
     model = network()
     fit(model, train)
@@ -73,7 +81,10 @@ def main() -> None:
     x, y = (t.numpy() for t in test.tensors)
     right = batched.run(nets.integer, x).accuracy(y, nets.integer.steps)
     ann = float((nets.analog.ann(x).argmax(axis=1) == y).mean())
-    print(f"ANN {100 * ann:.1f} %, integer spiking network {100 * right:.1f} % at T = {nets.integer.steps}, of {len(y)} test images")
+    print(
+        f"ANN {100 * ann:.1f} %, integer spiking network {100 * right:.1f} % at T = "
+        f"{nets.integer.steps}, of {len(y)} test images"
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ def in_lava() -> np.ndarray:
     return spikes[:, 2:]
 
 
-def layer(weights: np.ndarray, vth: np.ndarray, payload: np.ndarray, arriving: list[list[int]]) -> list[list[int]]:
+def layer(
+    weights: np.ndarray, vth: np.ndarray, payload: np.ndarray, arriving: list[list[int]]
+) -> list[list[int]]:
     """The same neurons, one integer at a time (paper, Eq. 19 to 23)."""
     v, m = [int(t) >> 1 for t in vth], [0] * len(vth)
     sent = []

@@ -1,9 +1,10 @@
 """Plain arrays out of an HDF5 file that nobody vouches for.
 
-The HDF5 library crashes and hangs on damaged files (docs/testing.md, Fuzzing), and it follows what they say: into other files,
-plugins, cycles and any amount of memory. So our files use its first encoding alone, which `h5py` writes by default, and this reads
-it: superblock 0, groups as symbol tables, object headers 1, contiguous or compact arrays without filters. Numbers of sections are
-those of the HDF5 File Format Specification 3.0. Nothing is read twice, so time and memory are bounded by the size of the file.
+The HDF5 library crashes and hangs on damaged files (docs/testing.md, Fuzzing), and it follows what they say:
+into other files, plugins, cycles and any amount of memory. So our files use its first encoding alone, which
+`h5py` writes by default, and this reads it: superblock 0, groups as symbol tables, object headers 1,
+contiguous or compact arrays without filters. Numbers of sections are those of the HDF5 File Format
+Specification 3.0. Nothing is read twice, so time and memory are bounded by the size of the file.
 """
 
 from __future__ import annotations
@@ -20,12 +21,23 @@ import numpy as np
 from dnisnm_lava.errors import BadFile
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DATASPACE, DATATYPE, EXTERNAL, LAYOUT, FILTERS, CONTINUATION, SYMBOL_TABLE = 0x1, 0x3, 0x7, 0x8, 0xB, 0x10, 0x11  # IV.A.2
+DATASPACE, DATATYPE, EXTERNAL, LAYOUT, FILTERS, CONTINUATION, SYMBOL_TABLE = (
+    0x1,
+    0x3,
+    0x7,
+    0x8,
+    0xB,
+    0x10,
+    0x11,
+)  # IV.A.2
 SHARED = 2  # flag of a message that lies elsewhere
 FIXED, FLOAT, STRING = 0, 1, 3  # classes of types
 COMPACT, CONTIGUOUS = 0, 1  # classes of layouts
 HARD_LINK = (0, 1)  # cache types of a symbol: nothing, a group; 2 is a soft link
-IEEE = {4: (0, 32, 23, 8, 0, 23, 127), 8: (0, 64, 52, 11, 0, 52, 1023)}  # offset, precision, exponent at and of, mantissa at and of, bias
+IEEE = {
+    4: (0, 32, 23, 8, 0, 23, 127),
+    8: (0, 64, 52, 11, 0, 52, 1023),
+}  # offset, precision, exponent at and of, mantissa at and of, bias
 KINDS = {"i": "signed integers", "f": "floats of 32 or 64 bits", "S": "a fixed-length string"}
 AXES = 32  # that NumPy knows
 NAME_BYTES = 1 << 16  # of a link, a string
@@ -46,7 +58,10 @@ class Image:
     def take(self, at: int, size: int) -> bytes:
         self.left -= size
         if at + size > len(self.data) or self.left < 0:
-            raise BadFile(f"not an HDF5 file, or truncated (at byte {at} of {len(self.data)}); write it again with netx.write")
+            raise BadFile(
+                f"not an HDF5 file, or truncated (at byte {at} of {len(self.data)}); write it again with "
+                f"netx.write"
+            )
         return self.data[at : at + size]
 
     def numbers(self, at: int, layout: str) -> tuple[Any, ...]:
@@ -65,11 +80,17 @@ def root(data: bytes) -> Group:
     image = Image(data)
     if image.take(0, 8) != SIGNATURE:
         raise BadFile("not an HDF5 file, or truncated (no HDF5 signature); write it again with netx.write")
-    version, *_, offsets, lengths, _, _, _, _, base, _, end, _, _, header = image.numbers(8, "BBBBBBBBHHIQQQQQQ")  # II.A
+    version, *_, offsets, lengths, _, _, _, _, base, _, end, _, _, header = image.numbers(
+        8, "BBBBBBBBHHIQQQQQQ"
+    )  # II.A
     if (version, offsets, lengths, base) != (0, 8, 8, 0):
-        raise BadFile(f"not an HDF5 file, or truncated (superblock {version}; only 0 is read); {STORE_PLAINLY}")
+        raise BadFile(
+            f"not an HDF5 file, or truncated (superblock {version}; only 0 is read); {STORE_PLAINLY}"
+        )
     if end > len(data):
-        raise BadFile(f"not an HDF5 file, or truncated ({len(data)} bytes of {end}); write it again with netx.write")
+        raise BadFile(
+            f"not an HDF5 file, or truncated ({len(data)} bytes of {end}); write it again with netx.write"
+        )
     return Group(image, "", header)
 
 
@@ -148,7 +169,10 @@ class Group:
         """Name -> object header; None of a soft link."""
         table = _messages(self.image, self.header, self.name or "/").get(SYMBOL_TABLE)
         if table is None or len(table) < 16:
-            raise BadFile(f"{self.name or '/'} is not a group, or one of a newer encoding or with external links; {STORE_PLAINLY}")
+            raise BadFile(
+                f"{self.name or '/'} is not a group, or one of a newer encoding or with external links; "
+                f"{STORE_PLAINLY}"
+            )
         tree, heap = struct.unpack_from("<QQ", table)
         signature, _, size, _, names = self.image.numbers(heap, "4sIQQQ")  # III.D
         if signature != b"HEAP":
@@ -163,7 +187,8 @@ class Group:
 
 
 def _symbols(image: Image, node: int, level: int | None, path: str) -> Iterator[tuple[int, int | None]]:
-    """(where its name is in the heap, object header or None) of each link below a node of a group's B-tree. III.A.1, III.C"""
+    """(where its name is in the heap, object header or None) of each link below a node of a group's B-tree.
+    III.A.1, III.C"""
     signature, kind, depth, count = image.numbers(image.once(node, path), "4sBBH")
     if signature != b"TREE" or kind != 0 or level not in (None, depth):
         raise BadFile(f"{path} is damaged: its links are no B-tree")
@@ -181,7 +206,8 @@ def _symbols(image: Image, node: int, level: int | None, path: str) -> Iterator[
 
 
 def _messages(image: Image, header: int, path: str) -> dict[int, bytes]:
-    """The last message of each type of an object header; BadFile for one that we read and that lies elsewhere. IV.A.1.a"""
+    """The last message of each type of an object header; BadFile for one that we read and that lies
+    elsewhere. IV.A.1.a"""
     version, count, _, size = image.numbers(header, "BxHII4x")
     if version != 1:
         raise BadFile(f"{path} is damaged, or of a newer encoding; {STORE_PLAINLY}")
@@ -215,7 +241,9 @@ def _dtype(message: bytes, path: str) -> np.dtype:
         return np.dtype(f"{order}f{size}")
     if kind & 15 == STRING and 0 < size <= NAME_BYTES:
         return np.dtype(f"S{size}")
-    raise BadFile(f"{path} has another type than signed integers, floats of 32 or 64 bits and fixed-length strings")
+    raise BadFile(
+        f"{path} has another type than signed integers, floats of 32 or 64 bits and fixed-length strings"
+    )
 
 
 def _sizes(message: bytes, path: str) -> tuple[int, ...]:
@@ -235,7 +263,11 @@ def _stored(image: Image, message: bytes, size: int, path: str) -> bytes:
     version, kind = struct.unpack_from("<BB", message)
     if version != 3 or kind not in (COMPACT, CONTIGUOUS):
         raise BadFile(f"{path} is chunked, compressed or virtual; {STORE_PLAINLY}")
-    at, held = (4, *struct.unpack_from("<H", message, 2)) if kind == COMPACT else struct.unpack_from("<QQ", message, 2)
+    at, held = (
+        (4, *struct.unpack_from("<H", message, 2))
+        if kind == COMPACT
+        else struct.unpack_from("<QQ", message, 2)
+    )
     within = message if kind == COMPACT else image.data
     if size > held or at + size > len(within):
         raise BadFile(f"{path} claims {size} bytes, more than the file holds")

@@ -16,23 +16,49 @@ import h5py
 import numpy as np
 
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
-from dnisnm_lava.ir import NEURON_CONSTANTS, SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph, narrowed, sources
+from dnisnm_lava.ir import (
+    NEURON_CONSTANTS,
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    SpikingGraph,
+    narrowed,
+    sources,
+)
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_state
 from dnisnm_lava.system import extras
 from dnisnm_lava.system.files import refuse_existing, write_whole
 from exporters.hdf5 import NAME_BYTES
-from exporters.netx_reading import FORMAT, VERSION, WITH_DOWN, WITH_SHARED, WITHOUT_DOWN, graph_of, provenance, read
+from exporters.netx_reading import (
+    FORMAT,
+    VERSION,
+    WITH_DOWN,
+    WITH_SHARED,
+    WITHOUT_DOWN,
+    graph_of,
+    provenance,
+    read,
+)
 
 __all__ = ["FORMAT", "VERSION", "provenance", "read", "register", "write"]
 
 
-def write(path: str | Path, graph: SpikingGraph, *, overwrite: bool = False, provenance: Mapping[str, Any] | None = None) -> Path:
-    """Write an integer graph. The file appears whole, or not at all and the old one stays. provenance: what made it, as JSON has it, for
-    `provenance` to read; no part of the graph or its digest.
+def write(
+    path: str | Path,
+    graph: SpikingGraph,
+    *,
+    overwrite: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write an integer graph. The file appears whole, or not at all and the old one stays. provenance: what
+    made it, as JSON has it, for `provenance` to read; no part of the graph or its digest.
 
-    BadFile where `path` exists and `overwrite` is false, or cannot be written; OutOfRange for a float graph, and for one that
-    `read` would refuse.
+    BadFile where `path` exists and `overwrite` is false, or cannot be written; OutOfRange for a float graph,
+    and for one that `read` would refuse.
     """
     path = Path(path)
     if not graph.is_integer:
@@ -56,7 +82,8 @@ def contents(graph: SpikingGraph, provenance: Mapping[str, Any] | None = None) -
 
 
 def register() -> None:
-    """Teach lava-dl's `netx.hdf5.Network` the SNM neuron: it then builds our files that are chains, and refuses the others.
+    """Teach lava-dl's `netx.hdf5.Network` the SNM neuron: it then builds our files that are chains, and
+    refuses the others.
 
     BackendMissing where lava-dl is not installed. How to feed such a network: exporters/netx_lava_dl.py.
     """
@@ -74,7 +101,9 @@ def _record(provenance: Mapping[str, Any]) -> np.ndarray:
     if len(told) > NAME_BYTES:
         told = json.dumps({key: value for key, value in provenance.items() if key != "classes"})
     if len(told) > NAME_BYTES:
-        raise OutOfRange(f"provenance: {len(told):,} bytes of JSON, and a file holds {NAME_BYTES:,}; tell less")
+        raise OutOfRange(
+            f"provenance: {len(told):,} bytes of JSON, and a file holds {NAME_BYTES:,}; tell less"
+        )
     return _text(told)
 
 
@@ -84,7 +113,10 @@ def _check_readable(image: bytes, graph: SpikingGraph, path: Path) -> None:
     except (BadFile, OutOfRange) as error:
         raise OutOfRange(f"{path}: not written, for it could not be read again: {error}") from None
     if not same:
-        raise OutOfRange(f"{path}: not written, for it would be read as another graph: integers are signed, of native byte order")
+        raise OutOfRange(
+            f"{path}: not written, for it would be read as another graph: integers are signed, of native "
+            f"byte order"
+        )
 
 
 def _text(value: str, width: int | None = None) -> np.ndarray:
@@ -168,7 +200,9 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
         if p.function:
             neuron["function"], neuron["axis"] = _text(p.function), p.axis
     else:
-        neuron["theta"], neuron["payload"], neuron["v_init"] = (narrowed(a) for a in (p.vth, p.payload, p.v_init))
+        neuron["theta"], neuron["payload"], neuron["v_init"] = (
+            narrowed(a) for a in (p.vth, p.payload, p.v_init)
+        )
         neuron["levels"], neuron["lead"] = p.levels, p.lead
         neuron["two_sided"] = int(p.two_sided)
         if p.down != 1:
@@ -185,7 +219,9 @@ def _write_bias(group: h5py.Group, p: SNM | ReadOut) -> None:
 
 
 def _write_window(group: h5py.Group, w: Window) -> None:
-    group["kernel"], group["stride"], group["dilation"] = (np.array(v, np.int32) for v in (w.kernel, w.stride, w.dilation))
+    group["kernel"], group["stride"], group["dilation"] = (
+        np.array(v, np.int32) for v in (w.kernel, w.stride, w.dilation)
+    )
     group["padding"] = np.array(w.padding, np.int32)
 
 

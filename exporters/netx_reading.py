@@ -1,7 +1,7 @@
 """From an HDF5 file of format `dnisnm-netx` to its graph, or one sentence why not; docs/format.md says all.
 
-Whatever the file holds, what comes out is a graph that can be written, read again and checked; arrays that contradict each other, and
-numbers beyond the limits below, are refused before anything computes with them.
+Whatever the file holds, what comes out is a graph that can be written, read again and checked; arrays that
+contradict each other, and numbers beyond the limits below, are refused before anything computes with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,19 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import NEURON_CONSTANTS, SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph, narrowed
+from dnisnm_lava.ir import (
+    NEURON_CONSTANTS,
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Resample,
+    Shape,
+    SpikingGraph,
+    narrowed,
+)
 from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Pair, Window
 from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters.hdf5 import Group, root
@@ -28,7 +40,9 @@ WITH_DOWN = 2
 WITH_SHARED = VERSION = 3  # what a channel's neurons share is stored once
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
-SHARING_LIMIT = 1 << 28  # of all populations whose constants are stored once: else a small file would ask for any amount of memory
+SHARING_LIMIT = (
+    1 << 28
+)  # of all populations whose constants are stored once: else a small file would ask for any amount of memory
 SIDE_LIMIT = 1 << 20  # rows or columns of a map; kernel, stride, padding and dilation of a window
 INT32 = (1 << 31) - 1  # what Lava's Vars hold; int64 sums of 2^32 such numbers are exact
 NAME_LIMIT = 1000  # letters
@@ -45,7 +59,8 @@ def read(path: str | Path) -> SpikingGraph:
 
 
 def provenance(path: str | Path) -> dict[str, Any]:
-    """What made the network of a file, as `write` was told; nothing where it was not. BadFile, and nothing else, for anything else."""
+    """What made the network of a file, as `write` was told; nothing where it was not. BadFile, and nothing
+    else, for anything else."""
     path = Path(path)
     try:
         file = root(_bytes(path))
@@ -64,7 +79,11 @@ def _is_printable(told: Any) -> bool:
     """Of what a terminal may be shown, at any depth."""
     if isinstance(told, dict):
         return all(map(_is_printable, (*told, *told.values())))
-    return all(map(_is_printable, told)) if isinstance(told, list) else not isinstance(told, str) or told.isprintable()
+    return (
+        all(map(_is_printable, told))
+        if isinstance(told, list)
+        else not isinstance(told, str) or told.isprintable()
+    )
 
 
 def _bytes(path: Path) -> bytes:
@@ -82,17 +101,25 @@ def graph_of(data: bytes) -> SpikingGraph:
     version = _checked_version(file)
     graph = _read_graph(file, version)
     if version == WITHOUT_DOWN and any(p.down != 1 for p in graph.of(SNM)):
-        raise BadFile(f"format version {version} knows no neuron/down, and this file has one; write it again with netx.write")
+        raise BadFile(
+            f"format version {version} knows no neuron/down, and this file has one; write it again with "
+            f"netx.write"
+        )
     return graph
 
 
 def _checked_version(file: Group) -> int:
     header = file.group("format") if "format" in file else None
     if header is None or "layer" not in file or "name" not in header or header.string("name") != FORMAT:
-        raise BadFile(f"an HDF5 file, but not one of ours (no format/name = {FORMAT}); give a .net that netx.write wrote")
+        raise BadFile(
+            f"an HDF5 file, but not one of ours (no format/name = {FORMAT}); give a .net that netx.write "
+            f"wrote"
+        )
     version = header.integer("version", -INT32, INT32)
     if version > VERSION:
-        raise BadFile(f"format version {version}, and this program reads up to {VERSION}; install a newer dnisnm-lava")
+        raise BadFile(
+            f"format version {version}, and this program reads up to {VERSION}; install a newer dnisnm-lava"
+        )
     if version < 1:
         raise BadFile(f"format version {version} never existed; write it again with netx.write")
     return version
@@ -126,10 +153,15 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
 
 def _check_sharing(populations: list[Population]) -> None:
     neurons = [p for p in populations if isinstance(p, SNM)]
-    sharing = sum(p.vth.size for p in neurons if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS))
+    sharing = sum(
+        p.vth.size
+        for p in neurons
+        if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS)
+    )
     if sharing > SHARING_LIMIT:
         raise BadFile(
-            f"{sharing} neurons share their constants; {SHARING_LIMIT} at most may, so that no small file takes any amount of memory"
+            f"{sharing} neurons share their constants; {SHARING_LIMIT} at most may, so that no small "
+            f"file takes any amount of memory"
         )
 
 
@@ -142,9 +174,14 @@ def _groups(layers: Group) -> Iterator[Group]:
 
 def _read_layer(group: Group, layers: list[Layer], version: int) -> Layer:
     kind, shape = group.string("type"), _shape(group, "shape", 3)
-    if math.prod(shape) > NEURON_LIMIT or (len(shape) == 3 and max(shape[1:]) > SIDE_LIMIT) or len(shape) == 2:
+    if (
+        math.prod(shape) > NEURON_LIMIT
+        or (len(shape) == 3 and max(shape[1:]) > SIDE_LIMIT)
+        or len(shape) == 2
+    ):
         raise BadFile(
-            f"{group.name}/shape is {shape}; (C, H, W) or (features,) of {NEURON_LIMIT} neurons and sides of {SIDE_LIMIT} at most"
+            f"{group.name}/shape is {shape}; (C, H, W) or (features,) of {NEURON_LIMIT} neurons and "
+            f"sides of {SIDE_LIMIT} at most"
         )
     if kind == "input":
         return Layer(_read_input(group, shape))
@@ -168,7 +205,10 @@ def _inputs(group: Group, layers: list[Layer]) -> list[Layer]:
 def _flattened(group: Group, shape: Shape, read: list[Layer]) -> Population:
     (source, *others), neurons = read, math.prod(read[0].population.shape)
     if others or source.flat or shape != (neurons,):
-        raise BadFile(f"{group.name}: a flatten of {len(read)} layer(s) to {shape}; one, of {neurons} neurons, stands before it")
+        raise BadFile(
+            f"{group.name}: a flatten of {len(read)} layer(s) to {shape}; one, of {neurons} neurons, "
+            f"stands before it"
+        )
     return source.population
 
 
@@ -201,12 +241,16 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
     unit, v_range = _read_units(neuron, shape)
     theta = _of_neurons(neuron, "theta", shape, version, least=0)
     if "readout" in neuron:
-        return _read_readout(neuron, ReadOut(name, shape, projections, bias=bias, unit=unit, v_range=v_range), theta)
+        return _read_readout(
+            neuron, ReadOut(name, shape, projections, bias=bias, unit=unit, v_range=v_range), theta
+        )
     payload = _of_neurons(neuron, "payload", shape, version, least=0)
     v_init = _of_neurons(neuron, "v_init", shape, version, least=-INT32)
     levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
     if int(payload.max()) * levels > INT32:
-        raise BadFile(f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}")
+        raise BadFile(
+            f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}"
+        )
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
     down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
     return SNM(
@@ -234,7 +278,8 @@ def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:
     weighed = bool((p.unit != p.unit[0]).any())
     if weighed:
         warnings.warn(
-            f"{neuron.name}: the read-out counts in {len(np.unique(p.unit))} units, as files of 0.1.0 may: its sums are weighed by them; "
+            f"{neuron.name}: the read-out counts in {len(np.unique(p.unit))} units, as files of 0.1.0 "
+            f"may: its sums are weighed by them; "
             "convert the network anew, so that chips and Lava give right classes too",
             stacklevel=2,
         )
@@ -249,9 +294,14 @@ def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:
 
 def _read_bias(group: Group, shape: Shape) -> np.ndarray:
     bias, sizes = _codes(group, "bias"), _shape(group, "bias_shape", 3)
-    fits = len(sizes) <= len(shape) and all(n in (1, of) for n, of in zip(reversed(sizes), reversed(shape), strict=False))
+    fits = len(sizes) <= len(shape) and all(
+        n in (1, of) for n, of in zip(reversed(sizes), reversed(shape), strict=False)
+    )
     if not fits or bias.size != math.prod(sizes):
-        raise BadFile(f"{group.name}: a bias of {bias.size} values and bias_shape {sizes} do not fit the layer's shape {shape}")
+        raise BadFile(
+            f"{group.name}: a bias of {bias.size} values and bias_shape {sizes} do not fit the layer's "
+            f"shape {shape}"
+        )
     return bias.reshape(sizes)
 
 
@@ -269,19 +319,34 @@ def _read_projection(group: Group, layer: Layer) -> Projection:
     weight, exponent = _codes(group, "weight"), group.integer("exponent", 0, 24)
     if weight.ndim not in (2, 4):
         raise BadFile(f"{group.name}: weight has {weight.ndim} axes; 2 or 4 needed")
-    projection = Projection(layer.population.name, weight, exponent=exponent, **_read_channels(group), **_read_spatial(group))
-    if ((projection.is_conv or projection.spatial) and len(layer.population.shape) != 3) or (projection.is_conv and layer.flat):
-        raise BadFile(f"{group.name}: a conv, a sum_pool or a resample reads a map, and {layer.population.name!r} is none here")
+    projection = Projection(
+        layer.population.name, weight, exponent=exponent, **_read_channels(group), **_read_spatial(group)
+    )
+    if ((projection.is_conv or projection.spatial) and len(layer.population.shape) != 3) or (
+        projection.is_conv and layer.flat
+    ):
+        raise BadFile(
+            f"{group.name}: a conv, a sum_pool or a resample reads a map, and {layer.population.name!r} "
+            f"is none here"
+        )
     if not projection.is_conv:
         return projection
     (top, left), (bottom, right) = _pair(group, "padding", 0), _pair(group, "padding_end", 0)
-    stride, dilation, groups = _pair(group, "stride", 1), _pair(group, "dilation", 1), group.integer("groups", 1, INT32)
-    return replace(projection, stride=stride, padding=((top, bottom), (left, right)), dilation=dilation, groups=groups)
+    stride, dilation, groups = (
+        _pair(group, "stride", 1),
+        _pair(group, "dilation", 1),
+        group.integer("groups", 1, INT32),
+    )
+    return replace(
+        projection, stride=stride, padding=((top, bottom), (left, right)), dilation=dilation, groups=groups
+    )
 
 
 def _read_channels(group: Group) -> dict[str, Any]:
     """source_channels, target_channels and target_shape, where they are given."""
-    found: dict[str, Any] = {key: _codes(group, key) for key in ("source_channels", "target_channels") if key in group}
+    found: dict[str, Any] = {
+        key: _codes(group, key) for key in ("source_channels", "target_channels") if key in group
+    }
     if any(value.ndim != 1 for value in found.values()):
         raise BadFile(f"{group.name}: source_channels and target_channels must have one axis")
     if "target_shape" in group:
@@ -309,7 +374,12 @@ def _read_window(group: Group) -> Window:
     if len(padding) != 4 or not all(0 <= n <= SIDE_LIMIT for n in padding):
         raise BadFile(f"{group.name}/padding is {_some(padding)}; 4 integers of 0 to {SIDE_LIMIT} needed")
     (top, bottom, left, right) = padding
-    return Window(_pair(group, "kernel", 1), _pair(group, "stride", 1), ((top, bottom), (left, right)), _pair(group, "dilation", 1))
+    return Window(
+        _pair(group, "kernel", 1),
+        _pair(group, "stride", 1),
+        ((top, bottom), (left, right)),
+        _pair(group, "dilation", 1),
+    )
 
 
 # ---------------------------------------------------------------- values
@@ -349,11 +419,19 @@ def _of_neurons(neuron: Group, key: str, shape: Shape, version: int, least: int)
     value = _codes(neuron, key, least)
     if value.shape == shape:
         return value
-    if value.ndim != len(shape) or value.shape[0] != shape[0] or any(n not in (1, of) for n, of in zip(value.shape, shape, strict=True)):
-        raise BadFile(f"{neuron.name}/{key} has shape {value.shape}; it must have the layer's shape {shape}, or 1 for its rows and columns")
+    if (
+        value.ndim != len(shape)
+        or value.shape[0] != shape[0]
+        or any(n not in (1, of) for n, of in zip(value.shape, shape, strict=True))
+    ):
+        raise BadFile(
+            f"{neuron.name}/{key} has shape {value.shape}; it must have the layer's shape {shape}, or 1 "
+            f"for its rows and columns"
+        )
     if version < WITH_SHARED:
         raise BadFile(
-            f"{neuron.name}/{key} has shape {value.shape}, and format version {version} has one value for each neuron, {shape}; "
+            f"{neuron.name}/{key} has shape {value.shape}, and format version {version} has one value "
+            f"for each neuron, {shape}; "
             "write it again with netx.write"
         )
     return value
@@ -362,7 +440,9 @@ def _of_neurons(neuron: Group, key: str, shape: Shape, version: int, least: int)
 def _per_channel(group: Group, key: str, shape: Shape) -> np.ndarray:
     value = group.array(key, "f")
     if value.shape != shape[:1]:
-        raise BadFile(f"{group.name}/{key} has shape {value.shape}; one value for each of {shape[0]} channels needed")
+        raise BadFile(
+            f"{group.name}/{key} has shape {value.shape}; one value for each of {shape[0]} channels needed"
+        )
     return value
 
 

@@ -1,13 +1,15 @@
-"""NIR graphs (neuromorphs.io) of what NIR can say of an integer network: an exchange with losses, which are told.
+"""NIR graphs (neuromorphs.io) of what NIR can say of an integer network: an exchange with losses, which are
+told.
 
-A population is a node IF; what it sends per spike, a Scale behind it; a projection, Conv2d or Affine, with SumPool2d or Flatten
-before it; a read-out, an I (integrator) and an Output. Several projections are several edges into one node, which add up. Units
-are the network's integers, one time step is NIR's dt = 1, and the input takes the codes of `integers.encode_images`. NIR
-fires where v > threshold, so vth - 1/2 stands there: for integers that is v >= vth. Groups and chosen channels (concatenations,
-splits) are written out as weights with zeros: NIR has no node for the latter, and nir's check of shapes forgets the former.
+A population is a node IF; what it sends per spike, a Scale behind it; a projection, Conv2d or Affine, with
+SumPool2d or Flatten before it; a read-out, an I (integrator) and an Output. Several projections are several
+edges into one node, which add up. Units are the network's integers, one time step is NIR's dt = 1, and the
+input takes the codes of `integers.encode_images`. NIR fires where v > threshold, so vth - 1/2 stands there:
+for integers that is v >= vth. Groups and chosen channels (concatenations, splits) are written out as weights
+with zeros: NIR has no node for the latter, and nir's check of shapes forgets the former.
 
-Readers: nir reads the file, and nirtorch runs it where IF, I and Scale are given to it. snnTorch 1.0 does not: it knows one threshold
-a node, and ours are the neurons' own.
+Readers: nir reads the file, and nirtorch runs it where IF, I and Scale are given to it. snnTorch 1.0 does
+not: it knows one threshold a node, and ours are the neurons' own.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ class Written:
 def write(path: str | Path, graph: SpikingGraph, *, lossy: bool = False, overwrite: bool = False) -> Written:
     """Write an integer graph as a NIR file, whole or not at all; nir.read reads it.
 
-    OutOfRange where NIR has no node for a part of the graph, and, without `lossy`, for what would be lost: all of it, by name.
-    BackendMissing where the package nir is not installed; BadFile where `path` exists and `overwrite` is false.
+    OutOfRange where NIR has no node for a part of the graph, and, without `lossy`, for what would be lost:
+    all of it, by name. BackendMissing where the package nir is not installed; BadFile where `path` exists and
+    `overwrite` is false.
     """
     path = Path(path)
     if not graph.is_integer:
@@ -54,7 +57,10 @@ def write(path: str | Path, graph: SpikingGraph, *, lossy: bool = False, overwri
         raise OutOfRange(f"{path}: NIR has no node for {'; '.join(refused)}; write it with exporters.netx")
     lost = losses(graph)
     if lost and not lossy:
-        raise OutOfRange(f"{path}: NIR cannot say all of this network; write it with lossy=True and lose: {'; '.join(lost)}")
+        raise OutOfRange(
+            f"{path}: NIR cannot say all of this network; write it with lossy=True and lose: "
+            f"{'; '.join(lost)}"
+        )
     refuse_existing(path, overwrite)
     buffer = io.BytesIO()
     _nir().write(buffer, nodes(graph))
@@ -80,7 +86,10 @@ def losses(graph: SpikingGraph) -> tuple[str, ...]:
         ("soft reset, since IF forgets what exceeds the threshold", neurons),
         ("initial potential, since IF starts at 0", [p for p in neurons if p.v_init.any()]),
         ("negative spikes and the memory that gates them", [p for p in neurons if not p.two_sided]),
-        ("negative spikes of a relayed linear tensor, of which IF sends the positive part", [p for p in neurons if p.two_sided]),
+        (
+            "negative spikes of a relayed linear tensor, of which IF sends the positive part",
+            [p for p in neurons if p.two_sided],
+        ),
         ("the lower threshold of levels taken back", [p for p in neurons if p.down != 1]),
         ("several levels a spike, since IF sends 0 or 1", [p for p in neurons if p.levels > 1]),
         ("lead, so that they fire from the first step on", [p for p in neurons if p.lead > 0]),
@@ -107,12 +116,17 @@ def _refused(q: Projection) -> Iterator[str]:
     if q.resample is not None:
         yield "the resampling"
     if q.target_shape:
-        yield "the map filled by a dense layer" if q.target_order is None else "the order in which neurons take their currents"
+        yield (
+            "the map filled by a dense layer"
+            if q.target_order is None
+            else "the order in which neurons take their currents"
+        )
     for name, window in (("convolution", q.window if q.is_conv else None), ("sum-pool", q.sum_pool)):
         if window is not None and any(before != after for before, after in window.padding):
             yield f"the {name}, padded unevenly,"
     if q.is_conv and q.window.kernel[0] != q.window.kernel[1]:
-        yield "the convolution, whose kernel is not square,"  # nir's check of shapes takes its height for its width
+        # nir's check of shapes takes its height for its width
+        yield "the convolution, whose kernel is not square,"
     if q.sum_pool is not None and q.sum_pool.dilation != (1, 1):
         yield "the sum-pool, dilated,"
 
@@ -121,8 +135,9 @@ def _refused(q: Projection) -> Iterator[str]:
 
 
 def nodes(graph: SpikingGraph) -> Any:
-    """The nir.NIRGraph. Nodes have their populations' names, with what stands before and behind them as `NAME_0_weight` (of the
-    first projection), `NAME_0_pool`, `NAME_0_flatten`, `NAME_payload`, `NAME_output`; dots in names become underscores."""
+    """The nir.NIRGraph. Nodes have their populations' names, with what stands before and behind them as
+    `NAME_0_weight` (of the first projection), `NAME_0_pool`, `NAME_0_flatten`, `NAME_payload`, `NAME_output`;
+    dots in names become underscores."""
     nir = _nir()
     made: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
@@ -132,7 +147,9 @@ def nodes(graph: SpikingGraph) -> Any:
     def add(name: str, node: Any, source: str | None = None) -> str:
         name = name.replace(".", "_").replace("/", "_")
         if name in made:
-            raise OutOfRange(f"{name}: two nodes of the NIR graph would have this name; rename a layer of the model")
+            raise OutOfRange(
+                f"{name}: two nodes of the NIR graph would have this name; rename a layer of the model"
+            )
         made[name] = node
         if source is not None:
             edges.append((source, name))
@@ -151,7 +168,9 @@ def nodes(graph: SpikingGraph) -> Any:
                 source = add(f"{at}_pool", nir.SumPool2d(*(np.array(v) for v in _window(q.sum_pool))), source)
             if not q.is_conv and len(read) == 3:
                 source = add(f"{at}_flatten", nir.Flatten({"input": np.array(read)}, 0, -1), source)
-            bias = _full_bias(p).reshape(p.shape[0], -1)[:, 0] * float(i == 0)  # arrives with the first projection
+            bias = _full_bias(p).reshape(p.shape[0], -1)[:, 0] * float(
+                i == 0
+            )  # arrives with the first projection
             arriving.append(add(f"{at}_weight", _weight(nir, q, bias, read), source))
         name = add(p.name, _neurons(nir, p))
         edges += [(source, name) for source in arriving]
@@ -178,7 +197,8 @@ def _weight(nir: Any, q: Projection, bias: np.ndarray, read: tuple[int, ...]) ->
 
 
 def _written_out(q: Projection, read: tuple[int, ...]) -> np.ndarray:
-    """Weights from all channels of the source to all of the target, (targets, channels, ...): zeros where none are."""
+    """Weights from all channels of the source to all of the target, (targets, channels, ...): zeros where
+    none are."""
     chosen = np.arange(read[0]) if q.source_channels is None else q.source_channels
     rows, inputs = len(q.weight), len(chosen) // q.groups
     weight = q.weight.reshape(rows, inputs, *(q.weight.shape[2:] if q.is_conv else read[1:]))

@@ -1,10 +1,12 @@
-"""The integer network as one torch.nn.Module over T: to read, to embed, to trace. No executor of ours runs in it.
+"""The integer network as one torch.nn.Module over T: to read, to embed, to trace. No executor of ours runs in
+it.
 
-`module(graph)(images)` gives what `backends.reference.run(graph, images)` gives, integer for integer. The classes need
-torch alone (a Window is four tuples); `module` fills them from a graph, and `torch.jit.trace` makes a file that needs no code.
-Neurons count in int64. Products of weights travel in float64, since torch multiplies no integer matrices on GPUs, and are exact:
-each partial sum is an integer below 2**53, in any order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN
-may choose a transform that rounds.
+`module(graph)(images)` gives what `backends.reference.run(graph, images)` gives, integer for integer. The
+classes need torch alone (a Window is four tuples); `module` fills them from a graph, and `torch.jit.trace`
+makes a file that needs no code. Neurons count in int64. Products of weights travel in float64, since torch
+multiplies no integer matrices on GPUs, and are exact: each partial sum is an integer below 2**53, in any
+order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN may choose a transform that
+rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
 
 
 class Network(nn.Module):
-    """Images (N, C, H, W), floats, to the read-out's running sums after each step: (N, T, *shape of the model's output), int64;
-    a tuple of them where the model has several outputs. All spikes of the N images are in memory at once."""
+    """Images (N, C, H, W), floats, to the read-out's running sums after each step: (N, T, *shape of the
+    model's output), int64; a tuple of them where the model has several outputs. All spikes of the N images
+    are in memory at once."""
 
     def __init__(self, image: Image, populations: list[Neurons | Pool | Sum], steps: int) -> None:
         super().__init__()
@@ -35,7 +38,9 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         image = self.image(x)
-        sent = {self.image.name: image.unsqueeze(1).expand(-1, self.steps, *image.shape[1:])}  # the same in each step
+        sent = {
+            self.image.name: image.unsqueeze(1).expand(-1, self.steps, *image.shape[1:])
+        }  # the same in each step
         for p in self.populations:  # in topological order: each one's sources have sent all of their T spikes
             sent[p.name] = p(sent)
         outputs = tuple(sent[p.name] for p in self.populations if isinstance(p, Sum))
@@ -43,13 +48,21 @@ class Network(nn.Module):
 
 
 class Image(nn.Module):
-    """Floats to signed integers of `bits` bits, in steps of `scale` (C, 1, 1); halves to the even one. A sequence is a map of one row.
-    order: of the elements of an image, where the model permutes it."""
+    """Floats to signed integers of `bits` bits, in steps of `scale` (C, 1, 1); halves to the even one. A
+    sequence is a map of one row. order: of the elements of an image, where the model permutes it."""
 
     scale: Tensor
     order: Tensor | None
 
-    def __init__(self, name: str, given: tuple[int, ...], shape: tuple[int, ...], order: Tensor | None, scale: Tensor, bits: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        given: tuple[int, ...],
+        shape: tuple[int, ...],
+        order: Tensor | None,
+        scale: Tensor,
+        bits: int,
+    ) -> None:
         super().__init__()
         self.name, self.shape, self.inside, self.limit = name, given, shape, 2 ** (bits - 1) - 1
         self.register_buffer("scale", scale)
@@ -58,15 +71,18 @@ class Image(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(2) if x.ndim == 3 and len(self.shape) == 3 and self.shape[1] == 1 else x
         if x.shape[1:] != self.shape:
-            raise ValueError(f"images: shape {tuple(x.shape)} given, (N, {', '.join(map(str, self.shape))}) needed")
+            raise ValueError(
+                f"images: shape {tuple(x.shape)} given, (N, {', '.join(map(str, self.shape))}) needed"
+            )
         x = x.flatten(1) if self.order is None else x.flatten(1)[:, self.order]
         x = x.reshape(-1, *self.inside)
         return (x.double() / self.scale).round().clamp(-self.limit, self.limit).long()
 
 
 class Synapses(nn.Module):
-    """Spikes (N, *source shape) times weights, in this order: some channels of the source; sums over windows, or rows and columns
-    resampled; convolution, or dense; times 2**exponent; into some channels of the population, or each element to a neuron."""
+    """Spikes (N, *source shape) times weights, in this order: some channels of the source; sums over windows,
+    or rows and columns resampled; convolution, or dense; times 2**exponent; into some channels of the
+    population, or each element to a neuron."""
 
     weight: Tensor
     factor: Tensor
@@ -91,7 +107,9 @@ class Synapses(nn.Module):
         x = x.double()
         if self.sums is not None:
             ones = x.new_ones(x.shape[1], 1, *self.sums.kernel)
-            x = F.conv2d(padded(x, self.sums, 0), ones, None, self.sums.stride, 0, self.sums.dilation, x.shape[1])
+            x = F.conv2d(
+                padded(x, self.sums, 0), ones, None, self.sums.stride, 0, self.sums.dilation, x.shape[1]
+            )
         if self.rows is not None and self.cols is not None:
             x = self.rows.double() @ x @ self.cols.double().T
         weight = self.weight.double()
@@ -99,10 +117,14 @@ class Synapses(nn.Module):
             window, groups = self.conv
             z = F.conv2d(padded(x, window, 0), weight, None, window.stride, 0, window.dilation, groups)
         else:
-            z = F.linear(x.flatten(1), weight).reshape(x.shape[0], *(() if self.target_order is not None else self.target_shape) or (-1,))
+            z = F.linear(x.flatten(1), weight).reshape(
+                x.shape[0], *(() if self.target_order is not None else self.target_shape) or (-1,)
+            )
         z = z.long() * self.factor
         if self.target_order is not None:
-            neurons = z.new_zeros(z.shape[0], math.prod(self.target_shape)).index_copy(1, self.target_order, z.flatten(1))
+            neurons = z.new_zeros(z.shape[0], math.prod(self.target_shape)).index_copy(
+                1, self.target_order, z.flatten(1)
+            )
             return neurons.reshape(-1, *self.target_shape)
         if self.target_channels is None:
             return z
@@ -120,7 +142,8 @@ class Driven(nn.Module):
         self.register_buffer("bias", bias)
 
     def currents(self, sent: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """T times (N, *shape): projections add up. Time is logical: the t-th spike of a source is the t-th current here."""
+        """T times (N, *shape): projections add up. Time is logical: the t-th spike of a source is the t-th
+        current here."""
         steps = sent[self.synapses[0].source].shape[1]
         z = torch.stack([s(sent[s.source].flatten(0, 1)) for s in self.synapses]).sum(0)  # (N T, *shape)
         return z.reshape(-1, steps, *z.shape[1:]).unbind(1)
@@ -130,7 +153,8 @@ class Driven(nn.Module):
 
 
 class Neurons(Driven):
-    """Signed neurons with memory: v is the potential, m how many levels a neuron has sent and may take back."""
+    """Signed neurons with memory: v is the potential, m how many levels a neuron has sent and may take
+    back."""
 
     vth: Tensor
     payload: Tensor
@@ -138,7 +162,14 @@ class Neurons(Driven):
     lower: Tensor | None  # the lower threshold; none: it is vth
 
     def __init__(
-        self, name: str, synapses: list[Synapses], bias: Tensor, levels: int, lead: int, two_sided: bool, **each: Tensor | None
+        self,
+        name: str,
+        synapses: list[Synapses],
+        bias: Tensor,
+        levels: int,
+        lead: int,
+        two_sided: bool,
+        **each: Tensor | None,
     ) -> None:
         super().__init__(name, synapses, bias)
         self.levels, self.lead, self.two_sided = levels, lead, two_sided
@@ -158,12 +189,14 @@ class Neurons(Driven):
         return torch.stack(spikes, 1)
 
     def fire(self, v: Tensor, m: Tensor) -> Tensor:
-        """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave reaches `lower`, and
-        no more than m, but for two-sided neurons. Those of vth = 0 are dead."""
+        """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave
+        reaches `lower`, and no more than m, but for two-sided neurons. Those of vth = 0 are dead."""
         step = self.vth.clamp(min=1)
         whole = torch.div(v.abs(), step, rounding_mode="floor")
         down = whole if self.lower is None else whole + (v.abs() - whole * step >= self.lower)
-        down = down.clamp(max=self.levels) if self.two_sided else torch.minimum(down.clamp(max=self.levels), m)
+        down = (
+            down.clamp(max=self.levels) if self.two_sided else torch.minimum(down.clamp(max=self.levels), m)
+        )
         return torch.where(v > 0, whole.clamp(max=self.levels), -down) * (self.vth > 0)
 
 
@@ -207,7 +240,8 @@ def padded(x: Tensor, window: Window, value: float) -> Tensor:
 
 
 def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
-    """The network of an integer graph, for `steps` (default: the graph's); its integers are buffers, in the state_dict.
+    """The network of an integer graph, for `steps` (default: the graph's); its integers are buffers, in the
+    state_dict.
 
     OutOfRange for a float graph, and where a current may reach 2**53."""
     if not graph.is_integer:
@@ -228,7 +262,9 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
 def _image(p: Input) -> Image:
     assert p.scale is not None
     scale = torch.tensor(p.scale).reshape(-1, *(1,) * (len(p.shape) - 1))
-    return Image(p.name, p.image_shape, p.shape, None if p.order is None else _integers(p.order), scale, p.bits)
+    return Image(
+        p.name, p.image_shape, p.shape, None if p.order is None else _integers(p.order), scale, p.bits
+    )
 
 
 def _driven(p: SNM | ReadOut) -> Neurons | Sum:
@@ -248,7 +284,9 @@ def _synapses(q: Projection) -> Synapses:
         "target_order": q.target_order,
     }
     arrays["factor"] = np.array(1 << q.exponent)
-    arrays |= {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
+    arrays |= (
+        {"rows": q.resample.rows, "cols": q.resample.cols} if q.resample else {"rows": None, "cols": None}
+    )
     synapses = Synapses(q.source, **{key: None if a is None else _integers(a) for key, a in arrays.items()})
     synapses.conv = (q.window, q.groups) if q.is_conv else None
     synapses.sums = q.sum_pool

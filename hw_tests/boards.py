@@ -29,7 +29,8 @@ class Presence:
 
 @dataclass(frozen=True)
 class Board:
-    """How to reach one. address: of a board on the network; without it, SLURM finds one: `node`, or any of `partition`, or any."""
+    """How to reach one. address: of a board on the network; without it, SLURM finds one: `node`, or any of
+    `partition`, or any."""
 
     generation: str
     address: str = ""
@@ -50,21 +51,29 @@ def probe() -> Presence:
 
 
 def select(environment: Mapping[str, str], presence: Presence) -> Board:
-    """BackendMissing, with what is missing, where no board can be reached from here; OutOfRange where the variables contradict
-    each other or name what is not."""
+    """BackendMissing, with what is missing, where no board can be reached from here; OutOfRange where the
+    variables contradict each other or name what is not."""
     if not presence.lava:
         raise BackendMissing("lava-nc is not installed in this Python")
     if not presence.extension:
-        raise BackendMissing("lava-nc's Loihi 2 extension (lava.utils.loihi2_profiler) is not installed, so no board can be reached")
+        raise BackendMissing(
+            "lava-nc's Loihi 2 extension (lava.utils.loihi2_profiler) is not installed, so no board can "
+            "be reached"
+        )
     generation = environment.get("LOIHI_GEN", "N3B3")
     if generation not in GENERATIONS:
         raise OutOfRange(f"LOIHI_GEN: {generation!r} given; choose one of {', '.join(GENERATIONS)}")
     given = {key: environment[key] for key in ("SLURM", "BOARD", "PARTITION") if environment.get(key)}
     address, node, partition = (environment.get(key, "") for key in ("NXSDKHOST", "BOARD", "PARTITION"))
     if address and given:
-        raise OutOfRange(f"NXSDKHOST={address} and {' and '.join(given)} are both set; one names a board on the network, the other SLURM's")
+        raise OutOfRange(
+            f"NXSDKHOST={address} and {' and '.join(given)} are both set; one names a board on the "
+            f"network, the other SLURM's"
+        )
     if node and partition:
-        raise OutOfRange(f"BOARD={node} and PARTITION={partition} are both set; lava.utils.loihi takes one of them")
+        raise OutOfRange(
+            f"BOARD={node} and PARTITION={partition} are both set; lava.utils.loihi takes one of them"
+        )
     if address:
         return Board(generation, address, environment.get("HOST_BINARY", DRIVER))
     if not given:

@@ -1,7 +1,9 @@
-"""Two layers of SNM between stock Dense layers, in Lava: `python hw_tests/network.py simulator | board FILE.npy`.
+"""Two layers of SNM between stock Dense layers, in Lava: `python hw_tests/network.py simulator | board
+FILE.npy`.
 
-The test runs it in a process of its own, since Lava may hang. The image is constant long before the first window begins, so
-that adapters between host and chip may take what steps they need; what comes back is the second layer's spikes, (2, STEPS_IN_ALL).
+The test runs it in a process of its own, since Lava may hang. The image is constant long before the first
+window begins, so that adapters between host and chip may take what steps they need; what comes back is the
+second layer's spikes, (2, STEPS_IN_ALL).
 """
 
 from __future__ import annotations
@@ -35,7 +37,15 @@ def spikes(on_board: bool) -> np.ndarray:
     sink = Sink(shape=(2,), buffer=STEPS_IN_ALL)
     windows = {"steps": STEPS, "lead": LEAD, "levels": LEVELS, "period": STEPS_IN_ALL}  # one window
     first, second = (
-        SNM(shape=VTH[i].shape, vth=VTH[i], payload=PAYLOAD[i], bias=BIAS[i], down=DOWN[i], offset=OFFSET + i * (LEAD + 1), **windows)
+        SNM(
+            shape=VTH[i].shape,
+            vth=VTH[i],
+            payload=PAYLOAD[i],
+            bias=BIAS[i],
+            down=DOWN[i],
+            offset=OFFSET + i * (LEAD + 1),
+            **windows,
+        )
         for i in range(2)
     )
     # Dense's fixed-point model drops the lowest bit of a weight, so 2 * w with exponent -1
@@ -58,7 +68,9 @@ def spikes(on_board: bool) -> np.ndarray:
     second.run(condition=RunSteps(num_steps=STEPS_IN_ALL), run_cfg=config)
     sent = sink.data.get().astype(np.int32)
     second.stop()
-    return (sent << 8) >> 8  # a chip's messages are 24 bits: their sign, as lava.networks.gradedvecnetwork restores it
+    return (
+        sent << 8
+    ) >> 8  # a chip's messages are 24 bits: their sign, as lava.networks.gradedvecnetwork restores it
 
 
 def main(where: str, path: str) -> None:

@@ -1,5 +1,6 @@
-"""What runs on a Loihi 2 board, and what can be known of it without one. Where none is, each test that needs it skips with the
-reason that is true here; that the right board is chosen is tested with a presence that is only claimed."""
+"""What runs on a Loihi 2 board, and what can be known of it without one. Where none is, each test that needs
+it skips with the reason that is true here; that the right board is chosen is tested with a presence that is
+only claimed."""
 
 from __future__ import annotations
 
@@ -32,7 +33,14 @@ def board() -> Board:
 def run(where: str, folder: Path) -> np.ndarray:
     """The network's spikes, from a process whose group is ended after `DEADLINE`."""
     command = [sys.executable, "-m", "hw_tests.network", where, str(folder / "spikes.npy")]
-    child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True)
+    child = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     try:
         _, said = child.communicate(timeout=DEADLINE)
     finally:
@@ -44,7 +52,9 @@ def run(where: str, folder: Path) -> np.ndarray:
 
 def layer(arriving: list[list[int]], weights: np.ndarray, i: int) -> list[list[int]]:
     """STEPS steps of spikes of layer i, one integer at a time (paper, Eq. 19 to 23)."""
-    vth, payload, bias = ([int(a) for a in arrays[i]] for arrays in (network.VTH, network.PAYLOAD, network.BIAS))
+    vth, payload, bias = (
+        [int(a) for a in arrays[i]] for arrays in (network.VTH, network.PAYLOAD, network.BIAS)
+    )
     v, m, sent = [t >> 1 for t in vth], [0] * len(vth), []
     lower = [max(1, round(network.DOWN[i] * t)) for t in vth]
     for t in range(network.STEPS + network.LEAD):
@@ -85,7 +95,8 @@ def test_the_simulator_sends_what_the_paper_says(tmp_path: Path) -> None:
 
 
 def test_the_board_sends_what_the_paper_says(board: Board, tmp_path: Path) -> None:
-    """Fails, with the sentence that says so, as long as NcSNM.allocate is not written (dnisnm_lava/procs/snm/ncmodels.py)."""
+    """Fails, with the sentence that says so, as long as NcSNM.allocate is not written
+    (dnisnm_lava/procs/snm/ncmodels.py)."""
     assert between_silences(run("board", tmp_path)) == between_silences(expected())
 
 
@@ -108,7 +119,10 @@ def test_snm_has_a_neuro_core_model(board: Board) -> None:
         ({"PARTITION": "kp", "LOIHI_GEN": "N3C1"}, Board("N3C1", partition="kp")),
         ({"BOARD": "ncl-og-06"}, Board("N3B3", node="ncl-og-06")),
         ({"NXSDKHOST": "10.0.0.7"}, Board("N3B3", address="10.0.0.7")),
-        ({"NXSDKHOST": "10.0.0.7", "HOST_BINARY": "bin/driver", "NOSLURM": "1"}, Board("N3B3", address="10.0.0.7", driver="bin/driver")),
+        (
+            {"NXSDKHOST": "10.0.0.7", "HOST_BINARY": "bin/driver", "NOSLURM": "1"},
+            Board("N3B3", address="10.0.0.7", driver="bin/driver"),
+        ),
     ],
 )
 def test_the_environment_chooses_a_board(environment: dict[str, str], chosen: Board) -> None:
@@ -122,7 +136,11 @@ def test_the_environment_chooses_a_board(environment: dict[str, str], chosen: Bo
         ({"SLURM": "1"}, Presence(True, False, True), "Loihi 2 extension .* is not installed"),
         ({}, FULL, "no board is named: set SLURM=1"),
         ({"SLURM": "", "LOIHI_GEN": "N3B3"}, FULL, "no board is named"),
-        ({"PARTITION": "kp"}, Presence(True, True, False), "PARTITION set, but SLURM's `sinfo` is not on this machine"),
+        (
+            {"PARTITION": "kp"},
+            Presence(True, True, False),
+            "PARTITION set, but SLURM's `sinfo` is not on this machine",
+        ),
     ],
 )
 def test_what_is_missing_is_told(environment: dict[str, str], presence: Presence, reason: str) -> None:
@@ -133,7 +151,10 @@ def test_what_is_missing_is_told(environment: dict[str, str], presence: Presence
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"SLURM": "1", "LOIHI_GEN": "N4"}, "LOIHI_GEN: 'N4' given; choose one of N2A2, N3B2, N3B3, N3C1, N3D1"),
+        (
+            {"SLURM": "1", "LOIHI_GEN": "N4"},
+            "LOIHI_GEN: 'N4' given; choose one of N2A2, N3B2, N3B3, N3C1, N3D1",
+        ),
         ({"BOARD": "b", "PARTITION": "p"}, "BOARD=b and PARTITION=p are both set"),
         ({"NXSDKHOST": "h", "SLURM": "1", "BOARD": "b"}, "NXSDKHOST=h and SLURM and BOARD are both set"),
     ],
@@ -156,13 +177,23 @@ def test_the_generations_are_lavas() -> None:
         ({"NXSDKHOST": "10.0.0.7"}, ("ethernet", "10.0.0.7", boards.DRIVER, "N3B3")),
     ],
 )
-def test_lava_is_told_of_the_board(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], called: tuple[object, ...]) -> None:
+def test_lava_is_told_of_the_board(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], called: tuple[object, ...]
+) -> None:
     """With a claimed presence, up to the calls into lava.utils.loihi, which would touch the hardware."""
     loihi = pytest.importorskip("lava.utils.loihi", reason="lava-nc is not installed")
     calls: list[tuple[object, ...]] = []
     monkeypatch.setattr(boards, "probe", lambda: FULL)
-    monkeypatch.setattr(loihi, "use_slurm_host", lambda partition, board, gen: calls.append(("slurm", partition, board, gen.value)))
-    monkeypatch.setattr(loihi, "use_ethernet_host", lambda address, binary, gen: calls.append(("ethernet", address, binary, gen.value)))
+    monkeypatch.setattr(
+        loihi,
+        "use_slurm_host",
+        lambda partition, board, gen: calls.append(("slurm", partition, board, gen.value)),
+    )
+    monkeypatch.setattr(
+        loihi,
+        "use_ethernet_host",
+        lambda address, binary, gen: calls.append(("ethernet", address, binary, gen.value)),
+    )
     monkeypatch.setattr(network, "spikes", lambda on_board: np.full((2, 3), int(on_board)))
     saved: list[int] = []
     monkeypatch.setattr(np, "save", lambda path, array: saved.append(int(array[0, 0])))
@@ -175,7 +206,9 @@ def test_lava_is_told_of_the_board(monkeypatch: pytest.MonkeyPatch, environment:
 
 
 def test_the_first_command_of_the_readme_is_the_makefiles() -> None:
-    (told,) = [line for line in (ROOT / "hw_tests/README.md").read_text().splitlines() if "tools/setup.sh" in line]
+    (told,) = [
+        line for line in (ROOT / "hw_tests/README.md").read_text().splitlines() if "tools/setup.sh" in line
+    ]
     command = told[told.index("sh tools/setup.sh") :]
     assert f"\t@{command}\n" in (ROOT / "Makefile").read_text()
     asked = subprocess.run(["sh", "tools/setup.sh"], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,5 @@
-"""Functions of a test file, each in a process group of its own with a deadline: Lava hangs for good where one of its processes fails."""
+"""Functions of a test file, each in a process group of its own with a deadline: Lava hangs for good where one
+of its processes fails."""
 
 from __future__ import annotations
 
@@ -17,13 +18,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def in_child(file: str, what: str, folder: Path, seconds: float) -> Any:
-    """What the function `what` of `file`, which calls `main` at its end, returns as JSON. It is called in `folder`."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sim_tests")])}
+    """What the function `what` of `file`, which calls `main` at its end, returns as JSON. It is called in
+    `folder`."""
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sim_tests")]),
+    }
     out = folder / f"{what}.json"
     with open(folder / f"{what}.txt", "wb") as log:
         child = subprocess.Popen(
-            [sys.executable, file, what, str(out)], env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )  # fmt: skip
+            [sys.executable, file, what, str(out)],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=seconds)

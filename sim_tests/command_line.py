@@ -58,7 +58,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (40, 6, 6, 3)).astype(np.uint8)
-    np.savez(tmp_path / "data.npz", x_train=x[:24], y_train=np.arange(24) % 3, x_test=x[24:], y_test=np.arange(16) % 3)
+    np.savez(
+        tmp_path / "data.npz",
+        x_train=x[:24],
+        y_train=np.arange(24) % 3,
+        x_test=x[24:],
+        y_test=np.arange(16) % 3,
+    )
     for i in range(12):
         folder = tmp_path / "images" / ("train" if i < 6 else "test") / f"class{i % 3}"
         folder.mkdir(parents=True, exist_ok=True)

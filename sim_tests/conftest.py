@@ -12,9 +12,13 @@ from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 
-LAVA_PYTHON = os.environ.pop("DNISNM_LAVA_PYTHON", "")  # for the tests that ask for it; the others know their environment
+LAVA_PYTHON = os.environ.pop(
+    "DNISNM_LAVA_PYTHON", ""
+)  # for the tests that ask for it; the others know their environment
 
-if importlib.util.find_spec("lava"):  # it sets how processes start, which it cannot once another library has asked how they do
+if importlib.util.find_spec(
+    "lava"
+):  # it sets how processes start, which it cannot once another library has asked how they do
     import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -25,13 +29,16 @@ settings.load_profile("ci")
 def shared() -> Path:
     """The folder of real data and weights beside the repository."""
     if not SHARED.is_dir():
-        pytest.skip(f"real data and weights are not here: no folder shared/data beside the repository ({SHARED.name})")
+        pytest.skip(
+            f"real data and weights are not here: no folder shared/data beside the repository ({SHARED.name})"
+        )
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def other_lava() -> str | None:
-    """A Python with Lava: the one that DNISNM_LAVA_PYTHON names, else this one, named; None where neither has it."""
+    """A Python with Lava: the one that DNISNM_LAVA_PYTHON names, else this one, named; None where neither has
+    it."""
     return LAVA_PYTHON or (sys.executable if importlib.util.find_spec("lava") else None)
 
 

@@ -19,7 +19,10 @@ def drawn(draw: st.DrawFn, names: tuple[str, ...] = NAMES) -> Recipe:
     """names: of all rectifiers, where each may have a lead and levels of its own."""
     spikes = draw(st.sampled_from(["graded", "graded", "binary"]))
     shared = GRANULARITIES if spikes == "graded" else ("channel", "layer")  # binary spikes tell of no neuron
-    levels = st.one_of(st.sampled_from([1, 2, 3, 4, 15]), st.fixed_dictionaries({name: st.sampled_from([1, 2, 15]) for name in names}))
+    levels = st.one_of(
+        st.sampled_from([1, 2, 3, 4, 15]),
+        st.fixed_dictionaries({name: st.sampled_from([1, 2, 15]) for name in names}),
+    )
     leads = st.one_of(st.integers(0, 3), st.fixed_dictionaries({name: st.integers(0, 3) for name in names}))
     dials = {
         "steps": draw(st.integers(1, 6)),

@@ -1,8 +1,9 @@
 """Hostile `.net` files in numbers: `python -m sim_tests.fuzz --inputs 100000`, or `--seed N` for one of them.
 
-Each is read as `netx.read`, `dnisnm inspect` and `dnisnm check` do, in child processes with a deadline for each file and a limit of
-memory. Allowed is BadFile, or a graph that is written and read again equal, and that can be inspected and checked. A file that makes
-anything else happen is kept in the working folder; it belongs into sim_tests/corpus.
+Each is read as `netx.read`, `dnisnm inspect` and `dnisnm check` do, in child processes with a deadline for
+each file and a limit of memory. Allowed is BadFile, or a graph that is written and read again equal, and that
+can be inspected and checked. A file that makes anything else happen is kept in the working folder; it belongs
+into sim_tests/corpus.
 """
 
 from __future__ import annotations
@@ -42,12 +43,17 @@ REFUSED, GRAPH = "refused", "graph"
 
 
 def outcome(path: Path, known: set[str] | None = None) -> str:
-    """What becomes of the file; anything but REFUSED and GRAPH is a finding. known: digests of graphs that have been checked."""
+    """What becomes of the file; anything but REFUSED and GRAPH is a finding. known: digests of graphs that
+    have been checked."""
     known = set() if known is None else known
     try:
         graph = netx.read(path)
     except BadFile as error:
-        return REFUSED if str(error).startswith(str(path)) and str(error).isprintable() else f"not one printable sentence: {error!r}"
+        return (
+            REFUSED
+            if str(error).startswith(str(path)) and str(error).isprintable()
+            else f"not one printable sentence: {error!r}"
+        )
     digest = graph.digest()
     if digest not in known:
         _use(graph, path)
@@ -100,7 +106,11 @@ def _batch(seeds: range, folder: Path) -> Iterator[tuple[int, str]]:
             yield seed, told
     _, status = os.waitpid(child, 0)
     if status:
-        how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
+        how = (
+            signal.Signals(os.WTERMSIG(status)).name
+            if os.WIFSIGNALED(status)
+            else f"exit code {os.WEXITSTATUS(status)}"
+        )
         yield seeds[len(done)], f"the process ended: {how}"
 
 
@@ -124,10 +134,14 @@ def _child(seeds: range, folder: Path, writing: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0, help="the first seed (%(default)s)")
-    parser.add_argument("--seed", type=int, help="write this one file as SEED.net, and tell what becomes of it")
+    parser.add_argument(
+        "--seed", type=int, help="write this one file as SEED.net, and tell what becomes of it"
+    )
     args = parser.parse_args()
     if args.seed is not None:
         path = Path(f"{args.seed}.net")
@@ -136,7 +150,10 @@ def main() -> None:
         return
     start = time.time()
     found = campaign(range(args.first, args.first + args.inputs), Path.cwd())
-    print(f"{sum(found.values()):,} files in {time.time() - start:.0f} s, HDF5 format version {netx_reading.VERSION}")
+    print(
+        f"{sum(found.values()):,} files in {time.time() - start:.0f} s, HDF5 format version "
+        f"{netx_reading.VERSION}"
+    )
     for told, count in found.most_common():
         print(f"{count:9,} {told}")
 

@@ -1,15 +1,18 @@
-"""Hostile `.net` files guided by the coverage of the reader (atheris, Python 3.11 and newer; no torch, no Lava):
+"""Hostile `.net` files guided by the coverage of the reader (atheris, Python 3.11 and newer; no torch, no
+Lava):
 
-    python -m sim_tests.fuzz_coverage --seeds CORPUS                       # writes sound and hostile files there, and ends
+    python -m sim_tests.fuzz_coverage \\
+        --seeds CORPUS                       # writes sound and hostile files there, and ends
     python -m sim_tests.fuzz_coverage CORPUS -runs=1000000 -seed=1         # libFuzzer's options
 
-`exporters.hdf5` and `exporters.netx_reading` are Python, so that libFuzzer sees which branches an input takes, and
-keeps what takes new ones. Allowed is BadFile or OutOfRange, or a graph. Anything else ends the run with the input in
-the working folder; it belongs into sim_tests/corpus.
+`exporters.hdf5` and `exporters.netx_reading` are Python, so that libFuzzer sees which branches an input
+takes, and keeps what takes new ones. Allowed is BadFile or OutOfRange, or a graph. Anything else ends the run
+with the input in the working folder; it belongs into sim_tests/corpus.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -41,14 +44,10 @@ def main() -> None:
 
     def once(data: bytes) -> None:
         """As `netx.read` reads, without the path: the graph, then each link of the file."""
-        try:
+        with contextlib.suppress(BadFile, OutOfRange):
             netx_reading.graph_of(data)
-        except (BadFile, OutOfRange):
-            pass
-        try:
+        with contextlib.suppress(BadFile):
             hdf5.root(data).group("provenance").string("record")
-        except BadFile:
-            pass
 
     atheris.Setup([sys.argv[0], *OPTIONS, *sys.argv[1:]], once)
     atheris.Fuzz()

@@ -11,12 +11,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Resample, SpikingGraph
+from dnisnm_lava.ir import (
+    SNM,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Rectifier,
+    Resample,
+    SpikingGraph,
+)
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 
 
 class ResidualPoolNet(nn.Module):
-    """Every kind of population and projection: residual, max-pool, average pool, groups, batch norm, biases."""
+    """Every kind of population and projection: residual, max-pool, average pool, groups, batch norm,
+    biases."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +114,8 @@ def snm(
     down: float = 1.0,
     shared: bool = False,
 ) -> SNM:
-    """Integer neurons with small thresholds, so that they fire often, up and down; some are dead. shared: within each channel."""
+    """Integer neurons with small thresholds, so that they fire often, up and down; some are dead. shared:
+    within each channel."""
     vth = rng.integers(1, 60, shape).astype(np.int32) * (rng.random(shape) > 0.1)
     vth = vth.astype(np.int32)
     payload = (rng.integers(1, 32, shape) * (vth > 0)).astype(np.int32)
@@ -128,9 +141,16 @@ def snm(
     )
 
 
-def readout(name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator) -> ReadOut:
+def readout(
+    name: str, shape: tuple[int, ...], projections: tuple[Projection, ...], rng: np.random.Generator
+) -> ReadOut:
     return ReadOut(
-        name, shape, projections, bias=rng.integers(-5, 6, shape).astype(np.int32), unit=np.ones(shape[0]), v_range=np.ones(shape[0])
+        name,
+        shape,
+        projections,
+        bias=rng.integers(-5, 6, shape).astype(np.int32),
+        unit=np.ones(shape[0]),
+        v_range=np.ones(shape[0]),
     )
 
 
@@ -145,9 +165,14 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     size = draw(st.integers(4, 6))
     levels, lead = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([0, 1, 3]))
     kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
-    pad = ((draw(st.integers(0, 2)), draw(st.integers(0, 2))), (draw(st.integers(0, 2)), draw(st.integers(0, 2))))
+    pad = (
+        (draw(st.integers(0, 2)), draw(st.integers(0, 2))),
+        (draw(st.integers(0, 2)), draw(st.integers(0, 2))),
+    )
     populations: list[Population] = [Input("input", (2, size, size), np.ones(2), 8)]
-    first = Projection("input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)), exponent=draw(st.integers(0, 2)))
+    first = Projection(
+        "input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)), exponent=draw(st.integers(0, 2))
+    )
     downs = st.sampled_from([1.0, 1.0, 0.0, 0.25, 0.6])
     dials = {"two_sided": draw(st.booleans()), "down": draw(downs), "shared": draw(st.booleans())}
     populations.append(snm("a", (4, size, size), (first,), rng, levels=levels, **dials))
@@ -162,7 +187,9 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     if draw(st.booleans()):
         into_b.append(irregular("a", 4, (size, size), shape, rng))
     if draw(st.booleans()):
-        into_b.append(Projection("input", weights(rng, int(np.prod(shape)), 2 * size * size), target_shape=shape))
+        into_b.append(
+            Projection("input", weights(rng, int(np.prod(shape)), 2 * size * size), target_shape=shape)
+        )
     populations.append(snm("b", shape, tuple(into_b), rng, levels=1, lead=lead, down=draw(downs)))
     last, pool = "b", None
     if draw(st.booleans()):
@@ -179,14 +206,24 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 7)))
 
 
-def irregular(source: str, channels: int, size: tuple[int, int], shape: tuple[int, ...], rng: np.random.Generator) -> Projection:
-    """Some channels of the source in a new order, resampled, into some channels of a population of `shape`."""
+def irregular(
+    source: str, channels: int, size: tuple[int, int], shape: tuple[int, ...], rng: np.random.Generator
+) -> Projection:
+    """Some channels of the source in a new order, resampled, into some channels of a population of
+    `shape`."""
     rows, cols = (rng.integers(-2, 3, (n, m)).astype(np.int8) for n, m in zip(shape[1:], size, strict=True))
-    read, driven = rng.permutation(channels)[:3].astype(np.int32), rng.permutation(shape[0])[:2].astype(np.int32)
+    read, driven = (
+        rng.permutation(channels)[:3].astype(np.int32),
+        rng.permutation(shape[0])[:2].astype(np.int32),
+    )
     return Projection(
-        source, weights(rng, 2, 3, 1, 1), resample=Resample(rows, cols),
-        source_channels=read, target_channels=driven, targets=shape[0],
-    )  # fmt: skip
+        source,
+        weights(rng, 2, 3, 1, 1),
+        resample=Resample(rows, cols),
+        source_channels=read,
+        target_channels=driven,
+        targets=shape[0],
+    )
 
 
 def replace_padding(projection: Projection) -> Projection:
@@ -197,11 +234,13 @@ def replace_padding(projection: Projection) -> Projection:
 def analog_chain(weight: np.ndarray, bias: np.ndarray) -> AnalogGraph:
     """Input, one rectifier, read-out: identity weights behind it."""
     n = len(bias)
-    return AnalogGraph((
-        Input("input", (weight.shape[1],)),
-        Rectifier("hidden", (n,), (Projection("input", weight),), bias),
-        ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), bias=np.zeros(n)),
-    ))  # fmt: skip
+    return AnalogGraph(
+        (
+            Input("input", (weight.shape[1],)),
+            Rectifier("hidden", (n,), (Projection("input", weight),), bias),
+            ReadOut("out", (n,), (Projection("hidden", np.eye(n)),), bias=np.zeros(n)),
+        )
+    )
 
 
 # the file of a user: 250 images, and a network

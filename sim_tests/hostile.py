@@ -1,6 +1,8 @@
-"""Hostile `.net` files, each a function of one seed: structures that HDF5 allows and the format does not, and bytes that are not HDF5.
+"""Hostile `.net` files, each a function of one seed: structures that HDF5 allows and the format does not, and
+bytes that are not HDF5.
 
-A sound file is a tree. Mutations change the tree, then it is written; for a share of the files, or instead, bytes are changed.
+A sound file is a tree. Mutations change the tree, then it is written; for a share of the files, or instead,
+bytes are changed.
 """
 
 from __future__ import annotations
@@ -22,8 +24,12 @@ def hostile(seed: int) -> bytes:
         tree = dict(base)
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             rng.choice(MUTATIONS)(tree, rng)
-        container = rng.choice(({"libver": "latest"}, {"track_order": True}, {"userblock_size": 512}, *({},) * 17))
-        data = bytes_of(lambda file: _put_all(file, tree), container) if container else _edited(data, base, tree)
+        container = rng.choice(
+            ({"libver": "latest"}, {"track_order": True}, {"userblock_size": 512}, *({},) * 17)
+        )
+        data = (
+            bytes_of(lambda file: _put_all(file, tree), container) if container else _edited(data, base, tree)
+        )
         if rng.random() < 0.85:
             return data
     return _damaged(bytearray(data), rng)

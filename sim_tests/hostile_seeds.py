@@ -22,8 +22,12 @@ ARCHIVE = Path(__file__).parent / "archive"
 
 @cache
 def sound() -> tuple[tuple[Tree, bytes], ...]:
-    """Small files that hold everything that the format has, as trees and as bytes; then those of the archive."""
-    written = [bytes_of(lambda file, g=graph: netx._write_graph(file, g), {}) for graph in (_vector(), _maps(), _maps(), _branches())]
+    """Small files that hold everything that the format has, as trees and as bytes; then those of the
+    archive."""
+    written = [
+        bytes_of(lambda file, g=graph: netx._write_graph(file, g), {})
+        for graph in (_vector(), _maps(), _maps(), _branches())
+    ]
     archived = [path.read_bytes() for path in sorted(ARCHIVE.glob("*/chain.net"))]
     return tuple((_tree(data), data) for data in [*written, *archived])
 
@@ -50,17 +54,24 @@ def _maps() -> SpikingGraph:
     a = snm("a", (3, 3, 3), (into,), rng, levels=2, lead=1)
     pool = MaxPool("p", (3, 2, 2), "a", Window((2, 2), (1, 1)))
     dense = Projection("p", weights(rng, 2, 3), sum_pool=Window((2, 2), (2, 2)))
-    return SpikingGraph((Input("i", (2, 3, 3), np.ones(2), 8), a, pool, readout("o", (2,), (dense,), rng)), steps=3)
+    return SpikingGraph(
+        (Input("i", (2, 3, 3), np.ones(2), 8), a, pool, readout("o", (2,), (dense,), rng)), steps=3
+    )
 
 
 def _branches() -> SpikingGraph:
-    """Two projections, one of them a dense that fills a map, a two-sided population with a lower threshold, and two read-outs, one
-    of them viewed."""
+    """Two projections, one of them a dense that fills a map, a two-sided population with a lower threshold,
+    and two read-outs, one of them viewed."""
     rng = np.random.default_rng(2)
-    both = (Projection("i", weights(rng, 2, 2, 1, 1)), Projection("i", weights(rng, 8, 8), target_shape=(2, 2, 2)))
+    both = (
+        Projection("i", weights(rng, 2, 2, 1, 1)),
+        Projection("i", weights(rng, 8, 8), target_shape=(2, 2, 2)),
+    )
     a = snm("a", (2, 2, 2), both, rng, two_sided=True, down=0.25, shared=True)
     out = readout("o", (8,), (Projection("a", weights(rng, 8, 8)),), rng)
-    viewed = ReadOut(out.name, out.shape, out.projections, bias=out.bias, unit=out.unit, v_range=out.v_range, view=(2, 4))
+    viewed = ReadOut(
+        out.name, out.shape, out.projections, bias=out.bias, unit=out.unit, v_range=out.v_range, view=(2, 4)
+    )
     other = readout("m", (1, 2, 2), (Projection("a", weights(rng, 1, 2, 1, 1)),), rng)
     return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, viewed, other), steps=5)
 
@@ -68,12 +79,16 @@ def _branches() -> SpikingGraph:
 def _tree(data: bytes) -> Tree:
     found: Tree = {}
     with h5py.File(io.BytesIO(data)) as file:
-        file.visititems(lambda name, thing: found.update({name: thing[()]}) if isinstance(thing, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, thing: found.update({name: thing[()]}) if isinstance(thing, h5py.Dataset) else None
+        )
     return found
 
 
 def bytes_of(fill: Callable[[h5py.File], Any], container: dict[str, Any]) -> bytes:
-    with h5py.File("hostile", "w", driver="core", backing_store=False, **{"libver": "earliest", **container}) as file:
+    with h5py.File(
+        "hostile", "w", driver="core", backing_store=False, **{"libver": "earliest", **container}
+    ) as file:
         fill(file)
         file.flush()
         return bytes(file.id.get_file_image())

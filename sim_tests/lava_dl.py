@@ -1,4 +1,5 @@
-"""Functions that test_register.py calls in a process of their own, in a folder with the files: what stock lava-dl makes of them."""
+"""Functions that test_register.py calls in a process of their own, in a folder with the files: what stock
+lava-dl makes of them."""
 
 from __future__ import annotations
 
@@ -43,8 +44,9 @@ def config(conv: Any = None) -> Any:
     from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
 
     return Loihi2SimCfg(
-        select_tag="fixed_pt", exception_proc_model_map={Extractor: PyLoihiExtractorModel, **({Conv: conv} if conv else {})}
-    )  # fmt: skip
+        select_tag="fixed_pt",
+        exception_proc_model_map={Extractor: PyLoihiExtractorModel, **({Conv: conv} if conv else {})},
+    )
 
 
 def run_with_traces(net: Any, steps: int, run_cfg: Any) -> list[np.ndarray]:
@@ -59,8 +61,11 @@ def run_with_traces(net: Any, steps: int, run_cfg: Any) -> list[np.ndarray]:
     return [np.stack([e.receive().T for _ in range(steps)]) for e in extractors]
 
 
-def stream(path: str, period_more: int = 0, conv: Any = None, **options: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Our windows of what lava-dl's Network sends for the samples of a file: (N, T, *shape) by population; its saturations."""
+def stream(
+    path: str, period_more: int = 0, conv: Any = None, **options: Any
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Our windows of what lava-dl's Network sends for the samples of a file: (N, T, *shape) by population;
+    its saturations."""
     from dnisnm_lava.procs.source.process import Source
 
     graph = netx.read(path)
@@ -77,8 +82,13 @@ def stream(path: str, period_more: int = 0, conv: Any = None, **options: Any) ->
     traces, found = run_with_traces(net, last, config(conv)), {}
     for p, trace in zip(graph.populations[1:], traces, strict=False):
         first = offset[p.name] + lead(p)
-        found[p.name] = np.stack([trace[first + n * period :][: graph.steps] for n in range(len(x))]).reshape(len(x), graph.steps, *p.shape)
-    counted = {p.name: int(layer.neuron.saturations.get()[0]) for p, layer in zip(graph.populations[1:], net.layers, strict=False)}
+        found[p.name] = np.stack([trace[first + n * period :][: graph.steps] for n in range(len(x))]).reshape(
+            len(x), graph.steps, *p.shape
+        )
+    counted = {
+        p.name: int(layer.neuron.saturations.get()[0])
+        for p, layer in zip(graph.populations[1:], net.layers, strict=False)
+    }
     net.stop()
     return found, counted
 
@@ -109,7 +119,10 @@ def arguments() -> dict[str, Any]:
     x = samples(graph)[0].astype(np.int32).T[..., None]
     steps = graph.steps + max(graph.offsets()[p.name] + lead(p) for p in graph) + 9
     for name, late in (("one window", 0), ("late", 4)):
-        data = np.concatenate([np.zeros_like(x)] * late + [x] * graph.steps + [np.zeros_like(x)] * (steps - late - graph.steps), axis=-1)
+        data = np.concatenate(
+            [np.zeros_like(x)] * late + [x] * graph.steps + [np.zeros_like(x)] * (steps - late - graph.steps),
+            axis=-1,
+        )
         net = build("net.net", reset_offset=late)
         RingBuffer(data=data).s_out.connect(net.inp)
         traces = run_with_traces(net, steps, config())
@@ -118,7 +131,9 @@ def arguments() -> dict[str, Any]:
             end = max(graph.offsets()[p.name] + graph.steps + lead(p) for p in graph.of(SNM))
             found["silence"] = not any(trace[end:].any() for trace in traces[:-1])
         net.stop()
-    found["sparse and fast"] = stream("net.net", conv=PyConvModelFast, sparse_fc_layer=True)[0]["out"][:, -1].tolist()
+    found["sparse and fast"] = stream("net.net", conv=PyConvModelFast, sparse_fc_layer=True)[0]["out"][
+        :, -1
+    ].tolist()
     found["first layers"] = stream("net.net", num_layers=3)[0]["b"].tolist()
     return found
 
@@ -132,11 +147,15 @@ def error_of(build_it: Callable[[], Any]) -> str:
 
 
 def unregistered(path: Path) -> list[str]:
-    """What building the first layer, the first two, and so on, and the whole file ends in, with lava-dl alone."""
+    """What building the first layer, the first two, and so on, and the whole file ends in, with lava-dl
+    alone."""
     from lava.lib.dl.netx import hdf5
 
     layers = len(netx.read(path).populations)
-    return [error_of(lambda n=n: hdf5.Network(net_config=str(path), num_layers=n)) for n in (*range(1, layers + 1), None)]  # type: ignore[misc]
+    return [
+        error_of(lambda n=n: hdf5.Network(net_config=str(path), num_layers=n))
+        for n in (*range(1, layers + 1), None)
+    ]  # type: ignore[misc]
 
 
 def bad_arguments(path: Path) -> list[str]:
@@ -162,7 +181,8 @@ def alone() -> dict[str, Any]:
 
 
 def registered() -> dict[str, Any]:
-    """With `register()`: how every file in this folder loads, what those in "runs" send, and its own networks, all of them run."""
+    """With `register()`: how every file in this folder loads, what those in "runs" send, and its own
+    networks, all of them run."""
     netx.register()
     paths = sorted(Path().glob("*.net"))
     found = {"with": {path.stem: error_of(lambda path=path: build(str(path))) for path in paths}}  # type: ignore[misc]
@@ -172,7 +192,8 @@ def registered() -> dict[str, Any]:
     return found | own() | {"from_recorded": recorded() if files().is_dir() else {}}
 
 
-# ---------------------------------------------------------------- its own networks, as its own tests run them (netx/test_hdf5.py)
+# ---------------------------------------------------------------- its own networks, as its own tests run them
+# (netx/test_hdf5.py)
 
 OWN: dict[str, tuple[str, dict[str, int]]] = {
     "tiny": ("tiny.net", {"reset_interval": 17}),
@@ -198,8 +219,14 @@ def build_own(name: str) -> Any:
 
 def structure(net: Any) -> list[list[str]]:
     """Each process of each layer: its class, and name and digest of each of its variables."""
-    processes = [p for layer in net.layers for p in (layer.neuron, *([layer.synapse] if hasattr(layer, "synapse") else []))]
-    return [[type(p).__name__, *(f"{v.name} {digest([np.asarray(v.init)])}" for v in p.vars)] for p in processes]
+    processes = [
+        p
+        for layer in net.layers
+        for p in (layer.neuron, *([layer.synapse] if hasattr(layer, "synapse") else []))
+    ]
+    return [
+        [type(p).__name__, *(f"{v.name} {digest([np.asarray(v.init)])}" for v in p.vars)] for p in processes
+    ]
 
 
 def digest(arrays: list[np.ndarray]) -> str:

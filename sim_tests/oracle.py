@@ -18,7 +18,16 @@ LARGEST = 2**23 - 1
 class Neuron:
     """One signed neuron with memory (Eq. 19 to 23), one integer at a time."""
 
-    def __init__(self, vth: int, payload: int, v_init: int, bias: int, levels: int, two_sided: bool = False, down: float = 1.0) -> None:
+    def __init__(
+        self,
+        vth: int,
+        payload: int,
+        v_init: int,
+        bias: int,
+        levels: int,
+        two_sided: bool = False,
+        down: float = 1.0,
+    ) -> None:
         self.two_sided, self.lower = two_sided, max(1, round(down * vth))
         self.vth, self.payload, self.bias, self.levels = vth, payload, bias, levels
         self.v, self.m = v_init, 0
@@ -30,7 +39,8 @@ class Neuron:
         return self.v != v
 
     def fire(self) -> int:
-        """What it sends. One level at a time: subtract while the next whole threshold is still reached, add while the lower one is."""
+        """What it sends. One level at a time: subtract while the next whole threshold is still reached, add
+        while the lower one is."""
         sent = 0
         if self.vth == 0:
             return 0
@@ -87,7 +97,9 @@ def resampled(x: np.ndarray, resample: Resample) -> np.ndarray:
     rows, cols = resample.rows, resample.cols
     out = np.zeros((x.shape[0], len(rows), len(cols)), dtype=object)
     for c, i, j in np.ndindex(*out.shape):
-        out[c, i, j] = sum(int(rows[i, y]) * int(cols[j, z]) * int(x[c, y, z]) for y, z in np.ndindex(*x.shape[1:]))
+        out[c, i, j] = sum(
+            int(rows[i, y]) * int(cols[j, z]) * int(x[c, y, z]) for y, z in np.ndindex(*x.shape[1:])
+        )
     return out
 
 
@@ -142,7 +154,9 @@ def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.
 def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
     bias = np.broadcast_to(p.bias, p.shape)
     neurons = {
-        i: Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down)
+        i: Neuron(
+            int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down
+        )
         for i in np.ndindex(*p.shape)
     }
     out = []

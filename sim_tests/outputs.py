@@ -13,7 +13,12 @@ class Bright(nn.Module):
         super().__init__()
         self.c, self.l = nn.Conv2d(1, 1, 1), nn.Linear(1, 1)
         with torch.no_grad():
-            for tensor, value in ((self.c.weight, 1.0), (self.c.bias, 0.0), (self.l.weight, 20.0), (self.l.bias, -10.0)):
+            for tensor, value in (
+                (self.c.weight, 1.0),
+                (self.c.bias, 0.0),
+                (self.l.weight, 20.0),
+                (self.l.bias, -10.0),
+            ):
                 tensor.fill_(value)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

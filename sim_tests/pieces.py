@@ -58,11 +58,15 @@ def ready(model: nn.Module, seed: int = 1) -> Factory:
     return lambda: randomized(copy.deepcopy(model), seed)
 
 
-def net(forward: Forward, shape: Shape = (2, 6, 6), *, seed: int = 1, **layers: nn.Module | Tensor) -> tuple[Factory, Shape]:
+def net(
+    forward: Forward, shape: Shape = (2, 6, 6), *, seed: int = 1, **layers: nn.Module | Tensor
+) -> tuple[Factory, Shape]:
     return ready(Net(forward, **layers), seed), shape
 
 
-def body(forward: Forward, shape: Shape = (2, 6, 6), *, seed: int = 1, **layers: nn.Module | Tensor) -> tuple[Factory, Shape]:
+def body(
+    forward: Forward, shape: Shape = (2, 6, 6), *, seed: int = 1, **layers: nn.Module | Tensor
+) -> tuple[Factory, Shape]:
     return ready(Body(forward, shape, **layers), seed), shape
 
 
@@ -104,7 +108,12 @@ def column(*values: float) -> Tensor:
 
 
 def shuffled(x: Tensor) -> Tensor:
-    return x.view(x.size(0), 2, 2, x.size(2), x.size(3)).transpose(1, 2).contiguous().view(x.size(0), -1, x.size(2), x.size(3))
+    return (
+        x.view(x.size(0), 2, 2, x.size(2), x.size(3))
+        .transpose(1, 2)
+        .contiguous()
+        .view(x.size(0), -1, x.size(2), x.size(3))
+    )
 
 
 def option_a(x: Tensor) -> Tensor:
@@ -139,7 +148,10 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.expand, self.depthwise = conv_bn(inputs, 6, kernel_size=1), conv_bn(6, 6, kernel_size=3, padding=1, groups=6)
+        self.expand, self.depthwise = (
+            conv_bn(inputs, 6, kernel_size=1),
+            conv_bn(6, 6, kernel_size=3, padding=1, groups=6),
+        )
         self.project, self.same = conv_bn(6, outputs, kernel_size=1), inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -175,7 +187,11 @@ class Fire(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.squeeze, self.one, self.three = nn.Conv2d(4, 2, 1), nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 3, padding=1)
+        self.squeeze, self.one, self.three = (
+            nn.Conv2d(4, 2, 1),
+            nn.Conv2d(2, 3, 1),
+            nn.Conv2d(2, 3, 3, padding=1),
+        )
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -187,8 +203,12 @@ class Inception(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.one = nn.Sequential(conv_bn(4, 2, kernel_size=1), nn.ReLU())
-        self.three = nn.Sequential(conv_bn(4, 2, kernel_size=1), nn.ReLU(), conv_bn(2, 3, kernel_size=3, padding=1), nn.ReLU())
-        self.five = nn.Sequential(conv_bn(4, 1, kernel_size=1), nn.ReLU(), conv_bn(1, 2, kernel_size=5, padding=2), nn.ReLU())
+        self.three = nn.Sequential(
+            conv_bn(4, 2, kernel_size=1), nn.ReLU(), conv_bn(2, 3, kernel_size=3, padding=1), nn.ReLU()
+        )
+        self.five = nn.Sequential(
+            conv_bn(4, 1, kernel_size=1), nn.ReLU(), conv_bn(1, 2, kernel_size=5, padding=2), nn.ReLU()
+        )
         self.pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_bn(4, 2, kernel_size=1), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -218,7 +238,10 @@ class OptionA(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = conv_bn(4, 8, kernel_size=3, stride=2, padding=1), conv_bn(8, 8, kernel_size=3, padding=1)
+        self.a, self.b = (
+            conv_bn(4, 8, kernel_size=3, stride=2, padding=1),
+            conv_bn(8, 8, kernel_size=3, padding=1),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.b(F.relu(self.a(x))) + option_a(x))
@@ -239,9 +262,17 @@ class Segmentation(nn.Module):
 
 def audio() -> nn.Module:
     return nn.Sequential(
-        nn.Conv1d(1, 4, 5, stride=2), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2),
-        nn.Conv1d(4, 6, 3), nn.BatchNorm1d(6), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(6, 3),
-    )  # fmt: skip
+        nn.Conv1d(1, 4, 5, stride=2),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Conv1d(4, 6, 3),
+        nn.BatchNorm1d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(6, 3),
+    )
 
 
 def classifier(*head: nn.Module) -> nn.Module:
@@ -267,52 +298,87 @@ CONVOLUTIONS = {
     "conv2d, dilation": conv(3, 3, dilation=2),
     "conv2d, groups": conv(6, 3, padding=1, groups=2),
     "conv2d, depthwise, 256 groups": body(
-        lambda n, x: F.relu(n.dw(F.relu(n.a(x)))).mean((2, 3)), (2, 2, 2), a=c(4, 256), dw=c(256, 256, 2, padding=1, groups=256)
+        lambda n, x: F.relu(n.dw(F.relu(n.a(x)))).mean((2, 3)),
+        (2, 2, 2),
+        a=c(4, 256),
+        dw=c(256, 256, 2, padding=1, groups=256),
     ),
     "conv2d, depthwise, multiplier": conv(8, 3, padding=1, groups=4),
     "conv1d, stride": conv(3, 3, stride=2, padding=1, shape=(2, 12)),
     "conv1d, padding same": conv(3, 4, padding="same", shape=(2, 12)),
     "conv1d, padding valid": conv(3, 3, padding="valid", shape=(2, 12)),
-    "conv1d, asymmetric pad": body(lambda n, x: F.relu(n.a(F.pad(x, (4, 0)))), (2, 12), a=nn.Conv1d(4, 3, 3, dilation=2)),
+    "conv1d, asymmetric pad": body(
+        lambda n, x: F.relu(n.a(F.pad(x, (4, 0)))), (2, 12), a=nn.Conv1d(4, 3, 3, dilation=2)
+    ),
     "conv1d, negative pad": body(lambda n, x: F.relu(n.a(F.pad(x, (-2, 1)))), (2, 12), a=nn.Conv1d(4, 3, 3)),
     "conv1d, dilation and groups": conv(6, 3, dilation=3, groups=2, shape=(2, 12)),
     "conv1d, depthwise, multiplier": conv(8, 3, groups=4, shape=(2, 12)),
-    "conv_transpose2d": body(lambda n, x: F.relu(n.up(x)), (2, 4, 4), up=nn.ConvTranspose2d(4, 3, 3, padding=1)),
-    "conv_transpose2d, stride 2, output padding": body(
-        lambda n, x: F.relu(n.up(x)), (2, 3, 3), up=nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1)
+    "conv_transpose2d": body(
+        lambda n, x: F.relu(n.up(x)), (2, 4, 4), up=nn.ConvTranspose2d(4, 3, 3, padding=1)
     ),
-    "conv_transpose2d, groups": body(lambda n, x: F.relu(n.up(x)), (2, 3, 3), up=nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2)),
+    "conv_transpose2d, stride 2, output padding": body(
+        lambda n, x: F.relu(n.up(x)),
+        (2, 3, 3),
+        up=nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1),
+    ),
+    "conv_transpose2d, groups": body(
+        lambda n, x: F.relu(n.up(x)), (2, 3, 3), up=nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2)
+    ),
     "conv_transpose2d, uneven, dilated": body(
-        lambda n, x: F.relu(n.up(x)), (2, 3, 4), up=nn.ConvTranspose2d(4, 3, (2, 3), (1, 2), (0, 1), dilation=(2, 1), bias=False)
+        lambda n, x: F.relu(n.up(x)),
+        (2, 3, 4),
+        up=nn.ConvTranspose2d(4, 3, (2, 3), (1, 2), (0, 1), dilation=(2, 1), bias=False),
     ),
     "conv_transpose1d, stride 2": body(
-        lambda n, x: F.relu(n.up(x)), (2, 7), up=nn.ConvTranspose1d(4, 3, 3, stride=2, padding=1, output_padding=1)
+        lambda n, x: F.relu(n.up(x)),
+        (2, 7),
+        up=nn.ConvTranspose1d(4, 3, 3, stride=2, padding=1, output_padding=1),
     ),
-    "conv_transpose1d, groups": body(lambda n, x: F.relu(n.up(x)), (2, 7), up=nn.ConvTranspose1d(4, 4, 3, groups=4)),
+    "conv_transpose1d, groups": body(
+        lambda n, x: F.relu(n.up(x)), (2, 7), up=nn.ConvTranspose1d(4, 4, 3, groups=4)
+    ),
     "linear on vectors": body(lambda n, x: F.relu(n.fc(x)), (6,), fc=nn.Linear(4, 5, bias=False)),
-    "linear on channel maps": body(lambda n, x: F.relu(channels_last(n.fc, x)), (2, 4, 4), fc=nn.Linear(4, 5)),
-    "linear on channel maps, ReLU in the middle": body(
-        lambda n, x: channels_last(lambda y: n.b(F.relu(n.a(y))), x), (2, 4, 4), a=nn.Linear(4, 5), b=nn.Linear(5, 4)
+    "linear on channel maps": body(
+        lambda n, x: F.relu(channels_last(n.fc, x)), (2, 4, 4), fc=nn.Linear(4, 5)
     ),
-}  # fmt: skip
+    "linear on channel maps, ReLU in the middle": body(
+        lambda n, x: channels_last(lambda y: n.b(F.relu(n.a(y))), x),
+        (2, 4, 4),
+        a=nn.Linear(4, 5),
+        b=nn.Linear(5, 4),
+    ),
+}
 
 NORMS = {
-    "batch norm after a convolution": body(lambda n, x: F.relu(n.bn(n.a(x))), a=c(4, 3, 3), bn=nn.BatchNorm2d(3)),
-    "batch norm without affine": body(lambda n, x: F.relu(n.bn(n.a(x))), a=c(4, 3, 3), bn=nn.BatchNorm2d(3, affine=False)),
+    "batch norm after a convolution": body(
+        lambda n, x: F.relu(n.bn(n.a(x))), a=c(4, 3, 3), bn=nn.BatchNorm2d(3)
+    ),
+    "batch norm without affine": body(
+        lambda n, x: F.relu(n.bn(n.a(x))), a=c(4, 3, 3), bn=nn.BatchNorm2d(3, affine=False)
+    ),
     "batch norm before a padded convolution": layer(nn.BatchNorm2d(4)),
-    "batch norm before a convolution": body(lambda n, x: F.relu(n.a(n.bn(x))), a=c(4, 3, 3, padding=1), bn=nn.BatchNorm2d(4)),
+    "batch norm before a convolution": body(
+        lambda n, x: F.relu(n.a(n.bn(x))), a=c(4, 3, 3, padding=1), bn=nn.BatchNorm2d(4)
+    ),
     "batch norm after a concat, before a ReLU": body(
         lambda n, x: F.relu(n.bn(torch.cat([x, n.a(x)], 1))), a=c(4, 3, 3, padding=1), bn=nn.BatchNorm2d(7)
     ),
     "batch norm on flattened maps": body(
         lambda n, x: F.relu(n.fc(n.bn(x.flatten(1)))), (2, 4, 4), bn=nn.BatchNorm1d(64), fc=nn.Linear(64, 5)
     ),
-    "batch norm 1d after a convolution": body(lambda n, x: F.relu(n.bn(n.a(x))), (2, 9), a=nn.Conv1d(4, 3, 3), bn=nn.BatchNorm1d(3)),
-    "batch norm 1d after a linear layer": body(lambda n, x: F.relu(n.bn(n.a(x))), (6,), a=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)),
-    "batch norm of the image": net(
-        lambda n, x: n.last(F.relu(n.a(n.bn(x))).flatten(1)), bn=nn.BatchNorm2d(2), a=c(2, 4, 3, padding=1), last=nn.Linear(144, 3)
+    "batch norm 1d after a convolution": body(
+        lambda n, x: F.relu(n.bn(n.a(x))), (2, 9), a=nn.Conv1d(4, 3, 3), bn=nn.BatchNorm1d(3)
     ),
-}  # fmt: skip
+    "batch norm 1d after a linear layer": body(
+        lambda n, x: F.relu(n.bn(n.a(x))), (6,), a=nn.Linear(4, 5), bn=nn.BatchNorm1d(5)
+    ),
+    "batch norm of the image": net(
+        lambda n, x: n.last(F.relu(n.a(n.bn(x))).flatten(1)),
+        bn=nn.BatchNorm2d(2),
+        a=c(2, 4, 3, padding=1),
+        last=nn.Linear(144, 3),
+    ),
+}
 
 POOLS = {
     "average pool, overlapping": layer(nn.AvgPool2d(3, 2)),
@@ -332,7 +398,7 @@ POOLS = {
     "mean over one axis": body(lambda n, x: F.relu(n.a(x.mean(3))), a=nn.Conv1d(4, 3, 3)),
     "mean over channels": mapped(lambda x: x.mean(1, keepdim=True)),
     "mean over flattened positions": body(lambda n, x: x.flatten(2).mean(2)),
-}  # fmt: skip
+}
 
 RESAMPLED = {
     "nearest, scale 2": mapped(lambda x: F.interpolate(x, scale_factor=2), (2, 3, 3)),
@@ -340,10 +406,16 @@ RESAMPLED = {
     "nearest, scale 1.5": mapped(lambda x: F.interpolate(x, scale_factor=1.5), (2, 4, 5)),
     "nearest, down": mapped(lambda x: F.interpolate(x, scale_factor=0.5)),
     "nn.Upsample": layer(nn.Upsample(scale_factor=2), (2, 3, 3)),
-    "bilinear, scale 2": mapped(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False), (2, 3, 3)),
-    "bilinear, scale 2, corners aligned": layer(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), (2, 3, 3)),
+    "bilinear, scale 2": mapped(
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False), (2, 3, 3)
+    ),
+    "bilinear, scale 2, corners aligned": layer(
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), (2, 3, 3)
+    ),
     "bilinear, to a size": mapped(lambda x: F.interpolate(x, size=(5, 7), mode="bilinear"), (2, 3, 4)),
-    "bilinear, to a size, corners aligned": mapped(lambda x: F.interpolate(x, size=(5, 7), mode="bilinear", align_corners=True), (2, 3, 4)),
+    "bilinear, to a size, corners aligned": mapped(
+        lambda x: F.interpolate(x, size=(5, 7), mode="bilinear", align_corners=True), (2, 3, 4)
+    ),
     "bilinear, scale 1.7": mapped(lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear"), (2, 4, 3)),
     "pixel shuffle": layer(nn.PixelShuffle(2), (2, 3, 3)),
     "pixel unshuffle": layer(nn.PixelUnshuffle(2)),
@@ -361,53 +433,86 @@ RESAMPLED = {
     "zero channels by torch.zeros": mapped(zero_channels),
     "zero channels by zeros_like": mapped(lambda x: torch.cat([torch.zeros_like(x), x], 1)),
     "zero channels by multiplication": mapped(lambda x: torch.cat([x, x.mul(0)], 1)),
-}  # fmt: skip
+}
 
 JOINS = {
-    "concat on channels": body(lambda n, x: F.relu(n.b(torch.cat([x, F.relu(n.a(x)), x], 1))), a=c(4, 2, 3, padding=1), b=c(10, 3)),
-    "concat on height": body(lambda n, x: F.relu(n.b(torch.cat([F.relu(n.a(x)), x], 2))), a=c(4, 4, (3, 1)), b=c(4, 3, 3)),
+    "concat on channels": body(
+        lambda n, x: F.relu(n.b(torch.cat([x, F.relu(n.a(x)), x], 1))), a=c(4, 2, 3, padding=1), b=c(10, 3)
+    ),
+    "concat on height": body(
+        lambda n, x: F.relu(n.b(torch.cat([F.relu(n.a(x)), x], 2))), a=c(4, 4, (3, 1)), b=c(4, 3, 3)
+    ),
     "concat with the image": net(
-        lambda n, x: n.last(F.relu(n.b(torch.cat([x, F.relu(n.a(x))], 1))).flatten(1)), a=c(2, 3), b=c(5, 3, 3), last=nn.Linear(48, 3)
+        lambda n, x: n.last(F.relu(n.b(torch.cat([x, F.relu(n.a(x))], 1))).flatten(1)),
+        a=c(2, 3),
+        b=c(5, 3, 3),
+        last=nn.Linear(48, 3),
     ),
     "chunk": body(lambda n, x: F.relu(n.a(x.chunk(2, 1)[1])), a=c(2, 3, 3)),
     "split, uneven": body(
-        lambda n, x: F.relu(sum(f(part) for f, part in zip((n.a, n.b), x.split([1, 3], 1), strict=True))), a=c(1, 3), b=c(3, 3)
+        lambda n, x: F.relu(sum(f(part) for f, part in zip((n.a, n.b), x.split([1, 3], 1), strict=True))),
+        a=c(1, 3),
+        b=c(3, 3),
     ),
-    "channel shuffle, depthwise": body(lambda n, x: F.relu(n.dw(shuffled(x))), dw=c(4, 4, 3, padding=1, groups=4)),
+    "channel shuffle, depthwise": body(
+        lambda n, x: F.relu(n.dw(shuffled(x))), dw=c(4, 4, 3, padding=1, groups=4)
+    ),
     "channel shuffle, 1x1": body(lambda n, x: F.relu(n.a(shuffled(x))), a=c(4, 3)),
-    "nn.ChannelShuffle, grouped": body(lambda n, x: F.relu(n.g(n.s(x))), s=nn.ChannelShuffle(2), g=c(4, 6, 3, groups=2)),
+    "nn.ChannelShuffle, grouped": body(
+        lambda n, x: F.relu(n.g(n.s(x))), s=nn.ChannelShuffle(2), g=c(4, 6, 3, groups=2)
+    ),
     "nn.ChannelShuffle, 1x1": body(lambda n, x: F.relu(n.a(n.s(x))), s=nn.ChannelShuffle(2), a=c(4, 3)),
     "channel shuffle of a linear map": body(lambda n, x: F.relu(shuffled(n.a(x))), a=c(4, 4, 3, groups=2)),
-    "stack and sum": body(lambda n, x: F.relu(torch.stack([n.a(x), n.b(x), x], 1).sum(1)), a=c(), b=c(4, 4, 3, padding=1)),
-    "sum of four": body(lambda n, x: F.relu(x + n.a(x) + n.b(x) + n.d(x)), a=c(), b=c(4, 4, 3, padding=1), d=c(bias=False)),
+    "stack and sum": body(
+        lambda n, x: F.relu(torch.stack([n.a(x), n.b(x), x], 1).sum(1)), a=c(), b=c(4, 4, 3, padding=1)
+    ),
+    "sum of four": body(
+        lambda n, x: F.relu(x + n.a(x) + n.b(x) + n.d(x)), a=c(), b=c(4, 4, 3, padding=1), d=c(bias=False)
+    ),
     "difference": body(lambda n, x: F.relu(x - n.a(x)), a=c()),
-    "add and sub with alpha": body(lambda n, x: F.relu(torch.sub(torch.add(x, n.a(x), alpha=2), n.b(x), alpha=0.5)), a=c(), b=c()),
+    "add and sub with alpha": body(
+        lambda n, x: F.relu(torch.sub(torch.add(x, n.a(x), alpha=2), n.b(x), alpha=0.5)), a=c(), b=c()
+    ),
     "numbers": body(lambda n, x: F.relu((1 - (n.a(x) * 2 - 0.5)) / 4 + 0.25), a=c()),
     "torch.rsub": body(lambda n, x: F.relu(torch.rsub(n.a(x), 1.5)), a=c()),
     "negation": body(lambda n, x: F.relu(-n.a(x)), a=c()),
     "constants for each channel": body(
         lambda n, x: F.relu((n.a(x) + n.shift) * n.scale / n.size - n.shift),
-        a=c(), shift=column(0.5, -1, 0, 2), scale=column(-1, 0.5, 2, 3), size=column(1, 2, 0.5, 4),
+        a=c(),
+        shift=column(0.5, -1, 0, 2),
+        scale=column(-1, 0.5, 2, 3),
+        size=column(1, 2, 0.5, 4),
     ),
     "a map broadcast over positions": body(lambda n, x: F.relu(x + n.a(x.mean((2, 3), keepdim=True))), a=c()),
-    "a map broadcast over channels": body(lambda n, x: F.relu(n.a(x) - n.b(x)), a=c(4, 4, 3, padding=1), b=c(4, 1)),
+    "a map broadcast over channels": body(
+        lambda n, x: F.relu(n.a(x) - n.b(x)), a=c(4, 4, 3, padding=1), b=c(4, 1)
+    ),
     "residual, in place": body(in_place, a=c(4, 4, 3, padding=1)),
     "flatten": body(lambda n, x: F.relu(n.fc(torch.flatten(x, 1))), (2, 4, 4), fc=nn.Linear(64, 4)),
     "view by size": body(lambda n, x: F.relu(n.fc(x.view(x.size(0), -1))), (2, 4, 4), fc=nn.Linear(64, 4)),
-    "permute and flatten": body(lambda n, x: F.relu(n.fc(x.permute(0, 2, 3, 1).flatten(1))), (2, 4, 4), fc=nn.Linear(64, 4)),
-    "view from vectors to maps": body(lambda n, x: F.relu(n.a(n.fc(x).view(-1, 2, 3, 3))), (6,), fc=nn.Linear(4, 18), a=c(2, 3, 2)),
-    "squeeze": body(lambda n, x: F.relu(n.fc(F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1))), fc=nn.Linear(4, 4)),
+    "permute and flatten": body(
+        lambda n, x: F.relu(n.fc(x.permute(0, 2, 3, 1).flatten(1))), (2, 4, 4), fc=nn.Linear(64, 4)
+    ),
+    "view from vectors to maps": body(
+        lambda n, x: F.relu(n.a(n.fc(x).view(-1, 2, 3, 3))), (6,), fc=nn.Linear(4, 18), a=c(2, 3, 2)
+    ),
+    "squeeze": body(
+        lambda n, x: F.relu(n.fc(F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1))), fc=nn.Linear(4, 4)
+    ),
     "unsqueeze": body(lambda n, x: F.relu(n.a(x.unsqueeze(2).squeeze(2))), (2, 9), a=nn.Conv1d(4, 3, 3)),
     "concat of two flattened branches": body(
         lambda n, x: F.relu(n.fc(torch.cat([F.relu(n.a(x)).flatten(1), F.max_pool2d(x, 3).flatten(1)], 1))),
-        a=c(4, 2, 3), fc=nn.Linear(48, 5),
+        a=c(4, 2, 3),
+        fc=nn.Linear(48, 5),
     ),
-}  # fmt: skip
+}
 
 RECTIFIERS = {
     "nn.ReLU": rectified(nn.ReLU()),
     "nn.ReLU in place": rectified(nn.ReLU(inplace=True)),
-    "nn.ReLU reused": body(lambda n, x: n.act(n.b(n.act(n.a(x)))), a=c(), b=c(4, 3, 3), act=nn.ReLU(inplace=True)),
+    "nn.ReLU reused": body(
+        lambda n, x: n.act(n.b(n.act(n.a(x)))), a=c(), b=c(4, 3, 3), act=nn.ReLU(inplace=True)
+    ),
     "F.relu": rectified(F.relu),
     "F.relu in place": rectified(lambda x: F.relu(x, inplace=True)),
     "torch.relu": rectified(torch.relu),
@@ -423,7 +528,9 @@ RECTIFIERS = {
     "ReLU of a ReLU6": rectified(lambda x: F.relu(F.relu6(x))),
     "ReLU6 of a scaled ReLU": rectified(lambda x: F.relu6(2 * F.relu(x))),
     "ReLU of the image": net(lambda n, x: n.fc(F.relu(x).flatten(1)), (2, 4, 4), fc=nn.Linear(32, 3)),
-    "ReLU of a concat": body(lambda n, x: F.relu(n.b(F.relu(torch.cat([x, n.a(x)], 1)))), a=c(4, 3), b=c(7, 3, 3)),
+    "ReLU of a concat": body(
+        lambda n, x: F.relu(n.b(F.relu(torch.cat([x, n.a(x)], 1)))), a=c(4, 3), b=c(7, 3, 3)
+    ),
     "ReLU6 of a concat": body(lambda n, x: F.relu6(3 * torch.cat([x, n.a(x)], 1)), a=c(4, 3)),
     "ReLU after flatten": body(lambda n, x: F.relu(n.a(x).flatten(1)), a=c(4, 3, 3)),
     "ReLU after permute": body(lambda n, x: F.relu(n.a(x).permute(0, 2, 3, 1)), (2, 4, 5), a=c(4, 3, 2)),
@@ -434,71 +541,130 @@ RECTIFIERS = {
     "max-pool, uneven": layer(nn.MaxPool2d((2, 3), (2, 1))),
     "max-pool, dilated": mapped(lambda x: F.max_pool2d(x, 2, 1, dilation=2)),
     "max-pool before its ReLU": body(lambda n, x: F.relu(F.max_pool2d(n.a(x), 2)), a=c(4, 3, 3)),
-    "max-pool, padded, before its ReLU6": body(lambda n, x: F.relu6(F.max_pool2d(n.a(x), 3, 2, 1)), a=c(4, 3, 3)),
-    "max-pool, padded, of a linear map": body(lambda n, x: F.relu(n.b(F.max_pool2d(n.a(x), 3, 2, 1))), a=c(4, 3), b=c(3, 3, 2)),
-    "max-pool of the image": net(lambda n, x: n.fc(F.relu(n.a(F.max_pool2d(x, 2))).flatten(1)), a=c(2, 4, 2), fc=nn.Linear(16, 3)),
-    "max-pool of a concat": body(lambda n, x: F.relu(n.b(F.max_pool2d(torch.cat([x, n.a(x)], 1), 2))), a=c(4, 2), b=c(6, 3, 2)),
-    "max-pool of a normed map, no ReLU": body(lambda n, x: F.max_pool2d(n.bn(n.a(x)), 2), a=c(4, 3), bn=nn.BatchNorm2d(3)),
+    "max-pool, padded, before its ReLU6": body(
+        lambda n, x: F.relu6(F.max_pool2d(n.a(x), 3, 2, 1)), a=c(4, 3, 3)
+    ),
+    "max-pool, padded, of a linear map": body(
+        lambda n, x: F.relu(n.b(F.max_pool2d(n.a(x), 3, 2, 1))), a=c(4, 3), b=c(3, 3, 2)
+    ),
+    "max-pool of the image": net(
+        lambda n, x: n.fc(F.relu(n.a(F.max_pool2d(x, 2))).flatten(1)), a=c(2, 4, 2), fc=nn.Linear(16, 3)
+    ),
+    "max-pool of a concat": body(
+        lambda n, x: F.relu(n.b(F.max_pool2d(torch.cat([x, n.a(x)], 1), 2))), a=c(4, 2), b=c(6, 3, 2)
+    ),
+    "max-pool of a normed map, no ReLU": body(
+        lambda n, x: F.max_pool2d(n.bn(n.a(x)), 2), a=c(4, 3), bn=nn.BatchNorm2d(3)
+    ),
     "max-pool of an average": mapped(lambda x: F.max_pool2d(F.avg_pool2d(x, 2, 1), 2)),
     "max-pool of a max-pool": mapped(lambda x: F.max_pool2d(F.max_pool2d(x, 2, 1), 2)),
     "adaptive max-pool": layer(nn.AdaptiveMaxPool2d((3, 2))),
     "global max-pool": body(lambda n, x: F.adaptive_max_pool2d(n.a(x), 1), a=c(4, 3)),
     "max-pool 1d": layer(nn.MaxPool1d(3, 2, 1), (2, 12)),
-}  # fmt: skip
+}
 
 LINEAR = {
     "MobileNetV2": net(
-        lambda n, x: n.last(F.relu6(n.blocks(n.first(8 * x))).mean((2, 3))), (2, 4, 4),
+        lambda n, x: n.last(F.relu6(n.blocks(n.first(8 * x))).mean((2, 3))),
+        (2, 4, 4),
         first=c(2, 3, 3, padding=1),
-        blocks=nn.Sequential(InvertedResidual(3, 3), InvertedResidual(3, 4), InvertedResidual(4, 4)), last=nn.Linear(4, 3),
+        blocks=nn.Sequential(InvertedResidual(3, 3), InvertedResidual(3, 4), InvertedResidual(4, 4)),
+        last=nn.Linear(4, 3),
     ),
     "DenseNet": net(
-        lambda n, x: n.last(F.relu(n.end(F.avg_pool2d(n.transition(F.relu(n.bn(n.layers(n.first(x))))), 2))).mean((2, 3))), (2, 4, 4),
-        first=c(2, 4, 3, padding=1), layers=nn.Sequential(Dense(4), Dense(8), Dense(12), Dense(16)), bn=nn.BatchNorm2d(20),
-        transition=c(20, 6), end=nn.BatchNorm2d(6), last=nn.Linear(6, 3),
+        lambda n, x: n.last(
+            F.relu(n.end(F.avg_pool2d(n.transition(F.relu(n.bn(n.layers(n.first(x))))), 2))).mean((2, 3))
+        ),
+        (2, 4, 4),
+        first=c(2, 4, 3, padding=1),
+        layers=nn.Sequential(Dense(4), Dense(8), Dense(12), Dense(16)),
+        bn=nn.BatchNorm2d(20),
+        transition=c(20, 6),
+        end=nn.BatchNorm2d(6),
+        last=nn.Linear(6, 3),
     ),
     "pre-activation ResNet": net(
-        lambda n, x: n.last(F.relu(n.bn(n.blocks(n.first(x)))).mean((2, 3))), (2, 4, 4),
-        first=c(2, 4, 3, padding=1), blocks=nn.Sequential(PreActivation(), PreActivation(), PreActivation()),
-        bn=nn.BatchNorm2d(4), last=nn.Linear(4, 3),
+        lambda n, x: n.last(F.relu(n.bn(n.blocks(n.first(x)))).mean((2, 3))),
+        (2, 4, 4),
+        first=c(2, 4, 3, padding=1),
+        blocks=nn.Sequential(PreActivation(), PreActivation(), PreActivation()),
+        bn=nn.BatchNorm2d(4),
+        last=nn.Linear(4, 3),
     ),
     "1x1 then 3x3": body(lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 2), b=c(2, 3, 3)),
-    "3x3 then 3x3, padded": body(lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 2, 3, padding=1), b=c(2, 3, 3, padding=1)),
-    "3x3 then 3x3, strides": body(lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 2, 3, stride=2, padding=1), b=c(2, 3, 2, stride=2)),
-    "depthwise then pointwise": body(lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 4, 3, padding=1, groups=4), b=c(4, 3)),
-    "pointwise then depthwise": body(lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 6), b=c(6, 6, 3, padding=1, groups=6)),
-    "convolution then linear": body(lambda n, x: F.relu(n.b(n.a(x).flatten(1))), a=c(4, 2, 3), b=nn.Linear(32, 4)),
+    "3x3 then 3x3, padded": body(
+        lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 2, 3, padding=1), b=c(2, 3, 3, padding=1)
+    ),
+    "3x3 then 3x3, strides": body(
+        lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 2, 3, stride=2, padding=1), b=c(2, 3, 2, stride=2)
+    ),
+    "depthwise then pointwise": body(
+        lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 4, 3, padding=1, groups=4), b=c(4, 3)
+    ),
+    "pointwise then depthwise": body(
+        lambda n, x: F.relu(n.b(n.a(x))), a=c(4, 6), b=c(6, 6, 3, padding=1, groups=6)
+    ),
+    "convolution then linear": body(
+        lambda n, x: F.relu(n.b(n.a(x).flatten(1))), a=c(4, 2, 3), b=nn.Linear(32, 4)
+    ),
     "linear then linear": body(lambda n, x: F.relu(n.b(n.a(x))), (6,), a=nn.Linear(4, 5), b=nn.Linear(5, 4)),
     "convolution then read-out": body(lambda n, x: n.a(x), a=c(4, 2, 3)),
-    "convolution, average pool, ReLU": body(lambda n, x: F.relu(n.pool(n.a(x))), a=c(4, 3, 3), pool=nn.AvgPool2d(2)),
+    "convolution, average pool, ReLU": body(
+        lambda n, x: F.relu(n.pool(n.a(x))), a=c(4, 3, 3), pool=nn.AvgPool2d(2)
+    ),
     "no ReLU at all": net(lambda n, x: n.b(n.a(x).flatten(1)), (2, 4, 4), a=c(2, 3, 3), b=nn.Linear(12, 3)),
     "a linear map read three times": body(
-        lambda n, x: (lambda y: F.relu(n.b(y)) + F.relu(n.d(y)) + y)(n.a(x)), a=c(4, 3), b=c(3, 3, 3, padding=1), d=c(3, 3)
+        lambda n, x: (lambda y: F.relu(n.b(y)) + F.relu(n.d(y)) + y)(n.a(x)),
+        a=c(4, 3),
+        b=c(3, 3, 3, padding=1),
+        d=c(3, 3),
     ),
-}  # fmt: skip
+}
 
 NETWORKS = {
     "two read-outs": net(
-        lambda n, x: (lambda y: (n.a(y.flatten(1)), n.b(y.mean((2, 3)))))(F.relu(n.first(x))), (2, 4, 4),
-        first=c(2, 4, 3, padding=1), a=nn.Linear(64, 3), b=nn.Linear(4, 2),
+        lambda n, x: (lambda y: (n.a(y.flatten(1)), n.b(y.mean((2, 3)))))(F.relu(n.first(x))),
+        (2, 4, 4),
+        first=c(2, 4, 3, padding=1),
+        a=nn.Linear(64, 3),
+        b=nn.Linear(4, 2),
     ),
     "a read-out within the network": net(
-        lambda n, x: (lambda y: (n.b(F.relu(y).flatten(1)), y))(n.a(F.relu(n.first(x)))), (2, 4, 4),
-        first=c(2, 4, 3, padding=1), a=c(4, 2), b=nn.Linear(32, 3),
+        lambda n, x: (lambda y: (n.b(F.relu(y).flatten(1)), y))(n.a(F.relu(n.first(x)))),
+        (2, 4, 4),
+        first=c(2, 4, 3, padding=1),
+        a=c(4, 2),
+        b=nn.Linear(32, 3),
     ),
     "a dictionary of read-outs": net(
-        lambda n, x: (lambda y: {"out": n.a(y.flatten(1)), "aux": n.b(y)})(F.relu(n.first(x))), (2, 4, 4),
-        first=c(2, 4, 3, padding=1), a=nn.Linear(64, 3), b=c(4, 2, 3),
+        lambda n, x: (lambda y: {"out": n.a(y.flatten(1)), "aux": n.b(y)})(F.relu(n.first(x))),
+        (2, 4, 4),
+        first=c(2, 4, 3, padding=1),
+        a=nn.Linear(64, 3),
+        b=c(4, 2, 3),
     ),
-    "a ReLU as read-out": net(lambda n, x: F.relu(n.a(F.relu(n.first(x)))), (2, 4, 4), first=c(2, 4, 3, padding=1), a=c(4, 2)),
-    "a max-pool as read-out": net(lambda n, x: F.max_pool2d(F.relu(n.first(x)), 2), (2, 4, 4), first=c(2, 4, 3, padding=1)),
+    "a ReLU as read-out": net(
+        lambda n, x: F.relu(n.a(F.relu(n.first(x)))), (2, 4, 4), first=c(2, 4, 3, padding=1), a=c(4, 2)
+    ),
+    "a max-pool as read-out": net(
+        lambda n, x: F.max_pool2d(F.relu(n.first(x)), 2), (2, 4, 4), first=c(2, 4, 3, padding=1)
+    ),
     "segmentation": (ready(Segmentation()), (2, 6, 6)),
-    "no flatten at the end": net(lambda n, x: n.a(F.adaptive_avg_pool2d(F.relu(n.first(x)), 1)), first=c(2, 4, 3), a=c(4, 3)),
+    "no flatten at the end": net(
+        lambda n, x: n.a(F.adaptive_avg_pool2d(F.relu(n.first(x)), 1)), first=c(2, 4, 3), a=c(4, 3)
+    ),
     "audio": (ready(audio()), (1, 21)),
-    "grayscale": (ready(nn.Sequential(c(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3))), (1, 6, 6)),
+    "grayscale": (
+        ready(nn.Sequential(c(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3))),
+        (1, 6, 6),
+    ),
     "normalisation inside": net(
-        lambda n, x: n.last(F.relu(n.first((x - n.mean) / n.std)).flatten(1)), (3, 4, 4),
-        mean=column(0.485, 0.456, 0.406), std=column(0.229, 0.224, 0.225), first=c(3, 4, 3, padding=1), last=nn.Linear(64, 3),
+        lambda n, x: n.last(F.relu(n.first((x - n.mean) / n.std)).flatten(1)),
+        (3, 4, 4),
+        mean=column(0.485, 0.456, 0.406),
+        std=column(0.229, 0.224, 0.225),
+        first=c(3, 4, 3, padding=1),
+        last=nn.Linear(64, 3),
     ),
     "softmax at the end": (ready(classifier(nn.Softmax(1))), (2, 6, 6)),
     "log_softmax at the end": (ready(classifier(nn.LogSoftmax(1))), (2, 6, 6)),
@@ -507,27 +673,39 @@ NETWORKS = {
     "functional dropout": body(lambda n, x: F.dropout(F.relu(n.a(x)), 0.5, training=n.training), a=c()),
     "nn.Identity": layer(nn.Identity()),
     "views by the batch's size": body(
-        lambda n, x: F.relu(n.a(x.view(x.size(0), 2, 2, 6, 6).reshape(x.shape[0], 4, 36))), a=nn.Conv1d(4, 1, 3)
+        lambda n, x: F.relu(n.a(x.view(x.size(0), 2, 2, 6, 6).reshape(x.shape[0], 4, 36))),
+        a=nn.Conv1d(4, 1, 3),
     ),
     "fire module": body(lambda n, x: n.fire(x), (2, 4, 4), fire=Fire()),
     "Inception": body(lambda n, x: n.block(x).mean((2, 3)), (2, 5, 5), block=Inception()),
     "ShuffleNetV2": body(lambda n, x: n.b(n.a(x)).mean((2, 3)), (2, 4, 4), a=ShuffleUnit(), b=ShuffleUnit()),
     "ResNet, option A": body(lambda n, x: n.block(x), (2, 4, 4), block=OptionA()),
     "ResNet, option B": body(
-        lambda n, x: F.relu(n.a(x) + n.b(x)), (2, 4, 4),
-        a=conv_bn(4, 6, kernel_size=3, stride=2, padding=1), b=conv_bn(4, 6, kernel_size=1, stride=2),
+        lambda n, x: F.relu(n.a(x) + n.b(x)),
+        (2, 4, 4),
+        a=conv_bn(4, 6, kernel_size=3, stride=2, padding=1),
+        b=conv_bn(4, 6, kernel_size=1, stride=2),
     ),
-}  # fmt: skip
+}
 
 PIECES: dict[str, tuple[Factory, Shape]] = {
-    **CONVOLUTIONS, **NORMS, **POOLS, **RESAMPLED, **JOINS, **RECTIFIERS, **LINEAR, **NETWORKS,
-}  # fmt: skip
+    **CONVOLUTIONS,
+    **NORMS,
+    **POOLS,
+    **RESAMPLED,
+    **JOINS,
+    **RECTIFIERS,
+    **LINEAR,
+    **NETWORKS,
+}
 
 
 # ---------------------------------------------------------------- refusals
 
 
-def refused(forward: Forward, match: str, shape: Shape = (2, 4, 4), **layers: nn.Module | Tensor) -> tuple[Factory, Shape, str]:
+def refused(
+    forward: Forward, match: str, shape: Shape = (2, 4, 4), **layers: nn.Module | Tensor
+) -> tuple[Factory, Shape, str]:
     return *body(forward, shape, **layers), match
 
 
@@ -556,20 +734,32 @@ REFUSED: dict[str, tuple[Factory, Shape, str]] = {
     "sigmoid in the body": refused(lambda n, x: torch.sigmoid(n.a(x)), "sigmoid", a=c()),
     "tanh": refused(lambda n, x: torch.tanh(n.a(x)), "tanh", a=c()),
     "softmax in the body": refused(lambda n, x: F.softmax(n.a(x), 1), "softmax", a=c()),
-    "squeeze and excitation": refused(lambda n, x: x * F.relu6(n.a(x.mean((2, 3), keepdim=True))), "mul", a=c()),
+    "squeeze and excitation": refused(
+        lambda n, x: x * F.relu6(n.a(x.mean((2, 3), keepdim=True))), "mul", a=c()
+    ),
     "scaled_dot_product_attention": refused(
         lambda n, x: F.scaled_dot_product_attention(x, x, x), "scaled_dot_product|softmax|matmul|bmm|mul"
     ),
     "nn.MultiheadAttention": refused(
-        attention, "attention|scaled_dot_product|softmax|matmul|bmm|mul|transpose|permute", a=nn.MultiheadAttention(4, 2, batch_first=True)
+        attention,
+        "attention|scaled_dot_product|softmax|matmul|bmm|mul|transpose|permute",
+        a=nn.MultiheadAttention(4, 2, batch_first=True),
     ),
     "LayerNorm": refused(lambda n, x: n.norm(x), "layer_norm", norm=nn.LayerNorm([4, 4, 4])),
     "GroupNorm": refused(lambda n, x: n.norm(x), "group_norm", norm=nn.GroupNorm(2, 4)),
     "InstanceNorm2d": refused(lambda n, x: n.norm(x), "instance_norm|batch_norm", norm=nn.InstanceNorm2d(4)),
-    "batch norm of the batch": refused(lambda n, x: n.norm(x), "batch_norm", norm=nn.BatchNorm2d(4, track_running_stats=False)),
-    "Conv3d": refused(lambda n, x: F.relu(n.a(x[:, :, None])), "conv3d|convolution", a=nn.Conv3d(4, 3, (1, 3, 3))),
-    "LSTM": refused(recurrent, "lstm|sigmoid|tanh|transpose|permute|unbind", (2, 6), rnn=nn.LSTM(4, 3, batch_first=True)),
-    "GRU": refused(recurrent, "gru|sigmoid|tanh|transpose|permute|unbind", (2, 6), rnn=nn.GRU(4, 3, batch_first=True)),
+    "batch norm of the batch": refused(
+        lambda n, x: n.norm(x), "batch_norm", norm=nn.BatchNorm2d(4, track_running_stats=False)
+    ),
+    "Conv3d": refused(
+        lambda n, x: F.relu(n.a(x[:, :, None])), "conv3d|convolution", a=nn.Conv3d(4, 3, (1, 3, 3))
+    ),
+    "LSTM": refused(
+        recurrent, "lstm|sigmoid|tanh|transpose|permute|unbind", (2, 6), rnn=nn.LSTM(4, 3, batch_first=True)
+    ),
+    "GRU": refused(
+        recurrent, "gru|sigmoid|tanh|transpose|permute|unbind", (2, 6), rnn=nn.GRU(4, 3, batch_first=True)
+    ),
     "control flow on data": refused(branches, "cannot trace.*control flow"),
     "abs": refused(lambda n, x: n.a(x).abs(), "abs", a=c()),
     "square": refused(lambda n, x: x * x, "mul"),
@@ -577,7 +767,7 @@ REFUSED: dict[str, tuple[Factory, Shape, str]] = {
     "dropout always on": refused(lambda n, x: F.dropout(x, 0.5), "dropout|bernoulli|rand"),
     "mean over the batch": refused(lambda n, x: x - x.mean(0, keepdim=True), "mean"),
     "division by a norm": refused(lambda n, x: x / x.norm(), "norm|div"),
-}  # fmt: skip
+}
 
 
 # ---------------------------------------------------------------- any network of such pieces
@@ -645,10 +835,16 @@ def unary(draw: st.DrawFn, shape: Shape) -> nn.Module:
         bias = draw(st.booleans())
         return nn.Conv2d(channels, outputs, kernel, stride if whole > 3 else 1, pad, groups=groups, bias=bias)
     if kind in ("max", "average"):
-        return {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[kind](kernel, stride, pad, ceil_mode=draw(st.booleans()))
+        return {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[kind](
+            kernel, stride, pad, ceil_mode=draw(st.booleans())
+        )
     if kind == "up":
         return nn.Upsample(scale_factor=2, mode=draw(st.sampled_from(["nearest", "bilinear"])))
-    return Crossed() if kind == "crossed" else Scale(draw(st.sampled_from([-1.0, 0.5, 2.0])), draw(st.sampled_from([-1.0, 0.0, 0.25])))
+    return (
+        Crossed()
+        if kind == "crossed"
+        else Scale(draw(st.sampled_from([-1.0, 0.5, 2.0])), draw(st.sampled_from([-1.0, 0.0, 0.25])))
+    )
 
 
 class Scale(nn.Module):
@@ -662,7 +858,8 @@ class Scale(nn.Module):
 
 @st.composite
 def random_models(draw: st.DrawFn) -> tuple[nn.Module, Shape]:
-    """Up to five layers, sums and concats, each with a batch norm and a rectifier or not; any value may be read again."""
+    """Up to five layers, sums and concats, each with a batch norm and a rectifier or not; any value may be
+    read again."""
     shape: Shape = (2, draw(st.integers(5, 6)), 6)
     layers: list[nn.Module] = []
     reads: list[tuple[int, ...]] = []
@@ -685,10 +882,20 @@ def random_models(draw: st.DrawFn) -> tuple[nn.Module, Shape]:
     for _ in range(draw(st.integers(1, 4))):
         one = draw(st.integers(max(0, len(values) - 3), len(values) - 1))
         summable = [i for i, v in enumerate(values) if v.shape == values[one].shape and i != one]
-        joinable = [i for i, v in enumerate(values) if v.shape[2:] == values[one].shape[2:] and len(v[0]) + len(values[one][0]) <= 8]
-        kind = draw(st.sampled_from(["layer", "layer", *(["add"] if summable else []), *(["cat"] if joinable else [])]))
+        joinable = [
+            i
+            for i, v in enumerate(values)
+            if v.shape[2:] == values[one].shape[2:] and len(v[0]) + len(values[one][0]) <= 8
+        ]
+        kind = draw(
+            st.sampled_from(
+                ["layer", "layer", *(["add"] if summable else []), *(["cat"] if joinable else [])]
+            )
+        )
         if kind == "add":
-            append(Add(), one, *draw(st.lists(st.sampled_from(summable), min_size=1, max_size=2, unique=True)))
+            append(
+                Add(), one, *draw(st.lists(st.sampled_from(summable), min_size=1, max_size=2, unique=True))
+            )
         elif kind == "cat":
             append(Cat(), one, draw(st.sampled_from(joinable)))
         else:

@@ -15,7 +15,11 @@ import dnisnm_lava as dn
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.out = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 16, 3)
+        self.a, self.b, self.out = (
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.Linear(4 * 16, 3),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.a(x))

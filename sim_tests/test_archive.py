@@ -1,4 +1,5 @@
-"""Files of every version go on reading, and computing what they did; and the page that specifies them shows a real one."""
+"""Files of every version go on reading, and computing what they did; and the page that specifies them shows a
+real one."""
 
 from __future__ import annotations
 
@@ -43,14 +44,20 @@ def test_the_archive_is_here() -> None:
 def test_every_version_reads_and_computes_the_same(path: Path, tool: ModuleType, tmp_path: Path) -> None:
     told, graph = json.loads(path.with_suffix(".json").read_text()), netx.read(path)
     assert graph.digest() == told["graph"]
-    assert tool.computed(graph, told["images"]) == {key: told[key] for key in ("logits", "spikes", "saturations")}
-    again = reference.run(graph, tool.images(told["images"]))  # another executor, and the first output by hand
+    assert tool.computed(graph, told["images"]) == {
+        key: told[key] for key in ("logits", "spikes", "saturations")
+    }
+    again = reference.run(
+        graph, tool.images(told["images"])
+    )  # another executor, and the first output by hand
     assert again.logits.tolist() == told["logits"][graph.readout.name]
     assert netx.read(netx.write(tmp_path / "a.net", graph)) == graph
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_every_executor_and_way_gives_the_stored_spikes(path: Path, tool: ModuleType, other_lava: str | None) -> None:
+def test_every_executor_and_way_gives_the_stored_spikes(
+    path: Path, tool: ModuleType, other_lava: str | None
+) -> None:
     """On every Python, NumPy and torch that this suite runs on; and on Lava, in this Python or another."""
     told, graph = json.loads(path.with_suffix(".json").read_text()), netx.read(path)
     x = tool.images(told["images"])
@@ -87,13 +94,28 @@ def test_the_archive_shows_what_the_format_can_say() -> None:
         with h5py.File(path) as file:
             file.visit(names.add)
     said = {name.split("/")[-1] for name in names}
-    assert said >= {"sum_pool", "resample", "source_channels", "target_channels", "targets", "projection", "pool", "readout", "lead"}
+    assert said >= {
+        "sum_pool",
+        "resample",
+        "source_channels",
+        "target_channels",
+        "targets",
+        "projection",
+        "pool",
+        "readout",
+        "lead",
+    }
 
 
 def test_the_command_adds_a_version(tool: ModuleType, tmp_path: Path) -> None:
     """What it writes today reads back; it never writes over a version."""
     tool.write(tmp_path / "9.9")
-    assert sorted(p.name for p in (tmp_path / "9.9").iterdir()) == ["branches.json", "branches.net", "chain.json", "chain.net"]
+    assert sorted(p.name for p in (tmp_path / "9.9").iterdir()) == [
+        "branches.json",
+        "branches.net",
+        "chain.json",
+        "chain.net",
+    ]
     for path in (tmp_path / "9.9").glob("*.net"):
         told = json.loads(path.with_suffix(".json").read_text())
         run = batched.run(netx.read(path), tool.images(told["images"]))
@@ -102,7 +124,9 @@ def test_the_command_adds_a_version(tool: ModuleType, tmp_path: Path) -> None:
         tool.write(tmp_path / "9.9")
 
 
-def test_digests_are_renewed_only_where_a_file_computes_the_same(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_are_renewed_only_where_a_file_computes_the_same(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ARCHIVE / "0.1.0", tmp_path / "0.1.0")
     monkeypatch.setattr(tool, "ARCHIVE", tmp_path)
     path = tmp_path / "0.1.0/chain.json"

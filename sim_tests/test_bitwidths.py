@@ -1,4 +1,5 @@
-"""Bits of one population alone, in `quantize` and in the batched run; the study over bits, and its command."""
+"""Bits of one population alone, in `quantize` and in the batched run; the study over bits, and its
+command."""
 
 from __future__ import annotations
 
@@ -77,14 +78,22 @@ def test_bits_of_nobody_are_refused(spiking: dn.SpikingGraph, option: str) -> No
 def nets(spiking: dn.SpikingGraph) -> dn.Networks:
     """Precision reads the float network alone."""
     return dn.Networks(
-        dn.AnalogGraph((spiking.input, *spiking.readouts[:0], ReadOut("none", (1,), (), bias=np.zeros(1)))), spiking, spiking
+        dn.AnalogGraph((spiking.input, *spiking.readouts[:0], ReadOut("none", (1,), (), bias=np.zeros(1)))),
+        spiking,
+        spiking,
     )
 
 
 @pytest.fixture(scope="module")
 def found(analog: dn.AnalogGraph, spiking: dn.SpikingGraph, images: np.ndarray) -> Precision:
     labels = classes(analog.ann(images))
-    return dn.precision(nets(spiking), images, labels, tolerance=1.0, bits=dn.Tried(weights=(2, 8), payloads=(1, 5), state=(12, 24)))
+    return dn.precision(
+        nets(spiking),
+        images,
+        labels,
+        tolerance=1.0,
+        bits=dn.Tried(weights=(2, 8), payloads=(1, 5), state=(12, 24)),
+    )
 
 
 def test_the_grid_is_every_combination_as_quantize_makes_it(
@@ -101,7 +110,9 @@ def test_the_grid_is_every_combination_as_quantize_makes_it(
     assert found.spiking == batched.run(spiking, images).accuracy(labels, STEPS)
 
 
-def test_each_population_is_tried_alone(found: Precision, spiking: dn.SpikingGraph, images: np.ndarray) -> None:
+def test_each_population_is_tried_alone(
+    found: Precision, spiking: dn.SpikingGraph, images: np.ndarray
+) -> None:
     own = batched.run(spiking, images).predictions(STEPS)
     names = [p.name for p in spiking.of(SNM)] + [spiking.readout.name]
     expected = {(n, k) for n in names for k in precision.KINDS} - {(spiking.readout.name, "payloads")}
@@ -120,32 +131,50 @@ def alone(population: str, bits: int, loss: float) -> Alone:
 
 def test_the_first_to_break_breaks_at_the_most_bits() -> None:
     """`e` loses at 6 bits and not at 4: that was chance."""
-    rows = (alone("a", 2, 50.0), alone("b", 4, 3.0), alone("c", 4, 5.0), alone("d", 6, 2.0 + 1e-14), alone("e", 4, 0.0), alone("e", 6, 9.0))
+    rows = (
+        alone("a", 2, 50.0),
+        alone("b", 4, 3.0),
+        alone("c", 4, 5.0),
+        alone("d", 6, 2.0 + 1e-14),
+        alone("e", 4, 0.0),
+        alone("e", 6, 9.0),
+    )
     study = Precision(0.9, (Cell(8, 5, 24, Outcome(0.9, 0.9)),), rows, 2.0, 10, chosen({"out": (10,)}))
     assert study.first("weights") == rows[2]
     assert study.first("state") is None
     assert replace(study, tolerance=60.0).first("weights") is None
 
 
-def test_bits_that_do_not_hold_the_network_are_told(spiking: dn.SpikingGraph, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bits_that_do_not_hold_the_network_are_told(
+    spiking: dn.SpikingGraph, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def picky(graph: dn.SpikingGraph, *, payload_bits: Any, **options: Any) -> dn.SpikingGraph:
         if payload_bits == 3 or (isinstance(payload_bits, dict) and payload_bits["a"] == 3):
             raise OutOfRange("three is too few")
         return dn.quantize(graph, payload_bits=payload_bits, **options)
 
     monkeypatch.setattr(precision, "quantize", picky)
-    study = dn.precision(nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(weights=[8], payloads=[3, 5], state=[24]))
+    study = dn.precision(
+        nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(weights=[8], payloads=[3, 5], state=[24])
+    )
     assert study.grid[0].outcome == Outcome(None, None, refused="three is too few")
     first = study.first("payloads")
     assert first is not None
     assert (first.population, first.outcome.refused) == ("a", "three is too few")
-    assert "a breaks first, at 3 bits (three is too few)" in " ".join(rendered(precision_report.precision_table(study, "x")).split())
+    assert "a breaks first, at 3 bits (three is too few)" in " ".join(
+        rendered(precision_report.precision_table(study, "x")).split()
+    )
     assert precision_report.precision_picture(study, "x").startswith(b"\x89PNG")
 
 
 def test_bits_of_which_the_most_do_not_do_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> None:
     with pytest.raises(OutOfRange, match="does not fit the most bits"):
-        dn.precision(nets(spiking), images, np.zeros(len(images)), bits=dn.Tried(weights=[8], payloads=[5, 40], state=[24]))
+        dn.precision(
+            nets(spiking),
+            images,
+            np.zeros(len(images)),
+            bits=dn.Tried(weights=[8], payloads=[5, 40], state=[24]),
+        )
 
 
 def rendered(text: RenderableType) -> str:
@@ -161,13 +190,40 @@ def test_no_bits_are_refused(spiking: dn.SpikingGraph, images: np.ndarray) -> No
 
 def test_the_defaults_of_the_command_are_those_of_the_function() -> None:
     tried = {kind: cli._range(text) for kind, text in cli.BITS_TRIED.items()}
-    assert tried == {"weight": tuple(precision.WEIGHTS), "payload": tuple(precision.PAYLOADS), "state": tuple(precision.STATE)}
+    assert tried == {
+        "weight": tuple(precision.WEIGHTS),
+        "payload": tuple(precision.PAYLOADS),
+        "state": tuple(precision.STATE),
+    }
     assert cli.TOLERANCE == precision.TOLERANCE
 
 
 def test_the_command_writes_figures_and_a_picture(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["precision", "--model", "mine.py:net", "--data", "data.npz", "--fit-images", "20", "--steps", "2", "--levels", "1"]
-    words += ["--try-weight-bits", "2-4", "--try-payload-bits", "1,5", "--try-state-bits", "16,24", "--images", "12", "-o", "out"]
+    words = [
+        "precision",
+        "--model",
+        "mine.py:net",
+        "--data",
+        "data.npz",
+        "--fit-images",
+        "20",
+        "--steps",
+        "2",
+        "--levels",
+        "1",
+    ]
+    words += [
+        "--try-weight-bits",
+        "2-4",
+        "--try-payload-bits",
+        "1,5",
+        "--try-state-bits",
+        "16,24",
+        "--images",
+        "12",
+        "-o",
+        "out",
+    ]
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
     assert "bits of payloads" in shown
@@ -182,9 +238,13 @@ def test_a_study_where_nothing_breaks_can_be_drawn(found: Precision) -> None:
     assert precision_report.precision_picture(replace(found, tolerance=200.0), "none").startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("option", "bits", "told"), [
-    ("--try-state-bits", "30", "state_bits: 30 given; choose 2 to 24"), ("--try-payload-bits", "0-3", "payload_bits: 0 given"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("option", "bits", "told"),
+    [
+        ("--try-state-bits", "30", "state_bits: 30 given; choose 2 to 24"),
+        ("--try-payload-bits", "0-3", "payload_bits: 0 given"),
+    ],
+)
 def test_bits_that_cannot_be_are_refused_before_anything_is_fitted(
     place: Path, capsys: pytest.CaptureFixture[str], option: str, bits: str, told: str
 ) -> None:
@@ -201,17 +261,23 @@ def test_a_range_of_nothing_is_a_usage_error(place: Path, capsys: pytest.Capture
     assert "'9-3' is not a range" in capsys.readouterr().err
 
 
-def test_a_narrow_state_is_the_graphs_own_and_batched_alone_runs_it(spiking: dn.SpikingGraph, images: np.ndarray, tmp_path: Path) -> None:
-    """Forgotten, it would be another run; so nothing is carried beside the graph, and who knows 24 bits alone refuses."""
+def test_a_narrow_state_is_the_graphs_own_and_batched_alone_runs_it(
+    spiking: dn.SpikingGraph, images: np.ndarray, tmp_path: Path
+) -> None:
+    """Forgotten, it would be another run; so nothing is carried beside the graph, and who knows 24 bits alone
+    refuses."""
     narrow, wide = dn.quantize(spiking, state_bits=12), dn.quantize(spiking)
     assert {p.state_bits for p in narrow if isinstance(p, SNM | ReadOut)} == {12}
     assert narrow.digest() != with_state_bits(narrow, 24).digest()
     assert wide == with_state_bits(wide, 24)
     batched.run(narrow, images)
     for refuse in (
-        lambda: reference.run(narrow, images), lambda: lava_cpu.run(narrow, images), lambda: torch_module.module(narrow),
-        lambda: netx.write(tmp_path / "a.net", narrow), lambda: dn.energy(narrow, images),
-    ):  # fmt: skip
-        with pytest.raises(OutOfRange, match="has a state of 12 bits, and .* knows 24"):
+        lambda: reference.run(narrow, images),
+        lambda: lava_cpu.run(narrow, images),
+        lambda: torch_module.module(narrow),
+        lambda: netx.write(tmp_path / "a.net", narrow),
+        lambda: dn.energy(narrow, images),
+    ):
+        with pytest.raises(OutOfRange, match=r"has a state of 12 bits, and .* knows 24"):
             refuse()
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,5 @@
-"""The report in a real browser: Debian's Chromium, without a network. Screenshots go to $DNISNM_SCREENSHOTS, or pytest's folder."""
+"""The report in a real browser: Debian's Chromium, without a network. Screenshots go to $DNISNM_SCREENSHOTS,
+or pytest's folder."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the report was not opened in a browser")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: the report was not opened in a browser"
+)
 pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not opened in a browser")
 pytest.importorskip("plotly", reason="plotly is not installed: the report was not opened in a browser")
 
@@ -27,7 +30,9 @@ STEPS = [str(t) for t in evil().steps]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield started
         started.close()
 
@@ -58,7 +63,10 @@ class Opened:
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: request.url == file.as_uri() or self.complaints.append(request.url[:100]))
+        self.page.on(
+            "request",
+            lambda request: request.url == file.as_uri() or self.complaints.append(request.url[:100]),
+        )
         self.page.goto(file.as_uri())
 
     def js(self, program: str) -> Any:
@@ -107,9 +115,15 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("name", "size", "scheme"), [
-    ("desktop", DESKTOP, "light"), ("desktop-dark", DESKTOP, "dark"), ("phone", PHONE, "light"), ("phone-dark", PHONE, "dark"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "size", "scheme"),
+    [
+        ("desktop", DESKTOP, "light"),
+        ("desktop-dark", DESKTOP, "dark"),
+        ("phone", PHONE, "light"),
+        ("phone-dark", PHONE, "dark"),
+    ],
+)
 def test_it_opens_without_a_complaint_and_fits(
     browser: Any, file: Path, artefacts: Path, name: str, size: dict[str, int], scheme: str
 ) -> None:
@@ -129,11 +143,16 @@ def test_it_opens_without_a_complaint_and_fits(
 def test_every_curve_is_drawn(desktop: Opened) -> None:
     desktop.seen()
     figures = set(desktop.js("Object.keys(JSON.parse(document.getElementById('figures').textContent))"))
-    drawn = desktop.js("[...document.querySelectorAll('.plot')].filter(p => p.querySelector('svg.main-svg')).map(p => p.dataset.figure)")
+    drawn = desktop.js(
+        "[...document.querySelectorAll('.plot')].filter(p => p.querySelector('svg.main-svg')).map(p => "
+        "p.dataset.figure)"
+    )
     assert figures - set(drawn) == {"energy-arithmetic", "energy-paper"}  # of the other rules
     desktop.page.select_option("#rule", "energy-paper")
     assert desktop.js("Boolean(document.querySelector('[data-figure=energy-paper] svg.main-svg'))")
-    assert [desktop.page.is_visible(f"[data-figure=energy-{rule}]") for rule in ("chip", "arithmetic", "paper")] == [False, False, True]
+    assert [
+        desktop.page.is_visible(f"[data-figure=energy-{rule}]") for rule in ("chip", "arithmetic", "paper")
+    ] == [False, False, True]
 
 
 def test_hovering_tells_the_numbers(desktop: Opened) -> None:
@@ -152,7 +171,9 @@ def test_hovering_tells_the_numbers(desktop: Opened) -> None:
 
 def test_names_that_are_markup_are_shown_in_curves_as_they_are(desktop: Opened) -> None:
     desktop.seen()
-    shown = desktop.js("[...document.querySelectorAll('[data-figure=parts] .ytick text')].map(t => t.textContent.trim())")
+    shown = desktop.js(
+        "[...document.querySelectorAll('[data-figure=parts] .ytick text')].map(t => t.textContent.trim())"
+    )
     assert shown == ["…" + EVIL[-33:]] * len(evil().explanation.populations)
     assert desktop.js("document.querySelectorAll('.plot a, .plot img, svg a').length") == 0
 
@@ -161,11 +182,16 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
     texts = desktop.js("JSON.parse(document.getElementById('texts').textContent)")
     for step in STEPS:
         desktop.page.check(f"input[name=steps][value='{step}']", force=True)
-        shown = desktop.js("Object.fromEntries([...document.querySelectorAll('[data-at]')].map(e => [e.dataset.at, e.textContent]))")
+        shown = desktop.js(
+            "Object.fromEntries([...document.querySelectorAll('[data-at]')].map(e => [e.dataset.at, "
+            "e.textContent]))"
+        )
         assert shown == {key: texts[step][key] for key in shown}
         assert {"T", "accuracy.integer", "spikes.1", "energy.chip", "drop"} <= set(shown)
     desktop.seen()
-    assert desktop.js("document.querySelector('[data-figure=accuracy]').layout.shapes.at(-1).x0") == int(STEPS[-1])
+    assert desktop.js("document.querySelector('[data-figure=accuracy]').layout.shapes.at(-1).x0") == int(
+        STEPS[-1]
+    )
     desktop.page.focus(f"input[name=steps][value='{STEPS[-1]}']")
     desktop.page.keyboard.press("ArrowLeft")
     assert desktop.js("document.querySelector('input[name=steps]:checked').value") == STEPS[-2]
@@ -173,7 +199,10 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
 
 def test_a_heading_sorts_up_and_down(desktop: Opened) -> None:
     def column(index: int) -> list[float]:
-        cells = desktop.js(f"[...document.querySelectorAll('#activity-table tbody tr')].map(r => r.cells[{index}].textContent)")
+        cells = desktop.js(
+            f"[...document.querySelectorAll('#activity-table tbody tr')].map(r => "
+            f"r.cells[{index}].textContent)"
+        )
         return [float(cell.replace(",", "")) for cell in cells]
 
     head = desktop.page.locator("#activity-table thead th").nth(3)
@@ -189,7 +218,9 @@ def test_a_heading_sorts_up_and_down(desktop: Opened) -> None:
 
 
 def test_the_bar_covers_tables_that_scroll_below_it(desktop: Opened) -> None:
-    desktop.js("document.querySelector('#rule-table thead').scrollIntoView(); scrollBy(0, 48)")  # from below the bar to behind it
+    desktop.js(
+        "document.querySelector('#rule-table thead').scrollIntoView(); scrollBy(0, 48)"
+    )  # from below the bar to behind it
     over = """() => {
       const box = document.querySelector('.bar').getBoundingClientRect();
       const shares = [...Array(20).keys()].map((i) => (i + 0.5) / 20);
@@ -217,14 +248,18 @@ def test_the_box_filters(desktop: Opened) -> None:
     shown = rules.all_inner_texts()
     assert 0 < len(shown) < total
     assert all("fit" in text and "state" in text for text in shown)
-    assert desktop.page.locator("#rule-table-filter ~ output").text_content() == f"{len(shown)} of {total} rows"
+    assert (
+        desktop.page.locator("#rule-table-filter ~ output").text_content() == f"{len(shown)} of {total} rows"
+    )
     desktop.page.fill("#rule-table-filter", "")
     assert rules.count() == total
 
 
 def test_dark_and_light(desktop: Opened) -> None:
     desktop.seen()
-    looks = "[getComputedStyle(document.body).backgroundColor, document.querySelector('.xtick text').style.fill]"
+    looks = (
+        "[getComputedStyle(document.body).backgroundColor, document.querySelector('.xtick text').style.fill]"
+    )
     light = desktop.js(looks)
     desktop.page.click("#theme")
     dark = desktop.js(looks)
@@ -239,7 +274,9 @@ def test_numbers_can_be_saved(desktop: Opened, tmp_path: Path) -> None:
     with desktop.page.expect_download() as download:
         desktop.page.click("#save")
     download.value.save_as(tmp_path / "result.json")
-    assert (tmp_path / "result.json").read_text() == desktop.js("document.getElementById('result').textContent")
+    assert (tmp_path / "result.json").read_text() == desktop.js(
+        "document.getElementById('result').textContent"
+    )
 
 
 def test_it_prints(desktop: Opened, artefacts: Path) -> None:
@@ -250,20 +287,35 @@ def test_it_prints(desktop: Opened, artefacts: Path) -> None:
     assert desktop.js("document.querySelector('[data-figure=accuracy]').dataset.drawn") == before
     assert without(desktop.complaints) == []
     desktop.page.emulate_media(media="print")
-    assert desktop.js("[...document.querySelectorAll('thead *')].filter(e => e.matches('button') && e.getClientRects().length).length") == 0
-    assert desktop.page.locator("#rule-table thead th").first.inner_text() == "rule"  # and its heading stands on every sheet
+    assert (
+        desktop.js(
+            "[...document.querySelectorAll('thead *')].filter(e => e.matches('button') && "
+            "e.getClientRects().length).length"
+        )
+        == 0
+    )
+    assert (
+        desktop.page.locator("#rule-table thead th").first.inner_text() == "rule"
+    )  # and its heading stands on every sheet
 
 
 def test_a_sheet_is_as_wide_as_what_stands_on_it(browser: Any, file: Path) -> None:
-    """Nothing is cut at the right, and Chromium need not shrink the page: A4 less two margins of 14 mm is 688 pixels."""
+    """Nothing is cut at the right, and Chromium need not shrink the page: A4 less two margins of 14 mm is 688
+    pixels."""
     opened = Opened(browser, file, {"width": 688, "height": 1000})
     opened.seen()
     opened.page.emulate_media(media="print")
     opened.js("window.dispatchEvent(new Event('beforeprint'))")
-    names = "(name) => [...document.querySelectorAll(name)].map((e) => Math.ceil(e.getBoundingClientRect().right))"
+    names = (
+        "(name) => [...document.querySelectorAll(name)].map((e) => "
+        "Math.ceil(e.getBoundingClientRect().right))"
+    )
     sheets = opened.page.evaluate(names, "table")
     assert 0 < max(sheets) <= 690
     assert opened.js("document.documentElement.scrollWidth") <= 690
-    over = "[...document.querySelectorAll('.plot[data-drawn]')].filter((p) => +p.dataset.drawn > p.clientWidth && p.clientWidth).length"
+    over = (
+        "[...document.querySelectorAll('.plot[data-drawn]')].filter((p) => +p.dataset.drawn > "
+        "p.clientWidth && p.clientWidth).length"
+    )
     assert opened.js(over) == 0
     opened.context.close()

@@ -26,7 +26,9 @@ STATE = (1 << 23) - 1
 RNG = np.random.default_rng(0)
 
 
-def neurons(name: str, shape: Shape, *projections: Projection, lead: int = 0, levels: int = 1, two_sided: bool = False) -> SNM:
+def neurons(
+    name: str, shape: Shape, *projections: Projection, lead: int = 0, levels: int = 1, two_sided: bool = False
+) -> SNM:
     """All alike: theta 8, payload 3, no bias."""
     every, ones = (lambda value: np.full(shape, value, np.int32)), np.ones(shape[0])
     start = every(0 if two_sided else 4)
@@ -61,7 +63,12 @@ def graph(*populations: Population, steps: int = 8) -> SpikingGraph:
 
 def chain(change: Callable[[SNM], SNM] = lambda p: p, weight: int = 1, steps: int = 8) -> SpikingGraph:
     """Two inputs, two neurons, one read-out."""
-    return graph(Input("input", (2,), np.ones(2), 8), change(neurons("a", (2,), dense("input", 2, 2, weight))), ending("a", 2), steps=steps)
+    return graph(
+        Input("input", (2,), np.ones(2), 8),
+        change(neurons("a", (2,), dense("input", 2, 2, weight))),
+        ending("a", 2),
+        steps=steps,
+    )
 
 
 def broken(found: Checked) -> list[str]:
@@ -92,7 +99,9 @@ def widest_resampled_weight(value: int) -> SpikingGraph:
     """7 * 9 * 2 = 126, 8 * 8 * 2 = 128: what the matrices make of the weight."""
     weight, entry = {126: (9, 7), 128: (8, 8)}[value]
     q = Projection(
-        "input", np.full((1, 1, 1, 1), weight, np.int8), resample=Resample(np.array([[entry]], np.int8), np.array([[2]], np.int8))
+        "input",
+        np.full((1, 1, 1, 1), weight, np.int8),
+        resample=Resample(np.array([[entry]], np.int8), np.array([[2]], np.int8)),
     )
     return graph(Input("input", (1, 1, 1), np.ones(1), 8), neurons("a", (1, 1, 1), q), ending("a", 1))
 
@@ -131,12 +140,16 @@ def longest_delay(value: int) -> SpikingGraph:
 
 def most_groups(value: int) -> SpikingGraph:
     q = Projection("input", np.ones((value, 1, 1, 1), np.int8), groups=value)
-    return graph(Input("input", (value, 1, 1), np.ones(value), 8), neurons("a", (value, 1, 1), q), ending("a", value))
+    return graph(
+        Input("input", (value, 1, 1), np.ones(value), 8), neurons("a", (value, 1, 1), q), ending("a", value)
+    )
 
 
 def most_columns(value: int) -> SpikingGraph:
     q = Projection("input", np.ones((1, 1, 1, 1), np.int8))
-    return graph(Input("input", (1, 1, value), np.ones(1), 8), neurons("a", (1, 1, value), q), ending("a", value))
+    return graph(
+        Input("input", (1, 1, value), np.ones(1), 8), neurons("a", (1, 1, value), q), ending("a", value)
+    )
 
 
 def largest_fan_in_of_a_kernel(value: int) -> SpikingGraph:
@@ -145,7 +158,11 @@ def largest_fan_in_of_a_kernel(value: int) -> SpikingGraph:
 
 
 def largest_window(value: int) -> SpikingGraph:
-    return graph(Input("input", (1, 1, value), np.ones(1), 8), MaxPool("a", (1, 1, 1), "input", Window((1, value), (1, 1))), ending("a", 1))
+    return graph(
+        Input("input", (1, 1, value), np.ones(1), 8),
+        MaxPool("a", (1, 1, 1), "input", Window((1, value), (1, 1))),
+        ending("a", 1),
+    )
 
 
 def most_cores(value: int) -> SpikingGraph:
@@ -169,11 +186,15 @@ LIMITS = [
     ("convolutions read at most 256 columns", most_columns, 256, 257),
     ("synapses fit a core", largest_fan_in_of_a_kernel, 16_000, 16_001),
     ("cores fit the chips", most_cores, 128, 129),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("rule", "make", "last", "first"), LIMITS, ids=[make.__name__ for _, make, _, _ in LIMITS])
-def test_a_rule_holds_at_its_limit_and_breaks_beyond(rule: str, make: Callable[[int], SpikingGraph], last: int, first: int) -> None:
+@pytest.mark.parametrize(
+    ("rule", "make", "last", "first"), LIMITS, ids=[make.__name__ for _, make, _, _ in LIMITS]
+)
+def test_a_rule_holds_at_its_limit_and_breaks_beyond(
+    rule: str, make: Callable[[int], SpikingGraph], last: int, first: int
+) -> None:
     assert broken(dn.check(make(last))) == []
     (found,) = dn.check(make(first)).violations
     assert (found.rule, found.value) == (rule, first)
@@ -183,13 +204,19 @@ def test_a_rule_holds_at_its_limit_and_breaks_beyond(rule: str, make: Callable[[
 
 def test_a_dense_layers_fan_in_is_its_input_axons_and_their_lists() -> None:
     def fan_in(value: int) -> SpikingGraph:
-        return graph(Input("input", (value,), np.ones(value), 8), neurons("a", (1,), dense("input", 1, value)), ending("a", 1))
+        return graph(
+            Input("input", (value,), np.ones(value), 8),
+            neurons("a", (1,), dense("input", 1, value)),
+            ending("a", 1),
+        )
 
     assert broken(dn.check(fan_in(16_000))) == []
     found = dn.check(fan_in(16_001))
     assert broken(found) == ["input axons fit a core", "synapses fit a core"]
     assert {v.population for v in found.violations} == {"a"}
-    assert found.cores == sum(row.cores for row in found.rows if row.name != "a")  # what does not fit has no cores
+    assert found.cores == sum(
+        row.cores for row in found.rows if row.name != "a"
+    )  # what does not fit has no cores
 
 
 def test_a_max_pools_window_is_the_state_of_one_neuron() -> None:
@@ -200,7 +227,10 @@ def test_a_max_pools_window_is_the_state_of_one_neuron() -> None:
 
 
 def test_every_rule_has_a_graph_that_breaks_it() -> None:
-    shown = {rule for rule, *_ in LIMITS} | {"input axons fit a core", "neurons fit a core"}  # the tests above
+    shown = {rule for rule, *_ in LIMITS} | {
+        "input axons fit a core",
+        "neurons fit a core",
+    }  # the tests above
     shown |= {"the reset interval is a power of two", "samples do not overlap"}  # the test below
     assert shown == {named(rule) for rule in RULES}
 
@@ -235,7 +265,10 @@ def test_delays_are_those_that_lava_gets() -> None:
     b = neurons("b", (2,), dense("a", 2, 2), lead=3)
     c = neurons("c", (2,), dense("b", 2, 2), dense("a", 2, 2), dense("input", 2, 2))
     found = dn.check(graph(Input("input", (2,), np.ones(2), 8), a, b, c, ending("c", 2)))
-    assert [(d.source, d.target, d.steps) for d in found.delays] == [("a", "c", 1 + 3), ("input", "c", 2 + 2 + 3)]
+    assert [(d.source, d.target, d.steps) for d in found.delays] == [
+        ("a", "c", 1 + 3),
+        ("input", "c", 2 + 2 + 3),
+    ]
 
 
 # ---------------------------------------------------------------- remedies
@@ -246,13 +279,29 @@ def test_a_pooled_map_of_its_own_is_the_remedy_for_its_kernel() -> None:
     channels, pool, around = 127, Window((4, 4), (4, 4)), ((1, 1), (1, 1))
     image = Input("input", (channels, 8, 8), np.ones(channels), 8)
     kernel = np.full((8, channels, 3, 3), 100, np.int8)
-    composed = graph(image, neurons("a", (8, 2, 2), Projection("input", kernel, sum_pool=pool, padding=around)), ending("a", 32))
+    composed = graph(
+        image,
+        neurons("a", (8, 2, 2), Projection("input", kernel, sum_pool=pool, padding=around)),
+        ending("a", 32),
+    )
     (found,) = dn.check(composed).violations
     assert (found.rule, found.value) == ("synapses fit a core", 12 * 12 * channels)
     assert "give the pooled map a layer of its own" in found.remedy
     mean = Projection("input", np.ones((channels, 1, 4, 4), np.int8), stride=(4, 4), groups=channels)
     relay = neurons("mean", (channels, 2, 2), mean, two_sided=True)
-    assert broken(dn.check(graph(image, relay, neurons("a", (8, 2, 2), Projection("mean", kernel, padding=around)), ending("a", 32)))) == []
+    assert (
+        broken(
+            dn.check(
+                graph(
+                    image,
+                    relay,
+                    neurons("a", (8, 2, 2), Projection("mean", kernel, padding=around)),
+                    ending("a", 32),
+                )
+            )
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize("layer", [None, "relu", "clamp"])
@@ -260,7 +309,11 @@ def test_a_clamp_behind_the_pool_gives_the_map_a_layer_and_a_relu_does_not(layer
     class Pooled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.second, self.last = nn.Conv2d(2, 127, 1), nn.Conv2d(127, 8, 3, padding=1), nn.Linear(32, 2)
+            self.first, self.second, self.last = (
+                nn.Conv2d(2, 127, 1),
+                nn.Conv2d(127, 8, 3, padding=1),
+                nn.Linear(32, 2),
+            )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             x = F.avg_pool2d(torch.relu(self.first(x)), 4)
@@ -280,14 +333,24 @@ def test_more_chips_are_the_remedy_for_many_cores() -> None:
 
 
 def test_all_violations_are_collected() -> None:
-    found = dn.check(chain(lambda p: replace(p, vth=p.vth * (STATE + 1), bias=np.array([0, STATE + 5], np.int32)), weight=300), period=3)
+    found = dn.check(
+        chain(
+            lambda p: replace(p, vth=p.vth * (STATE + 1), bias=np.array([0, STATE + 5], np.int32)), weight=300
+        ),
+        period=3,
+    )
     assert broken(found) == [
-        "weights fit 8 bits", "thresholds fit the state", "biases fit the state", "the reset interval is a power of two",
+        "weights fit 8 bits",
+        "thresholds fit the state",
+        "biases fit the state",
+        "the reset interval is a power of two",
         "samples do not overlap",
-    ]  # fmt: skip
+    ]
 
 
-def test_graded_spikes_are_told_from_spikes_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_graded_spikes_are_told_from_spikes_of_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def told(**options: object) -> str:
         spiking, _ = small(quantize=False, granularity="channel", **options)
         file = netx.write(tmp_path / "a.net", dn.quantize(spiking, spikes="binary"), overwrite=True)
@@ -296,7 +359,10 @@ def test_graded_spikes_are_told_from_spikes_of_one(tmp_path: Path, capsys: pytes
 
     assert "spikes are 1 and -1 alone, but for the image" in told()
     assert "graded spikes of up to 3, from 4 of 4 populations, and the image" in told(levels=3)
-    assert dn.check(chain(lambda p: replace(p, payload=np.array([1, 5], np.int32)))).largest_spikes == {"input": 127, "a": 5}
+    assert dn.check(chain(lambda p: replace(p, payload=np.array([1, 5], np.int32)))).largest_spikes == {
+        "input": 127,
+        "a": 5,
+    }
 
 
 def test_floats_and_nonsense_are_refused() -> None:
@@ -309,7 +375,9 @@ def test_floats_and_nonsense_are_refused() -> None:
 # ---------------------------------------------------------------- the verb
 
 
-def test_check_tells_what_does_not_hold_and_says_so_in_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_tells_what_does_not_hold_and_says_so_in_its_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = netx.write(tmp_path / "a.net", small()[0])
     assert cli.main(["check", str(file), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -325,5 +393,8 @@ def test_check_tells_what_does_not_hold_and_says_so_in_its_exit_code(tmp_path: P
     assert cli.main(["check", str(wide), "--period", "9"]) == 1
     told = capsys.readouterr()
     assert "guess" not in told.out
-    assert "2 of 15 rules do not hold (the reset interval is a power of two; convolutions read at most 256 columns)" in told.err
+    assert (
+        "2 of 15 rules do not hold (the reset interval is a power of two; convolutions read at most 256 "
+        "columns)" in told.err
+    )
     assert "2 strips" in told.out

@@ -45,8 +45,19 @@ def test_convert_inspect_simulate(place: Path, capsys: pytest.CaptureFixture[str
     assert made["ann"] == {"images": 24, "accuracy": _ann_on_training_images()}
     facts = run("inspect", "a.net", capsys=capsys)
     assert facts["neurons"] == sum(p["neurons"] for p in facts["populations"] if p["kind"] == "SNM")
-    assert [p["name"] for p in facts["populations"]] == ["input", "0", "2.conv1", "2.conv2", "2.conv2.pool", "2.conv3", "2.fc"]
-    results = [run("simulate", "a.net", *DATA, "--backend", backend, capsys=capsys) for backend in ("batched", "reference")]
+    assert [p["name"] for p in facts["populations"]] == [
+        "input",
+        "0",
+        "2.conv1",
+        "2.conv2",
+        "2.conv2.pool",
+        "2.conv3",
+        "2.fc",
+    ]
+    results = [
+        run("simulate", "a.net", *DATA, "--backend", backend, capsys=capsys)
+        for backend in ("batched", "reference")
+    ]
     assert results[0]["accuracy"] == results[1]["accuracy"]
     assert list(results[0]["accuracy"]) == ["1", "2", "4", "8"]
     assert results[0]["spike_counts"] == results[1]["spike_counts"]
@@ -64,16 +75,28 @@ def _ann_on_training_images() -> float:
     return float(np.mean(classes.numpy() == y))
 
 
-def test_convert_asks_the_ann_once(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convert_asks_the_ann_once(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of classes, calibration has counted what it says; of what it counts not, it is asked again."""
     asked, again = [], ann.ann
-    monkeypatch.setattr(ann, "ann", lambda *args, **options: asked.append(len(args[1])) or again(*args, **options))
+    monkeypatch.setattr(
+        ann, "ann", lambda *args, **options: asked.append(len(args[1])) or again(*args, **options)
+    )
     made = run("convert", *NET, *DATA, "--calibration-images", "24", "-o", "a.net", capsys=capsys)
     assert made["ann"]["accuracy"] == _ann_on_training_images()
-    assert run("convert", *NET, *DATA, "--calibration-images", "5", "-o", "b.net", capsys=capsys)["ann"]["images"] == 5
+    assert (
+        run("convert", *NET, *DATA, "--calibration-images", "5", "-o", "b.net", capsys=capsys)["ann"][
+            "images"
+        ]
+        == 5
+    )
     assert asked == []
     measure = ["--ignore-label", "7"]
-    assert run("convert", *NET, *DATA, *measure, "-o", "c.net", capsys=capsys)["ann"]["accuracy"] == made["ann"]["accuracy"]
+    assert (
+        run("convert", *NET, *DATA, *measure, "-o", "c.net", capsys=capsys)["ann"]["accuracy"]
+        == made["ann"]["accuracy"]
+    )
     assert asked == [24]
 
 
@@ -96,7 +119,10 @@ def test_verify_from_a_file_and_from_a_model(place: Path, capsys: pytest.Capture
     pytest.importorskip("lava", reason="lava-nc is not installed")
     run("convert", *NET, *DATA, "--steps", "8", "-o", "a.net", capsys=capsys)
     rows = run("verify", "a.net", *DATA, "--images", "2", "--steps", "4", capsys=capsys)["equality"]
-    assert [(r["a"], r["b"]) for r in rows] == [("integer reference", "integer batched"), ("integer batched", "Lava fixed_pt")]
+    assert [(r["a"], r["b"]) for r in rows] == [
+        ("integer reference", "integer batched"),
+        ("integer batched", "Lava fixed_pt"),
+    ]
     rows = run("verify", *NET, *DATA, "--images", "2", "--steps", "4", capsys=capsys)["equality"]
     assert [r["b"] for r in rows] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
     assert all((r["images"], r["steps"], r["populations"], r["different"]) == (2, 4, 6, 0) for r in rows)
@@ -119,8 +145,16 @@ def test_steps_of_verify_are_those_that_are_compared(
 
     monkeypatch.setattr(comparison, "verify", verified)
     for steps in ("2", "16"):
-        run("convert", *NET, *DATA, "--recipe", "paper", "--steps", steps, "-o", f"{steps}.net", capsys=capsys)
-    for argv in (["2.net"], ["16.net"], ["16.net", "--steps", "12"], [*NET, "--recipe", "paper"], [*NET, "--steps", "4"]):
+        run(
+            "convert", *NET, *DATA, "--recipe", "paper", "--steps", steps, "-o", f"{steps}.net", capsys=capsys
+        )
+    for argv in (
+        ["2.net"],
+        ["16.net"],
+        ["16.net", "--steps", "12"],
+        [*NET, "--recipe", "paper"],
+        [*NET, "--steps", "4"],
+    ):
         assert cli.main(["verify", *argv, *DATA]) == 0
     assert given == [2, 8, 12, 8, 4]
     capsys.readouterr()
@@ -132,7 +166,7 @@ def test_steps_of_verify_are_those_that_are_compared(
 @pytest.mark.parametrize("verb", ["simulate", "compare"])
 def test_each_test_image_is_read_once(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str
-) -> None:  # fmt: skip
+) -> None:
     """Those of the first block, too, whose labels tell what is measured; 16 images are two blocks here."""
     run("convert", *NET, *DATA, "--recipe", "paper", "--steps", "2", "-o", "a.net", capsys=capsys)
     monkeypatch.setattr(shared, "BLOCK", 10)
@@ -162,7 +196,9 @@ def test_compare_leaves_a_whole_folder(place: Path, capsys: pytest.CaptureFixtur
     assert "out: exists already" in again
 
 
-def test_compare_with_leads_measures_every_t_on_its_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_with_leads_measures_every_t_on_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--steps", "4", "--lead", "2", "--lava-images", "0"]
     result = run("compare", *NET, *DATA, *options, capsys=capsys)
     run("convert", *NET, *DATA, "--steps", "4", "--lead", "2", "-o", "a.net", capsys=capsys)
@@ -171,7 +207,9 @@ def test_compare_with_leads_measures_every_t_on_its_own(place: Path, capsys: pyt
         assert alone["accuracy"] == {t: result["accuracy"]["integer"][t]}
 
 
-@pytest.mark.parametrize("data", [["--data", "images"], ["--data", "net.py:data"], ["--data", "images/train"]])
+@pytest.mark.parametrize(
+    "data", [["--data", "images"], ["--data", "net.py:data"], ["--data", "images/train"]]
+)
 def test_other_kinds_of_data(place: Path, capsys: pytest.CaptureFixture[str], data: list[str]) -> None:
     result = run("compare", *NET, *data, "--steps", "2", "--lava-images", "0", capsys=capsys)
     assert result["images"]["ann"] == {"images": 6, "net.py:data": 12, "images/train": 6}[data[1]]
@@ -179,7 +217,20 @@ def test_other_kinds_of_data(place: Path, capsys: pytest.CaptureFixture[str], da
 
 def test_a_torchvision_factory_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torchvision")
-    options = ["--data", "images", "--resize", "40", "--crop", "33", "--recipe", "paper", "--steps", "2", "-o", "a.net"]
+    options = [
+        "--data",
+        "images",
+        "--resize",
+        "40",
+        "--crop",
+        "33",
+        "--recipe",
+        "paper",
+        "--steps",
+        "2",
+        "-o",
+        "a.net",
+    ]
     for spec in ("torchvision.models:squeezenet1_1", "torchvision:squeezenet1_1"):
         made = run("convert", "--model", spec, *options, "--overwrite", capsys=capsys)
         assert made["weights"] > 1_200_000
@@ -193,8 +244,20 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     def coverage(model: torch.nn.Module, image: np.ndarray) -> Coverage:
         assert not model.training
         shapes.append(np.shape(image))
-        row = Row("aten.convolution", "0", "net.py:7 `conv`", "projection into 1", "exact", ((3, 6, 6),), (2, 6, 6), 8, 216)
-        return Coverage(type(model).__name__, (row,), {"Input": 1, "ReadOut": 1}, 1, 72, 8, 216, 216, 1, ("nothing else",))
+        row = Row(
+            "aten.convolution",
+            "0",
+            "net.py:7 `conv`",
+            "projection into 1",
+            "exact",
+            ((3, 6, 6),),
+            (2, 6, 6),
+            8,
+            216,
+        )
+        return Coverage(
+            type(model).__name__, (row,), {"Input": 1, "ReadOut": 1}, 1, 72, 8, 216, 216, 1, ("nothing else",)
+        )
 
     monkeypatch.setattr(walk, "inspect", coverage)
     return shapes
@@ -226,7 +289,10 @@ def test_inspect_tells_what_the_api_tells(place: Path, capsys: pytest.CaptureFix
 def test_inspect_draws_a_file_and_a_model(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
     facts = run("inspect", "a.net", "--svg", "a.svg", capsys=capsys)
-    assert (facts["digest"], facts["latency"]) == (made["digest"], 2 + max(p["depth"] for p in facts["populations"]))
+    assert (facts["digest"], facts["latency"]) == (
+        made["digest"],
+        2 + max(p["depth"] for p in facts["populations"]),
+    )
     assert (place / "a.svg").read_bytes() == graph_svg.svg(netx.read("a.net"), "a.net")
     run("inspect", *NET[1:], "--input-shape", "3,6,6", "--svg", "b.svg", capsys=capsys)
     assert b">2.conv3</text>" in (place / "b.svg").read_bytes()
@@ -257,13 +323,20 @@ def test_an_onnx_file_is_a_model(place: Path, capsys: pytest.CaptureFixture[str]
     as_onnx(place / "net.onnx")
     of_torch = run("convert", *NET, *DATA, "--steps", "4", "-o", "a.net", capsys=capsys)
     of_onnx = run("convert", "--model", "net.onnx", *DATA, "--steps", "4", "-o", "b.net", capsys=capsys)
-    assert [(p["kind"], p["shape"]) for p in of_onnx["populations"]] == [(p["kind"], p["shape"]) for p in of_torch["populations"]]
+    assert [(p["kind"], p["shape"]) for p in of_onnx["populations"]] == [
+        (p["kind"], p["shape"]) for p in of_torch["populations"]
+    ]
     x = np.random.default_rng(0).normal(size=(4, 3, 6, 6)).astype(np.float32)
-    ours, theirs = (dn.from_torch(load_model(spec, weights), x[0]).ann(x) for spec, weights in (("net.onnx", None), ("net.py:net", NET[3])))
+    ours, theirs = (
+        dn.from_torch(load_model(spec, weights), x[0]).ann(x)
+        for spec, weights in (("net.onnx", None), ("net.py:net", NET[3]))
+    )
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_notices_are_lines_on_standard_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notices_are_lines_on_standard_error(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trace = walk.trace
 
     def warns(model: torch.nn.Module, image: np.ndarray) -> walk.Traced:
@@ -281,23 +354,38 @@ def test_notices_are_lines_on_standard_error(place: Path, capsys: pytest.Capture
     assert json.loads(out)["steps"] == 2
 
 
-def test_random_weights_are_told(place: Path, capsys: pytest.CaptureFixture[str], asked: list[tuple[int, ...]]) -> None:
+def test_random_weights_are_told(
+    place: Path, capsys: pytest.CaptureFixture[str], asked: list[tuple[int, ...]]
+) -> None:
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     assert cli.main(["inspect", "torchvision:squeezenet1_1", "--json"]) == 0
-    notice = "notice: torchvision:squeezenet1_1: no weights given, so they are random and accuracy is meaningless"
+    notice = (
+        "notice: torchvision:squeezenet1_1: no weights given, so they are random and accuracy is meaningless"
+    )
     assert notice in capsys.readouterr().err.splitlines()
 
 
 def test_version_and_help() -> None:
     for flag, word in (("--version", dn.__version__), ("--help", "compare")):
-        done = subprocess.run([sys.executable, "-m", "dnisnm_lava", flag], capture_output=True, text=True, cwd=ROOT, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "dnisnm_lava", flag], capture_output=True, text=True, cwd=ROOT, check=True
+        )
         assert word in done.stdout
 
 
 def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    command = [sys.executable, "-m", "dnisnm_lava", "demo", "--out", str(tmp_path / "demo"), "--lava-images", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "dnisnm_lava",
+        "demo",
+        "--out",
+        str(tmp_path / "demo"),
+        "--lava-images",
+        "4",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(tmp_path / "demo")) == ["accuracy.png", "network.net", "result.json"]
@@ -317,16 +405,30 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
     assert "calibrate" in done.stderr
 
 
-# ---------------------------------------------------------------- bad input: one sentence, nothing left behind
+# ---------------------------------------------------------------- bad input: one sentence, nothing left
+# behind
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--model", "nowhere.py:net"], "nowhere.py:net: nowhere.py cannot be imported (FileNotFoundError: no such file"),
-        (["--model", "net.py"], "net.py: not understood; write path/to/file.py:factory, package.module:factory, torchvision:NAME or"),
-        (["--model", "torchvision:resnet19"], "torchvision:resnet19: torchvision has no such network; did you mean resnet18"),
-        (["--model", "torchvision:resnet18", "--weights", "BEST"], "BEST: no such file, and no weights of resnet18; give a state_dict or"),
+        (
+            ["--model", "nowhere.py:net"],
+            "nowhere.py:net: nowhere.py cannot be imported (FileNotFoundError: no such file",
+        ),
+        (
+            ["--model", "net.py"],
+            "net.py: not understood; write path/to/file.py:factory, package.module:factory, "
+            "torchvision:NAME or",
+        ),
+        (
+            ["--model", "torchvision:resnet19"],
+            "torchvision:resnet19: torchvision has no such network; did you mean resnet18",
+        ),
+        (
+            ["--model", "torchvision:resnet18", "--weights", "BEST"],
+            "BEST: no such file, and no weights of resnet18; give a state_dict or",
+        ),
         (["--model", "nowhere.onnx"], "nowhere.onnx: no such file; check the path of the network"),
         (["--model", "net.onnx"], "net.onnx: not a sound ONNX file, or truncated"),
         (["--model", "net.py:other"], "net.py has no 'other'"),
@@ -340,24 +442,42 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
             [*NET[:2], "--weights", "other.pt"],
             "does not fit Sequential: 17 missing (0.weight, 0.bias, ...), 1 unexpected (fc.weight), 0 of",
         ),
-        ([*NET[:2], "--weights", "misshapen.pt"], "1 of another shape (2.fc.weight); give the weights of this very model"),
+        (
+            [*NET[:2], "--weights", "misshapen.pt"],
+            "1 of another shape (2.fc.weight); give the weights of this very model",
+        ),
         ([*NET[:2], "--weights", "nan.pt"], "2.fc.weight: 1 of 18 weights are NaN or infinite"),
         ([*NET, "--steps", "0"], "steps: 0 given; give 1 or more"),
         ([*NET, "--calibration-images", "0"], "0 images asked for; ask for 1 or more"),
         ([*NET, "--data", "nowhere.npz"], "nowhere.npz: no such file"),
         ([*NET, "--data", "nowhere"], "nowhere: no such data; give a folder of class folders"),
-        ([*NET, "--data", "half.npz"], "half.npz: lacks x_test; save both, and with classes y_train and y_test"),
+        (
+            [*NET, "--data", "half.npz"],
+            "half.npz: lacks x_test; save both, and with classes y_train and y_test",
+        ),
         ([*NET, "--data", "text.npz"], "text.npz: not an .npz of plain arrays, or truncated"),
-        ([*NET, "--data", "labels.npz"], "x of shape (4, 6, 6, 3) with y of shape (3,); give one label for each image"),
-        ([*NET, "--data", "nan.npz", "--mean", "0", "--std", "1"], "values are NaN or infinite; clean the data first"),
+        (
+            [*NET, "--data", "labels.npz"],
+            "x of shape (4, 6, 6, 3) with y of shape (3,); give one label for each image",
+        ),
+        (
+            [*NET, "--data", "nan.npz", "--mean", "0", "--std", "1"],
+            "values are NaN or infinite; clean the data first",
+        ),
         ([*NET, "--data", "empty"], "empty: not in ImageFolder layout"),
-        ([*NET, "--data", "sizes"], "images of 2 sizes, such as (3, 6, 6) and (3, 6, 7); make them one with resize and crop"),
+        (
+            [*NET, "--data", "sizes"],
+            "images of 2 sizes, such as (3, 6, 6) and (3, 6, 7); make them one with resize and crop",
+        ),
         ([*NET, "--data", "broken"], "cannot be read"),
         ([*NET, "--data", "net.py:number"], "net.py:number: makes a int; a Dataset with a length"),
         ([*NET, "--std", "0,0,0"], "every value must be above 0"),
         ([*NET, "--std", "1"], "mean and std: 3 and 1 values given"),
         ([*NET, "--mean", "1,1", "--std", "1,1"], "does not suit layout, mean, std, resize or crop"),
-        ([*NET, "--data", "gray.npz", "--mean", "0", "--std", "1"], "torch.export cannot trace it for an input of shape (1, 6, 6)"),
+        (
+            [*NET, "--data", "gray.npz", "--mean", "0", "--std", "1"],
+            "torch.export cannot trace it for an input of shape (1, 6, 6)",
+        ),
         ([*NET, "-o", "net.py"], "net.py: exists already"),
         ([*NET, "-o", "nowhere/a.net"], "could not be written (No such file or directory)"),
         ([*NET, "--weight-bits", "1"], "weight_bits: 1 given; choose 2 to 32"),
@@ -366,10 +486,15 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
             [*NET, "--recipe", "binary", "--granularity", "neuron", "--share", "neuron"],
             "binary spikes need one threshold per channel, and granularity and share 'neuron'",
         ),
-        ([*NET, "--spikes", "binary", "--share", "neuron"], "share 'neuron' give neurons their own; give share channel (or layer)"),
+        (
+            [*NET, "--spikes", "binary", "--share", "neuron"],
+            "share 'neuron' give neurons their own; give share channel (or layer)",
+        ),
     ],
 )
-def test_bad_input_gets_one_sentence(place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
+def test_bad_input_gets_one_sentence(
+    place: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
     spoil(place)
     found = refused("convert", *DATA, *argv, capsys=capsys)
     skip_where_missing(found)
@@ -377,7 +502,9 @@ def test_bad_input_gets_one_sentence(place: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("verb", ["convert", "explain", "report"])
-def test_a_missing_folder_is_told_before_any_work(place: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+def test_a_missing_folder_is_told_before_any_work(
+    place: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     assert cli.main([verb, *NET, *DATA, "-o", "nowhere/a"]) == 1
     told = capsys.readouterr().err
     skip_where_missing(told)
@@ -385,7 +512,9 @@ def test_a_missing_folder_is_told_before_any_work(place: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--levels", "0"), ("--weight-bits", "1")])
-def test_impossible_dials_are_told_before_any_work(place: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+def test_impossible_dials_are_told_before_any_work(
+    place: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
     for verb in ("convert", "tune"):
         target = ("--max-steps", "4") if verb == "tune" else ()
         said = refused(verb, *NET, *DATA, *target, option, value, capsys=capsys, before_work=True)
@@ -421,32 +550,78 @@ def spoil(place: Path) -> None:
     ("verb", "argv", "said"),
     [
         ("inspect", ["nowhere.net"], "nowhere.net: no such file"),
-        ("inspect", ["net.py"], "net.py: a program, not a netx file; name the function that makes the model: net.py:FACTORY"),
-        ("inspect", ["resnet18"], "resnet18: no such file; check the path, or name a model as torchvision:NAME"),
+        (
+            "inspect",
+            ["net.py"],
+            "net.py: a program, not a netx file; name the function that makes the model: net.py:FACTORY",
+        ),
+        (
+            "inspect",
+            ["resnet18"],
+            "resnet18: no such file; check the path, or name a model as torchvision:NAME",
+        ),
         ("inspect", ["text.npz"], "text.npz: not an HDF5 file, or truncated"),
-        ("inspect", ["a.net", "--weights", "weights.pt"], "a.net: a netx file takes no --weights; give it with a model"),
-        ("inspect", ["a.net", "--input-shape", "3,6,6"], "a.net: a netx file takes no --input-shape; give it with a model"),
-        ("inspect", ["net.py:net"], "net.py:net: the shape of an image is not known; give it as --input-shape C,H,W, or images as"),
-        ("inspect", ["net.py:net", "--input-shape", "3,0,6"], "input_shape: (3, 0, 6) given; every size must be 1 or more"),
-        ("inspect", ["net.py:net", "--input-shape", "3,6,6", *DATA], "give either --input-shape or --data, not both"),
+        (
+            "inspect",
+            ["a.net", "--weights", "weights.pt"],
+            "a.net: a netx file takes no --weights; give it with a model",
+        ),
+        (
+            "inspect",
+            ["a.net", "--input-shape", "3,6,6"],
+            "a.net: a netx file takes no --input-shape; give it with a model",
+        ),
+        (
+            "inspect",
+            ["net.py:net"],
+            "net.py:net: the shape of an image is not known; give it as --input-shape C,H,W, or images as",
+        ),
+        (
+            "inspect",
+            ["net.py:net", "--input-shape", "3,0,6"],
+            "input_shape: (3, 0, 6) given; every size must be 1 or more",
+        ),
+        (
+            "inspect",
+            ["net.py:net", "--input-shape", "3,6,6", *DATA],
+            "give either --input-shape or --data, not both",
+        ),
         ("inspect", ["net.py:other", "--input-shape", "3,6,6"], "net.py has no 'other'"),
         ("inspect", ["torchvision:resnet19"], "torchvision has no such network; did you mean resnet18"),
         ("inspect", ["nowhere.onnx"], "nowhere.onnx: no such file"),
-        ("simulate", ["a.net", "--data", "gray.npz", "--mean", "0", "--std", "1"], "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed"),
+        (
+            "simulate",
+            ["a.net", "--data", "gray.npz", "--mean", "0", "--std", "1"],
+            "images: shape (4, 1, 6, 6) given, (N, 3, 6, 6) needed",
+        ),
         ("simulate", ["a.net", *DATA, "--steps", "-1"], "steps: -1 given"),
         ("simulate", ["a.net", *DATA, "--images", "0"], "0 images asked for"),
         ("verify", ["a.net", *NET, *DATA], "give either a .net file or --model, not both"),
         ("verify", [*DATA], "give either a .net file or --model, not both"),
         ("compare", [*NET, *DATA, "--lava-images", "-1"], "lava_images: -1 given"),
         ("compare", [*NET, *DATA, "-o", "net.py"], "net.py: is a file, and a folder is to be written"),
-        ("compare", [*NET, *DATA, "--deadline", "0.01", "--steps", "1"], "no result after the deadline of 0.01 s"),
+        (
+            "compare",
+            [*NET, *DATA, "--deadline", "0.01", "--steps", "1"],
+            "no result after the deadline of 0.01 s",
+        ),
         ("compare", [*NET, *DATA, "--steps", "1", "-o", "new/out", "--weights", "other.pt"], "other.pt"),
-        ("compare", [*NET, *DATA, "--resume"], "--resume: no result is written, so no parts were kept; give --out as before"),
+        (
+            "compare",
+            [*NET, *DATA, "--resume"],
+            "--resume: no result is written, so no parts were kept; give --out as before",
+        ),
         ("simulate", ["a.net", *DATA, "-o", "net.py"], "net.py: exists already"),
-        ("simulate", ["a.net", *DATA, "--confidence", "1.5"], "confidence: 1.5 given; give a share above 0, at most 1"),
+        (
+            "simulate",
+            ["a.net", *DATA, "--confidence", "1.5"],
+            "confidence: 1.5 given; give a share above 0, at most 1",
+        ),
     ],
 )
-def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture[str], verb: str, argv: list[str], said: str) -> None:
+def test_bad_input_of_the_other_verbs(
+    place: Path, capsys: pytest.CaptureFixture[str], verb: str, argv: list[str], said: str
+) -> None:
     run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
     spoil(place)
     found = refused(verb, *argv, capsys=capsys)
@@ -454,7 +629,9 @@ def test_bad_input_of_the_other_verbs(place: Path, capsys: pytest.CaptureFixture
     assert said in found
 
 
-def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lava_not_installed(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parent.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv("DNISNM_LAVA_PYTHON", raising=False)
     for asked in (["verify"], ["compare", "--lava-images", "2", "-o", "out"]):
@@ -466,12 +643,18 @@ def test_lava_not_installed(place: Path, capsys: pytest.CaptureFixture[str], mon
     assert set(json.loads(out)["accuracy"]) == {"ann", "float", "integer"}
 
 
-def test_a_difference_is_an_error(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_is_an_error(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dnisnm_lava.backends.results import Difference, Run
     from dnisnm_lava.evaluation import comparison
 
-    row = Difference("integer batched", "Lava fixed_pt", 2, 4, 6, 1000, 3, "conv1, image 0, step 2, neuron (0, 0, 0)")
-    monkeypatch.setattr(comparison, "verify", lambda *a, **k: comparison.Verification((row,), Run(np.zeros((2, 4, 3)))))
+    row = Difference(
+        "integer batched", "Lava fixed_pt", 2, 4, 6, 1000, 3, "conv1, image 0, step 2, neuron (0, 0, 0)"
+    )
+    monkeypatch.setattr(
+        comparison, "verify", lambda *a, **k: comparison.Verification((row,), Run(np.zeros((2, 4, 3))))
+    )
     run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
     assert cli.main(["verify", "a.net", *DATA]) == 1
     out, err = capsys.readouterr()
@@ -517,7 +700,9 @@ PREPARED = ["--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2", "--quiet"]
 
 
 @pytest.mark.parametrize("data", ["bare.npz", "pictures", "bare.py:images"])
-def test_images_without_classes_make_and_tune_networks(bare: Path, capsys: pytest.CaptureFixture[str], data: str) -> None:
+def test_images_without_classes_make_and_tune_networks(
+    bare: Path, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
     given = [*NET, "--data", data, *PREPARED]
     assert cli.main(["convert", *given, "-o", "bare.net"]) == 0
     assert "no labels or targets come with the images" in capsys.readouterr().out
@@ -525,7 +710,19 @@ def test_images_without_classes_make_and_tune_networks(bare: Path, capsys: pytes
         assert cli.main(["convert", *NET, *DATA, "--quiet", "-o", "same.net"]) == 0
         assert netx.read("bare.net") == netx.read("same.net")
         capsys.readouterr()
-    tune = ["tune", *given, "--fit-images", "6", "--held-images", "4", "--max-steps", "1", "--measure", "values", "--json"]
+    tune = [
+        "tune",
+        *given,
+        "--fit-images",
+        "6",
+        "--held-images",
+        "4",
+        "--max-steps",
+        "1",
+        "--measure",
+        "values",
+        "--json",
+    ]
     assert cli.main(tune) == 0
     assert json.loads(capsys.readouterr().out)["scores"] == "R2 to the ANN"
     assert cli.main([*tune, "--labels"]) == 1
@@ -533,7 +730,9 @@ def test_images_without_classes_make_and_tune_networks(bare: Path, capsys: pytes
 
 
 @pytest.mark.parametrize("verb", ["compare", "precision", "explain", "report"])
-def test_nothing_is_measured_without_classes(bare: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+def test_nothing_is_measured_without_classes(
+    bare: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     words = ["-o", "page.html"] if verb == "report" else []
     assert cli.main([verb, *NET, "--data", "bare.npz", *PREPARED, *words]) == 1
     assert "bare.npz (test): images come without classes, which accuracy needs" in capsys.readouterr().err
@@ -545,12 +744,22 @@ def test_three_parts_of_an_image_are_refused(bare: Path, capsys: pytest.CaptureF
     assert "image 0 is a tuple of 3; give images, or (image, class) pairs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("options", "told"), [
-    (("--percentile", "90"), "--percentile: has no effect with --threshold sequential, but with percentile"),
-    (("--subset", "5"), "--subset: has no effect"), (("--threshold", "max", "--share", "layer"), "--share: has no effect"),
-    (("--threshold", "percentile", "--percentile", "90"), ""), (("--share", "layer"), ""),
-])  # fmt: skip
-def test_options_that_do_nothing_are_told(place: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--percentile", "90"),
+            "--percentile: has no effect with --threshold sequential, but with percentile",
+        ),
+        (("--subset", "5"), "--subset: has no effect"),
+        (("--threshold", "max", "--share", "layer"), "--share: has no effect"),
+        (("--threshold", "percentile", "--percentile", "90"), ""),
+        (("--share", "layer"), ""),
+    ],
+)
+def test_options_that_do_nothing_are_told(
+    place: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
+) -> None:
     assert cli.main(["convert", *NET, *DATA, *options, "-o", "a.net", "--quiet"]) == 0
     said = capsys.readouterr().err
     assert told in said

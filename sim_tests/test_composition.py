@@ -1,4 +1,5 @@
-"""What the front-end makes of linear tensors: composed where that costs little, relayed where it would cost much."""
+"""What the front-end makes of linear tensors: composed where that costs little, relayed where it would cost
+much."""
 
 from __future__ import annotations
 
@@ -51,16 +52,27 @@ def test_a_narrow_waist_is_relayed() -> None:
 
 
 def test_a_depthwise_convolution_before_a_pointwise_one_is_relayed() -> None:
-    assert kinds(traced(lambda n, x: F.relu(n.b(n.a(x))), a=c(8, 8, 3, padding=1, groups=8), b=c(8, 8)))["Relay"] == 1
+    assert (
+        kinds(traced(lambda n, x: F.relu(n.b(n.a(x))), a=c(8, 8, 3, padding=1, groups=8), b=c(8, 8)))["Relay"]
+        == 1
+    )
 
 
 def test_two_padded_kernels_are_never_composed() -> None:
-    """Between them, the border is zero: one kernel over both would see the first one's bias and reach there."""
-    assert kinds(traced(lambda n, x: F.relu(n.b(n.a(x))), a=c(8, 2, 3, padding=1), b=c(2, 8, 3, padding=1)))["Relay"] == 1
+    """Between them, the border is zero: one kernel over both would see the first one's bias and reach
+    there."""
+    assert (
+        kinds(traced(lambda n, x: F.relu(n.b(n.a(x))), a=c(8, 2, 3, padding=1), b=c(2, 8, 3, padding=1)))[
+            "Relay"
+        ]
+        == 1
+    )
 
 
 @pytest.mark.parametrize(("readers", "relays"), [(2, 0), (3, 1)])
-def test_a_linear_tensor_is_relayed_when_composing_would_cost_more_than_twice(readers: int, relays: int) -> None:
+def test_a_linear_tensor_is_relayed_when_composing_would_cost_more_than_twice(
+    readers: int, relays: int
+) -> None:
     """Each rectifier that reads a 3x3 convolution would compute it anew: n times, for once and a relay."""
 
     def forward(n: Net, x: torch.Tensor) -> torch.Tensor:
@@ -88,7 +100,9 @@ def test_a_channel_shuffle_costs_nothing_and_keeps_groups() -> None:
 
 
 def test_a_max_pool_of_a_concat_is_a_pool_for_each_part() -> None:
-    analog = traced(lambda n, x: F.relu(n.b(F.max_pool2d(torch.cat([x, F.relu(n.a(x))], 1), 2))), a=c(8, 2), b=c(10, 3))
+    analog = traced(
+        lambda n, x: F.relu(n.b(F.max_pool2d(torch.cat([x, F.relu(n.a(x))], 1), 2))), a=c(8, 2), b=c(10, 3)
+    )
     assert [p.source for p in analog.of(MaxPool)] == ["first", "a"]
     assert kinds(analog)["Relay"] == 0
 
@@ -112,21 +126,24 @@ WAIST = {"a": c(8, 1), "b": c(1, 8, 3, padding=1)}
 
 
 def test_a_relay_passes_on_sums_to_the_nearest_level() -> None:
-    """It carries its residue: after every step that its levels cover, what it sent is what it heard, rounded."""
+    """It carries its residue: after every step that its levels cover, what it sent is what it heard,
+    rounded."""
     spiking, x = converted(nn.Sequential(c(3, 1), c(1, 8, 3, padding=1), nn.ReLU(), c(8, 2)))
     (relay,) = [p for p in spiking.of(SNM) if p.two_sided]
     assert relay.levels == 31
     run = reference.run(spiking, x[:4])
     (projection,) = relay.projections
-    heard = np.arange(1, spiking.steps + 1).reshape(1, -1, 1, 1, 1) * (projection(x[:4]) + relay.bias)[:, None]
+    heard = (
+        np.arange(1, spiking.steps + 1).reshape(1, -1, 1, 1, 1) * (projection(x[:4]) + relay.bias)[:, None]
+    )
     sent = run.spikes[relay.name].cumsum(axis=1)
     assert (sent < 0).any()
     assert (np.abs(heard - sent) <= relay.vth / 2 + 1e-9).all()  # float64 sums of 8 steps below 1e3
 
 
 def test_a_relay_rounds_to_the_nearest_in_every_form() -> None:
-    """Half a level at the start, and nothing held back: with its weights normalized, and in integers, where a relay of before keeps
-    its start at 0."""
+    """Half a level at the start, and nothing held back: with its weights normalized, and in integers, where a
+    relay of before keeps its start at 0."""
     net = Net(lambda n, x: F.relu(n.b(n.a(x))), **WAIST)
     for spiking in (converted(net)[0], dn.normalize_weights(converted(net, granularity="channel")[0])):
         (relay,) = [p for p in spiking.of(SNM) if p.two_sided]
@@ -137,7 +154,9 @@ def test_a_relay_rounds_to_the_nearest_in_every_form() -> None:
         np.testing.assert_array_equal(integer.v_init, integer.vth >> 1)
         assert {p.down for p in spiking.of(SNM) if not p.two_sided} == {1.0}
         before = replace(relay, v_init=np.zeros(relay.shape), down=1)
-        old = dn.quantize(replace(spiking, populations=tuple(before if p is relay else p for p in spiking)))[relay.name]
+        old = dn.quantize(replace(spiking, populations=tuple(before if p is relay else p for p in spiking)))[
+            relay.name
+        ]
         assert (old.down, old.v_init.any()) == (1, False)
         np.testing.assert_array_equal(old.vth, integer.vth)
 
@@ -147,7 +166,10 @@ def test_an_integer_relay_sends_the_rounded_sum_after_every_step() -> None:
     graph = dn.quantize(spiking)
     (relay,) = [p for p in graph.of(SNM) if p.two_sided]
     codes, _ = encode_images(graph, x[:4])
-    heard = np.arange(1, graph.steps + 1).reshape(1, -1, 1, 1, 1) * (relay.projections[0](codes) + relay.bias)[:, None]
+    heard = (
+        np.arange(1, graph.steps + 1).reshape(1, -1, 1, 1, 1)
+        * (relay.projections[0](codes) + relay.bias)[:, None]
+    )
     sent = reference.run(graph, x[:4]).spikes[relay.name].cumsum(axis=1)
     np.testing.assert_array_equal(sent, (2 * heard + relay.vth) // (2 * relay.vth))
     assert (sent < 0).any()
@@ -178,7 +200,14 @@ def test_the_first_read_out_is_the_models_first_output() -> None:
 
 def test_a_channels_last_model_is_the_same_network() -> None:
     """torch then writes its global average with as_strided."""
-    model = randomized(Net(lambda n, x: n.b(F.adaptive_avg_pool2d(F.relu(n.a(x)), 1).flatten(1)), a=c(8, 4, 3), b=nn.Linear(4, 2)), 0)
+    model = randomized(
+        Net(
+            lambda n, x: n.b(F.adaptive_avg_pool2d(F.relu(n.a(x)), 1).flatten(1)),
+            a=c(8, 4, 3),
+            b=nn.Linear(4, 2),
+        ),
+        0,
+    )
     x = images(4, (3, 8, 8), 0)
     there = dn.from_torch(model, x[0])
     assert dn.from_torch(model.to(memory_format=torch.channels_last), x[0]) == there
@@ -189,13 +218,21 @@ def test_a_channels_last_model_is_the_same_network() -> None:
 
 def test_a_softmax_behind_the_last_layer_is_left_out_with_a_notice() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(1))
-    with pytest.warns(UserWarning, match=r"aten\._?softmax at layer 4 was left out: .* does not change the class"):
+    with pytest.warns(
+        UserWarning, match=r"aten\._?softmax at layer 4 was left out: .* does not change the class"
+    ):
         dn.from_torch(model, images(1, (3, 2, 2), 0)[0])
 
 
 def test_coverage_tells_of_each_operation_what_it_became() -> None:
     model = randomized(
-        Net(lambda n, x: F.softmax(n.b(F.relu(n.bn(n.a(x)))).mean((2, 3)), 1), a=c(8, 1), bn=nn.BatchNorm2d(1), b=c(1, 3)), 0
+        Net(
+            lambda n, x: F.softmax(n.b(F.relu(n.bn(n.a(x)))).mean((2, 3)), 1),
+            a=c(8, 1),
+            bn=nn.BatchNorm2d(1),
+            b=c(1, 3),
+        ),
+        0,
     )
     found = dn.inspect(model, images(1, (3, 8, 8), 0)[0])
     became = {row.name.lstrip("_"): (row.how, row.became) for row in found.rows}
@@ -217,7 +254,9 @@ def test_coverage_tells_of_each_operation_what_it_became() -> None:
 
 
 def test_a_relay_is_told_in_the_coverage() -> None:
-    found = dn.inspect(randomized(Net(lambda n, x: F.relu(n.b(n.a(x))), **WAIST), 0), images(1, (3, 8, 8), 0)[0])
+    found = dn.inspect(
+        randomized(Net(lambda n, x: F.relu(n.b(n.a(x))), **WAIST), 0), images(1, (3, 8, 8), 0)[0]
+    )
     assert "projection into a.relay (two-sided relay)" in [row.became for row in found.rows]
 
 
@@ -234,11 +273,14 @@ def test_a_layout_says_where_each_element_came_from(data: st.DataObject) -> None
         move = data.draw(st.sampled_from(["flip", "roll", "drop", "pad", "view"]))
         axis = data.draw(st.integers(0, 2))
         step = {
-            "flip": lambda a, axis=axis: np.flip(a, axis), "roll": lambda a, axis=axis: np.roll(a, 1, axis),
-            "drop": lambda a, axis=axis: np.take(a, range(1, max(2, a.shape[axis])), axis) if a.shape[axis] > 1 else a,
+            "flip": lambda a, axis=axis: np.flip(a, axis),
+            "roll": lambda a, axis=axis: np.roll(a, 1, axis),
+            "drop": lambda a, axis=axis: (
+                np.take(a, range(1, max(2, a.shape[axis])), axis) if a.shape[axis] > 1 else a
+            ),
             "pad": lambda a, axis=axis: np.pad(a, [(1, 0) if i == axis else (0, 0) for i in range(3)]),
             "view": lambda a: a.reshape(a.shape[0], a.shape[2], a.shape[1]),
-        }[move]  # fmt: skip
+        }[move]
         moved = step(moved)
         layout = Layout.of(shape, step(layout.flat().astype(np.int64) + 1) - 1)
     flat = layout.flat()
@@ -249,8 +291,17 @@ def test_a_layout_says_where_each_element_came_from(data: st.DataObject) -> None
         np.testing.assert_array_equal(total, flat + 1)
 
 
-@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2), st.integers(0, 2), st.sampled_from([1.0, 0.25]))
-def test_a_matrix_of_a_window_is_found_to_be_one(size: int, kernel: int, stride: int, before: int, behind: int, value: float) -> None:
+@given(
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.sampled_from([1.0, 0.25]),
+)
+def test_a_matrix_of_a_window_is_found_to_be_one(
+    size: int, kernel: int, stride: int, before: int, behind: int, value: float
+) -> None:
     """Sums over windows, once as a matrix built here and once by the window that is found for it."""
     if size + before + behind < kernel or before >= kernel or behind >= kernel:
         return
@@ -260,5 +311,7 @@ def test_a_matrix_of_a_window_is_found_to_be_one(size: int, kernel: int, stride:
     x = np.random.default_rng(1).integers(-9, 10, (1, 1, size, 1)).astype(float)
     if found is not None:
         window, factor = found
-        np.testing.assert_allclose(factor * sum_pool(x, window)[0, 0, :, 0], matrix @ x[0, 0, :, 0], atol=1e-12)  # below 9 * 4 * 4
+        np.testing.assert_allclose(
+            factor * sum_pool(x, window)[0, 0, :, 0], matrix @ x[0, 0, :, 0], atol=1e-12
+        )  # below 9 * 4 * 4
     assert found is not None or before or behind or (size - kernel) % stride, "a plain window was not found"

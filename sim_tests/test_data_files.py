@@ -1,4 +1,5 @@
-"""Images and labels as files hold them: names of arrays, labels of every kind, axes that the model tells, ranges, sizes."""
+"""Images and labels as files hold them: names of arrays, labels of every kind, axes that the model tells,
+ranges, sizes."""
 
 from __future__ import annotations
 
@@ -49,14 +50,23 @@ def four(x: np.ndarray, y: np.ndarray | None = None) -> dict[str, np.ndarray]:
         ),
         (("X_train", "Y_train", "X_test", "Y_test"), "X_train with Y_train to calibrate on"),
         (("trainX", "trainY", "testX", "testY"), "trainX with trainY"),
-        (("train_data", "train_targets", "val_data", "val_targets"), "val_data with val_targets to test with"),
-        (("images", "labels", "images", "labels"), "images with labels to calibrate on, images with labels to test with"),
+        (
+            ("train_data", "train_targets", "val_data", "val_targets"),
+            "val_data with val_targets to test with",
+        ),
+        (
+            ("images", "labels", "images", "labels"),
+            "images with labels to calibrate on, images with labels to test with",
+        ),
     ],
 )
 def test_common_names_are_understood_and_told(tmp_path: Path, names: tuple[str, ...], told: str) -> None:
     single = len(set(names)) == 2
     other = BYTES if single else BYTES[::-1]
-    spec = saved(tmp_path, **dict(zip(names, (BYTES, CLASSES, other, 1 - CLASSES if not single else CLASSES), strict=True)))
+    spec = saved(
+        tmp_path,
+        **dict(zip(names, (BYTES, CLASSES, other, 1 - CLASSES if not single else CLASSES), strict=True)),
+    )
     with warnings.catch_warnings(record=True) as notices:
         warnings.simplefilter("always")
         data = datasets.load_data(spec)
@@ -69,7 +79,11 @@ def test_common_names_are_understood_and_told(tmp_path: Path, names: tuple[str, 
 
 
 def test_what_is_left_is_told_by_its_names(tmp_path: Path) -> None:
-    names = {f"{part}_{kind}": v for part in ("train", "val", "test") for kind, v in (("images", BYTES), ("labels", CLASSES))}
+    names = {
+        f"{part}_{kind}": v
+        for part in ("train", "val", "test")
+        for kind, v in (("images", BYTES), ("labels", CLASSES))
+    }
     with pytest.warns(UserWarning, match="not read: val_images, val_labels"):
         datasets.load_data(saved(tmp_path, **names))
 
@@ -86,11 +100,16 @@ def test_images_to_test_alone_are_those_to_calibrate_on_and_that_is_told(tmp_pat
     [
         ({"x_train": BYTES}, r"lacks x_test; save both, .*; its keys are x_train"),
         ({"arr_0": BYTES, "arr_1": CLASSES}, r"lacks x_train, x_test; .*its keys are arr_0, arr_1"),
-        ({"x_train": BYTES, "train_images": BYTES, "x_test": BYTES}, r"both x_train and train_images may be the train images; keep one"),
+        (
+            {"x_train": BYTES, "train_images": BYTES, "x_test": BYTES},
+            r"both x_train and train_images may be the train images; keep one",
+        ),
         ({}, r"its keys are none"),
     ],
 )
-def test_names_that_are_not_understood_are_listed(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:
+def test_names_that_are_not_understood_are_listed(
+    tmp_path: Path, arrays: dict[str, np.ndarray], said: str
+) -> None:
     with pytest.raises(BadFile, match=said):
         datasets.load_data(saved(tmp_path, **arrays))
 
@@ -182,23 +201,46 @@ class Turned(nn.Module):
 
 
 def sequence(channels: int) -> nn.Module:
-    return nn.Sequential(nn.Conv1d(channels, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2))
+    return nn.Sequential(
+        nn.Conv1d(channels, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 2)
+    )
 
 
 def maps(channels: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(channels, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
+    return nn.Sequential(
+        nn.Conv2d(channels, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
+    )
 
 
 def like(*shape: int, are_bytes: bool = False) -> np.ndarray:
-    return RNG.integers(0, 256, (4, *shape)).astype(np.uint8) if are_bytes else RNG.random((4, *shape), np.float32)
+    return (
+        RNG.integers(0, 256, (4, *shape)).astype(np.uint8)
+        if are_bytes
+        else RNG.random((4, *shape), np.float32)
+    )
 
 
 CASES: dict[str, tuple[nn.Module, np.ndarray, str, tuple[int, ...]]] = {
     "sequences": (sequence(8), like(8, 20), "ncl, since the model does not run on nhw", (0, 1)),
-    "sequences, channels last": (sequence(3), like(20, 3), "nlc, since the model does not run on nhw", (1, 0)),
+    "sequences, channels last": (
+        sequence(3),
+        like(20, 3),
+        "nlc, since the model does not run on nhw",
+        (1, 0),
+    ),
     "maps of one channel": (maps(1), like(9, 9), "", ()),
-    "a model of (H, W, C)": (Turned(), like(9, 8, 3), "nhwc:nhwc, since the model does not run on nhwc", (0, 1, 2)),
-    "a model of (H, W, C), channels first": (Turned(), like(3, 9, 8), "nchw:nhwc, since the model does not run on nchw", (1, 2, 0)),
+    "a model of (H, W, C)": (
+        Turned(),
+        like(9, 8, 3),
+        "nhwc:nhwc, since the model does not run on nhwc",
+        (0, 1, 2),
+    ),
+    "a model of (H, W, C), channels first": (
+        Turned(),
+        like(3, 9, 8),
+        "nchw:nhwc, since the model does not run on nchw",
+        (1, 2, 0),
+    ),
     "many channels last": (maps(7), like(9, 8, 7), "nhwc, since the model does not run on nchw", (2, 0, 1)),
     "bytes of many channels": (maps(6), like(9, 8, 6, are_bytes=True), "nhwc, since", (2, 0, 1)),
     "channels last": (maps(3), like(9, 8, 3), "", (2, 0, 1)),
@@ -226,7 +268,9 @@ def test_the_model_tells_the_axes(tmp_path: Path, kind: str) -> None:
 def test_where_several_run_torchs_own_is_kept_and_told(tmp_path: Path) -> None:
     dense = nn.Sequential(nn.Flatten(), nn.Linear(6 * 5 * 5, 2))
     data = datasets.load_data(saved(tmp_path, **four(like(6, 5, 5))))
-    with pytest.warns(UserWarning, match=r"and the model runs on nchw, nhwc, nchw:nhwc: taken as nchw \(--layout\)"):
+    with pytest.warns(
+        UserWarning, match=r"and the model runs on nchw, nhwc, nchw:nhwc: taken as nchw \(--layout\)"
+    ):
         found = datasets.suited(data, lambda image: runs_on(dense, image))
     assert found is data
 
@@ -248,10 +292,18 @@ def test_a_batch_is_no_image() -> None:
 
 @pytest.mark.parametrize(
     ("text", "shape", "out"),
-    [("nhwc", (9, 8, 3), (3, 9, 8)), ("NCHW", (3, 9, 8), (3, 9, 8)), ("nhw", (9, 8), (1, 9, 8)), ("nlc", (20, 3), (3, 20)),
-     ("nhwc:nhwc", (9, 8, 3), (9, 8, 3)), ("nhw:nhwc", (9, 8), (9, 8, 1)), ("nl", (20,), (1, 20)), ("nf", (7,), (7,)),
-     ("nchw:nhwc", (3, 9, 8), (9, 8, 3))],
-)  # fmt: skip
+    [
+        ("nhwc", (9, 8, 3), (3, 9, 8)),
+        ("NCHW", (3, 9, 8), (3, 9, 8)),
+        ("nhw", (9, 8), (1, 9, 8)),
+        ("nlc", (20, 3), (3, 20)),
+        ("nhwc:nhwc", (9, 8, 3), (9, 8, 3)),
+        ("nhw:nhwc", (9, 8), (9, 8, 1)),
+        ("nl", (20,), (1, 20)),
+        ("nf", (7,), (7,)),
+        ("nchw:nhwc", (3, 9, 8), (9, 8, 3)),
+    ],
+)
 def test_layouts_are_what_their_letters_say(text: str, shape: tuple[int, ...], out: tuple[int, ...]) -> None:
     layout = layouts.parse(text)
     assert tuple(layout.to_model(layout.to_torch(np.zeros(shape, np.float32))).shape) == out
@@ -268,7 +320,9 @@ def test_other_letters_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("bounds", [(), (0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)])
-def test_bytes_and_pictures_come_in_the_range_that_is_asked_for(tmp_path: Path, bounds: tuple[float, ...]) -> None:
+def test_bytes_and_pictures_come_in_the_range_that_is_asked_for(
+    tmp_path: Path, bounds: tuple[float, ...]
+) -> None:
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     low, high = bounds or (0.0, 1.0)
     wanted = every[0].astype(np.float32) / np.float32(255 / (high - low)) + np.float32(low)
@@ -277,7 +331,10 @@ def test_bytes_and_pictures_come_in_the_range_that_is_asked_for(tmp_path: Path, 
     for name in ("a", "b"):
         (tmp_path / "images" / name).mkdir(parents=True)
         Image.fromarray(every[0]).save(tmp_path / "images" / name / "0.png")
-    for spec, options in ((saved(tmp_path, **four(every)), {}), (str(tmp_path / "images"), {"grayscale": True})):
+    for spec, options in (
+        (saved(tmp_path, **four(every)), {}),
+        (str(tmp_path / "images"), {"grayscale": True}),
+    ):
         data = datasets.load_data(spec, range=bounds, **options)
         np.testing.assert_array_equal(data.train[0][0].numpy(), wanted[None])
 
@@ -286,16 +343,22 @@ def test_bytes_of_a_dataset_stay_unless_asked() -> None:
     own = [BYTES[0][None]]
     for bounds, scale in ((None, 1), ((0.0, 1.0), 255)):
         data = datasets.Labelled(own, datasets.Preparation(range=bounds), "own")
-        np.testing.assert_array_equal(data[0][0].numpy(), BYTES[0][None].astype(np.float32) / np.float32(scale))
+        np.testing.assert_array_equal(
+            data[0][0].numpy(), BYTES[0][None].astype(np.float32) / np.float32(scale)
+        )
 
 
 def test_height_and_width_are_resized_and_cropped(tmp_path: Path) -> None:
     (tmp_path / "images/a").mkdir(parents=True)
     Image.fromarray(like(20, 30, 3, are_bytes=True)[0]).save(tmp_path / "images/a/0.png")
     for options, shape in (
-        ({"resize": (66, 200)}, (3, 66, 200)), ({"resize": 10}, (3, 10, 15)), ({"resize": (10,)}, (3, 10, 15)),
-        ({"crop": (8, 12)}, (3, 8, 12)), ({"crop": 8}, (3, 8, 8)), ({"resize": (12, 16), "crop": (6, 8)}, (3, 6, 8)),
-    ):  # fmt: skip
+        ({"resize": (66, 200)}, (3, 66, 200)),
+        ({"resize": 10}, (3, 10, 15)),
+        ({"resize": (10,)}, (3, 10, 15)),
+        ({"crop": (8, 12)}, (3, 8, 12)),
+        ({"crop": 8}, (3, 8, 8)),
+        ({"resize": (12, 16), "crop": (6, 8)}, (3, 6, 8)),
+    ):
         data = datasets.load_data(str(tmp_path / "images"), **options)  # type: ignore[arg-type]
         assert tuple(data.train[0][0].shape) == shape
     by_hand = np.asarray(Image.open(tmp_path / "images/a/0.png").resize((200, 66), Image.Resampling.BILINEAR))
@@ -330,7 +393,9 @@ def test_a_cache_of_pickles_beside_mnist_is_not_read(tmp_path: Path, monkeypatch
     for part in ("train", "t10k"):
         head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (4, 6, 5))
         (folder / f"raw/{part}-images-idx3-ubyte").write_bytes(head + BYTES.tobytes())
-        (folder / f"raw/{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 4]) + CLASSES.astype(np.uint8).tobytes())
+        (folder / f"raw/{part}-labels-idx1-ubyte").write_bytes(
+            bytes([0, 0, 8, 1, 0, 0, 0, 4]) + CLASSES.astype(np.uint8).tobytes()
+        )
     data = datasets.load_data(f"mnist:{tmp_path}")
     images, labels = datasets.arrays(data.test, np.arange(4))
     np.testing.assert_array_equal(images, BYTES[:, None].astype(np.float32) / np.float32(255))
@@ -340,7 +405,9 @@ def test_a_cache_of_pickles_beside_mnist_is_not_read(tmp_path: Path, monkeypatch
 def test_a_program_under_the_name_of_a_picture_is_no_picture(tmp_path: Path) -> None:
     """Pillow would hand PostScript to an interpreter."""
     (tmp_path / "images/a").mkdir(parents=True)
-    (tmp_path / "images/a/0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n")
+    (tmp_path / "images/a/0.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n"
+    )
     assert Image.open(tmp_path / "images/a/0.png").format == "EPS"
     with pytest.raises(BadFile, match=r"image 0 cannot be read .*; repair or remove it"):
         datasets.load_data(str(tmp_path / "images")).train[0]
@@ -354,8 +421,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(
         "import torch\nfrom torch import nn\n"
-        "def seq(): torch.manual_seed(0); return nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2))\n"
-        "def small(): torch.manual_seed(0); return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 2))\n"
+        "def seq(): torch.manual_seed(0); return nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), "
+        "nn.Flatten(), nn.Linear(36, 2))\n"
+        "def small(): torch.manual_seed(0); return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), "
+        "nn.Flatten(), nn.Linear(24, 2))\n"
     )
     return tmp_path
 
@@ -380,12 +449,15 @@ def test_verbs_take_pictures_of_another_order(place: Path, capsys: pytest.Captur
         "import torch\nfrom torch import nn\n"
         "class Turned(nn.Module):\n"
         "    def __init__(s):\n"
-        "        super().__init__(); torch.manual_seed(0); s.conv, s.last = nn.Conv2d(3, 2, 3), nn.Linear(2, 2)\n"
+        "        super().__init__(); torch.manual_seed(0); s.conv, s.last = nn.Conv2d(3, 2, 3), "
+        "nn.Linear(2, 2)\n"
         "    def forward(s, x): return s.last(s.conv(x.permute(0, 3, 1, 2)).relu().mean((2, 3)))\n"
     )
     spec = saved(place, **four(like(8, 7, 3), CLASSES))
     assert cli.main(["convert", "--model", "turned.py:Turned", "--data", spec, *FEW, "-o", "a.net"]) == 0
-    assert "are taken as nhwc:nhwc, since the model does not run on nhwc (--layout)" in capsys.readouterr().err
+    assert (
+        "are taken as nhwc:nhwc, since the model does not run on nhwc (--layout)" in capsys.readouterr().err
+    )
     for options in ([], ["--layout", "nhwc:nhwc"]):
         assert cli.main(["simulate", "a.net", "--data", spec, "--steps", "2", *options]) == 0
         assert ("are taken as nhwc:nhwc" in capsys.readouterr().err) == (not options)
@@ -397,14 +469,19 @@ def test_odd_labels_do_not_stop_convert(place: Path) -> None:
         assert cli.main(["convert", "--model", "nets.py:small", "--data", spec, *FEW, "-o", f"{i}.net"]) == 0
 
 
-def test_a_range_that_nothing_reads_and_a_mean_of_another_range_are_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_that_nothing_reads_and_a_mean_of_another_range_are_told(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spec = saved(place, **four(FLOATS, CLASSES))
     command = ["convert", "--model", "nets.py:small", *FEW, "--overwrite", "-o", "a.net", "--data"]
     assert cli.main([*command, spec, "--range", "-1,1"]) == 0
     assert "holds no bytes or pictures, so --range has no effect" in capsys.readouterr().err
     spec = saved(place, **four(BYTES, CLASSES))
     assert cli.main([*command, spec, "--mean", "33.3", "--std", "78.6"]) == 0
-    assert "--mean 33.3: beyond the range of bytes, which become 0 ... 1 first; --range 0,255" in capsys.readouterr().err
+    assert (
+        "--mean 33.3: beyond the range of bytes, which become 0 ... 1 first; --range 0,255"
+        in capsys.readouterr().err
+    )
     assert cli.main([*command, spec, "--mean", "33.3", "--std", "78.6", "--range", "0,255"]) == 0
     assert "beyond" not in capsys.readouterr().err
 
@@ -444,10 +521,14 @@ def own(): return Own("data.npz")
 @pytest.mark.parametrize(
     ("model", "source", "advice"),
     [
-        ("itself", "npz", "say --range 0,255"), ("one", "npz", "say --range 0,255"), ("itself", "folder", "say --range 0,255"),
-        ("outside", "npz", ""), ("outside", "own", "say --range 0,1"), ("itself", "own", ""),
+        ("itself", "npz", "say --range 0,255"),
+        ("one", "npz", "say --range 0,255"),
+        ("itself", "folder", "say --range 0,255"),
+        ("outside", "npz", ""),
+        ("outside", "own", "say --range 0,1"),
+        ("itself", "own", ""),
     ],
-)  # fmt: skip
+)
 def test_a_network_that_scales_by_itself_is_noticed_and_nothing_is_chosen(
     place: Path, capsys: pytest.CaptureFixture[str], model: str, source: str, advice: str
 ) -> None:
@@ -459,7 +540,18 @@ def test_a_network_that_scales_by_itself_is_noticed_and_nothing_is_chosen(
         (place / f"images/{bright[i]}").mkdir(parents=True, exist_ok=True)
         Image.fromarray(x[i, 0]).save(place / f"images/{bright[i]}/{i}.png")
     given = ["--grayscale"] if source == "folder" else []
-    command = ["convert", "--model", f"scales.py:{model}", "--data", data, *given, *FEW, "--overwrite", "-o", "a.net"]
+    command = [
+        "convert",
+        "--model",
+        f"scales.py:{model}",
+        "--data",
+        data,
+        *given,
+        *FEW,
+        "--overwrite",
+        "-o",
+        "a.net",
+    ]
     assert cli.main(command) == 0
     told = capsys.readouterr().err
     assert advice in told

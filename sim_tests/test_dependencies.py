@@ -1,4 +1,5 @@
-"""Every dependency has a lower and an upper bound, both of them tested: what is installed for that is what pyproject.toml says."""
+"""Every dependency has a lower and an upper bound, both of them tested: what is installed for that is what
+pyproject.toml says."""
 
 from __future__ import annotations
 
@@ -16,8 +17,11 @@ from dnisnm_lava.backends.lava_cpu import installation, interpreter
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = (ROOT / "pyproject.toml").read_text()
 MACHINERY = {"import-linter", "mypy", "pytest-xdist", "ruff"}  # the same for every stack
-# What the site, its notebook, the wheel and the browser are tested with, in one version: the extra `docs`, and parts of it.
-SITE = set(re.findall(r'"([\w-]+)', re.search(r"^docs = \[(.*?)^\]", PROJECT, re.MULTILINE | re.DOTALL)[1])) | {
+# What the site, its notebook, the wheel and the browser are tested with, in one version: the extra `docs`,
+# and parts of it.
+SITE = set(
+    re.findall(r'"([\w-]+)', re.search(r"^docs = \[(.*?)^\]", PROJECT, re.MULTILINE | re.DOTALL)[1])
+) | {
     "mkdocstrings-python",
     "nbformat",
 }
@@ -25,13 +29,16 @@ LAVAS = {"lava-nc", "lava-dl"}  # a single version each; nothing newer will come
 
 
 def declared() -> dict[str, Requirement]:
-    """{package: what pyproject.toml asks of it}, without the extras that pin Lava's stack or serve benchmarks."""
+    """{package: what pyproject.toml asks of it}, without the extras that pin Lava's stack or serve
+    benchmarks."""
     lists = re.findall(r"^(\w+) = \[(.*)\]$", PROJECT, re.MULTILINE)
     wanted = ("dependencies", "torch", "demo", "onnx", "nir", "report", "dev")
     found: dict[str, Requirement] = {}
     for name, text in lists:
         for requirement in map(Requirement, re.findall(r'"([^"]+)"', text) if name in wanted else []):
-            assert str(found.setdefault(requirement.name, requirement)) == str(requirement), "two bounds for one package"
+            assert str(found.setdefault(requirement.name, requirement)) == str(requirement), (
+                "two bounds for one package"
+            )
     return found
 
 
@@ -66,7 +73,11 @@ def test_the_stacks_that_are_tested_lie_within_the_bounds(file: str) -> None:
 
 def test_the_page_tells_of_every_dependency_and_of_no_other() -> None:
     page = (ROOT / "docs/dependencies.md").read_text()
-    told = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| ") and "`>=" in line}
+    told = {
+        line.split("|")[1].strip(): line
+        for line in page.splitlines()
+        if line.startswith("| ") and "`>=" in line
+    }
     assert set(told) == set(declared())
     for package, requirement in declared().items():
         low, high = bounds(requirement)
@@ -75,7 +86,9 @@ def test_the_page_tells_of_every_dependency_and_of_no_other() -> None:
 
 def test_lavas_environment_is_the_pinned_one() -> None:
     stack = pinned("requirements.txt")
-    assert {name: str(stack[name]) for name in ("lava-nc", "numpy", "h5py")} == dict(p.split("==") for p in installation.PINNED)
+    assert {name: str(stack[name]) for name in ("lava-nc", "numpy", "h5py")} == dict(
+        p.split("==") for p in installation.PINNED
+    )
     assert str(stack["lava-nc"]).startswith(f"{interpreter.LAVA}.")
 
 
@@ -84,4 +97,6 @@ def test_this_python_and_what_is_installed_here_are_within_the_bounds() -> None:
     assert 'requires-python = ">=3.10,<3.14"' in PROJECT
     for package, requirement in declared().items():
         for distribution in importlib.metadata.distributions(name=package):
-            assert requirement.specifier.contains(distribution.version, prereleases=True), f"{package} {distribution.version}"
+            assert requirement.specifier.contains(distribution.version, prereleases=True), (
+                f"{package} {distribution.version}"
+            )

@@ -64,7 +64,9 @@ def test_integers_are_the_same_in_python_in_every_executor_and_in_a_file(recipe:
 @given(recipe=drawn(), seed=st.integers(0, 2))
 def test_lava_fixed_point_has_the_same_integers(recipe: Recipe, seed: int) -> None:
     networks, x = made(recipe, seed)
-    rows = difference("batched", batched.run(networks.integer, x, record=True), "lava", lava_cpu.run(networks.integer, x))
+    rows = difference(
+        "batched", batched.run(networks.integer, x, record=True), "lava", lava_cpu.run(networks.integer, x)
+    )
     assert rows.different == 0, rows.first
 
 
@@ -82,7 +84,8 @@ def test_lava_floating_point_has_the_same_floats(recipe: Recipe, seed: int) -> N
 @settings(max_examples=15)
 @given(recipe=drawn(), seed=st.integers(0, 2))
 def test_the_float_executors_agree_on_every_class(recipe: Recipe, seed: int) -> None:
-    """Float batched sums in another order than the float reference: spikes may flip at a tie, and almost never do."""
+    """Float batched sums in another order than the float reference: spikes may flip at a tie, and almost
+    never do."""
     networks, x = made(replace(recipe, rounding="nearest"), seed)
     a, b = reference.run(networks.spiking, x), batched.run(networks.spiking, x, record=True)
     assert a.spike_counts == b.spike_counts

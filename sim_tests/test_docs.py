@@ -1,4 +1,5 @@
-"""The documentation site builds without a warning and fetches nothing; its pictures are what the neuron does."""
+"""The documentation site builds without a warning and fetches nothing; its pictures are what the neuron
+does."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_is_built_and_every_equation_drawn(site: Path) -> None:
     sources = sorted(p.stem for p in (ROOT / "docs").glob("*.md"))
     assert sorted(p.stem for p in site.glob("*.html") if p.stem != "404") == sources
-    assert (site / "how.html").read_text().count("<math ") == (ROOT / "docs/how.md").read_text().count("```math")
+    assert (site / "how.html").read_text().count("<math ") == (ROOT / "docs/how.md").read_text().count(
+        "```math"
+    )
 
 
 def test_the_pages_fetch_nothing_from_elsewhere(site: Path) -> None:
@@ -70,11 +73,19 @@ def test_the_reference_tells_signatures_and_docstrings(site: Path) -> None:
 def test_the_pictures_are_those_that_the_pages_show(tmp_path: Path) -> None:
     draw_pictures.main([str(tmp_path)])
     drawn = sorted(p.name for p in tmp_path.iterdir())
-    shown = {name for page in (ROOT / "docs").glob("*.md") for name in re.findall(r"\(pictures/([\w.]+)\)", page.read_text())}
+    shown = {
+        name
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"\(pictures/([\w.]+)\)", page.read_text())
+    }
     assert drawn == sorted(p.name for p in (ROOT / "docs/pictures").iterdir()) == sorted(shown)
     for name in drawn:
-        old, new = (ElementTree.parse(folder / name).getroot() for folder in (ROOT / "docs/pictures", tmp_path))
-        assert [e.tag for e in old.iter()] == [e.tag for e in new.iter()], f"{name}: python tools/draw_pictures.py"
+        old, new = (
+            ElementTree.parse(folder / name).getroot() for folder in (ROOT / "docs/pictures", tmp_path)
+        )
+        assert [e.tag for e in old.iter()] == [e.tag for e in new.iter()], (
+            f"{name}: python tools/draw_pictures.py"
+        )
 
 
 @pytest.mark.parametrize("levels", [1, 4])

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from graphs import ResidualPoolNet, images, integer_graphs, irregular, randomized, readout, small, snm, weights
+from graphs import (
+    ResidualPoolNet,
+    images,
+    integer_graphs,
+    irregular,
+    randomized,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 
 import dnisnm_lava as dn
@@ -25,7 +35,9 @@ def groups(graph: Graph, title: str = "a.net") -> list[str]:
 
 
 def texts(graph: Graph, title: str = "a.net") -> list[str]:
-    return ["".join(t.itertext()).strip() for t in ET.fromstring(graph_svg.svg(graph, title)).iter(f"{SVG}text")]
+    return [
+        "".join(t.itertext()).strip() for t in ET.fromstring(graph_svg.svg(graph, title)).iter(f"{SVG}text")
+    ]
 
 
 def assert_complete(graph: Graph) -> None:
@@ -60,11 +72,24 @@ def test_names_are_escaped_and_shown_as_they_are() -> None:
 
 def test_a_box_tells_shape_levels_and_lead_an_arrow_its_operation() -> None:
     found = texts(small(levels=2, lead=1)[0])
-    for line in ("input", "Input 2x6x6", "conv1", "SNM 4x6x6, K 2, lead 1", "max 3x3 /2", "conv 2x2 /2", "sum 2x2 /2, dense", "ReadOut 3"):
+    for line in (
+        "input",
+        "Input 2x6x6",
+        "conv1",
+        "SNM 4x6x6, K 2, lead 1",
+        "max 3x3 /2",
+        "conv 2x2 /2",
+        "sum 2x2 /2, dense",
+        "ReadOut 3",
+    ):
         assert line in found
     rng = np.random.default_rng(0)
     a = snm(
-        "a", (4, 5, 5), (Projection("input", weights(rng, 4, 2, 1, 1)), irregular("input", 2, (5, 5), (4, 5, 5), rng)), rng, two_sided=True
+        "a",
+        (4, 5, 5),
+        (Projection("input", weights(rng, 4, 2, 1, 1)), irregular("input", 2, (5, 5), (4, 5, 5), rng)),
+        rng,
+        two_sided=True,
     )
     out = readout("out", (3,), (Projection("a", weights(rng, 3, 100)),), rng)
     a = replace(a, projections=(a.projections[0], replace(a.projections[1], weight=weights(rng, 2, 2, 1, 1))))

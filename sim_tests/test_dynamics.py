@@ -28,16 +28,30 @@ currents = st.lists(st.integers(-300, 300), min_size=1, max_size=30)
     two_sided=st.booleans(),
     down=st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0, 1)),
 )
-@example(vth=100, payload=7, bias=0, levels=1, z=[50], two_sided=False, down=1.0)  # reaches the threshold exactly: fires
-@example(vth=100, payload=7, bias=0, levels=1, z=[50, -100], two_sided=False, down=1.0)  # and exactly -threshold: takes it back
-@example(vth=100, payload=7, bias=0, levels=1, z=[-300], two_sided=False, down=1.0)  # has sent nothing: must not send below zero
-@example(vth=10, payload=3, bias=0, levels=4, z=[10, -300], two_sided=False, down=1.0)  # takes back no more than it sent
-@example(vth=10, payload=3, bias=0, levels=4, z=[-300], two_sided=True, down=1.0)  # two-sided: sends below zero
-@example(vth=10, payload=3, bias=0, levels=4, z=[10, -16, -1, -1], two_sided=False, down=0.2)  # at -2 exactly, not at -1
-@example(vth=10, payload=3, bias=0, levels=4, z=[-15, -11], two_sided=True, down=0.0)  # 10 below: one level, not two
+@example(
+    vth=100, payload=7, bias=0, levels=1, z=[50], two_sided=False, down=1.0
+)  # reaches the threshold exactly: fires
+@example(
+    vth=100, payload=7, bias=0, levels=1, z=[50, -100], two_sided=False, down=1.0
+)  # and exactly -threshold: takes it back
+@example(
+    vth=100, payload=7, bias=0, levels=1, z=[-300], two_sided=False, down=1.0
+)  # has sent nothing: must not send below zero
+@example(
+    vth=10, payload=3, bias=0, levels=4, z=[10, -300], two_sided=False, down=1.0
+)  # takes back no more than it sent
+@example(
+    vth=10, payload=3, bias=0, levels=4, z=[-300], two_sided=True, down=1.0
+)  # two-sided: sends below zero
+@example(
+    vth=10, payload=3, bias=0, levels=4, z=[10, -16, -1, -1], two_sided=False, down=0.2
+)  # at -2 exactly, not at -1
+@example(
+    vth=10, payload=3, bias=0, levels=4, z=[-15, -11], two_sided=True, down=0.0
+)  # 10 below: one level, not two
 def test_a_neuron_is_the_papers_neuron(
     vth: int, payload: int, bias: int, levels: int, z: list[int], two_sided: bool, down: float
-) -> None:  # fmt: skip
+) -> None:
     """And with another lower threshold, ours."""
     neuron = Neuron(vth, payload, vth >> 1, bias, levels, two_sided, down)
     v, m = np.array([vth >> 1], np.int64), np.zeros(1, np.int64)
@@ -54,7 +68,10 @@ def test_what_reaches_the_limit_is_not_counted_as_saturated() -> None:
     one = np.sign(v)
     for bias, saturated in ((0 * one, 2), (-one, 0)):
         found, count = dynamics.integrate(v, one, bias)
-        assert (count, found.tolist()) == (saturated, [min(max(int(n), -LARGEST), LARGEST) for n in v + one + bias])
+        assert (count, found.tolist()) == (
+            saturated,
+            [min(max(int(n), -LARGEST), LARGEST) for n in v + one + bias],
+        )
 
 
 def test_floats_never_saturate() -> None:
@@ -107,10 +124,17 @@ ENOUGH = 1000  # levels: more than currents of 300 a step ask for
 
 
 @given(z=currents, vth=st.integers(1, 100))
-def test_a_relay_that_takes_back_at_once_sends_the_rounded_sum_after_every_step(z: list[int], vth: int) -> None:
-    """Once by rounding fractions, once by the definition of nearest. With an odd vth nothing lies half way between two levels, so
-    that vth >> 1 at the start rounds as vth / 2 does."""
-    v, m, total, lower = np.array([vth >> 1], np.int64), np.zeros(1, np.int64), 0, dynamics.lower_threshold(np.array([vth]), 0.0)
+def test_a_relay_that_takes_back_at_once_sends_the_rounded_sum_after_every_step(
+    z: list[int], vth: int
+) -> None:
+    """Once by rounding fractions, once by the definition of nearest. With an odd vth nothing lies half way
+    between two levels, so that vth >> 1 at the start rounds as vth / 2 does."""
+    v, m, total, lower = (
+        np.array([vth >> 1], np.int64),
+        np.zeros(1, np.int64),
+        0,
+        dynamics.lower_threshold(np.array([vth]), 0.0),
+    )
     for a in z:
         total += a
         v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
@@ -124,7 +148,12 @@ def test_a_relay_that_takes_back_at_once_sends_the_rounded_sum_after_every_step(
 def test_in_floats_it_does_too(z: list[int], exponent: int, odd: int) -> None:
     """Thresholds, halves and currents in 32nds: exact in float64."""
     vth = odd * 2.0**exponent
-    v, m, total, lower = np.array([vth / 2]), np.zeros(1, np.int64), Fraction(0), dynamics.lower_threshold(np.array([vth]), 0.0)
+    v, m, total, lower = (
+        np.array([vth / 2]),
+        np.zeros(1, np.int64),
+        Fraction(0),
+        dynamics.lower_threshold(np.array([vth]), 0.0),
+    )
     for a in z:
         total += Fraction(a, 16)
         v, _ = dynamics.integrate(v, np.array([a / 16]), np.zeros(1))
@@ -134,10 +163,17 @@ def test_in_floats_it_does_too(z: list[int], exponent: int, odd: int) -> None:
 
 
 @given(z=currents, vth=st.integers(1, 100), data=st.data())
-def test_a_rectifier_that_takes_back_at_once_sends_the_rectified_sum_after_every_step(z: list[int], vth: int, data: st.DataObject) -> None:
+def test_a_rectifier_that_takes_back_at_once_sends_the_rectified_sum_after_every_step(
+    z: list[int], vth: int, data: st.DataObject
+) -> None:
     """From any start: max(0, floor((sum + v_init) / vth)), and by what that means."""
     v_init = data.draw(st.integers(-vth, 2 * vth))
-    v, m, total, lower = np.array([v_init], np.int64), np.zeros(1, np.int64), v_init, dynamics.lower_threshold(np.array([vth]), 0.0)
+    v, m, total, lower = (
+        np.array([v_init], np.int64),
+        np.zeros(1, np.int64),
+        v_init,
+        dynamics.lower_threshold(np.array([vth]), 0.0),
+    )
     for a in z:
         total += a
         v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
@@ -147,8 +183,14 @@ def test_a_rectifier_that_takes_back_at_once_sends_the_rectified_sum_after_every
 
 
 @given(z=currents, vth=st.integers(1, 100), down=st.floats(0, 1), two_sided=st.booleans())
-def test_a_potential_rests_between_its_thresholds(z: list[int], vth: int, down: float, two_sided: bool) -> None:
-    v, m, lower = np.array([vth >> 1], np.int64), np.zeros(1, np.int64), dynamics.lower_threshold(np.array([vth]), down)
+def test_a_potential_rests_between_its_thresholds(
+    z: list[int], vth: int, down: float, two_sided: bool
+) -> None:
+    v, m, lower = (
+        np.array([vth >> 1], np.int64),
+        np.zeros(1, np.int64),
+        dynamics.lower_threshold(np.array([vth]), down),
+    )
     for a in z:
         v, _ = dynamics.integrate(v, np.array([a]), np.zeros(1, np.int64))
         _, v, m = dynamics.fire(v, m, np.array([vth]), ENOUGH, two_sided, lower)
@@ -157,9 +199,12 @@ def test_a_potential_rests_between_its_thresholds(z: list[int], vth: int, down: 
 
 
 @pytest.mark.parametrize(
-    ("down", "lower"), [(1.0, [1, 2, 5, 131071]), (0.0, [1, 1, 1, 1]), (0.5, [1, 1, 2, 65536]), (0.3, [1, 1, 2, 39321])]
+    ("down", "lower"),
+    [(1.0, [1, 2, 5, 131071]), (0.0, [1, 1, 1, 1]), (0.5, [1, 1, 2, 65536]), (0.3, [1, 1, 2, 39321])],
 )
-def test_a_lower_threshold_is_a_share_of_its_neurons_own_and_1_at_least(down: float, lower: list[int]) -> None:
+def test_a_lower_threshold_is_a_share_of_its_neurons_own_and_1_at_least(
+    down: float, lower: list[int]
+) -> None:
     """Ties to even: half of 5 is 2, of 131071 is 65536."""
     vth = np.array([1, 2, 5, 131071], np.int32)
     found = dynamics.lower_threshold(vth, down)
@@ -167,10 +212,25 @@ def test_a_lower_threshold_is_a_share_of_its_neurons_own_and_1_at_least(down: fl
     assert dynamics.lower_threshold(vth.astype(float), down).tolist() == [down * t for t in (1, 2, 5, 131071)]
 
 
-@given(v=st.floats(-1e6, 1e6), vth=st.floats(1e-3, 1e3), m=st.integers(0, 5), levels=st.integers(1, 40), two_sided=st.booleans())
-def test_with_the_threshold_for_a_lower_one_floats_are_what_they_were(v: float, vth: float, m: int, levels: int, two_sided: bool) -> None:
+@given(
+    v=st.floats(-1e6, 1e6),
+    vth=st.floats(1e-3, 1e3),
+    m=st.integers(0, 5),
+    levels=st.integers(1, 40),
+    two_sided=st.booleans(),
+)
+def test_with_the_threshold_for_a_lower_one_floats_are_what_they_were(
+    v: float, vth: float, m: int, levels: int, two_sided: bool
+) -> None:
     """The rule as it stood before there was another lower threshold, in NumPy's own operations."""
-    k = dynamics.fire(np.array([v]), np.array([m]), np.array([vth]), levels, two_sided, dynamics.lower_threshold(np.array([vth]), 1.0)).k
+    k = dynamics.fire(
+        np.array([v]),
+        np.array([m]),
+        np.array([vth]),
+        levels,
+        two_sided,
+        dynamics.lower_threshold(np.array([vth]), 1.0),
+    ).k
     whole = min(np.floor_divide(abs(v), vth), levels)
     assert k[0] == (whole if v >= vth else -(whole if two_sided else min(whole, m)) if v <= -vth else 0)
 

@@ -1,4 +1,5 @@
-"""What a network costs: counts against Python loops, energies by hand, NeuroBench's metrics against neurobench itself."""
+"""What a network costs: counts against Python loops, energies by hand, NeuroBench's metrics against
+neurobench itself."""
 
 from __future__ import annotations
 
@@ -35,24 +36,41 @@ from dnisnm_lava.views import costs as costs_report
 
 
 def by_hand(levels: int = 1) -> tuple[SpikingGraph, np.ndarray]:
-    """Image (2, 0, -1), two neurons, two read-outs, two steps. Currents are 5 and -2 a step: neuron 0 goes 2, 7, sends 1,
-    3, 8, sends 1 (or 2 levels), 4 (or 0); neuron 1 goes 50, 48, 46 and is silent."""
+    """Image (2, 0, -1), two neurons, two read-outs, two steps. Currents are 5 and -2 a step: neuron 0 goes 2,
+    7, sends 1, 3, 8, sends 1 (or 2 levels), 4 (or 0); neuron 1 goes 50, 48, 46 and is silent."""
     one = np.ones(2)
     hidden = SNM(
-        "hidden", (2,), (Projection("input", np.array([[3, 0, 1], [0, 5, 2]], np.int8)),), bias=np.zeros(2, np.int32),
-        vth=np.array([4, 100], np.int32), payload=np.ones(2, np.int32), v_init=np.array([2, 50], np.int32), unit=one, spike_unit=one, v_range=one, levels=levels,
-    )  # fmt: skip
-    out = ReadOut(
-        "out", (2,), (Projection("hidden", np.array([[1, 7], [0, 2]], np.int8)),), bias=np.zeros(2, np.int32), unit=one, v_range=one
+        "hidden",
+        (2,),
+        (Projection("input", np.array([[3, 0, 1], [0, 5, 2]], np.int8)),),
+        bias=np.zeros(2, np.int32),
+        vth=np.array([4, 100], np.int32),
+        payload=np.ones(2, np.int32),
+        v_init=np.array([2, 50], np.int32),
+        unit=one,
+        spike_unit=one,
+        v_range=one,
+        levels=levels,
     )
-    return SpikingGraph((Input("input", (3,), np.ones(3), 8), hidden, out), steps=2), np.array([[2, 0, -1]], np.float32)
+    out = ReadOut(
+        "out",
+        (2,),
+        (Projection("hidden", np.array([[1, 7], [0, 2]], np.int8)),),
+        bias=np.zeros(2, np.int32),
+        unit=one,
+        v_range=one,
+    )
+    return SpikingGraph((Input("input", (3,), np.ones(3), 8), hidden, out), steps=2), np.array(
+        [[2, 0, -1]], np.float32
+    )
 
 
 def test_a_dense_network_by_hand() -> None:
     found = dn.energy(*by_hand())
     bench = found.neurobench
     operations = bench.synaptic_operations
-    # an image value of 2 has one weight, -1 has two, in 2 steps; 2 spikes have one weight each; all 6 + 4 weights in 2 steps
+    # an image value of 2 has one weight, -1 has two, in 2 steps; 2 spikes have one weight each; all 6 + 4
+    # weights in 2 steps
     assert (operations.Effective_MACs, operations.Effective_ACs, operations.Dense) == (6, 2, 20)
     assert (bench.activation_sparsity, bench.connection_sparsity) == (0.5, 0.3)
     assert bench.membrane_updates == 4  # 2 at first, then 3 -> 4 and 48 -> 46
@@ -62,7 +80,10 @@ def test_a_dense_network_by_hand() -> None:
 def test_the_energies_of_a_dense_network_by_hand() -> None:
     found = dn.energy(*by_hand())
     quantized, chip = found.quantized, found.chip
-    assert (quantized.weight_bits, quantized.activation_bits) == (4, {"input": 8, "hidden": 2})  # 7 and a sign; 0, 1, 2
+    assert (quantized.weight_bits, quantized.activation_bits) == (
+        4,
+        {"input": 8, "hidden": 2},
+    )  # 7 and a sign; 0, 1, 2
     assert quantized.ann == pytest.approx(6 * (0.2 * 8 * 4 / 64 + 0.1) + 4 * (0.2 * 2 * 4 / 64 + 0.1))
     assert quantized.ann_skipping == pytest.approx(3 * 0.2 + 1 * 0.125)
     assert (quantized.snn_image, quantized.snn_spikes) == (pytest.approx(6 * 0.2), pytest.approx(2 * 0.1))
@@ -79,7 +100,10 @@ def test_the_energies_of_a_dense_network_by_hand() -> None:
 def test_the_papers_energies_of_a_dense_network_by_hand() -> None:
     paper = dn.energy(*by_hand()).paper
     assert (paper.operations_ann, paper.energy_ann) == (10, pytest.approx(46))
-    assert paper.operations_snn == {"own": 1.0 * 6 + 1.0 * 4, "arriving": 2 * 6 + 1.0 * 4}  # 2 spikes of 2 neurons
+    assert paper.operations_snn == {
+        "own": 1.0 * 6 + 1.0 * 4,
+        "arriving": 2 * 6 + 1.0 * 4,
+    }  # 2 spikes of 2 neurons
     assert paper.energy_snn == pytest.approx({"own": 4.6 * 6 + 0.9 * 4, "arriving": 4.6 * 12 + 0.9 * 4})
     assert paper.drop["own"] == pytest.approx(31.2 / 46 - 1)
 
@@ -91,7 +115,9 @@ def test_graded_spikes_multiply() -> None:
     assert found.neurobench.synaptic_operations.Effective_ACs == 0
     assert found.neurobench.synaptic_operations.Effective_MACs == 6 + 2
     assert found.quantized.activation_bits["hidden"] == 3  # 0 to 4
-    assert found.quantized.snn_spikes == pytest.approx(2 * (0.2 * 2 * 4 / 64 + 0.1))  # a value of 2 has 2 bits
+    assert found.quantized.snn_spikes == pytest.approx(
+        2 * (0.2 * 2 * 4 / 64 + 0.1)
+    )  # a value of 2 has 2 bits
     assert found.chip.synaptic_operations == pytest.approx(8 * 23.6)  # a message and an operation as before
     assert found.chip.messages == pytest.approx(6 * 8.7)
     assert found.chip.multiplications == pytest.approx(6 * 0.1 + 2 * 0.025)
@@ -119,10 +145,13 @@ def test_sums_of_binary_spikes_multiply_and_the_spikes_do_not() -> None:
 
 
 def test_only_synapses_that_exist_count() -> None:
-    """3x3 by steps of 2 on a padded 4x4 map: windows at 0 and 2 begin one pixel outside; 3 of 9 taps fall off at an edge, 5 in
-    the corner. One pixel spikes: (1, 1) lies in all four windows, (0, 0) in one, (3, 3) in one."""
+    """3x3 by steps of 2 on a padded 4x4 map: windows at 0 and 2 begin one pixel outside; 3 of 9 taps fall off
+    at an edge, 5 in the corner. One pixel spikes: (1, 1) lies in all four windows, (0, 0) in one, (3, 3) in
+    one."""
     weight = np.ones((2, 1, 3, 3), np.int8)
-    weight[1, 0, 0, 0] = 0  # the top left tap of row 1: of pixel (1, 1), the one of the window that begins there
+    weight[1, 0, 0, 0] = (
+        0  # the top left tap of row 1: of pixel (1, 1), the one of the window that begins there
+    )
     q = Projection("input", weight, stride=(2, 2), padding=((1, 1), (1, 1)))
     for pixel, delivered in (((0, 0), 2), ((1, 1), 8 - 1), ((3, 3), 2), ((1, 0), 4)):
         x = np.zeros((1, 1, 4, 4), np.float32)
@@ -135,7 +164,14 @@ def test_only_synapses_that_exist_count() -> None:
 
 def one_layer(q: Projection, source: tuple[int, ...]) -> SpikingGraph:
     shape = q.output_shape(source)
-    out = ReadOut("out", shape, (q,), bias=np.zeros((shape[0], 1, 1), np.int32), unit=np.ones(shape[0]), v_range=np.ones(shape[0]))
+    out = ReadOut(
+        "out",
+        shape,
+        (q,),
+        bias=np.zeros((shape[0], 1, 1), np.int32),
+        unit=np.ones(shape[0]),
+        v_range=np.ones(shape[0]),
+    )
     return SpikingGraph((Input("input", source, np.ones(source[0]), 8), out), steps=3)
 
 
@@ -143,9 +179,15 @@ def one_layer(q: Projection, source: tuple[int, ...]) -> SpikingGraph:
 @pytest.mark.parametrize("levels", [1, 3, 4, 31])
 def test_the_bits_of_an_activation_are_the_fewest_that_tell_all_sums_apart(steps: int, levels: int) -> None:
     sums = steps * levels + 1
-    assert 2 ** (prices.activation_bits(steps, levels) - 1) < sums <= 2 ** prices.activation_bits(steps, levels)
+    assert (
+        2 ** (prices.activation_bits(steps, levels) - 1) < sums <= 2 ** prices.activation_bits(steps, levels)
+    )
     both = 2 * steps * levels + 1
-    assert 2 ** (prices.activation_bits(steps, levels, True) - 1) < both <= 2 ** prices.activation_bits(steps, levels, True)
+    assert (
+        2 ** (prices.activation_bits(steps, levels, True) - 1)
+        < both
+        <= 2 ** prices.activation_bits(steps, levels, True)
+    )
 
 
 # ---------------------------------------------------------------- against loops
@@ -153,7 +195,11 @@ def test_the_bits_of_an_activation_are_the_fewest_that_tell_all_sums_apart(steps
 
 def pattern(q: Projection) -> Projection:
     """Ones for what is not 0."""
-    there = None if q.resample is None else Resample(*((a != 0).astype(np.int8) for a in (q.resample.rows, q.resample.cols)))
+    there = (
+        None
+        if q.resample is None
+        else Resample(*((a != 0).astype(np.int8) for a in (q.resample.rows, q.resample.cols)))
+    )
     return replace(q, weight=(q.weight != 0).astype(np.int8), exponent=0, resample=there)
 
 
@@ -166,7 +212,8 @@ def read_by(q: Projection, x: np.ndarray) -> np.ndarray:
 
 
 def ways(q: Projection, shape: tuple[int, ...]) -> np.ndarray:
-    """(*shape) from each neuron to the targets: back from every weight that is not 0, over what stands in front of it."""
+    """(*shape) from each neuron to the targets: back from every weight that is not 0, over what stands in
+    front of it."""
     read = q.read_shape(shape)
     behind, before = np.zeros(read, np.int64), np.zeros((read[0], *shape[1:]), np.int64)
     if q.is_conv:
@@ -182,7 +229,9 @@ def ways(q: Projection, shape: tuple[int, ...]) -> np.ndarray:
             for _, _, iy, ix in oracle.seen(q.sum_pool, shape[1:], *at[1:]):
                 before[at[0], iy, ix] += behind[at]
         elif q.resample is not None:
-            for iy, ix in product(np.flatnonzero(q.resample.rows[at[1]]), np.flatnonzero(q.resample.cols[at[2]])):
+            for iy, ix in product(
+                np.flatnonzero(q.resample.rows[at[1]]), np.flatnonzero(q.resample.cols[at[2]])
+            ):
                 before[at[0], iy, ix] += behind[at]
         else:
             before[at] = behind[at]
@@ -198,7 +247,9 @@ def changes(graph: SpikingGraph, p: SNM, sent: dict[str, np.ndarray], steps: int
     currents = [oracle.arriving(p, traces, t) for t in range(steps)]
     total = 0
     for i in np.ndindex(*p.shape):
-        neuron = oracle.Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down)
+        neuron = oracle.Neuron(
+            int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down
+        )
         for t in range(steps + p.lead):
             before = neuron.v
             if t < steps:
@@ -260,7 +311,9 @@ def test_one_simulation_tells_the_costs_of_all_t_unless_a_population_leads(
     expected = {t: dn.energy(graph, x[:2], steps=t) for t in (4, 2)}
     monkeypatch.setattr(counting, "BLOCK", 1)  # one image a block
     seen: list[tuple[int, int]] = []
-    assert energy.energies(graph, x[:2], (4, 2), progress=lambda done, of: seen.append((done, of))) == expected
+    assert (
+        energy.energies(graph, x[:2], (4, 2), progress=lambda done, of: seen.append((done, of))) == expected
+    )
     assert seen == told
 
 
@@ -276,7 +329,9 @@ def test_a_max_pool_hears_a_spike_once_for_each_window() -> None:
     window = Window((3, 2), (2, 1), ((1, 0), (0, 1)))
     a = graphs.snm("a", (2, 5, 5), (Projection("input", graphs.weights(rng, 2, 1, 1, 1)),), rng)
     pool = MaxPool("pool", (2, *window.output_size((5, 5))), "a", window)
-    out = graphs.readout("out", (2,), (Projection("pool", graphs.weights(rng, 2, int(np.prod(pool.shape)))),), rng)
+    out = graphs.readout(
+        "out", (2,), (Projection("pool", graphs.weights(rng, 2, int(np.prod(pool.shape)))),), rng
+    )
     graph = SpikingGraph((Input("input", (1, 5, 5), np.ones(1), 8), a, pool, out), steps=5)
     x = rng.integers(-9, 10, (2, 1, 5, 5)).astype(np.float32)
     spikes = batched.run(graph, x, record=True).spikes["a"]
@@ -299,11 +354,15 @@ def binary(levels: int = 1) -> tuple[SpikingGraph, np.ndarray]:
 
 
 @pytest.mark.parametrize("quantize", [True, False])
-def test_spikes_are_those_of_the_executor_in_integers_and_floats(quantize: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spikes_are_those_of_the_executor_in_integers_and_floats(
+    quantize: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph, x = graphs.small(quantize=quantize, levels=2, lead=2)
     whole = counting.count(graph, x, steps=5)
     expected = batched.run(graph, x, steps=5).spike_counts
-    assert {a.name: a.spikes for a in whole.populations if a.name in expected} == {name: sum(c) for name, c in expected.items()}
+    assert {a.name: a.spikes for a in whole.populations if a.name in expected} == {
+        name: sum(c) for name, c in expected.items()
+    }
     monkeypatch.setattr(counting, "BLOCK", 1)  # one image a block
     told: list[tuple[int, int]] = []
     assert counting.count(graph, x, steps=5, progress=lambda done, of: told.append((done, of))) == whole
@@ -317,17 +376,27 @@ def test_rows_add_up_to_the_totals(make: type) -> None:
     assert sum(p.quantized for p in found.populations) == pytest.approx(found.quantized.snn)
     assert sum(p.chip for p in found.populations) == pytest.approx(found.chip.total)
     weighted = [p for p in found.populations if p.kind != "MaxPool"]
-    assert found.chip.synaptic_operations == pytest.approx(23.6 * sum(p.ACs + p.MACs for p in found.populations))
-    assert found.quantized.snn_image == pytest.approx(weighted[1].quantized)  # the first layer, and it alone, reads the image
+    assert found.chip.synaptic_operations == pytest.approx(
+        23.6 * sum(p.ACs + p.MACs for p in found.populations)
+    )
+    assert found.quantized.snn_image == pytest.approx(
+        weighted[1].quantized
+    )  # the first layer, and it alone, reads the image
     rate = sum(p.spikes for p in weighted[1:]) / (graph.steps * sum(p.vth.size for p in graph.of(SNM)))
-    assert found.quantized.spike_rate == pytest.approx(rate) == pytest.approx(1 - found.neurobench.activation_sparsity)
+    assert (
+        found.quantized.spike_rate
+        == pytest.approx(rate)
+        == pytest.approx(1 - found.neurobench.activation_sparsity)
+    )
 
 
 def scaled(counts: Counts, factor: float) -> Counts:
     """All spikes but the image's, more or fewer by the factor."""
     populations = []
     for a in counts.populations:
-        synapses = tuple(s if s.source == "input" else replace(s, delivered=s.delivered * factor) for s in a.synapses)
+        synapses = tuple(
+            s if s.source == "input" else replace(s, delivered=s.delivered * factor) for s in a.synapses
+        )
         populations.append(replace(a, spikes=a.spikes * factor, synapses=synapses))
     return replace(counts, populations=tuple(populations))
 
@@ -369,9 +438,14 @@ def test_packed_bytes_by_hand() -> None:
     packed = dn.energy(*by_hand()).packed_bytes
     bits = {name: 8 * size for name, size in packed.items()}
     assert bits == {
-        "weights": 6 * 4 + 4 * 4, "biases": (2 + 2) * 1, "thresholds": 2 * 7, "payloads": 2 * 1, "initial potentials": 2 * 7,
-        "potentials": (2 + 2) * 24, "memories": 2 * 2,
-    }  # fmt: skip
+        "weights": 6 * 4 + 4 * 4,
+        "biases": (2 + 2) * 1,
+        "thresholds": 2 * 7,
+        "payloads": 2 * 1,
+        "initial potentials": 2 * 7,
+        "potentials": (2 + 2) * 24,
+        "memories": 2 * 2,
+    }
 
 
 # ---------------------------------------------------------------- against neurobench
@@ -384,7 +458,9 @@ class Steps(nn.Module):
         super().__init__()
         self.graph = graph
         self.linear = nn.ModuleDict()
-        self.neurons = nn.ModuleDict({p.name.replace(".", "_"): neurons_of(p, spiking) for p in graph.of(SNM)})
+        self.neurons = nn.ModuleDict(
+            {p.name.replace(".", "_"): neurons_of(p, spiking) for p in graph.of(SNM)}
+        )
         for p in (*graph.of(SNM), *graph.readouts):
             for i, q in enumerate(p.projections):
                 self.linear[f"{p.name}_{i}".replace(".", "_")] = layer_of(q)
@@ -401,10 +477,15 @@ class Steps(nn.Module):
                     w = p.window
                     before = sums.get(p.name, torch.zeros(len(x), *self.graph[p.source].shape))
                     sums[p.name] = before + sent[p.source]
-                    best, old = (F.max_pool2d(s, w.kernel, w.stride, w.padding[0][0]) for s in (sums[p.name], before))
+                    best, old = (
+                        F.max_pool2d(s, w.kernel, w.stride, w.padding[0][0]) for s in (sums[p.name], before)
+                    )
                     sent[p.name] = best - old
                 elif isinstance(p, SNM | ReadOut):
-                    z = sum(self.heard(q, self.linear[f"{name}_{i}"], sent[q.source]) for i, q in enumerate(p.projections))
+                    z = sum(
+                        self.heard(q, self.linear[f"{name}_{i}"], sent[q.source])
+                        for i, q in enumerate(p.projections)
+                    )
                     z = z + torch.tensor(p.bias, dtype=torch.float32)
                     if isinstance(p, SNM):
                         sent[p.name], _ = self.neurons[name](z)
@@ -425,7 +506,9 @@ def layer_of(q: Projection) -> nn.Module:
     if q.is_conv:
         padding = (q.padding[0][0], q.padding[1][0])
         assert q.padding == tuple((n, n) for n in padding)
-        made: nn.Module = nn.Conv2d(inputs * q.groups, outputs, kernel, q.stride, padding, q.dilation, q.groups, bias=False)
+        made: nn.Module = nn.Conv2d(
+            inputs * q.groups, outputs, kernel, q.stride, padding, q.dilation, q.groups, bias=False
+        )
     else:
         made = nn.Linear(inputs, outputs, bias=False)
     made.weight.data = torch.tensor(q.weight, dtype=torch.float32) * 2.0**q.exponent
@@ -433,7 +516,8 @@ def layer_of(q: Projection) -> nn.Module:
 
 
 def neurons_of(p: SNM, spiking: type[nn.Module]) -> nn.Module:
-    """(19) to (23) as a spiking neuron of snntorch: `mem` before and after a call is what neurobench looks at."""
+    """(19) to (23) as a spiking neuron of snntorch: `mem` before and after a call is what neurobench looks
+    at."""
 
     class Signed(spiking):  # type: ignore[misc, valid-type]
         def start(self, images: int) -> None:
@@ -469,7 +553,9 @@ def stored(graph: SpikingGraph) -> Iterator[np.ndarray]:
             yield from (p.bias, *(q.weight for q in p.projections))
 
 
-@pytest.mark.parametrize("make", [binary, graphs.small, lambda: binary(levels=3)], ids=["binary", "graded", "levels"])
+@pytest.mark.parametrize(
+    "make", [binary, graphs.small, lambda: binary(levels=3)], ids=["binary", "graded", "levels"]
+)
 def test_neurobench_says_the_same(make: type) -> None:
     """Batches of 5, 5 and 3 images, every metric, exactly."""
     pytest.importorskip("neurobench", reason="`neurobench` is not installed: its metrics were not compared")
@@ -486,7 +572,9 @@ def test_neurobench_says_the_same(make: type) -> None:
     network = Steps(graph, SpikingNeuron).eval()
     with torch.no_grad():
         logits = network(codes)
-    np.testing.assert_array_equal(logits.numpy(), batched.run(graph, x).logits[:, -1])  # it is the same network
+    np.testing.assert_array_equal(
+        logits.numpy(), batched.run(graph, x).logits[:, -1]
+    )  # it is the same network
     model = TorchModel(network)
     model.add_activation_module(SpikingNeuron)
     loader = DataLoader(TensorDataset(codes, torch.zeros(len(x))), batch_size=5)
@@ -501,6 +589,8 @@ def test_neurobench_says_the_same(make: type) -> None:
     }
     assert ours.synaptic_operations.Effective_MACs > 0
     assert told["MembraneUpdates"] == ours.membrane_updates
-    assert told["ActivationSparsity"] == pytest.approx(ours.activation_sparsity, rel=1e-12)  # a mean of batches' means
+    assert told["ActivationSparsity"] == pytest.approx(
+        ours.activation_sparsity, rel=1e-12
+    )  # a mean of batches' means
     assert told["ConnectionSparsity"] == round(ours.connection_sparsity, 4)
     assert Footprint()(TorchModel(Stored(graph))) == ours.footprint == sum(a.nbytes for a in arrays(graph))

@@ -1,4 +1,5 @@
-"""What equals what, in words: with a tick where all is equal, and Lava's few images counted, not as a percentage."""
+"""What equals what, in words: with a tick where all is equal, and Lava's few images counted, not as a
+percentage."""
 
 from __future__ import annotations
 
@@ -26,10 +27,26 @@ FURTHER = Difference("integer batched, read-outs", "Lava fixed_pt, read-outs", 4
 def compared(rows: tuple[Difference, ...], share: float = 0.25) -> Comparison:
     """71 % of 1,000 images; Lava met the labels of a quarter of its 4."""
     ann, floats, integers, same = (Share(correct, 1000, 1000) for correct in (720, 715, 710, 1000))
-    scores = {"ann": ann, "float": {8: floats}, "integer": {8: integers}, "lava": {8: Share(round(4 * share), 4, 4)}}
+    scores = {
+        "ann": ann,
+        "float": {8: floats},
+        "integer": {8: integers},
+        "lava": {8: Share(round(4 * share), 4, 4)},
+    }
     agreement = {"float": {8: same}, "integer": {8: same}}
     images = {"ann": 1000, "float": 1000, "integer": 1000, "lava": 4}
-    return Comparison(chosen({"out": (10,)}), scores, images, rows, 0, 0, 0, (), agreement, {"float": {8: 0}, "integer": {8: 0}})
+    return Comparison(
+        chosen({"out": (10,)}),
+        scores,
+        images,
+        rows,
+        0,
+        0,
+        0,
+        (),
+        agreement,
+        {"float": {8: 0}, "integer": {8: 0}},
+    )
 
 
 def shown(comparison: Comparison) -> str:
@@ -41,7 +58,9 @@ def shown(comparison: Comparison) -> str:
 def test_equality_is_a_line_with_a_tick_its_images_and_its_steps() -> None:
     chains = "integer reference = batched = Lava fixed_pt, float reference = Lava floating_pt"
     assert equalities.told(ROWS) == [f"✓ spikes equal, 4 images, 8 steps: {chains}"]
-    assert equalities.told((*ROWS, FURTHER))[1:] == ["✓ read-outs equal, 46 more images, 8 steps: integer batched = Lava fixed_pt"]
+    assert equalities.told((*ROWS, FURTHER))[1:] == [
+        "✓ read-outs equal, 46 more images, 8 steps: integer batched = Lava fixed_pt"
+    ]
     one = replace(ROWS[0], images=1, steps=1)
     assert equalities.told([one]) == ["✓ spikes equal, 1 image, 1 step: integer reference = batched"]
 
@@ -49,7 +68,9 @@ def test_equality_is_a_line_with_a_tick_its_images_and_its_steps() -> None:
 def test_a_difference_has_no_tick() -> None:
     rows = (ROWS[0], replace(ROWS[1], different=3, unequal_images=2, first="conv1, image 0"))
     (line,) = equalities.told(rows)
-    assert line == "✗ 3 of 2,000 spikes differ, 4 images, 8 steps: integer reference = batched = Lava fixed_pt"
+    assert (
+        line == "✗ 3 of 2,000 spikes differ, 4 images, 8 steps: integer reference = batched = Lava fixed_pt"
+    )
     assert equalities.lava_told(rows) == "2 of 4 images, every logit equal"
     said = shown(compared(rows))
     assert "first: conv1, image 0" in said
@@ -83,4 +104,6 @@ def test_the_json_keeps_lavas_share_and_adds_the_count() -> None:
 def test_the_picture_has_no_point_of_lavas_few_images() -> None:
     """The legend tells of them: the picture is the same whatever share of labels they met."""
     assert accuracy_picture(compared(ROWS, 0.25), "a") == accuracy_picture(compared(ROWS, 1.0), "a")
-    assert accuracy_picture(compared(ROWS), "a") != accuracy_picture(replace(compared(ROWS), equality=ROWS[:1]), "a")
+    assert accuracy_picture(compared(ROWS), "a") != accuracy_picture(
+        replace(compared(ROWS), equality=ROWS[:1]), "a"
+    )

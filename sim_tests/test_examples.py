@@ -1,4 +1,5 @@
-"""Each example runs as its page says, in a Python of its own and a folder of its own; with small sizes where it wants data.
+"""Each example runs as its page says, in a Python of its own and a folder of its own; with small sizes where
+it wants data.
 
 `snm_in_lava.py` and `mnist.py` run in test_lava.py and test_real_data.py; `paper/` in test_paper.py.
 """
@@ -78,10 +79,25 @@ def test_resnet20_goes_the_whole_road(tmp_path: Path) -> None:
     np.savez(tmp_path / "tiny.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
     torch.manual_seed(0)
     torch.save(call_factory(f"{EXAMPLES / 'resnet20.py'}:resnet20").state_dict(), tmp_path / "w.pt")
-    told = run(tmp_path, "cifar10_resnet20.py", "--weights", "w.pt", "--data", "tiny.npz", "--steps", "2", "--lava-images", "0")
+    told = run(
+        tmp_path,
+        "cifar10_resnet20.py",
+        "--weights",
+        "w.pt",
+        "--data",
+        "tiny.npz",
+        "--steps",
+        "2",
+        "--lava-images",
+        "0",
+    )
     assert re.findall(r"^(\w+), 4 images:", told, re.MULTILINE) == ["ann", "float", "integer"]
     graph = netx.read(tmp_path / "resnet20.net")
-    assert (graph.steps, graph.is_integer, graph.digest()) == (2, True, re.findall(r"written: resnet20.net, (\w+)", told)[0])
+    assert (graph.steps, graph.is_integer, graph.digest()) == (
+        2,
+        True,
+        re.findall(r"written: resnet20.net, (\w+)", told)[0],
+    )
 
 
 def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
@@ -89,7 +105,9 @@ def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
     for i, (part, label) in enumerate((p, c) for p in ("train", "test") for c in ("a", "b")):
         (tmp_path / part / label).mkdir(parents=True)
         for n in range(80):
-            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / part / label / f"{i}{n}.png")
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+                tmp_path / part / label / f"{i}{n}.png"
+            )
     options = ("--network", "efficientnet_lite", "--data", ".", "--weights", "w.pt", "--epochs", "1")
     told = run(tmp_path, "inverted_residuals.py", *options)
     assert re.search(r"^[\d.]+ % of the test images$", told, re.MULTILINE)
@@ -101,8 +119,23 @@ def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> 
     rng = np.random.default_rng(1)
     for part, label in (("train", "n01"), ("train", "n02"), ("val", "n01"), ("val", "n02")):
         (tmp_path / part / label).mkdir(parents=True)
-        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / part / label / "0.png")
-    told = run(tmp_path, "imagenet.py", "--data", ".", "--model", "squeezenet1_1", "--weights", "none", "--steps", "1", "--fit-images", "1")
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+            tmp_path / part / label / "0.png"
+        )
+    told = run(
+        tmp_path,
+        "imagenet.py",
+        "--data",
+        ".",
+        "--model",
+        "squeezenet1_1",
+        "--weights",
+        "none",
+        "--steps",
+        "1",
+        "--fit-images",
+        "1",
+    )
     assert re.search(r"^2 images: ANN \d right, T = 1 \d right, the same class in \d$", told, re.MULTILINE)
     assert netx.read(tmp_path / "imagenet.net").input.shape == (3, 224, 224)
     refused = [sys.executable, str(EXAMPLES / "imagenet.py"), "--data", ".", "--weights", "nowhere.pt"]
@@ -111,7 +144,9 @@ def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> 
     assert "nowhere.pt: no such file, and no weights of resnet18" in done.stderr
 
 
-def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_is_kept_without_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cells = json.loads((EXAMPLES / "tour.ipynb").read_text())["cells"]
     assert [c["id"] for c in cells if c.get("outputs") or c.get("execution_count")] == []
     for module in ("nbclient", "ipykernel", "sklearn"):
@@ -121,6 +156,10 @@ def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path: Path, monkeypat
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(EXAMPLES / "tour.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
-    kinds = [kind for c in notebook.cells for output in c.get("outputs", []) for kind in output.get("data", {})]
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    kinds = [
+        kind for c in notebook.cells for output in c.get("outputs", []) for kind in output.get("data", {})
+    ]
     assert kinds.count("image/png") == 3

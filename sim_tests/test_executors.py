@@ -46,7 +46,15 @@ def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) ->
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": 3}, {"granularity": "channel"}, {"granularity": "layer"}]
+    "options",
+    [
+        {},
+        {"levels": 3},
+        {"lead": 2},
+        {"levels": 2, "lead": 3},
+        {"granularity": "channel"},
+        {"granularity": "layer"},
+    ],
 )
 def test_batched_equals_the_reference_on_a_converted_network(options: dict[str, object]) -> None:
     graph, x = small(**options)
@@ -61,22 +69,33 @@ def test_the_cut_into_chunks_changes_nothing() -> None:
 
 def test_a_run_is_the_beginning_of_every_longer_one() -> None:
     graph, x = small()
-    np.testing.assert_array_equal(batched.run(graph, x, steps=3).logits, batched.run(graph, x, steps=6).logits[:, :3])
+    np.testing.assert_array_equal(
+        batched.run(graph, x, steps=3).logits, batched.run(graph, x, steps=6).logits[:, :3]
+    )
 
 
-FLOATS: list[tuple[dict[str, str], float]] = [({}, 2.0**-24), ({"synapses": "float64"}, 2.0**-53), ({"neurons": "stepped"}, 2.0**-53)]
+FLOATS: list[tuple[dict[str, str], float]] = [
+    ({}, 2.0**-24),
+    ({"synapses": "float64"}, 2.0**-53),
+    ({"neurons": "stepped"}, 2.0**-53),
+]
 
 
 @pytest.mark.parametrize(("ways", "eps"), FLOATS, ids=["float32", "float64", "stepped"])
 @pytest.mark.parametrize("dials", [{}, {"levels": 7, "down": 0.0}], ids=["paper", "best"])
-def test_float_batched_makes_the_same_decisions_as_the_float_reference(ways: dict[str, str], eps: float, dials: dict[str, float]) -> None:
-    """Sums of another order, and of float32: logits differ by rounding alone. Of n terms, each rounded once and added, by at most
-    (n + 1) eps sum |terms|; here n = 6 steps of the read-out's row and its bias. Spikes may in principle flip at a tie, and none does."""
+def test_float_batched_makes_the_same_decisions_as_the_float_reference(
+    ways: dict[str, str], eps: float, dials: dict[str, float]
+) -> None:
+    """Sums of another order, and of float32: logits differ by rounding alone. Of n terms, each rounded once
+    and added, by at most (n + 1) eps sum |terms|; here n = 6 steps of the read-out's row and its bias. Spikes
+    may in principle flip at a tie, and none does."""
     graph, x = small(quantize=False, **dials)
     a, b = reference.run(graph, x), batched.run(graph, x, record=True, **ways)
     assert a.spike_counts == b.spike_counts
     (q,) = graph.readout.projections
-    sizes = replace(q, weight=np.abs(q.weight))(np.abs(a.spikes[q.source]).reshape(-1, *graph[q.source].shape))
+    sizes = replace(q, weight=np.abs(q.weight))(
+        np.abs(a.spikes[q.source]).reshape(-1, *graph[q.source].shape)
+    )
     terms = sizes.reshape(len(x), 6, -1).sum(axis=1) + 6 * np.abs(graph.readout.bias)
     n = 6 * (int(np.prod(graph[q.source].shape)) + 1)
     assert (np.abs(a.logits[:, -1] - b.logits[:, -1]) <= (n + 1) * eps * terms).all()
@@ -84,9 +103,11 @@ def test_float_batched_makes_the_same_decisions_as_the_float_reference(ways: dic
 
 @settings(max_examples=30)
 @given(
-    graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["int8", "float32", "float64"]),
+    graph=integer_graphs(),
+    seed=st.integers(0, 1000),
+    way=st.sampled_from(["int8", "float32", "float64"]),
     neurons=st.sampled_from(["compiled", "stepped"]),
-)  # fmt: skip
+)
 def test_every_path_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str, neurons: str) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, neurons=neurons))
@@ -96,18 +117,25 @@ EDGES = (0, 1, 2, 3, 60, 4_999_999, STATE.limit - 1, STATE.limit)
 BEYOND = (STATE.limit + 1, 2**31 - 1)
 
 
-@pytest.mark.parametrize(("exponent", "edges"), [(10, EDGES), (10, EDGES + BEYOND), (14, EDGES)], ids=["float32", "beyond", "float64"])
+@pytest.mark.parametrize(
+    ("exponent", "edges"),
+    [(10, EDGES), (10, EDGES + BEYOND), (14, EDGES)],
+    ids=["float32", "beyond", "float64"],
+)
 @pytest.mark.parametrize("levels", [1, 5])
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("down", [0.0, 1e-3, 0.25, 0.999, 1.0])
 def test_lower_thresholds_are_exact_up_to_the_states_limit_and_beyond(
     exponent: int, edges: tuple[int, ...], levels: int, two_sided: bool, down: float
 ) -> None:
-    """Where a threshold is beyond the state, its lower one may be within: then a level taken back leaves v beyond it, and float32
-    would not hold it. `late` fires now and then, so that currents change."""
+    """Where a threshold is beyond the state, its lower one may be within: then a level taken back leaves v
+    beyond it, and float32 would not hold it. `late` fires now and then, so that currents change."""
     rng = np.random.default_rng(exponent)
     vth = np.array(edges * 3, np.int32)
-    late = replace(snm("late", (8,), (Projection("input", weights(rng, 8, 4)),), rng), vth=rng.integers(500, 4000, 8).astype(np.int32))
+    late = replace(
+        snm("late", (8,), (Projection("input", weights(rng, 8, 4)),), rng),
+        vth=rng.integers(500, 4000, 8).astype(np.int32),
+    )
     into = (
         Projection("input", weights(rng, len(vth), 4), exponent=exponent),
         Projection("late", weights(rng, len(vth), 8), exponent=exponent + 1),
@@ -115,12 +143,16 @@ def test_lower_thresholds_are_exact_up_to_the_states_limit_and_beyond(
     a = snm("a", vth.shape, into, rng, levels=levels, two_sided=two_sided, down=down)
     a = replace(a, vth=vth, payload=(vth > 0).astype(np.int32), v_init=np.minimum(vth >> 1, STATE.limit))
     out = readout("out", (2,), (Projection("a", weights(rng, 2, len(vth))),), rng)
-    graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), replace(late, payload=late.payload * 0 + 31), a, out), steps=16)
+    graph = SpikingGraph(
+        (Input("input", (4,), np.ones(4), 8), replace(late, payload=late.payload * 0 + 31), a, out), steps=16
+    )
     x = rng.integers(-127, 128, (6, 4)).astype(float)
     expected = reference.run(graph, x)
     assert (expected.spikes["a"] < 0).any()
     plan = planning.planned(graph)["a"]
-    assert plan.dtype == (torch.float32 if exponent == 10 and (edges == EDGES or down == 1) else torch.float64)
+    assert plan.dtype == (
+        torch.float32 if exponent == 10 and (edges == EDGES or down == 1) else torch.float64
+    )
     for neurons in ("compiled", "stepped"):
         assert_same(expected, batched.run(graph, x, record=True, neurons=neurons))
     single = oracle.simulate(graph, x[0].astype(int), graph.steps)
@@ -130,21 +162,35 @@ def test_lower_thresholds_are_exact_up_to_the_states_limit_and_beyond(
 @pytest.mark.parametrize(("levels", "two_sided"), [(1, False), (3, False), (1, True), (3, True)])
 @pytest.mark.parametrize("down", [0.0, 0.5, 1.0])
 def test_what_fit_runs_and_tries_has_the_lower_threshold(levels: int, two_sided: bool, down: float) -> None:
-    """Numbers in 64ths of thresholds that are powers of two: exact in float32, and potentials are often 0 or a threshold."""
+    """Numbers in 64ths of thresholds that are powers of two: exact in float32, and potentials are often 0 or
+    a threshold."""
     rng, scales, steps = np.random.default_rng(levels), np.array([0.5, 1.0, 2.0]), 8
     vth = 2.0 ** rng.integers(-2, 2, 40)
     current = rng.integers(-16, 17, (5, steps, 40)) / 8
     flat = np.zeros(40)
     p = compiled.neurons(
-        flat, vth, flat + 1, flat, dynamics.lower_threshold(vth, down), vth / 2, dtype=np.dtype(np.float32), levels=levels, lead=0,
-        two_sided=two_sided, limit=1 << 62, out=np.dtype(np.int8), offset=0,
-    )  # fmt: skip
+        flat,
+        vth,
+        flat + 1,
+        flat,
+        dynamics.lower_threshold(vth, down),
+        vth / 2,
+        dtype=np.dtype(np.float32),
+        levels=levels,
+        lead=0,
+        two_sided=two_sided,
+        limit=1 << 62,
+        out=np.dtype(np.int8),
+        offset=0,
+    )
     sent = []
     for scale in scales:
         theta = scale * vth
         v, m, spikes = np.broadcast_to(theta / 2, (5, 40)), np.zeros((5, 40), np.int64), []
         for t in range(steps):
-            k, v, m = dynamics.fire(v + current[:, t], m, theta, levels, two_sided, dynamics.lower_threshold(theta, down))
+            k, v, m = dynamics.fire(
+                v + current[:, t], m, theta, levels, two_sided, dynamics.lower_threshold(theta, down)
+            )
             spikes.append(k)
         sent.append(np.stack(spikes, axis=1))
     found = np.zeros((5, steps, 40), np.int8)
@@ -152,13 +198,18 @@ def test_what_fit_runs_and_tries_has_the_lower_threshold(levels: int, two_sided:
     np.testing.assert_array_equal(found, sent[1])
     errors = np.zeros((2, 3, 40))
     compiled.try_scales(p, vth, scales, current.astype(np.float32), np.zeros((5, 40), np.float32), errors, 1)
-    means = np.stack([s.sum(axis=1) * theta / steps for s, theta in zip(sent, scales[:, None] * vth, strict=True)])
+    means = np.stack(
+        [s.sum(axis=1) * theta / steps for s, theta in zip(sent, scales[:, None] * vth, strict=True)]
+    )
     np.testing.assert_array_equal(errors, [np.square(means).sum(axis=1), -means.sum(axis=1)])
 
 
-@pytest.mark.parametrize(("levels", "two_sided", "down"), itertools.product((1, 3), (False, True), (0.0, 0.25, 1.0)))
+@pytest.mark.parametrize(
+    ("levels", "two_sided", "down"), itertools.product((1, 3), (False, True), (0.0, 0.25, 1.0))
+)
 def test_floats_take_back_what_the_reference_does(levels: int, two_sided: bool, down: float) -> None:
-    """Currents, thresholds and their shares in binary fractions: every sum is exact, so every spike is equal."""
+    """Currents, thresholds and their shares in binary fractions: every sum is exact, so every spike is
+    equal."""
     rng = np.random.default_rng(2)
 
     def neurons(name: str, *projections: Projection, **dials: Any) -> SNM:
@@ -167,10 +218,15 @@ def test_floats_take_back_what_the_reference_does(levels: int, two_sided: bool, 
         return replace(made, bias=made.bias / 4, vth=theta, payload=theta, v_init=theta / 2)
 
     late = neurons("late", Projection("input", rng.integers(-2, 3, (30, 4)) / 8))
-    into = (Projection("input", rng.integers(-8, 9, (30, 4)) / 8), Projection("late", rng.integers(-4, 5, (30, 30)) / 2))
+    into = (
+        Projection("input", rng.integers(-8, 9, (30, 4)) / 8),
+        Projection("late", rng.integers(-4, 5, (30, 30)) / 2),
+    )
     a = neurons("a", *into, levels=levels, two_sided=two_sided, down=down)
     out = readout("out", (2,), (Projection("a", rng.integers(-2, 3, (2, 30)) / 2),), rng)
-    graph = SpikingGraph((Input("input", (4,), np.ones(4)), late, a, replace(out, bias=out.bias / 2)), steps=12)
+    graph = SpikingGraph(
+        (Input("input", (4,), np.ones(4)), late, a, replace(out, bias=out.bias / 2)), steps=12
+    )
     x = rng.integers(-6, 7, (5, 4)) / 2
     run = reference.run(graph, x)
     assert (run.spikes["a"] < 0).any()
@@ -185,7 +241,9 @@ def test_a_path_that_is_asked_for_is_taken() -> None:
     taken = planning.paths(planning.planned(graph))
     assert ("int8" in taken["synapses"]) == onednn.int8_is_exact()
     assert taken["neurons"] == {"compiled": len(graph.of(SNM)) + 1}
-    assert planning.paths(planning.planned(graph, neurons="stepped"))["neurons"] == {"stepped": len(graph.of(SNM)) + 1}
+    assert planning.paths(planning.planned(graph, neurons="stepped"))["neurons"] == {
+        "stepped": len(graph.of(SNM)) + 1
+    }
 
 
 def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +314,9 @@ def test_8_bit_synapses_are_chosen_for_what_they_hold_exactly() -> None:
     assert way(Projection("a", np.ones((2, 8), np.int8)), 31) == bytes_  # dense
     assert way(pooled, 31) == bytes_  # 4 * 62 = 248
     assert way(pooled, 32) == "float32"  # 4 * 64 = 256
-    with pytest.raises(OutOfRange, match=r"sums from a may reach 74322432, beyond float32's 2\*\*24; use float64"):
+    with pytest.raises(
+        OutOfRange, match=r"sums from a may reach 74322432, beyond float32's 2\*\*24; use float64"
+    ):
         way(large, 127, "float32")
 
 
@@ -293,12 +353,17 @@ def test_8_bits_are_taken_only_where_they_prove_exact(monkeypatch: pytest.Monkey
 
 
 def test_8_bit_sums_are_exact_up_to_the_last_one_that_float32_holds() -> None:
-    """Bytes up to 254: 254 * 127 * 9 * 57 = 16,548,354 < 2**24, every product of the same sign; then of alternating signs."""
+    """Bytes up to 254: 254 * 127 * 9 * 57 = 16,548,354 < 2**24, every product of the same sign; then of
+    alternating signs."""
     if not onednn.int8_is_exact():
         pytest.skip("this CPU's oneDNN has no exact 8-bit convolution")
     signs = np.where(np.arange(57) % 2, 1, -1).reshape(1, -1, 1, 1)
     code = storage.code_of(127)
-    for weight in (np.full((3, 57, 3, 3), 127), np.full((3, 57, 3, 3), 127) * signs, np.full((3, 57, 3, 3), -127)):
+    for weight in (
+        np.full((3, 57, 3, 3), 127),
+        np.full((3, 57, 3, 3), 127) * signs,
+        np.full((3, 57, 3, 3), -127),
+    ):
         projection = Projection("a", weight.astype(np.int8), padding=((1, 1), (1, 1)))
         assert storage.EXACT_FLOAT32 - projection.bound(254) in range(127 * 254 * 9)
         x = np.random.default_rng(0).integers(120, 128, (2, 57, 5, 5)).astype(np.int16)
@@ -314,8 +379,13 @@ def test_integers_beyond_2_to_24_are_still_exact() -> None:
     wide = Projection("input", np.full((2, 4096), 127, np.int8))
     hidden = snm("a", (2,), (wide,), rng)
     graph = SpikingGraph(
-        (Input("input", (4096,), np.ones(4096), 8), hidden, readout("out", (2,), (Projection("a", weights(rng, 2, 2)),), rng)), steps=4
-    )  # fmt: skip
+        (
+            Input("input", (4096,), np.ones(4096), 8),
+            hidden,
+            readout("out", (2,), (Projection("a", weights(rng, 2, 2)),), rng),
+        ),
+        steps=4,
+    )
     assert wide.bound(127) > storage.EXACT_FLOAT32
     x = np.zeros((1, 4096))
     x[0, :1001] = 127
@@ -330,7 +400,12 @@ def test_saturation_is_counted_alike_and_clips_alike() -> None:
     down = Projection("input", np.full((1, 64), -127, np.int8), exponent=3)
     dead = snm("a", (1,), (down,), rng)
     graph = SpikingGraph(
-        (Input("input", (64,), np.ones(64), 8), dead, readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng)), steps=5
+        (
+            Input("input", (64,), np.ones(64), 8),
+            dead,
+            readout("out", (1,), (Projection("a", weights(rng, 1, 1)),), rng),
+        ),
+        steps=5,
     )
     x = np.full((2, 64), 127.0)
     a, b = reference.run(graph, x), batched.run(graph, x, record=True)

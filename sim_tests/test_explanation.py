@@ -1,4 +1,5 @@
-"""Each part of a population's error on networks where it can be computed by hand; on all kinds of populations, by the reference."""
+"""Each part of a population's error on networks where it can be computed by hand; on all kinds of
+populations, by the reference."""
 
 from __future__ import annotations
 
@@ -20,7 +21,19 @@ from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import tallies
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, SpikingGraph, dynamics
+from dnisnm_lava.ir import (
+    SNM,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Rectifier,
+    Relay,
+    SpikingGraph,
+    dynamics,
+)
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.studies.explain import disagreements, explain, first_wrong, headroom, rates, threshold_maps
@@ -37,9 +50,17 @@ def rectifier(name: str, source: str, weight: list[list[float]]) -> Rectifier:
     return Rectifier(name, (len(weight),), (Projection(source, np.array(weight)),), np.zeros(len(weight)))
 
 
-def networks(layers: list[Rectifier], theta: dict[str, float], *, steps: int, inputs: int, integer: dict[str, Any] | None = None,
-             **neuron: dict[str, Any]) -> Networks:  # fmt: skip
-    """Layers, one threshold each, and a read-out of the last. neuron: fields of the SNM of that name that are not as convert's."""
+def networks(
+    layers: list[Rectifier],
+    theta: dict[str, float],
+    *,
+    steps: int,
+    inputs: int,
+    integer: dict[str, Any] | None = None,
+    **neuron: dict[str, Any],
+) -> Networks:
+    """Layers, one threshold each, and a read-out of the last. neuron: fields of the SNM of that name that are
+    not as convert's."""
     last = layers[-1]
     n = last.shape[0]
     out = ReadOut("out", (n,), (Projection(last.name, np.eye(n)),), bias=np.zeros(n))
@@ -80,7 +101,11 @@ def test_what_k_levels_cannot_say_is_clipping() -> None:
     assert parts(found) == {"clipping": pytest.approx((1 - 3) ** 2 / 3**2)}
     assert found.parts["clipping"].mean == pytest.approx((1 - 3) / 3)
     assert (found.power, found.rate_up, found.rate_down) == (9.0, 1.0, 0.0)
-    levels = row(networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1, a={"levels": 3}), [3.0], "a")
+    levels = row(
+        networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1, a={"levels": 3}),
+        [3.0],
+        "a",
+    )
     assert parts(levels) == {}
     assert levels.levels == 3
 
@@ -90,19 +115,38 @@ def test_what_lies_between_two_steps_of_theta_is_discreteness() -> None:
     found = row(graphs, [0.3], "a")  # floor(1/2 + 4 * 0.3) = 1 spike in 4 steps
     assert parts(found) == {"discreteness": pytest.approx((0.25 - 0.3) ** 2 / 0.3**2)}
     assert found.parts["discreteness"].mean == pytest.approx((0.25 - 0.3) / 0.3)
-    moved = row(networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1, a={"v_init": np.array([0.875])}), [0.3], "a")
-    assert parts(moved) == {"discreteness": pytest.approx((0.5 - 0.3) ** 2 / 0.3**2)}  # floor(0.875 + 1.2) = 2 spikes
+    moved = row(
+        networks(
+            [rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1, a={"v_init": np.array([0.875])}
+        ),
+        [0.3],
+        "a",
+    )
+    assert parts(moved) == {
+        "discreteness": pytest.approx((0.5 - 0.3) ** 2 / 0.3**2)
+    }  # floor(0.875 + 1.2) = 2 spikes
 
 
-LATE = {"a": {"v_init": np.array([0.5, 0.25])}}  # of 0.5 in 2 steps: the first neuron spikes at once, the second at the end
+LATE = {
+    "a": {"v_init": np.array([0.5, 0.25])}
+}  # of 0.5 in 2 steps: the first neuron spikes at once, the second at the end
 
 
-@pytest.mark.parametrize(("weight", "lead", "sent"), [
-    ([[1.0, -1.0]], 0, 0.5),  # the paper's Fig. 3: v = 3/2 spikes; then v = -1/2, which takes nothing back
-    ([[1.0, -1.0]], 1, 0.0),  # it has heard both before it fires
-    ([[1.0, -2.0]], 0, 0.0),  # v = -3/2: the memory takes the spike back
-])  # fmt: skip
-def test_a_negative_current_that_comes_late_is_asynchronism(weight: list[list[float]], lead: int, sent: float) -> None:
+@pytest.mark.parametrize(
+    ("weight", "lead", "sent"),
+    [
+        (
+            [[1.0, -1.0]],
+            0,
+            0.5,
+        ),  # the paper's Fig. 3: v = 3/2 spikes; then v = -1/2, which takes nothing back
+        ([[1.0, -1.0]], 1, 0.0),  # it has heard both before it fires
+        ([[1.0, -2.0]], 0, 0.0),  # v = -3/2: the memory takes the spike back
+    ],
+)
+def test_a_negative_current_that_comes_late_is_asynchronism(
+    weight: list[list[float]], lead: int, sent: float
+) -> None:
     """Beside it a neuron that hears the first alone, and gives the population its power."""
     layers = [rectifier("a", "input", [[1.0, 0.0], [0.0, 1.0]]), rectifier("b", "a", [*weight, [1.0, 0.0]])]
     graphs = networks(layers, {"a": 1.0, "b": 1.0}, steps=2, inputs=2, b={"lead": lead}, **LATE)
@@ -117,24 +161,34 @@ def test_a_negative_current_that_comes_late_is_asynchronism(weight: list[list[fl
 def test_what_sources_send_wrongly_is_inherited() -> None:
     layers = [rectifier("a", "input", [[1.0]]), rectifier("b", "a", [[1.0]])]
     graphs = networks(layers, {"a": 1.0, "b": 4.0}, steps=4, inputs=1)
-    assert parts(row(graphs, [3.0], "b")) == {"inherited": pytest.approx((1 - 3) ** 2 / 3**2)}  # b alone would send 3
+    assert parts(row(graphs, [3.0], "b")) == {
+        "inherited": pytest.approx((1 - 3) ** 2 / 3**2)
+    }  # b alone would send 3
     corrected = replace(graphs[1]["b"], bias=np.array([2.0]))  # as `fit` makes up for it
     spiking = SpikingGraph(tuple(corrected if p.name == "b" else p for p in graphs[1]), steps=4)
     assert parts(row((graphs[0], spiking, dn.quantize(spiking)), [3.0], "b")) == {}
 
 
 def test_what_codes_of_few_bits_say_otherwise_is_integers() -> None:
-    graphs = networks([rectifier("a", "input", [[1.0, 0.3]])], {"a": 1.0}, steps=4, inputs=2, integer={"weight_bits": 2})
-    found = row(graphs, [0.25, 1.0], "a")  # z = 0.55: floor(1/2 + 2.2) = 2 spikes; the code of 0.3 is 0: floor(1/2 + 1) = 1
+    graphs = networks(
+        [rectifier("a", "input", [[1.0, 0.3]])], {"a": 1.0}, steps=4, inputs=2, integer={"weight_bits": 2}
+    )
+    found = row(
+        graphs, [0.25, 1.0], "a"
+    )  # z = 0.55: floor(1/2 + 2.2) = 2 spikes; the code of 0.3 is 0: floor(1/2 + 1) = 1
     assert found.parts["integers"].mean_squared == pytest.approx((0.25 - 0.5) ** 2 / 0.55**2)
     assert found.parts["discreteness"].mean_squared == pytest.approx((0.5 - 0.55) ** 2 / 0.55**2)
-    assert found.parts["integers"].contribution == pytest.approx(((0.25 - 0.55) ** 2 - (0.5 - 0.55) ** 2) / 0.55**2)
+    assert found.parts["integers"].contribution == pytest.approx(
+        ((0.25 - 0.55) ** 2 - (0.5 - 0.55) ** 2) / 0.55**2
+    )
     assert found.spiking.mean_squared == pytest.approx((0.5 - 0.55) ** 2 / 0.55**2)
     assert found.total.mean_squared == pytest.approx((0.25 - 0.55) ** 2 / 0.55**2)
 
 
 def test_a_population_that_is_silent_in_the_ann_has_its_errors_by_one() -> None:
-    graphs = networks([rectifier("a", "input", [[-1.0]])], {"a": 1.0}, steps=2, inputs=1, a={"bias": np.array([2.0])})
+    graphs = networks(
+        [rectifier("a", "input", [[-1.0]])], {"a": 1.0}, steps=2, inputs=1, a={"bias": np.array([2.0])}
+    )
     found = row(graphs, [1.0], "a")  # hears 1 instead of -1
     assert (found.power, found.inactive, found.silent) == (0.0, 1, 0)
     assert parts(found) == {"inherited": pytest.approx(1.0)}
@@ -145,16 +199,35 @@ def test_a_population_that_is_silent_in_the_ann_has_its_errors_by_one() -> None:
 
 @pytest.mark.parametrize("down", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(two_sided: bool, down: float) -> None:
+def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(
+    two_sided: bool, down: float
+) -> None:
     """Against the neuron in Python integers, in sixteenths, for every lead."""
     rng = np.random.default_rng(0)
     for _ in range(200):
         steps, levels, lead = (int(rng.integers(1, n)) for n in (7, 4, 4))
-        vth, x = 2 * int(rng.integers(1, 20)), int(rng.integers(-60, 150))  # even, so that half of it is an integer
+        vth, x = (
+            2 * int(rng.integers(1, 20)),
+            int(rng.integers(-60, 150)),
+        )  # even, so that half of it is an integer
         v_init = int(rng.integers(0, vth + 1))
         ones = np.ones(1)
-        p = SNM("p", (1,), (), bias=np.zeros(1), vth=np.array([vth / 16]), payload=np.array([vth / 16]), v_init=np.array([v_init / 16]), unit=ones, spike_unit=ones, v_range=ones,
-                levels=levels, lead=lead, two_sided=two_sided, down=down)  # fmt: skip
+        p = SNM(
+            "p",
+            (1,),
+            (),
+            bias=np.zeros(1),
+            vth=np.array([vth / 16]),
+            payload=np.array([vth / 16]),
+            v_init=np.array([v_init / 16]),
+            unit=ones,
+            spike_unit=ones,
+            v_range=ones,
+            levels=levels,
+            lead=lead,
+            two_sided=two_sided,
+            down=down,
+        )
         found = float(rates.staircase(p, torch.tensor([[x / 16]], dtype=torch.float64), steps))
         for currents in ([x] * steps, [x * steps] + [0] * (steps - 1)):
             neuron, sent = oracle.Neuron(vth, 1, v_init, 0, levels, two_sided, down), 0
@@ -162,7 +235,14 @@ def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(two_
                 if t < steps:
                     neuron.integrate(currents[t])
                 sent += neuron.fire() if t >= lead else 0
-            assert found == pytest.approx(sent * vth / 16 / steps, rel=1e-12), (steps, levels, lead, vth, x, v_init)
+            assert found == pytest.approx(sent * vth / 16 / steps, rel=1e-12), (
+                steps,
+                levels,
+                lead,
+                vth,
+                x,
+                v_init,
+            )
 
 
 # ---------------------------------------------------------------- every kind of population, by the reference
@@ -204,7 +284,9 @@ def evenly(p: SNM, x: np.ndarray, steps: int) -> np.ndarray:
     for t in range(steps + p.lead):
         v = v + x if t < steps else v
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down))
+            k, v, m = dynamics.fire(
+                v, m, p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down)
+            )
             total += k * p.payload
     return total / steps
 
@@ -220,7 +302,9 @@ def expected(graphs: Networks, x: np.ndarray) -> dict[str, list[np.ndarray]]:
         if isinstance(p, ReadOut):
             z = sum(q(ann[q.source]) for q in p.projections) + p.bias
             assert isinstance(last, ReadOut)
-            ends = [(r.logits if p.name == analog.readout.name else r.further[p.name])[:, -1] / 4 for r in runs]
+            ends = [
+                (r.logits if p.name == analog.readout.name else r.further[p.name])[:, -1] / 4 for r in runs
+            ]
             r4, r5 = ends[0], ends[1] * last.unit[0]  # a read-out has one unit
             rates_of[p.name] = [z, z, z, r4, r4, r5]
             continue
@@ -236,7 +320,14 @@ def expected(graphs: Networks, x: np.ndarray) -> dict[str, list[np.ndarray]]:
             z = sum(q(ann[q.source]) for q in p.projections) + p.bias
             arriving = sum(q(heard[q.source]) for q in other.projections) + other.bias
             a = np.maximum(z, 0)
-            rates_of[p.name] = [a, np.minimum(a, 2 * other.vth), evenly(other, z, 4), evenly(other, arriving, 4), r4, r5]
+            rates_of[p.name] = [
+                a,
+                np.minimum(a, 2 * other.vth),
+                evenly(other, z, 4),
+                evenly(other, arriving, 4),
+                r4,
+                r5,
+            ]
         ann[p.name], heard[p.name] = rates_of[p.name][0], r4
     return rates_of
 
@@ -250,8 +341,12 @@ def test_every_part_is_the_references(whole: tuple[Networks, np.ndarray], found:
         power = np.mean(r[0] ** 2)
         assert p.power == pytest.approx(power, rel=1e-9)
         for name, before, after in zip(PARTS, r, r[1:], strict=False):
-            assert p.parts[name].mean_squared == pytest.approx(np.mean((after - before) ** 2) / power, rel=1e-9, abs=1e-15), p.name
-            assert p.parts[name].mean == pytest.approx(np.mean(after - before) / power**0.5, rel=1e-9, abs=1e-12), p.name
+            assert p.parts[name].mean_squared == pytest.approx(
+                np.mean((after - before) ** 2) / power, rel=1e-9, abs=1e-15
+            ), p.name
+            assert p.parts[name].mean == pytest.approx(
+                np.mean(after - before) / power**0.5, rel=1e-9, abs=1e-12
+            ), p.name
         assert p.total.mean_squared == pytest.approx(np.mean((r[5] - r[0]) ** 2) / power, rel=1e-9)
         assert p.spiking.mean_squared == pytest.approx(np.mean((r[4] - r[0]) ** 2) / power, rel=1e-9)
         assert p.inactive == (0 if p.kind == "ReadOut" else np.count_nonzero((r[0] == 0).all(axis=0)))
@@ -260,7 +355,9 @@ def test_every_part_is_the_references(whole: tuple[Networks, np.ndarray], found:
 def test_means_and_contributions_sum_to_the_whole(found: Explanation) -> None:
     for p in found.populations:
         assert sum(part.mean for part in p.parts.values()) == pytest.approx(p.total.mean, abs=1e-12)
-        assert sum(part.contribution for part in p.parts.values()) == pytest.approx(p.total.mean_squared, abs=1e-12)
+        assert sum(part.contribution for part in p.parts.values()) == pytest.approx(
+            p.total.mean_squared, abs=1e-12
+        )
         floats = sum(p.parts[name].contribution for name in PARTS if name != "integers")
         assert floats == pytest.approx(p.spiking.mean_squared, abs=1e-12)
 
@@ -288,7 +385,9 @@ def same_but_for_rounding(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_spikes_rates_and_neurons_are_the_references(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:
+def test_spikes_rates_and_neurons_are_the_references(
+    whole: tuple[Networks, np.ndarray], found: Explanation
+) -> None:
     (_, _, integer), x = whole
     run = reference.run(integer, x)
     for p in found.populations:
@@ -319,12 +418,17 @@ def test_a_raster_shows_neurons_of_every_activity_in_one_image(whole: tuple[Netw
         assert active[p.raster.neurons].tolist() == [ranked[i] for i in places]
         assert len(set(p.raster.neurons.tolist())) == len(p.raster.neurons)
         own = integer[p.name]
-        payload = own.payload.reshape(-1)[p.raster.neurons] if isinstance(own, SNM) else np.abs(spikes[:, p.raster.neurons])
+        payload = (
+            own.payload.reshape(-1)[p.raster.neurons]
+            if isinstance(own, SNM)
+            else np.abs(spikes[:, p.raster.neurons])
+        )
         np.testing.assert_array_equal(p.raster.levels * payload, spikes[:, p.raster.neurons])
 
 
 def test_relays_have_parts_too() -> None:
-    """A linear tensor that two layers read: z = 3 x of +-1/2, in levels of 3/4, which both are multiples of."""
+    """A linear tensor that two layers read: z = 3 x of +-1/2, in levels of 3/4, which both are multiples
+    of."""
     relay = Relay("r", (1,), (Projection("input", np.array([[3.0]])),), np.zeros(1))
     out = ReadOut("out", (1,), (Projection("r", np.eye(1)),), bias=np.zeros(1))
     analog = AnalogGraph((Input("input", (1,)), relay, out))
@@ -332,7 +436,9 @@ def test_relays_have_parts_too() -> None:
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2, relay_levels=2)
     exact = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), x)["r"]
     assert (exact.kind, exact.total.mean_squared) == ("Relay", pytest.approx(0, abs=1e-6))
-    beyond = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), np.array([[-1.0]]))["r"]  # -3, of which -3/2 can be said
+    beyond = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), np.array([[-1.0]]))[
+        "r"
+    ]  # -3, of which -3/2 can be said
     assert beyond.parts["clipping"].mean_squared == pytest.approx((1.5 / 3) ** 2)
     assert beyond.parts["clipping"].mean == pytest.approx(1.5 / 3)
 
@@ -346,12 +452,16 @@ def test_potentials_and_memories_are_those_of_python_integers() -> None:
     run = batched.run(graph, x[:2], record=True)
     largest = {p.name: [0, 0] for p in graph.of(SNM)}
     for code in codes:
-        sent = {name: list(trace) for name, trace in oracle.simulate(graph, code, 4).items()} | {"input": [code] * 4}
+        sent = {name: list(trace) for name, trace in oracle.simulate(graph, code, 4).items()} | {
+            "input": [code] * 4
+        }
         for p in graph.of(SNM):
             bias = np.broadcast_to(p.bias, p.shape)
             arriving = [oracle.arriving(p, sent, t) for t in range(4)]
             for i in np.ndindex(*p.shape):
-                neuron = oracle.Neuron(int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels)
+                neuron = oracle.Neuron(
+                    int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels
+                )
                 for t in range(4 + p.lead):
                     if t < 4:
                         neuron.integrate(int(arriving[t][i]))
@@ -400,26 +510,42 @@ def test_what_is_inherited_is_traced_to_what_its_ancestors_add() -> None:
         rectifier("d", "input", [[1.0]]),
         rectifier("c", "b", [[1.0]]),
     ]
-    graphs = networks(layers, {"a": 1.0, "b": 1.0, "d": 0.75, "c": 1.0}, steps=4, inputs=1, c={"bias": np.array([-0.375])})
+    graphs = networks(
+        layers, {"a": 1.0, "b": 1.0, "d": 0.75, "c": 1.0}, steps=4, inputs=1, c={"bias": np.array([-0.375])}
+    )
     found = dn.explain(dn.Networks(*graphs), np.array([[0.3]]), detail=dn.Detail(tolerance=0.2))
     assert found["d"].total.mean_squared == pytest.approx((0.375 - 0.3) ** 2 / 0.3**2)
     first = found.first
     assert first is not None
-    assert (first.population, first.part, first.origin, first.cause) == ("c", "inherited", "a", "discreteness")
+    assert (first.population, first.part, first.origin, first.cause) == (
+        "c",
+        "inherited",
+        "a",
+        "discreteness",
+    )
     assert first.cause_value == pytest.approx((0.25 - 0.3) ** 2 / 0.3**2)
     assert "--steps 8 (" in first.remedy
 
 
 def test_a_lead_is_advised_where_currents_come_late() -> None:
-    layers = [rectifier("a", "input", [[1.0, 0.0], [0.0, 1.0]]), rectifier("b", "a", [[1.0, -1.0], [1.0, 0.0]])]
-    found = dn.explain(dn.Networks(*networks(layers, {"a": 1.0, "b": 1.0}, steps=2, inputs=2, **LATE)), np.array([[0.5, 0.5]]))
+    layers = [
+        rectifier("a", "input", [[1.0, 0.0], [0.0, 1.0]]),
+        rectifier("b", "a", [[1.0, -1.0], [1.0, 0.0]]),
+    ]
+    found = dn.explain(
+        dn.Networks(*networks(layers, {"a": 1.0, "b": 1.0}, steps=2, inputs=2, **LATE)),
+        np.array([[0.5, 0.5]]),
+    )
     assert found.first is not None
     assert (found.first.population, found.first.part) == ("b", "asynchronism")
     assert "--lead 1 (" in found.first.remedy
 
 
 def test_where_nothing_goes_wrong_the_largest_error_is_told() -> None:
-    found = dn.explain(dn.Networks(*networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)), np.array([[0.26]]))
+    found = dn.explain(
+        dn.Networks(*networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)),
+        np.array([[0.26]]),
+    )
     assert found.first is None
     assert found.sentence.startswith("No population's error exceeds 10 %")
     assert "0.148 %" in found.sentence  # (0.01 / 0.26)^2
@@ -429,7 +555,9 @@ def test_where_nothing_goes_wrong_the_largest_error_is_told() -> None:
 
 
 def counted(found: disagreements.Outcome, name: str) -> dict[str, int]:
-    return {key: tallies.number(found.counts, name, key, "correct") for key in tallies.branch(found.counts, name)}
+    return {
+        key: tallies.number(found.counts, name, key, "correct") for key in tallies.branch(found.counts, name)
+    }
 
 
 def test_disagreements_are_ordered_by_their_margins() -> None:
@@ -438,13 +566,19 @@ def test_disagreements_are_ordered_by_their_margins() -> None:
     labels = np.array([1, 1, 0])
     measure = measures.chosen({"out": (2,)}, labels)
     both = disagreements.summed(
-        [disagreements.outcome(measure, [ann[i], ann[i], integer[i]], labels[i], 10 + i.start) for i in (slice(0, 2), slice(2, 3))]
+        [
+            disagreements.outcome(measure, [ann[i], ann[i], integer[i]], labels[i], 10 + i.start)
+            for i in (slice(0, 2), slice(2, 3))
+        ]
     )
     assert counted(both, "ann") == {"float": 3, "integer": 1}
     assert counted(both, "labels") == {"ann": 2, "float": 2, "integer": 2}
-    assert [(d.image, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) for d in both.disagreements] == [
-        (12, 0, 1, 0, 2.0, 4.0), (10, 0, 1, 1, 2.0, 0.5),
-    ]  # fmt: skip
+    assert [
+        (d.image, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) for d in both.disagreements
+    ] == [
+        (12, 0, 1, 0, 2.0, 4.0),
+        (10, 0, 1, 1, 2.0, 0.5),
+    ]
 
 
 def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
@@ -453,7 +587,15 @@ def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
     measure = measures.chosen({"out": (2, 1, 3)}, kind="classes")
     found = disagreements.outcome(measure, [ann, ann, integer], None, 0)
     (d,) = found.disagreements
-    assert (d.image, d.place, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) == (0, 0, 1, 0, None, 1.0, 5.0)
+    assert (d.image, d.place, d.ann, d.integer, d.label, d.ann_margin, d.integer_margin) == (
+        0,
+        0,
+        1,
+        0,
+        None,
+        1.0,
+        5.0,
+    )
     assert (found.counts["ann"]["integer"], "labels" in found.counts) == ({"correct": 1, "of": 3}, False)  # type: ignore[index]
 
 
@@ -465,10 +607,14 @@ def test_classes_are_the_runs(whole: tuple[Networks, np.ndarray]) -> None:
     assert found.accuracy["integer"] == np.mean(ours == labels)
     assert found.agreement["integer"] == np.mean(ours == own)
     assert found.disagreeing == np.count_nonzero(ours != own)
-    assert {d.image: (d.ann, d.integer) for d in found.disagreements} == {i: (own[i], ours[i]) for i in np.flatnonzero(ours != own)}
+    assert {d.image: (d.ann, d.integer) for d in found.disagreements} == {
+        i: (own[i], ours[i]) for i in np.flatnonzero(ours != own)
+    }
 
 
-def test_maps_compare_halves_or_calibration_images(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:
+def test_maps_compare_halves_or_calibration_images(
+    whole: tuple[Networks, np.ndarray], found: Explanation
+) -> None:
     (analog, spiking, integer), x = whole
     stats = {half: dn.calibrate(analog, [x[half::2]]) for half in range(2)}
     train = images(7, (2, 6, 6), 5)
@@ -480,11 +626,17 @@ def test_maps_compare_halves_or_calibration_images(whole: tuple[Networks, np.nda
         assert halves is not None
         assert calibrated is not None
         even, odd = (stats[half].maxima(p.name) for half in range(2))
-        np.testing.assert_allclose(halves.train.ravel(), even.ravel(), rtol=1e-5, atol=1e-6)  # one of them is float32
+        np.testing.assert_allclose(
+            halves.train.ravel(), even.ravel(), rtol=1e-5, atol=1e-6
+        )  # one of them is float32
         np.testing.assert_allclose(halves.test.ravel(), odd.ravel(), rtol=1e-5, atol=1e-6)
         assert halves.correlation == pytest.approx(np.corrcoef(even.ravel(), odd.ravel())[0, 1], rel=1e-4)
-        np.testing.assert_allclose(calibrated.train.ravel(), dn.calibrate(analog, [train]).maxima(p.name).ravel(), rtol=1e-5)
-        np.testing.assert_allclose(calibrated.test.ravel(), np.maximum(even, odd).ravel(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            calibrated.train.ravel(), dn.calibrate(analog, [train]).maxima(p.name).ravel(), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            calibrated.test.ravel(), np.maximum(even, odd).ravel(), rtol=1e-5, atol=1e-6
+        )
         assert calibrated.test_above_train == np.mean(calibrated.test > calibrated.train)
 
 
@@ -501,10 +653,17 @@ def test_a_map_in_greys_keeps_its_shape_and_its_largest() -> None:
 # ---------------------------------------------------------------- doors
 
 
-@pytest.mark.parametrize(("options", "match"), [
-    ({"detail": dn.Detail(raster=5)}, "image 5 asked for, of 5"), ({"labels": np.zeros(4)}, "4 given for 5 images"), ({"steps": 0}, "0 given"),
-])  # fmt: skip
-def test_bad_options_are_refused(whole: tuple[Networks, np.ndarray], options: dict[str, Any], match: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"detail": dn.Detail(raster=5)}, "image 5 asked for, of 5"),
+        ({"labels": np.zeros(4)}, "4 given for 5 images"),
+        ({"steps": 0}, "0 given"),
+    ],
+)
+def test_bad_options_are_refused(
+    whole: tuple[Networks, np.ndarray], options: dict[str, Any], match: str
+) -> None:
     with pytest.raises(OutOfRange, match=match):
         dn.explain(dn.Networks(*whole[0]), whole[1], **options)
 
@@ -514,7 +673,14 @@ def test_graphs_that_do_not_belong_together_are_refused(whole: tuple[Networks, n
     with pytest.raises(OutOfRange, match="give the float network"):
         dn.explain(dn.Networks(analog, integer, integer), x)
     with pytest.raises(OutOfRange, match="other populations"):
-        dn.explain(dn.Networks(analog, spiking, networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)[2]), x)
+        dn.explain(
+            dn.Networks(
+                analog,
+                spiking,
+                networks([rectifier("a", "input", [[1.0]])], {"a": 1.0}, steps=4, inputs=1)[2],
+            ),
+            x,
+        )
 
 
 def test_the_table_says_the_sentence_and_the_json_is_json(found: Explanation) -> None:
@@ -524,13 +690,29 @@ def test_the_table_says_the_sentence_and_the_json_is_json(found: Explanation) ->
     assert found.sentence in text
     assert "a [net]" in text
     facts = json.loads(json.dumps(explanation.explanation_json(found, {"seed": 0}), allow_nan=False))
-    assert facts["populations"][0]["parts"]["clipping"]["mean_squared"] == found.populations[0].parts["clipping"].mean_squared
+    assert (
+        facts["populations"][0]["parts"]["clipping"]["mean_squared"]
+        == found.populations[0].parts["clipping"].mean_squared
+    )
     assert facts["provenance"] == {"seed": 0}
     assert set(first_wrong.MEANINGS) == set(PARTS) == {*OWN, "inherited"}
 
 
 def test_the_command_explains(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["explain", "--model", "mine.py:net", "--data", "data.npz", "--fit-images", "20", "--steps", "2", "--levels", "1", "--anyway"]
+    words = [
+        "explain",
+        "--model",
+        "mine.py:net",
+        "--data",
+        "data.npz",
+        "--fit-images",
+        "20",
+        "--steps",
+        "2",
+        "--levels",
+        "1",
+        "--anyway",
+    ]
     assert cli.main([*words, "--images", "12", "-o", "why.json"]) == 0
     assert "asynchronism" in capsys.readouterr().out
     written = json.loads((place / "why.json").read_text())

@@ -1,4 +1,5 @@
-"""Exponents of projections: no tensor's scale takes the bits of another beside it, on every way that integers travel."""
+"""Exponents of projections: no tensor's scale takes the bits of another beside it, on every way that integers
+travel."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ class Starved(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.a, self.b = nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(12, 6, 3, padding=1)
+        self.first, self.a, self.b = (
+            nn.Conv2d(2, 6, 3, padding=1),
+            nn.Conv2d(6, 6, 3, padding=1),
+            nn.Conv2d(12, 6, 3, padding=1),
+        )
         self.image, self.fc = nn.Conv2d(2, 6, 1), nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +81,9 @@ class WithTheImage(Starved):
 KINDS = [Shortcut, ShortcutOfALinearTensor, Concatenated, Enlarged, Pooled, WithTheImage]
 
 
-def made(kind: type[Starved], seed: int = 0, **dials: object) -> tuple[dn.AnalogGraph, recipes.Networks, np.ndarray]:
+def made(
+    kind: type[Starved], seed: int = 0, **dials: object
+) -> tuple[dn.AnalogGraph, recipes.Networks, np.ndarray]:
     x = images(16, SHAPE, seed)
     analog = dn.from_torch(randomized(kind(), seed), x[0])
     recipe = replace(recipes.BEST, **{"steps": 3, **dials})  # type: ignore[arg-type]
@@ -94,9 +101,11 @@ def beside(graph: SpikingGraph) -> list[Projection]:
 
 @pytest.mark.parametrize("rounding", ["nearest", "compensated"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_tensor_starves_another(kind: type[Starved], rounding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With exponents, the largest code of every projection has 5 bits beside its sign, or 4 where the state's range holds no more; without,
-    that of one has fewer than 4."""
+def test_no_tensor_starves_another(
+    kind: type[Starved], rounding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With exponents, the largest code of every projection has 5 bits beside its sign, or 4 where the state's
+    range holds no more; without, that of one has fewer than 4."""
     _, networks, _ = made(kind, rounding=rounding)
     assert min(int(np.abs(q.weight).max()) for q in beside(networks.integer)) >= 16
     without_exponents(monkeypatch)
@@ -109,8 +118,8 @@ def test_no_tensor_starves_another(kind: type[Starved], rounding: str, monkeypat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_starved_tensors_currents_are_right(kind: type[Starved], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the float network's own spikes: the error of each projection's currents, by their spread. The worst is half at most of what it
-    is without exponents."""
+    """Of the float network's own spikes: the error of each projection's currents, by their spread. The worst
+    is half at most of what it is without exponents."""
     _, networks, x = made(kind)
     spikes = batched.run(networks.spiking, x, record=True).spikes
 
@@ -118,11 +127,15 @@ def test_the_starved_tensors_currents_are_right(kind: type[Starved], monkeypatch
         worth = {p.name: p.spike_unit for p in graph.of(SNM)} | {graph.input.name: graph.input.scale}
         found = []
         for p, before in zip(graph.of(SNM), networks.spiking.of(SNM), strict=True):
-            for q, original in zip(p.projections, before.projections, strict=True) if len(p.projections) > 1 else ():
+            for q, original in (
+                zip(p.projections, before.projections, strict=True) if len(p.projections) > 1 else ()
+            ):
                 sent = spikes[q.source].reshape(-1, *graph[q.source].shape) if q.source in spikes else x
                 floats = replace(q, weight=q.weight * 2.0**q.exponent, exponent=0)
                 wanted = original(sent)
-                got = floats(sent / worth[q.source.removesuffix(".pool")].reshape(-1, 1, 1)) * p.unit.reshape(-1, 1, 1)
+                got = floats(sent / worth[q.source.removesuffix(".pool")].reshape(-1, 1, 1)) * p.unit.reshape(
+                    -1, 1, 1
+                )
                 found.append(float((got - wanted).std() / wanted.std()))
         return found
 
@@ -155,7 +168,9 @@ def test_a_shortcut_with_an_exponent_is_read_in_the_neurons_pass() -> None:
     assert identity.exponent > 2
     plan = planned(graph)[p.name]
     assert plan.shortcut is not None
-    np.testing.assert_array_equal(plan.shortcut[1], identity.weight.ravel().astype(np.int64) * 2**identity.exponent)
+    np.testing.assert_array_equal(
+        plan.shortcut[1], identity.weight.ravel().astype(np.int64) * 2**identity.exponent
+    )
     assert paths(planned(graph))["synapses"]["shortcut"] == 1
 
 
@@ -164,11 +179,15 @@ def test_a_shortcut_with_an_exponent_is_read_in_the_neurons_pass() -> None:
 def test_lava_takes_them(kind: type[Starved]) -> None:
     _, networks, x = made(kind)
     fast = batched.run(networks.integer, x[:2], record=True)
-    assert difference("batched", fast, "Lava", lava_cpu.run(networks.integer, x[:2], deadline=300)).different == 0
+    assert (
+        difference("batched", fast, "Lava", lava_cpu.run(networks.integer, x[:2], deadline=300)).different
+        == 0
+    )
 
 
 def test_a_narrow_state_decides_before_exponents() -> None:
-    """Where the range of v sets the unit, finer weights would be lost: exponents are small or none, and v still fits."""
+    """Where the range of v sets the unit, finer weights would be lost: exponents are small or none, and v
+    still fits."""
     _, networks, _ = made(Shortcut)
     narrow = dn.quantize(networks.spiking, state_bits=10, readings=networks.readings)
     assert max(q.exponent for q in beside(narrow)) < max(q.exponent for q in beside(networks.integer))
@@ -181,7 +200,10 @@ def test_a_step_of_a_current_fits_what_lava_sums() -> None:
     for kind in KINDS:
         graph = made(kind)[1].integer
         sent = integers.largest_spikes(graph)
-        assert all(sum(q.bound(sent[q.source]) for q in p.projections) < 1 << 31 for p in (*graph.of(SNM), *graph.readouts))
+        assert all(
+            sum(q.bound(sent[q.source]) for q in p.projections) < 1 << 31
+            for p in (*graph.of(SNM), *graph.readouts)
+        )
 
 
 class PictureEnlarged(nn.Module):
@@ -192,7 +214,9 @@ class PictureEnlarged(nn.Module):
         self.mode, self.first, self.last = mode, nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 8, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        large = F.interpolate(x, scale_factor=2, mode=self.mode, align_corners=None if self.mode == "nearest" else False)
+        large = F.interpolate(
+            x, scale_factor=2, mode=self.mode, align_corners=None if self.mode == "nearest" else False
+        )
         return F.pixel_shuffle(0.02 * self.last(torch.relu(self.first(x))), 2) + large
 
 
@@ -221,8 +245,12 @@ def test_an_enlargement_does_not_amplify(recipe: str) -> None:
     """Bright pictures of 13x13: the mean of the output is the ANN's, to half a percent."""
     x = np.random.default_rng(0).uniform(0.8, 1, (8, 1, 13, 13)).astype(np.float32)
     analog = dn.from_torch(MapEnlarged(), x[0])
-    networks = follow(replace(recipes.RECIPES[recipe], steps=32, levels=4), analog, dn.calibrate(analog, x), x)
-    assert batched.run(networks.integer, x).values(32).mean() == pytest.approx(analog.ann(x).mean(), rel=0.005)
+    networks = follow(
+        replace(recipes.RECIPES[recipe], steps=32, levels=4), analog, dn.calibrate(analog, x), x
+    )
+    assert batched.run(networks.integer, x).values(32).mean() == pytest.approx(
+        analog.ann(x).mean(), rel=0.005
+    )
 
 
 def test_weights_that_all_become_0_are_told() -> None:
@@ -233,18 +261,24 @@ def test_weights_that_all_become_0_are_told() -> None:
         model.image.weight *= 1e-4
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, x), steps=3)
-    with pytest.warns(UserWarning, match=r"a: its weights from input are all 0 as integers, .* are lost; give the state more bits"):
+    with pytest.warns(
+        UserWarning,
+        match=r"a: its weights from input are all 0 as integers, .* are lost; give the state more bits",
+    ):
         dn.quantize(spiking, state_bits=6)
 
 
 @pytest.mark.parametrize("recipe", ["best", "paper", "lead", "binary"])
 @pytest.mark.parametrize("kind", [ShortcutOfALinearTensor, Enlarged])
 def test_the_state_holds_what_every_recipe_makes(kind: type[Starved], recipe: str) -> None:
-    """On calibration images nothing saturates, and the range told fits with its margin: also of fitted and compensated networks."""
+    """On calibration images nothing saturates, and the range told fits with its margin: also of fitted and
+    compensated networks."""
     dials: dict[str, object] = {
-        "best": {}, "paper": {f: getattr(recipes.PAPER, f) for f in ("threshold", "correct", "levels", "rounding")},
-        "lead": {"lead": 2, "levels": 2}, "binary": {"spikes": "binary", "levels": 1, "granularity": "channel", "share": "channel"},
-    }[recipe]  # fmt: skip
+        "best": {},
+        "paper": {f: getattr(recipes.PAPER, f) for f in ("threshold", "correct", "levels", "rounding")},
+        "lead": {"lead": 2, "levels": 2},
+        "binary": {"spikes": "binary", "levels": 1, "granularity": "channel", "share": "channel"},
+    }[recipe]
     _, networks, x = made(kind, steps=8, **dials)
     assert all(r.expected * 1.2 < r.limit for r in dn.state_ranges(networks.integer))
     assert sum(batched.run(networks.integer, x).saturations.values()) == 0
@@ -253,9 +287,12 @@ def test_the_state_holds_what_every_recipe_makes(kind: type[Starved], recipe: st
 # ---------------------------------------------------------------- the dead, and what a threshold is worth
 
 
-@pytest.mark.parametrize("dials", [{}, {"levels": 4, "granularity": "neuron", "share": "neuron"}], ids=["channels", "neurons"])
+@pytest.mark.parametrize(
+    "dials", [{}, {"levels": 4, "granularity": "neuron", "share": "neuron"}], ids=["channels", "neurons"]
+)
 def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object]) -> None:
-    """A channel that never sends is read with weights a thousand times the others': they become 0, and the others keep their bits."""
+    """A channel that never sends is read with weights a thousand times the others': they become 0, and the
+    others keep their bits."""
 
     def codes(dead: float) -> np.ndarray:
         model = randomized(Chain(), 2)
@@ -274,10 +311,13 @@ def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object
 
 
 def test_a_spike_is_worth_what_is_subtracted_for_it_where_thresholds_are_shared() -> None:
-    """And a threshold is 64 units at least, so that initial potentials and biases round to a small part of it."""
+    """And a threshold is 64 units at least, so that initial potentials and biases round to a small part of
+    it."""
     for kind in KINDS:
         _, networks, _ = made(kind)
         for p in networks.integer.of(SNM):
             thresholds, payloads = (a.reshape(p.shape[0], -1).max(axis=1) for a in (p.vth, p.payload))
-            np.testing.assert_allclose(thresholds * p.unit, payloads * p.spike_unit, rtol=1e-12)  # both products of a few float64
+            np.testing.assert_allclose(
+                thresholds * p.unit, payloads * p.spike_unit, rtol=1e-12
+            )  # both products of a few float64
             assert thresholds[thresholds > 0].min() >= 64

@@ -24,7 +24,11 @@ border = st.tuples(st.integers(0, 2), st.integers(0, 2))
 def convolutions(draw: st.DrawFn) -> tuple[Projection, tuple[int, ...]]:
     """A projection and its source's shape; channels are chosen and placed, now and then pooled."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    groups, inputs, outputs = draw(st.sampled_from([1, 2, 4])), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    groups, inputs, outputs = (
+        draw(st.sampled_from([1, 2, 4])),
+        draw(st.integers(1, 2)),
+        draw(st.integers(1, 3)),
+    )
     kernel, dilation, size = draw(pair), draw(pair), draw(st.tuples(st.integers(7, 10), st.integers(7, 10)))
     largest = draw(st.sampled_from([1, 127, 1 << 30]))
     weight = rng.integers(-largest, largest + 1, (outputs * groups, inputs, *kernel)).astype(np.int32)
@@ -32,12 +36,22 @@ def convolutions(draw: st.DrawFn) -> tuple[Projection, tuple[int, ...]]:
     if draw(st.booleans()):
         options["source_channels"] = rng.permutation(inputs * groups + 2)[: inputs * groups]
     if draw(st.booleans()):
-        options |= {"targets": outputs * groups + 3, "target_channels": rng.permutation(outputs * groups + 3)[: outputs * groups]}
+        options |= {
+            "targets": outputs * groups + 3,
+            "target_channels": rng.permutation(outputs * groups + 3)[: outputs * groups],
+        }
     if draw(st.integers(0, 5)) == 0:
         options["sum_pool"] = Window((1, 1), (1, 1))
     projection = Projection(
-        "a", weight, draw(pair), (draw(border), draw(border)), dilation, groups, exponent=draw(st.integers(0, 3)), **options
-    )  # fmt: skip
+        "a",
+        weight,
+        draw(pair),
+        (draw(border), draw(border)),
+        dilation,
+        groups,
+        exponent=draw(st.integers(0, 3)),
+        **options,
+    )
     return projection, (inputs * groups + (2 if "source_channels" in options else 0), *size)
 
 
@@ -48,10 +62,15 @@ def stream(rng: np.random.Generator, shape: tuple[int, ...], largest: int) -> li
     alone = np.zeros(shape, int)
     alone.flat[rng.integers(alone.size)] = -largest
     silence = np.zeros(shape, int)
-    return [x.astype(np.int32) for x in (dense, silence, dense, sparse, sparse, dense, dense, silence, silence, alone, silence)]
+    return [
+        x.astype(np.int32)
+        for x in (dense, silence, dense, sparse, sparse, dense, dense, silence, silence, alone, silence)
+    ]
 
 
-def model(projection: Projection, steps: list[np.ndarray], *, tag: str = "Fixed") -> tuple[Any, list[np.ndarray]]:
+def model(
+    projection: Projection, steps: list[np.ndarray], *, tag: str = "Fixed"
+) -> tuple[Any, list[np.ndarray]]:
     """The process model of Conv without Lava around it, and what it sends when it receives `steps`."""
     from dnisnm_lava.procs.conv import models
 
@@ -59,7 +78,10 @@ def model(projection: Projection, steps: list[np.ndarray], *, tag: str = "Fixed"
     sent: list[np.ndarray] = []
     inputs = iter([x.astype(dtype) for x in steps])
     m = getattr(models, f"PyConvModel{tag}")({"projection": projection})
-    m.a_out, m.s_in = SimpleNamespace(send=lambda a: sent.append(a.copy())), SimpleNamespace(recv=lambda: next(inputs))
+    m.a_out, m.s_in = (
+        SimpleNamespace(send=lambda a: sent.append(a.copy())),
+        SimpleNamespace(recv=lambda: next(inputs)),
+    )
     m.current = np.zeros(projection.output_shape(steps[0].shape), dtype)
     for _ in steps:
         m.run_spk()
@@ -68,7 +90,9 @@ def model(projection: Projection, steps: list[np.ndarray], *, tag: str = "Fixed"
 
 @settings(max_examples=120)
 @given(convolutions(), st.integers(0, 1000), st.sampled_from([1, 31, 1 << 12, 1 << 20]))
-def test_the_buffered_conv_equals_the_projection(given: tuple[Projection, tuple[int, ...]], seed: int, largest: int) -> None:
+def test_the_buffered_conv_equals_the_projection(
+    given: tuple[Projection, tuple[int, ...]], seed: int, largest: int
+) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     projection, shape = given
     steps = stream(np.random.default_rng(seed), shape, largest)
@@ -85,8 +109,10 @@ def test_the_bound_is_that_of_the_largest_magnitude(x: list[int], largest: int) 
 
 
 @pytest.mark.parametrize(
-    ("weight", "spike"), [((1 << 23) - 1, 1), ((1 << 24) + 1, 1), ((1 << 31) - 1, (1 << 30) + 1)], ids=["float32", "float64", "int64"]
-)  # fmt: skip
+    ("weight", "spike"),
+    [((1 << 23) - 1, 1), ((1 << 24) + 1, 1), ((1 << 31) - 1, (1 << 30) + 1)],
+    ids=["float32", "float64", "int64"],
+)
 def test_it_is_exact_in_every_dtype(weight: int, spike: int) -> None:
     """Odd sums that a narrower dtype would round."""
     conv = BufferedConv2d(np.array([[[[weight]], [[2]]]]), (1, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
@@ -110,7 +136,9 @@ def test_what_it_does_not_cover_goes_through_the_projection(options: dict[str, A
     steps = stream(rng, (2, 6, 6), 5)
     m, currents = model(projection, steps)
     assert (m.conv is not None) is buffered
-    assert all(np.array_equal(projection(x[None])[0], current) for x, current in zip(steps, currents, strict=True))
+    assert all(
+        np.array_equal(projection(x[None])[0], current) for x, current in zip(steps, currents, strict=True)
+    )
 
 
 @pytest.mark.parametrize("tag", ["Float", "Fixed"])
@@ -189,20 +217,40 @@ def test_pilotnet_of_lava_dl_is_spike_for_spike_the_same(tmp_path: Path) -> None
 CONVS: dict[str, dict[str, Any]] = {  # Lava's order: input (W, H, C), weight (O, kW, kH, C / groups)
     "plain": {"shape": (6, 5, 2), "kernel": (3, 3, 2, 2), "options": {"num_message_bits": 8}},
     "everything": {
-        "shape": (9, 11, 4), "kernel": (6, 3, 2, 2),
-        "options": {"stride": (2, 1), "padding": (1, 2), "dilation": (2, 3), "groups": 2, "num_message_bits": 16},
+        "shape": (9, 11, 4),
+        "kernel": (6, 3, 2, 2),
+        "options": {
+            "stride": (2, 1),
+            "padding": (1, 2),
+            "dilation": (2, 3),
+            "groups": 2,
+            "num_message_bits": 16,
+        },
     },
     "bool": {"shape": (6, 5, 2), "kernel": (3, 2, 2, 2), "options": {}},
-    "wraps": {"shape": (5, 5, 3), "kernel": (2, 3, 3, 3), "largest": 1 << 13, "options": {"num_message_bits": 24}},
-    "the edge of the wrap": {
-        "shape": (2, 2, 1), "weight": np.full((1, 1, 1, 1), -1), "largest": 1 << 23, "options": {"num_message_bits": 24},
+    "wraps": {
+        "shape": (5, 5, 3),
+        "kernel": (2, 3, 3, 3),
+        "largest": 1 << 13,
+        "options": {"num_message_bits": 24},
     },
-    "depthwise": {"shape": (5, 5, 4), "kernel": (4, 3, 3, 1), "options": {"groups": 4, "num_message_bits": 8}},
-}  # fmt: skip
+    "the edge of the wrap": {
+        "shape": (2, 2, 1),
+        "weight": np.full((1, 1, 1, 1), -1),
+        "largest": 1 << 23,
+        "options": {"num_message_bits": 24},
+    },
+    "depthwise": {
+        "shape": (5, 5, 4),
+        "kernel": (4, 3, 3, 1),
+        "options": {"groups": 4, "num_message_bits": 8},
+    },
+}
 
 
 def convolved(process: dict[str, Any], x: np.ndarray, model: Any, after: Any = None) -> np.ndarray:
-    """(*output shape, steps) of Lava's Conv for spikes (*input shape, steps); after(conv) before the last two steps."""
+    """(*output shape, steps) of Lava's Conv for spikes (*input shape, steps); after(conv) before the last two
+    steps."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc import io
@@ -240,8 +288,10 @@ def convs() -> dict[str, Any]:
         process = {"weight": weight, "input_shape": case["shape"], **case["options"]}
         stock, fast = (convolved(process, x, model) for model in models())
         rows[name] = {
-            "different": int((stock != fast).sum()), "nonzero": int((stock != 0).sum()), "largest": int(np.abs(stock).max()),
-        }  # fmt: skip
+            "different": int((stock != fast).sum()),
+            "nonzero": int((stock != 0).sum()),
+            "largest": int(np.abs(stock).max()),
+        }
     return rows
 
 
@@ -260,7 +310,10 @@ def accidents() -> dict[str, Any]:
 def new_weight() -> dict[str, Any]:
     process = {"weight": np.full((1, 1, 1, 1), 3), "input_shape": (2, 1, 1), "num_message_bits": 8}
     x = np.full((2, 1, 1, 5), 7)
-    stock, fast = (convolved(process, x, model, after=lambda conv: conv.weight.set(np.full((1, 1, 1, 1), 5))) for model in models())
+    stock, fast = (
+        convolved(process, x, model, after=lambda conv: conv.weight.set(np.full((1, 1, 1, 1), 5)))
+        for model in models()
+    )
     return {"stock": stock[0, 0, 0].tolist(), "fast": fast[0, 0, 0].tolist()}
 
 

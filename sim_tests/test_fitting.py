@@ -54,7 +54,9 @@ def errors(analog: AnalogGraph, graph: SpikingGraph, x: np.ndarray) -> dict[str,
     return {p.name: float(np.mean((sent[p.name].mean(axis=1) - ann[p.name]) ** 2)) for p in graph.of(SNM)}
 
 
-@pytest.mark.parametrize("options", [{}, {"lead": 2}, {"granularity": "channel"}, {"steps": 2, "levels": 2, "lead": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"lead": 2}, {"granularity": "channel"}, {"steps": 2, "levels": 2, "lead": 1}]
+)
 def test_spikes_come_nearer_to_the_ann(options: dict[str, Any]) -> None:
     analog, spiking, x = converted(**options)
     before, after = errors(analog, spiking, x), errors(analog, dn.fit(analog, spiking, x), x)
@@ -63,7 +65,8 @@ def test_spikes_come_nearer_to_the_ann(options: dict[str, Any]) -> None:
 
 
 def test_mean_currents_become_the_anns() -> None:
-    """The ANN's sums are in float32, of fewer than 100 terms: relative error below 100 * 2**-24 of the largest."""
+    """The ANN's sums are in float32, of fewer than 100 terms: relative error below 100 * 2**-24 of the
+    largest."""
     analog, spiking, x = converted()
     fitted = dn.fit(analog, spiking, x)
     run = batched.run(fitted, x, record=True)
@@ -91,10 +94,14 @@ def test_the_best_scale_is_the_best_of_all_tried() -> None:
     name = spiking.of(SNM)[0].name
     alone = [dn.fit(analog, spiking, x, scales=(s,), granularity="neuron", correct=()) for s in scales]
     ann = activations(analog, x)[name]
-    by_scale = np.stack([np.sum((batched.run(g, x, record=True).spikes[name].mean(axis=1) - ann) ** 2, axis=0) for g in alone])
+    by_scale = np.stack(
+        [np.sum((batched.run(g, x, record=True).spikes[name].mean(axis=1) - ann) ** 2, axis=0) for g in alone]
+    )
     chosen = fitted[name].vth / spiking[name].vth  # type: ignore[union-attr]
     alive = spiking[name].vth > 0  # type: ignore[union-attr]
-    np.testing.assert_allclose(chosen[alive], np.array(scales)[by_scale.argmin(axis=0)][alive], rtol=1e-12)  # one product's rounding
+    np.testing.assert_allclose(
+        chosen[alive], np.array(scales)[by_scale.argmin(axis=0)][alive], rtol=1e-12
+    )  # one product's rounding
 
 
 def test_what_is_fitted_is_the_same_in_every_executor(tmp_path: Path) -> None:
@@ -131,11 +138,14 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     with pytest.raises(OutOfRange, match="fit: 0 images given"):
         dn.fit(analog, spiking, [])
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"scales": ()}, "scales: .* given; give numbers above 0"), ({"scales": (0.5, 0.0)}, "scales: .* given"),
+        ({"scales": ()}, "scales: .* given; give numbers above 0"),
+        ({"scales": (0.5, 0.0)}, "scales: .* given"),
         ({"threshold": "best"}, "threshold: 'best' given; choose max, subset"),
         ({"correct": ("bais",)}, "correct: bais given; choose of"),
-        ({"percentile": 0}, "percentile: 0 given"), ({"subset": 0}, "subset: 0 images given"), ({"granularity": "a"}, "granularity: 'a'"),
-    ]  # fmt: skip
+        ({"percentile": 0}, "percentile: 0 given"),
+        ({"subset": 0}, "subset: 0 images given"),
+        ({"granularity": "a"}, "granularity: 'a'"),
+    ]
     for options, sentence in wrong:
         with pytest.raises(OutOfRange, match=sentence):
             dn.fit(analog, spiking, x, **options)
@@ -148,7 +158,9 @@ def test_the_rules_have_the_names_that_are_told_without_torch() -> None:
 # ---------------------------------------------------------------- rules
 
 
-def thetas(threshold: str, granularity: str, **options: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def thetas(
+    threshold: str, granularity: str, **options: Any
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(theta of the rule, theta of the maxima, activations) of each rectifier; nothing is corrected."""
     analog, spiking, x = converted(levels=2)
     fitted = dn.fit(analog, spiking, x, threshold=threshold, granularity=granularity, correct=(), **options)
@@ -164,8 +176,8 @@ def grouped(a: np.ndarray, granularity: str) -> np.ndarray:
 
 
 def agree(found: np.ndarray, shared: np.ndarray, maxima: np.ndarray) -> None:
-    """One value a group, halved for two levels; the maxima's where a group was silent; 0 for the dead. float32's sums of
-    fewer than 100 terms: 100 * 2**-24 of the largest."""
+    """One value a group, halved for two levels; the maxima's where a group was silent; 0 for the dead.
+    float32's sums of fewer than 100 terms: 100 * 2**-24 of the largest."""
     full = np.repeat(shared / 2, maxima.size // len(shared)).reshape(maxima.shape)
     expected = np.where(maxima > 0, np.where(full > 0, full, maxima), 0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=100 * 2**-24 * expected.max())
@@ -175,7 +187,11 @@ def agree(found: np.ndarray, shared: np.ndarray, maxima: np.ndarray) -> None:
 @pytest.mark.parametrize("percent", [99.9, 95.0, 40.0, 100.0])
 def test_a_percentile_is_numpys(granularity: str, percent: float) -> None:
     for theta, maxima, ann in thetas("percentile", granularity, percentile=percent):
-        agree(theta, np.quantile(grouped(ann, granularity), percent / 100, axis=1, method="inverted_cdf"), maxima)
+        agree(
+            theta,
+            np.quantile(grouped(ann, granularity), percent / 100, axis=1, method="inverted_cdf"),
+            maxima,
+        )
 
 
 @pytest.mark.parametrize("granularity", ["neuron", "channel", "layer"])
@@ -186,12 +202,18 @@ def test_a_subset_is_the_first_images(granularity: str) -> None:
 
 @pytest.mark.parametrize("granularity", ["neuron", "channel", "layer"])
 def test_local_threshold_balancing(granularity: str) -> None:
-    """All 40 images are one chunk. An update may go beyond the maximum, as the first of a neuron that is always active."""
+    """All 40 images are one chunk. An update may go beyond the maximum, as the first of a neuron that is
+    always active."""
     for theta, maxima, ann in thetas("ltb", granularity):
         values = grouped(ann, granularity)
         expected = np.zeros(len(values))
         for _ in range(400):
-            expected = expected + 2 * np.where(values > expected[:, None], values - expected[:, None], 0).sum(axis=1) / values.shape[1]
+            expected = (
+                expected
+                + 2
+                * np.where(values > expected[:, None], values - expected[:, None], 0).sum(axis=1)
+                / values.shape[1]
+            )
         agree(theta, expected, maxima)
 
 
@@ -210,7 +232,9 @@ def test_the_least_squared_error_of_the_staircase() -> None:
         ratio = np.where(maxima > 0, theta / np.where(maxima > 0, maxima, 1), 0)
         chosen = [np.abs(np.array(scales) - r).argmin() for r in grouped(ratio[None], "channel").max(axis=1)]
         of_chosen = np.array([errors[c][i] for i, c in enumerate(chosen)])
-        np.testing.assert_allclose(of_chosen[alive], best[alive], rtol=1e-4)  # a float32 activation may fall on another step
+        np.testing.assert_allclose(
+            of_chosen[alive], best[alive], rtol=1e-4
+        )  # a float32 activation may fall on another step
 
 
 @pytest.mark.parametrize("threshold", sorted(thresholds.RULES))
@@ -228,10 +252,16 @@ def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]
     assert (np.abs(b.v_init - b.vth / 2) <= b.vth / 2).all()
     assert bool((b.v_init != b.vth / 2).any()) == ("v_init" in correct)
     changed = [
-        any((q.weight != r.weight).any() for q, r in zip(p.projections, fitted[p.name].projections, strict=True)) for p in plain.of(SNM)
+        any(
+            (q.weight != r.weight).any()
+            for q, r in zip(p.projections, fitted[p.name].projections, strict=True)
+        )
+        for p in plain.of(SNM)
     ]  # type: ignore[union-attr]
     assert any(changed) == ("weights" in correct)
-    assert any((p.bias != fitted[p.name].bias).any() for p in plain.of(SNM)) == bool({"weights", "bias"} & set(correct))  # type: ignore[union-attr]
+    assert any((p.bias != fitted[p.name].bias).any() for p in plain.of(SNM)) == bool(
+        {"weights", "bias"} & set(correct)
+    )  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------- where it is kept, and how it comes
@@ -247,13 +277,18 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(fit, "FEWEST", 1)
     other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
     for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
-        np.testing.assert_allclose(p.bias, q.bias, atol=1e-4)  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
+        np.testing.assert_allclose(
+            p.bias, q.bias, atol=1e-4
+        )  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
 
 
 def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     store = spool.Store(100)
     kept = spool.Spool(store, 1)
-    small, large = torch.arange(20, dtype=torch.float32).reshape(2, 10), torch.arange(60, dtype=torch.int8).reshape(2, 3, 10)
+    small, large = (
+        torch.arange(20, dtype=torch.float32).reshape(2, 10),
+        torch.arange(60, dtype=torch.int8).reshape(2, 3, 10),
+    )
     kept.append(small)
     kept.append(large)
     kept.append(small + 1)
@@ -273,13 +308,19 @@ def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPat
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
-    with pytest.raises(OutOfRange, match=r"80 bytes do not fit the folder for temporary files, .* \(No space left on device\); set TMPDIR"):
+    with pytest.raises(
+        OutOfRange,
+        match=r"80 bytes do not fit the folder for temporary files, .* \(No space left on device\); set "
+        r"TMPDIR",
+    ):
         spool.Spool(spool.Store(0), 1).append(small)
 
 
 def test_resnet20_at_four_steps(shared: Path) -> None:
     """Fitted on 64 images, it meets at least 15 of 100 labels more than the paper's recipe."""
-    data = datasets.load_data(str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    data = datasets.load_data(
+        str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
     spec = str(Path(__file__).resolve().parents[1] / "examples/resnet20.py") + ":resnet20"
     model = models.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
     x, _ = datasets.arrays(data.train, datasets.choose(data.train, 400, 0))
@@ -291,10 +332,13 @@ def test_resnet20_at_four_steps(shared: Path) -> None:
     assert shares[1] > shares[0] + 0.15
 
 
-def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(
-        "import torch\n\ndef net():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), "
+        "import torch\n\ndef net():\n    torch.manual_seed(0)\n    return "
+        "torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), "
         "torch.nn.Flatten(), torch.nn.Linear(64, 3))\n"
     )
     rng = np.random.default_rng(0)
@@ -302,7 +346,18 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
 
     def converted(*options: str) -> dict[str, Any]:
-        command = ["convert", "--model", "net.py:net", "--data", "data.npz", "-o", "a.net", "--overwrite", "--json", *options]
+        command = [
+            "convert",
+            "--model",
+            "net.py:net",
+            "--data",
+            "data.npz",
+            "-o",
+            "a.net",
+            "--overwrite",
+            "--json",
+            *options,
+        ]
         assert cli.main(command) == 0
         return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
 
@@ -310,30 +365,66 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert converted("--recipe", "paper")["recipe"] == json.loads(json.dumps(asdict(recipes.PAPER)))
     paper = converted("--recipe", "paper", "--steps", "4")
     same = converted(
-        "--steps", "4", "--threshold", "max", "--correct", "none", "--levels", "1", "--rounding", "nearest", "--down", "1", "--granularity",
-        "neuron", "--share", "neuron", "--payload-bits", "5", "--relay-levels", "31",
-    )  # fmt: skip
+        "--steps",
+        "4",
+        "--threshold",
+        "max",
+        "--correct",
+        "none",
+        "--levels",
+        "1",
+        "--rounding",
+        "nearest",
+        "--down",
+        "1",
+        "--granularity",
+        "neuron",
+        "--share",
+        "neuron",
+        "--payload-bits",
+        "5",
+        "--relay-levels",
+        "31",
+    )
     assert paper["digest"] == same["digest"]
     digests = {paper["digest"]}
     for options in (
-        ["--threshold", "mmse"], ["--threshold", "percentile", "--percentile", "90"], ["--correct", "bias,v_init"], ["--fit-images", "9"],
-        ["--threshold", "percentile", "--share", "layer"], ["--threshold", "subset-max", "--subset", "2"], ["--levels", "2"],
-        ["--lead", "2"], ["--weight-bits", "4"], ["--weight-bits", "4", "--rounding", "nearest"], ["--payload-bits", "4"],
-    ):  # fmt: skip
+        ["--threshold", "mmse"],
+        ["--threshold", "percentile", "--percentile", "90"],
+        ["--correct", "bias,v_init"],
+        ["--fit-images", "9"],
+        ["--threshold", "percentile", "--share", "layer"],
+        ["--threshold", "subset-max", "--subset", "2"],
+        ["--levels", "2"],
+        ["--lead", "2"],
+        ["--weight-bits", "4"],
+        ["--weight-bits", "4", "--rounding", "nearest"],
+        ["--payload-bits", "4"],
+    ):
         digest = converted("--steps", "4", "--levels", "4", "--granularity", "neuron", *options)["digest"]
         assert digest not in digests, options
         digests.add(digest)
     name = next(p.name for p in netx.read("a.net").of(SNM))
     one = converted("--steps", "4", "--lead", f"{name}=3")
     assert one["digest"] == converted("--steps", "4", "--lead", "3")["digest"]
-    assert cli.main(["convert", "--model", "net.py:net", "--data", "data.npz", "-o", "b.net", "--lead", "nobody=3"]) == 1
+    assert (
+        cli.main(
+            ["convert", "--model", "net.py:net", "--data", "data.npz", "-o", "b.net", "--lead", "nobody=3"]
+        )
+        == 1
+    )
     assert "lead: {'nobody': 3} names no population" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("mean", "spread", "levels"), [(0.0, 1.0, 1), (0.5, 2.0, 4), (-3.0, 1.5, 15), (4.0, 0.5, 2)])
-def test_the_threshold_of_two_moments_is_the_cheapest_for_normal_numbers(mean: float, spread: float, levels: int) -> None:
-    """By running the staircase itself on 200,000 normal numbers, for many thresholds: its error with the chosen one is within 3 % of the
-    least (the formula takes roundings as spread evenly, which a normal number's are not quite, and these numbers are a sample)."""
+@pytest.mark.parametrize(
+    ("mean", "spread", "levels"), [(0.0, 1.0, 1), (0.5, 2.0, 4), (-3.0, 1.5, 15), (4.0, 0.5, 2)]
+)
+def test_the_threshold_of_two_moments_is_the_cheapest_for_normal_numbers(
+    mean: float, spread: float, levels: int
+) -> None:
+    """By running the staircase itself on 200,000 normal numbers, for many thresholds: its error with the
+    chosen one is within 3 % of the least (the formula takes roundings as spread evenly, which a normal
+    number's are not quite, and these numbers are a sample)."""
     z = np.random.default_rng(0).normal(mean, spread, 200_000)
     a = np.maximum(z, 0)
 
@@ -347,7 +438,8 @@ def test_the_threshold_of_two_moments_is_the_cheapest_for_normal_numbers(mean: f
 
 
 def test_thresholds_of_two_moments_follow_them() -> None:
-    """Dense layers, each neuron its own: those of the pre-activations that the model itself computes, in plain NumPy."""
+    """Dense layers, each neuron its own: those of the pre-activations that the model itself computes, in
+    plain NumPy."""
     analog, spiking, x = converted(Chain(), (6,), levels=4)
     fitted = dn.fit(analog, spiking, x, threshold="gauss", granularity="neuron", correct=())
     p = analog[spiking.of(SNM)[0].name]
@@ -355,5 +447,7 @@ def test_thresholds_of_two_moments_follow_them() -> None:
     wanted = normal.cheapest(torch.tensor(z.mean(0)), torch.tensor(z.std(0)), spiking.steps * 4).numpy() / 4
     found = fitted[p.name].vth  # type: ignore[union-attr]
     alive = found > 0
-    np.testing.assert_allclose(found[alive], wanted[alive], rtol=0.03)  # float32 moments may move the choice to the next of 400 reaches
+    np.testing.assert_allclose(
+        found[alive], wanted[alive], rtol=0.03
+    )  # float32 moments may move the choice to the next of 400 reaches
     assert alive.any()

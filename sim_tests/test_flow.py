@@ -10,14 +10,18 @@ from dnisnm_lava.ir.populations import sources
 
 
 def with_shortcuts() -> SpikingGraph:
-    """input -> a -> b -> c -> out, where c reads a too, twice, and `out` the image; e is a second output of b."""
+    """input -> a -> b -> c -> out, where c reads a too, twice, and `out` the image; e is a second output of
+    b."""
     rng = np.random.default_rng(0)
     shape = (2, 1, 1)
 
     def reading(*names: str) -> tuple[Projection, ...]:
         return tuple(Projection(name, graphs.weights(rng, 2, 2, 1, 1)) for name in names)
 
-    a, b, c = (graphs.snm(n, shape, reading(*r), rng) for n, r in (("a", ["input"]), ("b", ["a"]), ("c", ["b", "a", "a"])))
+    a, b, c = (
+        graphs.snm(n, shape, reading(*r), rng)
+        for n, r in (("a", ["input"]), ("b", ["a"]), ("c", ["b", "a", "a"]))
+    )
     out, e = (graphs.readout(n, shape, reading(*r), rng) for n, r in (("out", ["c", "input"]), ("e", ["b"])))
     return SpikingGraph((Input("input", shape, np.ones(2), 8), a, b, c, out, e), steps=2)
 

@@ -76,12 +76,18 @@ MODELS = {
     "dilation": conv(4 * 16, 4, 3, dilation=2),
     "groups": conv(4 * 64, 4, 3, padding=1, groups=2),
     "depthwise": conv(8 * 64, 8, 3, padding=1, groups=4, bias=False),
-    "batch norm 2d": Body(lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4)),
-    "batch norm 1d": Body(lambda n, x: F.relu(n.bn(n.fc(x.flatten(1)))), 7, fc=nn.Linear(256, 7), bn=nn.BatchNorm1d(7)),
+    "batch norm 2d": Body(
+        lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4)
+    ),
+    "batch norm 1d": Body(
+        lambda n, x: F.relu(n.bn(n.fc(x.flatten(1)))), 7, fc=nn.Linear(256, 7), bn=nn.BatchNorm1d(7)
+    ),
     "batch norm without affine": Body(
         lambda n, x: F.relu(n.bn(n.conv(x))), 256, conv=nn.Conv2d(4, 4, 1), bn=nn.BatchNorm2d(4, affine=False)
     ),
-    "batch norm behind a ReLU": Body(lambda n, x: F.relu(n.conv(n.bn(x))), 144, conv=nn.Conv2d(4, 4, 3), bn=nn.BatchNorm2d(4)),
+    "batch norm behind a ReLU": Body(
+        lambda n, x: F.relu(n.conv(n.bn(x))), 144, conv=nn.Conv2d(4, 4, 3), bn=nn.BatchNorm2d(4)
+    ),
     "nn.ReLU": spelled(nn.ReLU()),
     "nn.ReLU in place": spelled(nn.ReLU(inplace=True)),
     "torch.relu": spelled(torch.relu),
@@ -89,22 +95,36 @@ MODELS = {
     "Tensor.relu": spelled(lambda x: x.relu()),
     "clamp": spelled(lambda x: x.clamp(min=0)),
     "clamp_min": spelled(lambda x: torch.clamp_min(x, 0)),
-    "a reused nn.ReLU": Body(reused_inplace, 256, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1), act=nn.ReLU(inplace=True)),
+    "a reused nn.ReLU": Body(
+        reused_inplace, 256, a=nn.Conv2d(4, 4, 1), b=nn.Conv2d(4, 4, 1), act=nn.ReLU(inplace=True)
+    ),
     "relu of a relu": Body(lambda n, x: F.relu(x), 256),
     "residual, in place": Body(residual, 256, a=nn.Conv2d(4, 4, 3, padding=1), bn=nn.BatchNorm2d(4)),
     "option A": Body(option_a, 128, a=nn.Conv2d(4, 8, 3, stride=2, padding=1)),
-    "option B": Body(projected, 128, a=nn.Conv2d(4, 8, 3, 2, 1), bn=nn.BatchNorm2d(8), b=nn.Conv2d(4, 8, 1, 2), bn2=nn.BatchNorm2d(8)),
+    "option B": Body(
+        projected,
+        128,
+        a=nn.Conv2d(4, 8, 3, 2, 1),
+        bn=nn.BatchNorm2d(8),
+        b=nn.Conv2d(4, 8, 1, 2),
+        bn2=nn.BatchNorm2d(8),
+    ),
     "max-pool": pool(64, nn.MaxPool2d(2)),
     "max-pool, overlapping, padded": pool(64, nn.MaxPool2d(3, 2, 1)),
     "max-pool, ceil mode": pool(100, nn.MaxPool2d(2, 2, padding=1, ceil_mode=True)),
     "max-pool, ceil mode drops a window": pool(64, nn.MaxPool2d(1, 2, ceil_mode=True)),
     "max-pool, dilated": pool(144, nn.MaxPool2d(2, 1, dilation=2)),
     "max-pool, uneven": pool(4 * 4 * 6, nn.MaxPool2d((2, 3), (2, 1))),
-    "max-pool before its ReLU": Body(lambda n, x: F.relu(n.pool(n.conv(x))), 64, conv=nn.Conv2d(4, 4, 1), pool=nn.MaxPool2d(2)),
+    "max-pool before its ReLU": Body(
+        lambda n, x: F.relu(n.pool(n.conv(x))), 64, conv=nn.Conv2d(4, 4, 1), pool=nn.MaxPool2d(2)
+    ),
     "average pool": pool(64, nn.AvgPool2d(2)),
     "average pool, overlapping, padded": pool(64, nn.AvgPool2d(3, 2, 1)),
     "average pool before a convolution": Body(
-        lambda n, x: F.relu(n.conv(n.pool(x))), 32, conv=nn.Conv2d(4, 8, 2, padding=0, stride=2), pool=nn.AvgPool2d(2)
+        lambda n, x: F.relu(n.conv(n.pool(x))),
+        32,
+        conv=nn.Conv2d(4, 8, 2, padding=0, stride=2),
+        pool=nn.AvgPool2d(2),
     ),
     "global average pool": Body(lambda n, x: F.adaptive_avg_pool2d(x, 1), 4),
     "adaptive average pool": Body(lambda n, x: F.adaptive_avg_pool2d(x, (4, 2)), 32),
@@ -115,7 +135,9 @@ MODELS = {
     "dropout": Body(lambda n, x: n.drop2(n.drop(x)), 256, drop=nn.Dropout(0.5), drop2=nn.Dropout2d(0.5)),
     "identity": Body(lambda n, x: n.same(x), 256, same=nn.Identity()),
     "no bias, no relu at the end": Body(lambda n, x: x, 256),
-    "the whole small network": nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), ResidualPoolNet(), nn.ReLU(), nn.Linear(3, 4)),
+    "the whole small network": nn.Sequential(
+        nn.Conv2d(3, 2, 1), nn.ReLU(), ResidualPoolNet(), nn.ReLU(), nn.Linear(3, 4)
+    ),
 }
 
 
@@ -157,7 +179,9 @@ def test_a_max_pool_moves_behind_its_relu() -> None:
 
 
 def test_an_average_pool_in_front_of_a_convolution_becomes_its_sum_pool() -> None:
-    analog = dn.from_torch(randomized(MODELS["average pool before a convolution"], 0), images(1, (3, 8, 8), 0))
+    analog = dn.from_torch(
+        randomized(MODELS["average pool before a convolution"], 0), images(1, (3, 8, 8), 0)
+    )
     projection = analog["conv"].projections[0]
     assert projection.sum_pool is not None
     assert projection.sum_pool.kernel == (2, 2)
@@ -191,7 +215,9 @@ def test_a_refusal_names_the_line_of_forward() -> None:
             x = torch.tanh(x)  # refused here
             return torch.relu(x)
 
-    with pytest.raises(UnsupportedModel, match=r"aten\.tanh\.default at .*test_frontend\.py:\d+ `x = torch\.tanh\(x\).*`: "):
+    with pytest.raises(
+        UnsupportedModel, match=r"aten\.tanh\.default at .*test_frontend\.py:\d+ `x = torch\.tanh\(x\).*`: "
+    ):
         dn.from_torch(Named(), images(1, (3, 8, 8), 0))
 
 
@@ -200,7 +226,9 @@ def test_control_flow_on_data_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(UnsupportedModel, match=r"Branches: torch\.export cannot trace it .* data-dependent control flow"):
+    with pytest.raises(
+        UnsupportedModel, match=r"Branches: torch\.export cannot trace it .* data-dependent control flow"
+    ):
         dn.from_torch(Branches(), images(1, (3, 8, 8), 0))
 
 
@@ -219,10 +247,12 @@ def test_weights_that_are_not_numbers_are_refused_by_name(bad: float) -> None:
 
 
 def test_lava_can_be_imported_after_a_model_was_traced() -> None:
-    """Lava sets multiprocessing's start method when it is imported; torch.fx would have tqdm, if installed, fix it before."""
+    """Lava sets multiprocessing's start method when it is imported; torch.fx would have tqdm, if installed,
+    fix it before."""
     program = (
         "import multiprocessing, numpy, torch, dnisnm_lava as dn\n"
-        "dn.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2)), numpy.zeros(3, 'f'))\n"
+        "dn.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, "
+        "2)), numpy.zeros(3, 'f'))\n"
         "print(multiprocessing.get_start_method(allow_none=True))\n"
         "multiprocessing.set_start_method('fork')\n"
     )

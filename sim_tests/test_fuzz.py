@@ -1,4 +1,5 @@
-"""Whatever a `.net` file holds, reading it gives a graph or one sentence, within its time and memory. docs/testing.md, Fuzzing."""
+"""Whatever a `.net` file holds, reading it gives a graph or one sentence, within its time and memory.
+docs/testing.md, Fuzzing."""
 
 from __future__ import annotations
 
@@ -41,15 +42,21 @@ def test_three_thousand_hostile_files_are_refused_or_are_graphs() -> None:
 
 def test_a_file_is_a_function_of_its_seed() -> None:
     """But for the times that HDF5 writes into a few."""
-    program = "import sys; sys.path[:0] = ['.', 'sim_tests']; from hostile import hostile\nfor i in range(60): print(hostile(i).hex())"
-    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    program = (
+        "import sys; sys.path[:0] = ['.', 'sim_tests']; from hostile import hostile\nfor i in "
+        "range(60): print(hostile(i).hex())"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+    )
     mine = [hostile(i).hex() for i in range(60)]
     assert [len(a) for a in mine] == [len(b) for b in other.stdout.splitlines()]
     assert sum(a == b for a, b in zip(mine, other.stdout.splitlines(), strict=True)) >= 50
 
 
 def test_the_campaign_sees_what_it_is_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A reader that raises, one that crashes, one that hangs, one that takes memory: each is told, its file kept, and the rest goes on."""
+    """A reader that raises, one that crashes, one that hangs, one that takes memory: each is told, its file
+    kept, and the rest goes on."""
     sick = {
         0: "raise KeyError('x')",
         1: "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
@@ -86,7 +93,13 @@ def test_each_file_of_the_corpus_is_read_in_a_process_that_may_end(tmp_path: Pat
     for packed in sorted(CORPUS.glob("*.net.gz")):
         (tmp_path / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
     files = sorted(tmp_path.glob("*.net"))
-    done = subprocess.run([sys.executable, "-c", program, *map(str, files)], capture_output=True, text=True, cwd=ROOT, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, files)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=100,
+    )
     expected = [f"{p.name} {fuzz.GRAPH if '.graph.' in p.name else fuzz.REFUSED}" for p in files]
     assert (done.stdout.splitlines(), done.returncode) == (expected, 0), done.stderr
 
@@ -101,32 +114,50 @@ def test_the_corpus_is_small_and_each_file_of_it_is_told() -> None:
 
 def test_a_kernels_positions_are_counted_without_going_through_them() -> None:
     for taps, step, kernel, gap in product(range(1, 6), range(1, 7), range(1, 5), range(1, 7)):
-        assert _positions(taps, step, kernel, gap) == len({a * step + b * gap for a in range(taps) for b in range(kernel)})
+        assert _positions(taps, step, kernel, gap) == len(
+            {a * step + b * gap for a in range(taps) for b in range(kernel)}
+        )
 
 
 def test_a_resamplings_padding_is_not_written_down() -> None:
-    """Against the padded matrix, in full; then with a border of a million rows around one of a hundred thousand columns."""
+    """Against the padded matrix, in full; then with a border of a million rows around one of a hundred
+    thousand columns."""
     rng = np.random.default_rng(0)
     tried = 0
     for _ in range(400):
-        before, after, kernel, gap, stride, rows, cols = (int(n) for n in rng.integers((0, 0, 1, 1, 1, 1, 1), (7, 7, 4, 4, 4, 6, 6)))
+        before, after, kernel, gap, stride, rows, cols = (
+            int(n) for n in rng.integers((0, 0, 1, 1, 1, 1, 1), (7, 7, 4, 4, 4, 6, 6))
+        )
         window = Window((kernel, 1), (stride, 1), ((before, after), (0, 0)), (gap, 1))
         outputs, present = window.output_size((rows, 1))[0], rng.random((rows, cols)) < 0.5
         if outputs < 1:
             continue
         padded = np.pad(present, ((before, after), (0, 0)))
-        joined = np.array([padded[i * stride : i * stride + gap * (kernel - 1) + 1 : gap].any(axis=0) for i in range(outputs)])
+        joined = np.array(
+            [
+                padded[i * stride : i * stride + gap * (kernel - 1) + 1 : gap].any(axis=0)
+                for i in range(outputs)
+            ]
+        )
         assert _joined(present, window, 0, outputs) == (joined.sum(), joined.any(axis=0).sum())
         tried += 1
     assert tried > 200
     window = Window((1, 1), (1 << 20, 1), ((1 << 20, 0), (0, 0)))
-    assert _joined(np.ones((1, 100_000), bool), window, 0, window.output_size((1, 1))[0]) == (100_000, 100_000)
+    assert _joined(np.ones((1, 100_000), bool), window, 0, window.output_size((1, 1))[0]) == (
+        100_000,
+        100_000,
+    )
 
 
 def test_windows_that_see_only_padding_are_found() -> None:
-    for before, after, kernel, gap, stride, size in product(range(4), range(3), range(1, 4), range(1, 4), range(1, 3), range(1, 5)):
+    for before, after, kernel, gap, stride, size in product(
+        range(4), range(3), range(1, 4), range(1, 4), range(1, 3), range(1, 5)
+    ):
         window = Window((kernel, 1), (stride, 1), ((before, after), (0, 0)), (gap, 1))
-        seen = [[0 <= out * stride + k * gap - before < size for k in range(kernel)] for out in range(window.output_size((size, 1))[0])]
+        seen = [
+            [0 <= out * stride + k * gap - before < size for k in range(kernel)]
+            for out in range(window.output_size((size, 1))[0])
+        ]
         assert window.is_blind((size, 1)) == any(not any(taps) for taps in seen)
 
 
@@ -158,7 +189,9 @@ def stored(tmp_path: Path, **arrays: object) -> hdf5.Group:
     return hdf5.root((tmp_path / "a.h5").read_bytes())
 
 
-@pytest.mark.parametrize("dtype", ["i1", "<i2", ">i2", "<i4", ">i4", "<i8", ">i8", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize(
+    "dtype", ["i1", "<i2", ">i2", "<i4", ">i4", "<i8", ">i8", "<f4", ">f4", "<f8", ">f8"]
+)
 def test_types_and_byte_orders(tmp_path: Path, dtype: str) -> None:
     given = np.array([[1, -2, 3], [100, 0, -128]]).astype(dtype)
     found = stored(tmp_path, a=given).array("a", given.dtype.kind)
@@ -187,16 +220,21 @@ def test_arrays_that_are_not_plain_are_refused(tmp_path: Path, value: object, ki
         stored(tmp_path, b=np.arange(3), a=value).array("a", kind)
 
 
-@pytest.mark.parametrize("options", [{"chunks": True}, {"compression": "gzip"}, {"maxshape": (None,)}, {"fletcher32": True}])
+@pytest.mark.parametrize(
+    "options", [{"chunks": True}, {"compression": "gzip"}, {"maxshape": (None,)}, {"fletcher32": True}]
+)
 def test_chunks_and_filters_are_refused(tmp_path: Path, options: dict[str, object]) -> None:
     with h5py.File(tmp_path / "a.h5", "w", libver="earliest") as file:
         file.create_dataset("a", data=np.arange(100), **options)
-    with pytest.raises(BadFile, match=r"/a is .*; store it as h5py does by default, without chunks, filters and links"):
+    with pytest.raises(
+        BadFile, match=r"/a is .*; store it as h5py does by default, without chunks, filters and links"
+    ):
         hdf5.root((tmp_path / "a.h5").read_bytes()).array("a", "i")
 
 
 def test_other_files_are_not_opened(tmp_path: Path) -> None:
-    """External storage leads to a file that holds just what is asked for, and an external link to one that is sound."""
+    """External storage leads to a file that holds just what is asked for, and an external link to one that is
+    sound."""
     np.arange(4, dtype=np.int32).tofile(tmp_path / "secret")
     with h5py.File(tmp_path / "a.h5", "w", libver="earliest") as file:
         file.create_dataset("a", shape=(4,), dtype="i4", external=[(str(tmp_path / "secret"), 0, 16)])
@@ -204,7 +242,9 @@ def test_other_files_are_not_opened(tmp_path: Path) -> None:
         file["inside/b"] = h5py.ExternalLink(str(tmp_path / "a.h5"), "a")
     with pytest.raises(BadFile, match="/a is not an array, or filtered, or in another file"):
         hdf5.root((tmp_path / "a.h5").read_bytes()).array("a", "i")
-    with pytest.raises(BadFile, match="/inside is not a group, or one of a newer encoding or with external links"):
+    with pytest.raises(
+        BadFile, match="/inside is not a group, or one of a newer encoding or with external links"
+    ):
         hdf5.root((tmp_path / "a.h5").read_bytes()).group("inside").array("b", "i")
 
 
@@ -263,7 +303,9 @@ def test_a_graph_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     graph = graph_of(sound()[0][1])
     for name in ("", "a\nb", "\x1b[31m", "x" * 1001):
         named = replace(graph, populations=(*graph.populations[:-1], replace(graph.readout, name=name)))
-        with pytest.raises(OutOfRange, match=r"a\.net: not written, for it could not be read again: .*/name is"):
+        with pytest.raises(
+            OutOfRange, match=r"a\.net: not written, for it could not be read again: .*/name is"
+        ):
             netx.write(tmp_path / "a.net", named)
     foreign = replace(graph.readout, bias=graph.readout.bias.astype(">i4"))
     with pytest.raises(OutOfRange, match="it would be read as another graph"):

@@ -38,7 +38,9 @@ def verbs() -> dict[str, argparse.ArgumentParser]:
 
 def dnisnm(*argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dnisnm_lava", *argv]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=120
+    )
 
 
 # ---------------------------------------------------------------- help
@@ -59,7 +61,9 @@ def test_each_verb_has_examples_that_are_understood_and_every_option_a_text(name
 
 
 def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) -> None:
-    documented = set(re.findall(r"^  (\d+) ", manual.EXIT_CODES, re.MULTILINE)) | set(re.findall(r"; (\d+):", manual.EXIT_CODES))
+    documented = set(re.findall(r"^  (\d+) ", manual.EXIT_CODES, re.MULTILINE)) | set(
+        re.findall(r"; (\d+):", manual.EXIT_CODES)
+    )
     assert documented == {"0", "1", "2", "130", "143", "141"}
     assert manual.EXIT_CODES in _parser().format_help()
     assert cli.main(["completion", "bash", "--json"]) == 0
@@ -74,18 +78,41 @@ def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) 
     [
         (["comapre"], "dnisnm: unknown verb comapre (did you mean compare?); dnisnm --help tells more"),
         (["zzz"], "dnisnm: unknown verb zzz; choose demo, convert, inspect"),
-        (["--verison"], "dnisnm: unknown option --verison (did you mean --version?); dnisnm --help tells more"),
+        (
+            ["--verison"],
+            "dnisnm: unknown option --verison (did you mean --version?); dnisnm --help tells more",
+        ),
         (["compare", "--modle", "a.py:net"], "dnisnm compare: unknown option --modle (did you mean --model"),
-        (["tune", "--max-latencie=3"], "dnisnm tune: unknown option --max-latencie (did you mean --max-latency"),
-        (["convert", "--data", "x"], "dnisnm convert: the following arguments are required: --model; dnisnm convert --help tells more"),
-        (["simulate", "a.net", "--data", "x", "--backend", "lav"], "argument --backend: unknown lav (did you mean lava?)"),
-        (["simulate", "a.net", "--data", "x", "--images", "many"], "argument --images: 'many' is not a whole number"),
-        (["simulate", "a.net", "--data", "x", "--memory", "two"], "argument --memory: 'two' is not a size such as 500M or 2G"),
-        (["precision", "--try-weight-bits", "a-b"], "argument --try-weight-bits: 'a-b' is not a range such as 2-8, or 2,4,8"),
+        (
+            ["tune", "--max-latencie=3"],
+            "dnisnm tune: unknown option --max-latencie (did you mean --max-latency",
+        ),
+        (
+            ["convert", "--data", "x"],
+            "dnisnm convert: the following arguments are required: --model; dnisnm convert --help tells more",
+        ),
+        (
+            ["simulate", "a.net", "--data", "x", "--backend", "lav"],
+            "argument --backend: unknown lav (did you mean lava?)",
+        ),
+        (
+            ["simulate", "a.net", "--data", "x", "--images", "many"],
+            "argument --images: 'many' is not a whole number",
+        ),
+        (
+            ["simulate", "a.net", "--data", "x", "--memory", "two"],
+            "argument --memory: 'two' is not a size such as 500M or 2G",
+        ),
+        (
+            ["precision", "--try-weight-bits", "a-b"],
+            "argument --try-weight-bits: 'a-b' is not a range such as 2-8, or 2,4,8",
+        ),
         ([], "dnisnm: the following arguments are required: VERB"),
     ],
 )
-def test_what_is_not_understood_is_one_sentence(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_understood_is_one_sentence(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(argv)
     out, err = capsys.readouterr()
@@ -107,12 +134,19 @@ def test_an_option_may_be_cut_short_and_a_value_may_look_like_one() -> None:
 
 
 def test_versions_are_told_quickly_and_without_imports() -> None:
-    program = "import sys; from dnisnm_lava.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
+    program = (
+        "import sys; from dnisnm_lava.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\n"
+    )
     program += "print([m for m in ('torch', 'lava', 'h5py', 'matplotlib') if m in sys.modules])"
     before = time.process_time()
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert time.process_time() - before < 2
-    lines = dict(line.rsplit(" ", 1) if "not installed" not in line else line.split(" ", 1) for line in done.stdout.splitlines()[:-1])
+    lines = dict(
+        line.rsplit(" ", 1) if "not installed" not in line else line.split(" ", 1)
+        for line in done.stdout.splitlines()[:-1]
+    )
     assert lines["dnisnm"] == dn.__version__
     assert {"lava-nc", "lava-dl", "torch"} <= set(lines)
     import torch
@@ -149,8 +183,13 @@ def test_bash_completes(tmp_path: Path) -> None:
 
     def completed(*words: str) -> set[str]:
         line = " ".join(shlex.quote(w) for w in words)
-        program = f"source c.bash; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; {function}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=20)
+        program = (
+            f"source c.bash; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; {function}; printf "
+            f"'%s\\n' \"${{COMPREPLY[@]}}\""
+        )
+        done = subprocess.run(
+            ["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=20
+        )
         return set(done.stdout.split())
 
     assert completed("dnisnm", "com") == {"compare", "completion"}
@@ -180,7 +219,9 @@ def on_terminal(*argv: str, **environment: str) -> str:
     """All that a terminal receives from a verb of two stages and a table."""
     parent, child = pty.openpty()
     full = {**os.environ, "TERM": "xterm-256color", **environment}
-    process = subprocess.Popen([sys.executable, "-c", SHOWN, *argv], stdout=child, stderr=child, cwd=ROOT, env=full)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHOWN, *argv], stdout=child, stderr=child, cwd=ROOT, env=full
+    )
     os.close(child)
     received = b""
     with contextlib.suppress(OSError):  # what Linux says where the other end is closed
@@ -191,18 +232,31 @@ def on_terminal(*argv: str, **environment: str) -> str:
     return received.decode()
 
 
-def test_elsewhere_a_long_stage_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    now = iter([0.0, 10.0, 30.0, 30.0, 59.0, 60.0, 60.0])  # a line, asked, asked and a line, asked, asked and a line
+def test_elsewhere_a_long_stage_tells_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter(
+        [0.0, 10.0, 30.0, 30.0, 59.0, 60.0, 60.0]
+    )  # a line, asked, asked and a line, asked, asked and a line
     monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: next(now)))
     stages = output.Stages(output.progress_bars(quiet=False))
     progress = stages("fit")
     for done in range(1, 5):
         progress(1000 * done, 4000)
-    assert capsys.readouterr().err.splitlines() == ["fit ...", "fit: 2,000 of 4,000 ...", "fit: 4,000 of 4,000 ..."]
+    assert capsys.readouterr().err.splitlines() == [
+        "fit ...",
+        "fit: 2,000 of 4,000 ...",
+        "fit: 4,000 of 4,000 ...",
+    ]
 
 
 def test_a_terminal_gets_bars_and_colours_where_it_wants_them() -> None:
-    colour, plain, dumb, quiet = on_terminal(), on_terminal(NO_COLOR="1"), on_terminal(TERM="dumb"), on_terminal("--quiet")
+    colour, plain, dumb, quiet = (
+        on_terminal(),
+        on_terminal(NO_COLOR="1"),
+        on_terminal(TERM="dumb"),
+        on_terminal("--quiet"),
+    )
     tint = re.compile(r"\x1b\[(?:[0-9;]*;)?[39]\d(?:;[0-9;]*)?m")
     assert "━" in colour
     assert "7/7" in colour
@@ -218,18 +272,42 @@ def test_a_terminal_gets_bars_and_colours_where_it_wants_them() -> None:
 def test_a_pipe_gets_lines_and_quiet_gets_none() -> None:
     for more, stages in (((), ["trace ...", "count ..."]), (("--quiet",), []), (("--json", "--quiet"), [])):
         command = [sys.executable, "-c", SHOWN, *more]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "COLUMNS": "nonsense"}, timeout=60)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "nonsense"},
+            timeout=60,
+        )
         assert (done.returncode, done.stderr.splitlines()) == (0, stages)
         assert not ANSI.search(done.stdout)
 
 
-def test_quiet_keeps_notices_and_json_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_keeps_notices_and_json_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     layers = "torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2), torch.nn.Softmax(1)"
     Path("net.py").write_text(f"import torch\ndef net():\n    return torch.nn.Sequential({layers})\n")
     x, y = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32), np.zeros(9, int)
     np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    assert cli.main(["convert", "--model", "net.py:net", "--data", "data.npz", "--recipe", "paper", "--quiet", "--json"]) == 0
+    assert (
+        cli.main(
+            [
+                "convert",
+                "--model",
+                "net.py:net",
+                "--data",
+                "data.npz",
+                "--recipe",
+                "paper",
+                "--quiet",
+                "--json",
+            ]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
     assert json.loads(out)["steps"] == 32
     assert [line.partition(":")[0] for line in err.splitlines()] == ["notice"]
@@ -340,9 +418,13 @@ def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(site), "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache/user")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
     lines = done.stdout.splitlines()
-    assert [line for line in lines if ": error" in line and not line.startswith("wrong.py")] == [], done.stdout
+    assert [line for line in lines if ": error" in line and not line.startswith("wrong.py")] == [], (
+        done.stdout
+    )
     revealed = [line.rpartition('"')[0].rpartition('"')[2] for line in lines if "Revealed" in line]
     kinds = ("frontend.coverage.Coverage", "studies.costs.energy.Costs", "studies.precision.Precision")
     assert revealed[:3] == [f"dnisnm_lava.{kind}" for kind in kinds]
     assert revealed[3].startswith("tuple[torch._tensor.Tensor,")
-    assert [int(line.split(":")[1]) for line in lines if line.startswith("wrong.py") and ": error" in line] == [5, 6, 7, 8, 9], done.stdout
+    assert [
+        int(line.split(":")[1]) for line in lines if line.startswith("wrong.py") and ": error" in line
+    ] == [5, 6, 7, 8, 9], done.stdout

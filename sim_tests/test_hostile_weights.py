@@ -32,7 +32,9 @@ def infected(path: Path, how: str, code: Code) -> Path:
     if how.startswith("pickle"):
         path.write_bytes(pickle.dumps({"weight": code}, protocol=int(how[-1])))
     else:
-        torch.save({"weight": torch.ones(2, 3), "extra": code}, path, _use_new_zipfile_serialization=how == "torch")
+        torch.save(
+            {"weight": torch.ones(2, 3), "extra": code}, path, _use_new_zipfile_serialization=how == "torch"
+        )
     return path
 
 
@@ -41,7 +43,9 @@ def infected(path: Path, how: str, code: Code) -> Path:
 def test_weights_with_code_are_refused_and_nothing_runs(tmp_path: Path, name: str, how: str) -> None:
     path = infected(tmp_path / name, how, Code(tmp_path / "made"))
     with pytest.raises(
-        BadFile, match=r"weights_only=True \(its pickle names (posix|nt)\.mkdir, and a pickle that names code can run it: refused"
+        BadFile,
+        match=r"weights_only=True \(its pickle names (posix|nt)\.mkdir, and a pickle that names code can "
+        r"run it: refused",
     ):
         load_weights(torch.nn.Linear(3, 2), path)
     assert not (tmp_path / "made").exists()
@@ -86,7 +90,11 @@ def test_images_with_code_are_refused_and_nothing_runs(tmp_path: Path) -> None:
     x, y = np.zeros((2, 1, 4, 4), np.float32), np.zeros(2, np.int64)
     path = tmp_path / "a.npz"
     np.savez(path, x_train=np.array([Code(tmp_path / "made")], object), y_train=y, x_test=x, y_test=y)
-    with pytest.raises(BadFile, match=r"a\.npz: not an \.npz of plain arrays.* \(it holds pickled objects, which can run code: refused\)"):
+    with pytest.raises(
+        BadFile,
+        match=r"a\.npz: not an \.npz of plain arrays.* \(it holds pickled objects, which can run code: "
+        r"refused\)",
+    ):
         datasets.load_data(str(path))
     assert not (tmp_path / "made").exists()
     path.write_bytes(pickle.dumps(Code(tmp_path / "made")))  # what np.load takes for a pickle

@@ -1,4 +1,5 @@
-"""The report as a file: whole, alone, the same twice; names are text, and its numbers are those of its JSON."""
+"""The report as a file: whole, alone, the same twice; names are text, and its numbers are those of its
+JSON."""
 
 from __future__ import annotations
 
@@ -35,13 +36,37 @@ from dnisnm_lava.evaluation import intervals
 from dnisnm_lava.studies import overview
 from dnisnm_lava.views.page import page, pieces, rasters
 
-LINKS = {"src", "href", "xlink:href", "srcset", "action", "formaction", "poster", "data", "background", "ping"}
-SECTIONS = ["summary", "over-time", "cost", "trade", "why", "populations", "graph", "coverage", "resources", "checks", "provenance"]
+LINKS = {
+    "src",
+    "href",
+    "xlink:href",
+    "srcset",
+    "action",
+    "formaction",
+    "poster",
+    "data",
+    "background",
+    "ping",
+}
+SECTIONS = [
+    "summary",
+    "over-time",
+    "cost",
+    "trade",
+    "why",
+    "populations",
+    "graph",
+    "coverage",
+    "resources",
+    "checks",
+    "provenance",
+]
 LIMIT = 8_000_000  # bytes, of a page of ResNet-20
 
 
 class Page(HTMLParser):
-    """Elements with their attributes; tables as {id: rows of texts}; raw scripts and styles; all other text."""
+    """Elements with their attributes; tables as {id: rows of texts}; raw scripts and styles; all other
+    text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -134,7 +159,11 @@ def test_images_are_tensors_or_bring_their_labels(tmp_path: Path) -> None:
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2)
     tensors = torch.from_numpy(x), torch.from_numpy(y)
-    for name, given in (("arrays", (x, y)), ("tensors", tensors), ("dataset", (torch.utils.data.TensorDataset(*tensors),))):
+    for name, given in (
+        ("arrays", (x, y)),
+        ("tensors", tensors),
+        ("dataset", (torch.utils.data.TensorDataset(*tensors),)),
+    ):
         dn.report(
             tmp_path / name,
             dn.Networks(analog, spiking, dn.quantize(spiking)),
@@ -164,7 +193,11 @@ def test_the_page_fetches_nothing(read: Page) -> None:
     style = " ".join(text for attrs, text in read.raw if not attrs)
     assert "@import" not in style
     assert not re.findall(r"url\(", next(text for _, text in read.raw))
-    policy = next(a["content"] for t, a in read.elements if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"]
+        for t, a in read.elements
+        if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy.startswith("default-src 'none'; img-src data: blob:; ")
     assert "http" not in policy
 
@@ -216,7 +249,15 @@ def test_all_sections_are_there_and_linked(read: Page) -> None:
     for _, attributes in read.elements:
         for name in ("aria-labelledby", "aria-controls", "for"):
             assert name not in attributes or attributes[name] in ids
-    assert {tag for tag, _ in read.elements} >= {"main", "nav", "header", "fieldset", "legend", "caption", "figcaption"}
+    assert {tag for tag, _ in read.elements} >= {
+        "main",
+        "nav",
+        "header",
+        "fieldset",
+        "legend",
+        "caption",
+        "figcaption",
+    }
 
 
 def test_pictures_have_words_and_tables_have_captions(read: Page) -> None:
@@ -246,7 +287,9 @@ def test_accuracies_are_those_of_the_json(read: Page, result: Any) -> None:
         low, high = (float(v) for v in span.split(" to "))
         assert low <= float(integers) <= high
     for t, floats, integers in read.tables["agreement-table"][1:]:
-        assert [floats, integers] == [f"{100 * result['agreement'][key][t]:.2f}" for key in ("float", "integer")]
+        assert [floats, integers] == [
+            f"{100 * result['agreement'][key][t]:.2f}" for key in ("float", "integer")
+        ]
     assert any(float(row[2]) < 100 for row in read.tables["agreement-table"][1:])
 
 
@@ -270,22 +313,35 @@ def test_errors_and_neurons_are_those_of_the_json(read: Page, result: Any) -> No
     assert len(read.tables["error-table"]) == len(explained) + 1
     for row, p in zip(read.tables["error-table"][1:], explained, strict=True):
         assert row[-1] == f"{100 * p['total']['mean_squared']:.3f}"
-        sizes = [*(p["parts"][part]["mean_squared"] for part in PARTS[:-1]), p["parts"]["integers"]["contribution"]]
+        sizes = [
+            *(p["parts"][part]["mean_squared"] for part in PARTS[:-1]),
+            p["parts"]["integers"]["contribution"],
+        ]
         assert row[2:7] == [f"{100 * size:.3f}" for size in sizes]
         assert row[7] == f"{100 * p['spiking']['mean_squared']:.3f}"
     for row, p in zip(read.tables["neuron-table"][1:], explained, strict=True):
         assert row[1] == f"{p['neurons']:,}"
         assert row[9] == f"{p['saturations']:,}"
-        assert row[6:9] == ([""] * 3 if p["kind"] == "ReadOut" else [f"{p[k]:,}" for k in ("dead", "silent", "inactive")])
+        assert row[6:9] == (
+            [""] * 3 if p["kind"] == "ReadOut" else [f"{p[k]:,}" for k in ("dead", "silent", "inactive")]
+        )
         assert (row[10] == "") == (p["headroom"] is None)
     assert result["explanation"]["sentence"] in "".join(read.texts)
     pixels = [a["alt"] for t, a in read.elements if t == "img"]
-    assert len([a for a in pixels if a.startswith("Image ")]) == min(12, result["explanation"]["disagreeing"]) > 0
-    assert len(pixels) - min(12, result["explanation"]["disagreeing"]) == 2 * sum(p["map"] is not None for p in explained)
+    assert (
+        len([a for a in pixels if a.startswith("Image ")])
+        == min(12, result["explanation"]["disagreeing"])
+        > 0
+    )
+    assert len(pixels) - min(12, result["explanation"]["disagreeing"]) == 2 * sum(
+        p["map"] is not None for p in explained
+    )
 
 
 def test_cores_rules_and_equalities_are_those_of_the_json(read: Page, result: Any) -> None:
-    cores = sum(int(row[4].replace(",", "")) for row in read.tables["resource-table"][1:] if row[4] != "no fit")
+    cores = sum(
+        int(row[4].replace(",", "")) for row in read.tables["resource-table"][1:] if row[4] != "no fit"
+    )
     assert cores == result["check"]["cores"]
     broken = {v["rule"] for v in result["check"]["violations"]}
     assert len(read.tables["rule-table"]) == len(RULES) + 1
@@ -300,7 +356,9 @@ def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
     lines = {trace.get("name"): trace for trace in figures["accuracy"]["data"]}
     assert lines["integer SNN"]["y"] == [100 * s for s in result["accuracy"]["integer"].values()]
     assert lines["integer SNN"]["x"] == [1, 2, 3, 4]
-    assert figures["spikes"]["data"][0]["y"] == [sum(p["spikes"] for p in c["populations"][1:]) for c in result["costs"].values()]
+    assert figures["spikes"]["data"][0]["y"] == [
+        sum(p["spikes"] for p in c["populations"][1:]) for c in result["costs"].values()
+    ]
     chip = [c["chip"]["total"] / 1e6 for c in result["costs"].values()]
     np.testing.assert_allclose(figures["energy-chip"]["data"][0]["y"], chip, rtol=1e-12)
     stacked = np.sum([trace["x"] for trace in figures["parts"]["data"][:5]], axis=0)
@@ -310,7 +368,9 @@ def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
     first = next(p for p in gathered().explanation.populations if p.raster is not None)
     sent = first.raster.levels.T.tolist()
     assert [row[: len(sent[0])] for row in raster["text"][: len(sent)]] == sent
-    assert [row[: len(sent[0])] for row in raster["z"][: len(sent)]] == [[v / max(1, first.levels) for v in row] for row in sent]
+    assert [row[: len(sent[0])] for row in raster["z"][: len(sent)]] == [
+        [v / max(1, first.levels) for v in row] for row in sent
+    ]
 
 
 # ---------------------------------------------------------------- on the command line
@@ -318,17 +378,34 @@ def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
 
 def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     title = "[bold]<i>my net</i>"
-    few = ["--steps", "4", "--lava-images", "0", "--cost-images", "2", "--explain-images", "4", "--title", title]
+    few = [
+        "--steps",
+        "4",
+        "--lava-images",
+        "0",
+        "--cost-images",
+        "2",
+        "--explain-images",
+        "4",
+        "--title",
+        title,
+    ]
     said = run("report", *NET, *DATA, *few, "-o", "a.html", capsys=capsys)
     read = Page((place / "a.html").read_text())
     assert read.json("result") == said
     assert said["provenance"]["command_line"].startswith("dnisnm report --model net.py:net")
     assert said["provenance"]["command_line"] in "".join(read.texts)
     assert set(said["provenance"]["digests"]) == {"analog", "float", "integer", "images"}
-    assert (said["images"]["integer"], said["explanation"]["images"], said["costs"]["4"]["images"]) == (16, 4, 2)
+    assert (said["images"]["integer"], said["explanation"]["images"], said["costs"]["4"]["images"]) == (
+        16,
+        4,
+        2,
+    )
     assert said["coverage"]["model"] == "net.py:net"
     run("report", *NET, "--data", str(place / DATA[1]), *few[:-2], "-o", "b.html", capsys=capsys)
-    assert f"<title>net.py:net on {DATA[1]}</title>" in (place / "b.html").read_text()  # the folder is in the provenance
+    assert (
+        f"<title>net.py:net on {DATA[1]}</title>" in (place / "b.html").read_text()
+    )  # the folder is in the provenance
     compared = run("compare", *NET, *DATA, "--steps", "4", "--lava-images", "0", capsys=capsys)
     for t in ("1", "2", "4"):
         assert said["accuracy"]["integer"][t] == compared["accuracy"]["integer"][t]
@@ -355,9 +432,12 @@ def test_a_missing_library_is_named_with_its_extra(
 # ---------------------------------------------------------------- how sure, and which T
 
 
-@pytest.mark.parametrize(("right", "images"), [(0, 1), (1, 1), (7, 10), (915, 1000), (1000, 1000), (3, 10_000)])
+@pytest.mark.parametrize(
+    ("right", "images"), [(0, 1), (1, 1), (7, 10), (915, 1000), (1000, 1000), (3, 10_000)]
+)
 def test_intervals_are_wilsons(right: int, images: int) -> None:
-    """As the two shares p for which the observed one lies exactly z standard errors of p away: his definition."""
+    """As the two shares p for which the observed one lies exactly z standard errors of p away: his
+    definition."""
     low, high = measures.wilson(right / images, images)
     for bound in (low, high):
         distance = abs(right / images - bound) * images**0.5
@@ -405,7 +485,9 @@ def test_any_image_has_a_thumbnail(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(np.asarray(made), 255 * pixels[0], atol=2)  # of 256 greys
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (1.2345, "1.23"), (0.01234, "0.0123")])
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (1.2345, "1.23"), (0.01234, "0.0123")]
+)
 def test_numbers_have_three_digits(number: float, said: str) -> None:
     assert pieces.digits(number) == said
 

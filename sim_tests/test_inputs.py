@@ -62,7 +62,11 @@ KINDS: dict[str, Callable[[], Any]] = {
     "DataLoader without batches": lambda: DataLoader(PAIRS, batch_size=None),
     "DataLoader of a stream": lambda: DataLoader(Stream(), batch_size=5),
 }
-LABELLED = [name for name in KINDS if any(part in name for part in ("pair", "Dataset w", "Subset", "Iter", "DataLoader w", "of a s"))]
+LABELLED = [
+    name
+    for name in KINDS
+    if any(part in name for part in ("pair", "Dataset w", "Subset", "Iter", "DataLoader w", "of a s"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +99,18 @@ def test_half_floats_are_what_they_say(analog: dn.AnalogGraph) -> None:
 
 
 def test_sequences_are_single_or_in_batches() -> None:
-    model = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    model = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    )
     x = np.random.default_rng(1).normal(size=(9, 2, 6)).astype(np.float32)
     graph = dn.from_torch(randomized(model, 0), x[0])
-    for kind in (x, list(x), [x[:4], x[4:]], TensorDataset(torch.from_numpy(x)), DataLoader(list(x), batch_size=2)):
+    for kind in (
+        x,
+        list(x),
+        [x[:4], x[4:]],
+        TensorDataset(torch.from_numpy(x)),
+        DataLoader(list(x), batch_size=2),
+    ):
         np.testing.assert_array_equal(checked_images(graph, kind)[:, :, 0], x)
 
 
@@ -112,7 +124,12 @@ def test_features_are_single_or_in_batches() -> None:
 def test_an_example_may_be_a_dataset_or_a_loader() -> None:
     model = randomized(ResidualPoolNet(), 0)
     expected = dn.from_torch(model, X[0]).digest()
-    for example in (PAIRS, DataLoader(PAIRS, batch_size=4), torch.from_numpy(X[:1]).double(), DataLoader(list(X), batch_size=None)):
+    for example in (
+        PAIRS,
+        DataLoader(PAIRS, batch_size=4),
+        torch.from_numpy(X[:1]).double(),
+        DataLoader(list(X), batch_size=None),
+    ):
         assert dn.from_torch(model, example).digest() == expected
 
 
@@ -123,7 +140,9 @@ def road(kind: str) -> tuple[dn.SpikingGraph, Any]:
     """Every stage on images of one kind; what comes of it."""
     model = randomized(ResidualPoolNet(), 0)
     analog = dn.from_torch(model, X[0])
-    spiking = dn.convert(analog, dn.calibrate(analog, KINDS[kind](), device=torch.device("cpu")), steps=4, levels=2)
+    spiking = dn.convert(
+        analog, dn.calibrate(analog, KINDS[kind](), device=torch.device("cpu")), steps=4, levels=2
+    )
     fitted = dn.fit(analog, spiking, KINDS[kind]())
     integer = dn.quantize(fitted, readings=dn.readings(fitted, KINDS[kind]()))
     return integer, batched.run(integer, KINDS[kind](), device=torch.device("cpu"), record=True)
@@ -146,14 +165,29 @@ def test_compare_precision_and_tune_take_loaders_and_labels_of_any_kind() -> Non
     integer = dn.quantize(spiking)
     loader = DataLoader(PAIRS, batch_size=7)
     by_hand = float(np.mean(batched.run(integer, X).logits[:, 3].argmax(1) == Y))
-    given: list[tuple[Any, Any]] = [(loader, None), (PAIRS, torch.from_numpy(Y)), (X, Y.tolist()), ((X, Y), None)]
+    given: list[tuple[Any, Any]] = [
+        (loader, None),
+        (PAIRS, torch.from_numpy(Y)),
+        (X, Y.tolist()),
+        ((X, Y), None),
+    ]
     for images, labels in given:
-        assert dn.compare(dn.Networks(analog, spiking, integer), images, labels, lava=dn.Lava(images=0)).accuracy["integer"][4] == by_hand  # type: ignore[index]
-    found = dn.precision(dn.Networks(analog, spiking, integer), loader, bits=dn.Tried(weights=[8], payloads=[5], state=[24]))
+        assert (
+            dn.compare(
+                dn.Networks(analog, spiking, integer), images, labels, lava=dn.Lava(images=0)
+            ).accuracy["integer"][4]
+            == by_hand
+        )  # type: ignore[index]
+    found = dn.precision(
+        dn.Networks(analog, spiking, integer), loader, bits=dn.Tried(weights=[8], payloads=[5], state=[24])
+    )
     assert found.grid[0].outcome.accuracy == by_hand
     assert found.images == 24
     target, space = dn.Target("steps", 2), dn.Space(steps=(2,), levels=(1,), vary=("steps",))
-    tuned = [dn.tune(analog, images, target, labels, space=space) for images, labels in ((X, Y), (loader, torch.from_numpy(Y)))]
+    tuned = [
+        dn.tune(analog, images, target, labels, space=space)
+        for images, labels in ((X, Y), (loader, torch.from_numpy(Y)))
+    ]
     assert len({t.networks.integer.digest() for t in tuned}) == 1
     assert batched.run(integer, X).accuracy(torch.from_numpy(Y), 4) == by_hand
     assert dn.energy(integer, loader).images == 24
@@ -165,10 +199,17 @@ def test_compare_precision_and_tune_take_loaders_and_labels_of_any_kind() -> Non
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (3, "images: a int given; give an array or a tensor (N, *shape), a Dataset, a DataLoader, or an iterable of batches"),
+        (
+            3,
+            "images: a int given; give an array or a tensor (N, *shape), a Dataset, a DataLoader, or an "
+            "iterable of batches",
+        ),
         ({"x": X}, "images: a dict given; give an array"),
         ("images.npz", "images: a str given; give an array"),
-        ([{"pixel_values": X, "label": Y}], "images: a batch is a dict ('pixel_values', 'label'); give images, or (images, labels) pairs"),
+        (
+            [{"pixel_values": X, "label": Y}],
+            "images: a batch is a dict ('pixel_values', 'label'); give images, or (images, labels) pairs",
+        ),
         ([()], "images: an empty batch given"),
         ([], "images: 0 given; give at least 1"),
         (X[:0], "images: 0 given; give at least 1"),
@@ -189,7 +230,9 @@ def test_what_holds_no_images_is_refused(analog: dn.AnalogGraph, images: Any, sa
 
 def test_pictures_need_a_transform(analog: dn.AnalogGraph) -> None:
     pictures = pytest.importorskip("PIL.Image")
-    with pytest.raises(OutOfRange, match=r"images: PIL pictures given; let the Dataset's transform end in .*ToTensor\(\)"):
+    with pytest.raises(
+        OutOfRange, match=r"images: PIL pictures given; let the Dataset's transform end in .*ToTensor\(\)"
+    ):
         checked_images(analog, [(pictures.new("RGB", (6, 6)), 1)])
 
 
@@ -197,7 +240,10 @@ def test_pictures_need_a_transform(analog: dn.AnalogGraph) -> None:
     ("labels", "said"),
     [
         (Y[:3], "labels: 3 given for 24 images; give one for each"),
-        (np.stack([Y, Y], axis=1), "labels: shape (24, 2) given, which are neither classes nor targets of output fc (3)"),
+        (
+            np.stack([Y, Y], axis=1),
+            "labels: shape (24, 2) given, which are neither classes nor targets of output fc (3)",
+        ),
         (Y + 1, "labels: 3 among them, output fc (3) tells classes 0 to 2"),
         (Y / 2, "labels: float64 given, of which some are no class indices; give integers"),
         (["cat"] * 24, "labels: a list of <U3 given, which are no numbers"),
@@ -221,5 +267,8 @@ def test_targets_that_are_no_classes_are_left_alone(analog: dn.AnalogGraph) -> N
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", torch.device("cuda", 99), "meta"])
 def test_a_device_that_is_not_there_is_a_sentence(analog: dn.AnalogGraph, device: Any) -> None:
-    with pytest.raises(OutOfRange, match=rf"device: {device} cannot be used here \(.*\); give cpu, or cuda where torch finds a GPU"):
+    with pytest.raises(
+        OutOfRange,
+        match=rf"device: {device} cannot be used here \(.*\); give cpu, or cuda where torch finds a GPU",
+    ):
         dn.calibrate(analog, X, device=device)

@@ -39,9 +39,23 @@ SEARCHES: dict[str, list[str]] = {
         "--measure",
         "values",
     ],
-    "precision": ["precision", *NET, *DATA, *LITTLE, "--try-weight-bits", "4,8", "--try-payload-bits", "5", "--try-state-bits", "24"],
+    "precision": [
+        "precision",
+        *NET,
+        *DATA,
+        *LITTLE,
+        "--try-weight-bits",
+        "4,8",
+        "--try-payload-bits",
+        "5",
+        "--try-state-bits",
+        "24",
+    ],
 }
-WRITTEN = {"tune": ("tuning.json", "front.png", "network.net"), "precision": ("precision.json", "precision.png")}
+WRITTEN = {
+    "tune": ("tuning.json", "front.png", "network.net"),
+    "precision": ("precision.json", "precision.png"),
+}
 
 
 class Stopped(BaseException):
@@ -98,8 +112,12 @@ def test_trials_of_another_search_are_not_taken(
         stopping(patch, verb, 3)
         assert cli.main(argv) == 130
     capsys.readouterr()
-    assert "parts of an unfinished run; go on with --resume, or begin again with --overwrite" in refused_last(*argv, capsys=capsys)
-    assert "of another network, other images, steps or options" in refused_last(*argv, "--seed", "9", "--resume", capsys=capsys)
+    assert "parts of an unfinished run; go on with --resume, or begin again with --overwrite" in refused_last(
+        *argv, capsys=capsys
+    )
+    assert "of another network, other images, steps or options" in refused_last(
+        *argv, "--seed", "9", "--resume", capsys=capsys
+    )
     assert "--resume: no result is written" in refused_last(*SEARCHES[verb], "--resume", capsys=capsys)
     assert cli.main([*argv, "--overwrite"]) == 0
 
@@ -126,7 +144,10 @@ def test_a_broken_trial_is_told(tmp_path: Path) -> None:
     (tmp_path / "out.parts").mkdir()
     (tmp_path / "out.parts/trial-000001.json").write_text('{"fingerprint": "job", "key": "a"}')
     resumed = keeping(tmp_path / "out", "job", Pace("trial"), resume=True, overwrite=False)
-    with pytest.raises(BadFile, match=r"trial-000001\.json: not a part that this program wrote \(KeyError\)"), resumed:
+    with (
+        pytest.raises(BadFile, match=r"trial-000001\.json: not a part that this program wrote \(KeyError\)"),
+        resumed,
+    ):
         pass
 
 
@@ -143,25 +164,37 @@ def test_the_end_is_told_after_the_first_and_as_the_number_doubles(monkeypatch: 
     assert told[0] == "1 of 540 trials, 2 s each: done in 18 min, about in 1078, at this pace"
     at_most = Pace("trial", told.append, most=True)
     at_most.took(0.25, 3, 41)  # two were kept
-    assert told[-1] == "3 of at most 41 trials, 0.25 s each: done in 10 s, about in 9.5 at the latest, at this pace"
+    assert (
+        told[-1]
+        == "3 of at most 41 trials, 0.25 s each: done in 10 s, about in 9.5 at the latest, at this pace"
+    )
     at_most.took(0.25, 41, 41)
     assert len(told) == 5
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(3.2, "3 s"), (90, "1.5 min"), (1500, "25 min"), (5400, "1.5 h"), (200_000, "56 h")])
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(3.2, "3 s"), (90, "1.5 min"), (1500, "25 min"), (5400, "1.5 h"), (200_000, "56 h")]
+)
 def test_durations_have_two_digits(seconds: float, told: str) -> None:
     assert pace.duration(seconds) == told
 
 
 @pytest.mark.parametrize("verb", ["tune", "precision", "compare"])
-def test_a_long_verb_says_when_it_will_be_done(place: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+def test_a_long_verb_says_when_it_will_be_done(
+    place: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     data = ["--data", "net.py:many", "--images", "150", *LITTLE, "--lava-images", "0"]
     Path("net.py").write_text(Path("net.py").read_text() + MANY)
-    command = ["compare", *NET, *data, "--anyway"] if verb == "compare" else SEARCHES[verb]  # it was never trained
+    command = (
+        ["compare", *NET, *data, "--anyway"] if verb == "compare" else SEARCHES[verb]
+    )  # it was never trained
     assert cli.main(command) == 0
     err = capsys.readouterr().err
     of = {"tune": "1 of at most", "precision": "1 of ", "compare": "1 of 2 blocks"}[verb]
-    assert any(line.startswith(of) and "s each: done in" in line and "at this pace" in line for line in err.splitlines())
+    assert any(
+        line.startswith(of) and "s each: done in" in line and "at this pace" in line
+        for line in err.splitlines()
+    )
     assert cli.main([*command, "--quiet"]) == 0
     assert "at this pace" not in capsys.readouterr().err
 
@@ -182,10 +215,15 @@ def many():
 # ---------------------------------------------------------------- tune's own
 
 
-def test_tune_tries_the_other_rounding_and_tells_intervals(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tune_tries_the_other_rounding_and_tells_intervals(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = run(*SEARCHES["tune"], "-o", "out", capsys=capsys)
     assert {t["recipe"]["rounding"] for t in found["trials"] if t["phase"] == "rounding"} == {"nearest"}
-    assert any(sentence.startswith("rounding: the other way from weights to integers.") for sentence in found["story"])
+    assert any(
+        sentence.startswith("rounding: the other way from weights to integers.")
+        for sentence in found["story"]
+    )
     for t in found["trials"]:
         assert t["interval"][0] < t["score"] < t["interval"][1] <= 1
     assert found["intervals"] == {key: found[key]["interval"] for key in ("best", "confirmed")}
@@ -193,14 +231,20 @@ def test_tune_tries_the_other_rounding_and_tells_intervals(place: Path, capsys: 
     assert {t["recipe"]["rounding"] for t in fixed["trials"]} == {"nearest"}
 
 
-def test_the_next_command_is_understood_and_is_of_the_winner(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_next_command_is_understood_and_is_of_the_winner(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = run(*SEARCHES["tune"], "-o", "an out", capsys=capsys)
     words = shlex.split(found["next"])
     assert words[:2] == ["dnisnm", "compare"]
     args = _parser().parse_args(words[1:])
     assert (args.model, args.weights, args.data, args.mean, args.recipe) == (
-        "net.py:net", "weights.pt", "data.npz", (0.5, 0.5, 0.5), "an out/tuning.json",
-    )  # fmt: skip
+        "net.py:net",
+        "weights.pt",
+        "data.npz",
+        (0.5, 0.5, 0.5),
+        "an out/tuning.json",
+    )
     assert json.loads(json.dumps(recipes.named(args.recipe).__dict__)) == found["recipe"]
     assert cli.main([*words[1:], "--lava-images", "0"]) == 0
     capsys.readouterr()
@@ -214,7 +258,9 @@ def test_the_next_command_is_understood_and_is_of_the_winner(place: Path, capsys
 
 
 def test_a_command_is_pasted_whole() -> None:
-    command = shlex.join(["dnisnm", "compare", *(f"a folder with spaces/{i}" for i in range(12)), "--model", "x" * 90])
+    command = shlex.join(
+        ["dnisnm", "compare", *(f"a folder with spaces/{i}" for i in range(12)), "--model", "x" * 90]
+    )
     shown = _to_paste(command)
     assert shlex.split(shown.replace("\\\n", " ")) == shlex.split(command)
     assert len(shown.splitlines()) > 3
@@ -224,7 +270,15 @@ def test_a_command_is_pasted_whole() -> None:
 def test_a_recipe_as_options_is_that_recipe(base: Recipe) -> None:
     from dataclasses import fields, replace
 
-    recipe = replace(base, steps=3, correct=("bias",), lead={"a.b": 1, "c": 0}, weight_bits=6, percentile=99.5, rounding="nearest")
+    recipe = replace(
+        base,
+        steps=3,
+        correct=("bias",),
+        lead={"a.b": 1, "c": 0},
+        weight_bits=6,
+        percentile=99.5,
+        rounding="nearest",
+    )
     words = ["convert", "--model", "m", "--data", "d", *recipes.words(recipe, base)]
     args = _parser().parse_args(words)
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}

@@ -34,7 +34,11 @@ class Shared(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.c = nn.Conv2d(4, 1, 1), nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(1, 8, 3, padding=1)
+        self.a, self.b, self.c = (
+            nn.Conv2d(4, 1, 1),
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.Conv2d(1, 8, 3, padding=1),
+        )
         self.d, self.fc = nn.Conv2d(8, 6, 3), nn.Linear(54, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -88,7 +92,9 @@ def test_lava_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) 
 def test_lower_thresholds_of_relays_and_rectifiers(integers: bool, down: float) -> None:
     """A relay that two rectifiers read, all with the same share, and both kinds take back."""
     graph, x = small(Shared(), (4, 5, 5), quantize=integers)
-    graph = replace(graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph))
+    graph = replace(
+        graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph)
+    )
     assert [p.two_sided for p in graph.of(SNM)].count(True) == 1
     with threadpool_limits(1, user_api="blas"):
         expected = reference.run(graph, x[:3])
@@ -110,9 +116,18 @@ def test_paths_of_every_length_are_aligned() -> None:
     first = snm("a", (5,), (Projection("input", weights(rng, 5, 4)),), rng, lead=1)
     second = snm("b", (5,), (Projection("a", weights(rng, 5, 5)),), rng, lead=2)
     third = snm(
-        "c", (5,), (Projection("b", weights(rng, 5, 5)), Projection("a", weights(rng, 5, 5)), Projection("input", weights(rng, 5, 4))), rng
+        "c",
+        (5,),
+        (
+            Projection("b", weights(rng, 5, 5)),
+            Projection("a", weights(rng, 5, 5)),
+            Projection("input", weights(rng, 5, 4)),
+        ),
+        rng,
     )
-    last = readout("out", (3,), (Projection("c", weights(rng, 3, 5)), Projection("a", weights(rng, 3, 5))), rng)
+    last = readout(
+        "out", (3,), (Projection("c", weights(rng, 3, 5)), Projection("a", weights(rng, 3, 5))), rng
+    )
     graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), first, second, third, last), steps=7)
     x = rng.integers(-127, 128, (4, 4)).astype(float)
     assert_equal(reference.run(graph, x), lava_cpu.run(graph, x))
@@ -151,7 +166,12 @@ def test_only_what_is_asked_for_is_recorded() -> None:
 @lava_needed
 def test_the_example_that_wires_snm_by_hand_is_equal() -> None:
     done = subprocess.run(
-        [sys.executable, "examples/snm_in_lava.py"], capture_output=True, text=True, timeout=120, cwd=ROOT, start_new_session=True
+        [sys.executable, "examples/snm_in_lava.py"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert done.stdout.splitlines()[-1] == "equal", done.stdout + done.stderr
 
@@ -175,13 +195,18 @@ def test_snm_refuses_what_cannot_be(options: dict[str, object], match: str) -> N
 
 
 def test_each_process_stands_alone_in_its_folder() -> None:
-    """Lava executes every file beside a Process. That for neuro cores defines nothing where their extension is not installed."""
+    """Lava executes every file beside a Process. That for neuro cores defines nothing where their extension
+    is not installed."""
     for folder in (ROOT / "dnisnm_lava/procs").iterdir():
         if folder.is_dir() and folder.name != "__pycache__":
-            assert {f.name for f in folder.iterdir() if f.is_file()} - {"ncmodels.py"} == {"models.py", "process.py"}
+            assert {f.name for f in folder.iterdir() if f.is_file()} - {"ncmodels.py"} == {
+                "models.py",
+                "process.py",
+            }
 
 
-# ---------------------------------------------------------------- the child that fails (sim_tests/faults: in every other way)
+# ---------------------------------------------------------------- the child that fails (sim_tests/faults: in
+# every other way)
 
 
 @lava_needed

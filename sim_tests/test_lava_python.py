@@ -1,4 +1,5 @@
-"""Lava in another Python: the same spikes, from files; and each Python that will not do is told in one sentence."""
+"""Lava in another Python: the same spikes, from files; and each Python that will not do is told in one
+sentence."""
 
 from __future__ import annotations
 
@@ -35,13 +36,17 @@ ALL = {"lava-nc": "0.10.0", "numpy": "1.26.4", "h5py": "3.16.0"}
 def test_a_network_in_another_python_gives_the_same_spikes_in_both_modes(other_python: str) -> None:
     graph, x = small(levels=2, lead=1)
     spiking, _ = small(levels=2, lead=1, quantize=False)
-    checked = comparison.verify(graph, x[:2], steps=4, spiking=spiking, lava=lava_cpu.Lava(python=other_python))
+    checked = comparison.verify(
+        graph, x[:2], steps=4, spiking=spiking, lava=lava_cpu.Lava(python=other_python)
+    )
     assert [row.b for row in checked.equality] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
     assert all(row.different == 0 and row.spikes_compared > 1000 for row in checked.equality)
     ran = lava_cpu.run(graph, x[:2], steps=4, record=["conv2"], lava_python=other_python)
     assert list(ran.spikes) == ["conv2"]
     assert ran.spikes["conv2"].any()
-    assert difference("here", batched.run(graph, x[:2], steps=4, record=["conv2"]), "there", ran).different == 0
+    assert (
+        difference("here", batched.run(graph, x[:2], steps=4, record=["conv2"]), "there", ran).different == 0
+    )
     assert ran.saturations == batched.run(graph, x[:2], steps=4).saturations
 
 
@@ -54,9 +59,23 @@ def test_the_command_line_and_the_variable_name_it(
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
     handed: list[str] = []
     given = interpreter.hand_over
-    monkeypatch.setattr(parent, "hand_over", lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))))
+    monkeypatch.setattr(
+        parent,
+        "hand_over",
+        lambda folder, job: (given(folder, job), handed.extend(sorted(os.listdir(folder)))),
+    )
     monkeypatch.setenv("DNISNM_LAVA_PYTHON", other_python)
-    command = ["verify", str(tmp_path / "a.net"), "--data", str(data), "--images", "2", "--steps", "3", "--json"]
+    command = [
+        "verify",
+        str(tmp_path / "a.net"),
+        "--data",
+        str(data),
+        "--images",
+        "2",
+        "--steps",
+        "3",
+        "--json",
+    ]
     assert cli.main(command) == 0
     found = json.loads(capsys.readouterr().out)
     assert handed == ["images.npy", "job.json", "network.net"]
@@ -72,7 +91,9 @@ def test_the_command_line_and_the_variable_name_it(
     assert "lava-python" not in json.loads(capsys.readouterr().out)["provenance"]["versions"]
 
 
-def test_the_verb_tells_where_it_is(other_python: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_tells_where_it_is(
+    other_python: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(installation, "make", lambda: Path(other_python))
     assert cli.main(["lava-env", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -101,7 +122,9 @@ def as_float(graph: SpikingGraph) -> SpikingGraph:
     def thirds(p: Population) -> Population:
         if not isinstance(p, SNM | ReadOut):
             return p
-        return replace(p, bias=p.bias / 3, projections=tuple(replace(q, weight=q.weight / 3) for q in p.projections))
+        return replace(
+            p, bias=p.bias / 3, projections=tuple(replace(q, weight=q.weight / 3) for q in p.projections)
+        )
 
     return replace(graph, populations=tuple(thirds(p) for p in graph))
 
@@ -127,7 +150,9 @@ def test_what_is_handed_over_arrives(tmp_path: Path, is_integer: bool) -> None:
     assert {**found, "graph": None} == {**job, "graph": None}
 
 
-def test_nothing_else_of_this_python_is_on_the_path_of_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_else_of_this_python_is_on_the_path_of_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", "/of/this/python")
     monkeypatch.setenv("PYTHONHOME", "/of/this/python")
     found = interpreter.environment(tmp_path)
@@ -166,10 +191,17 @@ def metadata(name: str, version: str) -> str:
 @pytest.mark.parametrize(
     ("packages", "match"),
     [
-        ({}, r"bin/python is a Python 3\.\d+\.\d+ without lava-nc; name a Python 3.10 that has lava-nc 0.10 and h5py, or make one with"),
+        (
+            {},
+            r"bin/python is a Python 3\.\d+\.\d+ without lava-nc; name a Python 3.10 that has lava-nc "
+            r"0.10 and h5py, or make one with",
+        ),
         ({"lava-nc": "0.10.0", "numpy": "1.26.4"}, "without h5py"),
         ({**ALL, "lava-nc": "0.9.0"}, r"with lava-nc 0\.9\.0, and 0\.10 is needed"),
-        (ALL, r"must import dnisnm-lava \S+ from \S+, and imports none \(ModuleNotFoundError"),  # its NumPy is metadata alone
+        (
+            ALL,
+            r"must import dnisnm-lava \S+ from \S+, and imports none \(ModuleNotFoundError",
+        ),  # its NumPy is metadata alone
     ],
 )
 def test_a_python_that_will_not_do_is_told(bare: Path, packages: dict[str, str], match: str) -> None:
@@ -190,7 +222,9 @@ def test_another_version_of_this_package_is_refused(bare: Path, tmp_path: Path) 
     wrapper = tmp_path / "python"
     wrapper.write_text(f'#!/bin/sh\nexec {python} -E "$@"\n')
     wrapper.chmod(0o755)
-    with pytest.raises(BackendMissing, match=rf"imports dnisnm-lava 0\.0\.1 from {package}; let it heed PYTHONPATH"):
+    with pytest.raises(
+        BackendMissing, match=rf"imports dnisnm-lava 0\.0\.1 from {package}; let it heed PYTHONPATH"
+    ):
         interpreter.chosen(wrapper)
 
 
@@ -217,24 +251,36 @@ def wheel(folder: Path, name: str, version: str) -> str:
     path = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr(f"{stem}.dist-info/METADATA", metadata(name, version))
-        file.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(
+            f"{stem}.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         file.writestr(f"{stem}.dist-info/RECORD", "")
     return str(path)
 
 
-def test_the_environment_is_made_on_request_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_made_on_request_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(
-        BackendMissing, match=r"auto: no Lava environment in \S+cache/dnisnm-lava/lava-0.10.0; make it with `dnisnm lava-env`"
+        BackendMissing,
+        match=r"auto: no Lava environment in \S+cache/dnisnm-lava/lava-0.10.0; make it with `dnisnm "
+        r"lava-env`",
     ):
         interpreter.chosen("auto")
     assert not (tmp_path / "cache").exists()  # asking makes nothing
     monkeypatch.setattr(installation, "_found", lambda: iter(["false"]))
-    with pytest.raises(BackendFailed, match=r"lava-env: false -m venv \S+ failed, and nothing was made; mend that and try again. Its last"):
+    with pytest.raises(
+        BackendFailed,
+        match=r"lava-env: false -m venv \S+ failed, and nothing was made; mend that and try again. Its last",
+    ):
         installation.make()
     assert list((tmp_path / "cache/dnisnm-lava").iterdir()) == []
     monkeypatch.setattr(installation, "_found", lambda: iter([sys.executable]))
-    monkeypatch.setattr(installation, "PINNED", tuple(wheel(tmp_path, name, version) for name, version in ALL.items()))
+    monkeypatch.setattr(
+        installation, "PINNED", tuple(wheel(tmp_path, name, version) for name, version in ALL.items())
+    )
     assert installation.make() == tmp_path / "cache/dnisnm-lava/lava-0.10.0/bin/python" == installation.made()
     assert [p.name for p in (tmp_path / "cache/dnisnm-lava").iterdir()] == ["lava-0.10.0"]
     with pytest.raises(BackendMissing, match="imports none"):  # all is installed, and its NumPy is but a name
@@ -245,6 +291,9 @@ def test_no_python_to_make_it_of_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(installation, "_found", lambda: iter(()))
     monkeypatch.setattr(installation, "_installed", lambda: iter(()))
-    with pytest.raises(BackendMissing, match=r"Lava needs Python 3\.10, and neither python3\.10, pyenv nor uv has or can make one here"):
+    with pytest.raises(
+        BackendMissing,
+        match=r"Lava needs Python 3\.10, and neither python3\.10, pyenv nor uv has or can make one here",
+    ):
         installation.make()
     assert not (tmp_path / "cache").exists()

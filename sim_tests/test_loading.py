@@ -1,4 +1,5 @@
-"""A user's model from torchvision and from ONNX: the same outputs, traceable, and refusals of one sentence."""
+"""A user's model from torchvision and from ONNX: the same outputs, traceable, and refusals of one
+sentence."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ def same(found: torch.Tensor, wanted: torch.Tensor) -> None:
 
 
 def test_without_weights_torchvisions_network_is_random_and_says_so() -> None:
-    with pytest.warns(UserWarning, match="torchvision:squeezenet1_1: no weights given, so they are random and accuracy is meaningless"):
+    with pytest.warns(
+        UserWarning,
+        match="torchvision:squeezenet1_1: no weights given, so they are random and accuracy is meaningless",
+    ):
         model = load_model("torchvision:squeezenet1_1")
     assert type(model).__name__ == "SqueezeNet"
     assert not model.training
@@ -73,19 +77,39 @@ def test_a_failed_download_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         raise urllib.error.URLError("Name or service not known")
 
     monkeypatch.setattr(sys.modules["torchvision.models._api"], "load_state_dict_from_url", download)
-    with pytest.raises(BadFile, match=r"DEFAULT: the weights of squeezenet1_1 cannot be downloaded \(.*not known.*\); give a file of them"):
+    with pytest.raises(
+        BadFile,
+        match=r"DEFAULT: the weights of squeezenet1_1 cannot be downloaded \(.*not known.*\); give a "
+        r"file of them",
+    ):
         load_model("torchvision:squeezenet1_1", "DEFAULT")
 
 
 @pytest.mark.parametrize(
     ("spec", "weights", "said"),
     [
-        ("torchvision:resnet19", None, "torchvision:resnet19: torchvision has no such network; did you mean resnet18"),
-        ("torchvision:zzz", None, "torchvision:zzz: torchvision has no such network; torchvision.models.list_models() lists"),
-        ("torchvision:resnet18", "IMAGENET1K_V7", "IMAGENET1K_V7: no such file, and no weights of resnet18; give a state_dict or one of"),
-        ("torchvision:resnet18", "nowhere.pt", "nowhere.pt: no such file, and no weights of resnet18; give a state_dict or one of DEFAULT"),
+        (
+            "torchvision:resnet19",
+            None,
+            "torchvision:resnet19: torchvision has no such network; did you mean resnet18",
+        ),
+        (
+            "torchvision:zzz",
+            None,
+            "torchvision:zzz: torchvision has no such network; torchvision.models.list_models() lists",
+        ),
+        (
+            "torchvision:resnet18",
+            "IMAGENET1K_V7",
+            "IMAGENET1K_V7: no such file, and no weights of resnet18; give a state_dict or one of",
+        ),
+        (
+            "torchvision:resnet18",
+            "nowhere.pt",
+            "nowhere.pt: no such file, and no weights of resnet18; give a state_dict or one of DEFAULT",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_name_gets_the_names_beside_it(spec: str, weights: str | None, said: str) -> None:
     with pytest.raises(BadFile) as error:
         load_model(spec, weights)
@@ -94,7 +118,9 @@ def test_an_unknown_name_gets_the_names_beside_it(spec: str, weights: str | None
 
 def test_a_segmentation_network_is_built_without_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
     """torchvision would fetch a trained backbone."""
-    monkeypatch.setattr(sys.modules["torchvision.models._api"], "load_state_dict_from_url", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(
+        sys.modules["torchvision.models._api"], "load_state_dict_from_url", lambda *_, **__: 1 / 0
+    )
     with pytest.warns(UserWarning, match="random"):
         assert type(load_model("torchvision:fcn_resnet50")).__name__ == "FCN"
 
@@ -137,10 +163,18 @@ class Residual(nn.Module):
 def pooled() -> nn.Sequential:
     """Global average pooling, flatten, Gemm; layers inside layers, for their names."""
     block = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 3, stride=2), relu=nn.ReLU()))
-    return nn.Sequential(OrderedDict(stem=block, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 3)))
+    return nn.Sequential(
+        OrderedDict(stem=block, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 3))
+    )
 
 
-def exported(model: nn.Module, path: Path, shape: tuple[int, ...] = (3, 8, 8), opset: int = 13, free: tuple[int, ...] = ()) -> str:
+def exported(
+    model: nn.Module,
+    path: Path,
+    shape: tuple[int, ...] = (3, 8, 8),
+    opset: int = 13,
+    free: tuple[int, ...] = (),
+) -> str:
     axes = {"image": {axis: f"axis{axis}" for axis in free}} if free else None
     names = {"input_names": ["image"], "output_names": ["logits"]}
     with warnings.catch_warnings():
@@ -157,7 +191,9 @@ def onnx() -> None:
 @pytest.mark.usefixtures("onnx")
 @pytest.mark.parametrize("free", [(), (0,)], ids=["a batch of one", "any batch"])
 @pytest.mark.parametrize("opset", [11, 13, 17, 18])
-def test_an_onnx_file_is_the_model_that_was_exported(tmp_path: Path, opset: int, free: tuple[int, ...]) -> None:
+def test_an_onnx_file_is_the_model_that_was_exported(
+    tmp_path: Path, opset: int, free: tuple[int, ...]
+) -> None:
     model = randomized(Residual(), 0)
     loaded = load_model(exported(model, tmp_path / "a.onnx", opset=opset, free=free))
     x = torch.randn(3, 3, 8, 8)
@@ -206,9 +242,19 @@ def test_torchvisions_networks_come_back_from_onnx(tmp_path: Path, name: str) ->
 @pytest.mark.usefixtures("onnx")
 def test_layers_keep_their_names(tmp_path: Path) -> None:
     loaded = load_model(exported(randomized(pooled(), 0), tmp_path / "a.onnx"))
-    assert [name for name, _ in loaded.named_parameters()] == ["fc.weight", "fc.bias", "stem.conv.weight", "stem.conv.bias"]
+    assert [name for name, _ in loaded.named_parameters()] == [
+        "fc.weight",
+        "fc.bias",
+        "stem.conv.weight",
+        "stem.conv.bias",
+    ]
     loaded = load_model(exported(randomized(Residual(), 0), tmp_path / "b.onnx"))
-    assert {name for name, _ in loaded.named_parameters()} >= {"a.weight", "fc1.weight", "fc2.weight", "fc2.bias"}
+    assert {name for name, _ in loaded.named_parameters()} >= {
+        "a.weight",
+        "fc1.weight",
+        "fc2.weight",
+        "fc2.bias",
+    }
 
 
 @pytest.mark.usefixtures("onnx")
@@ -229,10 +275,19 @@ def test_a_newer_opset_that_says_the_same_is_read(tmp_path: Path) -> None:
         helper.make_node("Relu", ["z"], ["a"]),
         helper.make_node("ReduceMean", ["a", "axes"], ["y"], keepdims=0, noop_with_empty_axes=0),
     ]
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", ["batch", 3, 6, 6]), ("y", ["batch", 4]))]
-    weights = [numpy_helper.from_array(weight.numpy(), "w"), helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])]
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+        for n, s in (("x", ["batch", 3, 6, 6]), ("y", ["batch", 4]))
+    ]
+    weights = [
+        numpy_helper.from_array(weight.numpy(), "w"),
+        helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3]),
+    ]
     graph = helper.make_graph(nodes, "net", values[:1], values[1:], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), str(tmp_path / "a.onnx"))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9),
+        str(tmp_path / "a.onnx"),
+    )
     x = torch.randn(2, 3, 6, 6)
     same(load_model(str(tmp_path / "a.onnx"))(x), F.relu(F.conv2d(x, weight)).mean((2, 3)))
 
@@ -243,10 +298,16 @@ def test_a_split_into_uneven_parts_is_that_of_onnx(tmp_path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper
 
-    nodes = [helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2), helper.make_node("Concat", ["b", "a"], ["y"], axis=1)]
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b"], axis=1, num_outputs=2),
+        helper.make_node("Concat", ["b", "a"], ["y"], axis=1),
+    ]
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 5, 2, 2]) for n in "xy"]
     graph = helper.make_graph(nodes, "net", values[:1], values[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(tmp_path / "a.onnx"))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        str(tmp_path / "a.onnx"),
+    )
     x = torch.randn(2, 5, 2, 2)
     assert torch.equal(load_model(str(tmp_path / "a.onnx"))(x), torch.cat([x[:, 3:], x[:, :3]], 1))
 
@@ -270,7 +331,10 @@ def test_an_operation_without_a_module_is_named(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.tril()
 
-    with pytest.raises(UnsupportedModel, match=r"a.onnx: 1 of its nodes has no meaning here. /Trilu \(Trilu\): it has no torch module"):
+    with pytest.raises(
+        UnsupportedModel,
+        match=r"a.onnx: 1 of its nodes has no meaning here. /Trilu \(Trilu\): it has no torch module",
+    ):
         load_model(exported(Triangle(), tmp_path / "a.onnx", opset=14))
 
 

@@ -31,7 +31,9 @@ def test_there_is_memory_and_less_than_all() -> None:
     assert 1 << 24 < machine.free_memory() < 1 << 50
 
 
-@pytest.mark.parametrize(("text", "size"), [("500M", 500 << 20), ("2G", 2 << 30), ("1.5k", 1536), ("4096", 4096)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("500M", 500 << 20), ("2G", 2 << 30), ("1.5k", 1536), ("4096", 4096)]
+)
 def test_sizes(text: str, size: int) -> None:
     assert cli._bytes(text) == size
 

@@ -1,4 +1,5 @@
-"""What is measured of an output: classes, binary answers, values; what is refused; no share beyond 0 to 100 %."""
+"""What is measured of an output: classes, binary answers, values; what is refused; no share beyond 0 to 100
+%."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ def test_a_fit_is_the_coefficient_of_determination() -> None:
     found = measure.score(measure.count(said, wanted), measure.spread(wanted), 30)
     errors, spread = np.square(said - wanted), np.square(wanted - wanted.mean(axis=(0, 2), keepdims=True))
     assert isinstance(found, Fit)
-    assert found.value == pytest.approx(1 - errors.sum() / spread.sum(), rel=1e-12)  # exact sums against NumPy's of 240 terms
+    assert found.value == pytest.approx(
+        1 - errors.sum() / spread.sum(), rel=1e-12
+    )  # exact sums against NumPy's of 240 terms
     assert found.rmse == pytest.approx(np.sqrt(errors.mean()), rel=1e-12)
     assert found.relative == pytest.approx(np.sqrt(1 - found.value), rel=1e-12)
     each = errors.mean(axis=(1, 2))
@@ -63,53 +66,89 @@ def test_sums_of_values_are_the_same_in_any_cut_and_order(errors: list[float], r
     order = list(range(len(errors)))
     random.shuffle(order)
     parts = [
-        {"counts": measure.count(said[[i]], wanted[[i]]), "spread": measure.spread(wanted[[i]])} for i in order
-    ]  # fmt: skip
+        {"counts": measure.count(said[[i]], wanted[[i]]), "spread": measure.spread(wanted[[i]])}
+        for i in order
+    ]
     assert tallies.total(parts) == {"counts": measure.count(said, wanted), "spread": measure.spread(wanted)}
 
 
 def test_values_that_do_not_vary_have_no_score() -> None:
     wanted = np.full((7, 2), 0.3)
     measure = chosen({"out": (2,)}, wanted, "values")
-    with pytest.raises(OutOfRange, match="targets do not vary over 7 images, so that any constant would explain them"):
+    with pytest.raises(
+        OutOfRange, match="targets do not vary over 7 images, so that any constant would explain them"
+    ):
         measure.score(measure.count(wanted, wanted), measure.spread(wanted), 7)
 
 
 # ---------------------------------------------------------------- what shape and labels tell
 
 
-@pytest.mark.parametrize(("outputs", "labels", "kind", "answers"), [
-    (TEN, np.arange(10), "classes", 1), (TEN, np.arange(10.0), "classes", 1), (TEN, np.arange(10)[:, None], "classes", 1),
-    (TEN, np.eye(10), "classes", 1), (TEN, 0.9 * np.eye(10) + 0.01, "classes", 1), (TEN, np.tri(10, dtype=int), "binary", 10),
-    (TEN, RNG.normal(size=(10, 10)), "values", 10), (MAP, np.ones((4, 8, 8), int), "classes", 64),
-    (MAP, RNG.normal(size=(4, 3, 8, 8)), "values", 192), ({"out": (1, 10)}, np.arange(10), "classes", 1),
-    (ONE, np.arange(6) % 2, "binary", 1), (ONE, (np.arange(6) % 2)[:, None], "binary", 1), (ONE, np.arange(6) % 2 > 0, "binary", 1),
-    (ONE, RNG.normal(size=6), "values", 1), (ONE, RNG.normal(size=(6, 1)), "values", 1),
-    ({"map": (1, 4, 4)}, np.eye(4, dtype=int)[None], "binary", 16), ({"map": (1, 4, 4)}, np.eye(4)[None, None], "binary", 16),
-    (TEN, None, "classes", 1),
-])  # fmt: skip
-def test_shape_and_labels_tell(outputs: dict[str, tuple[int, ...]], labels: np.ndarray | None, kind: str, answers: int) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "labels", "kind", "answers"),
+    [
+        (TEN, np.arange(10), "classes", 1),
+        (TEN, np.arange(10.0), "classes", 1),
+        (TEN, np.arange(10)[:, None], "classes", 1),
+        (TEN, np.eye(10), "classes", 1),
+        (TEN, 0.9 * np.eye(10) + 0.01, "classes", 1),
+        (TEN, np.tri(10, dtype=int), "binary", 10),
+        (TEN, RNG.normal(size=(10, 10)), "values", 10),
+        (MAP, np.ones((4, 8, 8), int), "classes", 64),
+        (MAP, RNG.normal(size=(4, 3, 8, 8)), "values", 192),
+        ({"out": (1, 10)}, np.arange(10), "classes", 1),
+        (ONE, np.arange(6) % 2, "binary", 1),
+        (ONE, (np.arange(6) % 2)[:, None], "binary", 1),
+        (ONE, np.arange(6) % 2 > 0, "binary", 1),
+        (ONE, RNG.normal(size=6), "values", 1),
+        (ONE, RNG.normal(size=(6, 1)), "values", 1),
+        ({"map": (1, 4, 4)}, np.eye(4, dtype=int)[None], "binary", 16),
+        ({"map": (1, 4, 4)}, np.eye(4)[None, None], "binary", 16),
+        (TEN, None, "classes", 1),
+    ],
+)
+def test_shape_and_labels_tell(
+    outputs: dict[str, tuple[int, ...]], labels: np.ndarray | None, kind: str, answers: int
+) -> None:
     measure = chosen(outputs, labels)
     assert (measure.kind, measure.answers) == (kind, answers)
     if labels is not None:
         assert measure.wanted(labels).shape == (len(labels), *measure.spots)
 
 
-@pytest.mark.parametrize(("outputs", "labels", "options", "told"), [
-    (MAP, np.zeros(5, int), {}, "shape \\(5,\\) given, which are neither classes nor targets of output map \\(3x8x8\\)"),
-    (MAP, None, {}, "output map \\(3x8x8\\) may hold classes of pixels, answers 0 or 1, or values"),
-    (ONE, None, {}, "say --measure classes, binary or values"), (TEN, np.arange(11), {}, "10 among them, output out \\(10\\) tells"),
-    (TEN, np.arange(4) - 1, {}, "labels: -1 among them"), (TEN, np.arange(4) / 2, {}, "some are no class indices"),
-    (ONE, np.arange(6), {}, "labels: 0 to 5 given for the 1 value of output out; give 0 and 1"),
-    (MAP, np.full((2, 8, 8), 255), {}, "labels: 255 among them, .*--ignore-label 255 leaves it out"),
-    (MAP, np.zeros((2, 8, 9), int), {}, "neither classes nor targets"), (TEN, np.array([0.1, np.nan] * 5), {"kind": "values"}, "needed by"),
-    (ONE, np.array([0.1, np.nan]), {}, "targets: 1 of 2 are NaN"), (TEN, np.tri(10), {"kind": "classes"}, "not one-hot"),
-    (ONE, np.arange(2), {"kind": "classes"}, "which has one channel; say --measure binary"),
-    (TEN, np.arange(3), {"kind": "accuracy"}, "measure: accuracy given; choose of auto, classes, binary, values"),
-    (TEN, np.arange(3), {"output": 1}, "output: 1 asked for; the network has 0: out \\(10\\)"),
-    (TEN, np.arange(3), {"output": "boxes"}, "output: boxes asked for"), (TEN, np.arange(3), {"output": -1}, "output: -1 asked for"),
-    ({"boxes": (4,), "classes": (9,)}, np.arange(9), {}, "choose another --output"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("outputs", "labels", "options", "told"),
+    [
+        (
+            MAP,
+            np.zeros(5, int),
+            {},
+            "shape \\(5,\\) given, which are neither classes nor targets of output map \\(3x8x8\\)",
+        ),
+        (MAP, None, {}, "output map \\(3x8x8\\) may hold classes of pixels, answers 0 or 1, or values"),
+        (ONE, None, {}, "say --measure classes, binary or values"),
+        (TEN, np.arange(11), {}, "10 among them, output out \\(10\\) tells"),
+        (TEN, np.arange(4) - 1, {}, "labels: -1 among them"),
+        (TEN, np.arange(4) / 2, {}, "some are no class indices"),
+        (ONE, np.arange(6), {}, "labels: 0 to 5 given for the 1 value of output out; give 0 and 1"),
+        (MAP, np.full((2, 8, 8), 255), {}, "labels: 255 among them, .*--ignore-label 255 leaves it out"),
+        (MAP, np.zeros((2, 8, 9), int), {}, "neither classes nor targets"),
+        (TEN, np.array([0.1, np.nan] * 5), {"kind": "values"}, "needed by"),
+        (ONE, np.array([0.1, np.nan]), {}, "targets: 1 of 2 are NaN"),
+        (TEN, np.tri(10), {"kind": "classes"}, "not one-hot"),
+        (ONE, np.arange(2), {"kind": "classes"}, "which has one channel; say --measure binary"),
+        (
+            TEN,
+            np.arange(3),
+            {"kind": "accuracy"},
+            "measure: accuracy given; choose of auto, classes, binary, values",
+        ),
+        (TEN, np.arange(3), {"output": 1}, "output: 1 asked for; the network has 0: out \\(10\\)"),
+        (TEN, np.arange(3), {"output": "boxes"}, "output: boxes asked for"),
+        (TEN, np.arange(3), {"output": -1}, "output: -1 asked for"),
+        ({"boxes": (4,), "classes": (9,)}, np.arange(9), {}, "choose another --output"),
+    ],
+)
 def test_what_does_not_fit_is_one_sentence(
     outputs: dict[str, tuple[int, ...]], labels: np.ndarray | None, options: dict[str, Any], told: str
 ) -> None:
@@ -140,7 +179,14 @@ def test_targets_of_one_value_are_not_spread_over_each_other() -> None:
     """(N,) against (N, 1) would broadcast to (N, N)."""
     targets = RNG.normal(size=20)
     measure = chosen(ONE, targets)
-    assert measure.score(measure.count(targets[:, None], measure.wanted(targets)), measure.spread(measure.wanted(targets)), 20).value == 1
+    assert (
+        measure.score(
+            measure.count(targets[:, None], measure.wanted(targets)),
+            measure.spread(measure.wanted(targets)),
+            20,
+        ).value
+        == 1
+    )
     with pytest.raises(ValueError, match="answers of shape"):
         measure.count(targets[:, None], targets)
 
@@ -159,7 +205,9 @@ X = (RNG.random((40, 1, 16, 16)) * 0.2 + np.where(Y, 0.7, 0.1)[:, None, None, No
 F = RNG.normal(size=(60, 6)).astype(np.float32)
 
 
-def networks(model: nn.Module, x: np.ndarray, steps: int = 4) -> tuple[dn.AnalogGraph, dn.SpikingGraph, dn.SpikingGraph]:
+def networks(
+    model: nn.Module, x: np.ndarray, steps: int = 4
+) -> tuple[dn.AnalogGraph, dn.SpikingGraph, dn.SpikingGraph]:
     torch.manual_seed(1)
     analog = dn.from_torch(model.eval(), x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=steps, levels=4)
@@ -201,7 +249,9 @@ def test_values_are_measured_against_targets_and_against_the_ann() -> None:
     run = batched.run(graphs[2], F)
     for wanted, score in ((targets, found.scores["integer"][4]), (own, found.agreements["integer"][4])):  # type: ignore[index]
         errors, spread = run.values(4) - wanted, wanted - wanted.mean(axis=0)
-        assert score.rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)  # `ann` is float32 there, float64 here
+        assert score.rmse == pytest.approx(
+            np.sqrt(np.mean(errors**2)), rel=1e-5
+        )  # `ann` is float32 there, float64 here
         assert score.value == pytest.approx(1 - np.sum(errors**2) / np.sum(spread**2), rel=1e-5)
     assert found.scores["ann"].rmse == pytest.approx(0.1, rel=1e-4)  # type: ignore[union-attr]
     alone = dn.compare(dn.Networks(*graphs), F, measure="values", lava=dn.Lava(images=0))
@@ -222,7 +272,13 @@ def test_a_further_output_is_measured_when_asked_for() -> None:
     assert found.accuracy["integer"][4] == np.mean(said == labels)  # type: ignore[index]
     told = dn.explain(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=name))
     assert told.accuracy["integer"] == found.accuracy["integer"][4]  # type: ignore[index]
-    bits = dn.precision(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=1), bits=dn.Tried(weights=[8], payloads=[5], state=[24]))
+    bits = dn.precision(
+        dn.Networks(*graphs),
+        F,
+        labels,
+        measure=dn.Ask(output=1),
+        bits=dn.Tried(weights=[8], payloads=[5], state=[24]),
+    )
     assert bits.finest.outcome.accuracy == found.accuracy["integer"][4]  # type: ignore[index]
 
 
@@ -240,7 +296,9 @@ def test_precision_and_explain_tell_values() -> None:
     torch.manual_seed(0)
     graphs = networks(Both(), F)
     own = graphs[0].ann(F)
-    found = dn.precision(dn.Networks(*graphs), F, own + 0.01, bits=dn.Tried(weights=[2, 8], payloads=[5], state=[24]))
+    found = dn.precision(
+        dn.Networks(*graphs), F, own + 0.01, bits=dn.Tried(weights=[2, 8], payloads=[5], state=[24])
+    )
     coarse, fine = (cell.outcome.agreement for cell in found.grid)
     assert coarse is not None
     assert fine is not None
@@ -285,12 +343,24 @@ def test_a_last_sigmoid_leaves_answers_and_is_in_values() -> None:
 def test_a_search_that_cannot_fail_is_refused() -> None:
     analog = networks(Bright(), X)[0]
     for options, told in (
-        ({"target": dn.Target("drop", 1), "measure": "binary", "images": X[Y == 0]}, "the same answer is wanted of all"),
-        ({"target": dn.Target("drop", 60), "measure": "binary", "images": X}, "which one answer for every image would meet"),
+        (
+            {"target": dn.Target("drop", 1), "measure": "binary", "images": X[Y == 0]},
+            "the same answer is wanted of all",
+        ),
+        (
+            {"target": dn.Target("drop", 60), "measure": "binary", "images": X},
+            "which one answer for every image would meet",
+        ),
         ({"target": dn.Target("drop", 1), "measure": "values", "images": X}, "give max_error instead"),
         ({"target": dn.Target("error", 0.1), "measure": "binary", "images": X}, "give max_drop instead"),
-        ({"target": dn.Target("error", 1), "measure": "values", "images": X}, "which one answer for every image would meet"),
-        ({"target": dn.Target("drop", 1), "images": X}, "may hold classes of pixels, answers 0 or 1, or values"),
+        (
+            {"target": dn.Target("error", 1), "measure": "values", "images": X},
+            "which one answer for every image would meet",
+        ),
+        (
+            {"target": dn.Target("drop", 1), "images": X},
+            "may hold classes of pixels, answers 0 or 1, or values",
+        ),
     ):
         images = options.pop("images")  # type: ignore[attr-defined]
         with pytest.raises(OutOfRange, match=told):
@@ -301,7 +371,11 @@ def test_a_search_for_values_meets_an_error() -> None:
     torch.manual_seed(0)
     analog = networks(Both(), F)[0]
     found = dn.tune(
-        analog, F, dn.Target("error", 0.25), measure="values", space=dn.Space(vary=("steps", "levels"), steps=(1, 4, 16), levels=(1, 4))
+        analog,
+        F,
+        dn.Target("error", 0.25),
+        measure="values",
+        space=dn.Space(vary=("steps", "levels"), steps=(1, 4, 16), levels=(1, 4)),
     )
     assert found.met
     assert found.best.error <= 0.25
@@ -356,24 +430,49 @@ def test_verbs_measure_one_logit_by_its_sign(place: Path, capsys: pytest.Capture
     simulated = json.loads(capsys.readouterr().out)
     assert set(simulated["accuracy"].values()) == {1.0}
     assert simulated["early_exit"]["accuracy"] == 1.0
-    assert run("tune", "bright", "bright.npz", "--max-drop", "1", "--held-images", "20", "--levels", "1", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["measure"]["kind"] == "binary"  # by the labels, which it does not count
+    assert (
+        run(
+            "tune",
+            "bright",
+            "bright.npz",
+            "--max-drop",
+            "1",
+            "--held-images",
+            "20",
+            "--levels",
+            "1",
+            "--json",
+        )
+        == 0
+    )
+    assert (
+        json.loads(capsys.readouterr().out)["measure"]["kind"] == "binary"
+    )  # by the labels, which it does not count
 
 
-def test_labels_that_do_not_fit_a_map_are_one_sentence_in_every_verb(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_that_do_not_fit_a_map_are_one_sentence_in_every_verb(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for verb in ("compare", "explain", "precision"):
         assert run(verb, "maps", "bright.npz", "--images", "8") == 1
         error = capsys.readouterr().err.splitlines()[-1]
-        assert "labels: shape (8,) given, which are neither classes nor targets of output n.2 (3x8x8)" in error
+        assert (
+            "labels: shape (8,) given, which are neither classes nor targets of output n.2 (3x8x8)" in error
+        )
     assert run("convert", "maps", "bright.npz", "-o", "m.net") == 0
-    assert "nothing tells whether images are prepared as in training: labels: shape (40,)" in capsys.readouterr().out.replace("\n", " ")
+    assert (
+        "nothing tells whether images are prepared as in training: labels: shape (40,)"
+        in capsys.readouterr().out.replace("\n", " ")
+    )
     assert cli.main(["simulate", "m.net", "--data", "bright.npz"]) == 1
     assert "neither classes nor targets" in capsys.readouterr().err
     assert cli.main(["simulate", "m.net", "--data", "bright.npz", "--measure", "values"]) == 1
     assert "a file has no ANN to set its values against" in capsys.readouterr().err
 
 
-def test_values_are_told_against_the_ann_where_labels_are_no_targets(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_are_told_against_the_ann_where_labels_are_no_targets(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("compare", "maps", "bright.npz", "--measure", "values", "--out", "out") == 0
     assert "R2 to the ANN" in capsys.readouterr().out
     found = json.loads((place / "out" / "result.json").read_text())
@@ -381,7 +480,22 @@ def test_values_are_told_against_the_ann_where_labels_are_no_targets(place: Path
     assert found["measure"]["against"] == "the ANN's own"
     assert 0.9 < found["r2_to_ann"]["integer"]["1"] < 1
     assert found["rmse"] == found["rmse_to_ann"]
-    assert run("tune", "maps", "bright.npz", "--measure", "values", "--max-error", "0.2", "--held-images", "20", "--out", "tuned") == 0
+    assert (
+        run(
+            "tune",
+            "maps",
+            "bright.npz",
+            "--measure",
+            "values",
+            "--max-error",
+            "0.2",
+            "--held-images",
+            "20",
+            "--out",
+            "tuned",
+        )
+        == 0
+    )
     told = " ".join(capsys.readouterr().out.split())
     assert "RMSE" in told
     assert "--measure values" in told.partition("next:")[2]  # what compare has to measure, too

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ASKED = "DNISNM_MUTATIONS"
-pytestmark = pytest.mark.skipif(not os.environ.get(ASKED), reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/test_mutations.py")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get(ASKED), reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/test_mutations.py"
+)
 ROOT = Path(__file__).resolve().parents[1]
 LAVA = ("test_lava.py", "equals_batched and paper")
 NEURON = ("test_dynamics.py", "papers_neuron")
@@ -25,8 +27,18 @@ PADS = ("test_pieces.py", "is_the_model and roll or is_the_model and negative or
 MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
     "firing up is strict": ("ir/dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
     "firing down is strict": ("ir/dynamics.py", "(rest >= (vth if", "(rest > (vth if", *NEURON),
-    "memory lets one too many go": ("ir/dynamics.py", "np.minimum(m, levels)", "np.minimum(m + 1, levels)", *NEURON),
-    "a relay is gated": ("ir/dynamics.py", "levels if two_sided else np.minimum(m, levels)", "np.minimum(m, levels)", *NEURON),
+    "memory lets one too many go": (
+        "ir/dynamics.py",
+        "np.minimum(m, levels)",
+        "np.minimum(m + 1, levels)",
+        *NEURON,
+    ),
+    "a relay is gated": (
+        "ir/dynamics.py",
+        "levels if two_sided else np.minimum(m, levels)",
+        "np.minimum(m, levels)",
+        *NEURON,
+    ),
     "a relay starts its window empty": (
         "stages/conversion.py",
         "v_init=theta / 2, unit=ones, spike_unit=ones,\n        v_range=(lead",
@@ -47,8 +59,18 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
         "full[:, np.sort(self.target_channels)] = z",
         *PYTHON,
     ),
-    "batched resamples columns by rows": ("backends/batched/linear.py", "rows @ x @ cols", "rows @ x @ cols.abs()", *BATCHED),
-    "composed taps overwrite each other": ("frontend/composition.py", "first.dilation[1]] += w", "first.dilation[1]] = w", *COMPOSED),
+    "batched resamples columns by rows": (
+        "backends/batched/linear.py",
+        "rows @ x @ cols",
+        "rows @ x @ cols.abs()",
+        *BATCHED,
+    ),
+    "composed taps overwrite each other": (
+        "frontend/composition.py",
+        "first.dilation[1]] += w",
+        "first.dilation[1]] = w",
+        *COMPOSED,
+    ),
     "a pad's zeros are its first element": (
         "frontend/moves.py",
         "Layout.of(term.layout.natural, a - 1)",
@@ -73,9 +95,24 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
         "silence = silence - per_channel",
         *BATCHED,
     ),
-    "a max-pool on bytes forgets what it sent": ("backends/batched/max_pool.py", "best[y, x, c] = new[c]", "best[y, x, c] = 0", *BATCHED),
-    "a window's offset": ("procs/snm/models.py", "self.time_step - 1 - self.offset.item()", "self.time_step - self.offset.item()", *LAVA),
-    "a payload in Lava": ("procs/snm/models.py", "k * self.payload", "k * (self.payload + (self.payload == 31))", *LAVA),
+    "a max-pool on bytes forgets what it sent": (
+        "backends/batched/max_pool.py",
+        "best[y, x, c] = new[c]",
+        "best[y, x, c] = 0",
+        *BATCHED,
+    ),
+    "a window's offset": (
+        "procs/snm/models.py",
+        "self.time_step - 1 - self.offset.item()",
+        "self.time_step - self.offset.item()",
+        *LAVA,
+    ),
+    "a payload in Lava": (
+        "procs/snm/models.py",
+        "k * self.payload",
+        "k * (self.payload + (self.payload == 31))",
+        *LAVA,
+    ),
     "a delay": (
         "backends/lava_cpu/child.py",
         "output(source, early)",
@@ -98,7 +135,18 @@ def test_a_mutation_is_caught(name: str, tmp_path: Path) -> None:
     text = path.read_text()
     assert text.count(sound) == 1
     path.write_text(text.replace(sound, broken))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"sim_tests/{tests}", "-k", chosen]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"sim_tests/{tests}",
+        "-k",
+        chosen,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 1, done.stdout  # 1: tests ran, and one failed
     assert "AssertionError" in done.stdout or "assert " in done.stdout, done.stdout

@@ -32,9 +32,18 @@ def neurons(draw: st.DrawFn) -> tuple[float, dict[str, int]]:
     payload = draw(st.integers(0, 31)) if vth else 0
     down = draw(st.sampled_from([1.0, 0.0, 0.3]))
     return down, {
-        "v": 0, "m": 0, "c": -offset, "vth": vth, "lower": max(1, round(down * vth)), "payload": payload,
-        "v_init": v_init, "bias": bias, "steps": steps, "lead": lead, "period": period,
-    }  # fmt: skip
+        "v": 0,
+        "m": 0,
+        "c": -offset,
+        "vth": vth,
+        "lower": max(1, round(down * vth)),
+        "payload": payload,
+        "v_init": v_init,
+        "bias": bias,
+        "steps": steps,
+        "lead": lead,
+        "period": period,
+    }
 
 
 @given(drawn=neurons(), levels=st.integers(1, 5), two_sided=st.booleans(), data=st.data())
@@ -79,8 +88,12 @@ def test_the_condition_on_24_bits_is_needed() -> None:
 
 def test_registers_saturate_where_the_state_does() -> None:
     assert [ncmodels.saturated(v) for v in (8_388_606, 8_388_607, 8_388_608, -8_388_607, -8_388_608)] == [
-        8_388_606, 8_388_607, 8_388_607, -8_388_607, -8_388_607,
-    ]  # fmt: skip
+        8_388_606,
+        8_388_607,
+        8_388_607,
+        -8_388_607,
+        -8_388_607,
+    ]
 
 
 def test_the_program_only_grows_with_its_levels() -> None:
@@ -88,7 +101,9 @@ def test_the_program_only_grows_with_its_levels() -> None:
     assert two - one == three - two == 12
     assert len(ncmodels.program(1, True)) == one - 2
     known = {*ncmodels.REGISTERS, "a", "0", "1"}
-    for operation, target, *operands in ncmodels.program(2, False):  # each operand is a register, or was written before
+    for operation, target, *operands in ncmodels.program(
+        2, False
+    ):  # each operand is a register, or was written before
         assert operation in ncmodels.ARITHMETIC
         assert set(operands) <= known, (operation, operands)
         known.add(target)
@@ -100,11 +115,13 @@ def test_without_the_extension_there_is_no_model_and_nobody_is_warned() -> None:
 
 
 def test_with_the_extension_loihi_2_takes_the_seam_and_hears_that_it_is_empty() -> None:
-    """A stand-in for the extension's base classes, in a process of its own; nothing of hardware is touched."""
+    """A stand-in for the extension's base classes, in a process of its own; nothing of hardware is
+    touched."""
     program = (
         "import sys, types\n"
         "for name, base in (('nc', 'AbstractNcProcessModel'), ('c', 'CLoihiProcessModel')):\n"
-        "    parent, module = (types.ModuleType(f'lava.magma.core.model.{name}{tail}') for tail in ('', '.model'))\n"
+        "    parent, module = (types.ModuleType(f'lava.magma.core.model.{name}{tail}') for tail in ('', "
+        "'.model'))\n"
         "    parent.__path__ = []\n"
         "    from lava.magma.core.model.model import AbstractProcessModel\n"
         "    setattr(module, base, type(base, (AbstractProcessModel,), {'run': lambda self: None}))\n"
@@ -114,14 +131,19 @@ def test_with_the_extension_loihi_2_takes_the_seam_and_hears_that_it_is_empty() 
         "from dnisnm_lava.procs.snm.ncmodels import NcSNM\n"
         "from dnisnm_lava.procs.snm.process import SNM\n"
         "neurons, models = SNM(shape=(2,), vth=[3, 4], steps=2), [PySNMModelFloat, PySNMModelFixed, NcSNM]\n"
-        "print(Loihi2HwCfg().select(neurons, models).__name__, Loihi2SimCfg(select_tag='fixed_pt').select(neurons, models).__name__)\n"
+        "print(Loihi2HwCfg().select(neurons, models).__name__, "
+        "Loihi2SimCfg(select_tag='fixed_pt').select(neurons, models).__name__)\n"
         "try:\n"
         "    NcSNM.allocate(None, None)\n"
         "except ImportError as error:\n"
         "    print(type(error).__name__, error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()[-2:]
     assert first == "NcSNM PySNMModelFixed"
-    assert second.startswith("BackendMissing SNM has no neuro-core model yet, so it does not run on a board: write NcSNM.allocate")
+    assert second.startswith(
+        "BackendMissing SNM has no neuro-core model yet, so it does not run on a board: write NcSNM.allocate"
+    )

@@ -1,4 +1,5 @@
-"""One door: Python and the command line build the same network, from images in every form; what the network holds."""
+"""One door: Python and the command line build the same network, from images in every form; what the network
+holds."""
 
 from __future__ import annotations
 
@@ -35,17 +36,35 @@ def best(images: tuple[np.ndarray, np.ndarray]) -> dn.Networks:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_python_and_the_command_line_build_the_same_network(
-    recipe: str, images: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    recipe: str,
+    images: tuple[np.ndarray, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     digits_net.lay_out(tmp_path)
-    command = ["convert", "--model", "net.py:network", "--weights", "weights.pt", "--data", "data.npz", *digits_net.GIVEN]
+    command = [
+        "convert",
+        "--model",
+        "net.py:network",
+        "--weights",
+        "weights.pt",
+        "--data",
+        "data.npz",
+        *digits_net.GIVEN,
+    ]
     few = ["--calibration-images", "200", "--fit-images", "48"]
-    assert cli.main([*command, *few, "--recipe", recipe, "-o", "made.net", "--quiet"]) == 0, capsys.readouterr().err
+    assert cli.main([*command, *few, "--recipe", recipe, "-o", "made.net", "--quiet"]) == 0, (
+        capsys.readouterr().err
+    )
     nets = dn.build(digits_net.trained(), images, RECIPES[recipe], **FEW)
     assert netx.read("made.net").digest() == nets.integer.digest()
     assert cli.main([*command, *few, "--recipe", recipe, "--seed", "1", "-o", "other.net", "--quiet"]) == 0
-    assert netx.read("other.net").digest() == dn.build(digits_net.trained(), images, RECIPES[recipe], seed=1, **FEW).integer.digest()
+    assert (
+        netx.read("other.net").digest()
+        == dn.build(digits_net.trained(), images, RECIPES[recipe], seed=1, **FEW).integer.digest()
+    )
     assert netx.read("other.net").digest() != nets.integer.digest()  # the samples are the seed's
 
 
@@ -54,13 +73,18 @@ def batches(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 @pytest.mark.parametrize("form", ["array", "tensor", "dataset", "loader", "batches"])
-def test_images_of_every_form_build_the_same_network(form: str, images: tuple[np.ndarray, np.ndarray], best: dn.Networks) -> None:
+def test_images_of_every_form_build_the_same_network(
+    form: str, images: tuple[np.ndarray, np.ndarray], best: dn.Networks
+) -> None:
     x, y = images
     tensors = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
     forms: dict[str, Any] = {
-        "array": x, "tensor": torch.from_numpy(x), "dataset": tensors, "loader": DataLoader(tensors, batch_size=64),
+        "array": x,
+        "tensor": torch.from_numpy(x),
+        "dataset": tensors,
+        "loader": DataLoader(tensors, batch_size=64),
         "batches": batches(x, y),
-    }  # fmt: skip
+    }
     nets = dn.build(digits_net.trained(), forms[form], **FEW)
     assert nets.integer.digest() == best.integer.digest()
     assert nets.available == 1200
@@ -82,7 +106,9 @@ def test_the_networks_say_what_made_them(best: dn.Networks) -> None:
     assert best.integer.is_integer
 
 
-def test_a_traced_model_and_a_graph_are_not_traced_again(images: tuple[np.ndarray, np.ndarray], best: dn.Networks) -> None:
+def test_a_traced_model_and_a_graph_are_not_traced_again(
+    images: tuple[np.ndarray, np.ndarray], best: dn.Networks
+) -> None:
     traced = dn.trace(digits_net.trained(), images[0][0])
     for model, coverage in ((traced, traced.coverage), (traced.graph, None)):
         nets = dn.build(model, images, **FEW)
@@ -113,7 +139,10 @@ def test_what_cannot_be_built_is_refused_before_it_costs_time(images: tuple[np.n
 
 
 def test_a_trace_tells_all_that_is_refused_and_gives_no_graph(images: tuple[np.ndarray, np.ndarray]) -> None:
-    traced = dn.trace(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GELU(), torch.nn.Softsign()).eval(), images[0][0])
+    traced = dn.trace(
+        torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GELU(), torch.nn.Softsign()).eval(),
+        images[0][0],
+    )
     assert len(traced.coverage.refused) >= 2
     assert traced.analog is None
     with pytest.raises(UnsupportedModel):

@@ -29,12 +29,16 @@ def graph() -> SpikingGraph:
 
 @settings(max_examples=30)
 @given(graph=integer_graphs())
-def test_what_is_read_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph) -> None:
+def test_what_is_read_is_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph
+) -> None:
     path = tmp_path_factory.mktemp("net") / "a.net"
     again = netx.read(netx.write(path, graph))
     assert again == graph
     assert again.digest() == graph.digest()
-    for p, q in zip(graph.of(SNM), again.of(SNM), strict=True):  # the oracle again, array by array and by hand
+    for p, q in zip(
+        graph.of(SNM), again.of(SNM), strict=True
+    ):  # the oracle again, array by array and by hand
         for key in ("vth", "payload", "v_init", "bias", "unit", "spike_unit", "v_range"):
             np.testing.assert_array_equal(getattr(p, key), getattr(q, key))
             assert getattr(p, key).dtype == getattr(q, key).dtype
@@ -81,7 +85,10 @@ def test_the_layout_is_lava_dls(tmp_path: Path, graph: SpikingGraph) -> None:
         assert conv["groups"][()] == 1
         assert bytes(conv["neuron/type"][0]) == b"SNM"
         assert conv["neuron/theta"].shape == (4, 6, 6)
-        assert [int(i) for i in layers["2"]["inputs"][()]] == [1, 1]  # the block's convolution and its shortcut
+        assert [int(i) for i in layers["2"]["inputs"][()]] == [
+            1,
+            1,
+        ]  # the block's convolution and its shortcut
         assert int(file["simulation/steps"][()]) == graph.steps
         assert int(file["format/version"][()]) == 1
 
@@ -92,7 +99,9 @@ def test_the_layout_is_lava_dls(tmp_path: Path, graph: SpikingGraph) -> None:
 def test_an_existing_file_is_kept_unless_told(tmp_path: Path, graph: SpikingGraph) -> None:
     path = tmp_path / "a.net"
     path.write_bytes(b"precious")
-    with pytest.raises(BadFile, match=r"a\.net: exists already; choose another name, or allow it with overwrite=True"):
+    with pytest.raises(
+        BadFile, match=r"a\.net: exists already; choose another name, or allow it with overwrite=True"
+    ):
         netx.write(path, graph)
     assert path.read_bytes() == b"precious"
     assert netx.read(netx.write(path, graph, overwrite=True)) == graph
@@ -173,15 +182,39 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
-        ("format/version", 99, "format version 99, and this program reads up to 3; install a newer dnisnm-lava"),
+        (
+            "format/version",
+            99,
+            "format version 99, and this program reads up to 3; install a newer dnisnm-lava",
+        ),
         ("format/version", 0, "format version 0 never existed"),
         ("layer/1/weight", None, "layer/1/weight is missing"),
-        ("layer/1/weight", np.zeros((4, 2, 3, 3)), "layer/1/weight has dtype float64, signed integers needed"),
-        ("layer/1/neuron/theta", np.zeros((4, 6, 5), np.int32), "theta has shape .*; it must have the layer's shape"),
+        (
+            "layer/1/weight",
+            np.zeros((4, 2, 3, 3)),
+            "layer/1/weight has dtype float64, signed integers needed",
+        ),
+        (
+            "layer/1/neuron/theta",
+            np.zeros((4, 6, 5), np.int32),
+            "theta has shape .*; it must have the layer's shape",
+        ),
         ("layer/1/neuron/unit", np.full(4, np.nan), "layer/1/neuron/unit holds NaN or infinity"),
-        ("layer/1/type", np.array([b"recurrent"], "S20"), "layer/1/type is 'recurrent', which this program does not know"),
-        ("layer/2/inputs", np.array([7, 1], np.int32), r"layer/2/inputs points to \(7, 1\), not to layers before it"),
-        ("layer/1/stride", np.array([0, 1], np.int32), r"stride is \(0, 1\); 2 integers of 1 to 1048576 needed"),
+        (
+            "layer/1/type",
+            np.array([b"recurrent"], "S20"),
+            "layer/1/type is 'recurrent', which this program does not know",
+        ),
+        (
+            "layer/2/inputs",
+            np.array([7, 1], np.int32),
+            r"layer/2/inputs points to \(7, 1\), not to layers before it",
+        ),
+        (
+            "layer/1/stride",
+            np.array([0, 1], np.int32),
+            r"stride is \(0, 1\); 2 integers of 1 to 1048576 needed",
+        ),
         ("layer/1/shape", np.array([4, 6, 7]), r"conv1: a source gives shape|must have the layer's shape"),
         ("layer/5/shape", None, "layer/5/shape is missing"),
         ("layer/6/neuron/theta", None, "layer/6/neuron/theta is missing"),
@@ -197,43 +230,93 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
         ("layer/1/shape", np.array([4, 6, 0]), r"layer/1/shape is \(4, 6, 0\); each size must be 1 or more"),
         ("layer/1/shape", np.array([4, 6, (1 << 20) + 1]), "layer/1/shape is .* sides of 1048576 at most"),
         ("layer/1/shape", np.array([1 << 12, 1 << 10, 1 << 10]), "layer/1/shape is .* of 2147483648 neurons"),
-        ("layer/1/weight", np.full((4, 2, 3, 3), 1 << 31), "layer/1/weight must hold integers from -2147483647 to 2147483647"),
-        ("layer/1/weight", np.full((4, 2, 3, 3), -(1 << 31)), "layer/1/weight must hold integers from -2147483647 to 2147483647"),
+        (
+            "layer/1/weight",
+            np.full((4, 2, 3, 3), 1 << 31),
+            "layer/1/weight must hold integers from -2147483647 to 2147483647",
+        ),
+        (
+            "layer/1/weight",
+            np.full((4, 2, 3, 3), -(1 << 31)),
+            "layer/1/weight must hold integers from -2147483647 to 2147483647",
+        ),
         ("layer/1/weight", np.ones((4, 18), np.int8), "layer/1/type is 'conv', and its weight has 2 axes"),
         ("layer/1/weight", np.ones((4, 2, 3), np.int8), "layer/1: weight has 3 axes; 2 or 4 needed"),
         ("layer/1/exponent", 25, "layer/1/exponent is 25; it must be 0 to 24"),
-        ("layer/1/padding", np.array([1, -1]), r"layer/1/padding is \(1, -1\); 2 integers of 0 to 1048576 needed"),
+        (
+            "layer/1/padding",
+            np.array([1, -1]),
+            r"layer/1/padding is \(1, -1\); 2 integers of 0 to 1048576 needed",
+        ),
         ("layer/1/padding", np.array([1, 1, 1]), "layer/1/padding holds 3 integers; 2 at most are needed"),
         ("layer/1/padding", np.array([1]), r"layer/1/padding is \(1,\); 2 integers"),
         ("layer/1/groups", 0, "layer/1/groups is 0; it must be 1 to"),
-        ("layer/1/neuron/theta", np.arange(144).reshape(4, 6, 6) - 1, "layer/1/neuron/theta must hold integers from 0 to"),
-        ("layer/1/neuron/payload", np.full((4, 6, 6), -1), "layer/1/neuron/payload must hold integers from 0 to"),
-        ("layer/1/neuron/payload", np.full((4, 6, 6), 1 << 30), "2 levels of a payload of 1073741824 exceed a spike of 2147483647"),
+        (
+            "layer/1/neuron/theta",
+            np.arange(144).reshape(4, 6, 6) - 1,
+            "layer/1/neuron/theta must hold integers from 0 to",
+        ),
+        (
+            "layer/1/neuron/payload",
+            np.full((4, 6, 6), -1),
+            "layer/1/neuron/payload must hold integers from 0 to",
+        ),
+        (
+            "layer/1/neuron/payload",
+            np.full((4, 6, 6), 1 << 30),
+            "2 levels of a payload of 1073741824 exceed a spike of 2147483647",
+        ),
         ("layer/1/neuron/lead", -1, "layer/1/neuron/lead is -1; it must be 0 to"),
         ("layer/1/neuron/unit", np.zeros(4), "layer/1/neuron: unit must be above 0"),
         ("layer/1/neuron/unit", np.full(4, 1e-300), r"and v_range 0 to 2\*\*53 units"),
         ("layer/1/neuron/v_range", np.full(4, -1.0), r"and v_range 0 to 2\*\*53 units"),
         ("layer/1/neuron/type", np.array([b"LIF"], "S20"), "layer/1/neuron/type is 'LIF', SNM needed"),
-        ("layer/2/inputs", np.array([1, 2], np.int32), r"layer/2/inputs points to \(1, 2\), not to layers before it"),
-        ("layer/2/inputs", np.array([-1, 1], np.int32), r"layer/2/inputs points to \(-1, 1\), not to layers before it"),
+        (
+            "layer/2/inputs",
+            np.array([1, 2], np.int32),
+            r"layer/2/inputs points to \(1, 2\), not to layers before it",
+        ),
+        (
+            "layer/2/inputs",
+            np.array([-1, 1], np.int32),
+            r"layer/2/inputs points to \(-1, 1\), not to layers before it",
+        ),
         ("layer/3/inputs", np.array([2, 2], np.int32), "layer/3: a max-pool reads one layer, a map"),
         ("layer/3/pool/padding", np.array([1, 1, 1]), r"layer/3/pool/padding is \(1, 1, 1\); 4 integers"),
-        ("layer/3/pool/padding", np.array([[1, -1], [1, 1]]), "layer/3/pool/padding is .*; 4 integers of 0 to"),
-        ("layer/3/pool/padding", np.array([[9, 0], [9, 0]]), "pool: a source gives shape|nothing but padding"),
+        (
+            "layer/3/pool/padding",
+            np.array([[1, -1], [1, 1]]),
+            "layer/3/pool/padding is .*; 4 integers of 0 to",
+        ),
+        (
+            "layer/3/pool/padding",
+            np.array([[9, 0], [9, 0]]),
+            "pool: a source gives shape|nothing but padding",
+        ),
         ("layer/5/shape", np.array([7]), "layer/5: a flatten of 1 layer"),
         ("layer/5/inputs", np.array([4, 4], np.int32), "layer/5: a flatten of 2 layer"),
         ("layer/4/inputs", np.array([0], np.int32), "conv3: weights"),
         ("layer/6/neuron/readout", 0, "layer/6/neuron/readout is 0; it must be 1 to 1"),
-        ("layer/6/neuron/theta", np.array([0, 1, 0], np.int32), "layer/6/neuron/theta is not 0, and a read-out never fires"),
+        (
+            "layer/6/neuron/theta",
+            np.array([0, 1, 0], np.int32),
+            "layer/6/neuron/theta is not 0, and a read-out never fires",
+        ),
         ("layer/6/bias_shape", np.array([-1]), r"layer/6/bias_shape is \(-1,\); each size must be 1 or more"),
-        ("layer/6/bias_shape", np.array([1, 3]), r"a bias of 3 values and bias_shape \(1, 3\) do not fit the layer's shape \(3,\)"),
+        (
+            "layer/6/bias_shape",
+            np.array([1, 3]),
+            r"a bias of 3 values and bias_shape \(1, 3\) do not fit the layer's shape \(3,\)",
+        ),
         ("simulation/steps", 1 << 31, "simulation/steps is 2147483648; it must be 1 to 2147483647"),
         ("layer/6", None, "graph: it must begin with its Input and end with its ReadOuts"),
         ("layer/2", None, "its 6 layers are not numbered 0 to 5"),
         ("layer/1/bias", np.zeros(3, np.int32), "a bias of 3 values and bias_shape"),
     ],
 )
-def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, graph: SpikingGraph, key: str, value: object, match: str) -> None:
+def test_a_file_that_contradicts_itself_is_refused(
+    tmp_path: Path, graph: SpikingGraph, key: str, value: object, match: str
+) -> None:
     with pytest.raises(BadFile, match=match) as caught:
         netx.read(edited(tmp_path / "a.net", graph, key, value))
     assert "a.net" in str(caught.value)
@@ -241,9 +324,15 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, graph: Spikin
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("layer/1/weight", np.ones((8, 6, 1, 1), np.int8)), ("layer/1/sum_pool/kernel", np.ones(2)), ("layer/1/resample/rows", np.eye(2))],
+    [
+        ("layer/1/weight", np.ones((8, 6, 1, 1), np.int8)),
+        ("layer/1/sum_pool/kernel", np.ones(2)),
+        ("layer/1/resample/rows", np.eye(2)),
+    ],
 )
-def test_what_needs_a_map_is_refused_where_there_is_a_vector(tmp_path: Path, key: str, value: np.ndarray) -> None:
+def test_what_needs_a_map_is_refused_where_there_is_a_vector(
+    tmp_path: Path, key: str, value: np.ndarray
+) -> None:
     path = netx.write(tmp_path / "a.net", small(Chain(), (6,))[0])
     with h5py.File(path, "a") as file:
         if key in file:
@@ -253,14 +342,19 @@ def test_what_needs_a_map_is_refused_where_there_is_a_vector(tmp_path: Path, key
             file[f"layer/1/sum_pool/{name}" if "sum_pool" in key else f"extra/{name}"] = np.ones(2, np.int32)
         file["layer/1/sum_pool/padding" if "sum_pool" in key else "extra/padding"] = np.zeros(4, np.int32)
         file["layer/1/resample/cols" if "resample" in key else "extra/cols"] = np.eye(2, dtype=np.int32)
-    with pytest.raises(BadFile, match="layer/1: a conv, a sum_pool or a resample reads a map, and 'input' is none here"):
+    with pytest.raises(
+        BadFile, match="layer/1: a conv, a sum_pool or a resample reads a map, and 'input' is none here"
+    ):
         netx.read(path)
 
 
 def irregular_graph() -> SpikingGraph:
     """One population that reads some channels, resampled, and a map that a matrix fills."""
     rng = np.random.default_rng(0)
-    into = (irregular("input", 4, (5, 5), (3, 2, 2), rng), Projection("input", weights(rng, 12, 100), target_shape=(3, 2, 2)))
+    into = (
+        irregular("input", 4, (5, 5), (3, 2, 2), rng),
+        Projection("input", weights(rng, 12, 100), target_shape=(3, 2, 2)),
+    )
     hidden = snm("a", (3, 2, 2), into, rng, two_sided=True)
     out = readout("out", (2,), (Projection("a", weights(rng, 2, 12)),), rng)
     return SpikingGraph((Input("input", (4, 5, 5), np.ones(4), 8), hidden, out), steps=3)
@@ -282,7 +376,9 @@ def irregular_graph() -> SpikingGraph:
         ("neuron/two_sided", 2, "two_sided is 2; it must be 0 to 1"),
     ],
 )
-def test_channels_and_matrices_that_contradict_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+def test_channels_and_matrices_that_contradict_are_refused(
+    tmp_path: Path, key: str, value: object, match: str
+) -> None:
     graph = irregular_graph()
     assert netx.read(netx.write(tmp_path / "sound.net", graph)) == graph
     with pytest.raises(BadFile, match=match):
@@ -291,11 +387,15 @@ def test_channels_and_matrices_that_contradict_are_refused(tmp_path: Path, key: 
 
 def lowered(down: float) -> SpikingGraph:
     graph = irregular_graph()
-    return replace(graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph))
+    return replace(
+        graph, populations=tuple(replace(p, down=down) if isinstance(p, SNM) else p for p in graph)
+    )
 
 
 @pytest.mark.parametrize("down", [1, 0, 0.3, 5e-324])
-def test_a_lower_threshold_makes_a_file_of_the_next_version(tmp_path: Path, down: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lower_threshold_makes_a_file_of_the_next_version(
+    tmp_path: Path, down: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that a reader that does not know it refuses the file; without one, every byte is as before."""
     graph = lowered(down)
     path = netx.write(tmp_path / "a.net", graph)
@@ -308,7 +408,9 @@ def test_a_lower_threshold_makes_a_file_of_the_next_version(tmp_path: Path, down
         assert netx.contents(graph) == netx.contents(irregular_graph())
         assert netx.read(path).digest() == irregular_graph().digest()
         return
-    with pytest.raises(BadFile, match="format version 2, and this program reads up to 1; install a newer dnisnm-lava"):
+    with pytest.raises(
+        BadFile, match="format version 2, and this program reads up to 1; install a newer dnisnm-lava"
+    ):
         netx.read(path)
 
 
@@ -321,10 +423,16 @@ def test_a_lower_threshold_makes_a_file_of_the_next_version(tmp_path: Path, down
         ("layer/1/neuron/down", np.inf, "layer/1/neuron/down holds NaN or infinity"),
         ("layer/1/neuron/down", np.full(3, 0.5), "layer/1/neuron/down is not one number from 0 to 1"),
         ("layer/1/neuron/down", 1, "layer/1/neuron/down has dtype int64, floats of 32 or 64 bits needed"),
-        ("format/version", 1, "format version 1 knows no neuron/down, and this file has one; write it again with netx.write"),
+        (
+            "format/version",
+            1,
+            "format version 1 knows no neuron/down, and this file has one; write it again with netx.write",
+        ),
     ],
 )
-def test_lower_thresholds_that_are_none_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+def test_lower_thresholds_that_are_none_are_refused(
+    tmp_path: Path, key: str, value: object, match: str
+) -> None:
     with pytest.raises(BadFile, match=match):
         netx.read(edited(tmp_path / "a.net", lowered(0.5), key, value))
 
@@ -337,12 +445,18 @@ def test_a_graph_takes_no_lower_threshold_outside_of_0_to_1() -> None:
 
 def test_a_link_out_of_the_file_is_not_followed(tmp_path: Path, graph: SpikingGraph) -> None:
     other = netx.write(tmp_path / "other.net", graph)
-    path = edited(tmp_path / "a.net", graph, "layer/1/weight", h5py.ExternalLink(str(other), "layer/1/weight"))
-    with pytest.raises(BadFile, match="layer/1 is not a group, or one of a newer encoding or with external links"):
+    path = edited(
+        tmp_path / "a.net", graph, "layer/1/weight", h5py.ExternalLink(str(other), "layer/1/weight")
+    )
+    with pytest.raises(
+        BadFile, match="layer/1 is not a group, or one of a newer encoding or with external links"
+    ):
         netx.read(path)
 
 
-def test_a_header_that_claims_the_moon_is_refused_before_anything_is_allocated(tmp_path: Path, graph: SpikingGraph) -> None:
+def test_a_header_that_claims_the_moon_is_refused_before_anything_is_allocated(
+    tmp_path: Path, graph: SpikingGraph
+) -> None:
     path = edited(tmp_path / "a.net", graph, "layer/1/weight", None)
     with h5py.File(path, "a") as file:
         file.create_dataset("layer/1/weight", shape=(1 << 40,), dtype="i1")
@@ -354,7 +468,8 @@ def test_flipped_bytes_give_a_graph_or_one_sentence(tmp_path: Path) -> None:
     """In a process of its own: whatever HDF5 makes of 300 damaged files, it is a BadFile or a whole graph."""
     path = netx.write(tmp_path / "a.net", small(Chain(), (6,))[0])
     program = (
-        "import sys, random; from pathlib import Path; from exporters import netx; from dnisnm_lava.errors import BadFile, OutOfRange\n"
+        "import sys, random; from pathlib import Path; from exporters import netx; from "
+        "dnisnm_lava.errors import BadFile, OutOfRange\n"
         "whole, rng, bad = Path(sys.argv[1]).read_bytes(), random.Random(5), 0\n"
         "target = Path(sys.argv[1] + '.flipped')\n"
         "for _ in range(300):\n"
@@ -369,8 +484,12 @@ def test_flipped_bytes_give_a_graph_or_one_sentence(tmp_path: Path) -> None:
         "print('bad', bad)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1]
-    )  # fmt: skip
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 10
 
@@ -405,7 +524,8 @@ def test_what_a_channel_shares_is_stored_once_in_memory_and_file(tmp_path: Path)
 
 
 def test_how_a_constant_is_stored_is_no_part_of_a_graph_s_digest(tmp_path: Path) -> None:
-    """A file of the first version holds every neuron's; and by hand, array by array, the digest is that of whole arrays."""
+    """A file of the first version holds every neuron's; and by hand, array by array, the digest is that of
+    whole arrays."""
     graph = sharing()
     path = netx.write(tmp_path / "a.net", graph)
     with h5py.File(path, "a") as file:
@@ -441,17 +561,33 @@ def test_a_graph_of_0_1_0_has_the_digest_of_its_arrays_one_by_one() -> None:
             np.ones((1, 1, 1), np.int32),
             r"theta has shape \(1, 1, 1\); it must have the layer's shape \(3, 2, 2\), or 1",
         ),
-        ("layer/1/neuron/theta", np.ones(3, np.int32), r"theta has shape \(3,\); it must have the layer's shape \(3, 2, 2\), or 1"),
-        ("layer/1/neuron/v_init", np.ones((3, 3, 1), np.int32), r"v_init has shape \(3, 3, 1\); it must have the layer's shape"),
-        ("format/version", 2, r"theta has shape \(3, 1, 1\), and format version 2 has one value for each neuron, \(3, 2, 2\)"),
+        (
+            "layer/1/neuron/theta",
+            np.ones(3, np.int32),
+            r"theta has shape \(3,\); it must have the layer's shape \(3, 2, 2\), or 1",
+        ),
+        (
+            "layer/1/neuron/v_init",
+            np.ones((3, 3, 1), np.int32),
+            r"v_init has shape \(3, 3, 1\); it must have the layer's shape",
+        ),
+        (
+            "format/version",
+            2,
+            r"theta has shape \(3, 1, 1\), and format version 2 has one value for each neuron, \(3, 2, 2\)",
+        ),
     ],
 )
-def test_constants_that_no_channel_shares_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+def test_constants_that_no_channel_shares_are_refused(
+    tmp_path: Path, key: str, value: object, match: str
+) -> None:
     with pytest.raises(BadFile, match=match):
         netx.read(edited(tmp_path / "a.net", sharing(), key, value))
 
 
-def test_a_small_file_cannot_ask_for_any_amount_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_file_cannot_ask_for_any_amount_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = netx.write(tmp_path / "a.net", sharing())
     monkeypatch.setattr(netx_reading, "SHARING_LIMIT", 11)
     with pytest.raises(BadFile, match="12 neurons share their constants; 11 at most may"):
@@ -461,7 +597,9 @@ def test_a_small_file_cannot_ask_for_any_amount_of_memory(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("key", ["vth", "payload", "v_init"])
 def test_constants_that_do_not_broadcast_are_refused(key: str) -> None:
-    with pytest.raises(OutOfRange, match=rf"a: {key} has shape \(2, 1, 1\), which does not broadcast to \(3, 2, 2\)"):
+    with pytest.raises(
+        OutOfRange, match=rf"a: {key} has shape \(2, 1, 1\), which does not broadcast to \(3, 2, 2\)"
+    ):
         replace(irregular_graph()["a"], **{key: np.ones((2, 1, 1), np.int32)})
 
 

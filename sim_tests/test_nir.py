@@ -1,5 +1,5 @@
-"""NIR: what is written is exact, what is lost is told, what has no node is refused. Read by the nir package, run by an interpreter
-of its equations here, and by nirtorch."""
+"""NIR: what is written is exact, what is lost is told, what has no node is refused. Read by the nir package,
+run by an interpreter of its equations here, and by nirtorch."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def integrate_and_fire(name: str, node: Any) -> Neuron:
 def interpret(
     graph: Any, codes: np.ndarray, steps: int, neuron: Callable[[str, Any], Neuron] = integrate_and_fire
 ) -> dict[str, np.ndarray]:
-    """{node: (steps, ...) what it gives}: each step through all nodes in topological order; edges into one node add up."""
+    """{node: (steps, ...) what it gives}: each step through all nodes in topological order; edges into one
+    node add up."""
     sources = defaultdict(list)
     for a, b in graph.edges:
         sources[b].append(a)
@@ -67,12 +68,19 @@ def interpret(
                 y = codes.astype(float)
             elif isinstance(node, nir.Conv2d):
                 arguments = node.stride, node.padding, node.dilation, node.groups
-                y = F.conv2d(torch.tensor(x), torch.tensor(node.weight), torch.tensor(node.bias), *map(_plain, arguments)).numpy()
+                y = F.conv2d(
+                    torch.tensor(x),
+                    torch.tensor(node.weight),
+                    torch.tensor(node.bias),
+                    *map(_plain, arguments),
+                ).numpy()
             elif isinstance(node, nir.Affine):
                 y = node.weight @ x + node.bias
             elif isinstance(node, nir.SumPool2d):
                 size = _plain(node.kernel_size)
-                y = F.avg_pool2d(torch.tensor(x), size, _plain(node.stride), _plain(node.padding), divisor_override=1).numpy()
+                y = F.avg_pool2d(
+                    torch.tensor(x), size, _plain(node.stride), _plain(node.padding), divisor_override=1
+                ).numpy()
             elif isinstance(node, nir.Flatten):
                 assert (node.start_dim, node.end_dim) == (0, -1)
                 y = x.reshape(-1)
@@ -98,14 +106,22 @@ def _plain(value: Any) -> Any:
 
 @st.composite
 def expressible(draw: st.DrawFn) -> SpikingGraph:
-    """Every projection that NIR has nodes for: groups, strides, dilation, chosen channels, sum-pools, dense layers, several into
-    one population, several read-outs; no lead, since NIR's edges know no time."""
+    """Every projection that NIR has nodes for: groups, strides, dilation, chosen channels, sum-pools, dense
+    layers, several into one population, several read-outs; no lead, since NIR's edges know no time."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     levels, groups, stride, exponent = (draw(st.sampled_from(v)) for v in ((1, 3), (1, 2), (1, 2), (0, 2)))
     even = ((1, 1), (1, 1))
     first = Projection("input", weights(rng, 4, 2, 3, 3), (stride, stride), even, exponent=exponent)
     shape = first.output_shape((2, 6, 6))
-    second = [Projection("a.0", weights(rng, 4, 4 // groups, 3, 3), padding=((2, 2), (2, 2)), dilation=(2, 2), groups=groups)]
+    second = [
+        Projection(
+            "a.0",
+            weights(rng, 4, 4 // groups, 3, 3),
+            padding=((2, 2), (2, 2)),
+            dilation=(2, 2),
+            groups=groups,
+        )
+    ]
     chosen = irregular("a.0", 4, shape[1:], shape, rng)
     second.append(replace(chosen, resample=None))
     if draw(st.booleans()):
@@ -116,19 +132,38 @@ def expressible(draw: st.DrawFn) -> SpikingGraph:
     dense = Projection("b", weights(rng, 3, 3 * pooled[0] * pooled[1]), sum_pool=window, source_channels=read)
     populations: list[Population] = [
         Input("input", (2, 6, 6), np.ones(2), 8),
-        snm("a.0", shape, (first,), rng, levels=levels, two_sided=draw(st.booleans()), down=draw(st.sampled_from([1.0, 0.0]))),
+        snm(
+            "a.0",
+            shape,
+            (first,),
+            rng,
+            levels=levels,
+            two_sided=draw(st.booleans()),
+            down=draw(st.sampled_from([1.0, 0.0])),
+        ),
         snm("b", shape, tuple(second), rng, levels=levels),
         snm("c", (3,), (dense,), rng),
-        readout("out", (2,), (Projection("c", weights(rng, 2, 3)), Projection("b", weights(rng, 2, int(np.prod(shape))))), rng),
-        replace(readout("map", (3, *shape[1:]), (Projection("b", weights(rng, 3, 4, 1, 1)),), rng), bias=np.ones((3, 1, 1), np.int32)),
+        readout(
+            "out",
+            (2,),
+            (Projection("c", weights(rng, 2, 3)), Projection("b", weights(rng, 2, int(np.prod(shape))))),
+            rng,
+        ),
+        replace(
+            readout("map", (3, *shape[1:]), (Projection("b", weights(rng, 3, 4, 1, 1)),), rng),
+            bias=np.ones((3, 1, 1), np.int32),
+        ),
     ]
     return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 6)))
 
 
 @settings(max_examples=30)
 @given(graph=expressible(), seed=st.integers(0, 1000))
-def test_weights_biases_payloads_and_wiring_are_exact(tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph, seed: int) -> None:
-    """The file with our neurons in IF's place, which know what IF loses: every read-out potential equals the reference's."""
+def test_weights_biases_payloads_and_wiring_are_exact(
+    tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph, seed: int
+) -> None:
+    """The file with our neurons in IF's place, which know what IF loses: every read-out potential equals the
+    reference's."""
 
     def ours(name: str, node: Any) -> Neuron:
         p = next(p for p in graph.of(SNM) if p.name.replace(".", "_") == name)
@@ -139,7 +174,9 @@ def test_weights_biases_payloads_and_wiring_are_exact(tmp_path_factory: pytest.T
             current = z.astype(np.int64)
             np.testing.assert_array_equal(current, z)
             v, _ = dynamics.integrate(state[0], current, np.zeros(p.shape, np.int64))
-            k, *state[:] = dynamics.fire(v, state[1], p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down))
+            k, *state[:] = dynamics.fire(
+                v, state[1], p.vth, p.levels, p.two_sided, dynamics.lower_threshold(p.vth, p.down)
+            )
             return k.astype(float)
 
         return step
@@ -160,8 +197,9 @@ def test_a_dead_neurons_threshold_is_beyond_24_bits() -> None:
 
 
 def coincident(seed: int) -> tuple[SpikingGraph, np.ndarray]:
-    """Neurons that reach their thresholds exactly and start at 0, under currents that are constant (a) or come in equal parts
-    (b): nothing is above the threshold to be forgotten, nothing is sent that is taken back, for the one image that is given."""
+    """Neurons that reach their thresholds exactly and start at 0, under currents that are constant (a) or
+    come in equal parts (b): nothing is above the threshold to be forgotten, nothing is sent that is taken
+    back, for the one image that is given."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(-127, 128, (2, 6, 6))
     conv = Projection("input", weights(rng, 4, 2, 3, 3), padding=((1, 1), (1, 1)))
@@ -172,30 +210,48 @@ def coincident(seed: int) -> tuple[SpikingGraph, np.ndarray]:
     same = Projection("a", rng.integers(1, 9, (4, 1, 1, 1)).astype(np.int8), groups=4)
     b = snm("b", (4, 6, 6), (same,), rng)
     vth = (rng.integers(1, 4, z.shape) * same(a.payload[None])[0]).astype(np.int32)
-    b = replace(b, bias=np.zeros_like(b.bias), vth=vth, payload=rng.integers(1, 32, z.shape).astype(np.int32), v_init=np.zeros_like(vth))
+    b = replace(
+        b,
+        bias=np.zeros_like(b.bias),
+        vth=vth,
+        payload=rng.integers(1, 32, z.shape).astype(np.int32),
+        v_init=np.zeros_like(vth),
+    )
     into_out = (
-        Projection("b", weights(rng, 3, 4 * 9), sum_pool=Window((2, 2), (2, 2))), Projection("a", weights(rng, 3, 4 * 36)),
-    )  # fmt: skip
-    return SpikingGraph((Input("input", (2, 6, 6), np.ones(2), 8), a, b, readout("out", (3,), into_out, rng)), steps=12), codes
+        Projection("b", weights(rng, 3, 4 * 9), sum_pool=Window((2, 2), (2, 2))),
+        Projection("a", weights(rng, 3, 4 * 36)),
+    )
+    return SpikingGraph(
+        (Input("input", (2, 6, 6), np.ones(2), 8), a, b, readout("out", (3,), into_out, rng)), steps=12
+    ), codes
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nirs_own_neurons_give_the_references_integers_where_the_models_coincide(tmp_path: Path, seed: int) -> None:
+def test_nirs_own_neurons_give_the_references_integers_where_the_models_coincide(
+    tmp_path: Path, seed: int
+) -> None:
     graph, codes = coincident(seed)
     run = reference.run(graph, codes[None].astype(float))
     assert all((run.spikes[name] > 0).any() and not (run.spikes[name] < 0).any() for name in "ab")
-    found = interpret(nir.read(exporter.write(tmp_path / "a.nir", graph, lossy=True).path), codes, graph.steps)
+    found = interpret(
+        nir.read(exporter.write(tmp_path / "a.nir", graph, lossy=True).path), codes, graph.steps
+    )
     for name in "ab":
         np.testing.assert_array_equal(found[f"{name}_payload"], run.spikes[name][0])
     np.testing.assert_array_equal(found["out_output"], run.logits[0])
 
 
 def test_elsewhere_the_models_differ(tmp_path: Path) -> None:
-    """The losses are real: with a residue above the threshold, or from theta / 2 on, IF sends something else."""
+    """The losses are real: with a residue above the threshold, or from theta / 2 on, IF sends something
+    else."""
     graph, codes = coincident(0)
-    started = replace(graph, populations=tuple(replace(p, v_init=p.vth >> 1) if isinstance(p, SNM) else p for p in graph))
+    started = replace(
+        graph, populations=tuple(replace(p, v_init=p.vth >> 1) if isinstance(p, SNM) else p for p in graph)
+    )
     run = reference.run(started, codes[None].astype(float))
-    found = interpret(nir.read(exporter.write(tmp_path / "a.nir", started, lossy=True).path), codes, graph.steps)
+    found = interpret(
+        nir.read(exporter.write(tmp_path / "a.nir", started, lossy=True).path), codes, graph.steps
+    )
     assert (found["a_payload"] != run.spikes["a"][0]).any()
 
 
@@ -207,7 +263,9 @@ class Stateful(torch.nn.Module):
         self.threshold = torch.tensor(getattr(node, "v_threshold", np.inf))
         self.fires = isinstance(node, nir.IF)
 
-    def forward(self, x: torch.Tensor, state: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         v = x if state is None else state + x
         if not self.fires:
             return v, v
@@ -233,7 +291,8 @@ def affine(node: Any) -> torch.nn.Linear:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nirtorch_runs_the_file(tmp_path: Path, seed: int) -> None:
-    """Its reader, wiring, convolutions, pools and flattens; neurons and Affine given to it. The same integers, step by step."""
+    """Its reader, wiring, convolutions, pools and flattens; neurons and Affine given to it. The same
+    integers, step by step."""
     nirtorch = pytest.importorskip("nirtorch", reason="nirtorch is not installed")
     graph, codes = coincident(seed)
     given_to_it = {nir.IF: Stateful, nir.I: Stateful, nir.Scale: Times, nir.Affine: affine}
@@ -271,14 +330,19 @@ def test_losses_are_told_before_and_after(tmp_path: Path) -> None:
         steps=2,
     )
     said = {
-        "a, b: soft reset, since IF forgets what exceeds the threshold", "a: initial potential, since IF starts at 0",
-        "b: negative spikes and the memory that gates them", "a: several levels a spike, since IF sends 0 or 1",
+        "a, b: soft reset, since IF forgets what exceeds the threshold",
+        "a: initial potential, since IF starts at 0",
+        "b: negative spikes and the memory that gates them",
+        "a: several levels a spike, since IF sends 0 or 1",
         "a: negative spikes of a relayed linear tensor, of which IF sends the positive part",
-        "b: lead, so that they fire from the first step on", "b: the lower threshold of levels taken back",
+        "b: lead, so that they fire from the first step on",
+        "b: the lower threshold of levels taken back",
         "a, b, out: saturation at 24 bits",
         "input: rounding of the image to 8 bits; give its codes",
-    }  # fmt: skip
-    with pytest.raises(OutOfRange, match=r"a\.nir: NIR cannot say all of this network; write it with lossy=True") as error:
+    }
+    with pytest.raises(
+        OutOfRange, match=r"a\.nir: NIR cannot say all of this network; write it with lossy=True"
+    ) as error:
         exporter.write(tmp_path / "a.nir", graph)
     assert all(sentence in str(error.value) for sentence in said)
     assert not list(tmp_path.iterdir())
@@ -289,23 +353,36 @@ def test_losses_are_told_before_and_after(tmp_path: Path) -> None:
 
 def test_what_has_no_node_is_refused_by_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(OutOfRange, match=r"NIR has no node for the max-pool conv2\.pool; write it with exporters\.netx"):
+    with pytest.raises(
+        OutOfRange, match=r"NIR has no node for the max-pool conv2\.pool; write it with exporters\.netx"
+    ):
         exporter.write(tmp_path / "a.nir", small()[0], lossy=True)
     uneven = Projection("input", weights(rng, 4, 2, 3, 3), padding=((0, 2), (1, 1)))
     oblong = Projection("input", weights(rng, 4, 2, 1, 3), padding=((0, 0), (1, 1)))
     filled = Projection("input", weights(rng, 100, 50), target_shape=(4, 5, 5))
     a = snm("a", (4, 5, 5), (uneven, oblong, filled, irregular("input", 3, (5, 5), (4, 5, 5), rng)), rng)
-    a = replace(a, projections=(*a.projections[:3], replace(a.projections[3], source_channels=np.array([1, 0, 1], np.int32))))
+    a = replace(
+        a,
+        projections=(
+            *a.projections[:3],
+            replace(a.projections[3], source_channels=np.array([1, 0, 1], np.int32)),
+        ),
+    )
     a = replace(a, bias=rng.integers(-5, 6, (4, 5, 5)).astype(np.int32))
     dilated = Projection("a", weights(rng, 2, 4 * 9), sum_pool=Window((2, 2), (1, 1), dilation=(2, 2)))
-    graph = SpikingGraph((Input("input", (2, 5, 5), np.ones(2), 8), a, readout("out", (2,), (dilated,), rng)), steps=2)
+    graph = SpikingGraph(
+        (Input("input", (2, 5, 5), np.ones(2), 8), a, readout("out", (2,), (dilated,), rng)), steps=2
+    )
     with pytest.raises(OutOfRange) as error:
         exporter.write(tmp_path / "a.nir", graph, lossy=True)
     for what in (
-        "the bias of a, which differs from pixel to pixel", "the convolution, padded unevenly, from input into a",
-        "the convolution, whose kernel is not square, from input into a", "the map filled by a dense layer from input into a",
-        "the resampling from input into a", "the sum-pool, dilated, from a into out",
-    ):  # fmt: skip
+        "the bias of a, which differs from pixel to pixel",
+        "the convolution, padded unevenly, from input into a",
+        "the convolution, whose kernel is not square, from input into a",
+        "the map filled by a dense layer from input into a",
+        "the resampling from input into a",
+        "the sum-pool, dilated, from a into out",
+    ):
         assert what in str(error.value)
     with pytest.raises(OutOfRange, match="the graph holds floats"):
         exporter.write(tmp_path / "a.nir", small(quantize=False)[0], lossy=True)
@@ -326,7 +403,9 @@ def test_two_nodes_of_one_name_are_refused(tmp_path: Path) -> None:
         exporter.write(tmp_path / "a.nir", replace(graph, populations=tuple(map(renamed, graph))), lossy=True)
 
 
-def test_an_existing_file_is_kept_and_a_missing_package_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_file_is_kept_and_a_missing_package_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph, _ = coincident(0)
     path = tmp_path / "a.nir"
     path.write_bytes(b"precious")

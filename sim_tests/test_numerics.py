@@ -1,4 +1,5 @@
-"""Extreme numbers: one sentence or the right answer; and a state that saturates on purpose, in every executor alike."""
+"""Extreme numbers: one sentence or the right answer; and a state that saturates on purpose, in every executor
+alike."""
 
 from __future__ import annotations
 
@@ -57,15 +58,21 @@ NAN, INF = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
-@pytest.mark.parametrize("name", ["conv3.weight", "conv1.bias", "fc.bias", "bn1.weight", "bn2.running_mean", "bn1.running_var"])
+@pytest.mark.parametrize(
+    "name", ["conv3.weight", "conv1.bias", "fc.bias", "bn1.weight", "bn2.running_mean", "bn1.running_var"]
+)
 def test_no_number_among_the_weights_is_told_by_name(x: np.ndarray, name: str, value: float) -> None:
     model = changed(lambda m: m.state_dict()[name].view(-1)[:1].fill_(value))
-    with pytest.raises(DnisnmError, match=rf"{name}: 1 of \d+ weights are NaN or infinite; load sound weights"):
+    with pytest.raises(
+        DnisnmError, match=rf"{name}: 1 of \d+ weights are NaN or infinite; load sound weights"
+    ):
         dn.from_torch(model, x[0])
 
 
 def test_a_negative_variance_is_told(x: np.ndarray) -> None:
-    with pytest.raises(DnisnmError, match=r"layer bn1\): its running variance is negative; load sound weights"):
+    with pytest.raises(
+        DnisnmError, match=r"layer bn1\): its running variance is negative; load sound weights"
+    ):
         dn.from_torch(changed(lambda m: m.bn1.running_var[0].fill_(-0.5)), x[0])
 
 
@@ -75,17 +82,31 @@ def test_no_number_in_an_image_is_told_by_every_stage(x: np.ndarray, value: floa
     analog, (_, integer) = dn.from_torch(model, x[0]), road(model, x)
     broken = x.copy()
     broken[3, 1, 2, 2] = value
-    for stage in (lambda: dn.calibrate(analog, [broken]), lambda: reference.run(integer, broken), lambda: batched.run(integer, broken)):
-        with pytest.raises(DnisnmError, match=r"images: 1 of 1728 values are NaN or infinite; clean the data first"):
+    for stage in (
+        lambda: dn.calibrate(analog, [broken]),
+        lambda: reference.run(integer, broken),
+        lambda: batched.run(integer, broken),
+    ):
+        with pytest.raises(
+            DnisnmError, match=r"images: 1 of 1728 values are NaN or infinite; clean the data first"
+        ):
             stage()
 
 
 @pytest.mark.parametrize(
     ("change", "scale", "match"),
     [
-        (lambda m: m.conv3.weight[0].fill_(3e38), 1.0, "conv3: 4 of 24 neurons overflow on the calibration images"),
+        (
+            lambda m: m.conv3.weight[0].fill_(3e38),
+            1.0,
+            "conv3: 4 of 24 neurons overflow on the calibration images",
+        ),
         (lambda m: m.bn1.weight[0].fill_(3e38), 1.0, "conv1: 36 of 144 neurons overflow"),
-        (lambda m: None, 1e300, "conv1: 144 of 144 neurons overflow on the calibration images; scale these, or the weights, down"),
+        (
+            lambda m: None,
+            1e300,
+            "conv1: 144 of 144 neurons overflow on the calibration images; scale these, or the weights, down",
+        ),
     ],
 )
 def test_what_overflows_in_the_ann_is_told(x: np.ndarray, change: Change, scale: float, match: str) -> None:
@@ -98,7 +119,11 @@ def test_what_overflows_in_fit_is_told_and_the_paper_s_way_takes_it(x: np.ndarra
     model = changed(lambda m: m.conv3.weight[0].fill_(1e30))
     analog = dn.from_torch(model, x[0])
     stats = dn.calibrate(analog, [x])
-    with pytest.raises(DnisnmError, match=r"conv3: values up to \S+e\+3\d, whose squares fit's float32 does not hold beyond 1e\+15; scale"):
+    with pytest.raises(
+        DnisnmError,
+        match=r"conv3: values up to \S+e\+3\d, whose squares fit's float32 does not hold beyond 1e\+15; "
+        r"scale",
+    ):
         follow(recipes.BEST, analog, stats, [x], lambda _: None)
     run = reference.run(road(model, x)[1], x)
     meant = copy.deepcopy(model).double()(torch.as_tensor(x).double()).argmax(1).numpy()
@@ -136,16 +161,22 @@ def test_denormals_are_as_good_as_zeros(x: np.ndarray, value: float) -> None:
 
 @pytest.mark.parametrize("scale", [1e-42, 1e-310, 5e-324, 0.0])
 @pytest.mark.parametrize("recipe", ["paper", "best"])
-def test_images_that_are_nearly_nothing_are_as_good_as_nothing(x: np.ndarray, scale: float, recipe: str) -> None:
+def test_images_that_are_nearly_nothing_are_as_good_as_nothing(
+    x: np.ndarray, scale: float, recipe: str
+) -> None:
     """What the network says of no image; the least float of all included."""
     model, faint = changed(nothing), x.astype(np.float64) * scale
     analog = dn.from_torch(model, x[0])
-    made = follow(recipes.named(recipe), analog, dn.calibrate(analog, [faint]), [faint], lambda _: None).integer
+    made = follow(
+        recipes.named(recipe), analog, dn.calibrate(analog, [faint]), [faint], lambda _: None
+    ).integer
     run = reference.run(made, faint[:3])
     assert_equal(run, batched.run(made, faint[:3], record=True))
     said = run.logits[:, -1] * made.readout.unit[0] / made.steps
     meant = copy.deepcopy(model).double()(torch.zeros(1, *x.shape[1:]).double()).detach().numpy()
-    np.testing.assert_allclose(said, np.broadcast_to(meant, said.shape), atol=0.1)  # spikes of some steps; logits are of size 1
+    np.testing.assert_allclose(
+        said, np.broadcast_to(meant, said.shape), atol=0.1
+    )  # spikes of some steps; logits are of size 1
 
 
 @pytest.mark.parametrize("variance", [0.0, 1e-42, -1e-6])
@@ -153,7 +184,9 @@ def test_a_variance_of_nothing_leaves_its_epsilon(x: np.ndarray, variance: float
     """As torch divides: by sqrt(variance + eps), eps = 1e-5."""
     model = changed(lambda m: m.bn1.running_var[0].fill_(variance))
     double = copy.deepcopy(model).double()
-    np.testing.assert_allclose(dn.from_torch(model, x[0]).ann(x), double(torch.as_tensor(x).double()).detach().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        dn.from_torch(model, x[0]).ann(x), double(torch.as_tensor(x).double()).detach().numpy(), rtol=1e-5
+    )
     _, integer = road(model, x)
     assert_equal(reference.run(integer, x[:4]), batched.run(integer, x[:4], record=True))
 
@@ -164,7 +197,15 @@ def test_a_variance_of_nothing_leaves_its_epsilon(x: np.ndarray, variance: float
     [
         (lambda m: (m.conv3.weight.zero_(), m.conv3.bias.zero_()), ["conv3"]),
         (lambda m: [p.zero_() for p in m.parameters()], ["conv1", "conv2", "conv3"]),
-        (lambda m: (m.conv1.weight.zero_(), m.conv1.bias.zero_(), m.bn1.bias.zero_(), m.bn1.running_mean.zero_()), ["conv1"]),
+        (
+            lambda m: (
+                m.conv1.weight.zero_(),
+                m.conv1.bias.zero_(),
+                m.bn1.bias.zero_(),
+                m.bn1.running_mean.zero_(),
+            ),
+            ["conv1"],
+        ),
     ],
 )
 def test_layers_of_zeros_are_silent(x: np.ndarray, change: Change, silent: list[str], recipe: str) -> None:
@@ -187,16 +228,24 @@ def test_one_channel_of_huge_thresholds_leaves_the_others_as_they_are(x: np.ndar
     assert isinstance(a, SNM)
     assert isinstance(b, SNM)
     assert b.vth[0].max() * b.unit[0] > 1e5
-    for before, after in ((a.vth, b.vth), (a.payload, b.payload), (a.v_init, b.v_init), (a.projections[0].weight, b.projections[0].weight)):
+    for before, after in (
+        (a.vth, b.vth),
+        (a.payload, b.payload),
+        (a.v_init, b.v_init),
+        (a.projections[0].weight, b.projections[0].weight),
+    ):
         np.testing.assert_array_equal(before[1:], after[1:])
     assert_equal(reference.run(huge, x[:4]), batched.run(huge, x[:4], record=True))
 
 
 def test_one_neuron_of_a_huge_threshold_leaves_the_others_alive() -> None:
-    """In a channel of three others, which share its scale: their payloads and thresholds are the least, not nothing."""
+    """In a channel of three others, which share its scale: their payloads and thresholds are the least, not
+    nothing."""
     pixels = np.abs(images(16, (1, 2, 2), 3))
     pixels[:, 0, 0, 0] *= 1e6
-    model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 1, 1), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
     spiking, integer = road(randomized_positive(model), pixels)
     hidden = next(iter(integer.of(SNM)))
     theta = next(iter(spiking.of(SNM))).vth
@@ -217,7 +266,8 @@ def randomized_positive(model: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def spread() -> tuple[torch.nn.Module, np.ndarray]:
-    """A layer whose neurons' activations, and so thresholds, span 10^6 and more; the next layer makes up for it."""
+    """A layer whose neurons' activations, and so thresholds, span 10^6 and more; the next layer makes up for
+    it."""
 
     def change(m: Any) -> None:
         factors = torch.logspace(-7, 0, 8)
@@ -236,7 +286,9 @@ def test_thresholds_that_span_a_million(spread: tuple[torch.nn.Module, np.ndarra
     living = floats.vth[floats.vth > 0]
     assert granularity == "layer" or living.max() / living.min() > 1e6
     worth = codes.vth * codes.unit  # of a dense layer, units are each neuron's own
-    assert (np.abs(worth - floats.vth) <= 0.500001 * codes.unit).all()  # to the nearest, and floats' own rounding
+    assert (
+        np.abs(worth - floats.vth) <= 0.500001 * codes.unit
+    ).all()  # to the nearest, and floats' own rounding
     assert_equal(reference.run(integer, x), batched.run(integer, x, record=True))
 
 
@@ -252,14 +304,19 @@ def test_thresholds_that_span_a_million_in_lava(spread: tuple[torch.nn.Module, n
 
 @pytest.fixture(scope="module")
 def saturating() -> tuple[SpikingGraph, np.ndarray]:
-    """Neurons that are driven far beyond 24 bits, up and down; two-sided ones, some with a lead, and the read-out too."""
+    """Neurons that are driven far beyond 24 bits, up and down; two-sided ones, some with a lead, and the
+    read-out too."""
     rng = np.random.default_rng(7)
     rows = np.array([[127] * 64, [-127] * 64, [127, -127] * 32, [127] * 40 + [-127] * 24], np.int8)
     drive = Projection("input", rows, exponent=3)
     a = snm("a", (4,), (drive,), rng, levels=2)
     b = snm("b", (4,), (drive, Projection("a", weights(rng, 4, 4))), rng, two_sided=True, levels=3, lead=2)
-    out = readout("out", (3,), (Projection("b", weights(rng, 3, 4)), Projection("input", rows[:3], exponent=4)), rng)
-    x = np.stack([np.full(64, 127), np.full(64, -127), np.tile([127, -127], 32), rng.integers(-127, 128, 64)]).astype(float)
+    out = readout(
+        "out", (3,), (Projection("b", weights(rng, 3, 4)), Projection("input", rows[:3], exponent=4)), rng
+    )
+    x = np.stack(
+        [np.full(64, 127), np.full(64, -127), np.tile([127, -127], 32), rng.integers(-127, 128, 64)]
+    ).astype(float)
     return SpikingGraph((Input("input", (64,), np.ones(64), 8), a, b, out), steps=7), x
 
 
@@ -290,7 +347,9 @@ def test_saturation_is_equal_in_every_way_of_the_batched_executor(
     saturating: tuple[SpikingGraph, np.ndarray], synapses: str, neurons: str
 ) -> None:
     graph, x = saturating
-    assert_equal(reference.run(graph, x), batched.run(graph, x, record=True, synapses=synapses, neurons=neurons))
+    assert_equal(
+        reference.run(graph, x), batched.run(graph, x, record=True, synapses=synapses, neurons=neurons)
+    )
 
 
 def test_saturation_is_equal_in_the_torch_module(saturating: tuple[SpikingGraph, np.ndarray]) -> None:
@@ -307,10 +366,13 @@ def test_saturation_is_equal_in_lava(saturating: tuple[SpikingGraph, np.ndarray]
 
 
 def test_denormal_weights_are_0() -> None:
-    """Of float32's denormal numbers, and of what is lost beside its row: sums stay what they are, and take no longer for it."""
+    """Of float32's denormal numbers, and of what is lost beside its row: sums stay what they are, and take no
+    longer for it."""
     model = torch.nn.Linear(3, 3, bias=False)
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[1.0, 1e-29, 1e-31], [1e-39, 1e-40, 0.0], [3e-36, 1e-20, -1e-37]]))
     weight = dn.from_torch(model.eval(), np.zeros(3, np.float32)).readout.projections[0].weight
     assert (weight != 0).tolist() == [[True, True, False], [False, False, False], [True, True, True]]
-    np.testing.assert_array_equal(weight[weight != 0], model.weight.detach().numpy().astype(np.float64)[weight != 0])
+    np.testing.assert_array_equal(
+        weight[weight != 0], model.weight.detach().numpy().astype(np.float64)[weight != 0]
+    )

@@ -1,4 +1,5 @@
-"""The wheel: what is in it, what it asks for, and that it works away from the sources. Nothing here needs a network."""
+"""The wheel: what is in it, what it asks for, and that it works away from the sources. Nothing here needs a
+network."""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("hatchling", reason="hatchling is not installed")
     folder = tmp_path_factory.mktemp("dist")
     built = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert built.returncode == 0, built.stderr
     (path,) = folder.glob("*.whl")
@@ -51,8 +55,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel's packages alone, as pip lays them out."""
     folder = tmp_path_factory.mktemp("site")
-    options = ["--no-deps", "--no-index", "--no-compile", "--quiet", "--disable-pip-version-check", "--target", str(folder)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True, capture_output=True, timeout=120)
+    options = [
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--target",
+        str(folder),
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, str(wheel)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     return folder
 
 
@@ -64,25 +81,41 @@ def metadata(installed: Path) -> Distribution:
 
 def test_the_wheel_holds_our_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    sources = [p.relative_to(ROOT).as_posix() for package in ("dnisnm_lava", "exporters") for p in (ROOT / package).rglob("*.py")]
+    sources = [
+        p.relative_to(ROOT).as_posix()
+        for package in ("dnisnm_lava", "exporters")
+        for p in (ROOT / package).rglob("*.py")
+    ]
     info = f"dnisnm_lava-{dn.__version__}.dist-info/"
     assert {n for n in names if not n.startswith(info)} >= {*sources, "dnisnm_lava/py.typed"}
     assert {n.split("/")[0] + "/" for n in names} == {"dnisnm_lava/", "exporters/", info}
     assert {n.removeprefix(info) for n in names if n.startswith(info)} == {
-        "METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE",
-    }  # fmt: skip
+        "METADATA",
+        "WHEEL",
+        "RECORD",
+        "entry_points.txt",
+        "licenses/LICENSE",
+    }
     assert "exporters/__init__.py" not in names
 
 
 def test_the_version_comes_from_one_place(metadata: Distribution) -> None:
     assert metadata.version == dn.__version__
-    told = [ROOT / "pyproject.toml", ROOT / "mkdocs.yml", *(ROOT / "dnisnm_lava").rglob("*.py"), *(ROOT / "exporters").glob("*.py")]
-    versions = re.compile(r"""(?<=["' ])\d+\.\d+\.\d+(?=["'\n])""")  # as values: sentences may tell of files of older ones
+    told = [
+        ROOT / "pyproject.toml",
+        ROOT / "mkdocs.yml",
+        *(ROOT / "dnisnm_lava").rglob("*.py"),
+        *(ROOT / "exporters").glob("*.py"),
+    ]
+    versions = re.compile(
+        r"""(?<=["' ])\d+\.\d+\.\d+(?=["'\n])"""
+    )  # as values: sentences may tell of files of older ones
     assert [p.name for p in told if dn.__version__ in versions.findall(p.read_text())] == ["__init__.py"]
 
 
 def test_the_installed_wheel_runs_without_the_sources(installed: Path, tmp_path: Path) -> None:
-    """`-I`: neither the working folder nor PYTHONPATH; the folder goes in front of what the environment has."""
+    """`-I`: neither the working folder nor PYTHONPATH; the folder goes in front of what the environment
+    has."""
     program = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
         "import dnisnm_lava.ir, exporters.netx, dnisnm_lava.cli, json\n"
@@ -97,7 +130,8 @@ def test_the_installed_wheel_runs_without_the_sources(installed: Path, tmp_path:
 
 
 def test_the_core_imports_nothing_heavy(installed: Path) -> None:
-    """So it takes a tenth of a second (docs/performance.md). What a verb needs, it imports when it is called."""
+    """So it takes a tenth of a second (docs/performance.md). What a verb needs, it imports when it is
+    called."""
     program = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
         "import dnisnm_lava, dnisnm_lava.backends.reference\n"
@@ -110,7 +144,11 @@ def test_the_core_imports_nothing_heavy(installed: Path) -> None:
 
 
 def test_the_extra_lava_brings_the_pinned_simulator_and_the_fast_executor(metadata: Distribution) -> None:
-    wanted = [r.partition(";")[0].strip() for r in metadata.requires or [] if re.search(r"extra == ['\"]lava['\"]", r)]
+    wanted = [
+        r.partition(";")[0].strip()
+        for r in metadata.requires or []
+        if re.search(r"extra == ['\"]lava['\"]", r)
+    ]
     pinned = [line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     for package in ("lava-nc", "lava-dl", "torch", "torchvision"):
         assert next(p for p in pinned if p.startswith(f"{package}==")) in wanted
@@ -119,11 +157,16 @@ def test_the_extra_lava_brings_the_pinned_simulator_and_the_fast_executor(metada
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_the_extra_lava_can_be_installed_where_lava_cannot(metadata: Distribution, python: str) -> None:
-    """pip would end in 'no matching distribution'; what is left is what the extra `torch` brings, in the same bounds."""
+    """pip would end in 'no matching distribution'; what is left is what the extra `torch` brings, in the same
+    bounds."""
 
     def brought(extra: str) -> set[str]:
         found = [Requirement(r) for r in metadata.requires or []]
-        wanted = (r for r in found if r.marker is not None and r.marker.evaluate({"extra": extra, "python_version": python}))
+        wanted = (
+            r
+            for r in found
+            if r.marker is not None and r.marker.evaluate({"extra": extra, "python_version": python})
+        )
         return {f"{r.name} {r.specifier}" for r in wanted}
 
     assert brought("lava") == brought("torch")
@@ -136,7 +179,12 @@ def test_the_extra_lava_can_be_installed_where_lava_cannot(metadata: Distributio
 def test_one_place_says_what_to_install() -> None:
     sources = [p for package in ("dnisnm_lava", "exporters") for p in (ROOT / package).rglob("*.py")]
     assert [p.name for p in sources if "pip install" in p.read_text()] == ["extras.py"]
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").rglob("*.py")]
+    pages = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "benchmarks").glob("*.py"),
+        *(ROOT / "examples").rglob("*.py"),
+    ]
     nowhere = "dnisnm-lava" + "["  # no index has it
     assert [p.name for p in [*sources, *pages] if nowhere in p.read_text()] == []
 
@@ -148,15 +196,37 @@ def test_what_is_installed_by_pip_is_in_the_extra_that_is_named(metadata: Distri
         for extra in extras_of_it:
             brought.setdefault(extra, set()).add(requirement.name)
     names = {"sklearn": "scikit-learn", "lava": "lava-nc"}
-    assert {package: extra for package, extra in extras.EXTRAS.items() if names.get(package, package) not in brought[extra]} == {}
-    assert {names.get(package, package) for package, extra in extras.EXTRAS.items() if not extra} == brought[""]
+    assert {
+        package: extra
+        for package, extra in extras.EXTRAS.items()
+        if names.get(package, package) not in brought[extra]
+    } == {}
+    assert {names.get(package, package) for package, extra in extras.EXTRAS.items() if not extra} == brought[
+        ""
+    ]
 
 
-@pytest.mark.parametrize(("version", "said"), [
-    ((3, 10, 4), "lava-nc is not installed in this Python; `pip install '.[lava]'` in a clone of the project brings it"),
-    ((3, 12, 0), "it takes no Python newer than 3.10, and this is 3.12; `dnisnm lava-env` makes one, which --lava-python auto uses"),
-])  # fmt: skip
-def test_a_newer_python_is_told_of_lava_env(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], said: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        (
+            (3, 10, 4),
+            "lava-nc is not installed in this Python; `pip install '.[lava]'` in a clone of the project "
+            "brings it",
+        ),
+        (
+            (3, 12, 0),
+            "it takes no Python newer than 3.10, and this is 3.12; `dnisnm lava-env` makes one, which "
+            "--lava-python auto uses",
+        ),
+    ],
+)
+def test_a_newer_python_is_told_of_lava_env(
+    monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], said: str
+) -> None:
     monkeypatch.setattr(extras.sys, "version_info", version)
     assert extras.missing("lava-nc", "lava").endswith(said)
-    assert extras.missing("h5py", "") == "h5py is not installed in this Python; `pip install '.'` in a clone of the project brings it"
+    assert (
+        extras.missing("h5py", "")
+        == "h5py is not installed in this Python; `pip install '.'` in a clone of the project brings it"
+    )

@@ -1,4 +1,5 @@
-"""The paper's experiments (examples/paper): the neurons without SNM, the energy equations, the published figures, the commands."""
+"""The paper's experiments (examples/paper): the neurons without SNM, the energy equations, the published
+figures, the commands."""
 
 from __future__ import annotations
 
@@ -24,7 +25,19 @@ from dnisnm_lava.ir import SNM, AnalogGraph
 from dnisnm_lava.stages import recipes
 
 pytest.importorskip("torchvision", reason="torchvision is not installed")
-from examples.paper import ablation, common, energy, few_steps, imagenet, networks, page, published, stepwise, thresholds, train
+from examples.paper import (
+    ablation,
+    common,
+    energy,
+    few_steps,
+    imagenet,
+    networks,
+    page,
+    published,
+    stepwise,
+    thresholds,
+    train,
+)
 from examples.paper.ablation import VARIANTS, Variant
 
 SIZE, STEPS = 6, 12
@@ -59,7 +72,11 @@ class Branched(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.out = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(36, 4)
+        self.first, self.second, self.out = (
+            nn.Conv2d(2, 4, 3, padding=1),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.Linear(36, 4),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.first(x))
@@ -79,8 +96,11 @@ def analysed(model: nn.Module, x: np.ndarray) -> tuple[AnalogGraph, dn.Statistic
 # ---------------------------------------------------------------- the neurons
 
 
-def oracle(model: Plain, maxima: list[list[float]], x: list[Any], variant: Variant) -> tuple[list[float], int, int]:
-    """One image through Plain in plain Python, one spike at a time: read-out potentials, spikes up and spikes down."""
+def oracle(
+    model: Plain, maxima: list[list[float]], x: list[Any], variant: Variant
+) -> tuple[list[float], int, int]:
+    """One image through Plain in plain Python, one spike at a time: read-out potentials, spikes up and spikes
+    down."""
     conv, hidden, out = ([m.weight.tolist(), m.bias.tolist()] for m in (model.conv, model.hidden, model.out))
     thetas = [[max(layer)] * len(layer) if variant.granularity == "layer" else layer for layer in maxima]
     v = [[theta / 2 if variant.half else 0.0 for theta in layer] for layer in thetas]
@@ -106,7 +126,9 @@ def oracle(model: Plain, maxima: list[list[float]], x: list[Any], variant: Varia
     for _ in range(STEPS):
         for i, (c, row, col) in enumerate(product(range(3), range(side), range(side))):
             taps = product(range(2), range(3), range(3))
-            v[0][i] += conv[1][c] + sum(conv[0][c][k][dy][dx] * x[k][row + dy][col + dx] for k, dy, dx in taps)
+            v[0][i] += conv[1][c] + sum(
+                conv[0][c][k][dy][dx] * x[k][row + dy][col + dx] for k, dy, dx in taps
+            )
         maps = fire(0)
         means = []
         for c, row, col in product(range(3), range(pooled), range(pooled)):
@@ -190,7 +212,9 @@ def test_the_energy_of_a_small_network_by_hand() -> None:
     own, arriving = [648.0, 84.0, 28.0], [4 * 864.0, 63.0, 28.0]
     for reading, (a, b, c) in (("own", own), ("arriving", arriving)):
         assert row["operations_snn_million"][reading] == round((a + b + c) / 1e6, 2)
-        assert row["energy_drop"][reading] == pytest.approx(100 * ((4.6 * a + 0.9 * (b + c)) / (4.6 * 976) - 1), abs=0.005)
+        assert row["energy_drop"][reading] == pytest.approx(
+            100 * ((4.6 * a + 0.9 * (b + c)) / (4.6 * 976) - 1), abs=0.005
+        )
     assert row["layers"] == {first: {"up": 0.15625, "down": 0.03125}, second: {"up": 0.25, "down": 0.0}}
     assert row["firing_rate"] == round(86 / (2 * 4 * 55), 4)
 
@@ -202,7 +226,11 @@ def test_the_tables_of_the_paper_agree_with_each_other() -> None:
     """A slip of the pen in one of them would show."""
     rows = {where: table[published.PAPER] for where, table in published.TABLE2.items()}
     assert len(rows) == 4
-    assert all(list(row["snn"]) == ["2", "4", "8", "16", "32"] for table in published.TABLE2.values() for row in table.values())
+    assert all(
+        list(row["snn"]) == ["2", "4", "8", "16", "32"]
+        for table in published.TABLE2.values()
+        for row in table.values()
+    )
     assert published.TABLE1[published.PAPER][1] == rows["VGG-16 on CIFAR-10"]["snn"]["32"]
     assert published.TABLE3[3][3] == rows["VGG-16 on CIFAR-10"]["snn"]["4"]
     for data, part in published.TABLE5.items():
@@ -211,9 +239,19 @@ def test_the_tables_of_the_paper_agree_with_each_other() -> None:
         for t in ("2", "4", "8", "16"):
             assert part["steps"][t]["accuracy_snn"] == row["snn"][t]
         for column in part["steps"].values():
-            points = column["accuracy_snn"] - row["ann"]  # Table 5 tells some drops in points, most as a share of the ANN's
-            assert min(abs(column["accuracy_drop"] - points), abs(column["accuracy_drop"] - 100 * points / row["ann"])) < 0.006
-        ops, drops = ([c[key] for c in part["steps"].values()] for key in ("operations_snn_million", "energy_drop"))
+            points = (
+                column["accuracy_snn"] - row["ann"]
+            )  # Table 5 tells some drops in points, most as a share of the ANN's
+            assert (
+                min(
+                    abs(column["accuracy_drop"] - points),
+                    abs(column["accuracy_drop"] - 100 * points / row["ann"]),
+                )
+                < 0.006
+            )
+        ops, drops = (
+            [c[key] for c in part["steps"].values()] for key in ("operations_snn_million", "energy_drop")
+        )
         line = np.polyval(np.polyfit(ops, drops, 1), ops)  # what is spent grows by 0.9 pJ an operation
         np.testing.assert_allclose(drops, line, atol=0.25)
     assert published.TABLE4[published.PAPER]["error"] == {"32": 3.96, "64": 1.19, "128": 0.28, "256": 0.12}
@@ -226,7 +264,10 @@ def test_the_papers_operations_are_those_of_a_vgg_with_two_convolutions_less(dat
     convolutions = [9 * a * b * side**2 for (a, b), side in zip(pairwise([3, *widths]), sides, strict=True)]
     head = 512 * 4096 + 4096 * 4096 + 4096 * classes
     assert convolutions.count(37_748_736) == 6
-    assert round((sum(convolutions) - 2 * 37_748_736 + head) / 1e6, 2) == published.TABLE5[data]["operations_ann_million"]
+    assert (
+        round((sum(convolutions) - 2 * 37_748_736 + head) / 1e6, 2)
+        == published.TABLE5[data]["operations_ann_million"]
+    )
     assert round((sum(convolutions) + 512 * 512 * 2 + 512 * 10) / 1e6, 2) == 313.73
 
 
@@ -247,7 +288,13 @@ def tiny(tmp_path: Path) -> list[str]:
     (tmp_path / "tiny.py").write_text("\n".join(line[8:] for line in source.splitlines()))
     rng = np.random.default_rng(9)
     x = {part: rng.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8) for part in ("train", "test")}
-    np.savez(tmp_path / "tiny.npz", x_train=x["train"], x_test=x["test"], y_train=np.arange(10) % 3, y_test=np.arange(10) % 3)
+    np.savez(
+        tmp_path / "tiny.npz",
+        x_train=x["train"],
+        x_test=x["test"],
+        y_train=np.arange(10) % 3,
+        y_test=np.arange(10) % 3,
+    )
     options = [
         "--model",
         str(tmp_path / "tiny.py:net"),
@@ -258,7 +305,17 @@ def tiny(tmp_path: Path) -> list[str]:
         "--std",
         "0.2,0.2,0.2",
     ]
-    return [*options, "--images", "6", "--calibration-images", "10", "--fit-images", "4", "--out", str(tmp_path / "results")]
+    return [
+        *options,
+        "--images",
+        "6",
+        "--calibration-images",
+        "10",
+        "--fit-images",
+        "4",
+        "--out",
+        str(tmp_path / "results"),
+    ]
 
 
 def written(tmp_path: Path, name: str) -> dict[str, Any]:
@@ -287,8 +344,10 @@ def test_the_ablation_runs_and_draws(tiny: list[str], tmp_path: Path) -> None:
     assert list(found["accuracy"]) == ["ANN", *VARIANTS, ablation.PAPER, ablation.OURS]
     assert all(0 <= share <= 100 for share in leaves(found["accuracy"]))
     assert {key: found["provenance"][key] for key in ("images", "calibration_images", "fit_images")} == {
-        "images": 6, "calibration_images": 10, "fit_images": 4,
-    }  # fmt: skip
+        "images": 6,
+        "calibration_images": 10,
+        "fit_images": 4,
+    }
     assert found["published"]["row"] == "VGG-16 on CIFAR-10"
     picture = tmp_path / "results/ablation.png"
     picture.unlink()
@@ -317,7 +376,10 @@ def test_thresholds_of_the_same_images_correlate_wholly(tiny: list[str], tmp_pat
 def test_the_energy_of_both_recipes_is_told_for_each_t(tiny: list[str], tmp_path: Path) -> None:
     assert energy.main([*tiny, "--steps", "2", "4", "--published", "CIFAR-10"]) == 0
     found = written(tmp_path, "energy")
-    assert {name: list(columns) for name, columns in found["recipes"].items()} == {"paper": ["2", "4"], "ours": ["2", "4"]}
+    assert {name: list(columns) for name, columns in found["recipes"].items()} == {
+        "paper": ["2", "4"],
+        "ours": ["2", "4"],
+    }
     assert found["recipes"]["paper"]["4"]["operations_snn_million"]["arriving"] > 0
 
 
@@ -332,14 +394,29 @@ def test_imagenet_runs_on_a_folder_with_train_and_val(tiny: list[str], tmp_path:
     options = [*tiny[:at], "--data", str(folder), *tiny[at + 2 :], "--resize", "8", "--crop", "8"]
     assert imagenet.main([*options, "--steps", "2", "4", "--ours-steps", "2"]) == 0
     found = written(tmp_path, "imagenet")
-    assert found["error"]["paper"]["4"] == round(found["accuracy"]["ANN"] - found["accuracy"]["paper"]["4"], 2)
+    assert found["error"]["paper"]["4"] == round(
+        found["accuracy"]["ANN"] - found["accuracy"]["paper"]["4"], 2
+    )
     assert list(found["error"]["ours"]) == ["2"]
 
 
-def test_training_writes_weights_that_the_network_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_writes_weights_that_the_network_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = image_folder(tmp_path / "pictures", ("train", "test"), classes=10, each=1, side=32)
     weights = tmp_path / "vgg16.pt"
-    options = ["--network", "vgg16", "--data", str(folder), "--weights", str(weights), "--epochs", "1", "--batch", "5"]
+    options = [
+        "--network",
+        "vgg16",
+        "--data",
+        str(folder),
+        "--weights",
+        str(weights),
+        "--epochs",
+        "1",
+        "--batch",
+        "5",
+    ]
     assert train.main(options) == 0
     load_model("examples/paper/networks.py:vgg16", weights)
     before = weights.read_bytes()
@@ -368,12 +445,20 @@ def test_what_is_missing_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_command_line_tells_no_folder_of_the_machine() -> None:
-    told = common.command_line("energy", ["--data", "/some/where/cifar10-jpeg", "--weights", "../up/w.pt", "--model", "examples/a.py:b"])
-    assert told == "python -m examples.paper.energy --data cifar10-jpeg --weights w.pt --model examples/a.py:b"
+    told = common.command_line(
+        "energy",
+        ["--data", "/some/where/cifar10-jpeg", "--weights", "../up/w.pt", "--model", "examples/a.py:b"],
+    )
+    assert (
+        told == "python -m examples.paper.energy --data cifar10-jpeg --weights w.pt --model examples/a.py:b"
+    )
 
 
 def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str], tmp_path: Path) -> None:
-    theirs = {"indices": list(range(6)), "rows": [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "101010"}]}
+    theirs = {
+        "indices": list(range(6)),
+        "rows": [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "101010"}],
+    }
     (tmp_path / "theirs.json").write_text(json.dumps(theirs))
     at = tiny.index("--images")
     options = [
@@ -392,21 +477,39 @@ def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str]
     assert few_steps.main(options) == 0
     found = written(tmp_path, "few_steps")
     assert [(r["method"], r["T"], r["lead"], r["levels"]) for r in found["rows"]] == [
-        ("paper", 2, 0, 1), ("one level", 2, 1, 1), ("four levels", 1, 0, 4), ("one level", 1, 0, 1),
-    ]  # fmt: skip
+        ("paper", 2, 0, 1),
+        ("one level", 2, 1, 1),
+        ("four levels", 1, 0, 4),
+        ("one level", 1, 0, 1),
+    ]
     for r in found["rows"]:
         assert r["accuracy"] == [10.0 * digits.count("1") for digits in r["correct"]]
         assert r["interval"][0] <= r["mean"] <= r["interval"][1]
-    assert found["rows"][1]["latency"] == found["rows"][0]["latency"] + 2  # a lead of one in each of two populations
+    assert (
+        found["rows"][1]["latency"] == found["rows"][0]["latency"] + 2
+    )  # a lead of one in each of two populations
     rows = [{"method": "M", "T": 2, "accuracy": 0.5, "correct": "10" * 5}]
-    same = {"indices": list(range(10)), "rows": rows, "versions": {"spikingjelly": "2"}, "command": ["a", "/b"]}
+    same = {
+        "indices": list(range(10)),
+        "rows": rows,
+        "versions": {"spikingjelly": "2"},
+        "command": ["a", "/b"],
+    }
     (tmp_path / "same.json").write_text(json.dumps(same))
     assert few_steps.main([*options, "--against", str(tmp_path / "same.json")]) == 0
     beside = written(tmp_path, "few_steps")
     assert beside["theirs"] == {"versions": {"spikingjelly": "2"}}
-    assert [(r["method"], r["ours"], r["lead"]) for r in beside["against"]] == [("M", "paper", 0), ("M", "one level", 1)]
+    assert [(r["method"], r["ours"], r["lead"]) for r in beside["against"]] == [
+        ("M", "paper", 0),
+        ("M", "one level", 1),
+    ]
     assert few_steps.main([*options, "--against", str(tmp_path / "theirs.json")]) == 1  # of other images
-    assert few_steps.main([*tiny, "--rows", "paper:2", "--seeds", "1", "--against", str(tmp_path / "theirs.json")]) == 1
+    assert (
+        few_steps.main(
+            [*tiny, "--rows", "paper:2", "--seeds", "1", "--against", str(tmp_path / "theirs.json")]
+        )
+        == 1
+    )
 
 
 def test_mcnemars_test_counts_images_that_one_alone_gets_right() -> None:
@@ -415,7 +518,9 @@ def test_mcnemars_test_counts_images_that_one_alone_gets_right() -> None:
     assert few_steps.mcnemar("1110" + "11", "0001" + "11") == {"only_ours": 3, "only_theirs": 1, "p": 10 / 16}
     assert few_steps.mcnemar("10", "01")["p"] == 1.0
     scipy = pytest.importorskip("scipy.stats")
-    assert few_steps.mcnemar("1" * 40 + "0" * 25, "0" * 40 + "1" * 25)["p"] == pytest.approx(scipy.binomtest(25, 65).pvalue, rel=1e-9)
+    assert few_steps.mcnemar("1" * 40 + "0" * 25, "0" * 40 + "1" * 25)["p"] == pytest.approx(
+        scipy.binomtest(25, 65).pvalue, rel=1e-9
+    )
 
 
 def test_wilsons_interval_is_where_the_normal_approximation_just_accepts() -> None:
@@ -423,10 +528,14 @@ def test_wilsons_interval_is_where_the_normal_approximation_just_accepts() -> No
     for share in (0.03, 0.5, 0.915):
         for end in few_steps.wilson(share, 1000):
             p = end / 100
-            assert abs(share - p) == pytest.approx(few_steps.Z * (p * (1 - p) / 1000) ** 0.5, abs=1e-4)  # ends are rounded to 1e-4
+            assert abs(share - p) == pytest.approx(
+                few_steps.Z * (p * (1 - p) / 1000) ** 0.5, abs=1e-4
+            )  # ends are rounded to 1e-4
 
 
-@pytest.mark.parametrize("text", ["better:2", "paper", "paper:x", "paper:2:0:dial=3", "paper:2:0:levels", "paper:2:0:levels=x"])
+@pytest.mark.parametrize(
+    "text", ["better:2", "paper", "paper:x", "paper:2:0:dial=3", "paper:2:0:levels", "paper:2:0:levels=x"]
+)
 def test_a_row_that_names_nothing_is_a_usage_error(text: str) -> None:
     with pytest.raises(SystemExit) as error:
         few_steps.main(["--rows", text])
@@ -442,7 +551,9 @@ def test_a_row_changes_the_dials_that_it_names() -> None:
 def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:
     """Both sides keep a digit for each image, of the same images: counted here by arrays of truth values."""
     results = Path(__file__).resolve().parents[1] / common.RESULTS
-    ours, theirs = (common.read_json(results / f"{name}_resnet20_lossless.json") for name in ("few_steps", "spikingjelly"))
+    ours, theirs = (
+        common.read_json(results / f"{name}_resnet20_lossless.json") for name in ("few_steps", "spikingjelly")
+    )
     kept = {(r["method"], r["T"]): np.array(list(r["correct"])) == "1" for r in theirs["rows"]}
     rows = {(r["method"], r["T"], r["lead"]): np.array(list(r["correct"][0])) == "1" for r in ours["rows"]}
     assert len(ours["against"]) == 120
@@ -459,7 +570,9 @@ def test_the_page_of_the_paper_is_what_the_results_give() -> None:
     assert page.page(root / common.RESULTS) == written_page
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", written_page):
         assert (root / "docs" / picture).is_file()
-    for row in published.TABLE3 + tuple((name, area, accuracy) for name, (area, accuracy) in published.TABLE1.items()):
+    for row in published.TABLE3 + tuple(
+        (name, area, accuracy) for name, (area, accuracy) in published.TABLE1.items()
+    ):
         assert f"| {' | '.join(str(cell) for cell in row)} |" in written_page
 
 
@@ -476,10 +589,16 @@ def test_a_row_beside_trained_networks_is_this_projects_own_recipe() -> None:
     rows = [
         {"method": method, "T": 2, "lead": 0, "changed": changed, "levels": levels, "mean": mean}
         for method, changed, levels, mean in (
-            ("paper", "", 1, 10.0), ("subset maxima", "", 1, 20.0), ("one level", "", 1, 30.0), ("one level", "lead=0", 1, 40.0),
-            ("best", "", 31, 50.0), ("four levels", "", 4, 60.0),
+            ("paper", "", 1, 10.0),
+            ("subset maxima", "", 1, 20.0),
+            ("one level", "", 1, 30.0),
+            ("one level", "lead=0", 1, 40.0),
+            ("best", "", 31, 50.0),
+            ("four levels", "", 4, 60.0),
         )
-    ]  # fmt: skip
-    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": {"model": "a.py:net", "data": "D"}}}
+    ]
+    found = {
+        "few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": {"model": "a.py:net", "data": "D"}}
+    }
     told = [line.split(" | ")[-2:] for line in page.table3(found).splitlines() if "this project" in line]
     assert told == [["30.0", "2 |"], ["50.0", "2 |"]]

@@ -105,7 +105,9 @@ def beside(p: Population, piece: str, image: str) -> Population:
     if isinstance(p, MaxPool):
         return replace(p, name=here(p.name), source=here(p.source))
     assert isinstance(p, SNM | ReadOut)
-    return replace(p, name=here(p.name), projections=tuple(replace(q, source=here(q.source)) for q in p.projections))
+    return replace(
+        p, name=here(p.name), projections=tuple(replace(q, source=here(q.source)) for q in p.projections)
+    )
 
 
 def _named(name: str, piece: str, image: str) -> str:
@@ -140,7 +142,9 @@ def part(run: Run, piece: str, names: tuple[str, ...], graph: SpikingGraph) -> R
 
     further = own(last)
     logits = further.pop(graph.readout.name)
-    return Run(logits, own(run.spikes), own(run.spike_counts), own(run.saturations), run.clipped_inputs, further)
+    return Run(
+        logits, own(run.spikes), own(run.spike_counts), own(run.saturations), run.clipped_inputs, further
+    )
 
 
 @lava_needed
@@ -151,11 +155,15 @@ def test_lava_fixed_point_equals_batched(name: str) -> None:
 
 
 @lava_needed
-@pytest.mark.parametrize("name", ["bilinear, scale 1.7", "MobileNetV2", "DenseNet", "nn.ChannelShuffle, grouped", "two read-outs"])
+@pytest.mark.parametrize(
+    "name", ["bilinear, scale 1.7", "MobileNetV2", "DenseNet", "nn.ChannelShuffle, grouped", "two read-outs"]
+)
 def test_lava_floating_point_equals_the_reference(name: str) -> None:
     _, x, analog = converted(name)
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=3)
-    with threadpool_limits(1, user_api="blas"):  # as in Lava's processes: the order of a sum depends on the threads
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # as in Lava's processes: the order of a sum depends on the threads
         assert_same(reference.run(spiking, x[:1]), lava_cpu.run(spiking, x[:1]))
 
 
@@ -178,7 +186,9 @@ def test_what_has_no_exact_meaning_is_refused_by_name_line_and_remedy(name: str)
 
 @settings(max_examples=40)
 @given(drawn=random_models())
-def test_any_network_converts_exactly(tmp_path_factory: pytest.TempPathFactory, drawn: tuple[nn.Module, Shape]) -> None:
+def test_any_network_converts_exactly(
+    tmp_path_factory: pytest.TempPathFactory, drawn: tuple[nn.Module, Shape]
+) -> None:
     model, shape = drawn
     x = images(8, shape, 5)
     analog = dn.from_torch(model, x[0])

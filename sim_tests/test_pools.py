@@ -27,7 +27,15 @@ def pooled(draw: st.DrawFn) -> Projection:
     if draw(st.booleans()):
         return Projection("x", graphs.weights(rng, 3, 2 * height * width), sum_pool=pool)
     kernel = graphs.weights(rng, 4, 1, *draw(pairs))
-    q = Projection("x", kernel, draw(pairs), draw(st.one_of(st.just(NO_PADDING), paddings)), draw(pairs), 2, sum_pool=pool)
+    q = Projection(
+        "x",
+        kernel,
+        draw(pairs),
+        draw(st.one_of(st.just(NO_PADDING), paddings)),
+        draw(pairs),
+        2,
+        sum_pool=pool,
+    )
     assume(min(q.output_shape(SOURCE)) > 0)
     return q
 
@@ -45,15 +53,20 @@ def test_what_is_composed_gives_the_same_currents(q: Projection) -> None:
 
 def test_padding_is_even_where_it_can_be() -> None:
     """A 3x3 kernel padded by 1 behind means over 2x2: 6x6, padded by 2, in steps of 2."""
-    q = Projection("x", np.ones((1, 1, 3, 3), np.int8), padding=((1, 1), (1, 1)), sum_pool=Window((2, 2), (2, 2)))
+    q = Projection(
+        "x", np.ones((1, 1, 3, 3), np.int8), padding=((1, 1), (1, 1)), sum_pool=Window((2, 2), (2, 2))
+    )
     one = composed(q, (1, 8, 8))
     assert (one.weight.shape, one.stride, one.padding) == ((1, 1, 6, 6), (2, 2), ((2, 2), (2, 2)))
     assert (one.weight == 1).all()
 
 
 def test_a_border_that_would_see_the_image_is_kept() -> None:
-    """Means over 2x2 at each pixel: what stands for the padding of the kernel behind would overlap the image."""
-    q = Projection("x", np.ones((1, 1, 3, 3), np.int8), padding=((1, 1), (1, 1)), sum_pool=Window((2, 2), (1, 1)))
+    """Means over 2x2 at each pixel: what stands for the padding of the kernel behind would overlap the
+    image."""
+    q = Projection(
+        "x", np.ones((1, 1, 3, 3), np.int8), padding=((1, 1), (1, 1)), sum_pool=Window((2, 2), (1, 1))
+    )
     assert composed(q, (1, 8, 8)) is q
 
 

@@ -60,7 +60,9 @@ def test_pictures_get_classes_names_and_margins(made: Path, capsys: pytest.Captu
     assert "margin: by how much the class leads the second" in said
 
 
-def test_arrays_are_numbered_and_prepared_as_the_file_remembers(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arrays_are_numbered_and_prepared_as_the_file_remembers(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run("convert", *NET, *DATA, *LITTLE, "-o", "a.net", capsys=capsys)
     remembered = run("predict", "a.net", "--data", "data.npz", capsys=capsys)
     given = run("predict", "a.net", *DATA, capsys=capsys)
@@ -85,7 +87,9 @@ def test_early_exit_stops_each_image_at_its_step(made: Path, capsys: pytest.Capt
     assert found["mean_steps"] == steps.mean()
     ordered = np.sort(np.stack([run_.values(int(t))[i] for i, t in enumerate(steps)]), axis=1)
     assert [p["margin"] for p in found["predictions"]] == (ordered[:, -1] - ordered[:, -2]).tolist()
-    by_name = run("predict", "a.net", "--data", "images/test", *options, "--calibration", "images", capsys=capsys)
+    by_name = run(
+        "predict", "a.net", "--data", "images/test", *options, "--calibration", "images", capsys=capsys
+    )
     assert by_name["predictions"] == found["predictions"]
     netx.write("plain.net", graph)
     said = refused_last("predict", "plain.net", "--data", "images/test", *options, capsys=capsys)
@@ -93,8 +97,11 @@ def test_early_exit_stops_each_image_at_its_step(made: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("lead", [0, 1])
-def test_images_that_have_stopped_are_simulated_no_further(monkeypatch: pytest.MonkeyPatch, lead: int) -> None:
-    """And every answer is that of all steps; with leads, a run is not the beginning of a longer one, and all are run once."""
+def test_images_that_have_stopped_are_simulated_no_further(
+    monkeypatch: pytest.MonkeyPatch, lead: int
+) -> None:
+    """And every answer is that of all steps; with leads, a run is not the beginning of a longer one, and all
+    are run once."""
     graph, x = small(steps=8, lead=lead)
     whole = batched.run(graph, x)
     middle = np.median(exits.margins(whole.scores))
@@ -112,7 +119,9 @@ def test_images_that_have_stopped_are_simulated_no_further(monkeypatch: pytest.M
     found = predictions.predict(graph, [x[:10], x[10:]], exits=bounds)
     np.testing.assert_array_equal(found.steps, steps)
     np.testing.assert_array_equal(found.classes, exits.classes_at(whole.scores, steps))
-    np.testing.assert_array_equal(found.values, np.stack([whole.values(int(t))[i] for i, t in enumerate(steps)]))
+    np.testing.assert_array_equal(
+        found.values, np.stack([whole.values(int(t))[i] for i, t in enumerate(steps)])
+    )
     if lead:
         assert ran == [(10, 8), (14, 8)]
         return
@@ -126,7 +135,9 @@ def test_a_map_of_one_pixel_stops_early_too() -> None:
     scores = np.random.default_rng(0).integers(-50, 50, (30, 6, 3))
     of_map = exits.calibrate(scores[..., None, None], 0.8)
     np.testing.assert_array_equal(of_map.bounds, exits.calibrate(scores, 0.8).bounds)
-    np.testing.assert_array_equal(exits.exit_steps(scores[..., None, None], of_map), exits.exit_steps(scores, of_map))
+    np.testing.assert_array_equal(
+        exits.exit_steps(scores[..., None, None], of_map), exits.exit_steps(scores, of_map)
+    )
 
 
 def test_a_file_may_be_written_as_json_or_arrays(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +148,9 @@ def test_a_file_may_be_written_as_json_or_arrays(made: Path, capsys: pytest.Capt
         assert arrays["classes"].tolist() == [p["class"] for p in found["predictions"]]
         assert arrays["margins"].tolist() == [p["margin"] for p in found["predictions"]]
         assert (arrays["values"].shape, arrays["images"][0]) == ((6, 3), found["predictions"][0]["image"])
-    assert "p.npz: exists already" in refused_last("predict", "a.net", "--data", "images/test", "-o", "p.npz", capsys=capsys)
+    assert "p.npz: exists already" in refused_last(
+        "predict", "a.net", "--data", "images/test", "-o", "p.npz", capsys=capsys
+    )
 
 
 VALUES = """
@@ -154,7 +167,9 @@ def mask():
 
 
 @pytest.mark.parametrize(("model", "shape"), [("steering", (1,)), ("mask", (40, 6, 6))])
-def test_values_where_there_are_no_classes(place: Path, capsys: pytest.CaptureFixture[str], model: str, shape: tuple[int, ...]) -> None:
+def test_values_where_there_are_no_classes(
+    place: Path, capsys: pytest.CaptureFixture[str], model: str, shape: tuple[int, ...]
+) -> None:
     Path("values.py").write_text(VALUES)
     run("convert", "--model", f"values.py:{model}", *DATA, *LITTLE, "-o", "v.net", capsys=capsys)
     found = run("predict", "v.net", "--data", "data.npz", "-o", "v.npz", capsys=capsys)
@@ -176,7 +191,9 @@ def test_values_where_there_are_no_classes(place: Path, capsys: pytest.CaptureFi
     assert "--out FILE.npz keeps all values" in capsys.readouterr().out or values[0].size == 1
 
 
-def test_the_class_is_told_by_the_sums_before_a_last_function(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_class_is_told_by_the_sums_before_a_last_function(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of sigmoids that are all 1.0 in floats, the first is not the largest."""
     layers = "torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(32, 3)"
     body = f"    torch.manual_seed(1)\n    net = torch.nn.Sequential({layers}, torch.nn.Sigmoid())\n"
@@ -225,11 +242,14 @@ def without(told: dict[str, Any], key: str) -> dict[str, Any]:
     return {k: v for k, v in told.items() if k != key}
 
 
-@pytest.mark.parametrize(("argv", "said"), [
-    (["a.net", *NET], "costs: give either a .net file or --model, not both"),
-    (DATA, "costs: give a .net file, or a model as --model"),
-    (["a.net", "--levels", "2"], "a.net: is made already, and --levels belongs to a --model"),
-    (["a.net", "-o", "net.py"], "net.py: exists already"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["a.net", *NET], "costs: give either a .net file or --model, not both"),
+        (DATA, "costs: give a .net file, or a model as --model"),
+        (["a.net", "--levels", "2"], "a.net: is made already, and --levels belongs to a --model"),
+        (["a.net", "-o", "net.py"], "net.py: exists already"),
+    ],
+)
 def test_costs_refuses(made: Path, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
     assert said in refused_last("costs", *argv, capsys=capsys)

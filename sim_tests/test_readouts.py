@@ -1,4 +1,5 @@
-"""A read-out's sums mean one thing: one unit for all its channels, whatever made it; old files with several are weighed."""
+"""A read-out's sums mean one thing: one unit for all its channels, whatever made it; old files with several
+are weighed."""
 
 from __future__ import annotations
 
@@ -63,14 +64,21 @@ def assert_one_unit(integer: dn.SpikingGraph) -> None:
 
 @settings(max_examples=25)
 @given(recipe=drawn(names=()), seed=st.integers(0, 1), state_bits=st.sampled_from([24, 14, 10]))
-def test_whatever_makes_a_read_out_gives_it_one_unit(recipe: recipes.Recipe, seed: int, state_bits: int) -> None:
-    """With few bits of state the range of a channel decides its unit. The classes from worths are those from integers."""
+def test_whatever_makes_a_read_out_gives_it_one_unit(
+    recipe: recipes.Recipe, seed: int, state_bits: int
+) -> None:
+    """With few bits of state the range of a channel decides its unit. The classes from worths are those from
+    integers."""
     analog, stats, x = prepared(seed)
     made = follow(replace(recipe, steps=2), analog, stats, x)
     integer = dn.quantize(
-        made.spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes,
-        state_bits=state_bits, readings=made.readings,
-    )  # fmt: skip
+        made.spiking,
+        weight_bits=recipe.weight_bits,
+        payload_bits=recipe.payloads,
+        spikes=recipe.spikes,
+        state_bits=state_bits,
+        readings=made.readings,
+    )
     for graph in (made.integer, integer):
         assert_one_unit(graph)
     run = batched.run(made.integer, x)
@@ -92,12 +100,16 @@ def test_the_range_decides_in_a_channel_of_the_default_recipe() -> None:
 def test_several_units_are_refused_where_a_graph_is_built() -> None:
     analog, stats, _ = prepared(0)
     integer = dn.quantize(dn.convert(analog, stats, steps=2))
-    with pytest.raises(OutOfRange, match=r"a read-out of 4 units, whose largest sum is not the class; give all channels one unit"):
+    with pytest.raises(
+        OutOfRange,
+        match=r"a read-out of 4 units, whose largest sum is not the class; give all channels one unit",
+    ):
         replace(integer, populations=(*integer.populations[:-3], *_of_several_units(integer, weighed=False)))
 
 
 def _of_several_units(graph: dn.SpikingGraph, weighed: bool) -> list[ReadOut]:
-    """The read-outs with a unit of its own for each channel of the first: the classes of its sums and of its worths differ."""
+    """The read-outs with a unit of its own for each channel of the first: the classes of its sums and of its
+    worths differ."""
     first, *others = graph.readouts
     assert first.unit is not None
     unit = first.unit * np.array([1.0, 5.0, 50.0, 0.01])
@@ -109,11 +121,15 @@ def old() -> tuple[dn.SpikingGraph, np.ndarray, Path]:
     """What a file of 0.1.0 may hold, images, and such a file."""
     analog, stats, x = prepared(1)
     integer = dn.quantize(dn.convert(analog, stats, steps=4))
-    graph = replace(integer, populations=(*integer.populations[:-3], *_of_several_units(integer, weighed=True)))
+    graph = replace(
+        integer, populations=(*integer.populations[:-3], *_of_several_units(integer, weighed=True))
+    )
     path = Path(tempfile.mkdtemp()) / "old.net"
     netx.write(path, integer)
     with h5py.File(path, "r+") as file:
-        neurons = [file[f"layer/{i}/neuron"] for i in range(len(file["layer"])) if "neuron" in file[f"layer/{i}"]]
+        neurons = [
+            file[f"layer/{i}/neuron"] for i in range(len(file["layer"])) if "neuron" in file[f"layer/{i}"]
+        ]
         (group,) = [g for g in neurons if "readout" in g and g["unit"].shape == (4,)]
         group["unit"][...] = graph.readout.unit
     return graph, x, path
@@ -121,7 +137,9 @@ def old() -> tuple[dn.SpikingGraph, np.ndarray, Path]:
 
 def test_an_old_file_is_read_with_a_warning(old: tuple[dn.SpikingGraph, np.ndarray, Path]) -> None:
     graph, _, path = old
-    with pytest.warns(UserWarning, match=r"counts in 4 units, as files of 0.1.0 may: .* convert the network anew"):
+    with pytest.warns(
+        UserWarning, match=r"counts in 4 units, as files of 0.1.0 may: .* convert the network anew"
+    ):
         read = netx.read(path)
     assert read == graph
     again = path.with_name("again.net")
@@ -131,7 +149,8 @@ def test_an_old_file_is_read_with_a_warning(old: tuple[dn.SpikingGraph, np.ndarr
 
 
 def test_an_old_files_classes_are_those_of_its_worths(old: tuple[dn.SpikingGraph, np.ndarray, Path]) -> None:
-    """Oracle: the sums of the reference times the units, by hand; and the ANN is met more often than by the sums alone."""
+    """Oracle: the sums of the reference times the units, by hand; and the ANN is met more often than by the
+    sums alone."""
     graph, x, _ = old
     exact, fast = reference.run(graph, x), batched.run(graph, x)
     np.testing.assert_array_equal(exact.logits, fast.logits)
@@ -153,7 +172,9 @@ def test_an_old_files_early_exits_go_by_worths(old: tuple[dn.SpikingGraph, np.nd
     first_two = np.sort(run.logits * graph.readout.unit, axis=2)[:, :, -2:]
     reached = (first_two[:, :, 1] - first_two[:, :, 0]) >= bounds.bounds
     np.testing.assert_array_equal(steps, reached.argmax(axis=1) + 1)
-    np.testing.assert_array_equal(stopped.classes, (run.logits * graph.readout.unit)[np.arange(len(x)), steps - 1].argmax(axis=1))
+    np.testing.assert_array_equal(
+        stopped.classes, (run.logits * graph.readout.unit)[np.arange(len(x)), steps - 1].argmax(axis=1)
+    )
 
 
 @pytest.mark.parametrize("name", [None, 1, 2])

@@ -1,4 +1,5 @@
-"""ResNet-20 on CIFAR-10 and a LeNet on MNIST: the sizes that users bring. docs/accuracy.md has the full figures."""
+"""ResNet-20 on CIFAR-10 and a LeNet on MNIST: the sizes that users bring. docs/accuracy.md has the full
+figures."""
 
 from __future__ import annotations
 
@@ -15,14 +16,28 @@ NORMALIZATION = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
 
 
 def dnisnm(*argv: str) -> Any:
-    done = subprocess.run([sys.executable, "-m", "dnisnm_lava", *argv, "--json"], capture_output=True, text=True, timeout=900, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "dnisnm_lava", *argv, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        cwd=ROOT,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def resnet20(shared: Path) -> list[str]:
     weights, data = shared / "weights/resnet20-12fca82f.th", shared / "cifar10-lossless-subset.npz"
-    return ["--model", "examples/resnet20.py:resnet20", "--weights", str(weights), "--data", str(data), *NORMALIZATION]
+    return [
+        "--model",
+        "examples/resnet20.py:resnet20",
+        "--weights",
+        str(weights),
+        "--data",
+        str(data),
+        *NORMALIZATION,
+    ]
 
 
 def test_every_spike_of_resnet20_is_the_same_on_lava(shared: Path) -> None:
@@ -36,7 +51,9 @@ def test_every_spike_of_resnet20_is_the_same_on_lava(shared: Path) -> None:
 
 def test_the_integers_cost_resnet20_less_than_a_point(shared: Path) -> None:
     """On 300 of the 1,000 lossless images, to save time: 1 point is 3 images."""
-    accuracy = dnisnm("compare", *resnet20(shared), "--recipe", "paper", "--images", "300", "--lava-images", "0")["accuracy"]
+    accuracy = dnisnm(
+        "compare", *resnet20(shared), "--recipe", "paper", "--images", "300", "--lava-images", "0"
+    )["accuracy"]
     assert accuracy["integer"]["32"] >= accuracy["float"]["32"] - 0.01
     assert accuracy["integer"]["32"] >= accuracy["ann"] - 0.015
     assert accuracy["ann"] > 0.9
@@ -47,7 +64,16 @@ def test_a_lenet_on_mnist_loses_nothing_at_16_steps(shared: Path, tmp_path: Path
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     pytest.importorskip("lava", reason="lava-nc is not installed")
     weights = str(tmp_path / "mnist.pt")
-    command = [sys.executable, "examples/mnist.py", "--data", str(shared), "--weights", weights, "--epochs", "1"]
+    command = [
+        sys.executable,
+        "examples/mnist.py",
+        "--data",
+        str(shared),
+        "--weights",
+        weights,
+        "--epochs",
+        "1",
+    ]
     subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT, check=True)
     options = [
         "--model",
@@ -61,7 +87,9 @@ def test_a_lenet_on_mnist_loses_nothing_at_16_steps(shared: Path, tmp_path: Path
         "--std",
         "0.3081",
     ]
-    result = dnisnm("compare", *options, "--recipe", "paper", "--images", "2000", "--steps", "16", "--lava-images", "4")
+    result = dnisnm(
+        "compare", *options, "--recipe", "paper", "--images", "2000", "--steps", "16", "--lava-images", "4"
+    )
     assert result["accuracy"]["ann"] > 0.97
     assert abs(result["accuracy"]["integer"]["16"] - result["accuracy"]["ann"]) <= 0.003
     assert [r["different"] for r in result["equality"]] == [0, 0, 0]

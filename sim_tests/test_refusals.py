@@ -29,8 +29,12 @@ def many(n: nn.Module, x: Tensor) -> Tensor:
 
 
 MANY = {
-    "a": nn.Conv2d(3, 8, 3), "norm": nn.GroupNorm(2, 8), "b": nn.Conv2d(8, 8, 1), "fc": nn.Linear(8, 4), "last": nn.LayerNorm(4),
-}  # fmt: skip
+    "a": nn.Conv2d(3, 8, 3),
+    "norm": nn.GroupNorm(2, 8),
+    "b": nn.Conv2d(8, 8, 1),
+    "fc": nn.Linear(8, 4),
+    "last": nn.LayerNorm(4),
+}
 
 
 def test_all_refused_operations_are_told_and_none_twice() -> None:
@@ -44,7 +48,10 @@ def test_all_refused_operations_are_told_and_none_twice() -> None:
 
 
 def test_the_first_is_told_by_from_torch_with_the_number_of_others() -> None:
-    with pytest.raises(UnsupportedModel, match=r"group_norm.* \(layer norm\): it needs statistics .* \(and 6 more refused operations"):
+    with pytest.raises(
+        UnsupportedModel,
+        match=r"group_norm.* \(layer norm\): it needs statistics .* \(and 6 more refused operations",
+    ):
         dn.from_torch(Net(many, **MANY), images(1, (3, 8, 8), 0))
 
 
@@ -68,11 +75,18 @@ def attending(n: nn.Module, x: Tensor) -> Tensor:
     return n.fc(n.rnn(y, y, y, need_weights=False)[0][:, 0])  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("forward", "layer"), [
-    (recurrent, nn.LSTM(4, 5, batch_first=True)), (recurrent, nn.GRU(4, 5, batch_first=True)), (recurrent, nn.RNN(4, 5, batch_first=True)),
-    (recurrent, nn.LSTM(4, 5, num_layers=2, batch_first=True)), (time_first, nn.LSTM(4, 5)), (unrolled, nn.GRUCell(4, 5)),
-    (attending, nn.MultiheadAttention(4, 2, batch_first=True)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("forward", "layer"),
+    [
+        (recurrent, nn.LSTM(4, 5, batch_first=True)),
+        (recurrent, nn.GRU(4, 5, batch_first=True)),
+        (recurrent, nn.RNN(4, 5, batch_first=True)),
+        (recurrent, nn.LSTM(4, 5, num_layers=2, batch_first=True)),
+        (time_first, nn.LSTM(4, 5)),
+        (unrolled, nn.GRUCell(4, 5)),
+        (attending, nn.MultiheadAttention(4, 2, batch_first=True)),
+    ],
+)
 def test_a_layer_that_torch_takes_apart_is_named_as_a_layer_once(forward: object, layer: nn.Module) -> None:
     features = 4 if isinstance(layer, nn.MultiheadAttention) else 5
     model = Net(forward, a=nn.Conv1d(3, 4, 3), rnn=layer, fc=nn.Linear(features, 2))  # type: ignore[arg-type]
@@ -83,26 +97,35 @@ def test_a_layer_that_torch_takes_apart_is_named_as_a_layer_once(forward: object
 
 
 def test_what_follows_from_a_refusal_is_not_told() -> None:
-    """An index that depends on the input, and a layout of what is unknown, which alone would need a matrix of 2^24 weights."""
+    """An index that depends on the input, and a layout of what is unknown, which alone would need a matrix of
+    2^24 weights."""
     index = Net(lambda n, x: n.fc(x.flatten(1).sort(1)[1][:, :5] * 1.0), fc=nn.Linear(5, 2))
     assert [name for name, _ in refusals(index, (3, 4, 4))] == ["sort"]
     layout = Net(
-        lambda n, x: n.a(torch.tanh(n.b(x)).reshape(-1, 64, 16, 8).permute(0, 2, 1, 3)), a=nn.Conv2d(16, 2, 3), b=nn.Conv2d(3, 8, 1)
+        lambda n, x: n.a(torch.tanh(n.b(x)).reshape(-1, 64, 16, 8).permute(0, 2, 1, 3)),
+        a=nn.Conv2d(16, 2, 3),
+        b=nn.Conv2d(3, 8, 1),
     )
     assert [name for name, _ in refusals(layout, (3, 32, 32))] == ["tanh"]
 
 
-def test_the_command_tells_rows_for_people_and_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_rows_for_people_and_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "net.py").write_text(
         "import torch.nn as nn\n"
         "def net():\n"
-        "    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Conv2d(2, 2, 1), nn.LeakyReLU(), nn.Flatten(), nn.Linear(8, 2))\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.Conv2d(2, 2, 1), nn.LeakyReLU(), "
+        "nn.Flatten(), nn.Linear(8, 2))\n"
     )
     command = ["inspect", f"{tmp_path}/net.py:net", "--input-shape", "1,4,4"]
     assert main([*command, "--json"]) == 1
     told = capsys.readouterr()
     rows = [row for row in json.loads(told.out)["rows"] if row["how"] == "refused"]
-    assert [(row["operation"], row["name"]) for row in rows] == [("aten.gelu", "gelu"), ("aten.leaky_relu", "leaky_relu")]
+    assert [(row["operation"], row["name"]) for row in rows] == [
+        ("aten.gelu", "gelu"),
+        ("aten.leaky_relu", "leaky_relu"),
+    ]
     assert {row["remedy"] for row in rows} == {"train with ReLU, or replace it by ReLU and fine-tune"}
     assert "2 operations of 6 cannot be converted" in told.err
     assert main(command) == 1

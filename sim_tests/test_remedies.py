@@ -1,4 +1,5 @@
-"""Faults made on purpose: the sentence names each, and its remedy, followed, cures it; no remedy says what is set already."""
+"""Faults made on purpose: the sentence names each, and its remedy, followed, cures it; no remedy says what is
+set already."""
 
 from __future__ import annotations
 
@@ -30,11 +31,28 @@ LARGE = Part(0.5, 0.0, 0.5)
 def population(**fields: Any) -> Explained:
     """A rectifier with four levels."""
     plain = Explained(
-        name="p", kind="Rectifier", shape=(1,), neurons=1, sources=("input",), levels=4, lead=0, power=1.0,
+        name="p",
+        kind="Rectifier",
+        shape=(1,),
+        neurons=1,
+        sources=("input",),
+        levels=4,
+        lead=0,
+        power=1.0,
         parts=dict.fromkeys(PARTS, NOTHING),
-        total=NOTHING, spiking=NOTHING, rate_up=0.0, rate_down=0.0, dead=0, silent=0, inactive=0, saturations=0, headroom=None,
-        thresholds=None, map=None, raster=None,
-    )  # fmt: skip
+        total=NOTHING,
+        spiking=NOTHING,
+        rate_up=0.0,
+        rate_down=0.0,
+        dead=0,
+        silent=0,
+        inactive=0,
+        saturations=0,
+        headroom=None,
+        thresholds=None,
+        map=None,
+        raster=None,
+    )
     return replace(plain, **fields)
 
 
@@ -42,12 +60,18 @@ SETTING = Setting(BEST, 4000, 1024, 60_000)
 
 
 @pytest.mark.parametrize(
-    "recipe", [BEST, PAPER, replace(BEST, threshold="max", levels=1), replace(BEST, weight_bits=2, rounding="nearest")]
+    "recipe",
+    [BEST, PAPER, replace(BEST, threshold="max", levels=1), replace(BEST, weight_bits=2, rounding="nearest")],
 )
 @pytest.mark.parametrize("part", remedies.BY_PART)
 @pytest.mark.parametrize("steps", [1, 8])
-@pytest.mark.parametrize("fields", [{}, {"kind": "Relay", "levels": 31}, {"kind": "ReadOut", "levels": 0}, {"saturations": 3}, {"lead": 7}])
-def test_no_remedy_is_set_already_and_each_can_be_pasted(recipe: Recipe, part: str, steps: int, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"kind": "Relay", "levels": 31}, {"kind": "ReadOut", "levels": 0}, {"saturations": 3}, {"lead": 7}],
+)
+def test_no_remedy_is_set_already_and_each_can_be_pasted(
+    recipe: Recipe, part: str, steps: int, fields: dict[str, Any]
+) -> None:
     recipe = replace(recipe, steps=steps)
     found = remedies.remedies(population(**fields), part, replace(SETTING, recipe=recipe), steps, ())
     assert len({r.dial for r in found}) == len(found)
@@ -60,7 +84,10 @@ def test_no_remedy_is_set_already_and_each_can_be_pasted(recipe: Recipe, part: s
 def test_levels_are_no_remedy_against_clipping() -> None:
     """theta is the maximum by K."""
     for recipe in (BEST, PAPER):
-        dials = [r.dial for r in remedies.remedies(population(), "clipping", replace(SETTING, recipe=recipe), 8, ())]
+        dials = [
+            r.dial
+            for r in remedies.remedies(population(), "clipping", replace(SETTING, recipe=recipe), 8, ())
+        ]
         assert "levels" not in dials
         assert ("threshold" in dials) == (recipe.threshold != "max")
 
@@ -76,8 +103,13 @@ def test_few_images_are_named_first_where_there_are_more() -> None:
 
 
 def test_where_nothing_is_wrong_a_remedy_is_named_too() -> None:
-    p = population(parts={**dict.fromkeys(PARTS, NOTHING), "discreteness": Part(0.05, 0.0, 0.05)}, total=Part(0.05, 0.0, 0.05))
-    sentence, found = first_wrong.all_well([p], 0.1, lambda q, part: remedies.remedies(q, part, SETTING, 8, ()))
+    p = population(
+        parts={**dict.fromkeys(PARTS, NOTHING), "discreteness": Part(0.05, 0.0, 0.05)},
+        total=Part(0.05, 0.0, 0.05),
+    )
+    sentence, found = first_wrong.all_well(
+        [p], 0.1, lambda q, part: remedies.remedies(q, part, SETTING, 8, ())
+    )
     assert found[0].option == "--steps 16"
     assert "What would lower it: --steps 16 (" in sentence
 
@@ -101,10 +133,25 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def explained(capsys: pytest.CaptureFixture[str], *options: str, weights: str = "weights.pt", data: str = "data.npz") -> Any:
+def explained(
+    capsys: pytest.CaptureFixture[str], *options: str, weights: str = "weights.pt", data: str = "data.npz"
+) -> Any:
     """What `explain` says of the digits."""
-    command = ["explain", "--model", "net.py:network", "--weights", weights, "--data", data, *digits_net.GIVEN, "--fit-images", "128",
-               "--images", "256", *options]  # fmt: skip
+    command = [
+        "explain",
+        "--model",
+        "net.py:network",
+        "--weights",
+        weights,
+        "--data",
+        data,
+        *digits_net.GIVEN,
+        "--fit-images",
+        "128",
+        "--images",
+        "256",
+        *options,
+    ]
     assert cli.main([*command, "--json", "--quiet"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -114,12 +161,19 @@ def remedied(options: tuple[str, ...], remedy: str) -> list[str]:
     return [*options, *remedy.split()]
 
 
-@pytest.mark.parametrize(("options", "remedy", "why"), [
-    (("--calibration-images", "2", "--recipe", "paper", "--steps", "8"), "--calibration-images 1000", "maxima of 2 images"),
-    (("--threshold", "percentile", "--percentile", "70"), "--threshold max", "clipping"),
-    (("--weight-bits", "2"), "--weight-bits 8", "weights of 2 bits"),
-    (("--steps", "1", "--levels", "2"), "--steps 4", "T = 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "remedy", "why"),
+    [
+        (
+            ("--calibration-images", "2", "--recipe", "paper", "--steps", "8"),
+            "--calibration-images 1000",
+            "maxima of 2 images",
+        ),
+        (("--threshold", "percentile", "--percentile", "70"), "--threshold max", "clipping"),
+        (("--weight-bits", "2"), "--weight-bits 8", "weights of 2 bits"),
+        (("--steps", "1", "--levels", "2"), "--steps 4", "T = 1"),
+    ],
+)
 def test_a_fault_is_named_and_its_remedy_cures_it(
     digits: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], remedy: str, why: str
 ) -> None:
@@ -137,8 +191,11 @@ def test_a_fault_is_named_and_its_remedy_cures_it(
     assert tried[remedy]["accuracy"] == [before["accuracy"]["integer"], after["accuracy"]["integer"]]
 
 
-def test_a_projection_that_a_few_large_weights_starve(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two channels that say the same are read by large weights that cancel, and take the range of the projection's codes."""
+def test_a_projection_that_a_few_large_weights_starve(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two channels that say the same are read by large weights that cancel, and take the range of the
+    projection's codes."""
     starved = {name: value.clone() for name, value in digits_net.trained().state_dict().items()}
     for name in ("0.weight", "0.bias"):
         starved[name][1] = starved[name][0]
@@ -166,18 +223,46 @@ def test_a_projection_that_a_few_large_weights_starve(digits: Path, capsys: pyte
 
 def test_a_state_that_saturates(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Weights of many bits leave the state the range of two images, and a quarter more."""
-    options = ["--recipe", "paper", "--steps", "8", "--levels", "4", "--weight-bits", "20", "--images", "64", "--calibration-images"]
+    options = [
+        "--recipe",
+        "paper",
+        "--steps",
+        "8",
+        "--levels",
+        "4",
+        "--weight-bits",
+        "20",
+        "--images",
+        "64",
+        "--calibration-images",
+    ]
     before = explained(capsys, *options, "2")
     assert "--calibration-images 1000 (the state of " in before["sentence"]
     assert "saturates (" in before["sentence"]
     after = explained(capsys, *options, "1000")
-    assert sum(p["saturations"] for p in before["populations"]) > 0 == sum(p["saturations"] for p in after["populations"])
+    assert (
+        sum(p["saturations"] for p in before["populations"])
+        > 0
+        == sum(p["saturations"] for p in after["populations"])
+    )
     assert "saturates" not in after["sentence"]
     assert after["agreement"]["integer"] > before["agreement"]["integer"]
 
 
 def test_a_table_tells_what_was_tried(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--weights", "weights.pt", *digits_net.GIVEN, "--images", "8", "--recipe", "paper", "--steps", "1", "--try", "--quiet"]
+    options = [
+        "--weights",
+        "weights.pt",
+        *digits_net.GIVEN,
+        "--images",
+        "8",
+        "--recipe",
+        "paper",
+        "--steps",
+        "1",
+        "--try",
+        "--quiet",
+    ]
     assert cli.main(["explain", "--model", "net.py:network", "--data", "data.npz", *options]) == 0
     told = capsys.readouterr().out
     assert "tried --steps 4: agreement with the ANN " in told

@@ -1,4 +1,5 @@
-"""The estimate of cores: against tables that Intel's compiler printed, by hand, and what must hold of any cut."""
+"""The estimate of cores: against tables that Intel's compiler printed, by hand, and what must hold of any
+cut."""
 
 from __future__ import annotations
 
@@ -61,33 +62,51 @@ def test_pilotnet_lif_is_cut_as_published_layer_by_layer(tool: ModuleType) -> No
 
 
 def test_pilotnet_lifs_bits_are_those_of_the_file_in_lava_dls_wheel(tool: ModuleType) -> None:
-    file_of_the_wheel = lava_dl.files() / "gts/pilotnet_lif/network.net" if importlib.util.find_spec("lava") else Path()
+    file_of_the_wheel = (
+        lava_dl.files() / "gts/pilotnet_lif/network.net" if importlib.util.find_spec("lava") else Path()
+    )
     if not file_of_the_wheel.is_file():
         pytest.skip("lava-dl, whose wheel brings the file, is not installed")
     with h5py.File(file_of_the_wheel) as file:
         layers = [file[f"layer/{i}"] for i in range(len(file["layer"]))]
-        found = [weight_bits(int(np.abs(layer["weight"][()]).max())) for layer in layers if layer["type"][0] in (b"conv", b"dense")]
-    told = [line.layer.inputs[0].bits for line in next(n for n in tool.PUBLISHED if n.known).lines if line.layer.inputs]
+        found = [
+            weight_bits(int(np.abs(layer["weight"][()]).max()))
+            for layer in layers
+            if layer["type"][0] in (b"conv", b"dense")
+        ]
+    told = [
+        line.layer.inputs[0].bits
+        for line in next(n for n in tool.PUBLISHED if n.known).lines
+        if line.layer.inputs
+    ]
     assert found == told
 
 
 def test_totals_are_near_the_published_ones(tool: ModuleType) -> None:
     totals = {n.name: (n.total, sum(row.cores for row in tool.rows_of(n))) for n in tool.PUBLISHED}
     assert len(totals) == 5
-    assert all(abs(estimated - published) <= 0.05 * published for published, estimated in totals.values()), totals
+    assert all(abs(estimated - published) <= 0.05 * published for published, estimated in totals.values()), (
+        totals
+    )
 
 
 def test_the_words_of_oxford_follow_from_nine_bits_in_both_layers(tool: ModuleType) -> None:
     """Even weights up to 254, as lava-dl trains them."""
     oxford = next(n for n in tool.PUBLISHED if n.name == "Oxford")
-    assert [[bits for bits in range(1, 13) if tool._explains(line, bits)] for line in oxford.lines] == [[9], [9]]
+    assert [[bits for bits in range(1, 13) if tool._explains(line, bits)] for line in oxford.lines] == [
+        [9],
+        [9],
+    ]
     assert [row.cores for row in tool.rows_of(oxford)] == [3, 2]
 
 
 def test_a_dense_layer_of_another_notebook_is_cut_as_published() -> None:
-    """limits.INPUT_AXONS names it: 3 cores, and of the fullest 3.10 % of 4,096 neurons, 51.20 % and 1.60 % of 16,000 words and axons."""
+    """limits.INPUT_AXONS names it: 3 cores, and of the fullest 3.10 % of 4,096 neurons, 51.20 % and 1.60 % of
+    16,000 words and axons."""
     row = placed(Layer("ff", "dense", (256,), (Single(256, 256 * 256, 256, weight_bits(9)),)))
-    found = [100 * n / of for n, of in ((row.neurons_on_core, 4_096), (row.words, 16_000), (row.axons, 16_000))]
+    found = [
+        100 * n / of for n, of in ((row.neurons_on_core, 4_096), (row.words, 16_000), (row.axons, 16_000))
+    ]
     assert (row.cores, [round(share, 2) for share in found]) == (3, [3.10, 51.20, 1.60])
 
 
@@ -123,7 +142,9 @@ def test_words_of_single_synapses() -> None:
 
 def test_a_list_of_single_synapses_is_not_longer_than_127() -> None:
     """Of a dense layer, each axon has a synapse into each neuron of a core; of a sparse one, few."""
-    assert [placed(Layer("a", "dense", (n,), (Single(10, 10 * n, n, 1),))).cores for n in (127, 128, 254, 255)] == [1, 2, 2, 3]
+    assert [
+        placed(Layer("a", "dense", (n,), (Single(10, 10 * n, n, 1),))).cores for n in (127, 128, 254, 255)
+    ] == [1, 2, 2, 3]
     assert placed(Layer("a", "dense", (256,), (Single(4096, 4096, 256, 1),))).cores == 1
     onto_a_map = placed(Layer("a", "map", (4, 8, 8), (Single(10, 10 * 256, 256, 1),)))
     assert (onto_a_map.cores, onto_a_map.neurons_on_core) == (4, 64)
@@ -132,17 +153,25 @@ def test_a_list_of_single_synapses_is_not_longer_than_127() -> None:
 def test_a_neuron_takes_words_for_what_differs() -> None:
     rng = np.random.default_rng(0)
     (q,) = _into_two(rng)
-    p = snm("a", (2, 4, 4), (q,), rng, levels=2)  # 24 v, 24 vth, 24 bias, 5 payload, 5 memory (6 steps of 2 levels: 0 ... 12)
+    p = snm(
+        "a", (2, 4, 4), (q,), rng, levels=2
+    )  # 24 v, 24 vth, 24 bias, 5 payload, 5 memory (6 steps of 2 levels: 0 ... 12)
     assert resources.state_bits(p, 6) == 24 + 24 + 24 + int(p.payload.max()).bit_length() + 4
     even = _even(p)
     assert resources.state_bits(even, 6) == 24 + 4
     assert resources.state_bits(replace(even, v_init=even.v_init + 1), 6) == 24 + 4 + 24
     assert resources.state_bits(readout("out", (3,), (), rng), 6) == 24 + 24
-    words = {down: resources.state_bits(replace(p, down=down), 6) - resources.state_bits(p, 6) for down in (0.0, 0.3, 1.0)}
+    words = {
+        down: resources.state_bits(replace(p, down=down), 6) - resources.state_bits(p, 6)
+        for down in (0.0, 0.3, 1.0)
+    }
     assert words == {0.0: 0, 0.3: 24, 1.0: 0}  # lower thresholds: 1, each neuron's own, or vth
     assert resources.state_bits(replace(even, down=0.3), 6) == 24 + 4  # one for all
     relay = replace(even, two_sided=True)
-    assert [resources.state_bits(replace(relay, v_init=v), 6) for v in (0 * even.v_init, even.v_init, even.v_init + 1)] == [24, 24, 48]
+    assert [
+        resources.state_bits(replace(relay, v_init=v), 6)
+        for v in (0 * even.v_init, even.v_init, even.v_init + 1)
+    ] == [24, 24, 48]
 
 
 def test_a_max_pool_keeps_a_sum_for_each_input() -> None:
@@ -169,9 +198,22 @@ def _projections() -> list[Projection]:
         Projection("x", np.ones((5, 4, 2, 2), np.int8), sum_pool=Window((3, 3), (2, 2)), dilation=(2, 1)),
         Projection("x", np.ones((3, 4 * 16), np.int8), sum_pool=Window((2, 2), (2, 2))),
         Projection("x", np.ones((3, 256), np.int8)),
-        Projection("x", np.ones((3, 2, 3, 3), np.int8), source_channels=np.array([3, 0]), target_channels=np.array([4, 1, 0]), targets=5),
+        Projection(
+            "x",
+            np.ones((3, 2, 3, 3), np.int8),
+            source_channels=np.array([3, 0]),
+            target_channels=np.array([4, 1, 0]),
+            targets=5,
+        ),
         Projection("y", np.ones((2, 4, 1, 1), np.int8), resample=ones),
-        Projection("y", np.ones((4, 2, 3, 2), np.int8), padding=((1, 1), (1, 0)), stride=(2, 1), groups=2, resample=ones),
+        Projection(
+            "y",
+            np.ones((4, 2, 3, 2), np.int8),
+            padding=((1, 1), (1, 0)),
+            stride=(2, 1),
+            groups=2,
+            resample=ones,
+        ),
     ]
 
 
@@ -182,7 +224,10 @@ def test_synapses_are_the_pairs_of_neurons_that_a_projection_joins(number: int) 
     impulses = np.eye(math.prod(source)).reshape(-1, *source)
     joined = np.count_nonzero(q(impulses))
     target = q.output_shape(source)
-    graph = SpikingGraph((Input(q.source, source, np.ones(4), 8), readout("out", target, (q,), np.random.default_rng(0))), steps=1)
+    graph = SpikingGraph(
+        (Input(q.source, source, np.ones(4), 8), readout("out", target, (q,), np.random.default_rng(0))),
+        steps=1,
+    )
     row = resources.estimate(graph)[1]
     assert row.synapses == joined
     assert row.weights <= row.synapses
@@ -190,7 +235,10 @@ def test_synapses_are_the_pairs_of_neurons_that_a_projection_joins(number: int) 
 
 def test_a_mean_over_2x2_makes_6x6_of_3x3() -> None:
     q = Projection("x", weights(np.random.default_rng(0), 5, 4, 3, 3), sum_pool=Window((2, 2), (2, 2)))
-    graph = SpikingGraph((Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (5, 2, 2), (q,), np.random.default_rng(0))), steps=1)
+    graph = SpikingGraph(
+        (Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (5, 2, 2), (q,), np.random.default_rng(0))),
+        steps=1,
+    )
     assert resources.estimate(graph)[1].words == 36 * 4  # 5 rows of 5 bits and a header: one word
 
 
@@ -203,15 +251,21 @@ UPWARD = {  # layer, weights that are stored, synapses of a neuron in the middle
     "transposed, dilated": (nn.ConvTranspose2d(8, 4, 2, 2, dilation=2), 4 * 8 * 4, None),
     "transposed, depthwise": (nn.ConvTranspose2d(8, 8, 2, 2, groups=8), 4 * 8, 1),
     "transposed, in groups": (nn.ConvTranspose2d(8, 4, 2, 2, groups=2), 4 * 4 * 4, 4),
-    "nearest by 2, then 3x3": (nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, padding=1)), 16 * 8 * 4, 4 * 8),
+    "nearest by 2, then 3x3": (
+        nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, padding=1)),
+        16 * 8 * 4,
+        4 * 8,
+    ),
     "nearest by 2, then 1x1": (nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 1)), 4 * 8 * 4, 8),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", UPWARD)
 def test_what_pixels_share_is_stored_once(name: str) -> None:
     layer, stored, heard = UPWARD[name]
-    model = randomized(nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1)), 1)
+    model = randomized(
+        nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1)), 1
+    )
     x = images(4, (1, 6, 7), 1)
     analog = dn.from_torch(model, x)
     row = resources.estimate(dn.quantize(dn.convert(analog, dn.calibrate(analog, x), steps=2)))[2]
@@ -224,7 +278,10 @@ def test_what_pixels_share_is_stored_once(name: str) -> None:
 def test_pixels_of_one_window_share_the_lists_of_a_dense_layer() -> None:
     pooled, plain = _projections()[5:7]
     graphs = [
-        SpikingGraph((Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (3,), (q,), np.random.default_rng(0))), steps=1)
+        SpikingGraph(
+            (Input("x", (4, 8, 8), np.ones(4), 8), readout("out", (3,), (q,), np.random.default_rng(0))),
+            steps=1,
+        )
         for q in (pooled, plain)
     ]
     rows = [resources.estimate(graph)[1] for graph in graphs]
@@ -233,8 +290,12 @@ def test_pixels_of_one_window_share_the_lists_of_a_dense_layer() -> None:
 
 # ---------------------------------------------------------------- any layer
 
-shared = st.builds(Shared, st.integers(1, 25), st.just(24), st.just(12), st.sampled_from([1, 2, 3, 4, 12]), st.integers(1, 8))
-single = st.integers(1, 3000).flatmap(lambda n: st.builds(Single, st.just(n), st.just(n * 12), st.just(12), st.integers(1, 8)))
+shared = st.builds(
+    Shared, st.integers(1, 25), st.just(24), st.just(12), st.sampled_from([1, 2, 3, 4, 12]), st.integers(1, 8)
+)
+single = st.integers(1, 3000).flatmap(
+    lambda n: st.builds(Single, st.just(n), st.just(n * 12), st.just(12), st.integers(1, 8))
+)
 
 
 @given(st.one_of(shared, single), st.integers(1, 12), st.integers(1, 12))
@@ -247,10 +308,16 @@ def test_more_bits_and_more_neurons_never_take_fewer_words(synapses: Shared | Si
 
 @st.composite
 def layers(draw: st.DrawFn) -> Layer:
-    shape = tuple(draw(st.lists(st.integers(1, 70), min_size=3, max_size=3))) if draw(st.booleans()) else (draw(st.integers(1, 9000)),)
+    shape = (
+        tuple(draw(st.lists(st.integers(1, 70), min_size=3, max_size=3)))
+        if draw(st.booleans())
+        else (draw(st.integers(1, 9000)),)
+    )
     bits, state, read = draw(st.integers(1, 8)), draw(st.integers(1, 4)), draw(st.integers(1, 400))
     neurons = math.prod(shape)
-    synapses = Shared(9, read, shape[0], 1, bits) if len(shape) == 3 else Single(read, read * neurons, neurons, bits)
+    synapses = (
+        Shared(9, read, shape[0], 1, bits) if len(shape) == 3 else Single(read, read * neurons, neurons, bits)
+    )
     return Layer("a", "any", shape, (synapses,), state)
 
 
@@ -294,7 +361,11 @@ def test_channels_stay_together_where_they_can() -> None:
 def test_a_layer_between_the_two_budgets_goes_up_to_the_memory() -> None:
     wide = Layer("dense", "dense", (100,), (Single(13_000, 1_300_000, 100, 8),))
     row = placed(wide)
-    assert (row.neurons_on_core, row.words, row.fits) == (2, 13_000, True)  # 2 * 19 + 12 bits: a word for each axon
+    assert (row.neurons_on_core, row.words, row.fits) == (
+        2,
+        13_000,
+        True,
+    )  # 2 * 19 + 12 bits: a word for each axon
     assert not placed(Layer("dense", "dense", (100,), (Single(16_001, 1_600_100, 100, 8),))).fits
 
 
@@ -303,7 +374,10 @@ def test_a_layer_between_the_two_budgets_goes_up_to_the_memory() -> None:
 
 def _blocks(row: Row) -> Iterator[tuple[slice, ...]]:
     starts = [range(0, size, part) for size, part in zip(row.shape, row.tile, strict=True)]
-    return (tuple(slice(a, a + part) for a, part in zip(corner, row.tile, strict=True)) for corner in itertools.product(*starts))
+    return (
+        tuple(slice(a, a + part) for a, part in zip(corner, row.tile, strict=True))
+        for corner in itertools.product(*starts)
+    )
 
 
 def _into_two(rng: np.random.Generator) -> tuple[Projection]:
@@ -311,13 +385,23 @@ def _into_two(rng: np.random.Generator) -> tuple[Projection]:
 
 
 def _even(p: SNM) -> SNM:
-    return replace(p, vth=np.full_like(p.vth, 9), v_init=np.full_like(p.vth, 4), payload=np.full_like(p.vth, 3), bias=p.bias * 0)
+    return replace(
+        p,
+        vth=np.full_like(p.vth, 9),
+        v_init=np.full_like(p.vth, 4),
+        payload=np.full_like(p.vth, 3),
+        bias=p.bias * 0,
+    )
 
 
 def _pooled(kernel: tuple[int, int]) -> SpikingGraph:
     rng = np.random.default_rng(0)
     size = Window(kernel, kernel, NO_PADDING).output_size((6, 6))
-    return SpikingGraph((
-        Input("input", (4, 6, 6), np.ones(4), 8), MaxPool("pool", (4, *size), "input", Window(kernel, kernel)),
-        readout("out", (3,), (Projection("pool", weights(rng, 3, 4 * math.prod(size))),), rng),
-    ), steps=4)  # fmt: skip
+    return SpikingGraph(
+        (
+            Input("input", (4, 6, 6), np.ones(4), 8),
+            MaxPool("pool", (4, *size), "input", Window(kernel, kernel)),
+            readout("out", (3,), (Projection("pool", weights(rng, 3, 4 * math.prod(size))),), rng),
+        ),
+        steps=4,
+    )

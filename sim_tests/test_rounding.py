@@ -38,24 +38,32 @@ def test_patches_times_weights_are_the_projection(graph: SpikingGraph) -> None:
             x = rng.integers(-3, 4, (2, *graph[q.source].shape))
             expected = least_squares.driven(q, torch.tensor(q(x), dtype=torch.float32))
             u = least_squares.patches(q, torch.tensor(x, dtype=torch.float32))
-            weight = torch.tensor(q.weight, dtype=torch.float32).reshape(len(u), -1, u.shape[2]) * 2.0**q.exponent
+            weight = (
+                torch.tensor(q.weight, dtype=torch.float32).reshape(len(u), -1, u.shape[2]) * 2.0**q.exponent
+            )
             assert torch.equal(u @ weight.transpose(1, 2), expected)
 
 
-def regression(rng: np.random.Generator, count: int, inputs: int, outputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is read, (count, inputs), correlated; what it should give; and weights that do not quite give it."""
+def regression(
+    rng: np.random.Generator, count: int, inputs: int, outputs: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is read, (count, inputs), correlated; what it should give; and weights that do not quite give
+    it."""
     x = rng.normal(size=(count, inputs)) @ rng.normal(size=(inputs, inputs)) + rng.normal(size=inputs)
     truth = rng.normal(size=(outputs, inputs))
     return x, x @ truth.T + rng.normal(size=outputs), truth + 0.3 * rng.normal(size=truth.shape)
 
 
 def test_least_squares_is_ridge_regression() -> None:
-    """Against numpy's least squares, with the penalty as further equations; the penalty is the best of all on the judges."""
+    """Against numpy's least squares, with the penalty as further equations; the penalty is the best of all on
+    the judges."""
     x, wanted, weight = regression(np.random.default_rng(0), 400, 7, 3)
     lacking = wanted - x @ weight.T
     q = Projection("a", weight)
     pairs = torch.tensor(x, dtype=torch.float32), torch.tensor(lacking, dtype=torch.float32)
-    found = least_squares.improved(q, iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)]), slice(0, 7))  # type: ignore[misc]
+    found = least_squares.improved(
+        q, iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)]), slice(0, 7)
+    )  # type: ignore[misc]
 
     def ridge(rows: np.ndarray, penalty: float) -> np.ndarray:
         u, r = (a[rows] - a[rows].mean(axis=0) for a in (x, lacking))
@@ -65,21 +73,31 @@ def test_least_squares_is_ridge_regression() -> None:
 
     judges = np.arange(400) % 4 == 3
     u, r = (a[judges] - a[judges].mean(axis=0) for a in (x, lacking))
-    best = min(least_squares.PENALTIES, key=lambda penalty: float(((u @ ridge(~judges, penalty).T - r) ** 2).sum()))
-    # float32 products of 400 values of magnitude 10: 400 * 2**-24 of them, through a matrix of condition below 1e3
+    best = min(
+        least_squares.PENALTIES, key=lambda penalty: float(((u @ ridge(~judges, penalty).T - r) ** 2).sum())
+    )
+    # float32 products of 400 values of magnitude 10: 400 * 2**-24 of them, through a matrix of condition
+    # below 1e3
     np.testing.assert_allclose(found, weight + ridge(np.ones(400, bool), best), atol=1e-2)
 
 
 def test_what_does_not_help_those_held_back_is_left_alone() -> None:
     rng = np.random.default_rng(1)
     q = Projection("a", rng.normal(size=(2, 30)))
-    noise = torch.tensor(rng.normal(size=(24, 30)), dtype=torch.float32), torch.tensor(rng.normal(size=(24, 2)), dtype=torch.float32)
+    noise = (
+        torch.tensor(rng.normal(size=(24, 30)), dtype=torch.float32),
+        torch.tensor(rng.normal(size=(24, 2)), dtype=torch.float32),
+    )
     np.testing.assert_array_equal(least_squares.improved(q, iter([noise]), slice(0, 30)), q.weight)
 
 
 def test_wide_layers_go_block_by_block() -> None:
     assert least_squares.blocks(Projection("a", np.zeros((1, 1152)))) == [slice(0, 1152)]
-    assert least_squares.blocks(Projection("a", np.zeros((1, 2501)))) == [slice(0, 833), slice(833, 1667), slice(1667, 2501)]
+    assert least_squares.blocks(Projection("a", np.zeros((1, 2501)))) == [
+        slice(0, 833),
+        slice(833, 1667),
+        slice(1667, 2501),
+    ]
 
 
 # ---------------------------------------------------------------- rounding
@@ -137,10 +155,18 @@ def test_groups_are_rounded_each_by_what_it_reads() -> None:
     rng = np.random.default_rng(4)
     inputs = [regression(rng, 60, 9, 1)[0] for _ in range(2)]
     weight = rng.uniform(-7, 7, (4, 1, 3, 3))
-    both = (Reads(slice(0, 9), np.stack([x.mean(axis=0) for x in inputs]), np.stack([np.cov(x.T, bias=True) for x in inputs])),)
+    both = (
+        Reads(
+            slice(0, 9),
+            np.stack([x.mean(axis=0) for x in inputs]),
+            np.stack([np.cov(x.T, bias=True) for x in inputs]),
+        ),
+    )
     codes, lost = rounding.compensated(weight, both, FixedPointFormat(4))
     for g, x in enumerate(inputs):
-        own, gone = rounding.compensated(weight[2 * g : 2 * g + 2].reshape(2, 9), reads(x), FixedPointFormat(4))
+        own, gone = rounding.compensated(
+            weight[2 * g : 2 * g + 2].reshape(2, 9), reads(x), FixedPointFormat(4)
+        )
         np.testing.assert_array_equal(codes[2 * g : 2 * g + 2].reshape(2, 9), own)
         np.testing.assert_array_equal(lost[2 * g : 2 * g + 2], gone)
 
@@ -163,9 +189,14 @@ def logits_error(spiking: SpikingGraph, integer: SpikingGraph, x: np.ndarray) ->
 def test_four_bits_with_compensation_are_nearer(network: tuple[SpikingGraph, np.ndarray]) -> None:
     spiking, x = network
     found = dn.readings(spiking, x)
-    plain, compensated = dn.quantize(spiking, weight_bits=3), dn.quantize(spiking, weight_bits=3, readings=found)
+    plain, compensated = (
+        dn.quantize(spiking, weight_bits=3),
+        dn.quantize(spiking, weight_bits=3, readings=found),
+    )
     assert logits_error(spiking, compensated, x) < logits_error(spiking, plain, x)
-    assert (compensated["conv2"].unit < plain["conv2"].unit).any()  # clipped, though its shortcut's weights are not compensated
+    assert (
+        compensated["conv2"].unit < plain["conv2"].unit
+    ).any()  # clipped, though its shortcut's weights are not compensated
     for p in compensated:
         for q in p.projections if isinstance(p, SNM | ReadOut) else ():
             assert np.abs(q.weight).max() <= (127 if q.weight[0].size == 1 else 3)
@@ -176,7 +207,8 @@ def test_four_bits_with_compensation_are_nearer(network: tuple[SpikingGraph, np.
 
 
 def test_readings_are_what_the_network_sends(network: tuple[SpikingGraph, np.ndarray]) -> None:
-    """Of a dense layer behind a pool, by numpy; float32 sums of 64 images: 64 * 2**-24 of the largest, and products."""
+    """Of a dense layer behind a pool, by numpy; float32 sums of 64 images: 64 * 2**-24 of the largest, and
+    products."""
     spiking, x = network
     name = spiking.readout.name
     (q,) = spiking.readout.projections
@@ -198,7 +230,10 @@ def test_a_narrow_state_saturates_and_says_so(network: tuple[SpikingGraph, np.nd
     wide = batched.run(integer, x, record=True)
     peak = max(int(np.abs(p.vth).max()) for p in integer.of(SNM))
     bits = peak.bit_length() - 1  # not even the largest threshold fits
-    narrow = [batched.run(with_state_bits(integer, bits), x, record=True, neurons=way) for way in ("compiled", "stepped")]
+    narrow = [
+        batched.run(with_state_bits(integer, bits), x, record=True, neurons=way)
+        for way in ("compiled", "stepped")
+    ]
     assert sum(wide.saturations.values()) == 0 < sum(narrow[0].saturations.values())
     assert narrow[0].saturations == narrow[1].saturations
     for name in wide.spikes:
@@ -207,34 +242,60 @@ def test_a_narrow_state_saturates_and_says_so(network: tuple[SpikingGraph, np.nd
         with_state_bits(integer, 25)
 
 
-def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(network: tuple[SpikingGraph, np.ndarray]) -> None:
+def test_a_network_quantized_for_a_narrow_state_nearly_fits_it(
+    network: tuple[SpikingGraph, np.ndarray],
+) -> None:
     """The ANN's range says nothing of spikes that come in bursts: a few potentials go further."""
     spiking, x = network
     integer = dn.quantize(spiking, state_bits=12)
     assert max(int(np.abs(p.vth).max()) for p in integer.of(SNM)) < 1 << 11
-    few, many = (sum(batched.run(with_state_bits(g, 12), x).saturations.values()) for g in (integer, dn.quantize(spiking)))
+    few, many = (
+        sum(batched.run(with_state_bits(g, 12), x).saturations.values())
+        for g in (integer, dn.quantize(spiking))
+    )
     assert few < 0.01 * many
 
 
 def test_what_rounding_takes_from_the_mean_goes_into_the_bias_of_each_channel() -> None:
-    """A dense of 6 rows that fills 2 channels of 3 neurons, and one of 2 rows, row by row: a channel gets what its rows lack on average."""
+    """A dense of 6 rows that fills 2 channels of 3 neurons, and one of 2 rows, row by row: a channel gets
+    what its rows lack on average."""
     rng = np.random.default_rng(0)
-    into = (Projection("i", rng.normal(size=(6, 4)), target_shape=(2, 3, 1)), Projection("j", rng.normal(size=(2, 4, 1, 1))))
+    into = (
+        Projection("i", rng.normal(size=(6, 4)), target_shape=(2, 3, 1)),
+        Projection("j", rng.normal(size=(2, 4, 1, 1))),
+    )
     zeros, ones = np.zeros((2, 3, 1)), np.ones(2)
     p = SNM(
-        "a", (2, 3, 1), into, bias=np.zeros((2, 1, 1)), vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=ones
+        "a",
+        (2, 3, 1),
+        into,
+        bias=np.zeros((2, 1, 1)),
+        vth=zeros,
+        payload=zeros,
+        v_init=zeros,
+        unit=ones,
+        spike_unit=ones,
+        v_range=ones,
     )
     mean, unit = rng.normal(size=(2, 4)) * 50, np.array([0.02, 0.05])
     blocks = [(Reads(slice(0, 4), mean[i : i + 1], np.eye(4)[None]),) for i in range(2)]
     drives = [Drive(q, q.weight, own, 1) for q, own in zip(into, blocks, strict=True)]
-    encoded, lacking = quantization._encode_weights(p, drives, Units((0, 2), unit), Widths(FixedPointFormat(8), FixedPointFormat(24)))
+    encoded, lacking = quantization._encode_weights(
+        p, drives, Units((0, 2), unit), Widths(FixedPointFormat(8), FixedPointFormat(24))
+    )
     expected = [0.0, 0.0]
     for q, before, read, channels in zip(encoded, into, mean, ([0, 0, 0, 1, 1, 1], [0, 1]), strict=True):
         for row, channel in enumerate(channels):
-            for code, weight, value in zip(q.weight[row].ravel(), before.weight[row].ravel(), read, strict=True):
-                expected[channel] += (weight / unit[channel] - int(code) * 2**q.exponent) * value / channels.count(channel)
+            for code, weight, value in zip(
+                q.weight[row].ravel(), before.weight[row].ravel(), read, strict=True
+            ):
+                expected[channel] += (
+                    (weight / unit[channel] - int(code) * 2**q.exponent) * value / channels.count(channel)
+                )
     assert [q.exponent for q in encoded] == [0, 2]
-    np.testing.assert_allclose(lacking[:, 0, 0], expected, rtol=0, atol=1e-10)  # float64 sums of 32 terms below 100
+    np.testing.assert_allclose(
+        lacking[:, 0, 0], expected, rtol=0, atol=1e-10
+    )  # float64 sums of 32 terms below 100
     assert np.abs(lacking).min() > 1
 
 
@@ -246,7 +307,13 @@ def test_what_rounding_takes_from_the_mean_goes_into_the_bias_of_each_channel() 
         ([[1, 0.25]], 3, [[3, 1]], 1 / 3, 1 / 3 - 1 / 4),  # the one that does not any more
         ([[2, 0.5]], 3, [[2, 0]], 1.0, 0.25),
         ([[0.3, 0.3, 0.4]], 3, [[2, 2, 3]], 1 / 7, 1 / 14),
-        ([[-0.07, 0.315, 0.755], [0.0, 0.09, 0.21]], 31, [[-3, 13, 31], [0, 4, 8]], 1 / 41, (0.21 - 8 / 41) / 0.755),
+        (
+            [[-0.07, 0.315, 0.755], [0.0, 0.09, 0.21]],
+            31,
+            [[-3, 13, 31], [0, 4, 8]],
+            1 / 41,
+            (0.21 - 8 / 41) / 0.755,
+        ),
         ([[0.5, 0.3]], 7, [[5, 3]], 1 / 10, 0.0),  # small entries leave room for larger denominators
         ([[2, -1]], 127, [[2, -1]], 1.0, 0.0),
         ([[0, 0]], 127, [[0, 0]], 1.0, 0.0),
@@ -272,7 +339,8 @@ def test_the_units_of_both_matrices_move_into_the_weights() -> None:
     assert error == pytest.approx(0.3 - 2 / 7, rel=1e-12)
 
 
-# ---------------------------------------------------------------- choices: each is the best of its candidates, tried one by one
+# ---------------------------------------------------------------- choices: each is the best of its
+# candidates, tried one by one
 
 
 def in_units(row: np.ndarray, units: list[float], covariance: np.ndarray) -> list[float]:
@@ -284,18 +352,32 @@ def in_units(row: np.ndarray, units: list[float], covariance: np.ndarray) -> lis
 @pytest.mark.parametrize("kind", ["hidden", "readout"])
 @pytest.mark.parametrize("exponent", [0, 3])
 def test_a_clipping_unit_is_the_best_of_six(kind: str, exponent: int) -> None:
-    """Each channel's own, in a read-out one for all; and none in which the state, or weights that nothing compensates, do not fit."""
+    """Each channel's own, in a read-out one for all; and none in which the state, or weights that nothing
+    compensates, do not fit."""
     rng, clips, taken = np.random.default_rng(6), (1.0, 0.9, 0.8, 0.7, 0.6, 0.5), []
     zeros, ones, state = np.zeros(4), np.ones(4), FixedPointFormat(16)
     for _ in range(40):
         weight, x = rng.standard_t(3, size=(4, 9)), rng.normal(size=(9, 30)) * rng.uniform(0.2, 3, (9, 1))
         unit = np.abs(weight).max(axis=1) / 3
         unit = unit if kind == "hidden" else np.full(4, unit.max())
-        single, v_range = rng.uniform(0, 0.9, (2, 4)) * unit * ((127,), (state.limit / 1.25,))  # one synapse a row keeps 8 bits
+        single, v_range = (
+            rng.uniform(0, 0.9, (2, 4)) * unit * ((127,), (state.limit / 1.25,))
+        )  # one synapse a row keeps 8 bits
         single *= 2**exponent
         into = Projection("i", weight), Projection("j", single[:, None])
         p = (
-            SNM("a", (4,), into, bias=zeros, vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=v_range)
+            SNM(
+                "a",
+                (4,),
+                into,
+                bias=zeros,
+                vth=zeros,
+                payload=zeros,
+                v_init=zeros,
+                unit=ones,
+                spike_unit=ones,
+                v_range=v_range,
+            )
             if kind == "hidden"
             else ReadOut("a", (4,), into, bias=zeros, unit=ones, v_range=v_range)
         )
@@ -305,19 +387,27 @@ def test_a_clipping_unit_is_the_best_of_six(kind: str, exponent: int) -> None:
             Drive(into[1], single[:, None], (), 1),
         ]
         widths = Widths(FixedPointFormat(3), state)
-        found = units._of_least_error(p, drives, (0, exponent), widths, units.least_unit(p, drives, widths))[1].unit
+        found = units._of_least_error(p, drives, (0, exponent), widths, units.least_unit(p, drives, widths))[
+            1
+        ].unit
 
         least = np.maximum(single / 127 / 2**exponent, v_range * 1.25 / state.limit)
         least = least if kind == "hidden" else np.full(4, least.max())
         smallest = [max(u, floor) for u, floor in zip(unit, least, strict=True)]
         whole = [
-            max(w / 2**exponent / int(w / 2**exponent / u), u) if w / 2**exponent >= u else u for w, u in zip(single, smallest, strict=True)
+            max(w / 2**exponent / int(w / 2**exponent / u), u) if w / 2**exponent >= u else u
+            for w, u in zip(single, smallest, strict=True)
         ]
         wholes = [[u] for u in whole] if kind == "hidden" else [sorted(whole)] * 4
-        tried = [[*(max(u * c, floor) for c in clips), *more] for u, floor, more in zip(unit, least, wholes, strict=True)]
+        tried = [
+            [*(max(u * c, floor) for c in clips), *more]
+            for u, floor, more in zip(unit, least, wholes, strict=True)
+        ]
         errors = np.array([in_units(row, some, covariance) for row, some in zip(weight, tried, strict=True)])
         steps = np.array(tried) * 2**exponent
-        errors += (single[:, None] - steps * np.rint(single[:, None] / steps)) ** 2  # of a spike of 1, the largest
+        errors += (
+            single[:, None] - steps * np.rint(single[:, None] / steps)
+        ) ** 2  # of a spike of 1, the largest
         best = errors.argmin(axis=1) if kind == "hidden" else [int(errors.sum(axis=0).argmin())] * 4
         np.testing.assert_allclose(found, [some[i] for some, i in zip(tried, best, strict=True)], rtol=1e-12)
         taken += list(best)
@@ -325,12 +415,25 @@ def test_a_clipping_unit_is_the_best_of_six(kind: str, exponent: int) -> None:
 
 
 def test_a_shortcuts_weight_is_a_whole_number_where_that_costs_little() -> None:
-    """Beside a convolution, and alone: then it is exact, as a pool's weight and that of an enlarged map are."""
+    """Beside a convolution, and alone: then it is exact, as a pool's weight and that of an enlarged map
+    are."""
     rng, zeros, ones = np.random.default_rng(9), np.zeros((5, 1, 1)), np.ones(5)
-    conv, shortcut = Projection("i", rng.normal(size=(5, 4, 1, 1))), Projection("j", rng.uniform(20, 60, (5, 1, 1, 1)), groups=5)
+    conv, shortcut = (
+        Projection("i", rng.normal(size=(5, 4, 1, 1))),
+        Projection("j", rng.uniform(20, 60, (5, 1, 1, 1)), groups=5),
+    )
     for into in ((conv, shortcut), (shortcut,)):
         p = SNM(
-            "a", (5, 1, 1), into, bias=zeros, vth=zeros + 9, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=1e3 * ones
+            "a",
+            (5, 1, 1),
+            into,
+            bias=zeros,
+            vth=zeros + 9,
+            payload=zeros,
+            v_init=zeros,
+            unit=ones,
+            spike_unit=ones,
+            v_range=1e3 * ones,
         )
         drives = [Drive(q, q.weight, (), 31) for q in into]
         found = units.chosen(p, drives, WIDTHS)
@@ -341,16 +444,29 @@ def test_a_shortcuts_weight_is_a_whole_number_where_that_costs_little() -> None:
 
 @pytest.mark.parametrize("kind", ["hidden", "readout"])
 def test_exponents_are_the_best_of_all(kind: str) -> None:
-    """Of weights of very different size into the same channels, by trying all of 0 to 9. The error: a step's square by 12 for each
-    weight, times the mean square of what it reads, and in a hidden channel by the threshold's square."""
+    """Of weights of very different size into the same channels, by trying all of 0 to 9. The error: a step's
+    square by 12 for each weight, times the mean square of what it reads, and in a hidden channel by the
+    threshold's square."""
     rng, taken = np.random.default_rng(3), set()
     for _ in range(25):
         size, theta = 2.0 ** rng.uniform(-8, 0, 3), rng.uniform(0.5, 20, 4)
-        into = [Projection(name, rng.normal(size=(4, n)) * s) for name, n, s in zip("ijk", (9, 5, 1), size, strict=True)]
+        into = [
+            Projection(name, rng.normal(size=(4, n)) * s)
+            for name, n, s in zip("ijk", (9, 5, 1), size, strict=True)
+        ]
         variances = [rng.uniform(0.1, 40, q.weight.shape[1]) for q in into]
         zeros, ones, v_range = np.zeros(4), np.ones(4), np.full(4, 2.0 ** rng.uniform(-4, 16))
         p: SNM | ReadOut = SNM(
-            "a", (4,), tuple(into), bias=zeros, vth=theta, payload=theta, v_init=theta, unit=ones, spike_unit=ones, v_range=v_range
+            "a",
+            (4,),
+            tuple(into),
+            bias=zeros,
+            vth=theta,
+            payload=theta,
+            v_init=theta,
+            unit=ones,
+            spike_unit=ones,
+            v_range=v_range,
         )
         if kind == "readout":
             p = ReadOut("a", (4,), tuple(into), bias=zeros, unit=ones, v_range=v_range)
@@ -403,7 +519,8 @@ def test_exponents_are_found_where_nothing_that_is_read_varies() -> None:
 
 
 def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
-    """The squared error of the matrices, as a share of what their weights carry, and that of a step for each weight."""
+    """The squared error of the matrices, as a share of what their weights carry, and that of a step for each
+    weight."""
     rng, taken, state, ones = np.random.default_rng(7), set(), FixedPointFormat(24), np.ones(2)
     alpha, zeros = np.array([0.5, 1.0, 2.0]), np.zeros((2, 5, 5))
     for _ in range(40):
@@ -423,7 +540,11 @@ def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
             v_range=v_range,
         )
         changed, (drive,) = quantization._with_integer_matrices(
-            p, WIDTHS, lambda projections, p: [Drive(q, q.weight * alpha[None, :, None, None], (), 127) for q in projections]
+            p,
+            WIDTHS,
+            lambda projections, p: [
+                Drive(q, q.weight * alpha[None, :, None, None], (), 127) for q in projections
+            ],
         )
 
         options = []
@@ -446,31 +567,63 @@ def test_a_resamplings_integers_are_the_best_of_six_limits() -> None:
 
 
 @given(
-    size=st.tuples(st.integers(2, 9), st.integers(2, 20)), mode=st.sampled_from(["bilinear", "bicubic", "area", "nearest"]),
-    aligned=st.booleans(), limit=st.sampled_from(quantization.MATRIX_LIMITS),
-)  # fmt: skip
-def test_a_constant_picture_stays_what_it_was(size: tuple[int, int], mode: str, aligned: bool, limit: int) -> None:
-    """Every row of a resampling's integers adds up to what it did, in torch's own enlargements and reductions."""
+    size=st.tuples(st.integers(2, 9), st.integers(2, 20)),
+    mode=st.sampled_from(["bilinear", "bicubic", "area", "nearest"]),
+    aligned=st.booleans(),
+    limit=st.sampled_from(quantization.MATRIX_LIMITS),
+)
+def test_a_constant_picture_stays_what_it_was(
+    size: tuple[int, int], mode: str, aligned: bool, limit: int
+) -> None:
+    """Every row of a resampling's integers adds up to what it did, in torch's own enlargements and
+    reductions."""
     options = {"align_corners": aligned} if mode in ("bilinear", "bicubic") else {}
-    eye = torch.eye(size[0], dtype=torch.float64)[:, None, :, None].expand(-1, -1, -1, 2)  # a row of ones at each place
+    eye = torch.eye(size[0], dtype=torch.float64)[:, None, :, None].expand(
+        -1, -1, -1, 2
+    )  # a row of ones at each place
     rows = torch.nn.functional.interpolate(eye, (size[1], 2), mode=mode, **options)[:, 0, :, 0].T.numpy()
     codes, unit, error = resampling._matrix(rows, limit)
     assert np.abs(codes).max() <= limit + 1
-    np.testing.assert_allclose(codes.sum(axis=1) * unit, 1, rtol=1e-12)  # torch's own rows: float64 sums of at most 9
+    np.testing.assert_allclose(
+        codes.sum(axis=1) * unit, 1, rtol=1e-12
+    )  # torch's own rows: float64 sums of at most 9
     np.testing.assert_allclose(codes * unit, rows, rtol=0, atol=error * np.abs(rows).max() + 1e-12)
 
 
 def test_what_weights_read_is_told_in_the_units_of_their_integers() -> None:
-    """Spikes count in what each channel's spike is worth, and a resampling in its matrices' units; weights of 0 read the same."""
+    """Spikes count in what each channel's spike is worth, and a resampling in its matrices' units; weights of
+    0 read the same."""
     rng, alpha, ones = np.random.default_rng(8), {"i": np.array([0.5, 3.0])}, np.ones(3)
     x = rng.normal(size=(40, 2, 2, 2))
-    matrix = Resample(np.array([[0.75, 0.25], [0.25, 0.75]]), np.array([[1.0, 0.0], [0.5, 0.5]]))  # exact in eighths
+    matrix = Resample(
+        np.array([[0.75, 0.25], [0.25, 0.75]]), np.array([[1.0, 0.0], [0.5, 0.5]])
+    )  # exact in eighths
     weight = rng.normal(size=(3, 2, 1, 1))
-    into = Projection("i", weight), Projection("i", weight, resample=matrix), Projection("i", np.zeros((3, 2, 1, 1)), resample=matrix)
+    into = (
+        Projection("i", weight),
+        Projection("i", weight, resample=matrix),
+        Projection("i", np.zeros((3, 2, 1, 1)), resample=matrix),
+    )
     zeros = np.zeros((3, 2, 2))
-    p = SNM("a", (3, 2, 2), into, bias=zeros[:, :1, :1], vth=zeros, payload=zeros, v_init=zeros, unit=ones, spike_unit=ones, v_range=ones)
+    p = SNM(
+        "a",
+        (3, 2, 2),
+        into,
+        bias=zeros[:, :1, :1],
+        vth=zeros,
+        payload=zeros,
+        v_init=zeros,
+        unit=ones,
+        spike_unit=ones,
+        v_range=ones,
+    )
     graph = SpikingGraph(
-        (Input("i", (2, 2, 2), np.ones(2), 8), p, ReadOut("o", (2,), (Projection("a", np.ones((2, 12))),), bias=np.zeros(2))), steps=1
+        (
+            Input("i", (2, 2, 2), np.ones(2), 8),
+            p,
+            ReadOut("o", (2,), (Projection("a", np.ones((2, 12))),), bias=np.zeros(2)),
+        ),
+        steps=1,
     )
 
     def heard(q: Projection, spikes: np.ndarray) -> np.ndarray:
@@ -478,7 +631,9 @@ def test_what_weights_read_is_told_in_the_units_of_their_integers() -> None:
         return np.moveaxis(spikes if q.resample is None else q.resample(spikes), 1, -1).reshape(-1, 2)
 
     read = [heard(q, x) for q in into]
-    readings = {"a": tuple((Reads(slice(0, 2), h.mean(axis=0)[None], np.cov(h.T, bias=True)[None]),) for h in read)}
+    readings = {
+        "a": tuple((Reads(slice(0, 2), h.mean(axis=0)[None], np.cov(h.T, bias=True)[None]),) for h in read)
+    }
     drives_of = partial(quantization._drives, graph=graph, alpha=alpha, sent={"i": 127})
     changed, drives = quantization._with_integer_matrices(p, WIDTHS, partial(drives_of, readings=readings))
     found = [d.blocks for d in drives]
@@ -489,4 +644,6 @@ def test_what_weights_read_is_told_in_the_units_of_their_integers() -> None:
             continue
         np.testing.assert_allclose(blocks[0].mean[0], h.mean(axis=0), rtol=1e-9)
         np.testing.assert_allclose(blocks[0].covariance[0], np.cov(h.T, bias=True), rtol=1e-9)
-    assert [d.blocks for d in quantization._with_integer_matrices(p, WIDTHS, partial(drives_of, readings=None))[1]] == [(), (), ()]
+    assert [
+        d.blocks for d in quantization._with_integer_matrices(p, WIDTHS, partial(drives_of, readings=None))[1]
+    ] == [(), (), ()]

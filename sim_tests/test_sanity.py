@@ -1,4 +1,5 @@
-"""Alarms: an ANN that guesses, one below what is expected, integers that lose what the float SNN has; and none where all is well."""
+"""Alarms: an ANN that guesses, one below what is expected, integers that lose what the float SNN has; and
+none where all is well."""
 
 from __future__ import annotations
 
@@ -27,23 +28,50 @@ EVEN = [10] * 10
 # ---------------------------------------------------------------- chance
 
 
-@pytest.mark.parametrize(("by_class", "guess"), [
-    ([50, 50], 0.5), ([4, 2, 0, 1, 0, 0, 0, 0, 0, 1], 0.5),  # of 8 images, 4 of one class are more than three errors of 0.106 above 0.1
-    ([3, 2, 1, 1, 1, 0, 0, 0, 0, 0], 0.1), ([900, 100], 0.9), (EVEN, 0.1),
-])  # fmt: skip
-def test_chance_is_the_best_constant_guess_where_classes_are_uneven(by_class: list[int], guess: float) -> None:
+@pytest.mark.parametrize(
+    ("by_class", "guess"),
+    [
+        ([50, 50], 0.5),
+        (
+            [4, 2, 0, 1, 0, 0, 0, 0, 0, 1],
+            0.5,
+        ),  # of 8 images, 4 of one class are more than three errors of 0.106 above 0.1
+        ([3, 2, 1, 1, 1, 0, 0, 0, 0, 0], 0.1),
+        ([900, 100], 0.9),
+        (EVEN, 0.1),
+    ],
+)
+def test_chance_is_the_best_constant_guess_where_classes_are_uneven(
+    by_class: list[int], guess: float
+) -> None:
     assert sanity.chance(by_class) == pytest.approx(guess)
 
 
-@pytest.mark.parametrize(("right", "count", "guess", "raised"), [
-    (11, 100, 0.1, True), (0, 100, 0.1, True), (19, 100, 0.1, True),  # 0.1 + 3 * 0.03 = 0.19
-    (20, 100, 0.1, False), (60, 100, 0.1, False), (1100, 10_000, 0.1, True),
-    (1400, 10_000, 0.1, True),  # an untrained network is not quite blind: kappa is 0.04
-    (2000, 10_000, 0.1, False), (1, 4, 0.1, False), (10, 16, 0.1, False), (2, 8, 0.1, False),
-    (55, 100, 0.5, False), (500, 1000, 0.5, True), (900, 1000, 0.9, True), (980, 1000, 0.9, False),
-    (90, 100, 0.9, False), (60, 60, 1.0, False),
-])  # fmt: skip
-def test_an_alarm_is_raised_at_chance_where_so_many_images_can_tell(right: int, count: int, guess: float, raised: bool) -> None:
+@pytest.mark.parametrize(
+    ("right", "count", "guess", "raised"),
+    [
+        (11, 100, 0.1, True),
+        (0, 100, 0.1, True),
+        (19, 100, 0.1, True),  # 0.1 + 3 * 0.03 = 0.19
+        (20, 100, 0.1, False),
+        (60, 100, 0.1, False),
+        (1100, 10_000, 0.1, True),
+        (1400, 10_000, 0.1, True),  # an untrained network is not quite blind: kappa is 0.04
+        (2000, 10_000, 0.1, False),
+        (1, 4, 0.1, False),
+        (10, 16, 0.1, False),
+        (2, 8, 0.1, False),
+        (55, 100, 0.5, False),
+        (500, 1000, 0.5, True),
+        (900, 1000, 0.9, True),
+        (980, 1000, 0.9, False),
+        (90, 100, 0.9, False),
+        (60, 60, 1.0, False),
+    ],
+)
+def test_an_alarm_is_raised_at_chance_where_so_many_images_can_tell(
+    right: int, count: int, guess: float, raised: bool
+) -> None:
     assert sanity.is_at_chance(right, count, guess) is raised
 
 
@@ -64,17 +92,22 @@ def test_classes_in_another_order_are_told_as_that() -> None:
     labels = np.arange(500) % 10
     (alarm,) = sanity.of_answers(answers(scores((labels + 1) % 10, 10), labels), "images")
     assert (
-        "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the classes stand in another order: 100.0 % of" in alarm.sentence
+        "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the classes stand in another "
+        "order: 100.0 % of" in alarm.sentence
     )
     assert "class 0 is mostly called 1" in alarm.sentence
-    (always,) = sanity.of_answers(answers(scores(0 * labels + 3, 10), labels), "images")  # the same for all is no order
+    (always,) = sanity.of_answers(
+        answers(scores(0 * labels + 3, 10), labels), "images"
+    )  # the same for all is no order
     rng = np.random.default_rng(0)
     (random,) = sanity.of_answers(answers(scores(rng.integers(0, 10, 500), 10), labels), "images")
     for other in (always, random):
         assert f"most likely {sanity.CAUSES[0]}" in other.sentence
 
 
-@pytest.mark.parametrize("labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 2), int), np.full(4, 0.5)])
+@pytest.mark.parametrize(
+    "labels", [None, np.full(4, -1), np.array([0, 1, 2, 3]), np.zeros((4, 2), int), np.full(4, 0.5)]
+)
 def test_nothing_is_said_of_images_without_a_class_of_the_outputs(labels: np.ndarray | None) -> None:
     assert answers(np.zeros((4, 3)), labels) is None
     assert answers(np.zeros((4, 3, 2, 2)), np.zeros(4, int)) is None  # a map
@@ -127,7 +160,9 @@ def test_several_labels_are_told_one_by_one() -> None:
     assert (found.images, found.of) == (400, 1600)
     assert found.accuracy == ((scores > 0) == labels).mean()
     for label in range(4):
-        assert found.by_label[label, 1, 0] == np.count_nonzero((labels[:, label] == 1) & (scores[:, label] <= 0))
+        assert found.by_label[label, 1, 0] == np.count_nonzero(
+            (labels[:, label] == 1) & (scores[:, label] <= 0)
+        )
 
 
 def test_several_labels_that_say_nothing_raise_an_alarm() -> None:
@@ -141,8 +176,8 @@ def test_several_labels_that_say_nothing_raise_an_alarm() -> None:
         (alarm,) = sanity.of_answers(found, "images")
         guess = np.maximum(labels.mean(axis=0), 1 - labels.mean(axis=0)).mean()
         assert (
-            f"of 8,000 answers right of 2,000 images ({100 * found.accuracy:.1f} %), where a guess gets {100 * guess:.1f} %"
-            in alarm.sentence
+            f"of 8,000 answers right of 2,000 images ({100 * found.accuracy:.1f} %), where a guess gets "
+            f"{100 * guess:.1f} %" in alarm.sentence
         )
     (alarm,) = sanity.of_answers(answers(scores, labels), "images", 0.99)
     assert alarm.kind == "expectation"
@@ -155,7 +190,8 @@ def test_few_images_of_several_labels_raise_none() -> None:
 
 
 def test_rare_labels_need_more_images() -> None:
-    """A network that never says 1 of labels that 2 % have: 98 % are right, and 300 images do not tell it from a sound one."""
+    """A network that never says 1 of labels that 2 % have: 98 % are right, and 300 images do not tell it from
+    a sound one."""
     rng = np.random.default_rng(3)
     for count, raised in ((300, False), (20_000, True)):
         labels = (rng.random((count, 2)) < 0.02).astype(np.int64)
@@ -263,7 +299,10 @@ def test_binary_masks_that_guess_raise_an_alarm(channels: int) -> None:
 def segmenting() -> tuple[Any, ...]:
     """Graphs of a network of maps, 300 images and the ANN's own classes of their pixels."""
     torch.manual_seed(3)
-    model, x = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1)), images(300, (2, 6, 6), 0)
+    model, x = (
+        torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 3, 1)),
+        images(300, (2, 6, 6), 0),
+    )
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=1, levels=31)
     return analog, spiking, dn.quantize(spiking), x, analog.ann(x).argmax(axis=1)
@@ -307,7 +346,10 @@ def test_counts_for_alarms_add_up() -> None:
     of_labels = chosen({"out": (4,)}, y, ignored=9)
     y[:10] = 9
     for values, kinds in ((scores, []), (-np.ones_like(scores), ["chance"])):
-        cut = [tallies.guessed(of_labels, of_labels.said(values[part]), y[part]) for part in (slice(0, 10), slice(10, 2000))]
+        cut = [
+            tallies.guessed(of_labels, of_labels.said(values[part]), y[part])
+            for part in (slice(0, 10), slice(10, 2000))
+        ]
         assert [a.kind for a in tallies.alarms(tallies.total(cut), "images")] == kinds
         assert tallies.alarms(cut[0], "images") == ()
 
@@ -315,16 +357,29 @@ def test_counts_for_alarms_add_up() -> None:
 # ---------------------------------------------------------------- integers
 
 
-@pytest.mark.parametrize(("a", "b", "p"), [(0, 0, 1.0), (1, 0, 1.0), (8, 0, 2 / 256), (0, 8, 2 / 256), (3, 1, 10 / 16), (5, 5, 1.0)])
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [(0, 0, 1.0), (1, 0, 1.0), (8, 0, 2 / 256), (0, 8, 2 / 256), (3, 1, 10 / 16), (5, 5, 1.0)],
+)
 def test_mcnemars_test_is_a_sum_of_tosses(a: int, b: int, p: float) -> None:
     assert sanity.mcnemar(a, b) == pytest.approx(p, rel=1e-12)
 
 
-@pytest.mark.parametrize(("lost", "won", "count", "raised"), [
-    (8, 0, 64, True), (0, 8, 64, False), (7, 0, 64, False),  # 2 / 128 is above 0.01
-    (30, 6, 1000, True), (30, 20, 1000, False), (40, 4, 10_000, False), (60, 4, 10_000, True),  # 0.36 and 0.56 points
-])  # fmt: skip
-def test_integers_raise_an_alarm_where_they_lose_significantly(lost: int, won: int, count: int, raised: bool) -> None:
+@pytest.mark.parametrize(
+    ("lost", "won", "count", "raised"),
+    [
+        (8, 0, 64, True),
+        (0, 8, 64, False),
+        (7, 0, 64, False),  # 2 / 128 is above 0.01
+        (30, 6, 1000, True),
+        (30, 20, 1000, False),
+        (40, 4, 10_000, False),
+        (60, 4, 10_000, True),  # 0.36 and 0.56 points
+    ],
+)
+def test_integers_raise_an_alarm_where_they_lose_significantly(
+    lost: int, won: int, count: int, raised: bool
+) -> None:
     found = sanity.integers(lost, won, count, 4, "look there")
     assert [a.kind for a in found] == ["integers"] * raised
     assert all("after 4 steps" in a.sentence and "look there" in a.sentence for a in found)
@@ -349,7 +404,11 @@ def broken(integer: SpikingGraph) -> SpikingGraph:
     out = integer.readout
     assert isinstance(out, ReadOut)
     (q,) = out.projections
-    starved = replace(out, projections=(replace(q, weight=np.sign(q.weight // 64).astype(q.weight.dtype)),), bias=out.bias // 64)
+    starved = replace(
+        out,
+        projections=(replace(q, weight=np.sign(q.weight // 64).astype(q.weight.dtype)),),
+        bias=out.bias // 64,
+    )
     return SpikingGraph(tuple(starved if p is out else p for p in integer), steps=integer.steps)
 
 
@@ -360,7 +419,10 @@ def test_compare_and_explain_tell_where_integers_lose(four: tuple[Any, ...]) -> 
         explained = dn.explain(dn.Networks(analog, spiking, graph), x, y)
         assert [a.kind for a in compared.alarms] == [a.kind for a in explained.alarms] == kinds
         for alarm in (*compared.alarms, *explained.alarms):
-            assert f"look at the projection from {integer.populations[-2].name} into {integer.readout.name}" in alarm.sentence
+            assert (
+                f"look at the projection from {integer.populations[-2].name} into {integer.readout.name}"
+                in alarm.sentence
+            )
         for t, share in compared.agreement["float"].items():
             more = compared.alone["float"][t] - compared.alone["integer"][t]
             assert more == pytest.approx(60 * (share - compared.agreement["integer"][t]))
@@ -372,17 +434,22 @@ def test_paired_counts_add_up(four: tuple[Any, ...]) -> None:
     measure = measures.of(analog, y)
     whole = comparison.tallied(dn.Networks(*graphs), x, y, measure=measure, steps=(1, 4))
     parts = [
-        comparison.tallied(dn.Networks(*graphs), x[part], y[part], measure=measure, steps=(1, 4)) for part in (slice(0, 7), slice(7, 60))
+        comparison.tallied(dn.Networks(*graphs), x[part], y[part], measure=measure, steps=(1, 4))
+        for part in (slice(0, 7), slice(7, 60))
     ]
     assert tallies.total(parts) == whole
-    found, of_parts = (comparison.comparison(graphs[2], measure, t, None) for t in (whole, tallies.total(parts)))
+    found, of_parts = (
+        comparison.comparison(graphs[2], measure, t, None) for t in (whole, tallies.total(parts))
+    )
     assert found == of_parts
 
 
 def test_a_state_that_saturates_is_looked_at_first(four: tuple[Any, ...]) -> None:
     integer = four[2]
     names = {p.name: 0 for p in integer}
-    assert "whose state saturates (3 times)" in weak_spots.look_at(integer, {**names, integer.populations[1].name: 3})
+    assert "whose state saturates (3 times)" in weak_spots.look_at(
+        integer, {**names, integer.populations[1].name: 3}
+    )
     assert "weights use" in weak_spots.look_at(integer, names)
 
 
@@ -390,7 +457,9 @@ def test_a_state_that_saturates_is_looked_at_first(four: tuple[Any, ...]) -> Non
 
 
 def test_accuracies_are_shares_or_percent() -> None:
-    assert [_accuracy(text) for text in ("0.926", "92.6", "92.6%", "1", "1%", "100")] == pytest.approx([0.926, 0.926, 0.926, 1, 0.01, 1])
+    assert [_accuracy(text) for text in ("0.926", "92.6", "92.6%", "1", "1%", "100")] == pytest.approx(
+        [0.926, 0.926, 0.926, 1, 0.01, 1]
+    )
     for text in ("0", "101", "-1", "much"):
         with pytest.raises(ValueError, match=r"^$|could not convert"):
             _accuracy(text)
@@ -409,12 +478,24 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 MODEL = ["--model", "net.py:network", "--data", "data.npz", "--recipe", "paper", "--steps", "2"]
 SOUND = [*MODEL, "--weights", "weights.pt", "--mean", "0.88", "--std", "0.05"]
 VERBS = {
-    "convert": (), "costs": ("--images", "2"), "compare": ("--lava-images", "0", "--images", "200"),
-    "explain": (), "verify": ("--images", "2"),
+    "convert": (),
+    "costs": ("--images", "2"),
+    "compare": ("--lava-images", "0", "--images", "200"),
+    "explain": (),
+    "verify": ("--images", "2"),
     "tune": ("--labels", "--max-steps", "2", "--fit-images", "100", "--held-images", "100"),
     "report": ("--lava-images", "0", "--images", "100", "--cost-images", "1", "--explain-images", "4"),
-    "precision": ("--images", "50", "--try-weight-bits", "4,8", "--try-payload-bits", "5", "--try-state-bits", "24"),
-}  # fmt: skip
+    "precision": (
+        "--images",
+        "50",
+        "--try-weight-bits",
+        "4,8",
+        "--try-payload-bits",
+        "5",
+        "--try-state-bits",
+        "24",
+    ),
+}
 
 
 def needed(verb: str) -> None:
@@ -423,7 +504,9 @@ def needed(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_images_that_are_not_prepared_raise_an_alarm_first(digits: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+def test_images_that_are_not_prepared_raise_an_alarm_first(
+    digits: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     needed(verb)
     command = [verb, *MODEL, "--weights", "weights.pt", *VERBS[verb], "--json"]
     assert cli.main(command) == 1
@@ -433,7 +516,9 @@ def test_images_that_are_not_prepared_raise_an_alarm_first(digits: Path, capsys:
     assert "of 1,200 images of data.npz (train)" in lines[raised] or verb == "tune"
     assert "most likely images are not prepared as in training: none of --mean, --std" in lines[raised]
     assert "nothing below means anything" in lines[raised]
-    assert not {"fit ...", "convert, quantize ...", "steps and levels ..."} & set(lines[:raised])  # before any work
+    assert not {"fit ...", "convert, quantize ...", "steps and levels ..."} & set(
+        lines[:raised]
+    )  # before any work
     assert "--anyway" in lines[-1]
     (alarm,) = json.loads(out)["alarms"]
     assert alarm["kind"] == "chance"
@@ -458,7 +543,9 @@ def test_a_sound_set_up_raises_none(digits: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("verb", ["simulate", "predict"])
-def test_a_file_s_network_that_guesses_raises_an_alarm(digits: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+def test_a_file_s_network_that_guesses_raises_an_alarm(
+    digits: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
     assert cli.main(["convert", *SOUND, "-o", "a.net"]) == 0
     images = ["--images", "300"] if verb == "simulate" else []
     command = [verb, "a.net", "--data", "data.npz", *images, "-o", "result.json", "--json"]
@@ -481,7 +568,9 @@ def test_a_file_s_network_that_guesses_raises_an_alarm(digits: Path, capsys: pyt
     assert "where 99.9 % are expected" in capsys.readouterr().err
 
 
-def test_folders_that_are_no_classes_of_the_file_raise_none(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_that_are_no_classes_of_the_file_raise_none(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Pictures in folders by day, say: their numbers are no classes."""
     from PIL import Image
 
@@ -499,7 +588,10 @@ def test_folders_that_are_no_classes_of_the_file_raise_none(digits: Path, capsys
 def test_the_likeliest_cause_is_told_first(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepared = ["--mean", "0.88", "--std", "0.05"]
     assert cli.main(["convert", *MODEL, *prepared]) == 1
-    assert "most likely --weights is not given, so the weights are freshly initialised, unless net.py" in capsys.readouterr().err
+    assert (
+        "most likely --weights is not given, so the weights are freshly initialised, unless net.py"
+        in capsys.readouterr().err
+    )
     with np.load("data.npz") as data:
         arrays = {name: (data[name] + 1) % 10 if name.startswith("y") else data[name] for name in data.files}
     np.savez("turned.npz", **arrays)

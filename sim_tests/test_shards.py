@@ -32,7 +32,9 @@ FAULT = """if os.environ.get("KILL") == os.environ.get("RANK", "0") and i >= 150
         if os.environ.get("FAIL") and i >= 150:
             raise OSError("unreadable")
         """
-DATA = "import glob, os, signal, time\n" + IMAGES_AND_NETWORK.replace("return torch.randn", FAULT + "return torch.randn")
+DATA = "import glob, os, signal, time\n" + IMAGES_AND_NETWORK.replace(
+    "return torch.randn", FAULT + "return torch.randn"
+)
 
 
 @pytest.fixture
@@ -47,17 +49,42 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def arguments(out: str, *more: str) -> list[str]:
     """The network is untrained."""
-    return ["simulate", "a.net", "--data", "images.py:data", "--images", str(IMAGES), "--anyway", "-o", out, *more]
+    return [
+        "simulate",
+        "a.net",
+        "--data",
+        "images.py:data",
+        "--images",
+        str(IMAGES),
+        "--anyway",
+        "-o",
+        out,
+        *more,
+    ]
 
 
 def ranks(count: int, argv: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "dnisnm_lava", *argv]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(count),
+        "-m",
+        "dnisnm_lava",
+        *argv,
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
     try:
         out, err = child.communicate(timeout=240)
     finally:
-        if child.poll() is None:  # torchrun's ranks lead sessions of their own: it ends them itself when it is told to end
+        if (
+            child.poll() is None
+        ):  # torchrun's ranks lead sessions of their own: it ends them itself when it is told to end
             child.terminate()
             child.wait(60)
     return subprocess.CompletedProcess(command, child.returncode, out, err)
@@ -75,13 +102,26 @@ def test_ranks_give_the_result_of_one_process(place: Path) -> None:
     done = ranks(2, arguments("two.json"))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("250 images") == 1  # the first rank alone prints
-    assert (place / "two.json").read_text() == (place / "one.json").read_text().replace("one.json", "two.json")
+    assert (place / "two.json").read_text() == (place / "one.json").read_text().replace(
+        "one.json", "two.json"
+    )
     assert result(place / "one.json")["images"] == IMAGES
     assert not list(place.glob("*.parts"))
 
 
 def test_ranks_compare_as_one_process_does(place: Path) -> None:
-    options = ["--model", "images.py:net", "--data", "images.py:data", "--images", str(IMAGES), "--steps", "4", "--lava-images", "0"]
+    options = [
+        "--model",
+        "images.py:net",
+        "--data",
+        "images.py:data",
+        "--images",
+        str(IMAGES),
+        "--steps",
+        "4",
+        "--lava-images",
+        "0",
+    ]
     options.append("--anyway")  # it is untrained
     assert cli.main(["compare", *options, "-o", "one"]) == 0
     done = ranks(2, ["compare", *options, "-o", "two"])
@@ -99,7 +139,9 @@ def test_a_rank_that_dies_ends_the_job_and_the_rest_is_kept(place: Path) -> None
     assert not (place / "two.json").exists()
     assert [p.name for p in (place / "two.json.parts").iterdir()]
     assert cli.main(arguments("two.json", "--resume")) == 0
-    assert (place / "two.json").read_text() == (place / "one.json").read_text().replace("one.json", "two.json")
+    assert (place / "two.json").read_text() == (place / "one.json").read_text().replace(
+        "one.json", "two.json"
+    )
     assert not list(place.glob("*.parts"))
 
 
@@ -110,18 +152,25 @@ def test_a_rank_that_fails_says_why(place: Path) -> None:
     assert not (place / "two.json").exists()
 
 
-def test_an_interrupted_run_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_run_goes_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("FAIL", "1")
     assert cli.main(arguments("a.json")) == 1
     assert len(list((place / "a.json.parts").iterdir())) == 1
     monkeypatch.delenv("FAIL")
     assert cli.main(arguments("a.json")) == 1
-    assert "parts of an unfinished run; go on with --resume, or begin again with --overwrite" in capsys.readouterr().err
+    assert (
+        "parts of an unfinished run; go on with --resume, or begin again with --overwrite"
+        in capsys.readouterr().err
+    )
     assert cli.main(arguments("a.json", "--resume", "--steps", "3")) == 1
     assert "of another network, other images, steps or options" in capsys.readouterr().err
     runs: list[int] = []
     run = batched.run
-    monkeypatch.setattr(batched, "run", lambda graph, x, **options: runs.append(len(x)) or run(graph, x, **options))
+    monkeypatch.setattr(
+        batched, "run", lambda graph, x, **options: runs.append(len(x)) or run(graph, x, **options)
+    )
     assert cli.main(arguments("a.json", "--resume")) == 0
     assert runs == [100, 50]
     assert cli.main(arguments("b.json")) == 0
@@ -147,7 +196,10 @@ def test_blocks_of_any_size_add_up() -> None:
         whole = tallies.tally(batched.run(graph, x), measure, wanted, (1, 2, 6))
         for size in (1, 2, 5):
             cut = [slice(i, i + size) for i in range(0, len(x), size)]
-            parts = [tallies.tally(batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6)) for i in cut]
+            parts = [
+                tallies.tally(batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6))
+                for i in cut
+            ]
             assert tallies.total(parts) == whole
     run, measure = reference.run(graph, x), measures.of(graph, labels)
     whole = tallies.tally(run, measure, {"labels": labels}, (1, 2, 6))
@@ -174,7 +226,9 @@ def test_every_rank_does_what_no_rank_has_finished(tmp_path: Path) -> None:
 
     for rank in range(3):
         done.append([])
-        found = blocks.evaluate(7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None, None)
+        found = blocks.evaluate(
+            7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None, None
+        )
         assert found == list(parts.values())
     assert done == [[0, 4], [1, 6], [3]]
 
@@ -197,7 +251,10 @@ def test_a_bound_is_the_least_that_keeps_its_promise(seed: int, confidence: floa
     bounds = exits.calibrate(logits, confidence).bounds
     margin, classes = exits.margins(logits), logits.argmax(axis=2)
     for t in range(4):
-        keeps = {int(b): np.mean(classes[margin[:, t] >= b, t] == classes[margin[:, t] >= b, -1]) for b in margin[:, t]}
+        keeps = {
+            int(b): np.mean(classes[margin[:, t] >= b, t] == classes[margin[:, t] >= b, -1])
+            for b in margin[:, t]
+        }
         expected = min((b for b, share in keeps.items() if share >= confidence), default=exits.NEVER)
         assert bounds[t] == expected
     assert bounds[-1] == 0
@@ -212,7 +269,9 @@ def test_each_image_stops_at_its_first_sure_step() -> None:
         margin = [sorted(row)[-1] - sorted(row)[-2] for row in logits[image]]
         sure = [t for t in range(1, graph.steps + 1) if margin[t - 1] >= found.bounds[t - 1]]
         assert step == sure[0]
-    assert (exits.classes_at(logits, steps) == logits[:, -1].argmax(axis=1)).all()  # confidence 1, on its own images
+    assert (
+        exits.classes_at(logits, steps) == logits[:, -1].argmax(axis=1)
+    ).all()  # confidence 1, on its own images
 
 
 @pytest.mark.parametrize("options", [{}, {"lead": 2}])

@@ -33,11 +33,15 @@ def test_a_large_network_s_size_is_told_and_a_small_one_s_is_not(monkeypatch: py
     monkeypatch.setattr(shared, "MANY_NEURONS", 1000)
     monkeypatch.setattr(shared, "FILE_BYTES", {"theta": 8_000, "v_init": 4_000})
     with pytest.warns(
-        UserWarning, match=r"^net.py:net: 1,000 neurons: about 0\.0 GB .* of 100 images to fit on; a file takes 12 MB"
+        UserWarning,
+        match=r"^net.py:net: 1,000 neurons: about 0\.0 GB .* of 100 images to fit on; a file takes 12 MB",
     ) as told:
         shared._tell_size("net.py:net", analog, replace(CHANNEL, granularity="neuron"), 100)
     assert len(told) == 1
-    with pytest.warns(UserWarning, match=r"maxima; a file takes 12 MB .* take less, and --granularity channel --share channel$"):
+    with pytest.warns(
+        UserWarning,
+        match=r"maxima; a file takes 12 MB .* take less, and --granularity channel --share channel$",
+    ):
         shared._tell_size("net.py:net", analog, recipes.PAPER, 0)
     with pytest.warns(UserWarning, match="a file takes 4 MB .* take less$"):
         shared._tell_size("net.py:net", analog, CHANNEL, 100)
@@ -58,7 +62,9 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
         monkeypatch.setattr(shared, "MANY_NEURONS", 1000)
         shared._tell_time("net.py:net", analog, recipes.PAPER, stats, 0)
     with pytest.warns(
-        UserWarning, match=r"took 0\.5 s an image; fitting and rounding make 24 or more of each of 10 images: at least 2 min; "
+        UserWarning,
+        match=r"took 0\.5 s an image; fitting and rounding make 24 or more of each of 10 images: at "
+        r"least 2 min; ",
     ):
         shared._tell_time("net.py:net", analog, recipe, stats, 10)
 
@@ -73,7 +79,9 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
         (replace(recipes.PAPER, threshold="sequential"), 2),
     ],
 )
-def test_the_runs_of_a_recipe_are_those_that_fit_makes(recipe: Recipe, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runs_of_a_recipe_are_those_that_fit_makes(
+    recipe: Recipe, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last rectifier's currents of all steps, as `activity` computes them."""
     from dnisnm_lava.stages.fitting import activity
 
@@ -107,7 +115,9 @@ def test_what_channels_share_takes_memory_once(recipe: Recipe, own: set[str]) ->
 def held(graph: SpikingGraph) -> int:
     """Bytes of constants in memory: of those that are shared, of one."""
     arrays = (a for p in graph.of(SNM) for a in (p.vth, p.payload, p.v_init))
-    return sum(a.itemsize * prod(n for n, stride in zip(a.shape, a.strides, strict=True) if stride) for a in arrays)
+    return sum(
+        a.itemsize * prod(n for n, stride in zip(a.shape, a.strides, strict=True) if stride) for a in arrays
+    )
 
 
 def test_a_payload_is_its_threshold_in_memory_and_maxima_are_floats_of_the_ann() -> None:

@@ -1,4 +1,5 @@
-"""SNM as any other Lava process: beside stock and lava-dl's processes, under a user's run configuration, between runs, in a file."""
+"""SNM as any other Lava process: beside stock and lava-dl's processes, under a user's run configuration,
+between runs, in a file."""
 
 from __future__ import annotations
 
@@ -20,13 +21,18 @@ IMAGE = np.array([40, -10, 25])
 VTH = np.array([90, 110, 130, 61])
 PAYLOAD = np.array([27, 31, 19, 12])
 BIAS = np.array([1, -3, 0, 2])
-STEPS, PERIOD, OFFSET, AGAIN = 8, 10, 1, 2 * VTH  # two windows; AGAIN: thresholds that are set within the first
+STEPS, PERIOD, OFFSET, AGAIN = (
+    8,
+    10,
+    1,
+    2 * VTH,
+)  # two windows; AGAIN: thresholds that are set within the first
 FIRST, ALL, LIF_VTH, DOWN = 5, 22, 60, 0.25  # DOWN: set with them
 
 
 def snm(steps: int, changed: int) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-    """Spikes, v and m of every step, one neuron and one integer at a time; from the step `changed` (0-based) on with AGAIN, 2 levels
-    and DOWN."""
+    """Spikes, v and m of every step, one neuron and one integer at a time; from the step `changed` (0-based)
+    on with AGAIN, 2 levels and DOWN."""
     sent, vs, ms = [], [], []
     v, m = [int(t) >> 1 for t in VTH], [0] * 4
     for t in range(steps):
@@ -40,7 +46,13 @@ def snm(steps: int, changed: int) -> tuple[list[list[int]], list[list[int]], lis
             k = 0
             if 0 <= local < STEPS:
                 v[i] += sum(int(w) * int(x) for w, x in zip(W1[i], IMAGE, strict=True)) + int(BIAS[i])
-                k = min(v[i] // vth, levels) if v[i] >= vth else -min((-v[i] - lower) // vth + 1, levels, m[i]) if v[i] <= -lower else 0
+                k = (
+                    min(v[i] // vth, levels)
+                    if v[i] >= vth
+                    else -min((-v[i] - lower) // vth + 1, levels, m[i])
+                    if v[i] <= -lower
+                    else 0
+                )
                 v[i], m[i] = v[i] - k * vth, m[i] + k
             row.append(k * int(PAYLOAD[i]))
         sent.append(row)
@@ -66,7 +78,8 @@ def lif(arriving: list[list[int]]) -> list[list[int]]:
 
 
 def stock() -> dict[str, Any]:
-    """RingBuffers, Dense, LIF and Monitor around SNM; thresholds set between two runs; the user's own map of models."""
+    """RingBuffers, Dense, LIF and Monitor around SNM; thresholds set between two runs; the user's own map of
+    models."""
     from lava.magma.core.process.process import LogConfig
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi1SimCfg
@@ -83,9 +96,16 @@ def stock() -> dict[str, Any]:
     source = Source(data=np.repeat(IMAGE[:, None], ALL, axis=1))
     synapses = [Dense(weights=2 * w, weight_exp=-1, num_message_bits=24) for w in (W1, W2)]
     neurons = SNM(
-        shape=(4,), vth=VTH, payload=PAYLOAD, bias=BIAS, steps=STEPS, period=PERIOD, offset=OFFSET, name="hidden",
+        shape=(4,),
+        vth=VTH,
+        payload=PAYLOAD,
+        bias=BIAS,
+        steps=STEPS,
+        period=PERIOD,
+        offset=OFFSET,
+        name="hidden",
         log_config=LogConfig(level=logging.ERROR, level_console=logging.ERROR),
-    )  # fmt: skip
+    )
     lava = LIF(shape=(2,), vth=LIF_VTH, du=4095, dv=0)
     spikes, fired, monitor = Sink(shape=(4,), buffer=ALL), Sink(shape=(2,), buffer=ALL), Monitor()
     source.s_out.connect(synapses[0].s_in)
@@ -94,9 +114,14 @@ def stock() -> dict[str, Any]:
     synapses[1].a_out.connect(lava.a_in)
     lava.s_out.connect(fired.a_in)
     monitor.probe(neurons.v, ALL)
-    own = Loihi1SimCfg(select_tag="fixed_pt", exception_proc_model_map={SNM: PySNMModelFixed, Dense: PyDenseModelBitAcc})
+    own = Loihi1SimCfg(
+        select_tag="fixed_pt", exception_proc_model_map={SNM: PySNMModelFixed, Dense: PyDenseModelBitAcc}
+    )
     neurons.run(condition=RunSteps(num_steps=FIRST), run_cfg=own)
-    between = {name: getattr(neurons, name).get().astype(int).tolist() for name in ("v", "m", "vth", "levels", "down", "saturations")}
+    between = {
+        name: getattr(neurons, name).get().astype(int).tolist()
+        for name in ("v", "m", "vth", "levels", "down", "saturations")
+    }
     neurons.vth.set(AGAIN)
     neurons.levels.set(np.array([2]))
     neurons.down.set(np.array([DOWN]))
@@ -105,15 +130,18 @@ def stock() -> dict[str, Any]:
         "between": between,
         "again": [getattr(neurons, name).get().astype(float).tolist() for name in ("vth", "levels", "down")],
         "spikes": spikes.data.get().T.astype(int).tolist(),
-        "fired": fired.data.get().T.astype(int).tolist(), "v": monitor.get_data()["hidden"]["v"].astype(int).tolist(),
-        "name": neurons.name, "level": neurons._log_config.level,
-    }  # fmt: skip
+        "fired": fired.data.get().T.astype(int).tolist(),
+        "v": monitor.get_data()["hidden"]["v"].astype(int).tolist(),
+        "name": neurons.name,
+        "level": neurons._log_config.level,
+    }
     neurons.stop()
     return found
 
 
 def kept() -> dict[str, Any]:
-    """Compiled, kept by lava.utils.serialization, read back, run in floats by steps, then without end, paused, and again."""
+    """Compiled, kept by lava.utils.serialization, read back, run in floats by steps, then without end,
+    paused, and again."""
     from lava.magma.core.run_conditions import RunContinuous, RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.dense.process import Dense
@@ -124,17 +152,32 @@ def kept() -> dict[str, Any]:
 
     source = Source(data=IMAGE[:, None].astype(float))
     synapses = Dense(weights=W1.astype(float), num_message_bits=24)
-    neurons = SNM(shape=(4,), vth=VTH.astype(float), v_init=VTH >> 1, payload=PAYLOAD, bias=BIAS, steps=STEPS, period=PERIOD, offset=OFFSET)
+    neurons = SNM(
+        shape=(4,),
+        vth=VTH.astype(float),
+        v_init=VTH >> 1,
+        payload=PAYLOAD,
+        bias=BIAS,
+        steps=STEPS,
+        period=PERIOD,
+        offset=OFFSET,
+    )
     source.s_out.connect(synapses.s_in)
     synapses.a_out.connect(neurons.a_in)
-    serialization.save([source, synapses, neurons], "network.pickle", neurons.compile(run_cfg=Loihi2SimCfg(select_tag="floating_pt")))
+    serialization.save(
+        [source, synapses, neurons],
+        "network.pickle",
+        neurons.compile(run_cfg=Loihi2SimCfg(select_tag="floating_pt")),
+    )
     processes, executable = serialization.load("network.pickle")
     loaded = processes[2]
     loaded.create_runtime(executable=executable)
     loaded.run(condition=RunSteps(num_steps=FIRST))
     seen = [[loaded.v.get().tolist(), loaded.m.get().astype(int).tolist()]]
     for _ in range(2):
-        loaded.run(condition=RunContinuous())  # RunSteps behind a pause would hang, with Lava's own processes as well
+        loaded.run(
+            condition=RunContinuous()
+        )  # RunSteps behind a pause would hang, with Lava's own processes as well
         time.sleep(0.2)
         loaded.pause()
         seen.append([loaded.v.get().tolist(), loaded.m.get().astype(int).tolist()])
@@ -154,16 +197,29 @@ def blocks() -> dict[str, Any]:
     from dnisnm_lava.procs.snm.process import SNM
 
     source = Source(data=np.repeat(IMAGE[:, None], ALL, axis=1))
-    ours = {"neuron_proc": SNM, "vth": VTH, "payload": PAYLOAD, "steps": STEPS, "period": PERIOD, "offset": OFFSET, "num_message_bits": 24}
+    ours = {
+        "neuron_proc": SNM,
+        "vth": VTH,
+        "payload": PAYLOAD,
+        "steps": STEPS,
+        "period": PERIOD,
+        "offset": OFFSET,
+        "num_message_bits": 24,
+    }
     theirs = {"neuron_proc": LIF, "vth": LIF_VTH, "du": 4095, "dv": 0, "bias_key": "bias_mant"}
-    first = Dense(shape=(4,), neuron_params=ours, weight=2 * W1, weight_exponent=-1, bias=BIAS, input_message_bits=24)
+    first = Dense(
+        shape=(4,), neuron_params=ours, weight=2 * W1, weight_exponent=-1, bias=BIAS, input_message_bits=24
+    )
     second = Dense(shape=(2,), neuron_params=theirs, weight=2 * W2, weight_exponent=-1, input_message_bits=24)
     spikes, fired = Sink(shape=(4,), buffer=ALL), Sink(shape=(2,), buffer=ALL)
     source.s_out.connect(first.inp)
     first.out.connect([second.inp, spikes.a_in])
     second.out.connect(fired.a_in)
     first.run(condition=RunSteps(num_steps=ALL), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    found = {"spikes": spikes.data.get().T.astype(int).tolist(), "fired": fired.data.get().T.astype(int).tolist()}
+    found = {
+        "spikes": spikes.data.get().T.astype(int).tolist(),
+        "fired": fired.data.get().T.astype(int).tolist(),
+    }
     first.stop()
     return found
 
@@ -185,7 +241,14 @@ def test_beside_stock_processes_and_between_runs(tmp_path: Path) -> None:
     sent, v, m = snm(ALL, changed=FIRST)
     assert found["spikes"] == sent
     assert found["v"] == v
-    assert found["between"] == {"v": v[FIRST - 1], "m": m[FIRST - 1], "vth": VTH.tolist(), "levels": [1], "down": [1], "saturations": [0]}
+    assert found["between"] == {
+        "v": v[FIRST - 1],
+        "m": m[FIRST - 1],
+        "vth": VTH.tolist(),
+        "levels": [1],
+        "down": [1],
+        "saturations": [0],
+    }
     assert found["again"] == [AGAIN.tolist(), [2], [DOWN]]
     assert max(abs(k) for row in sent for k in np.array(row) // PAYLOAD) == 2
     assert found["fired"] == lif(sent)
@@ -197,7 +260,9 @@ def test_it_is_kept_in_a_file_and_paused(tmp_path: Path) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     found = in_child(__file__, "kept", tmp_path, 60)["seen"]
     _, v, m = snm(3 * PERIOD, changed=3 * PERIOD)
-    states = [list(state) for state in zip(v, m, strict=True)]  # of three windows, of which the third is like every later one
+    states = [
+        list(state) for state in zip(v, m, strict=True)
+    ]  # of three windows, of which the third is like every later one
     assert found[0] == states[FIRST - 1]
     assert all(state in states for state in found[1:])
 

@@ -1,4 +1,5 @@
-"""Models that no trace can help: quantized already, of other numbers, or with another input than one image."""
+"""Models that no trace can help: quantized already, of other numbers, or with another input than one
+image."""
 
 from __future__ import annotations
 
@@ -28,14 +29,20 @@ def dynamic() -> nn.Module:
 def eager(stage: str) -> nn.Module:
     ao = torch.ao.quantization
     model = nn.Sequential(ao.QuantStub(), *floats(), ao.DeQuantStub()).eval()
-    model.qconfig = ao.get_default_qat_qconfig("fbgemm") if stage == "qat" else ao.get_default_qconfig("fbgemm")  # type: ignore[assignment]
+    model.qconfig = (
+        ao.get_default_qat_qconfig("fbgemm") if stage == "qat" else ao.get_default_qconfig("fbgemm")
+    )  # type: ignore[assignment]
     prepared = ao.prepare_qat(model.train()).eval() if stage == "qat" else ao.prepare(model)
     prepared(torch.rand(2, 1, 8, 8))
     return ao.convert(prepared) if stage == "static" else prepared
 
 
 def by_fx(stage: str) -> nn.Module:
-    from torch.ao.quantization import get_default_qat_qconfig_mapping, get_default_qconfig_mapping, quantize_fx
+    from torch.ao.quantization import (
+        get_default_qat_qconfig_mapping,
+        get_default_qconfig_mapping,
+        quantize_fx,
+    )
 
     x = (torch.zeros(2, 1, 8, 8),)
     if stage == "qat":
@@ -48,15 +55,23 @@ def by_fx(stage: str) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (dynamic, "3: a Linear of torch.ao.nn.quantized.dynamic.modules.linear, quantized to integers; give the float network from before"),
+        (
+            dynamic,
+            "3: a Linear of torch.ao.nn.quantized.dynamic.modules.linear, quantized to integers; give "
+            "the float network from before",
+        ),
         (lambda: eager("static"), "of torch.ao.nn.quantized.modules"),
         (lambda: eager("qat"), "which rounds floats as quantization would (quantization-aware training"),
         (lambda: eager("observed"), "for it); give the network as it was before torch.ao's prepare"),
-        (lambda: by_fx("qat"), "activation_post_process_0: a FusedMovingAvgObsFakeQuantize, which rounds floats as quantization would"),
+        (
+            lambda: by_fx("qat"),
+            "activation_post_process_0: a FusedMovingAvgObsFakeQuantize, which rounds floats as "
+            "quantization would",
+        ),
         (lambda: by_fx("static"), "quantized to integers; give the float network from before quantization"),
     ],
     ids=["dynamic", "static", "eager QAT", "observed", "fx QAT", "fx static"],
-)  # fmt: skip
+)
 def test_a_network_of_torchs_quantization_is_told_and_what_to_give(make: Any, said: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,7 +97,9 @@ def test_floats_added_for_quantization_convert() -> None:
 
     model, x = Adds().eval(), np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
     found = dn.from_torch(model, x[0]).ann(x)
-    np.testing.assert_allclose(found, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5)  # float32 sums of 9 terms below 10
+    np.testing.assert_allclose(
+        found, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5
+    )  # float32 sums of 9 terms below 10
 
 
 @pytest.mark.parametrize(
@@ -156,11 +173,18 @@ class TakesNothing(Inner):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (TakesDict(), "TakesDict: forward takes a dict (it reads 'image'), and one batch of images is given; wrap it in a Module with "
-                      "`def forward(self, x): return self.net({'image': x})`"),
+        (
+            TakesDict(),
+            "TakesDict: forward takes a dict (it reads 'image'), and one batch of images is given; wrap "
+            "it in a Module with "
+            "`def forward(self, x): return self.net({'image': x})`",
+        ),
         (GetsFromDict(), "forward takes a dict (it reads 'image', 'mask')"),
-        (TakesTwo(), "forward takes 2 inputs (x, scale), and one batch of images is given; wrap it in a Module with "
-                     "`def forward(self, x): return self.net(x, scale=...)`"),
+        (
+            TakesTwo(),
+            "forward takes 2 inputs (x, scale), and one batch of images is given; wrap it in a Module with "
+            "`def forward(self, x): return self.net(x, scale=...)`",
+        ),
         (TakesNamed(), "forward takes its input by name alone (pixel_values)"),
         (TakesKeywords(), "forward takes no input by place"),
         (TakesList(), "forward takes a list of images"),
@@ -168,8 +192,10 @@ class TakesNothing(Inner):
         (TakesNothing(), "forward takes no input by place"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
-)  # fmt: skip
-def test_a_model_of_other_inputs_is_told_what_it_takes_and_how_to_wrap_it(model: nn.Module, said: str) -> None:
+)
+def test_a_model_of_other_inputs_is_told_what_it_takes_and_how_to_wrap_it(
+    model: nn.Module, said: str
+) -> None:
     with pytest.raises(UnsupportedModel) as error:
         dn.inspect(model, X)
     assert said in str(error.value)
@@ -188,7 +214,9 @@ def test_the_wrapper_that_is_told_converts() -> None:
     model = Wrapped().eval()
     x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype(np.float32)
     found = dn.from_torch(model, x[0]).ann(x)
-    np.testing.assert_allclose(found, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5)  # float32 sums of 72 terms below 10
+    np.testing.assert_allclose(
+        found, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5
+    )  # float32 sums of 72 terms below 10
 
 
 def test_one_input_with_options_is_traced() -> None:

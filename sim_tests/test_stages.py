@@ -118,7 +118,9 @@ def test_leads_may_differ_by_population() -> None:
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 50), steps=st.integers(1, 6), levels=st.integers(1, 3))
-def test_with_the_largest_lead_a_network_is_its_own_quantized_activation(seed: int, steps: int, levels: int) -> None:
+def test_with_the_largest_lead_a_network_is_its_own_quantized_activation(
+    seed: int, steps: int, levels: int
+) -> None:
     """At lead = T - 1 every neuron has heard all before it fires (paper, 3.3: no asynchronism error), so its
     spikes sum to min(T * K, floor(V / vth)), V = v_init + all currents; no simulation needed."""
     graph, x = small(Chain(), (6,), seed=seed, steps=steps, levels=levels, lead=steps - 1)
@@ -126,7 +128,11 @@ def test_with_the_largest_lead_a_network_is_its_own_quantized_activation(seed: i
     codes, _ = encode_images(graph, x)
     total = {"input": codes.astype(np.int64) * steps}
     for p in graph.of(SNM):
-        v = p.v_init + steps * p.bias.astype(np.int64) + total[p.projections[0].source] @ p.projections[0].weight.astype(np.int64).T
+        v = (
+            p.v_init
+            + steps * p.bias.astype(np.int64)
+            + total[p.projections[0].source] @ p.projections[0].weight.astype(np.int64).T
+        )
         fired = np.minimum(v // np.maximum(p.vth, 1), steps * levels)
         total[p.name] = np.where((p.vth > 0) & (v > 0), fired, 0) * p.payload
         np.testing.assert_array_equal(run.spikes[p.name].sum(1), total[p.name], err_msg=p.name)
@@ -141,10 +147,17 @@ def powers_of_two(stats: Statistics, granularity: str) -> Statistics:
     return replace(stats, high=high)
 
 
-@pytest.mark.parametrize(("model", "shape", "granularity"), [
-    (Chain, (6,), "neuron"), (ResidualPoolNet, SHAPE, "channel"), (ResidualPoolNet, SHAPE, "layer"),
-])  # fmt: skip
-def test_the_two_branches_of_algorithm_1_are_the_same_network(model: type, shape: tuple[int, ...], granularity: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "shape", "granularity"),
+    [
+        (Chain, (6,), "neuron"),
+        (ResidualPoolNet, SHAPE, "channel"),
+        (ResidualPoolNet, SHAPE, "layer"),
+    ],
+)
+def test_the_two_branches_of_algorithm_1_are_the_same_network(
+    model: type, shape: tuple[int, ...], granularity: str
+) -> None:
     """Balancing sends theta where normalizing (18) sends 1: spike for spike, where theta is a power of two
     and dividing by it rounds nothing; the potentials differ by exactly theta."""
     x = images(20, shape, 1)
@@ -211,7 +224,9 @@ def test_every_integer_is_the_nearest_in_its_unit() -> None:
     assert np.abs(q.weight).max() <= 127
     np.testing.assert_array_equal(p.v_init, p.vth // 2)
     theta = p.payload * p.spike_unit[:, None, None]
-    assert (np.abs(p.vth * p.unit[:, None, None] - theta) <= p.unit[:, None, None] / 2 * (1 + 1e-12))[p.vth > 1].all()
+    assert (np.abs(p.vth * p.unit[:, None, None] - theta) <= p.unit[:, None, None] / 2 * (1 + 1e-12))[
+        p.vth > 1
+    ].all()
     assert (np.abs(theta - before.vth) <= p.spike_unit[:, None, None] / 2 * (1 + 1e-12))[p.payload > 1].all()
     assert 1 <= p.payload[before.vth > 0].min() <= p.payload.max() == 31
 
@@ -298,15 +313,22 @@ def test_binary_spikes_need_one_threshold_a_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload_bits", "levels", "fits"), [(23, 1, True), (22, 2, True), (22, 3, False), (23, 2, False), (1, 1 << 23, False)]
+    ("payload_bits", "levels", "fits"),
+    [(23, 1, True), (22, 2, True), (22, 3, False), (23, 2, False), (1, 1 << 23, False)],
 )
 def test_the_largest_spike_fits_a_message_of_24_bits(payload_bits: int, levels: int, fits: bool) -> None:
     spiking, _ = small(Chain(), (6,), quantize=False, levels=levels)
     if fits:
-        largest = max(int(p.payload.max()) * p.levels for p in dn.quantize(spiking, payload_bits=payload_bits, weight_bits=4).of(SNM))
+        largest = max(
+            int(p.payload.max()) * p.levels
+            for p in dn.quantize(spiking, payload_bits=payload_bits, weight_bits=4).of(SNM)
+        )
         assert (1 << 22) < largest < (1 << 23)
         return
-    with pytest.raises(OutOfRange, match=rf"fc1: {levels} levels of {payload_bits}-bit payloads exceed 24-bit messages; use fewer"):
+    with pytest.raises(
+        OutOfRange,
+        match=rf"fc1: {levels} levels of {payload_bits}-bit payloads exceed 24-bit messages; use fewer",
+    ):
         dn.quantize(spiking, payload_bits=payload_bits)
 
 
@@ -327,11 +349,16 @@ def test_images_beyond_the_calibrated_range_are_clipped_and_counted() -> None:
 
 
 def test_more_weight_bits_come_closer() -> None:
-    """With a full lead no spike's timing matters, so what is left is rounding, and it shrinks with the bits."""
+    """With a full lead no spike's timing matters, so what is left is rounding, and it shrinks with the
+    bits."""
     spiking, x = small(quantize=False, steps=16, lead=15)
     exact = batched.run(spiking, x).logits[:, -1]
     distance = []
-    for weight_bits, payload_bits in ((4, 4), (8, 5), (12, 8)):  # 12 and 12 would not fit the 24-bit state: coarser weights
+    for weight_bits, payload_bits in (
+        (4, 4),
+        (8, 5),
+        (12, 8),
+    ):  # 12 and 12 would not fit the 24-bit state: coarser weights
         integer = dn.quantize(spiking, weight_bits=weight_bits, payload_bits=payload_bits)
         value = batched.run(integer, x).logits[:, -1] * integer.readout.unit
         distance.append(np.abs(value - exact).mean())

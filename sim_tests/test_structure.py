@@ -13,11 +13,30 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "dnisnm_lava"
 
 CORE = (
-    "errors", "system.interrupts", "system.files", "data.inputs", "ir", "ir.arithmetic", "ir.dynamics", "ir.fixedpoint", "ir.functions",
-    "measures", "frontend.coverage", "backends.reference", "backends.results", "stages.calibration", "stages.conversion",
-    "stages.quantization", "stages.recipes", "stages.rounding", "studies.costs.energy", "studies.loihi2.cores", "studies.loihi2.layers",
-    "studies.loihi2.limits", "studies.loihi2.rules",
-)  # fmt: skip
+    "errors",
+    "system.interrupts",
+    "system.files",
+    "data.inputs",
+    "ir",
+    "ir.arithmetic",
+    "ir.dynamics",
+    "ir.fixedpoint",
+    "ir.functions",
+    "measures",
+    "frontend.coverage",
+    "backends.reference",
+    "backends.results",
+    "stages.calibration",
+    "stages.conversion",
+    "stages.quantization",
+    "stages.recipes",
+    "stages.rounding",
+    "studies.costs.energy",
+    "studies.loihi2.cores",
+    "studies.loihi2.layers",
+    "studies.loihi2.limits",
+    "studies.loihi2.rules",
+)
 LINTER = Path(sys.executable).with_name("lint-imports")
 
 
@@ -36,7 +55,8 @@ def test_the_core_lives_without_torch_h5py_and_lava() -> None:
     names = ", ".join(f"dnisnm_lava.{m}" for m in CORE)
     program = (
         "import sys\n"
-        "for name in ('torch', 'torchvision', 'h5py', 'lava', 'rich', 'matplotlib', 'sklearn', 'threadpoolctl'):\n"
+        "for name in ('torch', 'torchvision', 'h5py', 'lava', 'rich', 'matplotlib', 'sklearn', "
+        "'threadpoolctl'):\n"
         "    sys.modules[name] = None\n"
         f"import dnisnm_lava, {names}\n"
     )
@@ -51,17 +71,25 @@ def test_exporters_is_a_namespace_package() -> None:
 
 def test_rounding_happens_in_one_file() -> None:
     rounds = re.compile(r"np\.(rint|round|around|fix|trunc)\b|(?<![\w.])round\(")
-    assert [p.name for p in [*modules(), *(ROOT / "exporters").glob("*.py")] if rounds.search(p.read_text())] == ["fixedpoint.py"]
+    assert [
+        p.name for p in [*modules(), *(ROOT / "exporters").glob("*.py")] if rounds.search(p.read_text())
+    ] == ["fixedpoint.py"]
 
 
 def test_no_folder_is_called_tests() -> None:
     """lava-nc and lava-dl both install one."""
-    assert not [p for p in ROOT.rglob("tests") if p.is_dir() and not any(part.startswith((".venv", ".uv")) for part in p.parts)]
+    assert not [
+        p
+        for p in ROOT.rglob("tests")
+        if p.is_dir() and not any(part.startswith((".venv", ".uv")) for part in p.parts)
+    ]
 
 
 def test_the_readmes_first_code_runs(tmp_path: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=_path())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=_path()
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "net.net").exists()
 

@@ -1,4 +1,5 @@
-"""The network as a plain torch module: every logit equals the specification's, and nothing of our executors is in it."""
+"""The network as a plain torch module: every logit equals the specification's, and nothing of our executors
+is in it."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def assert_equal(graph: SpikingGraph, x: np.ndarray, steps: int | None = None) -
 @settings(max_examples=80)
 @given(graph=integer_graphs(), seed=st.integers(0, 1000))
 def test_the_module_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) -> None:
-    x = np.random.default_rng(seed).integers(-280, 281, (3, *graph.input.shape)) / 2  # some clip, halves round to even
+    x = (
+        np.random.default_rng(seed).integers(-280, 281, (3, *graph.input.shape)) / 2
+    )  # some clip, halves round to even
     assert_equal(graph, x)
 
 
@@ -52,7 +55,9 @@ def test_the_module_equals_python_integers(graph: SpikingGraph, seed: int) -> No
         np.testing.assert_array_equal(a[0].numpy(), expected[p.name])
 
 
-@pytest.mark.parametrize("options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": {"conv1": 2, "conv2": 0, "conv3": 3}}])
+@pytest.mark.parametrize(
+    "options", [{}, {"levels": 3}, {"lead": 2}, {"levels": 2, "lead": {"conv1": 2, "conv2": 0, "conv3": 3}}]
+)
 def test_converted_networks(options: dict[str, object]) -> None:
     graph, x = small(**options)
     assert_equal(graph, x[:6])
@@ -62,11 +67,15 @@ def test_converted_networks(options: dict[str, object]) -> None:
 def test_vectors_sequences_and_any_initial_potential() -> None:
     graph, x = small(Chain(), (6,))
     assert_equal(graph, x[:6])
-    model = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(18, 2))
+    model = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(18, 2)
+    )
     x = np.random.default_rng(0).normal(size=(24, 2, 8)).astype(np.float32)
     analog = dn.from_torch(model, x[0])
     graph = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=5, levels=2))
-    start = [replace(p, v_init=p.v_init // 3 - 7) if isinstance(p, SNM) else p for p in graph]  # as a fit would move it
+    start = [
+        replace(p, v_init=p.v_init // 3 - 7) if isinstance(p, SNM) else p for p in graph
+    ]  # as a fit would move it
     assert_equal(replace(graph, populations=tuple(start)), x[:6])
 
 
@@ -76,7 +85,9 @@ def loud(exponent: int) -> SpikingGraph:
     into_a = Projection("input", weights(rng, 4, 3), exponent=exponent)
     into_out = Projection("a", weights(rng, 2, 4), exponent=exponent)
     a = snm("a", (4,), (into_a,), rng, levels=4)
-    return SpikingGraph((Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6)
+    return SpikingGraph(
+        (Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6
+    )
 
 
 def test_potentials_saturate_at_24_bits() -> None:
@@ -89,7 +100,11 @@ def test_potentials_saturate_at_24_bits() -> None:
 class Two(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.head, self.aside = torch.nn.Conv2d(2, 3, 3), torch.nn.Conv2d(3, 2, 1), torch.nn.Linear(48, 4)
+        self.conv, self.head, self.aside = (
+            torch.nn.Conv2d(2, 3, 3),
+            torch.nn.Conv2d(3, 2, 1),
+            torch.nn.Linear(48, 4),
+        )
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.relu(self.conv(x))
@@ -112,7 +127,9 @@ def test_the_state_dict_holds_integers_and_travels_through_a_file(tmp_path: Path
     torch.save(net.state_dict(), tmp_path / "a.pt")
     state = torch.load(tmp_path / "a.pt", weights_only=True)
     assert {a.dtype for key, a in state.items() if key != "image.scale"} == {torch.int64}
-    np.testing.assert_array_equal(state["populations.0.synapses.0.weight"].numpy(), graph["conv1"].projections[0].weight)
+    np.testing.assert_array_equal(
+        state["populations.0.synapses.0.weight"].numpy(), graph["conv1"].projections[0].weight
+    )
     again = torch_module.module(other)
     images = torch.from_numpy(x[:4])
     assert not torch.equal(again(images), net(images))
@@ -123,7 +140,9 @@ def test_the_state_dict_holds_integers_and_travels_through_a_file(tmp_path: Path
 def test_a_traced_network_runs_without_this_package(tmp_path: Path) -> None:
     graph, x = small()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the check of the images' shape is not traced
+        warnings.simplefilter(
+            "ignore", torch.jit.TracerWarning
+        )  # the check of the images' shape is not traced
         torch.jit.trace(torch_module.module(graph), torch.from_numpy(x[:2])).save(str(tmp_path / "a.pt"))
     np.save(tmp_path / "x.npy", x[:5])
     program = (
@@ -139,9 +158,12 @@ def test_no_executor_is_imported() -> None:
     program = (
         "import sys, torch\n"
         "from exporters import torch_module\n"
-        "print([m for m in sys.modules if m.startswith(('dnisnm_lava.backends', 'dnisnm_lava.procs', 'lava', 'numba', 'h5py'))])\n"
+        "print([m for m in sys.modules if m.startswith(('dnisnm_lava.backends', 'dnisnm_lava.procs', "
+        "'lava', 'numba', 'h5py'))])\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, timeout=120
+    )
     assert done.stdout == "[]\n"
 
 

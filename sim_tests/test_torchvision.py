@@ -1,4 +1,5 @@
-"""torchvision's classifiers at a reduced size: the analog graph is the model, and the integer executors agree."""
+"""torchvision's classifiers at a reduced size: the analog graph is the model, and the integer executors
+agree."""
 
 from __future__ import annotations
 
@@ -11,7 +12,17 @@ import pytest
 pytest.importorskip("torchvision")
 
 from torch import nn
-from torchvision_models import CALIBRATION, LIKE_OTHERS, REFUSED, SIZES, agreement_of, error_of, images, network, sentence_without_paths
+from torchvision_models import (
+    CALIBRATION,
+    LIKE_OTHERS,
+    REFUSED,
+    SIZES,
+    agreement_of,
+    error_of,
+    images,
+    network,
+    sentence_without_paths,
+)
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import UnsupportedModel
@@ -28,9 +39,12 @@ def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str) 
 
 
 def test_resnet50_has_a_projection_for_each_convolution_and_shortcut_and_for_its_classifier() -> None:
-    """Its pools add none: the average is the classifier's sum-pool, the max-pool a population without weights."""
+    """Its pools add none: the average is the classifier's sum-pool, the max-pool a population without
+    weights."""
     model = network("resnet50")
-    convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())  # those of projected shortcuts included
+    convolutions = sum(
+        isinstance(m, nn.Conv2d) for m in model.modules()
+    )  # those of projected shortcuts included
     identities = sum(getattr(m, "downsample", ...) is None for m in model.modules())
     found = dn.inspect(model, images(1, 64)[0])
     assert (convolutions, identities) == (53, 12)
@@ -44,7 +58,9 @@ def small_transformer() -> nn.Module:
     """vit_b_16's layers, two of its twelve blocks, narrow."""
     from torchvision.models import VisionTransformer
 
-    return VisionTransformer(image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32).eval()
+    return VisionTransformer(
+        image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+    ).eval()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -60,11 +76,20 @@ def test_a_network_with_no_exact_meaning_is_refused_by_name_and_line(name: str) 
 
 def test_the_page_of_coverage_is_measured(tmp_path: Path) -> None:
     script = str(Path(__file__).resolve().parents[1] / "tools/measure_coverage.py")
-    command = [sys.executable, script, "squeezenet1_1", "efficientnet_b0", "--out", str(tmp_path / "coverage.md")]
+    command = [
+        sys.executable,
+        script,
+        "squeezenet1_1",
+        "efficientnet_b0",
+        "--out",
+        str(tmp_path / "coverage.md"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "coverage.md").read_text()
-    row = next(line for line in page.splitlines() if line.startswith("| `squeezenet1_1` | 3x64x64 |")).split("|")
+    row = next(line for line in page.splitlines() if line.startswith("| `squeezenet1_1` | 3x64x64 |")).split(
+        "|"
+    )
     populations, compared, different, memory = (row[i].strip() for i in (4, 11, 12, 14))
     assert populations.startswith("1 + 26 + ")
     assert int(compared.replace(",", "")) > 10_000

@@ -38,9 +38,16 @@ def trial(score: float, latency: int, spikes: float, steps: int) -> Trial:
 
 
 trials = st.lists(
-    st.builds(trial, st.sampled_from([0.2, 0.5, 0.9]), st.integers(3, 6), st.sampled_from([10.0, 20.0, 30.0]), st.integers(1, 3)),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    st.builds(
+        trial,
+        st.sampled_from([0.2, 0.5, 0.9]),
+        st.integers(3, 6),
+        st.sampled_from([10.0, 20.0, 30.0]),
+        st.integers(1, 3),
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
 @given(trials)
@@ -74,23 +81,39 @@ def test_the_best_within_a_limit_is_the_most_accurate(found: list[Trial], kind: 
 def test_the_best_for_a_drop_is_the_cheapest(found: list[Trial], limit: int) -> None:
     chosen = pareto.best(Target("drop", limit), found)
     within = [t for t in found if t.drop <= limit]
-    assert chosen.cost == min(t.cost for t in within) if within else chosen.score == max(t.score for t in found)
+    assert (
+        chosen.cost == min(t.cost for t in within) if within else chosen.score == max(t.score for t in found)
+    )
 
 
-@pytest.mark.parametrize(("kind", "limit", "text"), [
-    ("steps", 0, "steps: at most 0"), ("drop", -1, "drop: at most -1"), ("drop", float("nan"), "drop: at most nan"),
-    ("latency", 2, "needs 4 steps until"),
-])  # fmt: skip
-def test_targets_that_make_no_sense_are_refused(analog: dn.AnalogGraph, images: np.ndarray, kind: str, limit: float, text: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "limit", "text"),
+    [
+        ("steps", 0, "steps: at most 0"),
+        ("drop", -1, "drop: at most -1"),
+        ("drop", float("nan"), "drop: at most nan"),
+        ("latency", 2, "needs 4 steps until"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(
+    analog: dn.AnalogGraph, images: np.ndarray, kind: str, limit: float, text: str
+) -> None:
     with pytest.raises(OutOfRange, match=text):
         dn.tune(analog, images, dn.Target(kind, limit))
 
 
-@pytest.mark.parametrize(("options", "text"), [
-    ({"vary": ["spikes"]}, "vary: spikes"), ({"steps": []}, "steps \\(\\)"), ({"held_back": 1.0}, "held_back: 1"),
-    ({"base": replace(BEST, correct=("all",))}, "correct: all"),
-])  # fmt: skip
-def test_other_options_too(analog: dn.AnalogGraph, images: np.ndarray, options: dict[str, Any], text: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"vary": ["spikes"]}, "vary: spikes"),
+        ({"steps": []}, "steps \\(\\)"),
+        ({"held_back": 1.0}, "held_back: 1"),
+        ({"base": replace(BEST, correct=("all",))}, "correct: all"),
+    ],
+)
+def test_other_options_too(
+    analog: dn.AnalogGraph, images: np.ndarray, options: dict[str, Any], text: str
+) -> None:
     with pytest.raises(OutOfRange, match=text):
         dn.tune(analog, images, dn.Target("drop", 1), space=dn.Space(**options))
 
@@ -122,14 +145,23 @@ def test_the_search_keeps_its_target_and_tells_of_every_phase(tuned: tune.Tuning
 
 def test_every_phase_changes_what_it_says(tuned: tune.Tuning) -> None:
     by_phase = {phase: [t.recipe for t in tuned.trials if t.phase == phase] for phase in phases.PHASES}
-    assert {r.threshold for r in by_phase["thresholds"]} == {"max", "subset-max", "percentile", "ltb", "mmse", "gauss"}
+    assert {r.threshold for r in by_phase["thresholds"]} == {
+        "max",
+        "subset-max",
+        "percentile",
+        "ltb",
+        "mmse",
+        "gauss",
+    }
     assert all(len(r.correct) == 2 for r in by_phase["corrections"])
     assert all(r.lead == 0 for r in by_phase["steps and levels"])
     for a, b in pairwise(t for t in tuned.trials if t.phase == "lead"):
         assert b.recipe.lead == 1 or b.recipe.lead == 2 * a.recipe.lead
 
 
-def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:
+def test_scores_are_those_of_the_recipe_on_held_back_images(
+    tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray
+) -> None:
     """Made again by hand: what is confirmed was fitted on 60 images and measured on 30 others."""
     order = np.random.default_rng(0).permutation(120)
     confirming, fitted_on = images[order[30:60]], images[order[60:]]
@@ -137,7 +169,9 @@ def test_scores_are_those_of_the_recipe_on_held_back_images(tuned: tune.Tuning, 
     network = follow(tuned.recipe, analog, stats, fitted_on).integer
     assert network.digest() == tuned.networks.integer.digest()
     run = batched.run(network, confirming)
-    assert tuned.confirmed.score == np.mean(run.predictions(tuned.recipe.steps) == classes(ann.ann(analog, confirming)))
+    assert tuned.confirmed.score == np.mean(
+        run.predictions(tuned.recipe.steps) == classes(ann.ann(analog, confirming))
+    )
     assert tuned.confirmed.latency == network.offsets()[network.readout.name] + tuned.recipe.steps
 
 
@@ -152,23 +186,44 @@ def test_with_labels_it_counts_them(analog: dn.AnalogGraph, images: np.ndarray) 
     order = np.random.default_rng(0).permutation(120)
     labels = classes(ann.ann(analog, images)).copy()
     labels[order[30:60]] = (labels[order[30:60]] + 1) % 3
-    found = dn.tune(analog, images, dn.Target("steps", 1), labels=labels, space=dn.Space(levels=(31,), vary=("steps",), images=40))
+    found = dn.tune(
+        analog,
+        images,
+        dn.Target("steps", 1),
+        labels=labels,
+        space=dn.Space(levels=(31,), vary=("steps",), images=40),
+    )
     assert found.wanted == "accuracy"
     assert found.best.score > 0.5
     assert (found.confirmed.score, found.confirmed.drop) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("turned", "given", "expected", "told"), [
-    (1, True, None, "tune: the ANN says the class of "), (1, False, None, "tune: the ANN says the class of "),
-    (0, True, None, ""), (0, True, 0.9, ""),
-    (2, True, 0.9, "tune: the ANN says the class of 60 of 120 of these images (50.0 %), where 90.0 % are expected; most likely the lens"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("turned", "given", "expected", "told"),
+    [
+        (1, True, None, "tune: the ANN says the class of "),
+        (1, False, None, "tune: the ANN says the class of "),
+        (0, True, None, ""),
+        (0, True, 0.9, ""),
+        (
+            2,
+            True,
+            0.9,
+            "tune: the ANN says the class of 60 of 120 of these images (50.0 %), where 90.0 % are "
+            "expected; most likely the lens",
+        ),
+    ],
+)
 def test_an_ann_that_guesses_is_told_before_any_trial(
     analog: dn.AnalogGraph, images: np.ndarray, turned: int, given: bool, expected: float | None, told: str
 ) -> None:
-    """Labels that are the ANN's classes, or every second one turned by one, or by number; where labels are not to be met, those that
-    images bring tell."""
-    labels = (classes(ann.ann(analog, images)) + turned // 2 * (np.arange(120) % 2)) % 3 if turned != 1 else np.arange(120) % 3
+    """Labels that are the ANN's classes, or every second one turned by one, or by number; where labels are
+    not to be met, those that images bring tell."""
+    labels = (
+        (classes(ann.ann(analog, images)) + turned // 2 * (np.arange(120) % 2)) % 3
+        if turned != 1
+        else np.arange(120) % 3
+    )
     x, y = (images, labels) if given else ([(images, labels)], None)
     first: list[int] = []
 
@@ -177,13 +232,23 @@ def test_an_ann_that_guesses_is_told_before_any_trial(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = dn.tune(analog, x, dn.Target("steps", 1), labels=y, stages=stage, space=dn.Space(levels=(31,), vary=("steps",), images=20), set_up=dn.SetUp(expected=expected, causes=["the lens"]))  # fmt: skip
+        found = dn.tune(
+            analog,
+            x,
+            dn.Target("steps", 1),
+            labels=y,
+            stages=stage,
+            space=dn.Space(levels=(31,), vary=("steps",), images=20),
+            set_up=dn.SetUp(expected=expected, causes=["the lens"]),
+        )
     sentences = [str(w.message) for w in caught if w.category is UserWarning]
     assert [s[: len(told)] for s in sentences] == [told] * bool(told)
     assert first[0] >= len(sentences)  # before the first phase
     assert [a.kind for a in found.alarms] == {0: [], 1: ["chance"], 2: ["expectation"]}[turned]
     assert [f"tune: {a.sentence}" for a in found.alarms] == sentences
-    assert tuning_report.tuning_json(found, {})["alarms"] == [{"kind": a.kind, "sentence": a.sentence} for a in found.alarms]
+    assert tuning_report.tuning_json(found, {})["alarms"] == [
+        {"kind": a.kind, "sentence": a.sentence} for a in found.alarms
+    ]
 
 
 def test_alarms_of_before_are_kept_and_not_told_again(analog: dn.AnalogGraph, images: np.ndarray) -> None:
@@ -202,20 +267,33 @@ def test_alarms_of_before_are_kept_and_not_told_again(analog: dn.AnalogGraph, im
     assert found.alarms == raised
 
 
-def test_targets_that_never_vary_are_refused_before_any_trial(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    with pytest.raises(OutOfRange, match="targets do not vary over 30 images, so that any constant would explain them"):
+def test_targets_that_never_vary_are_refused_before_any_trial(
+    analog: dn.AnalogGraph, images: np.ndarray
+) -> None:
+    with pytest.raises(
+        OutOfRange, match="targets do not vary over 30 images, so that any constant would explain them"
+    ):
         dn.tune(analog, images, dn.Target("steps", 1), labels=np.full((120, 3), 0.25), measure="values")
 
 
 def test_what_is_not_varied_stays(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    base = replace(BEST, threshold="mmse", levels=1, down=1.0, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6)
-    found = dn.tune(analog, images, dn.Target("drop", 30), space=dn.Space(base=base, vary=("steps",), steps=(1, 2), images=40))
+    base = replace(
+        BEST, threshold="mmse", levels=1, down=1.0, lead={"a": 2, "b": 0}, correct=("bias",), weight_bits=6
+    )
+    found = dn.tune(
+        analog,
+        images,
+        dn.Target("drop", 30),
+        space=dn.Space(base=base, vary=("steps",), steps=(1, 2), images=40),
+    )
     assert {replace(t.recipe, steps=0) == replace(base, steps=0) for t in found.trials} == {True}
 
 
 def searching(analog: dn.AnalogGraph, target: Target) -> phases.Search:
     stats = dn.calibrate(analog, [np.ones((1, 1, 4, 4))])
-    return phases.Search(target, measures.of(analog), BEST, analog, stats, frozenset(phases.DIALS), (4,), (1,))
+    return phases.Search(
+        target, measures.of(analog), BEST, analog, stats, frozenset(phases.DIALS), (4,), (1,)
+    )
 
 
 def asked_for(phase: phases.Phase, answer: Callable[[Recipe], Trial]) -> list[Recipe]:
@@ -244,15 +322,30 @@ def test_levels_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
     assert pareto.levels_told(seen[0].levels) == f"K = 4 ({a} 8)"
 
 
-@pytest.mark.parametrize(("phase", "dials", "wanted"), [
-    (phases.lower_thresholds, {"steps": 4}, [{"down": 0.25}, {"down": 0.5}, {"down": 1.0}]),
-    (phases.lower_thresholds, {"steps": 1}, []),
-    (phases.granularities, {"granularity": "channel", "share": "channel"}, [{"granularity": "neuron", "share": "neuron"}]),
-    (phases.granularities, {"granularity": "neuron", "share": "channel"}, [{"share": "neuron"}, {"granularity": "channel"}]),
-    (phases.granularities, {"spikes": "binary"}, []), (phases.relay_levels, {}, []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("phase", "dials", "wanted"),
+    [
+        (phases.lower_thresholds, {"steps": 4}, [{"down": 0.25}, {"down": 0.5}, {"down": 1.0}]),
+        (phases.lower_thresholds, {"steps": 1}, []),
+        (
+            phases.granularities,
+            {"granularity": "channel", "share": "channel"},
+            [{"granularity": "neuron", "share": "neuron"}],
+        ),
+        (
+            phases.granularities,
+            {"granularity": "neuron", "share": "channel"},
+            [{"share": "neuron"}, {"granularity": "channel"}],
+        ),
+        (phases.granularities, {"spikes": "binary"}, []),
+        (phases.relay_levels, {}, []),
+    ],
+)
 def test_a_phase_asks_for_the_other_values(
-    analog: dn.AnalogGraph, phase: Callable[[phases.Search], phases.Phase], dials: dict[str, Any], wanted: list[dict[str, Any]]
+    analog: dn.AnalogGraph,
+    phase: Callable[[phases.Search], phases.Phase],
+    dials: dict[str, Any],
+    wanted: list[dict[str, Any]],
 ) -> None:
     found, base = searching(analog, Target("steps", 4)), replace(BEST, **dials)
     found.trials.append(Trial("", base, 0.8, 0.0, 5, 20.0))
@@ -267,7 +360,9 @@ def test_binary_spikes_stay_binary(analog: dn.AnalogGraph, images: np.ndarray) -
         dn.Target("steps", 2),
         space=dn.Space(base=recipes.BINARY, vary=("steps", "levels", "granularity", "down"), images=20),
     )
-    assert {(t.recipe.levels, t.recipe.granularity, t.recipe.spikes) for t in found.trials} == {(1, "channel", "binary")}
+    assert {(t.recipe.levels, t.recipe.granularity, t.recipe.spikes) for t in found.trials} == {
+        (1, "channel", "binary")
+    }
     assert {t.recipe.down for t in found.trials} == {0.0, 0.25, 0.5, 1.0}
 
 
@@ -279,14 +374,21 @@ def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
 
     def answer(recipe: Recipe) -> Trial:
         lead = recipe.lead
-        return Trial("", recipe, 0.9 if lead[names[0]] == 2 else 0.1, 0.0, 14 - 2 * list(lead.values()).count(0), 10.0)  # type: ignore[index, union-attr]
+        return Trial(
+            "", recipe, 0.9 if lead[names[0]] == 2 else 0.1, 0.0, 14 - 2 * list(lead.values()).count(0), 10.0
+        )  # type: ignore[index, union-attr]
 
     seen = [r.lead for r in asked_for(phases.leads_of_populations(found), answer)]
     assert seen == [{names[0]: 0, names[1]: 2}, {names[0]: 2, names[1]: 0}]
 
 
 def test_a_missed_target_is_told(analog: dn.AnalogGraph, images: np.ndarray) -> None:
-    found = dn.tune(analog, images, dn.Target("spikes", 1), space=dn.Space(vary=("steps", "threshold"), images=20, levels=(1,)))
+    found = dn.tune(
+        analog,
+        images,
+        dn.Target("spikes", 1),
+        space=dn.Space(vary=("steps", "threshold"), images=20, levels=(1,)),
+    )
     assert not found.met
     assert found.best.spikes == min(t.spikes for t in found.trials)
     assert "is not met" in found.story[0]
@@ -296,7 +398,20 @@ def test_a_missed_target_is_told(analog: dn.AnalogGraph, images: np.ndarray) -> 
 
 
 def run(*words: str) -> int:
-    return cli.main(["tune", "--model", "mine.py:net", "--data", "data.npz", "--fit-images", "30", "--held-images", "20", *words])
+    return cli.main(
+        [
+            "tune",
+            "--model",
+            "mine.py:net",
+            "--data",
+            "data.npz",
+            "--fit-images",
+            "30",
+            "--held-images",
+            "20",
+            *words,
+        ]
+    )
 
 
 def test_the_command_writes_network_front_and_recipe(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,14 +425,32 @@ def test_the_command_writes_network_front_and_recipe(place: Path, capsys: pytest
     assert found["scores"] == "agreement with the ANN"
     assert netx.read(place / "out" / cli.NET).digest() == found["provenance"]["digests"]["integer"]
     assert all(isinstance(found["trials"][i]["score"], float) for i in found["front"])
-    code = cli.main(["convert", "--model", "mine.py:net", "--data", "data.npz", "--recipe", "out/tuning.json", "-o", "a.net", "--json"])
+    code = cli.main(
+        [
+            "convert",
+            "--model",
+            "mine.py:net",
+            "--data",
+            "data.npz",
+            "--recipe",
+            "out/tuning.json",
+            "-o",
+            "a.net",
+            "--json",
+        ]
+    )
     assert code == 0
     recipe = json.loads(capsys.readouterr().out)["recipe"]
     assert {**recipe, "correct": list(recipe["correct"])} == found["recipe"]
 
 
 def test_the_command_counts_labels_when_told_to(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--max-drop", "20", "--labels", "--json", "--threshold", "max", "--correct", "none", "--lead", "0") == 0
+    assert (
+        run(
+            "--max-drop", "20", "--labels", "--json", "--threshold", "max", "--correct", "none", "--lead", "0"
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["scores"] == "accuracy"
     assert [t["recipe"]["threshold"] for t in found["trials"]] == ["max"] * len(found["trials"])
@@ -334,7 +467,9 @@ def test_a_recipe_comes_from_a_file(tmp_path: Path) -> None:
     assert recipes.named(str(path)) == Recipe(steps=3, correct=("bias",), lead={"a": 1})
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"recipe": 3}', '{"recipe": {"step": 3}}', '{"recipe": {"correct": 1}}', "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"recipe": 3}', '{"recipe": {"step": 3}}', '{"recipe": {"correct": 1}}', "{}"]
+)
 def test_a_file_without_a_recipe_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.json"
     path.write_text(text)
@@ -349,17 +484,23 @@ def test_a_recipe_that_is_nowhere_is_refused() -> None:
 
 def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(tuned: tune.Tuning) -> None:
     for t in (t for t in tuned.trials if t.phase == "thresholds"):
-        assert f"({t.latency} steps, {t.spikes:,.0f} spikes)" in tuned.story[list(phases.PHASES).index("thresholds")]
+        assert (
+            f"({t.latency} steps, {t.spikes:,.0f} spikes)"
+            in tuned.story[list(phases.PHASES).index("thresholds")]
+        )
     one = replace(tuned, trials=(tuned.best,))  # one latency alone
     ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks)
 
 
-@pytest.mark.parametrize(("options", "told"), [
-    (("--max-drop", "1", "--held-images", "1"), "--held-images: 1 given; give 2 or more"),
-    (("--max-drop", "1", "--fit-images", "0"), "--fit-images: 0 given; give 1 or more"),
-    (("--max-steps", "2", "--steps", "4"), "at most 2 time steps T asked for, but T = 4 is the least"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--max-drop", "1", "--held-images", "1"), "--held-images: 1 given; give 2 or more"),
+        (("--max-drop", "1", "--fit-images", "0"), "--fit-images: 0 given; give 1 or more"),
+        (("--max-steps", "2", "--steps", "4"), "at most 2 time steps T asked for, but T = 4 is the least"),
+    ],
+)
 def test_options_of_the_command_that_contradict_a_search_are_refused(
     place: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
 ) -> None:
@@ -367,10 +508,16 @@ def test_options_of_the_command_that_contradict_a_search_are_refused(
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("lead", "told"), [
-    (2, "lead 2"), ({"a": 0, "b": 0}, "lead 0"), ({"a": 1, "b": 1, "c": 2, "d": 0}, "lead 2 in 3 of 4 (a to c)"),
-    ({"a": 1, "b": 0, "c": 1}, "lead 1 in 2 of 3 (a, c)"), ({"a": 0, "b": 3}, "lead 3 in 1 of 2 (b)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        (2, "lead 2"),
+        ({"a": 0, "b": 0}, "lead 0"),
+        ({"a": 1, "b": 1, "c": 2, "d": 0}, "lead 2 in 3 of 4 (a to c)"),
+        ({"a": 1, "b": 0, "c": 1}, "lead 1 in 2 of 3 (a, c)"),
+        ({"a": 0, "b": 3}, "lead 3 in 1 of 2 (b)"),
+    ],
+)
 def test_a_lead_is_told_with_its_populations(lead: int | dict[str, int], told: str) -> None:
     assert pareto.lead_told(lead) == told
     assert pareto.lead_told(lead, named=False) == told.partition(" (")[0]

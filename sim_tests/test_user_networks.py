@@ -32,7 +32,9 @@ def assert_converts(model: nn.Module, shape: tuple[int, ...]) -> dn.AnalogGraph:
     for output, expected in zip(analog.outputs(x).values(), y if isinstance(y, tuple) else (y,), strict=True):
         assert output.shape == tuple(expected.shape)
         # float64 on both sides, a few thousand terms: rounding 2**-53 each
-        np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-9 * max(1.0, float(expected.abs().max())))
+        np.testing.assert_allclose(
+            output, expected.numpy(), rtol=0, atol=1e-9 * max(1.0, float(expected.abs().max()))
+        )
     graph = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=4))
     assert_same(reference.run(graph, x[:2]), batched.run(graph, x[:2], record=True))
     return analog
@@ -48,17 +50,32 @@ def net(forward: Callable[..., torch.Tensor], **layers: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("value", [-1.0, 0.5, 1.0, 2.0])
 def test_a_border_of_a_value_other_than_zero_is_that_value(value: float) -> None:
-    assert_converts(net(lambda n, x: n.h(F.relu(n.a(F.pad(x, (1, 2, 0, 1), value=value)))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
-    assert_converts(randomized(nn.Sequential(nn.ConstantPad2d(1, value), c(3, 4, 3), nn.ReLU(), head(4)), 1), (3, 5, 5))
-    assert_converts(net(lambda n, x: n.h(F.relu(n.a(F.pad(x, (0, 0, 0, 0, 1, 0), value=value)))), a=c(9, 4, 3), h=head(4)), (3, 6, 6))
+    assert_converts(
+        net(lambda n, x: n.h(F.relu(n.a(F.pad(x, (1, 2, 0, 1), value=value)))), a=c(8, 4, 3), h=head(4)),
+        (3, 6, 6),
+    )
+    assert_converts(
+        randomized(nn.Sequential(nn.ConstantPad2d(1, value), c(3, 4, 3), nn.ReLU(), head(4)), 1), (3, 5, 5)
+    )
+    assert_converts(
+        net(
+            lambda n, x: n.h(F.relu(n.a(F.pad(x, (0, 0, 0, 0, 1, 0), value=value)))), a=c(9, 4, 3), h=head(4)
+        ),
+        (3, 6, 6),
+    )
 
 
 def test_a_border_of_minus_infinity_before_a_max_pool_never_wins() -> None:
     minus = float("-inf")
-    analog = assert_converts(net(lambda n, x: n.h(F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=minus), 3, 2)), h=head(8)), (3, 6, 6))
+    analog = assert_converts(
+        net(lambda n, x: n.h(F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=minus), 3, 2)), h=head(8)), (3, 6, 6)
+    )
     assert not analog.of(type(analog.readout))[1:]
     with pytest.raises(UnsupportedModel, match=r"pads with -inf; give max_pool2d its padding"):
-        dn.from_torch(net(lambda n, x: n.h(n.a(F.pad(x, (0, 1), value=minus))), a=c(8, 4), h=head(4)), images(1, (3, 6, 6), 0)[0])
+        dn.from_torch(
+            net(lambda n, x: n.h(n.a(F.pad(x, (0, 1), value=minus))), a=c(8, 4), h=head(4)),
+            images(1, (3, 6, 6), 0)[0],
+        )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +86,12 @@ def test_a_border_of_minus_infinity_before_a_max_pool_never_wins() -> None:
         lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).flatten(1),
         lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).transpose(1, 2),
     ],
-    ids=["sigmoid joined", "softmaxes joined", "softmax of groups, flattened", "softmax of groups, transposed"],
+    ids=[
+        "sigmoid joined",
+        "softmaxes joined",
+        "softmax of groups, flattened",
+        "softmax of groups, transposed",
+    ],
 )
 def test_a_softmax_that_changes_the_class_is_not_left_out(forward: Callable[..., torch.Tensor]) -> None:
     class Heads(nn.Module):
@@ -80,7 +102,9 @@ def test_a_softmax_that_changes_the_class_is_not_left_out(forward: Callable[...,
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return forward(self, x)
 
-    with pytest.raises(UnsupportedModel, match=r"aten\.(_?softmax|sigmoid)\.(default|int) at .*test_user_networks\.py"):
+    with pytest.raises(
+        UnsupportedModel, match=r"aten\.(_?softmax|sigmoid)\.(default|int) at .*test_user_networks\.py"
+    ):
         dn.from_torch(Heads(), images(1, (8,), 0)[0])
 
 
@@ -94,7 +118,9 @@ def test_weights_behind_an_upsampling_keep_their_bits(mode: str, size: int) -> N
     integer = dn.quantize(spiking)
     assert max(int(np.abs(q.weight).max()) for q in integer.readout.projections) >= 15
     logits = [batched.run(g, x[:8]).logits[:, -1] * g.readout.unit[0] / 32 for g in (spiking, integer)]  # type: ignore[index]
-    assert np.abs(logits[0] - logits[1]).max() < 0.15 * np.abs(logits[0]).max()  # matrices and weights of 4 to 5 bits: steps of 3 to 6 %
+    assert (
+        np.abs(logits[0] - logits[1]).max() < 0.15 * np.abs(logits[0]).max()
+    )  # matrices and weights of 4 to 5 bits: steps of 3 to 6 %
 
 
 def test_a_flattened_output_has_the_models_shape_and_its_classes() -> None:
@@ -121,7 +147,9 @@ SPELLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "max over a row": lambda x: torch.max(x, 2, keepdim=True)[0],
     "max over flattened pixels": lambda x: x.flatten(2).max(2)[0][:, :, None, None],
     "rows masked": lambda x: x * torch.tensor([1.0, 0, 1, 1])[:, None],
-    "pixels weighed by a product": lambda x: x * torch.tensor([1.0, 0.5, 2, 1])[:, None] * torch.tensor([0.25, 1.0, 3, 1]),
+    "pixels weighed by a product": lambda x: (
+        x * torch.tensor([1.0, 0.5, 2, 1])[:, None] * torch.tensor([0.25, 1.0, 3, 1])
+    ),
     "pixels masked": lambda x: x * (torch.arange(16).reshape(4, 4) % 3 > 0),
     "where a mask says": lambda x: torch.where(torch.arange(16).reshape(4, 4) % 3 > 0, x, torch.zeros(1)),
     "masked_fill": lambda x: x.masked_fill(torch.tensor([True, False, False, True]), 0.5),
@@ -136,10 +164,17 @@ def test_another_spelling_converts(name: str) -> None:
 
 @pytest.mark.parametrize(
     "move",
-    [lambda x: x.flip(0), lambda x: torch.roll(x, 1, 0), lambda x: x[[1, 0]], lambda x: torch.cat([x[1:], x[:1]])],
+    [
+        lambda x: x.flip(0),
+        lambda x: torch.roll(x, 1, 0),
+        lambda x: x[[1, 0]],
+        lambda x: torch.cat([x[1:], x[:1]]),
+    ],
     ids=["flip", "roll", "index", "cat"],
 )
-def test_images_that_change_places_are_not_taken_for_themselves(move: Callable[[torch.Tensor], torch.Tensor]) -> None:
+def test_images_that_change_places_are_not_taken_for_themselves(
+    move: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
     """The example is a batch of equal images, in which such a move is not to be seen."""
     with pytest.raises(UnsupportedModel, match="the batch axis first and apart"):
         dn.from_torch(net(lambda n, x: n.h(move(x)), h=head(8)), images(1, (3, 6, 6), 0)[0])
@@ -154,7 +189,9 @@ def test_a_mask_before_a_convolution_and_behind_one() -> None:
     mask = torch.tensor([1.0, 0, 1, 1, 0, 1])[:, None] * torch.tensor([1.0, 1, 0, 1, 1, 1])
     analog = assert_converts(net(lambda n, x: n.h(F.relu(n.a(x * mask))), a=c(8, 4, 3), h=head(4)), (3, 6, 6))
     assert not analog.of(Relay)  # rows and columns of the projection
-    assert_converts(net(lambda n, x: n.h(F.relu(n.a(x) * mask)), a=c(8, 4, 3, padding=1), h=head(4)), (3, 6, 6))
+    assert_converts(
+        net(lambda n, x: n.h(F.relu(n.a(x) * mask)), a=c(8, 4, 3, padding=1), h=head(4)), (3, 6, 6)
+    )
 
 
 def test_an_output_that_is_none_is_no_output() -> None:
@@ -168,7 +205,9 @@ def test_a_model_of_another_precision_converts(dtype: torch.dtype) -> None:
     x = images(2, (3, 6, 6), 0)
     with torch.no_grad():
         expected = copy.deepcopy(model).double()(torch.from_numpy(x).double()).numpy()
-    np.testing.assert_allclose(dn.from_torch(model, x[0]).ann(x), expected, rtol=0, atol=1e-9)  # outputs below 100, in float64
+    np.testing.assert_allclose(
+        dn.from_torch(model, x[0]).ann(x), expected, rtol=0, atol=1e-9
+    )  # outputs below 100, in float64
 
 
 # ---------------------------------------------------------------- one sentence, that helps
@@ -181,17 +220,27 @@ IMAGE = np.zeros((2, 4, 4), np.float32)
 @pytest.mark.parametrize(
     ("model", "example", "match"),
     [
-        (SMALL, np.zeros((3, 4, 4), np.float32), r"to have 2 channels, but got 3 channels.*; check the input's shape"),
+        (
+            SMALL,
+            np.zeros((3, 4, 4), np.float32),
+            r"to have 2 channels, but got 3 channels.*; check the input's shape",
+        ),
         (SMALL, np.zeros((2, 5, 4), np.float32), "check the input's shape"),
         (nn.Sequential(nn.LazyConv2d(3, 3)), IMAGE, r"0\.weight: has no values yet \(lazy"),
         (nn.Conv2d, IMAGE, "not a torch.nn.Module in Python; give the module itself"),
         (SMALL.state_dict(), IMAGE, "OrderedDict: not a torch.nn.Module"),
-        (nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(2, 2))), np.zeros(2), r"hook \(WeightNorm\); call .*remove_weight_norm"),
+        (
+            nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(2, 2))),
+            np.zeros(2),
+            r"hook \(WeightNorm\); call .*remove_weight_norm",
+        ),
         (nn.Sequential(nn.Tanh(), nn.Conv2d(2, 2, 1)), IMAGE, r"aten\.tanh\.default at layer 0: "),
     ],
     ids=["channels", "size", "lazy", "a class", "weights", "weight_norm", "a layer of a Sequential"],
 )
-def test_a_model_that_cannot_be_traced_is_refused_with_the_reason(model: object, example: np.ndarray, match: str) -> None:
+def test_a_model_that_cannot_be_traced_is_refused_with_the_reason(
+    model: object, example: np.ndarray, match: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(UnsupportedModel, match=match) as caught:
@@ -212,5 +261,7 @@ def test_an_example_may_be_any_tensor() -> None:
 
 
 def test_a_division_by_zero_is_told_where_it_happens() -> None:
-    with pytest.raises(UnsupportedModel, match=r"aten\.div.* at .*: it multiplies a constant that is NaN or infinite"):
+    with pytest.raises(
+        UnsupportedModel, match=r"aten\.div.* at .*: it multiplies a constant that is NaN or infinite"
+    ):
         dn.from_torch(net(lambda n, x: n.h(x / torch.zeros(8, 1, 1)), h=head(8)), images(1, (3, 6, 6), 0)[0])

@@ -1,4 +1,5 @@
-"""Files of weights as users have them: of many kinds, with wrappers and checkpoints around, in parts; none of them runs."""
+"""Files of weights as users have them: of many kinds, with wrappers and checkpoints around, in parts; none of
+them runs."""
 
 from __future__ import annotations
 
@@ -70,9 +71,14 @@ def script(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.pth", "a.th", "a.bin", "a.npz", "a.safetensors"])
-def test_code_of_a_torchscript_archive_never_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+def test_code_of_a_torchscript_archive_never_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
     path = script(tmp_path / name)
-    with pytest.raises(BadFile, match=r"a TorchScript archive, which holds code that runs when it is loaded: refused; in the program"):
+    with pytest.raises(
+        BadFile,
+        match=r"a TorchScript archive, which holds code that runs when it is loaded: refused; in the program",
+    ):
         dn.load_model(nn.Linear(3, 2), path)
     with pytest.raises(BadFile, match="a TorchScript archive"):
         dn.load_model("torchvision:squeezenet1_1", path)
@@ -81,7 +87,9 @@ def test_code_of_a_torchscript_archive_never_runs(tmp_path: Path, capfd: pytest.
     assert capfd.readouterr().out == "code of the file runs\n"  # the file is what it seems
 
 
-def test_a_comment_at_the_end_of_an_archive_hides_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_comment_at_the_end_of_an_archive_hides_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Readers look there for the names; each finds its own."""
     path = script(tmp_path / "a.pt")
     with zipfile.ZipFile(path, "a") as archive:
@@ -97,12 +105,18 @@ def test_a_tar_archive_is_not_unpacked(tmp_path: Path) -> None:
         for name in ("storages", "tensors", "pickle"):
             (tmp_path / name).write_bytes(b"\x80\x02K\x00.")
             archive.add(tmp_path / name, name)
-    with pytest.raises(BadFile, match=r"a\.tar: a tar archive, as torch wrote before version 0\.2, which is not unpacked here"):
+    with pytest.raises(
+        BadFile,
+        match=r"a\.tar: a tar archive, as torch wrote before version 0\.2, which is not unpacked here",
+    ):
         dn.load_model(nn.Linear(3, 2), path)
 
 
-def test_a_kept_download_that_is_another_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch compares a file with the hash in its name where it downloads it, and unpickles what it finds later."""
+def test_a_kept_download_that_is_another_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch compares a file with the hash in its name where it downloads it, and unpickles what it finds
+    later."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     url = "https://download.pytorch.org/models/net-{}.pth"
@@ -111,13 +125,19 @@ def test_a_kept_download_that_is_another_is_not_opened(tmp_path: Path, monkeypat
         if sound:
             downloads.check_kept(url.format(name))
         else:
-            with pytest.raises(BadFile, match=r"net-00000000\.pth: not what torchvision published: its SHA-256 begins with \w+, not 0+"):
+            with pytest.raises(
+                BadFile,
+                match=r"net-00000000\.pth: not what torchvision published: its SHA-256 begins with \w+, "
+                r"not 0+",
+            ):
                 downloads.check_kept(url.format(name))
     downloads.check_kept("https://download.pytorch.org/models/absent-12345678.pth")
     downloads.check_kept("https://download.pytorch.org/models/without.pth")
 
 
-def test_named_weights_are_looked_at_before_torchvision_loads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_weights_are_looked_at_before_torchvision_loads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     weights = torchvision.models.SqueezeNet1_1_Weights.DEFAULT
@@ -143,7 +163,11 @@ def safetensors_of(wanted: State) -> bytes:
     header, data = {}, b""
     for key, value in wanted.items():
         numbers = value.numpy().tobytes()
-        header[key] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(numbers)]}
+        header[key] = {
+            "dtype": "F32",
+            "shape": list(value.shape),
+            "data_offsets": [len(data), len(data) + len(numbers)],
+        }
         data += numbers
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
@@ -167,14 +191,20 @@ def test_safetensors_are_read_where_their_library_is(tmp_path: Path, monkeypatch
     ("name", "content", "said"),
     [
         ("a.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes"),
-        ("a.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS, not the file itself; fetch it with"),
+        (
+            "a.pt",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a pointer of Git LFS, not the file itself; fetch it with",
+        ),
         ("a.pt", b"\n<!DOCTYPE html><html>", "a page of the web, or XML; download the file itself"),
         ("a.npy", b"\x93NUMPY\x01\x00", "one array of NumPy's; save arrays by the names of the state_dict"),
         ("a.pt", b"\x1f\x8b\x08\x00", "compressed with gzip; unpack it"),
         ("a.onnx", b"\x08\x07", "an ONNX file, which is a network and its weights; give it as --model"),
     ],
 )
-def test_a_file_of_another_kind_is_told_by_its_kind(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_a_file_of_another_kind_is_told_by_its_kind(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadFile) as error:
         loaded(tmp_path / name)
@@ -200,16 +230,33 @@ CHECKPOINTS: dict[str, tuple[Callable[[State], State], str]] = {
     "parallel and compiled": (lambda s: prefixed("module._orig_mod.", s), "names that begin with 'module.'"),
     "compiled in its middle": (lambda s: {k.replace("fc1.", "fc1._orig_mod."): v for k, v in s.items()}, ""),
     "FSDP": (lambda s: prefixed("_fsdp_wrapped_module.", s), ""),
-    "model_state_dict": (lambda s: {"model_state_dict": s, "epoch": 3}, "the weights are taken from ['model_state_dict']"),
-    "model": (lambda s: {"epoch": 1, "model": s, "optimizer": {"state": {0: {"exp_avg": s["fc1.weight"]}}}}, "['model']"),
-    "net": (lambda s: {"net": prefixed("module.", s), "acc": 93.1}, "['net'], names that begin with 'module.'"),
-    "lightning": (lambda s: {"state_dict": {**prefixed("model.", s), "loss.weight": torch.ones(3)}, "pytorch-lightning_version": "2"},
-                  "['state_dict'], names that begin with 'model.'; 1 tensors beside them are left out"),
-    "averaged": (lambda s: {"n_averaged": torch.tensor(3), **prefixed("module.", s)}, "names that begin with 'module.'"),
+    "model_state_dict": (
+        lambda s: {"model_state_dict": s, "epoch": 3},
+        "the weights are taken from ['model_state_dict']",
+    ),
+    "model": (
+        lambda s: {"epoch": 1, "model": s, "optimizer": {"state": {0: {"exp_avg": s["fc1.weight"]}}}},
+        "['model']",
+    ),
+    "net": (
+        lambda s: {"net": prefixed("module.", s), "acc": 93.1},
+        "['net'], names that begin with 'module.'",
+    ),
+    "lightning": (
+        lambda s: {
+            "state_dict": {**prefixed("model.", s), "loss.weight": torch.ones(3)},
+            "pytorch-lightning_version": "2",
+        },
+        "['state_dict'], names that begin with 'model.'; 1 tensors beside them are left out",
+    ),
+    "averaged": (
+        lambda s: {"n_averaged": torch.tensor(3), **prefixed("module.", s)},
+        "names that begin with 'module.'",
+    ),
     "two deep": (lambda s: {"ckpt": {"weights": {"params": s}}}, "['ckpt']['weights']['params']"),
     "the same twice": (lambda s: {"model": s, "ema": {k: v.clone() for k, v in s.items()}}, "['model']"),
     "half": (lambda s: {k: v.half().float() for k, v in s.items()}, ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
@@ -237,8 +284,14 @@ def test_a_network_in_a_wrapper_takes_its_own_weights() -> None:
 
 def test_two_dicts_that_fit_are_refused_by_their_keys() -> None:
     for content, said in (
-        ({"state_dict": state(), "state_dict_ema": state(2)}, "2 sets of weights in it fit Chain: ['state_dict']; ['state_dict_ema']"),
-        ({**prefixed("student.", state()), **prefixed("teacher.", state(2))}, "names that begin with 'student.'; names that begin with"),
+        (
+            {"state_dict": state(), "state_dict_ema": state(2)},
+            "2 sets of weights in it fit Chain: ['state_dict']; ['state_dict_ema']",
+        ),
+        (
+            {**prefixed("student.", state()), **prefixed("teacher.", state(2))},
+            "names that begin with 'student.'; names that begin with",
+        ),
     ):
         with pytest.raises(BadFile) as error:
             loaded(content)
@@ -255,9 +308,18 @@ def test_where_none_fits_the_keys_and_the_nearest_are_told() -> None:
             "not a state_dict of tensors: its keys are 'epoch', 'shadow_params'",
         ),
         ([torch.ones(3)], "holds a list, not a state_dict of tensors"),
-        ({"model": short, "other": {"a": torch.ones(1)}}, "does not fit Chain (['model']): 1 missing (fc2.bias), 0 unexpected"),
-        ({**state(), "fc9.weight": torch.ones(2)}, "does not fit Chain: 0 missing, 1 unexpected (fc9.weight)"),
-        ({**state(), "fc1.weight": torch.ones(2, 2)}, "1 of another shape (fc1.weight); give the weights of this very model"),
+        (
+            {"model": short, "other": {"a": torch.ones(1)}},
+            "does not fit Chain (['model']): 1 missing (fc2.bias), 0 unexpected",
+        ),
+        (
+            {**state(), "fc9.weight": torch.ones(2)},
+            "does not fit Chain: 0 missing, 1 unexpected (fc9.weight)",
+        ),
+        (
+            {**state(), "fc1.weight": torch.ones(2, 2)},
+            "1 of another shape (fc1.weight); give the weights of this very model",
+        ),
         ({}, "its keys are none"),
     ):
         with pytest.raises(BadFile) as error:
@@ -302,7 +364,9 @@ def test_weights_in_parts_are_what_the_trained_network_computed(kind: str) -> No
     wanted = trained(x).detach()
     with pytest.warns(UserWarning, match=r"1 weights are made of their parts"):
         found = dn.load_model(convolution(3), dict(trained.state_dict()))
-    torch.testing.assert_close(found(x), wanted, rtol=0, atol=1e-6)  # float32 sums of 9 terms below 10, normed in another order
+    torch.testing.assert_close(
+        found(x), wanted, rtol=0, atol=1e-6
+    )  # float32 sums of 9 terms below 10, normed in another order
     if kind == "pruned":
         assert torch.equal(found(x), wanted)
 
@@ -315,7 +379,10 @@ def test_weights_that_are_computed_otherwise_are_told(kind: str) -> None:
         said = "holds adapters (LoRA: 0.lora_A.weight) beside the weights; merge them first"
     else:
         getattr(nn.utils.parametrizations, kind + ("_norm" if kind == "spectral" else ""))(trained[0])  # type: ignore[index]
-        content, said = dict(trained.state_dict()), "holds weights that are computed from 0.parametrizations.weight.original in each call"
+        content, said = (
+            dict(trained.state_dict()),
+            "holds weights that are computed from 0.parametrizations.weight.original in each call",
+        )
     with pytest.raises(BadFile) as error:
         loaded(content, convolution())
     assert said in str(error.value)
@@ -325,7 +392,9 @@ def quantized(kind: str) -> nn.Module:
     model = randomized(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)), 0)
     if kind == "dynamic":
         return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
-    whole = nn.Sequential(torch.ao.quantization.QuantStub(), *model, torch.ao.quantization.DeQuantStub()).eval()
+    whole = nn.Sequential(
+        torch.ao.quantization.QuantStub(), *model, torch.ao.quantization.DeQuantStub()
+    ).eval()
     whole.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")  # type: ignore[assignment]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -339,14 +408,20 @@ def test_weights_of_a_quantized_network_are_told(tmp_path: Path, kind: str) -> N
     model = quantized(kind)
     torch.save(model.state_dict(), tmp_path / "q.pt")
     for content in (dict(model.state_dict()), tmp_path / "q.pt"):
-        with pytest.raises(BadFile, match=r"weights of a quantized network.*; give the float weights from before quantization"):
+        with pytest.raises(
+            BadFile,
+            match=r"weights of a quantized network.*; give the float weights from before quantization",
+        ):
             loaded(content, nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)))
 
 
 def test_integers_and_complex_numbers_are_no_weights() -> None:
     for kind in (torch.int8, torch.complex64, torch.bool):
         content = {**state(), "fc1.weight": state()["fc1.weight"].to(kind)}
-        with pytest.raises(BadFile, match=rf"1 weights are no floats \(fc1\.weight is {str(kind)[6:]}\); give the float weights"):
+        with pytest.raises(
+            BadFile,
+            match=rf"1 weights are no floats \(fc1\.weight is {str(kind)[6:]}\); give the float weights",
+        ):
             loaded(content)
 
 

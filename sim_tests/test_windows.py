@@ -1,4 +1,5 @@
-"""Lava models of neurons and read-outs, step by step without Lava's runtime: what they send inside their windows, and outside."""
+"""Lava models of neurons and read-outs, step by step without Lava's runtime: what they send inside their
+windows, and outside."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def sent(model: Any, currents: list[int], **state: Any) -> list[int]:
     found: list[int] = []
     left = iter(currents)
     state |= {"steps": STEPS, "period": PERIOD, "offset": OFFSET, "saturations": 0}
-    model.__dict__.update({name: np.int64(value) if isinstance(value, int) else value for name, value in state.items()})
+    model.__dict__.update(
+        {name: np.int64(value) if isinstance(value, int) else value for name, value in state.items()}
+    )
     model.a_in = SimpleNamespace(recv=lambda: np.array([next(left)]))
     model.s_out = SimpleNamespace(send=lambda a: found.append(int(a[0])))
     for t in range(len(currents)):
@@ -35,7 +38,9 @@ def sent(model: Any, currents: list[int], **state: Any) -> list[int]:
 @pytest.mark.parametrize(("tag", "dtype"), TAGS)
 @pytest.mark.parametrize("lead", [0, 2])
 @pytest.mark.parametrize("down", [1.0, 0.0])
-def test_a_neuron_is_reset_and_silent_outside_its_windows(tag: str, dtype: type, lead: int, down: float) -> None:
+def test_a_neuron_is_reset_and_silent_outside_its_windows(
+    tag: str, dtype: type, lead: int, down: float
+) -> None:
     """Large currents and a bias that alone would fire arrive at every step."""
     rng = np.random.default_rng(lead)
     currents = [int(n) for n in rng.integers(-30, 90, 3 * PERIOD)]
@@ -50,9 +55,19 @@ def test_a_neuron_is_reset_and_silent_outside_its_windows(tag: str, dtype: type,
                 expected[start + local] = neuron.fire()
     one, model = np.ones(1, dtype), getattr(snm, f"PySNMModel{tag}")({})
     found = sent(
-        model, currents, v=33 * one, m=9 * np.ones(1, np.int64), vth=40 * one, payload=5 * one, v_init=20 * one,
-        bias=45 * one, levels=2, lead=lead, two_sided=0, down=np.float64(down),
-    )  # fmt: skip
+        model,
+        currents,
+        v=33 * one,
+        m=9 * np.ones(1, np.int64),
+        vth=40 * one,
+        payload=5 * one,
+        v_init=20 * one,
+        bias=45 * one,
+        levels=2,
+        lead=lead,
+        two_sided=0,
+        down=np.float64(down),
+    )
     assert found == expected
     assert any(found)
 

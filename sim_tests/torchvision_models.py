@@ -1,4 +1,5 @@
-"""torchvision's classifiers with sound weights, and what is measured on each: shared by the test and tools/measure_coverage.py."""
+"""torchvision's classifiers with sound weights, and what is measured on each: shared by the test and
+tools/measure_coverage.py."""
 
 from __future__ import annotations
 
@@ -16,11 +17,25 @@ from dnisnm_lava.backends.results import Difference, difference
 
 # Pixels a side: 64, or the fewest above that the network takes.
 SIZES = {
-    "alexnet": 64, "vgg11": 64, "vgg16_bn": 64, "resnet18": 64, "resnet50": 64, "wide_resnet50_2": 64,
-    "resnext50_32x4d": 64, "squeezenet1_0": 64, "squeezenet1_1": 64, "densenet121": 64, "googlenet": 64,
-    "inception_v3": 75, "mobilenet_v2": 64, "shufflenet_v2_x1_0": 64, "mnasnet1_0": 64, "regnet_x_400mf": 64,
-}  # fmt: skip
-# Large ones of layers that another has (alexnet, resnet50): tools/measure_coverage.py measures them, the suite does not.
+    "alexnet": 64,
+    "vgg11": 64,
+    "vgg16_bn": 64,
+    "resnet18": 64,
+    "resnet50": 64,
+    "wide_resnet50_2": 64,
+    "resnext50_32x4d": 64,
+    "squeezenet1_0": 64,
+    "squeezenet1_1": 64,
+    "densenet121": 64,
+    "googlenet": 64,
+    "inception_v3": 75,
+    "mobilenet_v2": 64,
+    "shufflenet_v2_x1_0": 64,
+    "mnasnet1_0": 64,
+    "regnet_x_400mf": 64,
+}
+# Large ones of layers that another has (alexnet, resnet50): tools/measure_coverage.py measures them, the
+# suite does not.
 LIKE_OTHERS = ("vgg11", "vgg16_bn", "wide_resnet50_2")
 REFUSED = {"regnet_y_400mf": 64, "efficientnet_b0": 64, "vit_b_16": 224}
 STEPS = 2
@@ -59,7 +74,9 @@ def network(name: str, seed: int = 0) -> nn.Module:
     """torchvision's network with sound weights; auxiliary heads off."""
     from torchvision import models
 
-    options: dict[str, Any] = {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = (
+        {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
+    )
     size = {**SIZES, **REFUSED}[name]
     return sound(models.get_model(name, weights=None, **options), seed, size)
 
@@ -72,7 +89,9 @@ def error_of(model: nn.Module, analog: dn.AnalogGraph, x: np.ndarray) -> float:
     """The largest |analog - model| by the largest |model|, both in float64."""
     with torch.no_grad():
         wanted = copy.deepcopy(model).double()(torch.from_numpy(x).double()).numpy()
-    found = analog.ann(x).reshape(wanted.shape)  # a read-out may keep axes of length one that the model flattens
+    found = analog.ann(x).reshape(
+        wanted.shape
+    )  # a read-out may keep axes of length one that the model flattens
     return float(np.abs(found - wanted).max() / np.abs(wanted).max())
 
 

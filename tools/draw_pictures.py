@@ -1,4 +1,5 @@
-"""Draw docs/pictures/*.svg, the pictures of docs/how.md and of docs/design.md: python tools/draw_pictures.py [FOLDER]
+"""Draw docs/pictures/*.svg, the pictures of docs/how.md and of docs/design.md: python tools/draw_pictures.py
+[FOLDER]
 
 What they show is computed by the project's own neuron (`dynamics`) and graph, not drawn by hand.
 """
@@ -28,7 +29,13 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/pictures"
 CONTRACT = re.compile(r'^    "([\w.]+)",$', re.MULTILINE)
 BLUE, RED, GREY, PALE = "#3056d3", "#d33a30", "#777777", "#c9d4f7"
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "dnisnm", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dnisnm",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 class Trace(NamedTuple):
@@ -40,8 +47,11 @@ class Trace(NamedTuple):
     m: np.ndarray
 
 
-def neuron(currents: Sequence[float], vth: float, levels: int = 1, signed: bool = True, down: float = 1.0) -> Trace:
-    """`signed=False`: a plain integrate-and-fire neuron, which takes nothing back. down: the lower threshold, as a share of vth."""
+def neuron(
+    currents: Sequence[float], vth: float, levels: int = 1, signed: bool = True, down: float = 1.0
+) -> Trace:
+    """`signed=False`: a plain integrate-and-fire neuron, which takes nothing back. down: the lower threshold,
+    as a share of vth."""
     theta, v, m, rows = np.array([vth]), np.array([vth / 2]), np.zeros(1, np.int64), []
     lower = dynamics.lower_threshold(theta, down)
     for z in currents:
@@ -84,7 +94,15 @@ def memory() -> Figure:
     for at, before, after in zip(t, signed.before, signed.after, strict=True):
         potential.plot([at, at + 0.25], [before, after], color=BLUE, linewidth=1)
     potential.plot(t, signed.before, "o", color=BLUE, markersize=5, label="v, as it was found")
-    potential.plot(t + 0.25, signed.after, "o", color="white", markeredgecolor=BLUE, markersize=5, label="after the spike")
+    potential.plot(
+        t + 0.25,
+        signed.after,
+        "o",
+        color="white",
+        markeredgecolor=BLUE,
+        markersize=5,
+        label="after the spike",
+    )
     potential.axhline(vth, color=GREY, linestyle="--", linewidth=1)
     potential.axhline(-vth, color=GREY, linestyle="--", linewidth=1)
     potential.set(ylabel="potential", yticks=[-vth, 0, vth], yticklabels=["-theta", "0", "theta"])
@@ -101,16 +119,26 @@ def memory() -> Figure:
 
 
 def two_thresholds() -> Figure:
-    """What a neuron has sent while the sum of its currents rises and falls again, slowly, under both lower thresholds."""
+    """What a neuron has sent while the sum of its currents rises and falls again, slowly, under both lower
+    thresholds."""
     figure = Figure(figsize=(7.2, 3.1), layout="constrained")
     rise = np.linspace(0, 4, 401)
     path = np.concatenate([rise, rise[-2::-1]])  # the running sum, in thresholds
-    for ax, down, title in zip(figure.subplots(1, 2, sharey=True), (1.0, 0.0), ("D = theta", "D smallest"), strict=True):
+    for ax, down, title in zip(
+        figure.subplots(1, 2, sharey=True), (1.0, 0.0), ("D = theta", "D smallest"), strict=True
+    ):
         m = neuron(np.diff(path, prepend=0.0), 1.0, levels=4, down=down).m
         half = len(rise)
         ax.plot(rise, rise, color=GREY, linestyle="--", linewidth=1, label="the sum itself")
         ax.plot(path[:half], m[:half], color=BLUE, linewidth=2.2, label="rising")
-        ax.plot(path[half:], m[half:], color=RED, linewidth=1.4, linestyle="-" if down else (0, (3, 2)), label="falling")
+        ax.plot(
+            path[half:],
+            m[half:],
+            color=RED,
+            linewidth=1.4,
+            linestyle="-" if down else (0, (3, 2)),
+            label="falling",
+        )
         ax.set(xlabel="sum of the currents so far / theta", title=title)
     figure.axes[0].set(ylabel="levels sent, net")
     figure.axes[0].legend(frameon=False, loc="upper left")
@@ -130,15 +158,30 @@ def chain(steps: int, leads: int) -> SpikingGraph:
     neuron = {"vth": 1.0, "payload": 1.0, "v_init": 0.5, "unit": 1.0, "spike_unit": 1.0, "v_range": 1.0}
     for name, source in (("first", "image"), ("second", "first")):
         populations.append(
-            SNM(name, (1,), after(source), bias=values(0.0), **{k: values(a) for k, a in neuron.items()}, levels=1, lead=leads)
-        )  # fmt: skip
+            SNM(
+                name,
+                (1,),
+                after(source),
+                bias=values(0.0),
+                **{k: values(a) for k, a in neuron.items()},
+                levels=1,
+                lead=leads,
+            )
+        )
     return SpikingGraph(
-        (*populations, ReadOut("read-out", (1,), after("second"), bias=values(0.0), unit=values(1.0), v_range=values(1.0))), steps=steps
+        (
+            *populations,
+            ReadOut(
+                "read-out", (1,), after("second"), bias=values(0.0), unit=values(1.0), v_range=values(1.0)
+            ),
+        ),
+        steps=steps,
     )
 
 
 def windows() -> Figure:
-    """When each population hears (pale) and sends (dark), for two images in a row, without and with a lead."""
+    """When each population hears (pale) and sends (dark), for two images in a row, without and with a
+    lead."""
     steps = 4
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     for ax, leads in zip(figure.subplots(2, 1, sharex=True), (0, 3), strict=True):
@@ -167,7 +210,11 @@ STAGES = (
     ("network.net", "HDF5"),
 )
 VERBS = ("from_torch", "calibrate,\nconvert, fit", "quantize", "netx.write")
-EXECUTORS = ("reference: NumPy, step by step", "batched: torch, all steps at once", "Lava fixed_pt, on the CPU")
+EXECUTORS = (
+    "reference: NumPy, step by step",
+    "batched: torch, all steps at once",
+    "Lava fixed_pt, on the CPU",
+)
 
 
 def road() -> Figure:
@@ -177,7 +224,9 @@ def road() -> Figure:
     for i, (name, text) in enumerate(STAGES):
         _box(ax, 2 * i, 1.6, 1.35, 1.0, f"{name}\n\n{text}", PALE)
         if i:
-            ax.annotate("", (2 * i - 0.02, 2.1), (2 * i - 0.63, 2.1), arrowprops={"arrowstyle": "->", "color": GREY})
+            ax.annotate(
+                "", (2 * i - 0.02, 2.1), (2 * i - 0.63, 2.1), arrowprops={"arrowstyle": "->", "color": GREY}
+            )
             ax.annotate(VERBS[i - 1], (2 * i - 0.32, 2.72), ha="center", va="bottom", fontsize=7, color=BLUE)
     for i, text in enumerate(EXECUTORS):
         _box(ax, 3.1 * i + 0.15, 0, 2.5, 0.6, text, "#ececec")
@@ -190,17 +239,25 @@ def road() -> Figure:
 
 
 def house() -> Figure:
-    """The folders as the contract of pyproject.toml lists them, and a line for each folder that another imports: read from the code."""
-    folders = [name.removeprefix("dnisnm_lava.") for name in CONTRACT.findall((ROOT / "pyproject.toml").read_text())][::-1]
+    """The folders as the contract of pyproject.toml lists them, and a line for each folder that another
+    imports: read from the code."""
+    folders = [
+        name.removeprefix("dnisnm_lava.") for name in CONTRACT.findall((ROOT / "pyproject.toml").read_text())
+    ][::-1]
     place = {name: i for i, name in enumerate(folders)}
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     ax = figure.subplots()
     for upper, lower in sorted(imported(folders)):
         bend = 0.11 * (place[upper] - place[lower])
         line = FancyArrowPatch(
-            (1, -place[upper] - 0.1), (1, -place[lower] + 0.1), connectionstyle=f"arc3,rad={0.25 + bend / 6}", arrowstyle="-", color=BLUE,
-            alpha=0.45, linewidth=0.8,
-        )  # fmt: skip
+            (1, -place[upper] - 0.1),
+            (1, -place[lower] + 0.1),
+            connectionstyle=f"arc3,rad={0.25 + bend / 6}",
+            arrowstyle="-",
+            color=BLUE,
+            alpha=0.45,
+            linewidth=0.8,
+        )
         ax.add_patch(line)
     for name, i in place.items():
         _box(ax, 0, -i - 0.33, 1, 0.66, name, PALE)
@@ -211,11 +268,21 @@ def house() -> Figure:
 
 
 ROOMS = {
-    "errors": "five errors", "system": "files, interrupts, memory", "data": "images, models, weights", "ir": "the graph",
-    "measures": "shares and fits", "frontend": "torch module to graph", "procs": "Lava processes", "exporters": "netx, NIR, torch module",
-    "backends": "executors that agree", "stages": "thresholds, fitting, integers", "evaluation": "tallies, comparisons, alarms",
-    "studies": "a question each", "views": "tables, pictures, the page", "cli": "verbs",
-}  # fmt: skip
+    "errors": "five errors",
+    "system": "files, interrupts, memory",
+    "data": "images, models, weights",
+    "ir": "the graph",
+    "measures": "shares and fits",
+    "frontend": "torch module to graph",
+    "procs": "Lava processes",
+    "exporters": "netx, NIR, torch module",
+    "backends": "executors that agree",
+    "stages": "thresholds, fitting, integers",
+    "evaluation": "tallies, comparisons, alarms",
+    "studies": "a question each",
+    "views": "tables, pictures, the page",
+    "cli": "verbs",
+}
 
 
 def imported(folders: Sequence[str]) -> set[tuple[str, str]]:
@@ -227,19 +294,32 @@ def imported(folders: Sequence[str]) -> set[tuple[str, str]]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.ImportFrom) and node.module:
                     whole = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-                    found |= {(name, f) for m in whole for f in folders if m.removeprefix("dnisnm_lava.").split(".")[0] == f}
+                    found |= {
+                        (name, f)
+                        for m in whole
+                        for f in folders
+                        if m.removeprefix("dnisnm_lava.").split(".")[0] == f
+                    }
     return {(a, b) for a, b in found if a != b}
 
 
 def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
-    ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.02", facecolor=colour, edgecolor=GREY, linewidth=0.8))
+    ax.add_patch(
+        FancyBboxPatch(
+            (x, y), width, height, boxstyle="round,pad=0.02", facecolor=colour, edgecolor=GREY, linewidth=0.8
+        )
+    )
     ax.annotate(text, (x + width / 2, y + height / 2), ha="center", va="center", fontsize=7.5)
 
 
 PICTURES: dict[str, Callable[[], Figure]] = {
-    "staircase": staircase, "memory": memory, "two_thresholds": two_thresholds, "windows": windows, "road": road,
+    "staircase": staircase,
+    "memory": memory,
+    "two_thresholds": two_thresholds,
+    "windows": windows,
+    "road": road,
     "house": house,
-}  # fmt: skip
+}
 
 
 def svg(picture: Callable[[], Figure]) -> bytes:

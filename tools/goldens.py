@@ -1,9 +1,11 @@
-"""What every verb says and writes of one small network, into a folder: before a change of structure, and after it; then `diff -r`.
+"""What every verb says and writes of one small network, into a folder: before a change of structure, and
+after it; then `diff -r`.
 
     python tools/goldens.py before; ... ; python tools/goldens.py after; diff -r before after
 
-Each command's exit code, output and error output, the files that it wrote (JSON as it is, netx files by their datasets, pages by
-their text), without what differs from run to run: times, and the folder it ran in. Two runs of the same code give equal folders.
+Each command's exit code, output and error output, the files that it wrote (JSON as it is, netx files by their
+datasets, pages by their text), without what differs from run to run: times, and the folder it ran in. Two
+runs of the same code give equal folders.
 """
 
 from __future__ import annotations
@@ -57,15 +59,55 @@ def both():
 COMMANDS: dict[str, list[str]] = {
     "version": ["--version"],
     "help": ["--help"],
-    **{f"help_{verb}": [verb, "--help"] for verb in ("convert", "inspect", "check", "simulate", "verify", "compare", "predict", "costs",
-       "tune", "precision", "explain", "report", "demo", "lava-env", "completion")},
+    **{
+        f"help_{verb}": [verb, "--help"]
+        for verb in (
+            "convert",
+            "inspect",
+            "check",
+            "simulate",
+            "verify",
+            "compare",
+            "predict",
+            "costs",
+            "tune",
+            "precision",
+            "explain",
+            "report",
+            "demo",
+            "lava-env",
+            "completion",
+        )
+    },
     "completion": ["completion", "bash"],
     "convert": ["convert", *MADE, "-o", "best.net"],
     "convert_json": ["convert", *MADE, "-o", "best_json.net", "--json"],
     "convert_binary": ["convert", *MADE, "--recipe", "binary", "-o", "binary.net"],
     "convert_paper": ["convert", *MADE, "--recipe", "paper", "--steps", "8", "-o", "paper.net"],
-    "convert_dials": ["convert", *MADE, "--steps", "4", "--levels", "4", "--lead", "1", "--threshold", "mmse", "--correct", "weights,bias",
-        "--share", "neuron", "--granularity", "neuron", "--weight-bits", "5", "--down", "0.5", "-o", "dials.net"],
+    "convert_dials": [
+        "convert",
+        *MADE,
+        "--steps",
+        "4",
+        "--levels",
+        "4",
+        "--lead",
+        "1",
+        "--threshold",
+        "mmse",
+        "--correct",
+        "weights,bias",
+        "--share",
+        "neuron",
+        "--granularity",
+        "neuron",
+        "--weight-bits",
+        "5",
+        "--down",
+        "0.5",
+        "-o",
+        "dials.net",
+    ],
     "convert_gauss": ["convert", *MADE, "--threshold", "gauss", "-o", "gauss.net"],
     "convert_both": ["convert", "--model", "both.py:both", *DATA, *FEW, "--anyway", "-o", "both.net"],
     "convert_refused": ["convert", "--model", "refused.py:Refused", *DATA],
@@ -79,27 +121,100 @@ COMMANDS: dict[str, list[str]] = {
     "check": ["check", "best.net"],
     "check_json": ["check", "both.net", "--json"],
     "simulate": ["simulate", "best.net", *DATA, "--images", "150"],
-    "simulate_json": ["simulate", "binary.net", *DATA, "--images", "100", "--json", "--confidence", "0.95", "--calibration-images", "100"],
-    "simulate_reference": ["simulate", "dials.net", *DATA, "--images", "10", "--backend", "reference", "-o", "simulated.json"],
+    "simulate_json": [
+        "simulate",
+        "binary.net",
+        *DATA,
+        "--images",
+        "100",
+        "--json",
+        "--confidence",
+        "0.95",
+        "--calibration-images",
+        "100",
+    ],
+    "simulate_reference": [
+        "simulate",
+        "dials.net",
+        *DATA,
+        "--images",
+        "10",
+        "--backend",
+        "reference",
+        "-o",
+        "simulated.json",
+    ],
     "verify": ["verify", *MADE, "--images", "2"],
     "verify_json": ["verify", "paper.net", "--images", "2", "--json"],
     "compare": ["compare", *MADE, "--steps", "4", "--images", "150", "--lava-images", "2", "-o", "compared"],
     "compare_json": ["compare", "dials.net", "--images", "100", "--lava-images", "0", "--json"],
-    "predict": ["predict", "binary.net", "--data", "data.npz", "--confidence", "0.95", "-o", "predicted.json"],
+    "predict": [
+        "predict",
+        "binary.net",
+        "--data",
+        "data.npz",
+        "--confidence",
+        "0.95",
+        "-o",
+        "predicted.json",
+    ],
     "predict_json": ["predict", "best.net", "--data", "data.npz", "--json"],
     "costs": ["costs", *MADE, "--steps", "2"],
     "costs_json": ["costs", "binary.net", "--json"],
-    "explain": ["explain", *MADE, "--threshold", "percentile", "--percentile", "70", "--levels", "2", "--try"],
+    "explain": [
+        "explain",
+        *MADE,
+        "--threshold",
+        "percentile",
+        "--percentile",
+        "70",
+        "--levels",
+        "2",
+        "--try",
+    ],
     "explain_json": ["explain", "binary.net", "--json", "--images", "64"],
     "tune": ["tune", *MODEL, *DATA, "--fit-images", "96", "--max-latency", "16", "--out", "tuned"],
-    "tune_json": ["tune", *MODEL, *DATA, "--fit-images", "96", "--max-steps", "1", "--out", "tuned_json", "--json"],
-    "precision": ["precision", *MADE, "--images", "60", "--try-weight-bits", "4,8", "--try-payload-bits", "1", "--try-state-bits", "16,24",
-        "-o", "bits"],
+    "tune_json": [
+        "tune",
+        *MODEL,
+        *DATA,
+        "--fit-images",
+        "96",
+        "--max-steps",
+        "1",
+        "--out",
+        "tuned_json",
+        "--json",
+    ],
+    "precision": [
+        "precision",
+        *MADE,
+        "--images",
+        "60",
+        "--try-weight-bits",
+        "4,8",
+        "--try-payload-bits",
+        "1",
+        "--try-state-bits",
+        "16,24",
+        "-o",
+        "bits",
+    ],
     "precision_json": ["precision", *MADE, "--images", "60", "--recipe", "binary", "--json"],
     "report": ["report", *MADE, "--steps", "2", "--images", "100", "--lava-images", "2", "-o", "report.html"],
-    "report_json": ["report", "binary.net", "--images", "100", "--lava-images", "0", "-o", "report_binary.html", "--json"],
+    "report_json": [
+        "report",
+        "binary.net",
+        "--images",
+        "100",
+        "--lava-images",
+        "0",
+        "-o",
+        "report_binary.html",
+        "--json",
+    ],
     "unprepared": ["compare", *MODEL, "--data", "data.npz", *FEW, "--images", "100", "--lava-images", "0"],
-}  # fmt: skip
+}
 SECONDS = re.compile(r"\b\d+(\.\d+)?(e-?\d+)?(?= ?(s|ms|min|h)\b)|\b\d+:\d\d(:\d\d)?\b")
 TIMED = re.compile(r'("?(seconds|started|date|time)"?: )[^,}\n]*')
 
@@ -108,15 +223,30 @@ def main(folder: Path) -> None:
     folder.mkdir()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        subprocess.run([sys.executable, "-c", "from digits_net import *; lay_out(Path('.'))"], cwd=place, env=environment(), check=True)
-        (place / "net.py").write_text("from digits_net import network\n")  # which says no folder: files hold its digest
+        subprocess.run(
+            [sys.executable, "-c", "from digits_net import *; lay_out(Path('.'))"],
+            cwd=place,
+            env=environment(),
+            check=True,
+        )
+        (place / "net.py").write_text(
+            "from digits_net import network\n"
+        )  # which says no folder: files hold its digest
         (place / "refused.py").write_text(REFUSED)
         (place / "both.py").write_text(PICTURE)
         for title, words in COMMANDS.items():
             done = subprocess.run(
-                [sys.executable, "-m", "dnisnm_lava", *words], cwd=place, env=environment(), capture_output=True, text=True, timeout=900
+                [sys.executable, "-m", "dnisnm_lava", *words],
+                cwd=place,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=900,
             )
-            told = f"$ dnisnm {' '.join(words)}\nexit code {done.returncode}\n\n{done.stdout}\n--- errors and notices\n{done.stderr}"
+            told = (
+                f"$ dnisnm {' '.join(words)}\nexit code {done.returncode}\n\n{done.stdout}\n--- "
+                f"errors and notices\n{done.stderr}"
+            )
             (folder / f"{title}.txt").write_text(steady(told, place))
             print(title, done.returncode, flush=True)
         keep(place, folder / "files")
@@ -124,7 +254,14 @@ def main(folder: Path) -> None:
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "sim_tests")])
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+    }
 
 
 def steady(text: str, place: Path) -> str:

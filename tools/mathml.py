@@ -1,4 +1,5 @@
-"""MkDocs hook: ```math blocks, which GitHub shows too, as MathML, which every browser shows without a script; wide ones scroll."""
+"""MkDocs hook: ```math blocks, which GitHub shows too, as MathML, which every browser shows without a script;
+wide ones scroll."""
 
 from __future__ import annotations
 
@@ -11,4 +12,9 @@ BLOCK = re.compile(r"^```math\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    return BLOCK.sub(lambda found: f'<div style="overflow-x: auto" tabindex="0">{convert(found[1], display="block")}</div>', markdown)
+    return BLOCK.sub(
+        lambda found: (
+            f'<div style="overflow-x: auto" tabindex="0">{convert(found[1], display="block")}</div>'
+        ),
+        markdown,
+    )

@@ -1,4 +1,5 @@
-"""Write docs/coverage.md: what becomes of torchvision's networks, and how exact it is. All measured, nothing typed in.
+"""Write docs/coverage.md: what becomes of torchvision's networks, and how exact it is. All measured, nothing
+typed in.
 
     python tools/measure_coverage.py [--out docs/coverage.md] [NETWORK ...]
 
@@ -21,9 +22,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "sim_tests")]
 
 KINDS = ("Rectifier", "Relay", "MaxPool", "ReadOut")
 COLUMNS = (
-    "network", "input", "operations", "populations", "projections", "relays", "longest path", "model MACs", "graph MACs", "error",
-    "spikes compared", "different", "trace, s", "memory", "of it torch.export",
-)  # fmt: skip
+    "network",
+    "input",
+    "operations",
+    "populations",
+    "projections",
+    "relays",
+    "longest path",
+    "model MACs",
+    "graph MACs",
+    "error",
+    "spikes compared",
+    "different",
+    "trace, s",
+    "memory",
+    "of it torch.export",
+)
 HEAD = """# Coverage
 
 What becomes of torchvision's networks, at a reduced size of the image. Written by `python tools/measure_coverage.py`; all but
@@ -47,7 +61,16 @@ beta in N(0, 0.2); auxiliary heads off.
 
 def measure(name: str) -> dict[str, Any]:
     from torch import nn
-    from torchvision_models import CALIBRATION, REFUSED, SIZES, agreement_of, error_of, images, network, sentence_without_paths
+    from torchvision_models import (
+        CALIBRATION,
+        REFUSED,
+        SIZES,
+        agreement_of,
+        error_of,
+        images,
+        network,
+        sentence_without_paths,
+    )
 
     import dnisnm_lava as dn
     from dnisnm_lava.errors import UnsupportedModel
@@ -55,7 +78,9 @@ def measure(name: str) -> dict[str, Any]:
 
     size = {**SIZES, **REFUSED}[name]
     model, x = network(name), images(CALIBRATION, size)
-    dn.from_torch(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval(), x[0, :, :8, :8])
+    dn.from_torch(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval(), x[0, :, :8, :8]
+    )
     exported = _exported_marks()
     started = time.perf_counter()
     try:
@@ -67,15 +92,26 @@ def measure(name: str) -> dict[str, Any]:
     coverage = walk.inspect(model, x[0])
     agreement = agreement_of(analog, x)
     return {
-        "network": name, "size": size, "operations": len(coverage.rows), "populations": dict(coverage.populations),
-        "projections": coverage.projections, "depth": coverage.depth, "macs": coverage.macs, "graph_macs": coverage.graph_macs,
-        "error": error_of(model, analog, x[:2]), "compared": agreement.spikes_compared, "different": agreement.different,
-        "seconds": seconds, "memory": (peak - before) / bytes_held, "export": (exported[0] - before) / bytes_held,
-    }  # fmt: skip
+        "network": name,
+        "size": size,
+        "operations": len(coverage.rows),
+        "populations": dict(coverage.populations),
+        "projections": coverage.projections,
+        "depth": coverage.depth,
+        "macs": coverage.macs,
+        "graph_macs": coverage.graph_macs,
+        "error": error_of(model, analog, x[:2]),
+        "compared": agreement.spikes_compared,
+        "different": agreement.different,
+        "seconds": seconds,
+        "memory": (peak - before) / bytes_held,
+        "export": (exported[0] - before) / bytes_held,
+    }
 
 
 def _exported_marks() -> list[int]:
-    """A list to which each torch.export of the front-end will add the bytes that are resident when it is done."""
+    """A list to which each torch.export of the front-end will add the bytes that are resident when it is
+    done."""
     from dnisnm_lava.frontend import walk
 
     marks: list[int] = []
@@ -101,7 +137,9 @@ def peak_of(work: Callable[[], Any]) -> tuple[Any, int, int]:
 
 
 def _status(key: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{key}:"))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{key}:")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -113,10 +151,18 @@ def page(measured: Sequence[dict[str, Any]]) -> str:
 
     from dnisnm_lava.evaluation.comparison import versions
 
-    told = ", ".join(f"{name} {version}" for name, version in versions().items() if name in ("python", "numpy", "torch", "torchvision"))
+    told = ", ".join(
+        f"{name} {version}"
+        for name, version in versions().items()
+        if name in ("python", "numpy", "torch", "torchvision")
+    )
     lines = [HEAD.format(versions=told, images=2, steps=STEPS)]
     rows = [m for m in measured if "refused" not in m and "failed" not in m]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * (len(COLUMNS) - 1), *(_line(m) for m in rows)]
+    lines += [
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---|" + "---:|" * (len(COLUMNS) - 1),
+        *(_line(m) for m in rows),
+    ]
     refused = [f"- `{m['network']}`: {m['refused']}" for m in measured if "refused" in m]
     lines += ["", "## Refused", "", *refused] if refused else []
     return "\n".join(lines) + "\n"
@@ -125,11 +171,22 @@ def page(measured: Sequence[dict[str, Any]]) -> str:
 def _line(m: dict[str, Any]) -> str:
     kinds = m["populations"]
     cells = [
-        f"`{m['network']}`", f"3x{m['size']}x{m['size']}", m["operations"],
-        "1 + " + " + ".join(str(kinds.get(kind, 0)) for kind in KINDS), m["projections"], kinds.get("Relay", 0), m["depth"],
-        f"{m['macs'] / 1e6:,.1f} M", f"{m['graph_macs'] / 1e6:,.1f} M", f"{m['error']:.0e}", f"{m['compared']:,}", f"{m['different']:,}",
-        f"{m['seconds']:.1f}", f"{m['memory']:.1f}", f"{m['export']:.1f}",
-    ]  # fmt: skip
+        f"`{m['network']}`",
+        f"3x{m['size']}x{m['size']}",
+        m["operations"],
+        "1 + " + " + ".join(str(kinds.get(kind, 0)) for kind in KINDS),
+        m["projections"],
+        kinds.get("Relay", 0),
+        m["depth"],
+        f"{m['macs'] / 1e6:,.1f} M",
+        f"{m['graph_macs'] / 1e6:,.1f} M",
+        f"{m['error']:.0e}",
+        f"{m['compared']:,}",
+        f"{m['different']:,}",
+        f"{m['seconds']:.1f}",
+        f"{m['memory']:.1f}",
+        f"{m['export']:.1f}",
+    ]
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -137,7 +194,9 @@ def main() -> int:
     from torchvision_models import REFUSED, SIZES
 
     names = [*SIZES, *REFUSED]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help=", ".join(names))
     parser.add_argument("--out", type=Path, default=ROOT / "docs/coverage.md")
     parser.add_argument("--measure", metavar="NETWORK", help="measure one in this process and print JSON")
@@ -153,9 +212,17 @@ def main() -> int:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         started = time.perf_counter()
         done = subprocess.run([sys.executable, __file__, "--measure", name], capture_output=True, text=True)
-        found = json.loads(done.stdout) if done.returncode == 0 else {"network": name, "failed": _last(done.stderr)}
+        found = (
+            json.loads(done.stdout)
+            if done.returncode == 0
+            else {"network": name, "failed": _last(done.stderr)}
+        )
         measured.append(found)
-        told = found.get("failed") or found.get("refused") or f"{found['operations']} operations, error {found['error']:.0e}"
+        told = (
+            found.get("failed")
+            or found.get("refused")
+            or f"{found['operations']} operations, error {found['error']:.0e}"
+        )
         print(f"{told} ({time.perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
     failed = [m["network"] for m in measured if "failed" in m]
     if failed:

@@ -1,8 +1,10 @@
-"""Write docs/resources.md: the estimate against what Intel's compiler printed, and `dnisnm check` on ResNet-20 and VGG-16.
+"""Write docs/resources.md: the estimate against what Intel's compiler printed, and `dnisnm check` on
+ResNet-20 and VGG-16.
 
     python tools/measure_resources.py [--out docs/resources.md]
 
-Needs no data: the published tables stand below, and the two networks have random weights, of which only the widths count.
+Needs no data: the published tables stand below, and the two networks have random weights, of which only the
+widths count.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ CIFAR = (3, 32, 32)
 
 @dataclass(frozen=True)
 class Line:
-    """A layer, and what the compiler printed for it: cores; neurons and words of synapse memory of a core; the channels on a core
-    (of a vector: its neurons, the most)."""
+    """A layer, and what the compiler printed for it: cores; neurons and words of synapse memory of a core;
+    the channels on a core (of a vector: its neurons, the most)."""
 
     layer: Layer
     cores: int
@@ -62,13 +64,23 @@ def image(shape: tuple[int, int, int], cores: int, neurons: int) -> Line:
     return Line(Layer("image", "input", shape), cores, neurons, 0, shape[0])
 
 
-def conv(shape: tuple[int, int, int], read: int, printed: tuple[int, int, float, int], bits: int = ASSUMED_BITS, taps: int = 9) -> Line:
+def conv(
+    shape: tuple[int, int, int],
+    read: int,
+    printed: tuple[int, int, float, int],
+    bits: int = ASSUMED_BITS,
+    taps: int = 9,
+) -> Line:
     name = f"conv {shape[0]}x{shape[1]}x{shape[2]}"
     return Line(Layer(name, "conv", shape, (Shared(taps, read, shape[0], 1, bits),)), *printed)
 
 
-def dense(read: int, rows: int, printed: tuple[int, int, float, int] = (0, 0, 0, 0), bits: int = ASSUMED_BITS) -> Line:
-    return Line(Layer(f"dense {read} to {rows}", "dense", (rows,), (Single(read, read * rows, rows, bits),)), *printed)
+def dense(
+    read: int, rows: int, printed: tuple[int, int, float, int] = (0, 0, 0, 0), bits: int = ASSUMED_BITS
+) -> Line:
+    return Line(
+        Layer(f"dense {read} to {rows}", "dense", (rows,), (Single(read, read * rows, rows, bits),)), *printed
+    )
 
 
 def percent(share: float) -> float:
@@ -78,49 +90,78 @@ def percent(share: float) -> float:
 
 PUBLISHED = (
     Published(
-        "PilotNet LIF", f"{NOTEBOOKS}/pilotnet_snn/benchmark.ipynb", 74,
+        "PilotNet LIF",
+        f"{NOTEBOOKS}/pilotnet_snn/benchmark.ipynb",
+        74,
         (
             image((3, 66, 200), 13, 3168),
-            conv((24, 32, 99), 3, (25, 3072, 81, 24), 6), conv((36, 15, 49), 24, (13, 2160, 864, 36), 5),
-            conv((48, 7, 24), 36, (3, 2688, 1620, 48), 5), conv((64, 4, 22), 48, (3, 2048, 2160, 64), 4),
+            conv((24, 32, 99), 3, (25, 3072, 81, 24), 6),
+            conv((36, 15, 49), 24, (13, 2160, 864, 36), 5),
+            conv((48, 7, 24), 36, (3, 2688, 1620, 48), 5),
+            conv((64, 4, 22), 48, (3, 2048, 2160, 64), 4),
             conv((64, 2, 20), 64, (2, 2048, 2880, 64), 4),
-            dense(2560, 100, (12, 8, 7253, 9), 4), dense(100, 50, (1, 50, 1300, 50), 5), dense(50, 10, (1, 10, 150, 10), 6),
+            dense(2560, 100, (12, 8, 7253, 9), 4),
+            dense(100, 50, (1, 50, 1300, 50), 5),
+            dense(50, 10, (1, 10, 150, 10), 6),
             dense(10, 1, (1, 1, 10, 1), 7),
         ),
         known=True,
     ),
     Published(
-        "PilotNet SDNN", f"{NOTEBOOKS}/pilotnet_sdnn/benchmark.ipynb", 61,
+        "PilotNet SDNN",
+        f"{NOTEBOOKS}/pilotnet_sdnn/benchmark.ipynb",
+        61,
         (
-            conv((24, 32, 99), 3, (25, 3072, 81, 24)), conv((36, 15, 49), 24, (13, 2160, 864, 36)),
-            conv((48, 7, 24), 36, (3, 2688, 1620, 48)), conv((64, 4, 22), 48, (3, 2048, 2592, 64)),
+            conv((24, 32, 99), 3, (25, 3072, 81, 24)),
+            conv((36, 15, 49), 24, (13, 2160, 864, 36)),
+            conv((48, 7, 24), 36, (3, 2688, 1620, 48)),
+            conv((64, 4, 22), 48, (3, 2048, 2592, 64)),
             conv((64, 2, 20), 64, (2, 2048, 2880, 64)),
-            dense(2560, 100, (12, 8, 7253, 9)), dense(100, 50, (1, 50, 1500, 50)), dense(50, 10, (1, 10, 150, 10)),
+            dense(2560, 100, (12, 8, 7253, 9)),
+            dense(100, 50, (1, 50, 1500, 50)),
+            dense(50, 10, (1, 10, 150, 10)),
             dense(10, 1, (1, 1, 10, 1)),
         ),
     ),
     Published(
-        "YOLO-KP, 448x448", f"{NOTEBOOKS}/yolo_kp/run.ipynb", 574,
+        "YOLO-KP, 448x448",
+        f"{NOTEBOOKS}/yolo_kp/run.ipynb",
+        574,
         (
-            conv((16, 224, 224), 3, (224, 3584, percent(0.3375), 16)), conv((32, 112, 112), 16, (112, 3584, percent(3.6), 32)),
-            conv((64, 56, 56), 32, (56, 3584, percent(10.8), 64)), conv((128, 28, 28), 64, (28, 3584, percent(39.6), 128)),
-            conv((256, 28, 28), 128, (56, 3584, percent(79.2), 128)), conv((256, 14, 14), 256, (16, 3584, percent(72.0), 64)),
-            conv((512, 14, 14), 256, (32, 3584, percent(86.4), 64)), conv((256, 14, 14), 512, (14, 3584, percent(67.2), 256), taps=1),
-            conv((512, 14, 14), 256, (32, 3584, percent(86.4), 64)), conv((48, 14, 14), 512, (4, 2688, percent(19.2), 48), taps=1),
+            conv((16, 224, 224), 3, (224, 3584, percent(0.3375), 16)),
+            conv((32, 112, 112), 16, (112, 3584, percent(3.6), 32)),
+            conv((64, 56, 56), 32, (56, 3584, percent(10.8), 64)),
+            conv((128, 28, 28), 64, (28, 3584, percent(39.6), 128)),
+            conv((256, 28, 28), 128, (56, 3584, percent(79.2), 128)),
+            conv((256, 14, 14), 256, (16, 3584, percent(72.0), 64)),
+            conv((512, 14, 14), 256, (32, 3584, percent(86.4), 64)),
+            conv((256, 14, 14), 512, (14, 3584, percent(67.2), 256), taps=1),
+            conv((512, 14, 14), 256, (32, 3584, percent(86.4), 64)),
+            conv((48, 14, 14), 512, (4, 2688, percent(19.2), 48), taps=1),
         ),
     ),
-    Published("MNIST MLP", f"{NOTEBOOKS}/mnist/run.ipynb (the total alone)", 5, (dense(784, 128), dense(128, 64), dense(64, 10))),
     Published(
-        "Oxford", f"{NOTEBOOKS}/oxford/run.ipynb", 5, (dense(200, 256, (3, 85, 5400, 127)), dense(256, 200, (2, 100, 8064, 127)))
+        "MNIST MLP",
+        f"{NOTEBOOKS}/mnist/run.ipynb (the total alone)",
+        5,
+        (dense(784, 128), dense(128, 64), dense(64, 10)),
     ),
-)  # fmt: skip
+    Published(
+        "Oxford",
+        f"{NOTEBOOKS}/oxford/run.ipynb",
+        5,
+        (dense(200, 256, (3, 85, 5400, 127)), dense(256, 200, (2, 100, 8064, 127))),
+    ),
+)
 
 
 # ---------------------------------------------------------------- the page
 
 
 def page() -> str:
-    told = "\n\n".join([INTRODUCTION.format(**_constants()), _totals(), UNEXPLAINED, *map(_layers, PUBLISHED), *_networks()])
+    told = "\n\n".join(
+        [INTRODUCTION.format(**_constants()), _totals(), UNEXPLAINED, *map(_layers, PUBLISHED), *_networks()]
+    )
     return told + "\n"
 
 
@@ -133,8 +174,19 @@ def _totals() -> str:
     for network in PUBLISHED:
         estimated = sum(row.cores for row in rows_of(network))
         off = f"{100 * (estimated - network.total) / network.total:+.1f} %"
-        rows.append((network.name, network.total, estimated, off, "the file's" if network.known else ASSUMED_BITS, network.source))
-    return "## Cores\n\n" + table(("network", "published", "estimated", "off by", "bits", "published in"), rows)
+        rows.append(
+            (
+                network.name,
+                network.total,
+                estimated,
+                off,
+                "the file's" if network.known else ASSUMED_BITS,
+                network.source,
+            )
+        )
+    return "## Cores\n\n" + table(
+        ("network", "published", "estimated", "off by", "bits", "published in"), rows
+    )
 
 
 def rows_of(network: Published) -> list[Row]:
@@ -145,12 +197,27 @@ def _layers(network: Published) -> str:
     lines = zip(network.lines, rows_of(network), strict=True)
     rows = [
         (
-            row.name, line.cores or "", row.cores, _number(line.neurons), f"{row.neurons_on_core:,}", _number(line.words),
-            f"{row.words:,}", _explaining(line, network.known),
+            row.name,
+            line.cores or "",
+            row.cores,
+            _number(line.neurons),
+            f"{row.neurons_on_core:,}",
+            _number(line.words),
+            f"{row.words:,}",
+            _explaining(line, network.known),
         )
         for line, row in lines
-    ]  # fmt: skip
-    heads = ("layer", "cores", "estimated", "neurons", "estimated", "words", "estimated", "bits that give the words")
+    ]
+    heads = (
+        "layer",
+        "cores",
+        "estimated",
+        "neurons",
+        "estimated",
+        "words",
+        "estimated",
+        "bits that give the words",
+    )
     return f"### {network.name}\n\n" + table(heads, rows)
 
 
@@ -188,7 +255,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _networks() -> Iterator[str]:
     yield NETWORKS.format(names="\n".join(f"- {named(rule)}" for rule in RULES))
-    for name, factory, shape in (("ResNet-20", resnet20, CIFAR), ("VGG-16", vgg16, CIFAR), ("Too wide", too_wide, (3, 64, 300))):
+    for name, factory, shape in (
+        ("ResNet-20", resnet20, CIFAR),
+        ("VGG-16", vgg16, CIFAR),
+        ("Too wide", too_wide, (3, 64, 300)),
+    ):
         yield _checked(f"{name}, {checks.sizes(shape)}", checked(factory, shape))
 
 
@@ -211,12 +282,19 @@ def checked(factory: Callable[[], nn.Module], shape: tuple[int, ...]) -> Checked
 
 def _checked(name: str, found: Checked) -> str:
     heads = ("population", "shape", "on a core", *checks.HEADINGS)
-    violations = [(v.rule, v.population or "all", f"{v.value:,}", f"{v.limit:,}", v.remedy) for v in found.violations]
-    broken = table(("does not hold", "population", "value", "limit", "what now"), violations) if violations else "All rules hold."
+    violations = [
+        (v.rule, v.population or "all", f"{v.value:,}", f"{v.limit:,}", v.remedy) for v in found.violations
+    ]
+    broken = (
+        table(("does not hold", "population", "value", "limit", "what now"), violations)
+        if violations
+        else "All rules hold."
+    )
     longest = max((d.steps for d in found.delays), default=0)
     return (
         f"### {name}\n\n{table(heads, [checks.cells(row) for row in found.rows])}\n\n"
-        f"{found.cores:,} cores of what fits; period {found.period}; {len(found.delays)} delays, the longest of {longest}.\n\n{broken}"
+        f"{found.cores:,} cores of what fits; period {found.period}; {len(found.delays)} delays, the "
+        f"longest of {longest}.\n\n{broken}"
     )
 
 
@@ -282,7 +360,9 @@ would fit one. The rules:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs/resources.md")
     args = parser.parse_args()
     write_whole(args.out, page().encode(), overwrite=True)

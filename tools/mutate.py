@@ -1,9 +1,11 @@
-"""Mutation testing: change one expression of a module, and see whether its tests notice. docs/testing.md, Mutation testing.
+"""Mutation testing: change one expression of a module, and see whether its tests notice. docs/testing.md,
+Mutation testing.
 
     python tools/mutate.py dynamics --sample 60 --seed 1 --out mutants.json
 
-A mutant stands in a copy of the project, since Lava's processes run in children that read files; its tests run in a fork of this process,
-in which torch and the like are loaded already. A mutant is killed by a test that fails, or by three times the time that the tests take.
+A mutant stands in a copy of the project, since Lava's processes run in children that read files; its tests
+run in a fork of this process, in which torch and the like are loaded already. A mutant is killed by a test
+that fails, or by three times the time that the tests take.
 """
 
 from __future__ import annotations
@@ -26,8 +28,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("dnisnm_lava", "exporters", "sim_tests", "hw_tests", "docs", "examples", "tools", "README.md", "pyproject.toml")
-LOADED = ("numpy", "torch", "torchvision", "numba", "h5py", "hypothesis", "pytest", "rich.console", "matplotlib.figure", "PIL.Image")
+COPIED = (
+    "dnisnm_lava",
+    "exporters",
+    "sim_tests",
+    "hw_tests",
+    "docs",
+    "examples",
+    "tools",
+    "README.md",
+    "pyproject.toml",
+)
+LOADED = (
+    "numpy",
+    "torch",
+    "torchvision",
+    "numba",
+    "h5py",
+    "hypothesis",
+    "pytest",
+    "rich.console",
+    "matplotlib.figure",
+    "PIL.Image",
+)
 STAGES = ("test_stages.py", "test_rounding.py", "test_composition.py")
 READ = (
     "test_netx.py",
@@ -42,21 +65,48 @@ LAVA = (
     "-k",
     "window or keeps or lava_fixed or floating or every_length or silence or saturations or hand",
 )
-TARGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # files, and the tests that are to see their mutants
+TARGETS: dict[
+    str, tuple[tuple[str, ...], tuple[str, ...]]
+] = {  # files, and the tests that are to see their mutants
     "dynamics": (("dnisnm_lava/ir/dynamics.py",), ("test_dynamics.py", "test_executors.py")),
-    "fixedpoint": (("dnisnm_lava/ir/fixedpoint.py",), ("test_fixedpoint.py", "test_dynamics.py", "test_stages.py")),
+    "fixedpoint": (
+        ("dnisnm_lava/ir/fixedpoint.py",),
+        ("test_fixedpoint.py", "test_dynamics.py", "test_stages.py"),
+    ),
     "quantization": (("dnisnm_lava/stages/quantization.py",), (*STAGES, "test_executors.py")),
     "netx": (("exporters/netx.py", "exporters/netx_reading.py", "exporters/hdf5.py"), READ),
-    "procs": (tuple(f"dnisnm_lava/procs/{n}/models.py" for n in ("snm", "maxpool", "delay", "readout", "source")), LAVA),
+    "procs": (
+        tuple(f"dnisnm_lava/procs/{n}/models.py" for n in ("snm", "maxpool", "delay", "readout", "source")),
+        LAVA,
+    ),
     "im2col": (("dnisnm_lava/procs/im2col.py", "dnisnm_lava/procs/stock_conv.py"), ("test_fast_conv.py",)),
     "ncmodels": (("dnisnm_lava/procs/snm/ncmodels.py",), ("test_ncmodels.py",)),
 }
-COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-            ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}  # fmt: skip
+COMPARED = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
 COMPUTED = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult,
-    ast.Mod: ast.FloorDiv, ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-}  # fmt: skip
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.FloorDiv,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+}
 CALLED = {
     "min": "max",
     "max": "min",
@@ -79,7 +129,8 @@ class Mutant:
 
 
 def mutants(file: str) -> list[Mutant]:
-    """All of one file, in its order: types, docstrings, imports, messages of errors and what only a type checker reads stay."""
+    """All of one file, in its order: types, docstrings, imports, messages of errors and what only a type
+    checker reads stay."""
     tree = ast.parse((ROOT / file).read_text())
     idle = {id(inner) for node in ast.walk(tree) for part in _idle(node) for inner in ast.walk(part)}
     found = []
@@ -111,14 +162,20 @@ def _idle(node: ast.AST) -> Iterator[ast.AST]:
         yield node
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         yield node
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and isinstance(node.value.op, ast.BitOr):
+    if (
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.BinOp)
+        and isinstance(node.value.op, ast.BitOr)
+    ):
         yield node.value  # a type
 
 
 def _changes(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Compare):
         return [
-            ast.Compare(node.left, [*node.ops[:i], COMPARED[type(op)](), *node.ops[i + 1 :]], node.comparators)
+            ast.Compare(
+                node.left, [*node.ops[:i], COMPARED[type(op)](), *node.ops[i + 1 :]], node.comparators
+            )
             for i, op in enumerate(node.ops)
         ]
     if isinstance(node, ast.BinOp) and type(node.op) in COMPUTED and not _is_text(node):
@@ -147,7 +204,10 @@ def _changes(node: ast.AST) -> list[ast.expr]:
 
 
 def _is_text(node: ast.BinOp) -> bool:
-    return any(isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str)) for n in ast.walk(node))
+    return any(
+        isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str))
+        for n in ast.walk(node)
+    )
 
 
 def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
@@ -185,11 +245,23 @@ def _test(folder: Path, tests: tuple[str, ...]) -> int:
     os.dup2(null, 1)
     os.dup2(null, 2)
     files = [f"sim_tests/{t}" if t.endswith(".py") else t for t in tests]
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *[f for f in files if not f.endswith(".py") or Path(f).exists()]]))
+    return int(
+        pytest.main(
+            [
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                *[f for f in files if not f.endswith(".py") or Path(f).exists()],
+            ]
+        )
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--sample", type=int, default=0, help="how many, drawn by --seed (default: all)")
     parser.add_argument("--seed", type=int, default=1)
@@ -213,10 +285,19 @@ def main() -> None:
         if not survives(folder, tests, 1200):
             raise SystemExit(f"{args.target}: its tests fail without a mutant")
         seconds = time.time() - start
-        alive = [m for m in sorted(chosen, key=lambda m: (m.file, m.line)) if _tried(m, folder, tests, 20 + 3 * seconds)]
-    print(f"{args.target}: {len(chosen) - len(alive)} of {len(chosen)} mutants killed ({len(every)} there are), seed {args.seed}")
+        alive = [
+            m
+            for m in sorted(chosen, key=lambda m: (m.file, m.line))
+            if _tried(m, folder, tests, 20 + 3 * seconds)
+        ]
+    print(
+        f"{args.target}: {len(chosen) - len(alive)} of {len(chosen)} mutants killed ({len(every)} there "
+        f"are), seed {args.seed}"
+    )
     if args.out:
-        args.out.write_text(json.dumps([{k: v for k, v in asdict(m).items() if k != "text"} for m in alive], indent=1) + "\n")
+        args.out.write_text(
+            json.dumps([{k: v for k, v in asdict(m).items() if k != "text"} for m in alive], indent=1) + "\n"
+        )
 
 
 def _tried(mutant: Mutant, folder: Path, tests: tuple[str, ...], seconds: float) -> bool:
@@ -225,7 +306,10 @@ def _tried(mutant: Mutant, folder: Path, tests: tuple[str, ...], seconds: float)
     path.write_text(mutant.text)
     alive = survives(folder, tests, seconds)
     path.write_text(sound)
-    print(f"{'SURVIVES' if alive else 'killed  '} {mutant.file}:{mutant.line}  {mutant.was}  ->  {mutant.now}", flush=True)
+    print(
+        f"{'SURVIVES' if alive else 'killed  '} {mutant.file}:{mutant.line}  {mutant.was}  ->  {mutant.now}",
+        flush=True,
+    )
     return alive
 
 

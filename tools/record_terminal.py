@@ -1,4 +1,5 @@
-"""Record `dnisnm demo` as docs/terminal.svg, for the README: a real run, its bars as they stand at the end, and its table.
+"""Record `dnisnm demo` as docs/terminal.svg, for the README: a real run, its bars as they stand at the end,
+and its table.
 
 python tools/record_terminal.py
 """
@@ -38,7 +39,9 @@ def main() -> None:
         console.print(result.text, markup=False, highlight=False)
         svg = console.export_svg(title=f"dnisnm {COMMAND}", unique_id="dnisnm")
         os.chdir(PICTURE.parent)
-    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # fonts that a viewer would fetch from the network
+    svg = re.sub(
+        r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL
+    )  # fonts that a viewer would fetch from the network
     write_whole(PICTURE, svg.encode(), overwrite=True)
 
 

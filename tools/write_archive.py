@@ -1,8 +1,9 @@
-"""Write sim_tests/archive/VERSION: small files as this version writes them, and what they compute. Every later version must read them.
+"""Write sim_tests/archive/VERSION: small files as this version writes them, and what they compute. Every
+later version must read them.
 
-python tools/write_archive.py             # once, when a version is released
-python tools/write_archive.py --digests   # the IR gained a field: renew the digests of files that still compute the same
-python tools/write_archive.py --list FILE.net
+python tools/write_archive.py             # once, when a version is released python tools/write_archive.py
+--digests   # the IR gained a field: renew the digests of files that still compute the same python
+tools/write_archive.py --list FILE.net
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Chain(nn.Module):
 
 
 class Branches(nn.Module):
-    """Residual, max-pool, upsampling, a two-sided population, a concatenation, channels that are chosen, average pool, two outputs."""
+    """Residual, max-pool, upsampling, a two-sided population, a concatenation, channels that are chosen,
+    average pool, two outputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,10 +80,15 @@ def images(meta: dict[str, Any]) -> np.ndarray:
 
 
 def computed(graph: SpikingGraph, meta: dict[str, Any]) -> dict[str, Any]:
-    """What the executor makes of the images, for JSON: read-outs at each step, and a digest of every spike."""
+    """What the executor makes of the images, for JSON: read-outs at each step, and a digest of every
+    spike."""
     run = batched.run(graph, images(meta), record=True)
     outputs = {graph.readout.name: run.logits, **run.further}
-    return {"logits": {name: z.tolist() for name, z in outputs.items()}, "spikes": digest(run), "saturations": run.saturations}
+    return {
+        "logits": {name: z.tolist() for name, z in outputs.items()},
+        "spikes": digest(run),
+        "saturations": run.saturations,
+    }
 
 
 def digest(run: Run) -> str:
@@ -111,7 +118,8 @@ def renew_digests() -> None:
 
 
 def listing(path: Path) -> list[str]:
-    """Groups and datasets as `h5dump -n` lists them, and behind them type and size, or the value of a single element."""
+    """Groups and datasets as `h5dump -n` lists them, and behind them type and size, or the value of a single
+    element."""
     rows: list[str] = []
 
     def row(name: str, thing: Any) -> None:
@@ -121,7 +129,10 @@ def listing(path: Path) -> list[str]:
         value = thing[()]
         kind = f"H5T_STRING {thing.dtype.itemsize}" if thing.dtype.kind == "S" else _type(thing.dtype)
         told = f"({', '.join(map(str, thing.shape))})" if thing.size > 1 else np.ravel(value).tolist()[0]
-        rows.append(f"dataset    {'/' + name:<31} {kind:<14} {told.decode().join(chr(34) * 2) if isinstance(told, bytes) else told}")
+        rows.append(
+            f"dataset    {'/' + name:<31} {kind:<14} "
+            f"{told.decode().join(chr(34) * 2) if isinstance(told, bytes) else told}"
+        )
 
     with h5py.File(path) as file:
         file.visititems(row)
@@ -133,7 +144,9 @@ def _type(dtype: np.dtype) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--digests", action="store_true")
     parser.add_argument("--list", type=Path)
     args = parser.parse_args()

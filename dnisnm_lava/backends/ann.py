@@ -16,7 +16,9 @@ from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Rela
 from dnisnm_lava.system.progress import Progress
 
 
-def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -> Iterator[tuple[str, np.ndarray]]:
+def preactivations(
+    analog: AnalogGraph, x: np.ndarray, device: Device = "cpu"
+) -> Iterator[tuple[str, np.ndarray]]:
     """(name, (N, *shape)) of each Rectifier, Relay and ReadOut, before its ReLU, in float32."""
     place = checked_device(device)
     values: dict[str, Tensor] = {}
@@ -34,11 +36,16 @@ def preactivations(analog: AnalogGraph, x: np.ndarray, device: Device = "cpu") -
 
 
 def ann(
-    analog: AnalogGraph, images: Images, *, readout: str | None = None, batch: int = 100, device: Device = "cpu",
+    analog: AnalogGraph,
+    images: Images,
+    *,
+    readout: str | None = None,
+    batch: int = 100,
+    device: Device = "cpu",
     progress: Progress | None = None,
-) -> np.ndarray:  # fmt: skip
-    """The ANN's outputs (N, *their shape) in float32, the first ones or those of `readout`, before the model's last
-    function (`Graph.functions`); `progress(done, of)` after each batch."""
+) -> np.ndarray:
+    """The ANN's outputs (N, *their shape) in float32, the first ones or those of `readout`, before the
+    model's last function (`Graph.functions`); `progress(done, of)` after each batch."""
     x = checked_images(analog, images)
     name = readout or analog.readout.name
     outputs = []

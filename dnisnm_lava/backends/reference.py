@@ -11,7 +11,9 @@ from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.system.progress import Progress
 
 
-def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Run:
+def run(
+    graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
+) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
     progress(done, of): called after each image."""
     steps = checked_steps(graph.steps if steps is None else steps)
@@ -29,7 +31,9 @@ def run(graph: SpikingGraph, images: Images, *, steps: int | None = None, progre
     return Run(logits, traces, counts, saturations, clipped, further, graph.units, graph.functions)
 
 
-def _sample(graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]) -> dict[str, np.ndarray]:
+def _sample(
+    graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]
+) -> dict[str, np.ndarray]:
     """{population: (T, *shape)} what it sends; for the read-out, its potential."""
     sent: dict[str, np.ndarray] = {}
     for p in graph:
@@ -81,7 +85,9 @@ def _readout(p: ReadOut, sent: dict[str, np.ndarray], steps: int, kind: str) -> 
 
 
 def _max_pool(p: MaxPool, spikes: np.ndarray) -> np.ndarray:
-    spikes = spikes.astype(np.int64 if spikes.dtype.kind == "i" else np.float64)  # an image's 8 bits hold no running sum
+    spikes = spikes.astype(
+        np.int64 if spikes.dtype.kind == "i" else np.float64
+    )  # an image's 8 bits hold no running sum
     total, before, trace = np.zeros_like(spikes[:1]), np.zeros((1, *p.shape), spikes.dtype), []
     for t in range(len(spikes)):
         total, best = dynamics.pool(total, spikes[t : t + 1], p.window)

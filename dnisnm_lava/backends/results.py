@@ -18,12 +18,13 @@ from dnisnm_lava.measures import classes
 class Run:
     """The result of N images over T steps.
 
-    logits: (N, T, *shape of the model's output) running sums of the first read-out, in its unit. spikes: {population: (N, T, *shape)}
-    values sent, for the populations that were recorded. spike_counts: {population: (up, down)} over all
-    images and steps, in spikes (not levels). saturations: {population: neurons clipped to the 24-bit state}.
-    clipped_inputs: image values outside the input's 8 bits. further: {read-out: running sums} of all but the first.
-    units: {read-out: worth of one step of its sums}, the first one's first: () or of the shape of its output. functions: {read-out:
-    (function, axis)} that the model applies to its last layer (`functions`).
+    logits: (N, T, *shape of the model's output) running sums of the first read-out, in its unit. spikes:
+    {population: (N, T, *shape)} values sent, for the populations that were recorded. spike_counts:
+    {population: (up, down)} over all images and steps, in spikes (not levels). saturations: {population:
+    neurons clipped to the 24-bit state}. clipped_inputs: image values outside the input's 8 bits. further:
+    {read-out: running sums} of all but the first. units: {read-out: worth of one step of its sums}, the first
+    one's first: () or of the shape of its output. functions: {read-out: (function, axis)} that the model
+    applies to its last layer (`functions`).
     """
 
     logits: np.ndarray
@@ -40,16 +41,16 @@ class Run:
         return int(self.logits.shape[1])
 
     def predictions(self, t: int) -> np.ndarray:
-        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel. Of one channel: 1 where it is
-        above 0, else 0."""
+        """(N, ...) class after t steps, 1 <= t <= steps; the first of equals. (N,) for a map of one pixel. Of
+        one channel: 1 where it is above 0, else 0."""
         if not 1 <= t <= self.steps:
             raise IndexError(f"step {t} asked for; the run has steps 1 to {self.steps}")
         return classes(self.scores[:, t - 1])
 
     @property
     def scores(self) -> np.ndarray:
-        """(N, T, *shape of the model's output) what the class is the argmax of: `logits`; times its units where a read-out of an
-        old file has several."""
+        """(N, T, *shape of the model's output) what the class is the argmax of: `logits`; times its units
+        where a read-out of an old file has several."""
         return self.scores_of(None)
 
     def scores_of(self, readout: str | None) -> np.ndarray:
@@ -59,8 +60,10 @@ class Run:
         return sums if unit.ndim == 0 else sums * unit
 
     def values(self, t: int, readout: str | None = None) -> np.ndarray:
-        """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t <= steps: running sum
-        * unit / t, and the model's last function of it, float64. Classes and thresholds are those of `scores`, before that
+        """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t
+        <= steps: running sum
+        * unit / t, and the model's last function of it, float64. Classes and thresholds are those of
+            `scores`, before that
         function. readout: the name of another than the first."""
         name, _ = self._sums(readout)
         return applied(*self.functions.get(name, ("", 0)), self.rates(t, readout))
@@ -82,8 +85,9 @@ class Run:
         return name, self.further.get(name, self.logits)
 
     def accuracy(self, labels: Labels, t: int) -> float:
-        """Share of `labels` that the first read-out meets after t steps: class indices (N,), or (N, ...) of each pixel, or 0 and 1 of
-        one channel. OutOfRange for labels that do not fit its shape or its classes, and for targets, which are met more or less."""
+        """Share of `labels` that the first read-out meets after t steps: class indices (N,), or (N, ...) of
+        each pixel, or 0 and 1 of one channel. OutOfRange for labels that do not fit its shape or its classes,
+        and for targets, which are met more or less."""
         self.predictions(t)  # is there such a step?
         return measures.accuracy(self.scores[:, t - 1], inputs.labels(labels, len(self.logits))).value
 
@@ -117,7 +121,10 @@ def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
     first, spoilt = "", np.zeros(len(a.logits), bool)
     for name, x, y in pairs:
         if x.shape != y.shape:
-            raise ValueError(f"{name}: {a_name} has shape {x.shape}, {b_name} {y.shape}; run both on the same images and steps")
+            raise ValueError(
+                f"{name}: {a_name} has shape {x.shape}, {b_name} {y.shape}; run both on the same images "
+                f"and steps"
+            )
         unequal = x != y
         compared += unequal.size
         if unequal.any():
@@ -125,4 +132,6 @@ def difference(a_name: str, a: Run, b_name: str, b: Run) -> Difference:
             spoilt |= unequal.reshape(len(unequal), -1).any(axis=1)
             image, step, *neuron = np.argwhere(unequal)[0]
             first = first or f"{name}, image {image}, step {step + 1}, neuron {tuple(int(i) for i in neuron)}"
-    return Difference(a_name, b_name, len(a.logits), a.steps, len(pairs), compared, different, first, int(spoilt.sum()))
+    return Difference(
+        a_name, b_name, len(a.logits), a.steps, len(pairs), compared, different, first, int(spoilt.sum())
+    )

@@ -1,4 +1,5 @@
-"""Alarms of a set-up that cannot be right: told before any work that they make worthless, again with the result, and by the exit code."""
+"""Alarms of a set-up that cannot be right: told before any work that they make worthless, again with the
+result, and by the exit code."""
 
 from __future__ import annotations
 
@@ -22,9 +23,15 @@ BROKEN = ("chance", "expectation")  # kinds after which nothing means anything
 FAILED = "the set-up is broken: the alarm above tells how; --anyway makes this exit code 0"
 
 
-def _raised(args: argparse.Namespace, found: Answers | None, dataset: Labelled, analog: AnalogGraph) -> tuple[Alarm, ...]:
-    """The alarms of what the ANN said of `dataset`, told at once; none where its first output's answers are not what is measured."""
-    measure, output = getattr(args, "measure", AUTO), getattr(args, "output", None)  # of verbs that measure nothing: what they would
+def _raised(
+    args: argparse.Namespace, found: Answers | None, dataset: Labelled, analog: AnalogGraph
+) -> tuple[Alarm, ...]:
+    """The alarms of what the ANN said of `dataset`, told at once; none where its first output's answers are
+    not what is measured."""
+    measure, output = (
+        getattr(args, "measure", AUTO),
+        getattr(args, "output", None),
+    )  # of verbs that measure nothing: what they would
     if measure == "values" or named_output(analog.output_shapes, output) != analog.readout.name:
         return ()
     return _told(sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args)))
@@ -38,10 +45,15 @@ def _told(alarms: tuple[Alarm, ...]) -> tuple[Alarm, ...]:
 
 
 def _causes_of_file(args: argparse.Namespace, steps: int, own: int) -> list[str]:
-    """What may be wrong where a file's network, made for `own` steps, guesses after `steps`; the likeliest first."""
+    """What may be wrong where a file's network, made for `own` steps, guesses after `steps`; the likeliest
+    first."""
     _, _, order = sanity.CAUSES
     prepared = [f"--{name}" for name in PREPARED_BY if getattr(args, name)]
-    how = f"{', '.join(prepared)} given or remembered" if prepared else "none of --mean, --std, --resize, --crop is given or remembered"
+    how = (
+        f"{', '.join(prepared)} given or remembered"
+        if prepared
+        else "none of --mean, --std, --resize, --crop is given or remembered"
+    )
     few = [f"{steps} steps are too few for a network made for {own}"] if steps < own else []
     made = f"{args.net} was made of a network that guesses itself, or of other data (dnisnm compare tells)"
     return [*few, f"images are not prepared as in training: {how}", order, made]
@@ -56,7 +68,10 @@ def _causes(args: argparse.Namespace) -> list[str]:
     if prepared:
         preparation = f"images are not prepared as in training: {', '.join(prepared)} given"
     else:
-        preparation = "images are not prepared as in training: none of --mean, --std, --resize, --crop and --transforms is given"
+        preparation = (
+            "images are not prepared as in training: none of --mean, --std, --resize, --crop "
+            "and --transforms is given"
+        )
     if args.weights is None and args.model.lower().endswith(".onnx"):
         return [preparation, order]
     if args.weights is not None:
@@ -81,4 +96,8 @@ def _with_alarms(args: argparse.Namespace, result: Result, alarms: tuple[Alarm, 
     from dnisnm_lava.views.sanity import alarms_told
 
     data = {**result.data, "alarms": [asdict(alarm) for alarm in alarms]}
-    return Result(data, Group(alarms_told(alarms), result.text) if alarms else result.text, _failed(args, alarms, result.failed))
+    return Result(
+        data,
+        Group(alarms_told(alarms), result.text) if alarms else result.text,
+        _failed(args, alarms, result.failed),
+    )

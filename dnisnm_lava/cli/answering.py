@@ -13,7 +13,16 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
 from dnisnm_lava.cli.output import Result, Stages, _written
-from dnisnm_lava.cli.shared import _data, _images, _network, _provenance, _recall, _refuse_dials, _require_data, _title
+from dnisnm_lava.cli.shared import (
+    _data,
+    _images,
+    _network,
+    _provenance,
+    _recall,
+    _refuse_dials,
+    _require_data,
+    _title,
+)
 from dnisnm_lava.cli.simulating import _exits_on
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import named_output
@@ -50,7 +59,15 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
             labels.append(y)
             yield x
 
-    found = predictions.predict(graph, batches(), steps=args.steps, exits=exits, device=args.device, memory=args.memory, output=args.output)
+    found = predictions.predict(
+        graph,
+        batches(),
+        steps=args.steps,
+        exits=exits,
+        device=args.device,
+        memory=args.memory,
+        output=args.output,
+    )
     named = _names(images)
     classes = args.made_of.get("classes", ())
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
@@ -63,22 +80,32 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out is None:
         return result
     as_arrays = args.out.suffix == ".npz"
-    data = predictions_report.predictions_arrays(found, named) if as_arrays else (json.dumps(facts, indent=1) + "\n").encode()
+    data = (
+        predictions_report.predictions_arrays(found, named)
+        if as_arrays
+        else (json.dumps(facts, indent=1) + "\n").encode()
+    )
     write_whole(args.out, data, overwrite=args.overwrite)
     return _written(result, str(args.out))
 
 
 def _of_labels(
-    args: argparse.Namespace, graph: dn.SpikingGraph, found: Predictions, images: Labelled, labels: list[np.ndarray]
-) -> tuple[Alarm, ...]:  # fmt: skip
-    """The alarms where the images happen to bring labels that are the network's: those of arrays, or of folders whose names the file
-    remembers as its classes."""
+    args: argparse.Namespace,
+    graph: dn.SpikingGraph,
+    found: Predictions,
+    images: Labelled,
+    labels: list[np.ndarray],
+) -> tuple[Alarm, ...]:
+    """The alarms where the images happen to bring labels that are the network's: those of arrays, or of
+    folders whose names the file remembers as its classes."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation import sanity
     from dnisnm_lava.measures.answers import answers, table
 
     folders = datasets.class_names(images)
-    if len({y.shape[1:] for y in labels}) != 1 or (folders and list(folders) != list(args.made_of.get("classes", ()))):
+    if len({y.shape[1:] for y in labels}) != 1 or (
+        folders and list(folders) != list(args.made_of.get("classes", ()))
+    ):
         return ()
     y = np.concatenate(labels)
     one_each = y.size == len(y) and y.dtype.kind in "iu"
@@ -100,18 +127,30 @@ def _names(images: Labelled) -> list[str]:
 
 
 def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> Exits | None:
-    """Bounds of the margins, from the training images of --calibration, else of those that the file was made with."""
+    """Bounds of the margins, from the training images of --calibration, else of those that the file was made
+    with."""
     if args.confidence is None:
         return None
-    calibration = argparse.Namespace(**{**vars(args), "data": args.calibration, "given": args.given - {"data"}})
+    calibration = argparse.Namespace(
+        **{**vars(args), "data": args.calibration, "given": args.given - {"data"}}
+    )
     if args.calibration is None:
         remembering.recall(calibration, "data", spelled={"data": "calibration"})
     steps = graph.steps if args.steps is None else args.steps
-    return _exits_on(args, graph, _data(calibration, graph), steps, named_output(graph.output_shapes, args.output), args.device, stages)
+    return _exits_on(
+        args,
+        graph,
+        _data(calibration, graph),
+        steps,
+        named_output(graph.output_shapes, args.output),
+        args.device,
+        stages,
+    )
 
 
 def costs(args: argparse.Namespace, stages: Stages) -> Result:
-    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics."""
+    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's
+    metrics."""
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
     from exporters import netx
@@ -134,7 +173,11 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
     facts = costs_report.costs_json(found, _provenance(args, graph, x))
     result = _with_alarms(
-        args, Result(facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}")), alarms
+        args,
+        Result(
+            facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}")
+        ),
+        alarms,
     )
     if args.out:
         write_whole(args.out, (json.dumps(result.data, indent=1) + "\n").encode(), overwrite=args.overwrite)

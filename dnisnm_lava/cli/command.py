@@ -1,4 +1,5 @@
-"""The parser that argparse has, with one sentence for what it does not understand, and what may have been meant."""
+"""The parser that argparse has, with one sentence for what it does not understand, and what may have been
+meant."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-CHOICE = re.compile(r"argument (?P<what>.+?): invalid choice: '?(?P<given>.*?)'? \(choose from (?P<choices>.*)\)")
+CHOICE = re.compile(
+    r"argument (?P<what>.+?): invalid choice: '?(?P<given>.*?)'? \(choose from (?P<choices>.*)\)"
+)
 VALUE = re.compile(r"argument (?P<what>.+?): invalid (?P<kind>\w+) value: (?P<given>.*)")
 KINDS = {
     "int": "a whole number",
@@ -52,7 +55,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def with_metavars(parser: argparse.ArgumentParser) -> None:
-    """In --help an option's value is N, PATH or NUMBER, where nothing better was said than the option's own name in capitals."""
+    """In --help an option's value is N, PATH or NUMBER, where nothing better was said than the option's own
+    name in capitals."""
     for action in parser._actions:
         if action.option_strings and action.metavar is None and isinstance(action.type, type):
             action.metavar = METAVARS.get(action.type)
@@ -63,7 +67,9 @@ def sentence(message: str) -> str:
     if found := CHOICE.fullmatch(message):
         choices = [word.strip("' ") for word in found["choices"].split(",")]
         what = "unknown verb" if found["what"] == "VERB" else f"argument {found['what']}: unknown"
-        return f"{what} {found['given']}" + (meant(found["given"], choices) or f"; choose {', '.join(choices)}")
+        return f"{what} {found['given']}" + (
+            meant(found["given"], choices) or f"; choose {', '.join(choices)}"
+        )
     if found := VALUE.fullmatch(message):
         return f"argument {found['what']}: {found['given']} is not {KINDS.get(found['kind'], 'understood')}"
     return message

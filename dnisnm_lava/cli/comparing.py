@@ -50,8 +50,16 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
         x_train, y_train, x_test, y_test = digits.digits(args.seed)
         model = digits.train(x_train, y_train, args.seed, stages("train"))
-        made = dn.build(model, x_train, replace(dn.PAPER, steps=digits.STEPS), calibration_images=len(x_train), stages=stages)
-        integer = netx.read(netx.write(folder / NET, made.integer, provenance={"seed": args.seed, "made_by": DEMO}))
+        made = dn.build(
+            model,
+            x_train,
+            replace(dn.PAPER, steps=digits.STEPS),
+            calibration_images=len(x_train),
+            stages=stages,
+        )
+        integer = netx.read(
+            netx.write(folder / NET, made.integer, provenance={"seed": args.seed, "made_by": DEMO})
+        )
         nets = replace(made, integer=integer)
         comparison = compare(nets, x_test, y_test, lava=_lava(args, args.lava_images), stages=stages)
         provenance = _provenance(args, nets.analog, nets.spiking, integer, x_test, y_test)
@@ -76,14 +84,18 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
         _recall(args)
         data = _data(args)
         network, set_up = group.broadcast(_network(args, data, stages) if group.is_first else None)
-        steps = comparison.checked(tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images)
+        steps = comparison.checked(
+            tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images
+        )
         graphs = network.analog, network.spiking, network.integer
 
         blocks = _blocks(args, data)
         measure = _measure(args, blocks, network.analog)
 
         def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
-            return comparison.tallied(network, x, y, measure=measure, steps=steps, compute=_compute(args, group.device))
+            return comparison.tallied(
+                network, x, y, measure=measure, steps=steps, compute=_compute(args, group.device)
+            )
 
         stages("ANN, float SNN, integer SNN")
         with _in_blocks(args, blocks, graphs, max(steps), work, group, stages) as parts:
@@ -107,8 +119,14 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def _on_lava(
-    args: argparse.Namespace, blocks: Blocks, network: Networks, measure: Measure, steps: tuple[int, ...], device: str, stages: Stages
-) -> OnLava | None:  # fmt: skip
+    args: argparse.Namespace,
+    blocks: Blocks,
+    network: Networks,
+    measure: Measure,
+    steps: tuple[int, ...],
+    device: str,
+    stages: Stages,
+) -> OnLava | None:
     if not args.lava_images:
         return None
     from dnisnm_lava.evaluation import comparison
@@ -116,7 +134,14 @@ def _on_lava(
     first = [blocks.read(block) for block in range(min(blocks.count, -(-args.lava_images // BLOCK)))]
     x, y = (np.concatenate(parts)[: args.lava_images] for parts in zip(*first, strict=True))
     return comparison.compared_on_lava(
-        network, x, _told_labels(y), measure=measure, steps=steps, lava=_lava(args, len(x)), device=device, stages=stages
+        network,
+        x,
+        _told_labels(y),
+        measure=measure,
+        steps=steps,
+        lava=_lava(args, len(x)),
+        device=device,
+        stages=stages,
     )
 
 
@@ -124,7 +149,11 @@ def _comparison_result(comparison: Comparison, provenance: dict[str, Any], title
     from dnisnm_lava.views import comparison as comparison_report
 
     failed = "" if comparison.all_equal else NOT_EQUAL
-    return Result(comparison_report.comparison_json(comparison, provenance), comparison_report.comparison_table(comparison, title), failed)
+    return Result(
+        comparison_report.comparison_json(comparison, provenance),
+        comparison_report.comparison_table(comparison, title),
+        failed,
+    )
 
 
 def _write_results(folder: Path, result: Result, comparison: Comparison, title: str) -> None:

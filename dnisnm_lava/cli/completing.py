@@ -8,7 +8,14 @@ from pathlib import Path
 from dnisnm_lava.cli.output import Result, Stages
 
 SHELLS = ("bash", "zsh", "fish")
-FILES = {"model", "weights", "data", "calibration", "subject", "recipe"}  # options that may be files, besides those that are paths
+FILES = {
+    "model",
+    "weights",
+    "data",
+    "calibration",
+    "subject",
+    "recipe",
+}  # options that may be files, besides those that are paths
 
 
 def completion(args: argparse.Namespace, stages: Stages) -> Result:

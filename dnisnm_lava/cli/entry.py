@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     args = _parser().parse_args(argv)
     args.given = _given(argv, args.verb)
-    args.command_line = shlex.join(["dnisnm", *(a for a in argv if a != "--resume")])  # one result, in however many attempts
+    args.command_line = shlex.join(
+        ["dnisnm", *(a for a in argv if a != "--resume")]
+    )  # one result, in however many attempts
     signal.signal(signal.SIGTERM, _end)
     try:
         with progress_bars(args.quiet) as bars, _notices():
@@ -31,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if result.data:
             _print(result, args.json)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else the interpreter complains at its end
         return 128 + signal.SIGPIPE
     except DnisnmError as error:
         return _told(str(error))
@@ -64,7 +68,8 @@ def _what_is_kept(args: Namespace) -> str:
 
 
 class _Terminated(SystemExit):
-    """SIGTERM has come: folders, files and Lava's processes are cleaned up, as no `except Exception` stops it."""
+    """SIGTERM has come: folders, files and Lava's processes are cleaned up, as no `except Exception` stops
+    it."""
 
     def __init__(self, who: str) -> None:
         super().__init__(128 + signal.SIGTERM)
@@ -74,5 +79,9 @@ class _Terminated(SystemExit):
 def _end(_: int, __: Any) -> None:
     from dnisnm_lava.system import ranks
 
-    who = f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job" if ranks.size() > 1 else "ended by SIGTERM"
+    who = (
+        f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job"
+        if ranks.size() > 1
+        else "ended by SIGTERM"
+    )
     raise _Terminated(who)

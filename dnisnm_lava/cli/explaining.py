@@ -10,7 +10,17 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli.alarms import _failed
 from dnisnm_lava.cli.names import NOT_EQUAL
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _asked, _compute, _given, _lava, _provenance, _recall, _settle_lava, _title, _tried
+from dnisnm_lava.cli.shared import (
+    _asked,
+    _compute,
+    _given,
+    _lava,
+    _provenance,
+    _recall,
+    _settle_lava,
+    _title,
+    _tried,
+)
 
 
 def explain(args: argparse.Namespace, stages: Stages) -> Result:
@@ -27,9 +37,13 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     data, network, set_up, x, y = _tried(args, stages)
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
-    found = dn.explain(network, x, y, measure=_asked(args), compute=_compute(args), set_up=set_up, stages=stages)
+    found = dn.explain(
+        network, x, y, measure=_asked(args), compute=_compute(args), set_up=set_up, stages=stages
+    )
     tried = try_remedies(args, data, network, found, stages) if args.try_remedies else ()
-    facts = explanation.explanation_json(found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)})
+    facts = explanation.explanation_json(
+        found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
+    )
     facts["tried"] = tried_json(tried)
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
@@ -56,13 +70,32 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     graphs = network.analog, network.spiking, network.integer
     provenance = {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
     title = args.title or _title(args)
-    about = overview.About(title, datasets.class_names(data.test), args.mean, args.std, provenance, args.cost_images, args.explain_images)
+    about = overview.About(
+        title,
+        datasets.class_names(data.test),
+        args.mean,
+        args.std,
+        provenance,
+        args.cost_images,
+        args.explain_images,
+    )
     found = page.report(
-        args.out, network, x, y, about=about, measure=_asked(args), lava=_lava(args, args.lava_images), compute=_compute(args),
-        set_up=set_up, stages=stages, overwrite=args.overwrite,
-    )  # fmt: skip
+        args.out,
+        network,
+        x,
+        y,
+        about=about,
+        measure=_asked(args),
+        lava=_lava(args, args.lava_images),
+        compute=_compute(args),
+        set_up=set_up,
+        stages=stages,
+        overwrite=args.overwrite,
+    )
     table = comparison.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6
-    told = Text(f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB")
+    told = Text(
+        f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB"
+    )
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)
     return Result(page.result(found), Group(table, told), failed)

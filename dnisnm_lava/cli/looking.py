@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def inspect(args: argparse.Namespace, stages: Stages) -> Result:
-    """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates nothing."""
+    """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates
+    nothing."""
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import network
 
@@ -29,16 +30,25 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
         refuse_unwritable(args.svg, args.overwrite)
     if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
         return _inspect_model(args, stages)
-    given = [f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)]
+    given = [
+        f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)
+    ]
     if given:
         raise OutOfRange(f"{args.subject}: a netx file takes no {given[0]}; give it with a model")
     from exporters import netx
 
     if not Path(args.subject).is_file():
-        hint = "PATH.py:FACTORY" if args.subject.endswith(".py") else "torchvision:NAME, PATH.py:FACTORY or PATH.onnx"
+        hint = (
+            "PATH.py:FACTORY"
+            if args.subject.endswith(".py")
+            else "torchvision:NAME, PATH.py:FACTORY or PATH.onnx"
+        )
         raise BadFile(f"{args.subject}: no such file; check the path, or name a model as {hint}")
     if args.subject.endswith(".py"):
-        raise BadFile(f"{args.subject}: a program, not a netx file; name the function that makes the model: {args.subject}:FACTORY")
+        raise BadFile(
+            f"{args.subject}: a program, not a netx file; name the function that makes the model: "
+            f"{args.subject}:FACTORY"
+        )
     graph, made_of = netx.read(Path(args.subject)), netx.provenance(args.subject)
     _picture(args, graph)
     table = network.network_table(graph, args.subject)
@@ -58,9 +68,16 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     if min(shape or (1,)) < 1:
         raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
     progress = stages("trace")
-    model = _model(args, data, progress) if data else load_model(args.subject, args.weights, shape or (), progress)
+    model = (
+        _model(args, data, progress)
+        if data
+        else load_model(args.subject, args.weights, shape or (), progress)
+    )
     if not shape:
-        raise OutOfRange(f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
+        raise OutOfRange(
+            f"{args.subject}: the shape of an image is not known; give it as --input-shape C,H,W, or "
+            f"images as --data"
+        )
     coverage = replace(walk.inspect(model, np.zeros(shape, np.float32)), model=args.subject)
     held = evaluation_of(model)
     if held:
@@ -90,7 +107,13 @@ def check(args: argparse.Namespace, stages: Stages) -> Result:
     from exporters import netx
 
     if not args.net.is_file() and (":" in str(args.net) or args.net.suffix in (".py", ".onnx")):
-        raise BadFile(f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect tells of a model")
-    found, made_of = dn.check(netx.read(args.net), chips=args.chips, period=args.period), netx.provenance(args.net)
+        raise BadFile(
+            f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect "
+            f"tells of a model"
+        )
+    found, made_of = (
+        dn.check(netx.read(args.net), chips=args.chips, period=args.period),
+        netx.provenance(args.net),
+    )
     table = remembering.beside(checks.check_table(found, str(args.net)), made_of)
     return Result({**checks.check_json(found), "made_of": made_of}, table, checks.broken(found))

@@ -64,11 +64,19 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     assert network.recipe is not None
     ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
     stages("write")
-    netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, data))
+    netx.write(
+        args.out,
+        network.integer,
+        overwrite=args.overwrite,
+        provenance=remembering.record(args, network.recipe, data),
+    )
     facts = {
-        **network_view.network_json(network.integer), "file": str(args.out), "calibration_images": network.statistics.images,
-        "recipe": asdict(network.recipe), "ann": ann,
-    }  # fmt: skip
+        **network_view.network_json(network.integer),
+        "file": str(args.out),
+        "calibration_images": network.statistics.images,
+        "recipe": asdict(network.recipe),
+        "ann": ann,
+    }
     shown = Group(network_view.network_table(network.integer, _title(args)), told)
     return _written(_with_alarms(args, Result(facts, shown), set_up.alarms or ()), str(args.out))
 
@@ -84,11 +92,20 @@ def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
     network, origins = without_images.network(args, stages)
     assert network.recipe is not None
     stages("write")
-    netx.write(args.out, network.integer, overwrite=args.overwrite, provenance=remembering.record(args, network.recipe, None))
+    netx.write(
+        args.out,
+        network.integer,
+        overwrite=args.overwrite,
+        provenance=remembering.record(args, network.recipe, None),
+    )
     facts = {
-        **network_view.network_json(network.integer), "file": str(args.out), "calibration_images": 0, "recipe": asdict(network.recipe),
-        "ann": None, "moments": origins,
-    }  # fmt: skip
+        **network_view.network_json(network.integer),
+        "file": str(args.out),
+        "calibration_images": 0,
+        "recipe": asdict(network.recipe),
+        "ann": None,
+        "moments": origins,
+    }
     told = "no image was used, so nothing tells what the ANN gets right, or how images are to be prepared"
     shown = Group(network_view.network_table(network.integer, _title(args)), told)
     return _written(Result(facts, shown), str(args.out))
@@ -112,14 +129,23 @@ def _seen_in_calibration(args: argparse.Namespace, network: Networks) -> tuple[d
 
 
 def _told_of_ann(measure: Measure, score: Score, images: int) -> tuple[dict[str, Any], str]:
-    found = {"images": images, "accuracy" if measure.is_share else "r2": score.value, "measure": measure.facts}
-    told = f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} {'%' if measure.is_share else ''}"
+    found = {
+        "images": images,
+        "accuracy" if measure.is_share else "r2": score.value,
+        "measure": measure.facts,
+    }
+    told = (
+        f"the ANN's {measure.name.removesuffix(', %')} is {measure.shown(score.value, 1)} "
+        f"{'%' if measure.is_share else ''}"
+    )
     return found, f"{told.strip()} on {images:,} training images ({measure})"
 
 
-def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages) -> tuple[dict[str, Any] | None, str]:
-    """What the ANN gets right of some training images, which tells whether they are prepared as in training; None where no
-    labels tell, and why."""
+def _prepared(
+    args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages
+) -> tuple[dict[str, Any] | None, str]:
+    """What the ANN gets right of some training images, which tells whether they are prepared as in training;
+    None where no labels tell, and why."""
     from dnisnm_lava.backends import ann
 
     x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
@@ -127,8 +153,15 @@ def _prepared(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stag
     try:
         measure = measures.of(analog, labels, args.measure, args.output, args.ignore_label)
         if labels is None or not measure.labels:
-            return None, "no labels or targets come with the images, so nothing tells whether they are prepared as in training"
-        right, answers = measure.wanted(labels), measure.said(ann.ann(analog, x, readout=measure.output, device=args.device))
+            return (
+                None,
+                "no labels or targets come with the images, so nothing tells whether they are prepared "
+                "as in training",
+            )
+        right, answers = (
+            measure.wanted(labels),
+            measure.said(ann.ann(analog, x, readout=measure.output, device=args.device)),
+        )
         score = measure.score(measure.count(answers, right), measure.spread(right), len(x))
     except OutOfRange as error:
         return None, f"nothing tells whether images are prepared as in training: {error}"
@@ -153,7 +186,10 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     _allow_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
-    for option, count, least in (("--fit-images", args.fit_images, 1), ("--held-images", args.held_images, 2)):
+    for option, count, least in (
+        ("--fit-images", args.fit_images, 1),
+        ("--held-images", args.held_images, 2),
+    ):
         if count < least:
             raise OutOfRange(f"{option}: {count} given; give {least} or more")
     base, data = _recipe(args), _data(args)
@@ -165,23 +201,48 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     told = answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data.train, analog)
     measure = tuning.measure_of(analog, labels, args.labels, _asked(args))
-    given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | ({"granularity"} if args.share is not None else set())
+    given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | (
+        {"granularity"} if args.share is not None else set()
+    )
     with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
-        space = tuning.Space(base, set(phases.DIALS) - given, held_back=splitting.share(args.fit_images, args.held_images), seed=args.seed)
+        space = tuning.Space(
+            base,
+            set(phases.DIALS) - given,
+            held_back=splitting.share(args.fit_images, args.held_images),
+            seed=args.seed,
+        )
         found = tuning.tune(
-            analog, x, _target(args), labels if args.labels else None, measure=measure, space=space, statistics=stats,
-            device=args.device, set_up=_set_up(args, alarms), stages=stages, journal=kept,
-        )  # fmt: skip
+            analog,
+            x,
+            _target(args),
+            labels if args.labels else None,
+            measure=measure,
+            space=space,
+            statistics=stats,
+            device=args.device,
+            set_up=_set_up(args, alarms),
+            stages=stages,
+            journal=kept,
+        )
         title = _title(args)
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
-        facts = {**tuning_report.tuning_json(found, made_of), "split": split.facts, "next": _next_command(args, found.recipe)}
-        missed = "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
+        facts = {
+            **tuning_report.tuning_json(found, made_of),
+            "split": split.facts,
+            "next": _next_command(args, found.recipe),
+        }
+        missed = (
+            "" if found.met else f"{found.target}: not met by any recipe tried; the nearest is in the result"
+        )
         table = Group(tuning_report.tuning_table(found, title), Text(f"next:\n{_to_paste(facts['next'])}"))
         result = _with_alarms(args, Result(facts, table, missed), alarms)
         facts = result.data
         if args.out is None:
             return result
-        record = {**remembering.record(args, found.recipe, data), "split": splitting.record(split, args, data.train)}
+        record = {
+            **remembering.record(args, found.recipe, data),
+            "split": splitting.record(split, args, data.train),
+        }
         with whole_folder(args.out, overwrite=args.overwrite) as folder:
             netx.write(folder / NET, found.networks.integer, provenance=record)
             write_whole(folder / TUNING, (json.dumps(facts, indent=2) + "\n").encode())
@@ -195,14 +256,25 @@ def _target(args: argparse.Namespace) -> Target:
 
     given = [Target(kind, limit) for kind in KINDS if (limit := getattr(args, f"max_{kind}")) is not None]
     if len(given) != 1:
-        raise OutOfRange(f"tune: {len(given)} targets given; give one of {', '.join(f'--max-{kind}' for kind in KINDS)}")
+        raise OutOfRange(
+            f"tune: {len(given)} targets given; give one of {', '.join(f'--max-{kind}' for kind in KINDS)}"
+        )
     return given[0]
 
 
 def _to_paste(command: str) -> str:
     """In lines of a terminal, which a shell reads as one."""
-    whole = " ".join(shlex.quote(word).replace(" ", "\0") for word in shlex.split(command))  # a line may not end within quotes
-    lines = textwrap.wrap(whole, PASTED, break_long_words=False, break_on_hyphens=False, initial_indent="  ", subsequent_indent="    ")
+    whole = " ".join(
+        shlex.quote(word).replace(" ", "\0") for word in shlex.split(command)
+    )  # a line may not end within quotes
+    lines = textwrap.wrap(
+        whole,
+        PASTED,
+        break_long_words=False,
+        break_on_hyphens=False,
+        initial_indent="  ",
+        subsequent_indent="    ",
+    )
     return " \\\n".join(lines).replace("\0", " ")
 
 
@@ -212,11 +284,18 @@ def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
     if args.out:
         return shlex.join([*words, "--recipe", str(args.out / TUNING)])
     named = "paper" if args.recipe == "paper" else "best"
-    return shlex.join([*words, *(["--recipe", named] if named != "best" else []), *recipes.words(recipe, recipes.RECIPES[named])])
+    return shlex.join(
+        [
+            *words,
+            *(["--recipe", named] if named != "best" else []),
+            *recipes.words(recipe, recipes.RECIPES[named]),
+        ]
+    )
 
 
 def precision(args: argparse.Namespace, stages: Stages) -> Result:
-    """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks first."""
+    """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks
+    first."""
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.stages.quantization import check_bits
     from dnisnm_lava.studies.precision import Tried
@@ -226,18 +305,33 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
     _allow_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
-    check_bits(weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits)
+    check_bits(
+        weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits
+    )
     _, network, set_up, x, y = _tried(args, stages)
     assert network.recipe is not None
     with _journal(args, stages, network.spiking.digest(), array_digest(x, *_given(y))) as kept:
         bits = Tried(args.try_weight_bits, args.try_payload_bits, args.try_state_bits)
         found = dn.precision(
-            network, x, y, bits=bits, tolerance=args.tolerance, measure=_asked(args), device=args.device, stages=stages, journal=kept
+            network,
+            x,
+            y,
+            bits=bits,
+            tolerance=args.tolerance,
+            measure=_asked(args),
+            device=args.device,
+            stages=stages,
+            journal=kept,
         )
         title = f"{_title(args)}, T = {network.recipe.steps}"
-        provenance = {**_provenance(args, network.analog, network.spiking, x, *_given(y)), "recipe": asdict(network.recipe)}
+        provenance = {
+            **_provenance(args, network.analog, network.spiking, x, *_given(y)),
+            "recipe": asdict(network.recipe),
+        }
         facts = bitwidths_report.precision_json(found, provenance)
-        result = _with_alarms(args, Result(facts, bitwidths_report.precision_table(found, title)), set_up.alarms or ())
+        result = _with_alarms(
+            args, Result(facts, bitwidths_report.precision_table(found, title)), set_up.alarms or ()
+        )
         facts = result.data
         if args.out is None:
             return result
@@ -255,4 +349,7 @@ def lava_environment(args: argparse.Namespace, stages: Stages) -> Result:
     made = interpreter.chosen(installation.make())
     assert made is not None
     told = ", ".join(f"{name} {version}" for name, version in made.versions.items())
-    return Result({"path": made.path, "versions": dict(made.versions)}, f"{made.path}: {told}\nuse it with --lava-python auto")
+    return Result(
+        {"path": made.path, "versions": dict(made.versions)},
+        f"{made.path}: {told}\nuse it with --lava-python auto",
+    )

@@ -60,7 +60,8 @@ ABOUT: dict[str, str] = {
     "report": "One self-contained page, without a network (docs/report.md; extra report).",
     "lava-env": "Where this Python is newer than 3.10, Lava runs in one of its own, without torch:\n"
     "`dnisnm verify network.net --data images/ --lava-python auto`.",
-    "completion": "Source it, or keep it where your shell looks for completions: a folder that must be there (docs/cli.md).",
+    "completion": "Source it, or keep it where your shell looks for completions: a folder that must be "
+    "there (docs/cli.md).",
 }
 
 MODEL = "--model net.py:net --weights net.pt --data images/"
@@ -87,21 +88,34 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm simulate network.net --data images/ --confidence 0.99",
         "dnisnm simulate network.net --data imagenet/ --transforms ResNet18_Weights.DEFAULT",
     ),
-    "verify": ("dnisnm verify network.net", "dnisnm verify network.net --data images/", f"dnisnm verify {MODEL} --images 20 --steps 4"),
+    "verify": (
+        "dnisnm verify network.net",
+        "dnisnm verify network.net --data images/",
+        f"dnisnm verify {MODEL} --images 20 --steps 4",
+    ),
     "compare": (
         f"dnisnm compare {MODEL} --out result",
         "dnisnm compare network.net",
-        "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean 0.1307 --std 0.3081",
+        "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean "
+        "0.1307 --std 0.3081",
         f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
     ),
     "predict": (
         "dnisnm predict network.net --data pictures/",
         "dnisnm predict network.net --data images.npz --json",
-        "dnisnm predict network.net --data pictures/ --confidence 0.99 --calibration images/ -o predictions.json",
+        "dnisnm predict network.net --data pictures/ --confidence 0.99 --calibration images/ -o "
+        "predictions.json",
         "dnisnm predict network.net --data pictures/ -o predictions.npz",
     ),
-    "costs": ("dnisnm costs network.net", "dnisnm costs network.net --data images/ --images 20 -o costs.json", f"dnisnm costs {MODEL}"),
-    "tune": (f"dnisnm tune {MODEL} --max-latency 30 --out tuned", f"dnisnm tune {MODEL} --max-drop 0.5 --labels"),
+    "costs": (
+        "dnisnm costs network.net",
+        "dnisnm costs network.net --data images/ --images 20 -o costs.json",
+        f"dnisnm costs {MODEL}",
+    ),
+    "tune": (
+        f"dnisnm tune {MODEL} --max-latency 30 --out tuned",
+        f"dnisnm tune {MODEL} --max-drop 0.5 --labels",
+    ),
     "precision": (
         f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",
         f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits --resume",
@@ -111,7 +125,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm explain network.net",
         f"dnisnm explain {MODEL} --recipe paper --steps 8 -o explained.json",
     ),
-    "report": (f"dnisnm report {MODEL} -o report.html", "dnisnm report network.net", f"dnisnm report {MODEL} --images 200 --lava-images 0"),
+    "report": (
+        f"dnisnm report {MODEL} -o report.html",
+        "dnisnm report network.net",
+        f"dnisnm report {MODEL} --images 200 --lava-images 0",
+    ),
     "lava-env": ("dnisnm lava-env",),
     "completion": (
         "dnisnm completion bash > ~/.dnisnm-completion && echo '. ~/.dnisnm-completion' >> ~/.bashrc",

@@ -12,15 +12,41 @@ ANN_IMAGES = 500  # to see whether images are prepared as the ANN wants them
 TRIED_IMAGES = 256  # on which remedies are tried
 VERIFY_STEPS = 8  # at most, where --steps does not say
 STUDY_IMAGES = 500  # for hundreds of networks
-BITS_TRIED, TOLERANCE = {"weight": "2-8", "payload": "1-8", "state": "16-24"}, 2.0  # as bitwidths has them, told without importing torch
+BITS_TRIED, TOLERANCE = (
+    {"weight": "2-8", "payload": "1-8", "state": "16-24"},
+    2.0,
+)  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together
 NOT_OF_A_PART = {
-    "out", "resume", "overwrite", "json", "memory", "device", "command_line", "deadline", "lava_python", "lava_images", "net",
-    "quiet", "verb", "given", "made_of", "module", "expect_accuracy", "anyway",
-}  # fmt: skip
+    "out",
+    "resume",
+    "overwrite",
+    "json",
+    "memory",
+    "device",
+    "command_line",
+    "deadline",
+    "lava_python",
+    "lava_images",
+    "net",
+    "quiet",
+    "verb",
+    "given",
+    "made_of",
+    "module",
+    "expect_accuracy",
+    "anyway",
+}
 DEMO, DEMO_LAVA_IMAGES = "demo", 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"
-MODELS = "path/to/file.py:factory (the file is run), package.module:factory, torchvision:NAME or path/to/file.onnx"
-LAVA_PYTHON = "another Python to run Lava in, or auto: the one that lava-env made (default: DNISNM_LAVA_PYTHON, else this one)"
-WEIGHTS = "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
+MODELS = (
+    "path/to/file.py:factory (the file is run), package.module:factory, torchvision:NAME or path/to/file.onnx"
+)
+LAVA_PYTHON = (
+    "another Python to run Lava in, or auto: the one that lava-env made (default: "
+    "DNISNM_LAVA_PYTHON, else this one)"
+)
+WEIGHTS = (
+    "its state_dict, loaded with weights_only=True; for torchvision also the name of weights, such as DEFAULT"
+)
 PREPARED_BY = ("mean", "std", "resize", "crop", "grayscale", "range")

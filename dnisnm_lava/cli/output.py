@@ -27,7 +27,8 @@ PATIENCE = 30.0  # seconds without a line
 
 class Stages:
     """A progress bar for each stage that begins; called with its name, it returns whom to tell the progress.
-    Where standard error is no terminal, or a dumb one, a line for each stage, and for what it has done in half a minute."""
+    Where standard error is no terminal, or a dumb one, a line for each stage, and for what it has done in
+    half a minute."""
 
     def __init__(self, bars: Progress) -> None:
         self.bars = bars
@@ -82,7 +83,8 @@ def progress_bars(quiet: bool) -> Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found: for programs, for people; and what is not as it should be, in a sentence, or nothing."""
+    """What a verb found: for programs, for people; and what is not as it should be, in a sentence, or
+    nothing."""
 
     data: dict[str, Any]
     text: RenderableType
@@ -110,7 +112,12 @@ def _notices() -> Iterator[None]:
         warnings.filterwarnings("always", category=UserWarning, module=r"dnisnm_lava\b")
 
         def show(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
         ) -> None:
             text = " ".join(str(message).split())
             if category is not UserWarning or not filename.startswith(here):
@@ -134,7 +141,9 @@ def _print(result: Result, as_json: bool) -> None:
     elif isinstance(result.text, str):
         print(result.text, flush=True)
     else:
-        console = Console(width=None if sys.stdout.isatty() else _columns(), markup=False)  # names may hold [brackets]
+        console = Console(
+            width=None if sys.stdout.isatty() else _columns(), markup=False
+        )  # names may hold [brackets]
         console.print(fitted(result.text, console, console.width))
         sys.stdout.flush()
 

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 Range = tuple[float, float]
 USUAL: tuple[Range, ...] = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 TRIED = 64  # training images
-WELL, GROSS, ERRORS = 0.9, 0.2, 3  # share that needs no trial; gain that is told, in share and in standard errors
+WELL, GROSS, ERRORS = (
+    0.9,
+    0.2,
+    3,
+)  # share that needs no trial; gain that is told, in share and in standard errors
 
 
 def tell_range(args: argparse.Namespace, data: Data) -> None:
@@ -27,17 +31,25 @@ def tell_range(args: argparse.Namespace, data: Data) -> None:
     if len(data.train) == 0:
         return
     if args.range and not datasets.have_bytes(data):
-        warnings.warn(f"{args.data}: holds no bytes or pictures, so --range has no effect: floats are taken as they are", stacklevel=1)
+        warnings.warn(
+            f"{args.data}: holds no bytes or pictures, so --range has no effect: floats are taken as "
+            f"they are",
+            stacklevel=1,
+        )
     elif args.mean and datasets.have_bytes(data):
         high = (args.range or _bounds(data))[1]
         if max(map(abs, args.mean)) > 4 * high or max(args.std) > 4 * high:
             told = ",".join(f"{m:g}" for m in args.mean)
             become = f"bytes, which become 0 ... {high:g} first"
-            warnings.warn(f"--mean {told}: beyond the range of {become}; --range 0,255 leaves them as they are", stacklevel=1)
+            warnings.warn(
+                f"--mean {told}: beyond the range of {become}; --range 0,255 leaves them as they are",
+                stacklevel=1,
+            )
 
 
 def tell_better_range(args: argparse.Namespace, analog: AnalogGraph, data: Data) -> None:
-    """A notice where the ANN knows the labels of bytes in another range grossly better than in the one that they have unasked."""
+    """A notice where the ANN knows the labels of bytes in another range grossly better than in the one that
+    they have unasked."""
     from dnisnm_lava.data import datasets
 
     if args.range or args.mean or hasattr(args, "prepared_by") or not datasets.have_bytes(data):
@@ -46,14 +58,20 @@ def tell_better_range(args: argparse.Namespace, analog: AnalogGraph, data: Data)
     given = _share(analog, data.train, args.seed)
     if given is None or given >= WELL:
         return
-    shares = {bounds: _share(analog, _ranged(data.train, bounds), args.seed) or 0.0 for bounds in USUAL if bounds != own}
+    shares = {
+        bounds: _share(analog, _ranged(data.train, bounds), args.seed) or 0.0
+        for bounds in USUAL
+        if bounds != own
+    }
     best = max(shares, key=lambda bounds: shares[bounds])
     images = min(TRIED, len(data.train))
     error = sqrt(sum(share * (1 - share) for share in (given, shares[best])) / images)
     if shares[best] - given > max(GROSS, ERRORS * error):
         warnings.warn(
-            f"{args.data}: bytes become {_told(own)}, and the ANN meets {100 * given:.1f} % of the labels of {images} training images; "
-            f"of bytes as {_told(best)}, {100 * shares[best]:.1f} %: if it was trained so, or scales them itself, say "
+            f"{args.data}: bytes become {_told(own)}, and the ANN meets {100 * given:.1f} % of the "
+            f"labels of {images} training images; "
+            f"of bytes as {_told(best)}, {100 * shares[best]:.1f} %: if it was trained so, or scales "
+            f"them itself, say "
             f"--range {best[0]:g},{best[1]:g}",
             stacklevel=1,
         )
@@ -75,7 +93,8 @@ def _ranged(dataset: Labelled, bounds: Range) -> Labelled:
 
 
 def _share(analog: AnalogGraph, dataset: Labelled, seed: int) -> float | None:
-    """Of the labels of some images, those that the ANN meets; None where they are no classes of its first output."""
+    """Of the labels of some images, those that the ANN meets; None where they are no classes of its first
+    output."""
     from dnisnm_lava import measures
     from dnisnm_lava.backends import ann
     from dnisnm_lava.data import datasets

@@ -1,7 +1,7 @@
 """What a file remembers of the command that made it, and what verbs on a file take from there.
 
-A file may be a stranger's. So no code runs because a file names it, but that of a file below this folder that is, byte for byte, what
-was run when the network was made.
+A file may be a stranger's. So no code runs because a file names it, but that of a file below this folder that
+is, byte for byte, what was run when the network was made.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def _options() -> dict[str, argparse.Action]:
 
 
 def record(args: argparse.Namespace, recipe: Recipe, data: Data | None) -> dict[str, Any]:
-    """What made a network, for its file: options as they were given, but of a path outside this folder the last part alone; the recipe;
-    the names of the classes; SHA-256 of the code that was run."""
+    """What made a network, for its file: options as they were given, but of a path outside this folder the
+    last part alone; the recipe; the names of the classes; SHA-256 of the code that was run."""
     from dnisnm_lava.data import datasets
 
     given = {name: getattr(args, name, None) for name in _options()}
@@ -50,7 +50,9 @@ def record(args: argparse.Namespace, recipe: Recipe, data: Data | None) -> dict[
         given["transforms"] = args.prepared_by
     found: dict[str, Any] = {name: _told(value) for name, value in given.items() if value or name == "seed"}
     found["recipe"] = asdict(recipe)
-    code = {name: digest for name in SOURCES if given[name] and (digest := _digest(*_place(str(given[name]))))}
+    code = {
+        name: digest for name in SOURCES if given[name] and (digest := _digest(*_place(str(given[name]))))
+    }
     classes = () if data is None else datasets.class_names(data.train)
     return {**found, **({"code": code} if code else {}), **({"classes": list(classes)} if classes else {})}
 
@@ -80,17 +82,22 @@ def _place(spec: str) -> tuple[Path | None, bool]:
 
 def _digest(path: Path | None, is_code: bool) -> str:
     """SHA-256 of code, hex; nothing where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if is_code and path is not None and path.is_file() else ""
+    return (
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        if is_code and path is not None and path.is_file()
+        else ""
+    )
 
 
 # ---------------------------------------------------------------- out of the file
 
 
 def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | None = None) -> None:
-    """Options that are not given become what the file `args.net` remembers; of SOURCES, those that are `needed`. args.made_of: its record.
-    spelled: what an option is called here, where it has another name.
+    """Options that are not given become what the file `args.net` remembers; of SOURCES, those that are
+    `needed`. args.made_of: its record. spelled: what an option is called here, where it has another name.
 
-    BadFile where something needed is neither given nor remembered, or where what is remembered is not here any more.
+    BadFile where something needed is neither given nor remembered, or where what is remembered is not here
+    any more.
     """
     from exporters import netx
 
@@ -110,7 +117,10 @@ def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | 
 
 def _not_remembered(args: argparse.Namespace, name: str) -> str:
     if args.made_of.get("made_by") == DEMO:
-        return f"was made by dnisnm demo, which trains its network on scikit-learn's digits in memory: there is no --{name} to remember"
+        return (
+            f"was made by dnisnm demo, which trains its network on scikit-learn's digits in memory: "
+            f"there is no --{name} to remember"
+        )
     return f"does not remember its --{name}"
 
 
@@ -129,7 +139,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     try:
         return parsed(args.made_of["recipe"])
     except (TypeError, AttributeError, ValueError) as error:
-        raise BadFile(f"{args.net}: remembers no recipe that is understood ({error}); give --model and --recipe instead") from error
+        raise BadFile(
+            f"{args.net}: remembers no recipe that is understood ({error}); give --model and --recipe instead"
+        ) from error
 
 
 def _has_own_weights(args: argparse.Namespace) -> bool:
@@ -145,7 +157,9 @@ def _understood(args: argparse.Namespace, name: str) -> Any:
             return bool(value)
         return action.type(text) if callable(action.type) else text
     except (ValueError, TypeError):
-        raise BadFile(f"{args.net}: remembers --{name.replace('_', '-')} {text[:80]}, which is not understood; give it") from None
+        raise BadFile(
+            f"{args.net}: remembers --{name.replace('_', '-')} {text[:80]}, which is not understood; give it"
+        ) from None
 
 
 def _one_preparation(args: argparse.Namespace) -> None:
@@ -165,9 +179,14 @@ def _check_here(args: argparse.Namespace, name: str, spec: str, option: str) -> 
     if not is_code:
         return
     if path is None or path.is_absolute() or ".." in path.parts:
-        raise BadFile(f"{who}, which is code from elsewhere, and a file alone runs none; give --{option} {spec} to run it")
+        raise BadFile(
+            f"{who}, which is code from elsewhere, and a file alone runs none; give --{option} {spec} to "
+            f"run it"
+        )
     if _digest(path, is_code) != args.made_of.get("code", {}).get(name):
-        raise BadFile(f"{who}, and {path} is not what it was then; give --{option} {spec} to run it as it is now")
+        raise BadFile(
+            f"{who}, and {path} is not what it was then; give --{option} {spec} to run it as it is now"
+        )
 
 
 def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:
@@ -176,7 +195,9 @@ def beside(table: RenderableType, made_of: Mapping[str, Any]) -> RenderableType:
     from rich.text import Text
 
     told = " ".join(
-        f"--{name} {_written(made_of[name])}" for name in (*SOURCES, *PREPARED_BY, "layout", "transforms", "seed") if made_of.get(name)
+        f"--{name} {_written(made_of[name])}"
+        for name in (*SOURCES, *PREPARED_BY, "layout", "transforms", "seed")
+        if made_of.get(name)
     )
     return Group(table, Text(f"made with {told}")) if told else table
 

@@ -1,4 +1,5 @@
-"""What several verbs do: read data, make the networks, go through images in blocks, say where a result comes from."""
+"""What several verbs do: read data, make the networks, go through images in blocks, say where a result comes
+from."""
 
 from __future__ import annotations
 
@@ -64,14 +65,19 @@ def _traced(args: argparse.Namespace, data: Data, stages: Stages) -> Traced:
     return replace(traced, coverage=replace(traced.coverage, model=args.model))
 
 
-def _statistics(args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages) -> dn.Statistics:
+def _statistics(
+    args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages
+) -> dn.Statistics:
     from dnisnm_lava.data import datasets
 
-    return dn.calibrate(analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device)
+    return dn.calibrate(
+        analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device
+    )
 
 
 def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Networks, SetUp]:
-    """The networks, the file's integers in them where a verb is about one, and what is known of the set-up."""
+    """The networks, the file's integers in them where a verb is about one, and what is known of the
+    set-up."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     traced = _traced(args, data, stages)
@@ -86,9 +92,16 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Netw
 
     if split is None:
         made = dn.build(
-            traced, data.train, recipe, calibration_images=args.calibration_images, fit_images=args.fit_images, seed=args.seed,
-            device=args.device, stages=stages, calibrated=calibrated,
-        )  # fmt: skip
+            traced,
+            data.train,
+            recipe,
+            calibration_images=args.calibration_images,
+            fit_images=args.fit_images,
+            seed=args.seed,
+            device=args.device,
+            stages=stages,
+            calibrated=calibrated,
+        )
     else:
         made = _of_split(args, traced, recipe, data, split, stages, calibrated)
     return replace(made, integer=_integer(args, made.integer)), _set_up(args, tuple(raised))
@@ -101,9 +114,14 @@ def _set_up(args: argparse.Namespace, alarms: tuple[Alarm, ...]) -> SetUp:
 
 
 def _of_split(
-    args: argparse.Namespace, traced: Traced, recipe: Recipe, data: Data, split: Split, stages: Stages,
+    args: argparse.Namespace,
+    traced: Traced,
+    recipe: Recipe,
+    data: Data,
+    split: Split,
+    stages: Stages,
     calibrated: Callable[[dn.AnalogGraph, dn.Statistics, int], None],
-) -> Networks:  # fmt: skip
+) -> Networks:
     """As `tune` made them: of its images, in its order and at once, so that sums round as there."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies.tuning import tune
@@ -112,7 +130,9 @@ def _of_split(
     if len(split.calibrate):
         stats = _statistics(args, analog, data, split.calibrate, stages)
     else:
-        stats = tune.maxima(analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device)
+        stats = tune.maxima(
+            analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device
+        )
     fitted = len(split.fit) if recipe.needs_images else 0
     calibrated(analog, stats, fitted)
     stages("convert, quantize")
@@ -129,7 +149,11 @@ def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> Im
     """What all but maxima is fitted on: a sample, or the images of `tune`."""
     from dnisnm_lava.data import datasets
 
-    return data.train.sample(args.fit_images, args.seed) if split is None else datasets.arrays(data.train, split.fit, classes=False)[0]
+    return (
+        data.train.sample(args.fit_images, args.seed)
+        if split is None
+        else datasets.arrays(data.train, split.fit, classes=False)[0]
+    )
 
 
 def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) -> None:
@@ -138,14 +162,20 @@ def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) ->
     if neurons < MANY_NEURONS:
         return
     kept = (recipe.steps + 4) * images * neurons  # spikes are bytes, activations floats
-    fitted = f", and up to {kept / 1e9:,.0f} GB, in memory or in temporary files, of {images} images to fit on" if kept else ""
+    fitted = (
+        f", and up to {kept / 1e9:,.0f} GB, in memory or in temporary files, of {images} images to fit on"
+        if kept
+        else ""
+    )
     own = _own_constants(recipe)
     channel = ", and --granularity channel --share channel" if "theta" in own else ""
     file = sum(FILE_BYTES[key] for key in own)
     held = SEEN_BYTES + file + sum(FLOAT_BYTES[key] for key in own)
     warnings.warn(
-        f"{who}: {neurons:,} neurons: about {held * neurons / 1e9:.1f} GB for their thresholds, potentials and maxima{fitted}; "
-        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: smaller images, fewer --fit-images or --recipe paper "
+        f"{who}: {neurons:,} neurons: about {held * neurons / 1e9:.1f} GB for their thresholds, "
+        f"potentials and maxima{fitted}; "
+        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: smaller images, fewer "
+        f"--fit-images or --recipe paper "
         f"take less{channel}",
         stacklevel=1,
     )
@@ -166,8 +196,10 @@ def _tell_time(who: str, analog: dn.AnalogGraph, recipe: Recipe, stats: dn.Stati
     if _neurons(analog) < MANY_NEURONS or not passes or not images:
         return
     warnings.warn(
-        f"{who}: a pass of the ANN took {stats.seconds:.2g} s an image; fitting and rounding make {passes} or more of each of "
-        f"{images} images: at least {duration(stats.seconds * passes * images)}; fewer --fit-images or --steps take less",
+        f"{who}: a pass of the ANN took {stats.seconds:.2g} s an image; fitting and rounding make "
+        f"{passes} or more of each of "
+        f"{images} images: at least {duration(stats.seconds * passes * images)}; fewer --fit-images or "
+        f"--steps take less",
         stacklevel=1,
     )
 
@@ -180,10 +212,13 @@ def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph
 
     kept = netx.read(args.net)
     if [(p.name, p.shape) for p in kept] != [(p.name, p.shape) for p in made]:
-        raise OutOfRange(f"{args.net}: holds other populations than {args.model}; give the --model that it was made of")
+        raise OutOfRange(
+            f"{args.net}: holds other populations than {args.model}; give the --model that it was made of"
+        )
     if kept.digest() != made.digest():
         warnings.warn(
-            f"{args.net}: made anew from {args.model}, its integers are others (other data, weights, seed or versions): "
+            f"{args.net}: made anew from {args.model}, its integers are others (other data, weights, "
+            f"seed or versions): "
             "what is said of integers is said of the file, and the float network beside it was made now",
             stacklevel=1,
         )
@@ -196,7 +231,8 @@ def _file(args: argparse.Namespace) -> Path | None:
 
 
 def _recall(args: argparse.Namespace) -> None:
-    """Of a verb that takes a netx file or a model: what the file remembers of model, weights and data. OutOfRange for neither."""
+    """Of a verb that takes a netx file or a model: what the file remembers of model, weights and data.
+    OutOfRange for neither."""
     if _file(args) is not None:
         remembering.recall(args, "model", "weights", "data")
     elif not args.model:
@@ -206,9 +242,14 @@ def _recall(args: argparse.Namespace) -> None:
 
 def _refuse_dials(args: argparse.Namespace) -> None:
     """OutOfRange for a dial, but steps, of a recipe that is not read: the file is as it is."""
-    dials = [f.name for f in fields(Recipe) if f.name != "steps" and f.name in args.given] + ["recipe"] * ("recipe" in args.given)
+    dials = [f.name for f in fields(Recipe) if f.name != "steps" and f.name in args.given] + ["recipe"] * (
+        "recipe" in args.given
+    )
     if dials:
-        raise OutOfRange(f"{args.net}: is made already, and --{dials[0].replace('_', '-')} belongs to a --model; leave one of them out")
+        raise OutOfRange(
+            f"{args.net}: is made already, and --{dials[0].replace('_', '-')} belongs to a --model; "
+            f"leave one of them out"
+        )
 
 
 def _require_data(args: argparse.Namespace) -> None:
@@ -222,18 +263,29 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     remembered = getattr(args, "made_of", {}).get("recipe")
     if remembered is not None and (given or "recipe" in args.given):
         dial = next(iter(given), "recipe").replace("_", "-")
-        raise OutOfRange(f"{args.net}: has its own recipe, and --{dial} belongs to a --model; leave one of them out")
-    recipe = replace(recipes.named(args.recipe), **given) if remembered is None else remembering.recipe_of(args)
+        raise OutOfRange(
+            f"{args.net}: has its own recipe, and --{dial} belongs to a --model; leave one of them out"
+        )
+    recipe = (
+        replace(recipes.named(args.recipe), **given) if remembered is None else remembering.recipe_of(args)
+    )
     recipes.check(recipe)
     return recipe
 
 
 def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
     """A notice of each option that the recipe's threshold does not read."""
-    readers = {"percentile": ["percentile"], "subset": ["subset-max"], "share": [rule for rule in THRESHOLDS if rule != "max"]}
+    readers = {
+        "percentile": ["percentile"],
+        "subset": ["subset-max"],
+        "share": [rule for rule in THRESHOLDS if rule != "max"],
+    }
     for dial, rules in readers.items():
         if getattr(args, dial) is not None and recipe.threshold not in rules:
-            warnings.warn(f"--{dial}: has no effect with --threshold {recipe.threshold}, but with {', '.join(rules)}", stacklevel=1)
+            warnings.warn(
+                f"--{dial}: has no effect with --threshold {recipe.threshold}, but with {', '.join(rules)}",
+                stacklevel=1,
+            )
 
 
 def _data(args: argparse.Namespace, graph: Graph | None = None) -> Data:
@@ -279,9 +331,15 @@ def _prepared(args: argparse.Namespace) -> Data:
         return data
     name, transform = found
     if any(own.values()):
-        raise OutOfRange(f"--transforms {name}: given beside --mean, --std, --resize, --crop, --grayscale or --range; give either")
+        raise OutOfRange(
+            f"--transforms {name}: given beside --mean, --std, --resize, --crop, --grayscale or --range; "
+            f"give either"
+        )
     if not datasets.are_pictures(data):
-        warnings.warn(f"{args.data}: holds floats, which are taken as prepared; the transforms of {name} are left out", stacklevel=1)
+        warnings.warn(
+            f"{args.data}: holds floats, which are taken as prepared; the transforms of {name} are left out",
+            stacklevel=1,
+        )
         return data
     told = " ".join(repr(transform).replace("(", " ").replace(")", " ").split())
     warnings.warn(f"{args.data}: prepared by the transforms of {name}: {told}", stacklevel=1)
@@ -301,16 +359,20 @@ def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | 
 
 def _images(
     dataset: Labelled, count: int, seed: int, stages: Stages, *, classes: bool = True
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """A sample of `count`."""
     from dnisnm_lava.data import datasets
 
-    return datasets.arrays(dataset, datasets.choose(dataset, count, seed), stages("read images"), classes=classes)
+    return datasets.arrays(
+        dataset, datasets.choose(dataset, count, seed), stages("read images"), classes=classes
+    )
 
 
-def _tried(args: argparse.Namespace, stages: Stages) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
-    """The data, the networks made of it, what is known of the set-up, and the sample of test images, with labels where there are
-    some, to try them on."""
+def _tried(
+    args: argparse.Namespace, stages: Stages
+) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
+    """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
+    labels where there are some, to try them on."""
     data = _data(args)
     nets, set_up = _network(args, data, stages)
     x, y = _images(data.test, args.images, args.seed, stages, classes=_needs_labels(args))
@@ -354,7 +416,11 @@ def _compute(args: argparse.Namespace, device: str | None = None) -> Compute:
 
 def _measure_words(args: argparse.Namespace) -> list[str]:
     """The options of `_asked` that were given, as they are written."""
-    given = {"--measure": None if args.measure == "auto" else args.measure, "--output": args.output, "--ignore-label": args.ignore_label}
+    given = {
+        "--measure": None if args.measure == "auto" else args.measure,
+        "--output": args.output,
+        "--ignore-label": args.ignore_label,
+    }
     return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
@@ -372,7 +438,8 @@ class Blocks:
 
     @cached_property
     def first(self) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of the first block, read once: they tell what is measured, run as all others, and the first of them on Lava."""
+        """Images and labels of the first block, read once: they tell what is measured, run as all others, and
+        the first of them on Lava."""
         return self._read(0)
 
     def read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
@@ -381,7 +448,9 @@ class Blocks:
     def _read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         from dnisnm_lava.data import datasets
 
-        return datasets.arrays(self.dataset, self.chosen[block * BLOCK : (block + 1) * BLOCK], classes=self.labelled)
+        return datasets.arrays(
+            self.dataset, self.chosen[block * BLOCK : (block + 1) * BLOCK], classes=self.labelled
+        )
 
 
 def _blocks(args: argparse.Namespace, data: Data) -> Blocks:
@@ -400,15 +469,22 @@ def _measure(args: argparse.Namespace, blocks: Blocks, graph: dn.AnalogGraph | d
 
 @contextlib.contextmanager
 def _in_blocks(
-    args: argparse.Namespace, blocks: Blocks, graphs: Sequence[Graph], steps: int,
-    work: Callable[[np.ndarray, np.ndarray | None], Tally], group: Group, stages: Stages,
-) -> Iterator[list[Part]]:  # fmt: skip
-    """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out until the
-    result is written."""
+    args: argparse.Namespace,
+    blocks: Blocks,
+    graphs: Sequence[Graph],
+    steps: int,
+    work: Callable[[np.ndarray, np.ndarray | None], Tally],
+    group: Group,
+    stages: Stages,
+) -> Iterator[list[Part]]:
+    """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out
+    until the result is written."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation.comparison import array_digest
 
-    fingerprint = shards.fingerprint([g.digest() for g in graphs], steps, array_digest(blocks.chosen), _options(args))
+    fingerprint = shards.fingerprint(
+        [g.digest() for g in graphs], steps, array_digest(blocks.chosen), _options(args)
+    )
 
     def part(block: int) -> Part:
         x, y = blocks.read(block)
@@ -421,12 +497,15 @@ def _in_blocks(
 
 @contextlib.contextmanager
 def _journal(args: argparse.Namespace, stages: Stages, *facts: Any, most: bool = False) -> Iterator[Journal]:
-    """Trials beside --out. facts: what they depend on beside the options. most: is their number the most that it may come to?"""
+    """Trials beside --out. facts: what they depend on beside the options. most: is their number the most that
+    it may come to?"""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import trials
 
     fingerprint = shards.fingerprint(facts, _options(args))
-    with trials.keeping(args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite) as kept:
+    with trials.keeping(
+        args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite
+    ) as kept:
         yield kept
 
 
@@ -444,8 +523,8 @@ def _allow_to_finish(args: argparse.Namespace) -> None:
 
 
 def _settle_lava(args: argparse.Namespace) -> None:
-    """args.lava_images: what is asked for, else some; none, with a notice, where Lava is not installed and nobody asked for it.
-    BackendMissing where somebody did."""
+    """args.lava_images: what is asked for, else some; none, with a notice, where Lava is not installed and
+    nobody asked for it. BackendMissing where somebody did."""
     from dnisnm_lava.backends import lava_cpu
     from dnisnm_lava.backends.lava_cpu import interpreter
 

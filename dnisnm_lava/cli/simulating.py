@@ -58,7 +58,10 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
         blocks = _blocks(args, data)
         measure = _measure(args, blocks, graph)
         if not measure.labels:
-            raise OutOfRange("simulate: neither labels nor targets, and a file has no ANN to set its values against; compare has it")
+            raise OutOfRange(
+                "simulate: neither labels nor targets, and a file has no ANN to set its values against; "
+                "compare has it"
+            )
         exits = _exits(args, graph, data, steps, measure, group, stages)
         if args.out:
             refuse_existing(args.out, args.overwrite)
@@ -66,7 +69,9 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
 
         def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
             if y is None:
-                raise OutOfRange(f"{data.test.name}: some images come without targets; give them, or fewer images")
+                raise OutOfRange(
+                    f"{data.test.name}: some images come without targets; give them, or fewer images"
+                )
             run, right = _executor(args, group.device)(graph, x, steps), measure.wanted(y)
             guessed = tallies.guessed(measure, tallies.said(run, measure, steps), right)
             summed = {**tallies.tally(run, measure, {"labels": right}, readable), "guessed": guessed}
@@ -83,7 +88,9 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             table = simulation_view.simulation_table(result, measure, f"{args.net}, {args.backend}")
             shown = _with_alarms(args, Result(result, table), alarms)
             if args.out:
-                write_whole(args.out, (json.dumps(shown.data, indent=2) + "\n").encode(), overwrite=args.overwrite)
+                write_whole(
+                    args.out, (json.dumps(shown.data, indent=2) + "\n").encode(), overwrite=args.overwrite
+                )
             return shown
 
 
@@ -92,14 +99,18 @@ def _of_file(args: argparse.Namespace, guessed: Tally, steps: int, own: int) -> 
     from dnisnm_lava.evaluation import tallies
 
     who = f"the network after {steps} step{'s' * (steps != 1)}"
-    return tallies.alarms(guessed, "test images", args.expect_accuracy, _causes_of_file(args, steps, own), who)
+    return tallies.alarms(
+        guessed, "test images", args.expect_accuracy, _causes_of_file(args, steps, own), who
+    )
 
 
 def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
     if args.backend == "lava":
         from dnisnm_lava.backends import lava_cpu
 
-        return lambda graph, x, steps: lava_cpu.run(graph, x, steps=steps, deadline=args.deadline, lava_python=args.lava_python)
+        return lambda graph, x, steps: lava_cpu.run(
+            graph, x, steps=steps, deadline=args.deadline, lava_python=args.lava_python
+        )
     if args.backend == "reference":
         from dnisnm_lava.backends import reference
 
@@ -121,17 +132,33 @@ def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dic
 
 
 def _exits(
-    args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, measure: Measure, group: Group, stages: Stages
-) -> Exits | None:  # fmt: skip
+    args: argparse.Namespace,
+    graph: dn.SpikingGraph,
+    data: Data,
+    steps: int,
+    measure: Measure,
+    group: Group,
+    stages: Stages,
+) -> Exits | None:
     """Bounds of the margins, from calibration images: the first rank's, for all."""
     if args.confidence is None:
         return None
     if not measure.is_share or measure.answers > 1:
         raise OutOfRange(f"--confidence: an image has one margin where it has one class; {measure}")
-    return group.broadcast(_exits_on(args, graph, data, steps, measure.output, group.device, stages) if group.is_first else None)
+    return group.broadcast(
+        _exits_on(args, graph, data, steps, measure.output, group.device, stages) if group.is_first else None
+    )
 
 
-def _exits_on(args: argparse.Namespace, graph: dn.SpikingGraph, data: Data, steps: int, output: str, device: str, stages: Stages) -> Exits:
+def _exits_on(
+    args: argparse.Namespace,
+    graph: dn.SpikingGraph,
+    data: Data,
+    steps: int,
+    output: str,
+    device: str,
+    stages: Stages,
+) -> Exits:
     """The same of the output of this name, by one process."""
     from dnisnm_lava.backends import batched
     from dnisnm_lava.data import datasets
@@ -168,8 +195,13 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         spiking, integer, alarms = network.spiking, network.integer, set_up.alarms or ()
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
-    checked = comparison.verify(integer, x, steps=steps, spiking=spiking, device=args.device, lava=_lava(args, len(x)), stages=stages)
+    checked = comparison.verify(
+        integer, x, steps=steps, spiking=spiking, device=args.device, lava=_lava(args, len(x)), stages=stages
+    )
     equal = all(row.different == 0 for row in checked.equality)
-    facts = {"equality": comparison_report.equality_json(checked.equality), "provenance": _provenance(args, integer, x, y)}
+    facts = {
+        "equality": comparison_report.equality_json(checked.equality),
+        "provenance": _provenance(args, integer, x, y),
+    }
     result = Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)
     return _with_alarms(args, result, alarms)

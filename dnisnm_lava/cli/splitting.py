@@ -1,4 +1,5 @@
-"""Which training images `tune` calibrates on, fits to and measures on; and the same again, for a file that it wrote."""
+"""Which training images `tune` calibrates on, fits to and measures on; and the same again, for a file that it
+wrote."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of training images. calibrate: that maxima come from alone. searched: that the search is given, ascending; of these, in the
-    order in which they are used, fit: that the winner is fitted on, choose: that measure the trials, confirm: that measure the winner."""
+    """Indices of training images. calibrate: that maxima come from alone. searched: that the search is given,
+    ascending; of these, in the order in which they are used, fit: that the winner is fitted on, choose: that
+    measure the trials, confirm: that measure the winner."""
 
     calibrate: np.ndarray
     searched: np.ndarray
@@ -29,11 +31,14 @@ class Split:
     @property
     def facts(self) -> dict[str, list[int]]:
         """For JSON: which image is what."""
-        return {name: np.sort(getattr(self, name)).tolist() for name in ("calibrate", "fit", "choose", "confirm")}
+        return {
+            name: np.sort(getattr(self, name)).tolist() for name in ("calibrate", "fit", "choose", "confirm")
+        }
 
 
 def split(dataset: Labelled, calibration_images: int, fit_images: int, held_images: int, seed: int) -> Split:
-    """Of the calibration images, chosen by `seed`: fit_images and held_images to search on, the others for maxima."""
+    """Of the calibration images, chosen by `seed`: fit_images and held_images to search on, the others for
+    maxima."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies.tuning import tune
 
@@ -50,19 +55,29 @@ def share(fit_images: int, held_images: int) -> float:
 
 
 def record(found: Split, args: argparse.Namespace, dataset: Labelled) -> dict[str, Any]:
-    """What makes the same split again, for a file: with --calibration-images, --fit-images and --seed, and told by counts and a digest."""
-    return {"held_images": args.held_images, "of": len(dataset), "seed": args.seed, **_counts(found), "digest": _digest(found)}
+    """What makes the same split again, for a file: with --calibration-images, --fit-images and --seed, and
+    told by counts and a digest."""
+    return {
+        "held_images": args.held_images,
+        "of": len(dataset),
+        "seed": args.seed,
+        **_counts(found),
+        "digest": _digest(found),
+    }
 
 
 def remembered(args: argparse.Namespace, dataset: Labelled) -> Split | None:
-    """That of the file of `tune` that a verb is about; None for other files and for models. Other data, seed or counts, where they are
-    given, make another split."""
+    """That of the file of `tune` that a verb is about; None for other files and for models. Other data, seed
+    or counts, where they are given, make another split."""
     told = getattr(args, "made_of", {}).get("split")
     if told is None:
         return None
     held = told.get("held_images") if isinstance(told, Mapping) else None
     if not isinstance(held, int) or isinstance(held, bool) or held < 2:
-        raise BadFile(f"{args.net}: remembers a split of images that is not understood; give --model and --recipe instead")
+        raise BadFile(
+            f"{args.net}: remembers a split of images that is not understood; give --model and --recipe "
+            f"instead"
+        )
     return split(dataset, args.calibration_images, args.fit_images, held, args.seed)
 
 
@@ -74,4 +89,6 @@ def _digest(found: Split) -> str:
     """SHA-256 of the indices, hex."""
     from dnisnm_lava.evaluation.comparison import array_digest
 
-    return array_digest(*(np.asarray(part, np.int64) for part in (found.calibrate, found.fit, found.choose, found.confirm)))
+    return array_digest(
+        *(np.asarray(part, np.int64) for part in (found.calibrate, found.fit, found.choose, found.confirm))
+    )

@@ -30,8 +30,8 @@ MOST = 2  # remedies
 
 @dataclass(frozen=True)
 class Tried:
-    """A remedy on so many test `images`: shares that get the ANN's answer from the integer SNN, and that get their label (None without
-    labels), before and after."""
+    """A remedy on so many test `images`: shares that get the ANN's answer from the integer SNN, and that get
+    their label (None without labels), before and after."""
 
     remedy: Remedy
     images: int
@@ -40,25 +40,35 @@ class Tried:
 
     @property
     def sentence(self) -> str:
-        pairs = [("agreement with the ANN", self.agreement)] + ([] if self.accuracy is None else [("accuracy", self.accuracy)])
-        told = ", ".join(f"{name} {100 * before:.1f} -> {100 * after:.1f} %" for name, (before, after) in pairs)
+        pairs = [("agreement with the ANN", self.agreement)] + (
+            [] if self.accuracy is None else [("accuracy", self.accuracy)]
+        )
+        told = ", ".join(
+            f"{name} {100 * before:.1f} -> {100 * after:.1f} %" for name, (before, after) in pairs
+        )
         return f"tried {self.remedy.option}: {told} of {self.images:,} images"
 
 
-def try_remedies(args: argparse.Namespace, data: Data, network: Networks, found: Explanation, stages: Stages) -> tuple[Tried, ...]:
+def try_remedies(
+    args: argparse.Namespace, data: Data, network: Networks, found: Explanation, stages: Stages
+) -> tuple[Tried, ...]:
     """The first `MOST` of those found, each alone; none where values are measured."""
     from dnisnm_lava.backends import ann, batched
 
     measure = found.measure
     if not measure.is_share:
-        raise OutOfRange("--try: tells of answers and classes; of values, change the option and explain again")
+        raise OutOfRange(
+            "--try: tells of answers and classes; of values, change the option and explain again"
+        )
     x, y = _images(data.test, TRIED_IMAGES, args.seed, stages, classes=measure.labels)
     own = measure.said(ann.ann(network.analog, x, readout=measure.output, device=args.device))
     right = measure.wanted(y) if measure.labels else None
 
     def shares(graph: dn.SpikingGraph) -> tuple[float, float | None]:
         said = measure.said(batched.run(graph, x, device=args.device).rates(graph.steps, measure.output))
-        return float(np.mean(said == own)), None if right is None else float(np.mean((said == right)[right != measure.ignored]))
+        return float(np.mean(said == own)), None if right is None else float(
+            np.mean((said == right)[right != measure.ignored])
+        )
 
     before = shares(network.integer)
     tried = []
@@ -70,7 +80,9 @@ def try_remedies(args: argparse.Namespace, data: Data, network: Networks, found:
     return tuple(tried)
 
 
-def _remade(args: argparse.Namespace, data: Data, network: Networks, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
+def _remade(
+    args: argparse.Namespace, data: Data, network: Networks, remedy: Remedy, stages: Stages
+) -> dn.SpikingGraph:
     """The integer network with the remedy, and all else as it was."""
     from dnisnm_lava.data import datasets
 
@@ -80,7 +92,13 @@ def _remade(args: argparse.Namespace, data: Data, network: Networks, remedy: Rem
     assert stats is not None
     assert network.recipe is not None
     if remedy.dial == "calibration_images":
-        stats = _statistics(asked, network.analog, data, datasets.choose(data.train, asked.calibration_images, args.seed), stages)
+        stats = _statistics(
+            asked,
+            network.analog,
+            data,
+            datasets.choose(data.train, asked.calibration_images, args.seed),
+            stages,
+        )
     recipe = replace(network.recipe, **remedies.changed(network.recipe, remedy))
     split = None if remedy.dial == "fit_images" else splitting.remembered(args, data.train)
     images = _fit_images(asked, data, split) if recipe.needs_images else None

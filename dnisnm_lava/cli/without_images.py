@@ -16,7 +16,15 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import Recipe
 
-UNREAD = ("calibration_images", "fit_images", "measure", "output", "ignore_label", "expect_accuracy", "device")
+UNREAD = (
+    "calibration_images",
+    "fit_images",
+    "measure",
+    "output",
+    "ignore_label",
+    "expect_accuracy",
+    "device",
+)
 NAMED = 4  # populations
 
 
@@ -27,7 +35,10 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[st
 
     shape = args.input_shape or own_input_shape(args.model)
     if not shape or min(shape) < 1:
-        raise OutOfRange(f"{args.model}: the shape of an image is not known; give it as --input-shape C,H,W, or images as --data")
+        raise OutOfRange(
+            f"{args.model}: the shape of an image is not known; give it as --input-shape C,H,W, or "
+            f"images as --data"
+        )
     recipe, given = _left(args), _of_images(args)
     model = load_model(args.model, args.weights, shape, stages("trace"))
     analog = dn.from_torch(model, np.zeros(shape, np.float32))
@@ -40,17 +51,26 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[st
 
 
 def _left(args: argparse.Namespace) -> Recipe:
-    """What of the recipe needs no image, with a notice of what it loses; OutOfRange where that was asked for."""
+    """What of the recipe needs no image, with a notice of what it loses; OutOfRange where that was asked
+    for."""
     recipe = _recipe(args)
     left = recipe.without_images
     if args.correct:
-        raise OutOfRange(f"--correct {','.join(args.correct)}: needs images, and none are given; give --data, or leave it out")
+        raise OutOfRange(
+            f"--correct {','.join(args.correct)}: needs images, and none are given; give --data, or "
+            f"leave it out"
+        )
     _tell_unread(args, recipe)
     if recipe.correct:
-        warnings.warn(f"{args.model}: corrections ({', '.join(recipe.correct)}) need images, and are left out", stacklevel=1)
+        warnings.warn(
+            f"{args.model}: corrections ({', '.join(recipe.correct)}) need images, and are left out",
+            stacklevel=1,
+        )
     if recipe.rounding == "compensated":
         warnings.warn(
-            f"{args.model}: rounding knows means and variances alone: biases take up what weights lose, other weights do not", stacklevel=1
+            f"{args.model}: rounding knows means and variances alone: biases take up what weights lose, "
+            f"other weights do not",
+            stacklevel=1,
         )
     unread = [f"--{name.replace('_', '-')}" for name in UNREAD if name in args.given]
     if unread:
@@ -59,14 +79,20 @@ def _left(args: argparse.Namespace) -> Recipe:
 
 
 def _of_images(args: argparse.Namespace) -> dict[str, Any]:
-    """What the preparation tells of images, for calibrate_without_images; nothing where none is given. Bytes become --range, evenly
-    spread for want of better, or are normalised by their own --mean and --std."""
+    """What the preparation tells of images, for calibrate_without_images; nothing where none is given. Bytes
+    become --range, evenly spread for want of better, or are normalised by their own --mean and --std."""
     from dnisnm_lava.data.files import preparation
 
     preparation.checked(
-        layout=args.layout, range=args.range, resize=args.resize, crop=args.crop, grayscale=args.grayscale, mean=args.mean, std=args.std,
+        layout=args.layout,
+        range=args.range,
+        resize=args.resize,
+        crop=args.crop,
+        grayscale=args.grayscale,
+        mean=args.mean,
+        std=args.std,
         transform=None,
-    )  # fmt: skip
+    )
     own = args.mean or args.range
     found = None if own else _transforms(args)
     if found is not None:
@@ -83,16 +109,26 @@ def _of_images(args: argparse.Namespace) -> dict[str, Any]:
 
 def _tell(args: argparse.Namespace, origins: Mapping[str, str], prepared: bool) -> None:
     """Notices: that no image was used, and where moments come from."""
-    norm, both, alone = ([name for name, of in origins.items() if of == origin] for origin in ("batch norm", "both", "propagated"))
-    images = "images as --mean, --std and --range tell them" if prepared else "normalised images (mean 0, standard deviation 1, at most 3)"
+    norm, both, alone = (
+        [name for name, of in origins.items() if of == origin]
+        for origin in ("batch norm", "both", "propagated")
+    )
+    images = (
+        "images as --mean, --std and --range tell them"
+        if prepared
+        else "normalised images (mean 0, standard deviation 1, at most 3)"
+    )
     warnings.warn(
-        f"{args.model}: no image was used: of {len(origins)} populations, {len(norm)} have mean and variance from batch norm, {len(both)} "
-        f"from batch norm and what is added to it ({_named(both)}), {len(alone)} propagated ({_named(alone)}) from {images}",
+        f"{args.model}: no image was used: of {len(origins)} populations, {len(norm)} have mean and "
+        f"variance from batch norm, {len(both)} "
+        f"from batch norm and what is added to it ({_named(both)}), {len(alone)} propagated "
+        f"({_named(alone)}) from {images}",
         stacklevel=1,
     )
     if not norm and not both:
         warnings.warn(
-            f"{args.model}: has no batch norm in front of a ReLU, and propagation alone takes pixels as independent, which those of "
+            f"{args.model}: has no batch norm in front of a ReLU, and propagation alone takes pixels as "
+            f"independent, which those of "
             "pictures are not: a deep network may be left guessing; give a few images as --data",
             stacklevel=1,
         )

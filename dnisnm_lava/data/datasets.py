@@ -1,8 +1,8 @@
 """Images to calibrate on and to test with: an ImageFolder, an `.npz`, MNIST, or a Dataset of the user's own.
 
-Images may come without labels, as a folder of pictures: they calibrate, and nothing is measured with them. Labels are read as they are;
-who measures says whether they suit. Plain arrays and Datasets need no torchvision, which fits one torch alone; folders, MNIST, resize,
-crop and grayscale do.
+Images may come without labels, as a folder of pictures: they calibrate, and nothing is measured with them.
+Labels are read as they are; who measures says whether they suit. Plain arrays and Datasets need no
+torchvision, which fits one torch alone; folders, MNIST, resize, crop and grayscale do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ UNKNOWN = np.iinfo(np.int64).min  # the label of an image that comes without one
 
 
 class Labelled(torch.utils.data.Dataset):
-    """(image (C, H, W) float32, label) pairs of `base`, the image prepared; the label as `base` gives it, UNKNOWN where it gives none."""
+    """(image (C, H, W) float32, label) pairs of `base`, the image prepared; the label as `base` gives it,
+    UNKNOWN where it gives none."""
 
     def __init__(self, base: Any, prepare: Preparation, name: str) -> None:
         self.base, self.prepare, self.name = base, prepare, name
@@ -45,7 +46,9 @@ class Labelled(torch.utils.data.Dataset):
         try:
             return self.prepare(image), UNKNOWN if label is None else label
         except (RuntimeError, ValueError, TypeError) as error:
-            raise OutOfRange(f"{self.name}: image {index} does not suit layout, mean, std, resize or crop: {error}") from error
+            raise OutOfRange(
+                f"{self.name}: image {index} does not suit layout, mean, std, resize or crop: {error}"
+            ) from error
 
     @property
     def first(self) -> torch.Tensor:
@@ -61,18 +64,24 @@ class Labelled(torch.utils.data.Dataset):
         try:
             item = self.base[index]
         except (UnidentifiedImageError, OSError) as error:
-            raise BadFile(f"{self.name}: image {index} cannot be read ({error}); repair or remove it") from error
+            raise BadFile(
+                f"{self.name}: image {index} cannot be read ({error}); repair or remove it"
+            ) from error
         if not isinstance(item, tuple | list):
             return item, None
         if not 1 <= len(item) <= 2:
-            raise OutOfRange(f"{self.name}: image {index} is a {type(item).__name__} of {len(item)}; give images, or (image, class) pairs")
+            raise OutOfRange(
+                f"{self.name}: image {index} is a {type(item).__name__} of {len(item)}; give images, or "
+                f"(image, class) pairs"
+            )
         image, label = (*item, None)[:2]
         return image, label
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images of `indices`, with their labels, UNKNOWN for none, batch by batch, each time they are asked for."""
+    """The images of `indices`, with their labels, UNKNOWN for none, batch by batch, each time they are asked
+    for."""
 
     dataset: Labelled
     indices: np.ndarray
@@ -92,31 +101,55 @@ class Data:
 
 
 def load_data(
-    spec: str, *, mean: Sequence[float] = (), std: Sequence[float] = (), resize: int | Sequence[int] = 0, crop: int | Sequence[int] = 0,
-    grayscale: bool = False, range: Sequence[float] = (), layout: str = "", transform: Transform | None = None,
+    spec: str,
+    *,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    resize: int | Sequence[int] = 0,
+    crop: int | Sequence[int] = 0,
+    grayscale: bool = False,
+    range: Sequence[float] = (),
+    layout: str = "",
+    transform: Transform | None = None,
     model: torch.nn.Module | None = None,
-) -> Data:  # fmt: skip
-    """Data of `spec`: a folder in ImageFolder layout or of pictures, a picture, an `.npz` (x_train, x_test, and for labels y_train,
-    y_test; other common names are understood and told) or `.npy`, `mnist:DIR`, or `file.py:factory` giving a Dataset, of pairs or of
-    images alone, or a (train, test) pair of them.
+) -> Data:
+    """Data of `spec`: a folder in ImageFolder layout or of pictures, a picture, an `.npz` (x_train, x_test,
+    and for labels y_train, y_test; other common names are understood and told) or `.npy`, `mnist:DIR`, or
+    `file.py:factory` giving a Dataset, of pairs or of images alone, or a (train, test) pair of them.
 
-    Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's own: as it gives them), then
-    resize (shorter side, or height and width), crop (centre: a square, or height and width), grayscale, and (x - mean) / std where asked
-    for. layout: axes of arrays, such as nhwc or nlc, and behind a colon how the model takes them (default: channels first); without it,
-    `model`, if given, is asked (`suited`). transform: instead of all but the layout, such as the `transforms()` of a set of torchvision's
-    weights: a function of a picture, or of float32 in [0, 1], (C, H, W).
+    Images come as float32, pictures and bytes in `range` (default 0, 1; arrays of a Dataset of the user's
+    own: as it gives them), then resize (shorter side, or height and width), crop (centre: a square, or height
+    and width), grayscale, and (x - mean) / std where asked for. layout: axes of arrays, such as nhwc or nlc,
+    and behind a colon how the model takes them (default: channels first); without it, `model`, if given, is
+    asked (`suited`). transform: instead of all but the layout, such as the `transforms()` of a set of
+    torchvision's weights: a function of a picture, or of float32 in [0, 1], (C, H, W).
     """
     asked = preparation.checked(
-        layout=layout, range=range, resize=resize, crop=crop, grayscale=grayscale, mean=mean, std=std, transform=transform
+        layout=layout,
+        range=range,
+        resize=resize,
+        crop=crop,
+        grayscale=grayscale,
+        mean=mean,
+        std=std,
+        transform=transform,
     )
     pair = _pair(spec)
-    train, test = (Labelled(base, _of(base, asked), f"{spec} ({part})") for base, part in zip(pair, ("train", "test"), strict=True))
+    train, test = (
+        Labelled(base, _of(base, asked), f"{spec} ({part})")
+        for base, part in zip(pair, ("train", "test"), strict=True)
+    )
     data = Data(spec, train, test)
-    return data if model is None or layout or len(train) == 0 else suited(data, lambda image: runs_on(model, image))
+    return (
+        data
+        if model is None or layout or len(train) == 0
+        else suited(data, lambda image: runs_on(model, image))
+    )
 
 
 def _of(base: Any, asked: Preparation) -> Preparation:
-    """What is not asked for, for arrays of a file: the layout that they most likely have, and bytes as 0 ... 1."""
+    """What is not asked for, for arrays of a file: the layout that they most likely have, and bytes as 0 ...
+    1."""
     if not isinstance(base, Arrays):
         return asked
     layout = asked.layout or layouts.of_array(base.x.shape[1:], base.are_bytes)
@@ -135,7 +168,8 @@ def prepared(data: Data, change: Callable[[Preparation], Preparation]) -> Data:
 
 
 def are_pictures(data: Data) -> bool:
-    """Do the images come as pictures or bytes, which a network's own transforms are made for? Floats may be prepared already."""
+    """Do the images come as pictures or bytes, which a network's own transforms are made for? Floats may be
+    prepared already."""
     base = data.train.base
     if isinstance(base, Arrays):
         return base.are_bytes
@@ -166,20 +200,34 @@ def _pair(spec: str) -> tuple[Any, Any]:
     if ":" in spec:
         return _factory(spec)
     if path.is_file():
-        raise BadFile(f"{spec}: no kind of data that is read here; give an .npz (x_train, y_train, x_test, y_test) or pictures")
-    raise BadFile(f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory")
+        raise BadFile(
+            f"{spec}: no kind of data that is read here; give an .npz (x_train, y_train, x_test, y_test) "
+            f"or pictures"
+        )
+    raise BadFile(
+        f"{spec}: no such data; give a folder of class folders, an .npz, mnist:DIR or file.py:factory"
+    )
 
 
 def _factory(spec: str) -> tuple[Any, Any]:
     made = call_factory(spec)
-    pair = made if isinstance(made, tuple) and len(made) == 2 and all(map(_is_dataset, made)) else (made, made)
+    pair = (
+        made if isinstance(made, tuple) and len(made) == 2 and all(map(_is_dataset, made)) else (made, made)
+    )
     if not all(map(_is_dataset, pair)):
-        raise BadFile(f"{spec}: makes a {type(made).__name__}; a Dataset with a length, or a (train, test) pair of them, is needed")
+        raise BadFile(
+            f"{spec}: makes a {type(made).__name__}; a Dataset with a length, or a (train, test) pair of "
+            f"them, is needed"
+        )
     return pair
 
 
 def _is_dataset(value: Any) -> bool:
-    return hasattr(value, "__getitem__") and hasattr(value, "__len__") and not isinstance(value, tuple | dict | str)
+    return (
+        hasattr(value, "__getitem__")
+        and hasattr(value, "__len__")
+        and not isinstance(value, tuple | dict | str)
+    )
 
 
 # ---------------------------------------------------------------- asking the model
@@ -188,8 +236,8 @@ def _is_dataset(value: Any) -> bool:
 def suited(data: Data, runs: Callable[[torch.Tensor], bool]) -> Data:
     """`data` with the axes of its images as the model takes them. runs: does it run on such an image?
 
-    Unchanged where a layout was asked for, or the model runs on none. A UserWarning tells of another than the likeliest, and where the
-    model runs on several.
+    Unchanged where a layout was asked for, or the model runs on none. A UserWarning tells of another than the
+    likeliest, and where the model runs on several.
     """
     image, own = data.train.given(0)[0] if len(data.train) else None, data.train.prepare
     is_picture = isinstance(image, Image.Image)
@@ -209,7 +257,10 @@ def suited(data: Data, runs: Callable[[torch.Tensor], bool]) -> Data:
     what = "pictures" if is_picture else f"images {shape}"
     if len(found) > 1:
         which = f"the model runs on {', '.join(map(str, found))}"
-        warnings.warn(f"{data.name}: {what} do not tell their axes, and {which}: taken as {found[0]} (--layout)", stacklevel=2)
+        warnings.warn(
+            f"{data.name}: {what} do not tell their axes, and {which}: taken as {found[0]} (--layout)",
+            stacklevel=2,
+        )
     if not found or found[0] == first:
         return data
     why = f"since the model does not run on {first}"
@@ -228,13 +279,17 @@ def choose(dataset: Labelled, count: int, seed: int) -> np.ndarray:
 def batches(
     dataset: Labelled, indices: np.ndarray, progress: Progress | None = None, *, classes: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(images (N, *shape), labels (N, ...)), one batch in memory at a time. classes: are labels needed, or may they be UNKNOWN?"""
+    """(images (N, *shape), labels (N, ...)), one batch in memory at a time. classes: are labels needed, or
+    may they be UNKNOWN?"""
     for start in range(0, len(indices), BATCH):
         pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
         shapes = {tuple(image.shape) for image, _ in pairs}
         if len(shapes) > 1:
             some = " and ".join(map(str, sorted(shapes)[:2]))
-            raise OutOfRange(f"{dataset.name}: images of {len(shapes)} sizes, such as {some}; make them one with resize and crop")
+            raise OutOfRange(
+                f"{dataset.name}: images of {len(shapes)} sizes, such as {some}; make them one with "
+                f"resize and crop"
+            )
         labels = _labels(dataset.name, [label for _, label in pairs], classes)
         yield np.stack([image.numpy() for image, _ in pairs]), labels
         if progress:
@@ -242,14 +297,16 @@ def batches(
 
 
 def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
-    """Labels of a batch as one array; where they are no numbers of one shape, UNKNOWN, or a sentence for who needs them."""
+    """Labels of a batch as one array; where they are no numbers of one shape, UNKNOWN, or a sentence for who
+    needs them."""
     try:
         found = [inputs.array(label, "labels") for label in given]
     except OutOfRange as error:
         if needed:
             kinds = " or ".join(sorted({type(label).__name__ for label in given})[:2])
             raise OutOfRange(
-                f"{name}: labels of type {kinds}, which are no numbers; give one class for each image, or a map of them"
+                f"{name}: labels of type {kinds}, which are no numbers; give one class for each image, "
+                f"or a map of them"
             ) from error
         return np.full(len(given), UNKNOWN)
     shapes = {label.shape for label in found}
@@ -257,10 +314,15 @@ def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
         return np.full(len(given), UNKNOWN)
     if len(shapes) > 1:
         some = " and ".join(map(str, sorted(shapes)[:2]))
-        raise OutOfRange(f"{name}: labels of {len(shapes)} shapes, such as {some}; give one class for each image, or maps of one size")
+        raise OutOfRange(
+            f"{name}: labels of {len(shapes)} shapes, such as {some}; give one class for each image, or "
+            f"maps of one size"
+        )
     labels = np.stack(found)
     if needed and is_unknown(labels):
-        raise OutOfRange(f"{name}: images come without classes, which accuracy needs; convert, tune and verify go without")
+        raise OutOfRange(
+            f"{name}: images come without classes, which accuracy needs; convert, tune and verify go without"
+        )
     return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
 
 
@@ -277,5 +339,7 @@ def arrays(
     if len({x.shape[1:] for x in images}) > 1:
         raise OutOfRange(f"{dataset.name}: images differ in size; make them one with resize and crop")
     if len({y.shape[1:] for y in labels}) > 1:
-        raise OutOfRange(f"{dataset.name}: labels differ in shape; give one class for each image, or maps of one size")
+        raise OutOfRange(
+            f"{dataset.name}: labels differ in shape; give one class for each image, or maps of one size"
+        )
     return np.concatenate(images), np.concatenate(labels)

@@ -1,4 +1,5 @@
-"""A small network on scikit-learn's digits: the whole road in a minute, on real images that need no download."""
+"""A small network on scikit-learn's digits: the whole road in a minute, on real images that need no
+download."""
 
 from __future__ import annotations
 
@@ -55,8 +56,8 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """For torch. On images as small as these, threads wait for each other more than they compute: on two cores that others use
-    as well, minutes instead of seconds."""
+    """For torch. On images as small as these, threads wait for each other more than they compute: on two
+    cores that others use as well, minutes instead of seconds."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -66,12 +67,15 @@ def _one_thread() -> Iterator[None]:
 
 
 def train(x: np.ndarray, y: np.ndarray, seed: int, progress: Progress | None = None) -> DigitsNet:
-    """A DigitsNet trained for some seconds, in eval mode; the same for the same seed, whatever the thread count."""
+    """A DigitsNet trained for some seconds, in eval mode; the same for the same seed, whatever the thread
+    count."""
     with torch.random.fork_rng(), _one_thread():
         torch.manual_seed(seed)
         model = DigitsNet()
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=EPOCHS * -(-len(x) // BATCH))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, 5e-3, total_steps=EPOCHS * -(-len(x) // BATCH)
+        )
         images, labels = torch.from_numpy(x), torch.from_numpy(y)
         for epoch in range(EPOCHS):
             for chosen in torch.split(torch.randperm(len(x)), BATCH):

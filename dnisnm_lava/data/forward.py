@@ -1,4 +1,5 @@
-"""What a model's forward takes: one image, or something else, which is told with a wrapper that makes it one."""
+"""What a model's forward takes: one image, or something else, which is told with a wrapper that makes it
+one."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def check_arguments(model: torch.nn.Module) -> None:
     needed = [p.name for p in positional if p.default is p.empty]
     named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if len(needed) > 1 or (named and needed):
-        _refuse(model, f"takes {len(needed) + len(named)} inputs ({', '.join([*needed, *named])})", f"(x, {(needed[1:] + named)[0]}=...)")
+        _refuse(
+            model,
+            f"takes {len(needed) + len(named)} inputs ({', '.join([*needed, *named])})",
+            f"(x, {(needed[1:] + named)[0]}=...)",
+        )
     if named:
         _refuse(model, f"takes its input by name alone ({named[0]})", f"({named[0]}=x)")
     if not positional and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
@@ -49,15 +54,24 @@ def refuse_other_inputs(model: torch.nn.Module, example: torch.Tensor) -> None:
         keys = list(dict.fromkeys(asked.keys_read))
         more = f", and {', '.join(map(repr, keys[1:]))} of a constant," if len(keys) > 1 else ""
         _refuse(model, f"takes a dict (it reads {', '.join(map(repr, keys))})", f"({{{keys[0]!r}: x}})", more)
-    for kind, made in (("a list of batches", [example]), ("a list of images", list(example)), ("a tuple", (example,))):
+    for kind, made in (
+        ("a list of batches", [example]),
+        ("a list of images", list(example)),
+        ("a tuple", (example,)),
+    ):
         if _runs(model, made):
-            _refuse(model, f"takes {kind}", "(list(x))" if "images" in kind else "((x,))" if kind == "a tuple" else "([x])")
+            _refuse(
+                model,
+                f"takes {kind}",
+                "(list(x))" if "images" in kind else "((x,))" if kind == "a tuple" else "([x])",
+            )
 
 
 def _refuse(model: torch.nn.Module, what: str, call: str, more: str = "") -> None:
     raise UnsupportedModel(
         f"{type(model).__name__}: forward {what}, and one batch of images is given; wrap it in a Module with "
-        f"`def forward(self, x): return self.net{call}`{more} and give that (of a dict or several outputs, return the tensor that counts)"
+        f"`def forward(self, x): return self.net{call}`{more} and give that (of a dict or several "
+        f"outputs, return the tensor that counts)"
     )
 
 
@@ -84,7 +98,8 @@ def _runs(model: torch.nn.Module, value: Any) -> bool:
 
 
 def _said(model: torch.nn.Module, value: Any) -> list[torch.Tensor] | None:
-    """The tensors that the model gives of `value`, in eval mode, which is left as it was; None where it fails."""
+    """The tensors that the model gives of `value`, in eval mode, which is left as it was; None where it
+    fails."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -1,4 +1,5 @@
-"""Images and labels as users have them: arrays, tensors, (images, labels) pairs, Datasets, DataLoaders, iterables of batches.
+"""Images and labels as users have them: arrays, tensors, (images, labels) pairs, Datasets, DataLoaders,
+iterables of batches.
 
 This is the one place that tells them apart. Nothing here imports torch: a tensor is known by its `detach`.
 """
@@ -31,7 +32,8 @@ WANTED = "give an array or a tensor (N, *shape), a Dataset, a DataLoader, or an 
 
 
 def batches(images: Images, shape: tuple[int, ...]) -> Iterator[Batch]:
-    """What `images` hold, batch by batch, as arrays; `shape` is that of one image. Labels where there are some.
+    """What `images` hold, batch by batch, as arrays; `shape` is that of one image. Labels where there are
+    some.
 
     OutOfRange for what holds no images. Shapes and values are the caller's to check.
     """
@@ -60,12 +62,18 @@ def whole(images: Images, shape: tuple[int, ...]) -> Batch:
         some = " and ".join(str(s) for s in sorted({part.shape[1:] for part in x})[:2])
         raise OutOfRange(f"images: of several sizes, such as {some}; make them one")
     told = [labels for labels in y if labels is not None]
-    return np.concatenate(x), np.concatenate(told) if len(told) == len(y) and len({t.shape[1:] for t in told}) == 1 else None
+    return np.concatenate(x), np.concatenate(told) if len(told) == len(y) and len(
+        {t.shape[1:] for t in told}
+    ) == 1 else None
 
 
 def first(images: Images) -> Any:
     """The first image of a Dataset, or the first batch of a DataLoader; anything else as it is."""
-    if is_array(images) or isinstance(images, tuple | list | dict | str | bytes) or hasattr(images, "__next__"):
+    if (
+        is_array(images)
+        or isinstance(images, tuple | list | dict | str | bytes)
+        or hasattr(images, "__next__")
+    ):
         return images
     if not (_is_dataset(images) or hasattr(images, "__iter__")):
         return images
@@ -76,16 +84,22 @@ def first(images: Images) -> Any:
 
 
 def sampled(total: int, count: int, seed: int, who: str) -> np.ndarray:
-    """Indices of `count` of so many images, sorted: all of them, or a seeded sample (folders come class by class)."""
+    """Indices of `count` of so many images, sorted: all of them, or a seeded sample (folders come class by
+    class)."""
     if count < 1:
         raise OutOfRange(f"{who}: {count} images asked for; ask for 1 or more")
     if total == 0:
         raise OutOfRange(f"{who}: holds 0 images; give at least 1")
-    return np.arange(total) if count >= total else np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+    return (
+        np.arange(total)
+        if count >= total
+        else np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
+    )
 
 
 class Pool(Protocol):
-    """Images of which samples are taken: a Dataset of the command line's, or what `pool` makes of what users give."""
+    """Images of which samples are taken: a Dataset of the command line's, or what `pool` makes of what users
+    give."""
 
     @property
     def name(self) -> str: ...
@@ -120,7 +134,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Sample:
-    """The items of `indices`, batch by batch, each time they are asked for. progress(done, of): in images, the first time."""
+    """The items of `indices`, batch by batch, each time they are asked for. progress(done, of): in images,
+    the first time."""
 
     items: Any
     indices: np.ndarray
@@ -138,7 +153,8 @@ class Sample:
 
 
 def pool(images: Images) -> Pool:
-    """The images as a pool: arrays (N, *shape) and Datasets as they are, what can only be iterated held in memory. OutOfRange for none."""
+    """The images as a pool: arrays (N, *shape) and Datasets as they are, what can only be iterated held in
+    memory. OutOfRange for none."""
     if hasattr(images, "sample") and hasattr(images, "first"):
         return images  # type: ignore[return-value]
     if isinstance(images, tuple | list) and _is_pair(images):
@@ -176,16 +192,23 @@ def labels(values: Labels, images: int) -> np.ndarray:
 
 
 def array(values: Any, who: str = "images") -> np.ndarray:
-    """Numbers as a NumPy array: of a tensor on any device, with or without a gradient. Floats of fewer than 32 bits, exactly, in 32."""
+    """Numbers as a NumPy array: of a tensor on any device, with or without a gradient. Floats of fewer than
+    32 bits, exactly, in 32."""
     if type(values).__module__.partition(".")[0] == "PIL":
-        raise OutOfRange(f"{who}: PIL pictures given; let the Dataset's transform end in torchvision.transforms.ToTensor()")
+        raise OutOfRange(
+            f"{who}: PIL pictures given; let the Dataset's transform end in torchvision.transforms.ToTensor()"
+        )
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu()
-            values = (values.float() if values.is_floating_point() and values.itemsize < 4 else values).numpy()
+            values = (
+                values.float() if values.is_floating_point() and values.itemsize < 4 else values
+            ).numpy()
         found = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise OutOfRange(f"{who}: a {_name(values)} given, which is no array of numbers ({_line(error)}); {WANTED}") from error
+        raise OutOfRange(
+            f"{who}: a {_name(values)} given, which is no array of numbers ({_line(error)}); {WANTED}"
+        ) from error
     if found.dtype.kind not in "fiub":
         raise OutOfRange(f"{who}: a {_name(values)} of {found.dtype} given, which are no numbers; {WANTED}")
     return found.astype(np.float32) if found.dtype == np.float16 else found
@@ -193,7 +216,11 @@ def array(values: Any, who: str = "images") -> np.ndarray:
 
 def is_array(values: Any) -> bool:
     """An array or a tensor, NumPy's, torch's, or of another library that NumPy can read."""
-    return hasattr(values, "shape") and hasattr(values, "dtype") and (hasattr(values, "__array__") or hasattr(values, "detach"))
+    return (
+        hasattr(values, "shape")
+        and hasattr(values, "dtype")
+        and (hasattr(values, "__array__") or hasattr(values, "detach"))
+    )
 
 
 # ---------------------------------------------------------------- telling them apart
@@ -210,7 +237,11 @@ def _items(images: Any) -> Iterator[Any]:
 
 def _is_dataset(images: Any) -> bool:
     """Map-style: read by index, since torch's Dataset cannot be relied upon to end when it is iterated."""
-    return hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, tuple | list | dict | str | bytes)
+    return (
+        hasattr(images, "__getitem__")
+        and hasattr(images, "__len__")
+        and not isinstance(images, tuple | list | dict | str | bytes)
+    )
 
 
 def _is_nested(images: Any) -> bool:
@@ -227,7 +258,13 @@ def _is_pair(images: Sequence[Any]) -> bool:
     if len(images) != 2 or not is_array(images[0]):
         return False
     x, y = images
-    axes = len(y.shape) if is_array(y) else 1 if isinstance(y, list | tuple) and all(isinstance(i, int | np.integer) for i in y) else None
+    axes = (
+        len(y.shape)
+        if is_array(y)
+        else 1
+        if isinstance(y, list | tuple) and all(isinstance(i, int | np.integer) for i in y)
+        else None
+    )
     return axes is not None and 1 <= axes < len(x.shape) and len(y) == len(x)
 
 
@@ -263,7 +300,11 @@ def _split(item: Any) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _are_labels(values: Any) -> bool:
     """Class indices; of other targets, such as boxes or captions, nothing is asked here."""
-    return is_array(values) or isinstance(values, int) or (isinstance(values, list | tuple) and all(isinstance(i, int) for i in values))
+    return (
+        is_array(values)
+        or isinstance(values, int)
+        or (isinstance(values, list | tuple) and all(isinstance(i, int) for i in values))
+    )
 
 
 def _is_single(x: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -274,7 +315,9 @@ def _is_single(x: np.ndarray, shape: tuple[int, ...]) -> bool:
 def _stacked(waiting: list[tuple[np.ndarray, np.ndarray | None]]) -> Batch:
     x = np.stack([image for image, _ in waiting])
     told = [label for _, label in waiting if label is not None]
-    return x, np.stack(told) if len(told) == len(waiting) and len({label.shape for label in told}) == 1 else None
+    return x, np.stack(told) if len(told) == len(waiting) and len(
+        {label.shape for label in told}
+    ) == 1 else None
 
 
 def _parts(x: np.ndarray) -> list[np.ndarray]:

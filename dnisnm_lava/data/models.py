@@ -1,5 +1,5 @@
-"""A user's own network and its weights: `path/to/file.py:factory`, `package.module:factory`, `torchvision:NAME`
-or `path/to/file.onnx`."""
+"""A user's own network and its weights: `path/to/file.py:factory`, `package.module:factory`,
+`torchvision:NAME` or `path/to/file.onnx`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
 
 
 def load_model(
-    spec: str | torch.nn.Module, weights: Weights | None = None, input_shape: Sequence[int] = (),
+    spec: str | torch.nn.Module,
+    weights: Weights | None = None,
+    input_shape: Sequence[int] = (),
     progress: Callable[[int, int], None] | None = None,
-) -> torch.nn.Module:  # fmt: skip
-    """The module that `spec` names, or `spec` itself, in eval mode, with `weights` in it: a state_dict or a file of one; for
-    torchvision also a set of its weights, or its name. What torchvision makes without weights is random, and a UserWarning
-    says so. input_shape: of one image, for an ONNX graph that leaves it open. progress(done, of): of an ONNX graph's nodes that were
-    held against onnx's own evaluation; a UserWarning tells what could not be.
+) -> torch.nn.Module:
+    """The module that `spec` names, or `spec` itself, in eval mode, with `weights` in it: a state_dict or a
+    file of one; for torchvision also a set of its weights, or its name. What torchvision makes without
+    weights is random, and a UserWarning says so. input_shape: of one image, for an ONNX graph that leaves it
+    open. progress(done, of): of an ONNX graph's nodes that were held against onnx's own evaluation; a
+    UserWarning tells what could not be.
 
     BadFile where there is no such file, module, factory or network, it fails, or makes something else;
     BackendMissing where ONNX is not installed; UnsupportedModel where an ONNX graph has no torch module.
@@ -54,17 +57,25 @@ def load_model(
         return load_onnx(Path(spec), input_shape, progress).eval()
     model = call_factory(spec)
     if not isinstance(model, torch.nn.Module):
-        raise BadFile(f"{spec}: makes a {type(model).__name__}, not a torch.nn.Module; name the function or class that builds the network")
+        raise BadFile(
+            f"{spec}: makes a {type(model).__name__}, not a torch.nn.Module; name the function or class "
+            f"that builds the network"
+        )
     if weights is not None:
         load_weights(model, Path(weights))
     return model.eval()
 
 
-def _with_own(spec: str | torch.nn.Module, weights: Mapping[str, torch.Tensor] | Enum, input_shape: Sequence[int]) -> torch.nn.Module:
+def _with_own(
+    spec: str | torch.nn.Module, weights: Mapping[str, torch.Tensor] | Enum, input_shape: Sequence[int]
+) -> torch.nn.Module:
     """With weights that are in memory, or in an enum of torchvision's."""
     if isinstance(weights, Enum):
         if not isinstance(spec, str) or not spec.startswith(TORCHVISION):
-            raise BadFile(f"{weights}: a set of torchvision's weights; name the network as {TORCHVISION}NAME, or give a state_dict")
+            raise BadFile(
+                f"{weights}: a set of torchvision's weights; name the network as {TORCHVISION}NAME, or "
+                f"give a state_dict"
+            )
         return _torchvision(spec.removeprefix(TORCHVISION), _member_of(spec, weights)).eval()
     if isinstance(spec, str) and spec.startswith(TORCHVISION):
         model = _unfilled(spec.removeprefix(TORCHVISION), auxiliary=_has_auxiliary(weights))
@@ -85,8 +96,8 @@ def _member_of(spec: str, weights: Enum) -> str:
 
 
 def transforms_of(spec: str, weights: str | None) -> tuple[str, Callable[[Any], torch.Tensor]] | None:
-    """(their name, what they do to an image): the transforms that torchvision's set of weights was measured with; None where
-    `weights` is not the name of such a set."""
+    """(their name, what they do to an image): the transforms that torchvision's set of weights was measured
+    with; None where `weights` is not the name of such a set."""
     if not spec.startswith(TORCHVISION) or weights is None or Path(weights).is_file():
         return None
     from torchvision import models
@@ -103,7 +114,9 @@ def transforms_named(name: str) -> tuple[str, Callable[[Any], torch.Tensor]]:
     try:
         found = models.get_weight(name)
     except (ValueError, KeyError, AttributeError) as error:
-        raise BadFile(f"{name}: no set of torchvision's weights; name one as ResNet18_Weights.DEFAULT") from error
+        raise BadFile(
+            f"{name}: no set of torchvision's weights; name one as ResNet18_Weights.DEFAULT"
+        ) from error
     return str(found), found.transforms()
 
 
@@ -125,22 +138,29 @@ def call_factory(spec: str) -> Any:
     place, colon, name = spec.rpartition(":")
     if not colon or not place or not name:
         raise BadFile(
-            f"{spec}: not understood; write path/to/file.py:factory, package.module:factory, torchvision:NAME or path/to/file.onnx"
+            f"{spec}: not understood; write path/to/file.py:factory, package.module:factory, "
+            f"torchvision:NAME or path/to/file.onnx"
         )
     with _import_path(place):
         try:
             module = _import(place)
         except Exception as error:
-            raise BadFile(f"{spec}: {place} cannot be imported ({_where(error)}); make it import on its own first") from error
+            raise BadFile(
+                f"{spec}: {place} cannot be imported ({_where(error)}); make it import on its own first"
+            ) from error
         if not hasattr(module, name):
-            raise BadFile(f"{spec}: {place} has no {name!r}; name a function, class or object that it defines")
+            raise BadFile(
+                f"{spec}: {place} has no {name!r}; name a function, class or object that it defines"
+            )
         found = getattr(module, name)
         if isinstance(found, torch.nn.Module) or not callable(found):
             return found
         try:
             return found()
         except Exception as error:
-            raise BadFile(f"{spec}: {name}() failed ({_where(error)}); it must work without arguments") from error
+            raise BadFile(
+                f"{spec}: {name}() failed ({_where(error)}); it must work without arguments"
+            ) from error
 
 
 def _import(place: str) -> Any:
@@ -173,7 +193,11 @@ def _import_path(place: str) -> Iterator[None]:
 def _where(error: BaseException) -> str:
     """`KeyError: 'x' at model.py:12`: the last line of the user's own code."""
     first = (str(error).strip() or "no message").splitlines()[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and not f.filename.startswith("<")]
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if f.filename != __file__ and not f.filename.startswith("<")
+    ]
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}: {first}{place}"
 
@@ -182,7 +206,8 @@ def _where(error: BaseException) -> str:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load a file of weights into `model`: a state_dict, or a checkpoint in which one dict fits (weight_files.checkpoints)."""
+    """Load a file of weights into `model`: a state_dict, or a checkpoint in which one dict fits
+    (weight_files.checkpoints)."""
     checkpoints.fill(model, reading.read(path), path)
 
 
@@ -201,21 +226,31 @@ def _torchvision(name: str, weights: str | None) -> torch.nn.Module:
         return model
     if weights is None:
         model = _unfilled(name, auxiliary=True)
-        warnings.warn(f"{TORCHVISION}{name}: no weights given, so they are random and accuracy is meaningless", stacklevel=3)
+        warnings.warn(
+            f"{TORCHVISION}{name}: no weights given, so they are random and accuracy is meaningless",
+            stacklevel=3,
+        )
         return model
     known = models.get_model_weights(_name_of(name)).__members__
     if weights not in known:
-        raise BadFile(f"{weights}: no such file, and no weights of {name}; give a state_dict or one of {', '.join(sorted(known))}")
+        raise BadFile(
+            f"{weights}: no such file, and no weights of {name}; give a state_dict or one of "
+            f"{', '.join(sorted(known))}"
+        )
     downloads.check_kept(known[weights].url)
     try:
         return models.get_model(name, weights=known[weights], progress=False)
     except (OSError, RuntimeError) as error:  # no network, no space, no such page; another hash than promised
-        raise BadFile(f"{weights}: the weights of {name} cannot be downloaded ({error}); give a file of them") from error
+        raise BadFile(
+            f"{weights}: the weights of {name} cannot be downloaded ({error}); give a file of them"
+        ) from error
 
 
 def _has_auxiliary(content: Any) -> bool:
     """Weights of the heads that two old networks have for training."""
-    return any(part.lower().startswith("aux") for name in checkpoints.names(content) for part in name.split(".")[:2])
+    return any(
+        part.lower().startswith("aux") for name in checkpoints.names(content) for part in name.split(".")[:2]
+    )
 
 
 def _name_of(name: str) -> str:

@@ -1,7 +1,8 @@
-"""Maps sampled at places between their pixels: an operation of its own, of which torch has single cases alone (`interpolate`).
+"""Maps sampled at places between their pixels: an operation of its own, of which torch has single cases alone
+(`interpolate`).
 
-A row of a matrix holds what the pixels around a place count there: linear, 1 - |d| for a pixel at distance d < 1; cubic, with
-a = `coefficient` (Keys, IEEE Trans. ASSP 29:1153, 1981),
+A row of a matrix holds what the pixels around a place count there: linear, 1 - |d| for a pixel at distance d
+< 1; cubic, with a = `coefficient` (Keys, IEEE Trans. ASSP 29:1153, 1981),
 
     (a + 2) |d|^3 - (a + 3) |d|^2 + 1   for |d| <= 1,   a |d|^3 - 5 a |d|^2 + 8 a |d| - 4 a   for |d| < 2.
 """
@@ -18,8 +19,9 @@ SCHEMA = "sampled(Tensor x, float[] rows, float[] cols, float coefficient, bool 
 
 
 def matrix(places: Sequence[float], pixels: int, coefficient: float, inside: bool) -> np.ndarray:
-    """(len(places), pixels): what each of `pixels` counts at each place, in pixels from the first one's centre. coefficient: of cubic, or
-    LINEAR. inside: are pixels beyond the border left out, and the others made up to 1? Else they are as the last one."""
+    """(len(places), pixels): what each of `pixels` counts at each place, in pixels from the first one's
+    centre. coefficient: of cubic, or LINEAR. inside: are pixels beyond the border left out, and the others
+    made up to 1? Else they are as the last one."""
     at = np.asarray(places, np.float64)
     reach = 1 if coefficient == LINEAR else 2
     around = np.floor(at).astype(np.int64)[:, None] + np.arange(1 - reach, 1 + reach)
@@ -38,14 +40,22 @@ def _kernel(d: np.ndarray, a: float) -> np.ndarray:
     return np.where(d <= 1, ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a)
 
 
-def sampled(x: torch.Tensor, rows: Sequence[float], cols: Sequence[float], coefficient: float, inside: bool) -> torch.Tensor:
-    """Maps (N, C, H, W) at these places of rows and columns, or sequences (N, C, L) at those of `cols`, where rows are none."""
+def sampled(
+    x: torch.Tensor, rows: Sequence[float], cols: Sequence[float], coefficient: float, inside: bool
+) -> torch.Tensor:
+    """Maps (N, C, H, W) at these places of rows and columns, or sequences (N, C, L) at those of `cols`, where
+    rows are none."""
     if x.ndim != (4 if rows else 3):
-        raise ValueError(f"sampled: {'maps (N, C, H, W)' if rows else 'sequences (N, C, L)'} needed, a tensor of {x.ndim} axes given")
+        raise ValueError(
+            f"sampled: {'maps (N, C, H, W)' if rows else 'sequences (N, C, L)'} needed, a tensor of "
+            f"{x.ndim} axes given"
+        )
     return torch.ops.dnisnm_lava.sampled(x, list(rows), list(cols), coefficient, inside)  # type: ignore[attr-defined]
 
 
-def _by_matrices(x: torch.Tensor, rows: list[float], cols: list[float], coefficient: float, inside: bool) -> torch.Tensor:
+def _by_matrices(
+    x: torch.Tensor, rows: list[float], cols: list[float], coefficient: float, inside: bool
+) -> torch.Tensor:
     def of(places: list[float], axis: int) -> torch.Tensor:
         return torch.from_numpy(matrix(places, x.shape[axis], coefficient, inside)).to(x)
 
@@ -53,7 +63,9 @@ def _by_matrices(x: torch.Tensor, rows: list[float], cols: list[float], coeffici
     return of(rows, -2) @ along if rows else along
 
 
-def _shape_alone(x: torch.Tensor, rows: list[float], cols: list[float], coefficient: float, inside: bool) -> torch.Tensor:
+def _shape_alone(
+    x: torch.Tensor, rows: list[float], cols: list[float], coefficient: float, inside: bool
+) -> torch.Tensor:
     return x.new_empty((*x.shape[:2], *([len(rows)] if rows else []), len(cols)))
 
 

@@ -1,7 +1,7 @@
 """A long evaluation in blocks of images: shared among ranks, kept as it goes, and gone on with.
 
-What a block gives depends on the block alone, and blocks add up: so one process, several, and several attempts give
-the same result.
+What a block gives depends on the block alone, and blocks add up: so one process, several, and several
+attempts give the same result.
 """
 
 from __future__ import annotations
@@ -43,15 +43,22 @@ class Kept:
     def read(self, blocks: int) -> dict[int, Part]:
         """The finished parts; BadFile where one is of another job."""
         paths = {block: self.folder / f"{block:06d}.json" for block in range(blocks)}
-        told = {block: self._get(path, ("digest", "tally")) for block, path in paths.items() if path.is_file()}
+        told = {
+            block: self._get(path, ("digest", "tally")) for block, path in paths.items() if path.is_file()
+        }
         return {block: Part(content["digest"], content["tally"]) for block, content in told.items()}
 
     def put(self, name: str, content: Mapping[str, Any]) -> None:
         """Keep a JSON object, whole or not at all."""
-        write_whole(self.folder / f"{name}.json", json.dumps({"fingerprint": self.fingerprint, **content}).encode(), overwrite=True)
+        write_whole(
+            self.folder / f"{name}.json",
+            json.dumps({"fingerprint": self.fingerprint, **content}).encode(),
+            overwrite=True,
+        )
 
     def all(self, pattern: str, keys: tuple[str, ...]) -> list[Any]:
-        """Those whose names match, in the order of names; each has `keys`. BadFile where one is of another job."""
+        """Those whose names match, in the order of names; each has `keys`. BadFile where one is of another
+        job."""
         return [self._get(path, keys) for path in sorted(self.folder.glob(f"{pattern}.json"))]
 
     def _get(self, path: Path, keys: tuple[str, ...]) -> Any:
@@ -60,17 +67,25 @@ class Kept:
             for key in keys:
                 content[key]
         except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and --resume") from error
+            raise BadFile(
+                f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and "
+                f"--resume"
+            ) from error
         if content.get("fingerprint") != self.fingerprint:
-            raise BadFile(f"{path}: of another network, other images, steps or options; give the same command, or remove {self.folder}")
+            raise BadFile(
+                f"{path}: of another network, other images, steps or options; give the same command, or "
+                f"remove {self.folder}"
+            )
         return content
 
 
 @contextlib.contextmanager
-def keeping(out: Path | None, fingerprint: str, group: Group, *, resume: bool, overwrite: bool) -> Iterator[Kept | None]:
-    """Where the parts of the result `out` are kept until the block ends well; None where no result is written. BadFile
-    where parts of an attempt before are there, unless they are gone on with (`resume`) or dropped (`overwrite`), and
-    while another run writes `out`."""
+def keeping(
+    out: Path | None, fingerprint: str, group: Group, *, resume: bool, overwrite: bool
+) -> Iterator[Kept | None]:
+    """Where the parts of the result `out` are kept until the block ends well; None where no result is
+    written. BadFile where parts of an attempt before are there, unless they are gone on with (`resume`) or
+    dropped (`overwrite`), and while another run writes `out`."""
     if out is None:
         if resume:
             raise BadFile("--resume: no result is written, so no parts were kept; give --out as before")
@@ -80,7 +95,10 @@ def keeping(out: Path | None, fingerprint: str, group: Group, *, resume: bool, o
     made = missing_parents(parts.folder)
     with contextlib.ExitStack() as stack:
         if not _is_alone(parts.folder, group, stack):
-            raise BadFile(f"{out}: another run is writing it, with its parts in {parts.folder}; wait for its end, or choose another name")
+            raise BadFile(
+                f"{out}: another run is writing it, with its parts in {parts.folder}; wait for its end, "
+                f"or choose another name"
+            )
         try:
             if group.is_first:
                 _check_leftovers(parts.folder, resume, overwrite)
@@ -96,7 +114,8 @@ def keeping(out: Path | None, fingerprint: str, group: Group, *, resume: bool, o
 
 
 def _is_alone(folder: Path, group: Group, stack: contextlib.ExitStack) -> bool:
-    """Makes the folder, which the first rank holds for all. False where another run holds it, or has just removed it."""
+    """Makes the folder, which the first rank holds for all. False where another run holds it, or has just
+    removed it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ours = stack.enter_context(held(folder)) if group.is_first else True
@@ -110,7 +129,9 @@ def _check_leftovers(folder: Path, resume: bool, overwrite: bool) -> None:
     if resume or not any(folder.iterdir()):
         return
     if not overwrite:
-        raise BadFile(f"{folder}: parts of an unfinished run; go on with --resume, or begin again with --overwrite")
+        raise BadFile(
+            f"{folder}: parts of an unfinished run; go on with --resume, or begin again with --overwrite"
+        )
     for part in folder.iterdir():
         part.unlink()
 
@@ -121,7 +142,8 @@ def parts_of(out: Path) -> Path:
 
 
 def is_unfinished(out: Path) -> bool:
-    """Has a run that was to write `out` left parts? Where `out` is there too, it was ended between the two, or was to replace it."""
+    """Has a run that was to write `out` left parts? Where `out` is there too, it was ended between the two,
+    or was to replace it."""
     return parts_of(out).is_dir()
 
 
@@ -131,10 +153,14 @@ def fingerprint(*facts: Any) -> str:
 
 
 def evaluate(
-    blocks: int, work: Callable[[int], Part], group: Group, parts: Kept | None, progress: Callable[[int, int], None] | None
+    blocks: int,
+    work: Callable[[int], Part],
+    group: Group,
+    parts: Kept | None,
+    progress: Callable[[int, int], None] | None,
 ) -> list[Part]:
-    """`work(block)` of every block, in order, on every rank. Each rank does its share of those that no rank has finished.
-    progress(done, of): in blocks of this rank."""
+    """`work(block)` of every block, in order, on every rank. Each rank does its share of those that no rank
+    has finished. progress(done, of): in blocks of this rank."""
     finished: dict[int, Part] = {}
     for found in group.gather({} if parts is None else parts.read(blocks)):
         finished.update(found)

@@ -1,4 +1,5 @@
-"""What the spikes, the integers and the simulator cost: accuracy, or R2 of values, at every T, and what equals what."""
+"""What the spikes, the integers and the simulator cost: accuracy, or R2 of values, at every T, and what
+equals what."""
 
 from __future__ import annotations
 
@@ -20,7 +21,17 @@ from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
-from dnisnm_lava.evaluation.tallies import Tally, activity, alone, branch, guessed, measured, number, said, scores
+from dnisnm_lava.evaluation.tallies import (
+    Tally,
+    activity,
+    alone,
+    branch,
+    guessed,
+    measured,
+    number,
+    said,
+    scores,
+)
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
@@ -47,12 +58,13 @@ class Activity:
 
 @dataclass(frozen=True)
 class Comparison:
-    """measure: what was measured. scores: {"ann": Score, "float": {T: Score}, "integer": ..., "lava": ...} against the labels on so many
-    `images`, Lava on the first of them; without labels, of values alone, against the ANN's own, which has none then. agreements:
-    {"float": {T: Score against the ANN's own answers}, "integer": ...}. equality: what was compared, and how much
-    differed. saturations, clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
-    ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one answer. alarms: what makes all
-    of it meaningless, or the integers worse than they need be (`sanity`)."""
+    """measure: what was measured. scores: {"ann": Score, "float": {T: Score}, "integer": ..., "lava": ...}
+    against the labels on so many `images`, Lava on the first of them; without labels, of values alone,
+    against the ANN's own, which has none then. agreements: {"float": {T: Score against the ANN's own
+    answers}, "integer": ...}. equality: what was compared, and how much differed. saturations,
+    clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
+    ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
+    answer. alarms: what makes all of it meaningless, or the integers worse than they need be (`sanity`)."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -69,7 +81,10 @@ class Comparison:
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
         """The values of `scores`: shares, or R2 where values are measured."""
-        return {key: _values(found) if isinstance(found, Mapping) else found.value for key, found in self.scores.items()}
+        return {
+            key: _values(found) if isinstance(found, Mapping) else found.value
+            for key, found in self.scores.items()
+        }
 
     @property
     def agreement(self) -> dict[str, dict[int, float]]:
@@ -94,17 +109,27 @@ class Verification:
 
 
 def verify(
-    integer: SpikingGraph, images: Images, *, steps: int, spiking: SpikingGraph | None = None, whole: int = WHOLE,
-    device: Device = "cpu", lava: Lava = LAVA, stages: Stages = in_silence,
-) -> Verification:  # fmt: skip
-    """Every spike of every population of the first `whole` images, in all executors: integer reference == integer
-    batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of the other images the
-    read-outs, which tell of every spike that mattered: integer batched == Lava `fixed_pt`."""
+    integer: SpikingGraph,
+    images: Images,
+    *,
+    steps: int,
+    spiking: SpikingGraph | None = None,
+    whole: int = WHOLE,
+    device: Device = "cpu",
+    lava: Lava = LAVA,
+    stages: Stages = in_silence,
+) -> Verification:
+    """Every spike of every population of the first `whole` images, in all executors: integer reference ==
+    integer batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of
+    the other images the read-outs, which tell of every spike that mattered: integer batched == Lava
+    `fixed_pt`."""
     lava_cpu.require_lava(lava.python)
     x = checked_images(integer, images)
     first, others = x[:whole], x[whole:]
     exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
-    fast = batched.run(integer, first, steps=steps, record=True, device=device, progress=stages("integer batched"))
+    fast = batched.run(
+        integer, first, steps=steps, record=True, device=device, progress=stages("integer batched")
+    )
     rows = [difference("integer reference", exact, "integer batched", fast)]
     del exact
     on_lava = partial(lava_cpu.run, steps=steps, deadline=lava.deadline, lava_python=lava.python)
@@ -113,7 +138,9 @@ def verify(
     parts = [simulated]
     del fast
     if len(others):
-        fast = batched.run(integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs"))
+        fast = batched.run(
+            integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs")
+        )
         progress = stages("Lava fixed_pt, read-outs")
         simulated = on_lava(integer, others, record=False, progress=progress)
         rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
@@ -126,26 +153,45 @@ def verify(
 def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
     """The read-outs of one run after another."""
     further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
-    return Run(np.concatenate([run.logits for run in runs]), further=further, units=integer.units, functions=integer.functions)
+    return Run(
+        np.concatenate([run.logits for run in runs]),
+        further=further,
+        units=integer.units,
+        functions=integer.functions,
+    )
 
 
-def _verify_float(spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages) -> Difference:
-    with threadpool_limits(1, user_api="blas"):  # as in Lava's processes: the order of a sum depends on the threads
+def _verify_float(
+    spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages
+) -> Difference:
+    with threadpool_limits(
+        1, user_api="blas"
+    ):  # as in Lava's processes: the order of a sum depends on the threads
         exact = reference.run(spiking, images, steps=steps, progress=stages("float reference"))
     simulated = on_lava(spiking, images, progress=stages("Lava floating_pt"))
     return difference("float reference", exact, "Lava floating_pt", simulated)
 
 
 def compare(
-    nets: Networks, images: Images, labels: Labels | None = None, *, steps: tuple[int, ...] = STEPS, measure: Asked = AUTO,
-    lava: Lava = LAVA, compute: Compute = COMPUTE, set_up: SetUp = SET_UP, stages: Stages = in_silence,
-) -> Comparison:  # fmt: skip
-    """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps` (those up to the
-    graph's own), and the equalities of `verify` on the first images of `lava` (0: no Lava at all).
+    nets: Networks,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    steps: tuple[int, ...] = STEPS,
+    measure: Asked = AUTO,
+    lava: Lava = LAVA,
+    compute: Compute = COMPUTE,
+    set_up: SetUp = SET_UP,
+    stages: Stages = in_silence,
+) -> Comparison:
+    """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps`
+    (those up to the graph's own), and the equalities of `verify` on the first images of `lava` (0: no Lava at
+    all).
 
-    images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers, or targets in the shape
-    of the output (default: what comes with the images). measure: `auto`, one of measures.KINDS, or an `Ask`; `values` needs no labels:
-    it is the distance from the ANN's own then. set_up: what is expected of the ANN, and what was raised before.
+    images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers,
+    or targets in the shape of the output (default: what comes with the images). measure: `auto`, one of
+    measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
+    what is expected of the ANN, and what was raised before.
     """
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
@@ -154,33 +200,53 @@ def compare(
     on_lava = None
     if lava.images:
         first = x[: lava.images], None if y is None else y[: lava.images]
-        on_lava = compared_on_lava(nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages)
+        on_lava = compared_on_lava(
+            nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
+        )
     return comparison(nets.integer, found, summed, on_lava, set_up)
 
 
 def wanted(
-    analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device, progress: Progress | None = None
+    analog: AnalogGraph,
+    measure: Measure,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    device: Device,
+    progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
     """{"labels": (N, *spots), where there are some, "ann": the ANN's own answers}."""
     own = measure.said(ann.ann(analog, images, readout=measure.output, device=device, progress=progress))
-    return {**({} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}), "ann": own}
+    return {
+        **({} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}),
+        "ann": own,
+    }
 
 
 def tallied(
-    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, measure: Measure, steps: tuple[int, ...],
-    compute: Compute = COMPUTE, stages: Stages = in_silence,
-) -> Tally:  # fmt: skip
-    """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the two SNNs}: tallies
-    of parts of the images add up."""
+    nets: Networks,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    measure: Measure,
+    steps: tuple[int, ...],
+    compute: Compute = COMPUTE,
+    stages: Stages = in_silence,
+) -> Tally:
+    """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the
+    two SNNs}: tallies of parts of the images add up."""
     right = wanted(nets.analog, measure, images, labels, compute.device, stages("ANN"))
     told = guessed(measure, right["ann"], right.get("labels"))
-    summed: Tally = {"ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}}
+    summed: Tally = {
+        "ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}
+    }
     met: dict[str, dict[int, np.ndarray]] = {}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
-            return batched.run(graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress)
+            return batched.run(
+                graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress
+            )
 
         run, answers = answers_at_each(graph, runner, measure, steps)
         summed[key] = {**measured(answers, measure, right), **activity(run)}
@@ -198,16 +264,27 @@ class OnLava:
 
 
 def compared_on_lava(
-    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, measure: Measure, steps: tuple[int, ...], lava: Lava = LAVA,
-    device: Device = "cpu", stages: Stages = in_silence,
-) -> OnLava:  # fmt: skip
+    nets: Networks,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    measure: Measure,
+    steps: tuple[int, ...],
+    lava: Lava = LAVA,
+    device: Device = "cpu",
+    stages: Stages = in_silence,
+) -> OnLava:
     """All of `images` on Lava, whatever number `lava` says."""
-    checked = verify(nets.integer, images, steps=steps[-1], spiking=nets.spiking, device=device, lava=lava, stages=stages)
+    checked = verify(
+        nets.integer, images, steps=steps[-1], spiking=nets.spiking, device=device, lava=lava, stages=stages
+    )
 
     def runner(t: int) -> Run:
         if t == steps[-1]:
             return checked.lava
-        return lava_cpu.run(nets.integer, images, steps=t, record=False, deadline=lava.deadline, lava_python=lava.python)
+        return lava_cpu.run(
+            nets.integer, images, steps=t, record=False, deadline=lava.deadline, lava_python=lava.python
+        )
 
     right = wanted(nets.analog, measure, images, labels, device)
     run, answers = answers_at_each(nets.integer, runner, measure, steps)
@@ -216,45 +293,67 @@ def compared_on_lava(
 
 def comparison(
     integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, set_up: SetUp = SET_UP
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """From the tallies of all images, and of the first ones on Lava."""
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
     against = "labels" if measure.labels else "ann"
     around = {name: branch(summed, "ann", name, "spread") for name in {against, "ann"}}
-    found: dict[str, Score | Mapping[int, Score]] = {key: scores(t, measure, against, around[against]) for key, t in runs.items()}
+    found: dict[str, Score | Mapping[int, Score]] = {
+        key: scores(t, measure, against, around[against]) for key, t in runs.items()
+    }
     if measure.labels:
         found = {"ann": scores(branch(summed, "ann"), measure, against)[0], **found}
     images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
-    parted = {key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)} for key in ("float", "integer")}
+    parted = {
+        key: {int(t): number(summed, "alone", key, t) for t in branch(summed, "alone", key)}
+        for key in ("float", "integer")
+    }
     broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", set_up.expected, set_up.causes)
-    worse = integers_alarm(integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"])
+    worse = integers_alarm(
+        integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"]
+    )
     return Comparison(
-        measure, found, images, () if on_lava is None else on_lava.equality, sum(number(saturations, name) for name in saturations),
-        number(runs["integer"], "clipped_inputs"), sum(integer.dead_neurons.values()), populations,
-        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")}, parted, (*(broken or set_up.alarms or ()), *worse),
-    )  # fmt: skip
+        measure,
+        found,
+        images,
+        () if on_lava is None else on_lava.equality,
+        sum(number(saturations, name) for name in saturations),
+        number(runs["integer"], "clipped_inputs"),
+        sum(integer.dead_neurons.values()),
+        populations,
+        {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
+        parted,
+        (*(broken or set_up.alarms or ()), *worse),
+    )
 
 
 def integers_alarm(
-    integer: SpikingGraph, saturations: Mapping[str, int], parted: Mapping[str, Mapping[int, int]], images: int
+    integer: SpikingGraph,
+    saturations: Mapping[str, int],
+    parted: Mapping[str, Mapping[int, int]],
+    images: int,
 ) -> tuple[Alarm, ...]:
     """Of the T at which the integer SNN loses most, by a test that counts all of them."""
     worst = max(parted["float"], key=lambda t: (parted["float"][t] - parted["integer"][t], t), default=None)
     if worst is None:
         return ()
     where = weak_spots.look_at(integer, saturations)
-    return sanity.integers(parted["float"][worst], parted["integer"][worst], images, worst, where, len(parted["float"]))
+    return sanity.integers(
+        parted["float"][worst], parted["integer"][worst], images, worst, where, len(parted["float"])
+    )
 
 
 def checked(steps: tuple[int, ...], most: int, lava_images: int) -> tuple[int, ...]:
     """Those of `steps` that a graph of `most` steps can run, ascending; OutOfRange where there is none."""
     fitting = tuple(sorted({t for t in steps if 1 <= t <= most}))
     if not fitting:
-        raise OutOfRange(f"steps: none of {steps} lies within 1 and the graph's {most}; convert with more steps")
+        raise OutOfRange(
+            f"steps: none of {steps} lies within 1 and the graph's {most}; convert with more steps"
+        )
     if lava_images < 0:
         raise OutOfRange(f"lava_images: {lava_images} given; give 0 (no Lava) or more")
     return fitting
@@ -271,7 +370,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
 
 def answers_at_each(
     graph: SpikingGraph, runner: Callable[[int], Run], measure: Measure, steps: tuple[int, ...]
-) -> tuple[Run, dict[int, np.ndarray]]:  # fmt: skip
+) -> tuple[Run, dict[int, np.ndarray]]:
     """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
     apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
@@ -280,15 +379,17 @@ def answers_at_each(
 
 def _activity(p: SNM, run: Tally) -> Activity:
     up, down = number(run, "spikes", p.name, "up"), number(run, "spikes", p.name, "down")
-    return Activity(p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, number(run, "saturations", p.name))
+    return Activity(
+        p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, number(run, "saturations", p.name)
+    )
 
 
 # ---------------------------------------------------------------- where a result comes from
 
 
 def versions(other: Interpreter | None = None) -> dict[str, str]:
-    """Of Python and of the packages that decide a result; `absent` for those not installed. With another Python for Lava,
-    `lava-python` and `lava-python numpy`, and its lava-nc."""
+    """Of Python and of the packages that decide a result; `absent` for those not installed. With another
+    Python for Lava, `lava-python` and `lava-python numpy`, and its lava-nc."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

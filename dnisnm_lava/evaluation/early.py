@@ -15,8 +15,9 @@ from dnisnm_lava.ir import SpikingGraph, checked_images, lead
 
 @dataclass(frozen=True)
 class EarlyRun:
-    """classes, steps: (N,) of each image, and after how many steps it stopped. values: (N, *shape of the model's output), in its units,
-    at that step. simulated: image-steps that were computed, all attempts together."""
+    """classes, steps: (N,) of each image, and after how many steps it stopped. values: (N, *shape of the
+    model's output), in its units, at that step. simulated: image-steps that were computed, all attempts
+    together."""
 
     classes: np.ndarray
     steps: np.ndarray
@@ -24,12 +25,15 @@ class EarlyRun:
     simulated: int
 
 
-def run(graph: SpikingGraph, images: Images, exits: Exits, *, output: str | None = None, **options: Any) -> EarlyRun:
-    """What a read-out (the first, or that of this name) says of each image (N, *input shape) at its exit. `options`: those of
-    `batched.run`.
+def run(
+    graph: SpikingGraph, images: Images, exits: Exits, *, output: str | None = None, **options: Any
+) -> EarlyRun:
+    """What a read-out (the first, or that of this name) says of each image (N, *input shape) at its exit.
+    `options`: those of `batched.run`.
 
-    A run is the beginning of every longer one: so all images are run for an eighth of the steps, those that did not stop
-    for a quarter, and so on. Where a population leads it is not: then all run for all steps, and stop by the same rule.
+    A run is the beginning of every longer one: so all images are run for an eighth of the steps, those that
+    did not stop for a quarter, and so on. Where a population leads it is not: then all run for all steps, and
+    stop by the same rule.
     """
     x = checked_images(graph, images)
     most = len(exits.bounds)
@@ -41,10 +45,15 @@ def run(graph: SpikingGraph, images: Images, exits: Exits, *, output: str | None
         logits = part.scores_of(output)
         simulated += len(going) * t
         bounds = exits.bounds[:t] if t == most else np.append(exits.bounds[:t], 0)
-        last = logits if t == most else np.concatenate([logits, logits[:, -1:]], axis=1)  # step t + 1 stands for: not yet
+        last = (
+            logits if t == most else np.concatenate([logits, logits[:, -1:]], axis=1)
+        )  # step t + 1 stands for: not yet
         found = exit_steps(last, Exits(bounds, exits.confidence, exits.images))
         stopped = found <= t
-        classes[going[stopped]], steps[going[stopped]] = classes_at(logits[stopped], found[stopped]), found[stopped]
+        classes[going[stopped]], steps[going[stopped]] = (
+            classes_at(logits[stopped], found[stopped]),
+            found[stopped],
+        )
         for step in np.unique(found[stopped]):
             values[going[found == step]] = part.values(int(step), output)[found == step]
         going = going[~stopped]

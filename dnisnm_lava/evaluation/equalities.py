@@ -1,4 +1,5 @@
-"""What equals what, in words: a line with a tick for what was compared alike, and what Lava gave beside the integers."""
+"""What equals what, in words: a line with a tick for what was compared alike, and what Lava gave beside the
+integers."""
 
 from __future__ import annotations
 
@@ -11,8 +12,12 @@ READ_OUTS = ", read-outs"  # behind the name of an executor: these alone were co
 
 
 def told(rows: Sequence[Difference]) -> list[str]:
-    """A line for the images whose spikes were all compared, one for those of which the read-outs were, each with its images and steps."""
-    return [_line([row for row in rows if _whole(row) is whole], whole) for whole in dict.fromkeys(map(_whole, rows))]
+    """A line for the images whose spikes were all compared, one for those of which the read-outs were, each
+    with its images and steps."""
+    return [
+        _line([row for row in rows if _whole(row) is whole], whole)
+        for whole in dict.fromkeys(map(_whole, rows))
+    ]
 
 
 def _line(rows: list[Difference], whole: bool) -> str:
@@ -21,7 +26,10 @@ def _line(rows: list[Difference], whole: bool) -> str:
     different = sum(row.different for row in rows)
     what = "spikes" if whole else "read-outs"
     said = f"{NO} {different:,} of {compared:,} {what} differ" if different else f"{YES} {what} equal"
-    return f"{said}, {images:,} {'' if whole else 'more '}image{_s(images)}, {steps:,} step{_s(steps)}: {', '.join(_chains(rows))}"
+    return (
+        f"{said}, {images:,} {'' if whole else 'more '}image{_s(images)}, {steps:,} step{_s(steps)}: "
+        f"{', '.join(_chains(rows))}"
+    )
 
 
 def _whole(row: Difference) -> bool:
@@ -37,7 +45,9 @@ def _chains(rows: Sequence[Difference]) -> list[str]:
             found[-1].append(b)
         else:
             found.append([a, b])
-    return [" = ".join([first, *(name.removeprefix("integer ") for name in others)]) for first, *others in found]
+    return [
+        " = ".join([first, *(name.removeprefix("integer ") for name in others)]) for first, *others in found
+    ]
 
 
 def on_lava(rows: Sequence[Difference]) -> tuple[int, int]:

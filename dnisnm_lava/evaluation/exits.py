@@ -1,7 +1,7 @@
 """Early exit: an image stops at the first step where its read-out's margin passes a bound.
 
-The bound of each step comes from calibration images, without labels: it is the smallest margin from which on at least a
-share `confidence` of them keep the class that they have then until the last step.
+The bound of each step comes from calibration images, without labels: it is the smallest margin from which on
+at least a share `confidence` of them keep the class that they have then until the last step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ NEVER = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Exits:
-    """bounds: (T,) margins of `Run.scores`; 0 at the last step, where all stop. images: calibrated on so many."""
+    """bounds: (T,) margins of `Run.scores`; 0 at the last step, where all stop. images: calibrated on so
+    many."""
 
     bounds: np.ndarray
     confidence: float
@@ -27,11 +28,14 @@ class Exits:
 
 
 def margins(logits: np.ndarray) -> np.ndarray:
-    """(N, T) largest score less the second, of `Run.scores` (N, T, C); of one channel, how far from 0 it is."""
+    """(N, T) largest score less the second, of `Run.scores` (N, T, C); of one channel, how far from 0 it
+    is."""
     if logits.ndim > 3 and prod(logits.shape[3:]) == 1:  # a map of one pixel
         logits = logits.reshape(logits.shape[:3])
     if logits.ndim != 3:
-        raise OutOfRange(f"early exit: read-outs of shape {logits.shape[2:]}; it needs one class an image, (C,)")
+        raise OutOfRange(
+            f"early exit: read-outs of shape {logits.shape[2:]}; it needs one class an image, (C,)"
+        )
     if logits.shape[2] == 1:
         return np.abs(logits[:, :, 0])
     first_two = np.partition(logits, -2, axis=2)[:, :, -2:]
@@ -43,7 +47,9 @@ def calibrate(logits: np.ndarray, confidence: float) -> Exits:
     if not 0 < confidence <= 1:
         raise OutOfRange(f"confidence: {confidence} given; give a share above 0, at most 1")
     margin, last = margins(logits), classes(logits[:, -1])
-    bounds = [_bound(margin[:, t], classes(logits[:, t]) == last, confidence) for t in range(logits.shape[1] - 1)]
+    bounds = [
+        _bound(margin[:, t], classes(logits[:, t]) == last, confidence) for t in range(logits.shape[1] - 1)
+    ]
     return Exits(np.array([*bounds, 0], margin.dtype), confidence, len(logits))
 
 
@@ -59,7 +65,10 @@ def _bound(margin: np.ndarray, keeps: np.ndarray, confidence: float) -> int | fl
 def exit_steps(logits: np.ndarray, exits: Exits) -> np.ndarray:
     """(N,) the step, from 1, after which each image stops, from its read-outs (N, T, C)."""
     if logits.shape[1] != len(exits.bounds):
-        raise OutOfRange(f"early exit: bounds of {len(exits.bounds)} steps and a run of {logits.shape[1]}; calibrate on as many steps")
+        raise OutOfRange(
+            f"early exit: bounds of {len(exits.bounds)} steps and a run of {logits.shape[1]}; calibrate "
+            f"on as many steps"
+        )
     return (margins(logits) >= exits.bounds).argmax(axis=1) + 1
 
 

@@ -11,8 +11,8 @@ def standard_error(share: float, images: int) -> float:
 
 
 def suggested(accuracy: Mapping[int, float], images: int) -> int:
-    """The fewest steps whose accuracy lies within one standard error of the best (Breiman et al., Classification and Regression
-    Trees, 1984, 3.4.3). accuracy: {T: share of `images`}."""
+    """The fewest steps whose accuracy lies within one standard error of the best (Breiman et al.,
+    Classification and Regression Trees, 1984, 3.4.3). accuracy: {T: share of `images`}."""
     best = max(accuracy.values())
     enough = best - standard_error(best, images)
     return min(t for t, share in accuracy.items() if share >= enough)

@@ -1,4 +1,5 @@
-"""What a network says of images that nobody labelled: classes with their margins, or values where there are no classes."""
+"""What a network says of images that nobody labelled: classes with their margins, or values where there are
+no classes."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from dnisnm_lava.measures import classes, named_output
 class Predictions:
     """Of N images, each read after its own number of `steps` (N,).
 
-    values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the sums before a last function,
-    which may round what they differ by away. margins (N,): by how much, in the units of values, it leads the second. Both None where the
-    output is no row of two or more classes.
+    values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the
+    sums before a last function, which may round what they differ by away. margins (N,): by how much, in the
+    units of values, it leads the second. Both None where the output is no row of two or more classes.
     """
 
     values: np.ndarray
@@ -39,11 +40,18 @@ def has_classes(shape: Shape) -> bool:
 
 
 def predict(
-    graph: SpikingGraph, batches: Iterable[np.ndarray], *, steps: int | None = None, exits: Exits | None = None, device: Device = "cpu",
-    memory: int | None = None, output: str | int | None = None,
-) -> Predictions:  # fmt: skip
-    """What an output (the first, or that of this name or index) says of images that come in batches (n, *input shape); after `steps`
-    (default: the graph's), or where `exits`, of as many, let each image stop: it is simulated no further (`early.run`)."""
+    graph: SpikingGraph,
+    batches: Iterable[np.ndarray],
+    *,
+    steps: int | None = None,
+    exits: Exits | None = None,
+    device: Device = "cpu",
+    memory: int | None = None,
+    output: str | int | None = None,
+) -> Predictions:
+    """What an output (the first, or that of this name or index) says of images that come in batches (n,
+    *input shape); after `steps` (default: the graph's), or where `exits`, of as many, let each image stop: it
+    is simulated no further (`early.run`)."""
     name = named_output(graph.output_shapes, output)
     shape = graph.output_shapes[name]
     if exits is not None and not has_classes(shape):
@@ -59,11 +67,21 @@ def predict(
 
 
 def _of(
-    graph: SpikingGraph, images: np.ndarray, output: str, steps: int | None, exits: Exits | None, **options: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """(values, steps, classes) of the images. The class is told by the sums: a last softmax rounds small differences away."""
+    graph: SpikingGraph,
+    images: np.ndarray,
+    output: str,
+    steps: int | None,
+    exits: Exits | None,
+    **options: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values, steps, classes) of the images. The class is told by the sums: a last softmax rounds small
+    differences away."""
     if exits is not None:
         found = early.run(graph, images, exits, output=output, **options)
         return found.values, found.steps, found.classes
     run = batched.run(graph, images, steps=steps, **options)
-    return run.values(run.steps, output), np.full(len(images), run.steps), classes(run.scores_of(output)[:, -1])
+    return (
+        run.values(run.steps, output),
+        np.full(len(images), run.steps),
+        classes(run.scores_of(output)[:, -1]),
+    )

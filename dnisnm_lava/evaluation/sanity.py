@@ -1,4 +1,5 @@
-"""Is the set-up sound? Alarms that stand before any result: an ANN at chance, and integers that lose what the float SNN has.
+"""Is the set-up sound? Alarms that stand before any result: an ANN at chance, and integers that lose what the
+float SNN has.
 
 Values and free functions: what a network said of labelled images, and sentences where that cannot be right.
 """
@@ -21,13 +22,17 @@ CAUSES = (
     "images are not prepared as in training (mean, std, size, range, order of the channels)",
     "the classes stand in another order",
 )
-CONSISTENT, SEEN = 0.5, 10  # share of images that get their class's commonest answer; images of a class, on average
+CONSISTENT, SEEN = (
+    0.5,
+    10,
+)  # share of images that get their class's commonest answer; images of a class, on average
 
 
 @dataclass(frozen=True)
 class SetUp:
-    """What is known of a set-up before anything is measured. expected: the ANN's accuracy as it should be, a share. causes: what may be
-    wrong, the likeliest first. alarms: those raised before; None: nobody looked."""
+    """What is known of a set-up before anything is measured. expected: the ANN's accuracy as it should be,
+    a share. causes: what may be wrong, the likeliest first. alarms: those raised before; None: nobody
+    looked."""
 
     expected: float | None = None
     causes: Sequence[str] = CAUSES
@@ -36,21 +41,28 @@ class SetUp:
 
 @dataclass(frozen=True)
 class Alarm:
-    """What makes results meaningless or worse than they need be. kind: `chance`, `expectation` or `integers`. sentence: for people."""
+    """What makes results meaningless or worse than they need be. kind: `chance`, `expectation` or `integers`.
+    sentence: for people."""
 
     kind: str
     sentence: str
 
 
 def chance(by_class: Sequence[int] | np.ndarray, images: int | None = None) -> float:
-    """The share of images that a guess gets. by_class: images of each of the output's classes, or pixels of so many `images`.
+    """The share of images that a guess gets. by_class: images of each of the output's classes, or pixels of
+    so many `images`.
 
-    1 / classes, the guess of who knows nothing; the share of the commonest class, the best constant guess, where classes are uneven:
-    where it exceeds 1 / classes by more than three standard errors, since in few images some class is always the commonest.
+    1 / classes, the guess of who knows nothing; the share of the commonest class, the best constant guess,
+    where classes are uneven: where it exceeds 1 / classes by more than three standard errors, since in few
+    images some class is always the commonest.
     """
     counts = np.asarray(by_class)
     blind, commonest = 1 / len(counts), float(counts.max() / counts.sum())
-    return commonest if commonest > blind + ERRORS * standard_error(blind, counts.sum() if images is None else images) else blind
+    return (
+        commonest
+        if commonest > blind + ERRORS * standard_error(blind, counts.sum() if images is None else images)
+        else blind
+    )
 
 
 def standard_error(share: float, images: float) -> float:
@@ -58,11 +70,12 @@ def standard_error(share: float, images: float) -> float:
 
 
 def is_at_chance(right: float, images: int, guess: float) -> bool:
-    """Is the accuracy within three standard errors of the guess, or below it; or less than a tenth of the way from the guess to all
-    (Cohen's kappa below 0.1)? Untrained networks are not quite blind, so that many images tell them from the guess.
+    """Is the accuracy within three standard errors of the guess, or below it; or less than a tenth of the way
+    from the guess to all (Cohen's kappa below 0.1)? Untrained networks are not quite blind, so that many
+    images tell them from the guess.
 
-    False where so few images cannot tell: where a network halfway from the guess to all could come as low as that, within three
-    standard errors of its own."""
+    False where so few images cannot tell: where a network halfway from the guess to all could come as low as
+    that, within three standard errors of its own."""
     bound = max(guess + ERRORS * standard_error(guess, images), guess + KAPPA * (1 - guess))
     middle = (1 + guess) / 2
     return bound < middle - ERRORS * standard_error(middle, images) and right / images <= bound
@@ -74,28 +87,49 @@ def is_below(right: float, images: int, expected: float) -> bool:
 
 
 def of_answers(
-    found: Answers | None, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES, who: str = "the ANN"
-) -> tuple[Alarm, ...]:  # fmt: skip
-    """The alarms of `set_up`; where each class gets an answer of its own that is another's, the order of the classes comes first."""
+    found: Answers | None,
+    data: str,
+    expected: float | None = None,
+    causes: Sequence[str] = CAUSES,
+    who: str = "the ANN",
+) -> tuple[Alarm, ...]:
+    """The alarms of `set_up`; where each class gets an answer of its own that is another's, the order of the
+    classes comes first."""
     if found is None:
         return ()
     if found.by_label is not None:
         return _of_several(found, found.by_label, data, expected, causes, who)
     told = [cause for cause in (_other_order(found), *causes) if cause]
-    return set_up(found.right, found.table.sum(axis=1), data, expected, told, who, said=found.table.sum(axis=0), maps=found.maps)
+    return set_up(
+        found.right,
+        found.table.sum(axis=1),
+        data,
+        expected,
+        told,
+        who,
+        said=found.table.sum(axis=0),
+        maps=found.maps,
+    )
 
 
 def set_up(
-    right: int, by_class: Sequence[int] | np.ndarray, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES,
-    who: str = "the ANN", *, said: Sequence[int] | np.ndarray = (), maps: int = 0,
-) -> tuple[Alarm, ...]:  # fmt: skip
-    """Of an ANN, or `who` else, that says the class of `right` of images of `data`; by_class: images of each class of its output. At most
-    one alarm.
+    right: int,
+    by_class: Sequence[int] | np.ndarray,
+    data: str,
+    expected: float | None = None,
+    causes: Sequence[str] = CAUSES,
+    who: str = "the ANN",
+    *,
+    said: Sequence[int] | np.ndarray = (),
+    maps: int = 0,
+) -> tuple[Alarm, ...]:
+    """Of an ANN, or `who` else, that says the class of `right` of images of `data`; by_class: images of each
+    class of its output. At most one alarm.
 
-    expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first. maps: so many images, of
-    whose pixels right, by_class and `said`, how many got each class, tell: images are the trials then, since pixels of one depend on one
-    another; and where one class is almost everywhere, a sound network has hardly more right than a guess, so the pixels' own kappa must be
-    small, too."""
+    expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first. maps:
+    so many images, of whose pixels right, by_class and `said`, how many got each class, tell: images are the
+    trials then, since pixels of one depend on one another; and where one class is almost everywhere, a sound
+    network has hardly more right than a guess, so the pixels' own kappa must be small, too."""
     of = int(np.sum(by_class))
     images, guess = maps or of, chance(by_class, maps or None)
     share = right / of
@@ -113,7 +147,8 @@ def _counted(of: int, maps: int) -> str:
 
 
 def _kappa(share: float, meant: Sequence[int] | np.ndarray, said: Sequence[int] | np.ndarray) -> float:
-    """Cohen's: of the way from answers that do not depend on the labels to all; 0 where both are one class alone."""
+    """Cohen's: of the way from answers that do not depend on the labels to all; 0 where both are one class
+    alone."""
     a, b = np.asarray(meant, np.float64), np.asarray(said, np.float64)
     blind = float((a / a.sum() * b / b.sum()).sum())
     return (share - blind) / (1 - blind) if blind < 1 else 0.0
@@ -121,10 +156,13 @@ def _kappa(share: float, meant: Sequence[int] | np.ndarray, said: Sequence[int] 
 
 def _of_several(
     found: Answers, by_label: np.ndarray, data: str, expected: float | None, causes: Sequence[str], who: str
-) -> tuple[Alarm, ...]:  # fmt: skip
+) -> tuple[Alarm, ...]:
     """The alarms of images that have several labels: a guess is the commonest answer of each."""
     guess = float(by_label.sum(axis=2).max(axis=1).sum() / found.of)
-    told = f"{who} gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} ({_percent(found.accuracy)})"
+    told = (
+        f"{who} gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} "
+        f"({_percent(found.accuracy)})"
+    )
     end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
     if says_nothing(by_label, found.maps):
         why = "its answers hardly depend on the labels"
@@ -135,19 +173,22 @@ def _of_several(
 
 
 def says_nothing(by_label: np.ndarray, maps: int = 0) -> bool:
-    """Are there no more right answers than where answers and labels are drawn one by one, within three standard errors, or less than a
-    tenth of the way from there to all (Cohen's kappa, each label's own, since some are rare)? by_label: (labels, 2, 2). maps: images
-    whose pixels these are.
+    """Are there no more right answers than where answers and labels are drawn one by one, within three
+    standard errors, or less than a tenth of the way from there to all (Cohen's kappa, each label's own, since
+    some are rare)? by_label: (labels, 2, 2). maps: images whose pixels these are.
 
-    The errors of an image's labels are taken to go together, so their standard errors add up. False where so few images cannot tell a
-    network that is halfway."""
+    The errors of an image's labels are taken to go together, so their standard errors add up. False where so
+    few images cannot tell a network that is halfway."""
     by_label = by_label[by_label.sum(axis=(1, 2)) > 0]
     if maps:
         by_label = by_label * (maps / by_label.sum(axis=(1, 2), keepdims=True))
     counts = by_label.sum(axis=(1, 2)).astype(np.float64)
     meant, said = by_label.sum(axis=2) / counts[:, None], by_label.sum(axis=1) / counts[:, None]
     by_chance = counts * (meant * said).sum(axis=1)
-    more, most = float((np.trace(by_label, axis1=1, axis2=2) - by_chance).sum()), float((counts - by_chance).sum())
+    more, most = (
+        float((np.trace(by_label, axis1=1, axis2=2) - by_chance).sum()),
+        float((counts - by_chance).sum()),
+    )
     # a hypergeometric count's, twice, at the widest: where half of the answers are 1
     errors = ERRORS * float(np.sqrt(counts * meant.prod(axis=1)).sum())
     bound = max(errors, KAPPA * most)
@@ -159,13 +200,22 @@ def _other_order(found: Answers) -> str:
     present = found.table[found.table.sum(axis=1) > 0]
     commonest = present.argmax(axis=1)
     consistent = present.max(axis=1).sum() >= CONSISTENT * found.of > found.right
-    if not consistent or found.images < SEEN * len(present) or len(set(commonest.tolist())) <= len(present) / 2:
+    if (
+        not consistent
+        or found.images < SEEN * len(present)
+        or len(set(commonest.tolist())) <= len(present) / 2
+    ):
         return ""
     share = present.max(axis=1).sum() / found.of
-    label = int(np.flatnonzero(found.table.sum(axis=1) > 0)[np.argmax(commonest != np.flatnonzero(found.table.sum(axis=1) > 0))])
+    label = int(
+        np.flatnonzero(found.table.sum(axis=1) > 0)[
+            np.argmax(commonest != np.flatnonzero(found.table.sum(axis=1) > 0))
+        ]
+    )
     what = "pixels" if found.maps else "images"
     return (
-        f"the classes stand in another order: {_percent(share)} of the {what} get the commonest answer of their class, and class "
+        f"the classes stand in another order: {_percent(share)} of the {what} get the commonest answer "
+        f"of their class, and class "
         f"{label} is mostly called {int(found.table[label].argmax())}"
     )
 
@@ -174,17 +224,20 @@ def _other_order(found: Answers) -> str:
 
 
 def mcnemar(a_alone: int, b_alone: int) -> float:
-    """The p of McNemar's exact test, two-sided: how likely images on which one of two alone is right part so unevenly, or more so, if
-    each were a coin's toss."""
+    """The p of McNemar's exact test, two-sided: how likely images on which one of two alone is right part so
+    unevenly, or more so, if each were a coin's toss."""
     tosses = a_alone + b_alone
     tail = sum(comb(tosses, k) for k in range(min(a_alone, b_alone) + 1))
     return min(1.0, 2 * tail / 2**tosses)
 
 
-def integers(float_alone: int, integer_alone: int, images: int, steps: int, look_at: str, tests: int = 1) -> tuple[Alarm, ...]:
-    """An alarm where the integer SNN says the ANN's class of significantly fewer images than the float SNN: by McNemar's test at 0.01,
-    and by 0.5 points. float_alone, integer_alone: of so many images, on which that one alone says the ANN's class after `steps`.
-    look_at: where to look, in words. tests: at how many T one looked, which share the 0.01 (Bonferroni)."""
+def integers(
+    float_alone: int, integer_alone: int, images: int, steps: int, look_at: str, tests: int = 1
+) -> tuple[Alarm, ...]:
+    """An alarm where the integer SNN says the ANN's class of significantly fewer images than the float SNN:
+    by McNemar's test at 0.01, and by 0.5 points. float_alone, integer_alone: of so many images, on which that
+    one alone says the ANN's class after `steps`. look_at: where to look, in words. tests: at how many T one
+    looked, which share the 0.01 (Bonferroni)."""
     lost = float_alone - integer_alone
     p = mcnemar(float_alone, integer_alone)
     if lost < LEAST_LOSS * images or lost <= 0 or p * tests >= LEVEL:
@@ -192,8 +245,10 @@ def integers(float_alone: int, integer_alone: int, images: int, steps: int, look
     return (
         Alarm(
             "integers",
-            f"the integers lose what the float SNN has: after {steps:,} steps {float_alone:,} of {images:,} images get the ANN's class "
-            f"from the float SNN alone, {integer_alone:,} from the integer SNN alone (McNemar's p = {p:.1g}); {look_at}",
+            f"the integers lose what the float SNN has: after {steps:,} steps {float_alone:,} of "
+            f"{images:,} images get the ANN's class "
+            f"from the float SNN alone, {integer_alone:,} from the integer SNN alone (McNemar's p = "
+            f"{p:.1g}); {look_at}",
         ),
     )
 

@@ -1,4 +1,5 @@
-"""What a run says of some images, as integers that add up: in any cut of the images, on any number of machines."""
+"""What a run says of some images, as integers that add up: in any cut of the images, on any number of
+machines."""
 
 from __future__ import annotations
 
@@ -18,15 +19,18 @@ Tally = Counts
 
 
 def tally(run: Run, measure: Measure, wanted: Mapping[str, np.ndarray], steps: Iterable[int]) -> Tally:
-    """images; of each of `wanted`, {name: (N, *spots)}: {steps: {T: counts}, spread}; spikes: {population: {up, down}};
-    saturations: {population: neurons}; clipped_inputs."""
+    """images; of each of `wanted`, {name: (N, *spots)}: {steps: {T: counts}, spread}; spikes: {population:
+    {up, down}}; saturations: {population: neurons}; clipped_inputs."""
     return {**measured({t: said(run, measure, t) for t in steps}, measure, wanted), **activity(run)}
 
 
 def measured(answers: Mapping[int, np.ndarray], measure: Measure, wanted: Mapping[str, np.ndarray]) -> Tally:
     """The first part of it, of {T: answers (N, *spots)}."""
     return {
-        name: {"steps": {str(t): measure.count(found, right) for t, found in answers.items()}, "spread": measure.spread(right)}
+        name: {
+            "steps": {str(t): measure.count(found, right) for t, found in answers.items()},
+            "spread": measure.spread(right),
+        }
         for name, right in wanted.items()
     }
 
@@ -57,34 +61,45 @@ def early(run: Run, measure: Measure, wanted: np.ndarray, exits: Exits) -> Tally
 def scores(t: Tally, measure: Measure, name: str, spread: Tally | None = None) -> dict[int, Score]:
     """{T: score} of what a run's tally counts under `name`. spread: of more images than these."""
     around, images = branch(t, name, "spread") if spread is None else spread, number(t, "images")
-    return {int(step): measure.score(branch(t, name, "steps", step), around, images) for step in branch(t, name, "steps")}
+    return {
+        int(step): measure.score(branch(t, name, "steps", step), around, images)
+        for step in branch(t, name, "steps")
+    }
 
 
 def guessed(measure: Measure, answers: np.ndarray, labels: np.ndarray | None) -> Tally:
-    """What alarms need of answers and labels (N, *spots): right; classes, said: {class of the output: answers of it}, of one class an
-    image or a pixel; maps: images with pixels; labels: {label: {label and answer, "01": how many}} of images with several labels. Nothing
-    of values, and without labels."""
+    """What alarms need of answers and labels (N, *spots): right; classes, said: {class of the output: answers
+    of it}, of one class an image or a pixel; maps: images with pixels; labels: {label: {label and answer,
+    "01": how many}} of images with several labels. Nothing of values, and without labels."""
     found = None if labels is None or not measure.is_share else of_measure(measure, answers, labels)
     several = measure.kind == "binary" and bool(measure.shape) and measure.shape[0] > 1
-    count = 0 if labels is None or not measure.is_share else measure.classes if measure.kind == "classes" else 2
+    count = (
+        0 if labels is None or not measure.is_share else measure.classes if measure.kind == "classes" else 2
+    )
     table = np.zeros((count, count), np.int64) if found is None else found.table
     none = np.zeros((measure.shape[0] if several else 0, 2, 2), np.int64)
     each = none if found is None or found.by_label is None else found.by_label
     return {
-        "right": int(np.trace(table)), "maps": 0 if found is None else found.maps,
+        "right": int(np.trace(table)),
+        "maps": 0 if found is None else found.maps,
         "classes": {str(i): int(n) for i, n in enumerate(table.sum(axis=1))},
         "said": {str(i): int(n) for i, n in enumerate(table.sum(axis=0))},
-        "labels": {str(i): {f"{a}{b}": int(cell[a, b]) for a in (0, 1) for b in (0, 1)} for i, cell in enumerate(each)},
-    }  # fmt: skip
+        "labels": {
+            str(i): {f"{a}{b}": int(cell[a, b]) for a in (0, 1) for b in (0, 1)}
+            for i, cell in enumerate(each)
+        },
+    }
 
 
 def alarms(
     t: Tally, data: str, expected: float | None = None, causes: Sequence[str] = CAUSES, who: str = "the ANN"
-) -> tuple[Alarm, ...]:  # fmt: skip
+) -> tuple[Alarm, ...]:
     """Those of `sanity` of what `guessed` told."""
     maps, labels = number(t, "maps"), branch(t, "labels")
     if labels:
-        by_label = np.array([[[number(labels, name, f"{a}{b}") for b in (0, 1)] for a in (0, 1)] for name in labels])
+        by_label = np.array(
+            [[[number(labels, name, f"{a}{b}") for b in (0, 1)] for a in (0, 1)] for name in labels]
+        )
         found = Answers(by_label.sum(axis=0), by_label, maps)
         return sanity.of_answers(found if found.of else None, data, expected, causes, who)
     by_class, said = ([number(t, key, name) for name in branch(t, key)] for key in ("classes", "said"))
@@ -94,8 +109,8 @@ def alarms(
 
 
 def alone(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> Tally:
-    """{float, integer: {T: images of which it alone is right}}, from {T: (N,) is it right?} of the two; nothing of maps, whose pixels are
-    no trials of their own."""
+    """{float, integer: {T: images of which it alone is right}}, from {T: (N,) is it right?} of the two;
+    nothing of maps, whose pixels are no trials of their own."""
     pairs = {"float": (a, b), "integer": (b, a)}
     return {
         key: {str(t): int(np.count_nonzero(one[t] & ~other[t])) for t in one if one[t].size == len(one[t])}
@@ -110,7 +125,9 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 def _added(a: Tally, b: Tally) -> Tally:
     if a.keys() != b.keys():
-        raise ValueError(f"tallies of {sorted(a)} and {sorted(b)} do not add up; tally the same runs on all images")
+        raise ValueError(
+            f"tallies of {sorted(a)} and {sorted(b)} do not add up; tally the same runs on all images"
+        )
     return {key: _sum(a[key], b[key]) for key in a}
 
 

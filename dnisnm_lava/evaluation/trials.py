@@ -1,7 +1,9 @@
-"""Trials of a search that are kept as they finish, so that a search which was interrupted goes on where it stopped.
+"""Trials of a search that are kept as they finish, so that a search which was interrupted goes on where it
+stopped.
 
-A trial is a value as JSON has it, and depends on its key alone. One that was kept is not tried again, and one that is made is read back
-as it would be from its file: so a search in several attempts finds what it finds in one.
+A trial is a value as JSON has it, and depends on its key alone. One that was kept is not tried again, and one
+that is made is read back as it would be from its file: so a search in several attempts finds what it finds in
+one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from dnisnm_lava.system.ranks import Group
 
 @dataclass
 class Journal:
-    """known: trials by key. of: how many there will be, where that is known. done: how many were asked for."""
+    """known: trials by key. of: how many there will be, where that is known. done: how many were asked
+    for."""
 
     kept: Kept | None = None
     pace: Pace = field(default_factory=lambda: Pace("trial"))
@@ -44,9 +47,15 @@ class Journal:
 
 
 @contextlib.contextmanager
-def keeping(out: Path | None, fingerprint: str, pace: Pace, *, resume: bool, overwrite: bool) -> Iterator[Journal]:
-    """A journal beside `out` until the block ends well, as `blocks.keeping` has it: with what an attempt before has kept, to be
-    gone on with by `resume`. fingerprint: of what all trials depend on."""
+def keeping(
+    out: Path | None, fingerprint: str, pace: Pace, *, resume: bool, overwrite: bool
+) -> Iterator[Journal]:
+    """A journal beside `out` until the block ends well, as `blocks.keeping` has it: with what an attempt
+    before has kept, to be gone on with by `resume`. fingerprint: of what all trials depend on."""
     with blocks.keeping(out, fingerprint, Group(), resume=resume, overwrite=overwrite) as kept:
-        found = {} if kept is None else {told["key"]: told["value"] for told in kept.all("trial-*", ("key", "value"))}
+        found = (
+            {}
+            if kept is None
+            else {told["key"]: told["value"] for told in kept.all("trial-*", ("key", "value"))}
+        )
         yield Journal(kept, pace, found)

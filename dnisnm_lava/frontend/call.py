@@ -16,10 +16,20 @@ from dnisnm_lava.ir.arithmetic import Pair
 
 
 class Call:
-    """One operation of the traced graph. args, kwargs: Expressions, tensors and numbers; shape: of its result."""
+    """One operation of the traced graph. args, kwargs: Expressions, tensors and numbers; shape: of its
+    result."""
 
-    def __init__(self, node: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], build: Builder, label: str) -> None:
-        self.node, self.name, self.args, self.kwargs, self.build, self.label = node, name, args, kwargs, build, label
+    def __init__(
+        self, node: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], build: Builder, label: str
+    ) -> None:
+        self.node, self.name, self.args, self.kwargs, self.build, self.label = (
+            node,
+            name,
+            args,
+            kwargs,
+            build,
+            label,
+        )
 
     def get(self, position: int, key: str, default: Any = None) -> Any:
         """An argument by position or by keyword."""
@@ -37,7 +47,8 @@ class Call:
         return None if value is None else doubles(_constant(value))
 
     def kernel(self, position: int, key: str) -> np.ndarray:
-        """The weights of a layer as the model holds them, with no copy: a projection takes them to float64."""
+        """The weights of a layer as the model holds them, with no copy: a projection takes them to
+        float64."""
         tensor = _constant(self.get(position, key)).detach().cpu()
         exact = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
         return owned(exact.numpy())

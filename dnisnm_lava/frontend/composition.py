@@ -8,7 +8,17 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend.expression import Blocked, Term, is_pointwise, moved, owned, resampled, size_of, ungrouped, wide
+from dnisnm_lava.frontend.expression import (
+    Blocked,
+    Term,
+    is_pointwise,
+    moved,
+    owned,
+    resampled,
+    size_of,
+    ungrouped,
+    wide,
+)
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.windows import window_of
 from dnisnm_lava.ir import Projection, Shape
@@ -16,18 +26,25 @@ from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair
 
 
 def after(term: Term, linear: Projection) -> Term:
-    """`linear`, which reads just the natural channels of a canonical `term`, after it. Blocked where no single
-    convolution says both. A pointwise layer's stride and padding move into the resampling."""
+    """`linear`, which reads just the natural channels of a canonical `term`, after it. Blocked where no
+    single convolution says both. A pointwise layer's stride and padding move into the resampling."""
     if term.linear is not None:
         return replace(term, linear=_composed(term.linear, linear))
     if linear.is_conv and linear.weight.shape[2:] == (1, 1):
-        ys, xs = (np.arange(-linear.padding[i][0], n + linear.padding[i][1], linear.stride[i]) for i, n in enumerate(term.natural[1:]))
-        inside = [np.where((a >= 0) & (a < n), a, -1) for a, n in zip((ys, xs), term.natural[1:], strict=True)]
+        ys, xs = (
+            np.arange(-linear.padding[i][0], n + linear.padding[i][1], linear.stride[i])
+            for i, n in enumerate(term.natural[1:])
+        )
+        inside = [
+            np.where((a >= 0) & (a < n), a, -1) for a, n in zip((ys, xs), term.natural[1:], strict=True)
+        ]
         term = moved(term, inside[0], inside[1])
         linear = replace(linear, stride=(1, 1), padding=NO_PADDING, dilation=(1, 1))
     if (term.scale != 1).any():
         inputs = linear.weight.shape[1]
-        rows = np.repeat(term.scale.reshape(linear.groups, inputs), linear.weight.shape[0] // linear.groups, axis=0)
+        rows = np.repeat(
+            term.scale.reshape(linear.groups, inputs), linear.weight.shape[0] // linear.groups, axis=0
+        )
         linear = replace(linear, weight=owned(linear.weight * rows[:, :, None, None]))
     return replace(term, linear=linear, scale=np.ones(len(term.channels)))
 
@@ -60,7 +77,9 @@ def _composed(first: Projection, second: Projection) -> Projection:
     return _convolved(first, a, second, lambda tap: np.einsum("om,mi...->oi...", b[:, :, tap[0], tap[1]], a))
 
 
-def _convolved(first: Projection, weight: np.ndarray, second: Projection, part: Callable[[Pair], np.ndarray]) -> Projection:
+def _convolved(
+    first: Projection, weight: np.ndarray, second: Projection, part: Callable[[Pair], np.ndarray]
+) -> Projection:
     """The kernel of `second` over `first`: part(tap) is the first kernel as one tap of the second sees it."""
     kernel = [_reach(first, i) + (_reach(second, i) - 1) * first.stride[i] for i in range(2)]
     full: np.ndarray | None = None
@@ -68,7 +87,9 @@ def _convolved(first: Projection, weight: np.ndarray, second: Projection, part: 
         w = part((tap[0], tap[1]))
         full = np.zeros((*w.shape[:2], *kernel)) if full is None else full
         y, x = (tap[i] * second.dilation[i] * first.stride[i] for i in range(2))
-        full[:, :, y : y + _reach(first, 0) : first.dilation[0], x : x + _reach(first, 1) : first.dilation[1]] += w
+        full[
+            :, :, y : y + _reach(first, 0) : first.dilation[0], x : x + _reach(first, 1) : first.dilation[1]
+        ] += w
     assert full is not None
     stride = (first.stride[0] * second.stride[0], first.stride[1] * second.stride[1])
     groups = first.groups if len(full) == len(weight) and full.shape[1] == first.weight.shape[1] else 1
@@ -76,8 +97,8 @@ def _convolved(first: Projection, weight: np.ndarray, second: Projection, part: 
 
 
 def pooled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> Term:
-    """Rows and columns resampled behind a canonical term's linear layer; Blocked unless it is pointwise, or the
-    resampling is a window that never leaves the map."""
+    """Rows and columns resampled behind a canonical term's linear layer; Blocked unless it is pointwise, or
+    the resampling is a window that never leaves the map."""
     if term.linear is None or is_pointwise(term.linear):
         return resampled(term, rows, cols)
     found = window_of(rows, cols, size_of(term.natural))
@@ -91,8 +112,8 @@ def pooled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> Term
 
 
 def matrix_after(term: Term, weight: np.ndarray) -> tuple[Term, np.ndarray]:
-    """`weight` (O, *tensor) after a term of any layout: the term bare of its linear layer, and the matrix over
-    what that layer read."""
+    """`weight` (O, *tensor) after a term of any layout: the term bare of its linear layer, and the matrix
+    over what that layer read."""
     flat = term.layout.flat().reshape(-1)
     if term.gain is not None:
         weight = weight * np.broadcast_to(term.gain, term.layout.shape).reshape(1, -1)
@@ -117,9 +138,16 @@ def _transposed(linear: Projection, weight: np.ndarray, natural: Shape, read: Sh
     """weight (O, outputs of the convolution) over its inputs: the transposed convolution of each row."""
     maps = torch.from_numpy(wide(weight).reshape(-1, *natural))
     full = torch.nn.functional.conv_transpose2d(
-        maps, torch.from_numpy(np.array(linear.weight, np.float64)), None, linear.stride, groups=linear.groups, dilation=linear.dilation
+        maps,
+        torch.from_numpy(np.array(linear.weight, np.float64)),
+        None,
+        linear.stride,
+        groups=linear.groups,
+        dilation=linear.dilation,
     ).numpy()
     (top, _), (left, _) = linear.padding
-    room = np.zeros((len(weight), read[0], max(full.shape[2], top + read[1]), max(full.shape[3], left + read[2])))
+    room = np.zeros(
+        (len(weight), read[0], max(full.shape[2], top + read[1]), max(full.shape[3], left + read[2]))
+    )
     room[:, :, : full.shape[2], : full.shape[3]] = full
     return room[:, :, top : top + read[1], left : left + read[2]].reshape(len(weight), -1)

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 
 Shape = tuple[int, ...]
 FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
-    "_native_batch_norm_legit_no_training": "batch_norm", "max_pool2d_with_indices": "max_pool2d", "addmm": "linear",
-    "_adaptive_avg_pool2d": "adaptive_avg_pool2d", "_softmax": "softmax", "_log_softmax": "log_softmax",
-}  # fmt: skip
+    "_native_batch_norm_legit_no_training": "batch_norm",
+    "max_pool2d_with_indices": "max_pool2d",
+    "addmm": "linear",
+    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """One operation of the traced model.
 
-    operation: as ATen names it, or the package. name: of the layer that owns its weights, or of the node. line: of the model's
-    code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu". how: "exact",
-    "approximated", "dropped" or "refused", then with reason and remedy. inputs, output: shapes for one image. macs:
-    multiplications with additions.
+    operation: as ATen names it, or the package. name: of the layer that owns its weights, or of the node.
+    line: of the model's code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu".
+    how: "exact", "approximated", "dropped" or "refused", then with reason and remedy. inputs, output: shapes
+    for one image. macs: multiplications with additions.
     """
 
     operation: str
@@ -43,11 +47,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A model, row by row, and the graph that it became: none where a row is refused, and then the graph's figures are 0.
+    """A model, row by row, and the graph that it became: none where a row is refused, and then the graph's
+    figures are 0.
 
-    populations: how many of each kind (Input, Rectifier, Relay, MaxPool, ReadOut). neurons: in all of them but
-    the input. parameters, macs: of the model. graph_macs: of the projections. depth: the longest path from
-    the image to a read-out, in synapses. notices: what a reader must know besides, one sentence each.
+    populations: how many of each kind (Input, Rectifier, Relay, MaxPool, ReadOut). neurons: in all of them
+    but the input. parameters, macs: of the model. graph_macs: of the projections. depth: the longest path
+    from the image to a read-out, in synapses. notices: what a reader must know besides, one sentence each.
     """
 
     model: str

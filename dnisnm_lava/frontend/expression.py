@@ -76,13 +76,20 @@ class Term:
     @property
     def is_plain(self) -> bool:
         """Channels of a population, scaled up or not, and nothing else?"""
-        return self.linear is None and self.rows is None and self.cols is None and self.gain is None and bool((self.scale > 0).all())
+        return (
+            self.linear is None
+            and self.rows is None
+            and self.cols is None
+            and self.gain is None
+            and bool((self.scale > 0).all())
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Normed:
-    """What batch norm says of an expression of these very `terms` and this very `bias`: of the terms, those that are `covered`, and the
-    bias, add up to something of this mean and this variance, which broadcast to the expression's shape."""
+    """What batch norm says of an expression of these very `terms` and this very `bias`: of the terms, those
+    that are `covered`, and the bias, add up to something of this mean and this variance, which broadcast to
+    the expression's shape."""
 
     terms: tuple[Term, ...]
     bias: np.ndarray
@@ -95,9 +102,9 @@ class Normed:
 class Expression:
     """Sum of `terms` + `bias`, a tensor of `shape` without its batch axis. bias: broadcasts to `shape`.
 
-    label: the layer that it comes from. nodes: the operations since the last population. merged: torch holds it
-    with the batch and the first axis as one, (N * shape[0], ...), as around a linear layer of maps. told: by batch norm; read it as
-    `normed`, since it holds only as long as terms and bias are what they were.
+    label: the layer that it comes from. nodes: the operations since the last population. merged: torch holds
+    it with the batch and the first axis as one, (N * shape[0], ...), as around a linear layer of maps. told:
+    by batch norm; read it as `normed`, since it holds only as long as terms and bias are what they were.
     """
 
     terms: tuple[Term, ...]
@@ -110,7 +117,8 @@ class Expression:
 
     @property
     def normed(self) -> Normed | None:
-        """What batch norm says of it; None where it says nothing, or something was done to terms or bias since."""
+        """What batch norm says of it; None where it says nothing, or something was done to terms or bias
+        since."""
         holds = self.told is not None and self.told.terms is self.terms and self.told.bias is self.bias
         return self.told if holds else None
 
@@ -167,8 +175,9 @@ def per_channel(a: np.ndarray, rank: int) -> np.ndarray:
 
 
 def canonical(term: Term, shape: Shape) -> list[Term]:
-    """Terms that add up to `term` viewed as `shape`, with natural rows and columns those of the tensor and the
-    natural channels in the tensor's order: what remains of each layout is which channels of the tensor it fills.
+    """Terms that add up to `term` viewed as `shape`, with natural rows and columns those of the tensor and
+    the natural channels in the tensor's order: what remains of each layout is which channels of the tensor it
+    fills.
 
     Blocked where a layout does not fall into channels, rows and columns, or a kernel stands in the way.
     """
@@ -193,8 +202,8 @@ def canonical(term: Term, shape: Shape) -> list[Term]:
 
 
 def _gained(term: Term, gain: np.ndarray, shape: Shape, targets: np.ndarray) -> Term:
-    """The gain folded in: into the channels, and where it differs between pixels, into rows and columns. Blocked where
-    it is no product of the three, or a kernel stands in the way."""
+    """The gain folded in: into the channels, and where it differs between pixels, into rows and columns.
+    Blocked where it is no product of the three, or a kernel stands in the way."""
     gain = compact(np.broadcast_to(gain, term.layout.shape).reshape(shape))
     if all(n == 1 for n in gain.shape[1:]):
         return scaled(term, np.broadcast_to(gain.reshape(-1), (shape[0],))[targets])
@@ -204,9 +213,14 @@ def _gained(term: Term, gain: np.ndarray, shape: Shape, targets: np.ndarray) -> 
     channels, rows, cols = (gain[line] / largest for line in lines)
     product = largest * channels[:, None, None] * rows[:, None] * cols
     pointwise = term.linear is None or is_pointwise(term.linear)
-    if not pointwise or np.abs(product - gain).max() > 1e-13 * abs(largest):  # three roundings of 2**-53, with room
+    if not pointwise or np.abs(product - gain).max() > 1e-13 * abs(
+        largest
+    ):  # three roundings of 2**-53, with room
         raise Blocked
-    along = (np.diag(np.broadcast_to(a, (n,))) if len(a) > 1 else None for a, n in ((rows, shape[1]), (cols, shape[2])))
+    along = (
+        np.diag(np.broadcast_to(a, (n,))) if len(a) > 1 else None
+        for a, n in ((rows, shape[1]), (cols, shape[2]))
+    )
     return scaled(resampled(term, *along), largest * np.broadcast_to(channels, (shape[0],))[targets])
 
 
@@ -261,7 +275,13 @@ def moved(term: Term, ys: np.ndarray, xs: np.ndarray) -> Term:
     if selection(ys, height) is None and selection(xs, width) is None:
         return term
     y, x = (
-        _strided(places, linear.stride[i], linear.padding[i], linear.dilation[i] * (linear.weight.shape[2 + i] - 1) + 1, size)
+        _strided(
+            places,
+            linear.stride[i],
+            linear.padding[i],
+            linear.dilation[i] * (linear.weight.shape[2 + i] - 1) + 1,
+            size,
+        )
         for i, (places, size) in enumerate(((ys, read_height), (xs, read_width)))
     )
     return replace(term, linear=replace(linear, stride=(y[0], x[0]), padding=(y[1], x[1])))
@@ -289,7 +309,12 @@ def resampled(term: Term, rows: np.ndarray | None, cols: np.ndarray | None) -> T
 
 def is_pointwise(linear: Projection) -> bool:
     """A 1x1 convolution, whatever its groups."""
-    return linear.is_conv and linear.weight.shape[2:] == (1, 1) and linear.stride == (1, 1) and linear.padding == NO_PADDING
+    return (
+        linear.is_conv
+        and linear.weight.shape[2:] == (1, 1)
+        and linear.stride == (1, 1)
+        and linear.padding == NO_PADDING
+    )
 
 
 def ungrouped(linear: Projection) -> np.ndarray:

@@ -9,7 +9,17 @@ import numpy as np
 import torch
 
 from dnisnm_lava.frontend import tensors
-from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, doubles, padding_of, pair_of, pixels_of, shape_of
+from dnisnm_lava.frontend.call import (
+    Call,
+    as_map,
+    back,
+    broadcast,
+    doubles,
+    padding_of,
+    pair_of,
+    pixels_of,
+    shape_of,
+)
 from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
@@ -27,19 +37,35 @@ def _kernel(call: Call) -> tuple[np.ndarray, int]:
 
 def convolution(call: Call) -> Expression:
     """aten.convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
-    stride, padding, dilation = (call.get(i, k, d) for i, k, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1)))
-    transposed, extra, groups = call.get(6, "transposed", False), call.get(7, "output_padding", 0), call.get(8, "groups", 1)
+    stride, padding, dilation = (
+        call.get(i, k, d) for i, k, d in ((3, "stride", 1), (4, "padding", 0), (5, "dilation", 1))
+    )
+    transposed, extra, groups = (
+        call.get(6, "transposed", False),
+        call.get(7, "output_padding", 0),
+        call.get(8, "groups", 1),
+    )
     return (_transposed if transposed else _convolved)(call, stride, padding, dilation, groups, extra)
 
 
 def conv_forward(call: Call) -> Expression:
     """aten.conv1d, conv2d(x, weight, bias, stride, padding, dilation, groups)."""
-    return _convolved(call, call.get(3, "stride", 1), call.get(4, "padding", 0), call.get(5, "dilation", 1), call.get(6, "groups", 1))
+    return _convolved(
+        call,
+        call.get(3, "stride", 1),
+        call.get(4, "padding", 0),
+        call.get(5, "dilation", 1),
+        call.get(6, "groups", 1),
+    )
 
 
 def conv_transpose(call: Call) -> Expression:
     """aten.conv_transpose1d, 2d(x, weight, bias, stride, padding, output_padding, groups, dilation)."""
-    stride, padding, extra = call.get(3, "stride", 1), call.get(4, "padding", 0), call.get(5, "output_padding", 0)
+    stride, padding, extra = (
+        call.get(3, "stride", 1),
+        call.get(4, "padding", 0),
+        call.get(5, "output_padding", 0),
+    )
     return _transposed(call, stride, padding, call.get(7, "dilation", 1), call.get(6, "groups", 1), extra)
 
 
@@ -59,10 +85,17 @@ def _convolved(call: Call, stride: Any, padding: Any, dilation: Any, groups: int
 def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: int, extra: Any) -> Expression:
     """The convolution with the mirrored kernel of the map with zeros between its pixels."""
     weight, rank = _kernel(call)
-    s, d, p, more = pair_of(stride, rank), pair_of(dilation, rank), padding_of(padding, rank), padding_of(extra, rank)
+    s, d, p, more = (
+        pair_of(stride, rank),
+        pair_of(dilation, rank),
+        padding_of(padding, rank),
+        padding_of(extra, rank),
+    )
     inputs, outputs = weight.shape[0] // groups, weight.shape[1]
     mirrored = weight.reshape(groups, inputs, outputs, *weight.shape[2:]).swapaxes(1, 2)[..., ::-1, ::-1]
-    linear = Projection("", mirrored.reshape(groups * outputs, inputs, *weight.shape[2:]), dilation=d, groups=groups)
+    linear = Projection(
+        "", mirrored.reshape(groups * outputs, inputs, *weight.shape[2:]), dilation=d, groups=groups
+    )
     e = call.expression()
     spread = as_map(e)
     matrices = []
@@ -74,7 +107,10 @@ def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: in
         inside = (rows >= 0) & (rows < size)
         places[rows[inside]] = np.flatnonzero(inside)
         matrices.append(selection(places, n))
-    return back(call.build.conv(call.build.resample(spread, *matrices), linear, call.constant(2, "bias"), call.label), e)
+    return back(
+        call.build.conv(call.build.resample(spread, *matrices), linear, call.constant(2, "bias"), call.label),
+        e,
+    )
 
 
 def linear(call: Call) -> Expression:
@@ -104,9 +140,13 @@ def _linear(call: Call, e: Expression, weight: np.ndarray, bias: np.ndarray | No
         return call.build.matrix(e, weight, bias, call.label)
     *others, features = e.shape
     columns = expanded(e, lambda x: x.movedim(-1, 1))
-    pixels = tensors.view(columns, (features, *(others if len(others) == 2 else pixels_of(e, int(np.prod(others))))))
+    pixels = tensors.view(
+        columns, (features, *(others if len(others) == 2 else pixels_of(e, int(np.prod(others)))))
+    )
     product = call.build.conv(pixels, Projection("", weight[:, :, None, None]), bias, call.label)
-    return replace(expanded(tensors.view(product, (len(weight), *others)), lambda x: x.movedim(1, -1)), merged=e.merged)
+    return replace(
+        expanded(tensors.view(product, (len(weight), *others)), lambda x: x.movedim(1, -1)), merged=e.merged
+    )
 
 
 # ---------------------------------------------------------------- affine maps
@@ -120,7 +160,9 @@ def batch_norm(call: Call) -> Any:
         raise Refusal("batch norm in training mode needs batch statistics; call eval() before")
     mean, variance = call.constant(3, "running_mean"), call.constant(4, "running_var")
     if mean is None or variance is None:
-        raise Refusal("batch norm without running statistics needs the batch; track_running_stats=True is needed")
+        raise Refusal(
+            "batch norm without running statistics needs the batch; track_running_stats=True is needed"
+        )
     epsilon = call.get(6, "eps") if native else call.get(7, "eps")
     if (variance + epsilon <= 0).any():
         raise Refusal("its running variance is negative; load sound weights")
@@ -129,8 +171,12 @@ def batch_norm(call: Call) -> Any:
     beta = np.zeros_like(mean) if beta is None else beta
     e = call.expression()
     rank = len(e.shape)
-    normed = tensors.shifted(tensors.multiplied(e, per_channel(factor, rank)), per_channel(beta - mean * factor, rank))
-    normed = normed.with_moments((True,) * len(normed.terms), per_channel(beta, rank), per_channel(factor**2 * variance, rank))
+    normed = tensors.shifted(
+        tensors.multiplied(e, per_channel(factor, rank)), per_channel(beta - mean * factor, rank)
+    )
+    normed = normed.with_moments(
+        (True,) * len(normed.terms), per_channel(beta, rank), per_channel(factor**2 * variance, rank)
+    )
     if not (e.is_composite and len(e.terms) == 1):  # behind a convolution, the name is the convolution's
         normed = replace(normed, label=call.label)
     return (normed, None, None) if native else normed
@@ -154,11 +200,16 @@ def _sum(call: Call, a: Any, b: Any, factor_a: float, factor_b: float) -> Expres
 
 
 def _weighted(call: Call, *shares: tuple[Any, np.ndarray]) -> Expression:
-    """The sum of share * value, where a value may be an expression or a constant, and one is an expression."""
+    """The sum of share * value, where a value may be an expression or a constant, and one is an
+    expression."""
     shape = shape_of(call)
-    total = tensors.summed([tensors.multiplied(broadcast(v, shape), share) for v, share in shares if isinstance(v, Expression)])
+    total = tensors.summed(
+        [tensors.multiplied(broadcast(v, shape), share) for v, share in shares if isinstance(v, Expression)]
+    )
     for value, share in shares:
-        total = total if isinstance(value, Expression) else tensors.shifted(total, share * constant(value, shape))
+        total = (
+            total if isinstance(value, Expression) else tensors.shifted(total, share * constant(value, shape))
+        )
     return total
 
 
@@ -168,16 +219,21 @@ def multiply(call: Call) -> Expression:
 
 def divide(call: Call) -> Expression:
     if isinstance(call.args[1], Expression) or call.kwargs.get("rounding_mode") is not None:
-        raise Refusal("a quotient whose divisor depends on the input has no meaning in spikes; divide by a constant")
+        raise Refusal(
+            "a quotient whose divisor depends on the input has no meaning in spikes; divide by a constant"
+        )
     with np.errstate(divide="ignore"):  # the product refuses what is not finite
-        inverse = 1 / (doubles(call.args[1]) if isinstance(call.args[1], torch.Tensor) else np.float64(call.args[1]))
+        inverse = 1 / (
+            doubles(call.args[1]) if isinstance(call.args[1], torch.Tensor) else np.float64(call.args[1])
+        )
     return _product(call, call.args[0], inverse)
 
 
 def _product(call: Call, a: Any, b: Any) -> Expression:
     if isinstance(a, Expression) and isinstance(b, Expression):
         raise Refusal(
-            "a product of two tensors that depend on the input (a gate, a squeeze-and-excitation) has no meaning in spikes; "
+            "a product of two tensors that depend on the input (a gate, a squeeze-and-excitation) has no "
+            "meaning in spikes; "
             "use a network without gates"
         )
     e, factor = (a, b) if isinstance(a, Expression) else (b, a)

@@ -19,7 +19,8 @@ BLOCKS = 64  # pieces that a layout may fall into: a pixel shuffle by 8
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """shape: of the tensor. Either `axes`, one index vector per natural axis, or `index`, flat, of `shape`."""
+    """shape: of the tensor. Either `axes`, one index vector per natural axis, or `index`, flat, of
+    `shape`."""
 
     natural: Shape
     shape: Shape
@@ -40,7 +41,10 @@ class Layout:
     def is_identity(self) -> bool:
         if self.axes is None or self.shape != self.natural:
             return False
-        return all(len(a) == n and bool((a == np.arange(n)).all()) for a, n in zip(self.axes, self.natural, strict=True))
+        return all(
+            len(a) == n and bool((a == np.arange(n)).all())
+            for a, n in zip(self.axes, self.natural, strict=True)
+        )
 
     def flat(self) -> np.ndarray:
         """Flat indices into the natural array, of `shape`; NOTHING for a zero."""

@@ -1,7 +1,8 @@
 """Linear expressions into populations and projections: what becomes a population, and when.
 
-A rectifier, a max-pool and a read-out are populations. A linear tensor is composed into its readers where that
-costs no more than twice the multiplications, and becomes a two-sided population, a relay, where it would.
+A rectifier, a max-pool and a read-out are populations. A linear tensor is composed into its readers where
+that costs no more than twice the multiplications, and becomes a two-sided population, a relay, where it
+would.
 """
 
 from __future__ import annotations
@@ -18,7 +19,19 @@ from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, 
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
 from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
-from dnisnm_lava.ir import AnalogGraph, BatchNorm, Input, MaxPool, Population, Projection, ReadOut, Rectifier, Relay, Shape, sources
+from dnisnm_lava.ir import (
+    AnalogGraph,
+    BatchNorm,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Rectifier,
+    Relay,
+    Shape,
+    sources,
+)
 from dnisnm_lava.ir.arithmetic import Window
 
 COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
@@ -27,8 +40,9 @@ COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
 class Builder:
     """The graph under construction. `became` tells, for each operation, which populations hold it.
 
-    labels: {population: (*its shape) the element of it, as it would be by itself, that each neuron is}: neurons are labelled anew
-    where readers see them in another order, so that no synapse is spent on that. wishes: labels that readers would want.
+    labels: {population: (*its shape) the element of it, as it would be by itself, that each neuron is}:
+    neurons are labelled anew where readers see them in another order, so that no synapse is spent on that.
+    wishes: labels that readers would want.
     """
 
     def __init__(self, input_shape: Shape, labels: Mapping[str, np.ndarray]) -> None:
@@ -47,7 +61,9 @@ class Builder:
         for p in reversed(self.populations):
             if p.name in needed:
                 needed.update(sources(p))
-        return AnalogGraph((*(p for p in self.populations if p.name in needed and p not in outputs), *outputs))
+        return AnalogGraph(
+            (*(p for p in self.populations if p.name in needed and p not in outputs), *outputs)
+        )
 
     @property
     def image(self) -> Expression:
@@ -57,7 +73,9 @@ class Builder:
         return _labelled(Expression.of(image.name, image.shape), self.labels.get("input"), image.image_shape)
 
     def unique(self, name: str) -> str:
-        name = next(n for n in (name, *(f"{name}.{i}" for i in range(2, len(self.names) + 3))) if n not in self.names)
+        name = next(
+            n for n in (name, *(f"{name}.{i}" for i in range(2, len(self.names) + 3))) if n not in self.names
+        )
         self.names.add(name)
         return name
 
@@ -72,8 +90,8 @@ class Builder:
         return self._populate(e, e.label or node, partial(Rectifier, ceiling=ceiling), nonnegative=True)
 
     def relay(self, e: Expression, strip: bool = False) -> Expression:
-        """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself where
-        it is one already."""
+        """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself
+        where it is one already."""
         if not e.terms or (e.population is not None and (strip or e.terms[0].layout.is_identity)):
             return e
         return self._populate(e, f"{e.label}.relay", Relay, strip=strip)
@@ -85,7 +103,15 @@ class Builder:
         strip = all(t.layout.in_order for t in e.terms)
 
         def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:
-            return ReadOut(name, shape, projections, bias=bias, view=() if shape == e.shape else e.shape, function=function, axis=axis)
+            return ReadOut(
+                name,
+                shape,
+                projections,
+                bias=bias,
+                view=() if shape == e.shape else e.shape,
+                function=function,
+                axis=axis,
+            )
 
         self._populate(e, name, made, strip=strip, one_unit=True)
 
@@ -100,11 +126,23 @@ class Builder:
     ) -> Expression:
         shape, terms, bias, layout = _arranged(e, strip)
         told = e.normed
-        moments = () if told is None else tuple(_arranged(replace(e, bias=a), strip)[2] for a in (told.mean, told.variance))
+        moments = (
+            ()
+            if told is None
+            else tuple(_arranged(replace(e, bias=a), strip)[2] for a in (told.mean, told.variance))
+        )
         name, own = self.unique(name), shape
         label = self.labels.get(name)
-        if label is not None and label.size == bias.size and all(_can_be(_taken(t, own, label), label.shape) for t in terms):
-            terms, bias, shape = tuple(_taken(t, own, label) for t in terms), bias.reshape(-1)[label], label.shape
+        if (
+            label is not None
+            and label.size == bias.size
+            and all(_can_be(_taken(t, own, label), label.shape) for t in terms)
+        ):
+            terms, bias, shape = (
+                tuple(_taken(t, own, label) for t in terms),
+                bias.reshape(-1)[label],
+                label.shape,
+            )
             moments = tuple(a.reshape(-1)[label] for a in moments)
         else:
             label = None
@@ -113,7 +151,9 @@ class Builder:
         p = kind(name, shape, projections, _bias(bias))
         if told is not None and isinstance(p, Rectifier | Relay):
             covered = [covers for covers, of_term in zip(told.covered, pieces, strict=True) for _ in of_term]
-            p = replace(p, batch_norm=BatchNorm(tuple(int(i) for i in np.flatnonzero(covered)), *map(_bias, moments)))
+            p = replace(
+                p, batch_norm=BatchNorm(tuple(int(i) for i in np.flatnonzero(covered)), *map(_bias, moments))
+            )
         self.populations.append(p)
         for node in e.nodes:
             self.became.setdefault(node, []).append(p.name)
@@ -122,12 +162,14 @@ class Builder:
         whole = _labelled(Expression.of(p.name, shape), label, own)
         if layout is not None:
             shown = Layout.of(shape, whole.terms[0].layout.flat().reshape(-1)[layout.flat()])
-            whole = replace(whole, terms=(replace(whole.terms[0], layout=shown),), shape=e.shape, bias=no_bias(e.shape))
+            whole = replace(
+                whole, terms=(replace(whole.terms[0], layout=shown),), shape=e.shape, bias=no_bias(e.shape)
+            )
         return replace(view(whole, e.shape), merged=e.merged)
 
     def _canonical(self, e: Expression) -> list[Term]:
-        """The terms of e in the form of maps. Blocked where a layout does not fall into channels, rows and columns: if it is that of
-        one population, another label of its neurons is wished for."""
+        """The terms of e in the form of maps. Blocked where a layout does not fall into channels, rows and
+        columns: if it is that of one population, another label of its neurons is wished for."""
         try:
             return [piece for t in e.terms for piece in self._blocks(t, e.shape)]
         except Blocked:
@@ -141,19 +183,27 @@ class Builder:
         return found
 
     def _wish(self, e: Expression) -> None:
-        """Another label of the neurons that e shows in another order, where they are those of one population."""
+        """Another label of the neurons that e shows in another order, where they are those of one
+        population."""
         (term, *others) = e.terms
-        bare = term.linear is None and term.rows is None and term.cols is None and term.reads_all and not others
+        bare = (
+            term.linear is None and term.rows is None and term.cols is None and term.reads_all and not others
+        )
         if bare and len(e.shape) == 3 and term.layout.is_permutation:
             self.wishes.setdefault(term.source, term.layout.flat().reshape(e.shape))
 
     @property
     def next_labels(self) -> dict[str, np.ndarray]:
         """Those of now, and what is wished for of populations that nobody reads as they are."""
-        return {name: label for name, label in self.wishes.items() if name in self.labels or name not in self.plain}
+        return {
+            name: label
+            for name, label in self.wishes.items()
+            if name in self.labels or name not in self.plain
+        }
 
     def _pieces(self, term: Term, shape: Shape, one_unit: bool = False) -> list[Term]:
-        """The term in the form of projections into a population of `shape`; one_unit: do all of its channels count in one unit?"""
+        """The term in the form of projections into a population of `shape`; one_unit: do all of its channels
+        count in one unit?"""
         try:
             return self._blocks(term, shape)
         except Blocked:
@@ -161,13 +211,18 @@ class Builder:
             if placed is not None:
                 return [placed]
             if term.linear is not None and term.linear.is_conv:
-                inner = Expression((replace(term, layout=Layout.identity(term.natural), gain=None),), no_bias(term.natural), term.natural)
+                inner = Expression(
+                    (replace(term, layout=Layout.identity(term.natural), gain=None),),
+                    no_bias(term.natural),
+                    term.natural,
+                )
                 relayed = self.relay(replace(inner, label=term.source)).terms[0]
                 return self._pieces(replace(relayed, layout=term.layout, gain=term.gain), shape, one_unit)
         return [as_matrix(term, shape)]
 
     def max_pool(self, e: Expression, window: Window) -> Expression:
-        """The windows' maxima: a population behind each population whose channels e shows, else behind a relay."""
+        """The windows' maxima: a population behind each population whose channels e shows, else behind a
+        relay."""
         shown = self._shown(e)
         if shown is None:
             e = self.relay(e)
@@ -177,8 +232,16 @@ class Builder:
             _, *size = term.shape
             name = self._pool_of(term.source, term.shape, window)
             shape = (term.shape[0], *window.output_size((size[0], size[1])))
-            terms.append(replace(term, source=name, shape=shape, layout=Layout.identity((len(term.channels), *shape[1:]))
-                                 .with_channels(term.layout.axes[0])))  # type: ignore[index]  # fmt: skip
+            terms.append(
+                replace(
+                    term,
+                    source=name,
+                    shape=shape,
+                    layout=Layout.identity((len(term.channels), *shape[1:])).with_channels(
+                        term.layout.axes[0]  # type: ignore[index]
+                    ),
+                )
+            )
             for node in e.nodes:
                 self.became.setdefault(node, []).append(name)
         shape = (e.shape[0], *window.output_size((e.shape[1], e.shape[2])))
@@ -187,15 +250,17 @@ class Builder:
     def _pool_of(self, source: str, shape: Shape, window: Window) -> str:
         if (source, window) not in self.pools:
             name = self.unique(f"{source}.pool")
-            self.populations.append(MaxPool(name, (shape[0], *window.output_size((shape[1], shape[2]))), source, window))
+            self.populations.append(
+                MaxPool(name, (shape[0], *window.output_size((shape[1], shape[2]))), source, window)
+            )
             self.pools[source, window] = name
             if source in self.nonnegative:
                 self.nonnegative.add(name)
         return self.pools[source, window]
 
     def _shown(self, e: Expression) -> list[Term] | None:
-        """The canonical terms of e, if each channel shows one channel of a population, scaled up and shifted alike at all
-        pixels."""
+        """The canonical terms of e, if each channel shows one channel of a population, scaled up and shifted
+        alike at all pixels."""
         if any(n != 1 for n in e.bias.shape[1:]):
             return None
         try:
@@ -208,9 +273,12 @@ class Builder:
     def is_nonnegative(self, e: Expression) -> bool:
         """Sums of what never is negative, with no negative factor."""
         return bool((e.bias >= 0).all()) and all(
-            t.source in self.nonnegative and t.linear is None and (t.scale >= 0).all()
-            and all(a is None or bool((a >= 0).all()) for a in (t.rows, t.cols, t.gain)) for t in e.terms
-        )  # fmt: skip
+            t.source in self.nonnegative
+            and t.linear is None
+            and (t.scale >= 0).all()
+            and all(a is None or bool((a >= 0).all()) for a in (t.rows, t.cols, t.gain))
+            for t in e.terms
+        )
 
     # ------------------------------------------------------------ linear layers
 
@@ -231,7 +299,9 @@ class Builder:
             raise Refusal(f"it takes {weight.shape[1]} features and gets {e.shape}")
         outputs = len(weight)
         if e.is_composite or len(e.terms) > 1:
-            composed = sum(outputs * int(np.prod(t.read)) * (t.layout.share if t.linear is None else 1) for t in e.terms)
+            composed = sum(
+                outputs * int(np.prod(t.read)) * (t.layout.share if t.linear is None else 1) for t in e.terms
+            )
             if composed > COMPOSE_LIMIT * (relay_cost(e) + weight.size):
                 e = self.relay(e)
         terms = []
@@ -254,8 +324,9 @@ class Builder:
             e = self.relay(e)
             pieces = [pooled(piece, rows, cols) for piece in self._canonical(e)]
         terms = tuple(
-            replace(p, layout=Layout.identity((p.natural[0], *size)).with_channels(p.layout.axes[0])) for p in pieces  # type: ignore[index]
-        )  # fmt: skip
+            replace(p, layout=Layout.identity((p.natural[0], *size)).with_channels(p.layout.axes[0]))  # type: ignore[index]
+            for p in pieces
+        )
         bias = no_bias(shape)
         if e.bias.any():
             whole = e.full_bias()
@@ -264,11 +335,14 @@ class Builder:
         return replace(e, terms=terms, bias=bias, shape=shape)
 
     def _composable(self, e: Expression, linear: Projection) -> tuple[Expression, list[Term]]:
-        """e and its canonical terms, or those of its relay where composing is impossible or costs too much."""
+        """e and its canonical terms, or those of its relay where composing is impossible or costs too
+        much."""
         try:
             pieces = self._canonical(e)
             composed = sum(_conv_cost(piece, linear, e.shape[0]) for piece in pieces)
-            if (e.is_composite or len(pieces) > 1) and composed > COMPOSE_LIMIT * (relay_cost(e) + linear.macs(e.shape)):
+            if (e.is_composite or len(pieces) > 1) and composed > COMPOSE_LIMIT * (
+                relay_cost(e) + linear.macs(e.shape)
+            ):
                 self._wish(e)
                 raise Blocked
         except Blocked:
@@ -281,7 +355,9 @@ def _input(name: str, shape: Shape, label: np.ndarray | None) -> Input:
     if label is None:
         return Input(name, shape)
     order = label.reshape(-1).astype(np.int32)
-    return Input(name, label.shape, view=shape, order=None if bool((order == np.arange(order.size)).all()) else order)
+    return Input(
+        name, label.shape, view=shape, order=None if bool((order == np.arange(order.size)).all()) else order
+    )
 
 
 def _labelled(whole: Expression, label: np.ndarray | None, own: Shape) -> Expression:
@@ -303,7 +379,9 @@ def _can_be(term: Term, shape: Shape) -> bool:
 def _taken(term: Term, shape: Shape, label: np.ndarray) -> Term:
     """A term of an expression of `shape`, its elements in the order of `label`."""
     gain = None if term.gain is None else np.broadcast_to(term.gain, shape).reshape(-1)[label]
-    return replace(term, layout=Layout.of(term.layout.natural, term.layout.flat().reshape(-1)[label]), gain=gain)
+    return replace(
+        term, layout=Layout.of(term.layout.natural, term.layout.flat().reshape(-1)[label]), gain=gain
+    )
 
 
 def relay_cost(e: Expression) -> int:
@@ -353,7 +431,8 @@ def _bias(full: np.ndarray) -> np.ndarray:
 
 
 def _arranged(e: Expression, strip: bool) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layout | None]:
-    """Shape, terms and bias of the population that e becomes, and the layout in which e shows it, where it is stripped of one."""
+    """Shape, terms and bias of the population that e becomes, and the layout in which e shows it, where it is
+    stripped of one."""
     shape, terms, bias, layout = _stripped(e) if strip else (e.shape, e.terms, e.full_bias(), None)
     if layout is None and len(shape) not in (1, 3):
         shape = as_map_shape(shape)
@@ -364,7 +443,9 @@ def _arranged(e: Expression, strip: bool) -> tuple[Shape, tuple[Term, ...], np.n
 def _stripped(e: Expression) -> tuple[Shape, tuple[Term, ...], np.ndarray, Layout | None]:
     """The natural array that all terms show in one and the same order, if it holds each element once."""
     first = e.terms[0].layout
-    if all(t.layout.is_identity for t in e.terms) or any(t.gain is not None or not t.layout.same(first) for t in e.terms):
+    if all(t.layout.is_identity for t in e.terms) or any(
+        t.gain is not None or not t.layout.same(first) for t in e.terms
+    ):
         return e.shape, e.terms, e.full_bias(), None
     if not first.is_permutation:
         return e.shape, e.terms, e.full_bias(), None

@@ -18,20 +18,69 @@ from dnisnm_lava.frontend.tensors import no_bias
 from dnisnm_lava.frontend.trace import BATCH
 from dnisnm_lava.ir import Shape
 
-ALONG_CHANNELS = ("cat", "slice", "split", "split_with_sizes", "chunk", "narrow", "tensor_split")  # where their axis is the channels'
-MOVES = {f"aten.{name}" for name in (
-    *ALONG_CHANNELS, "stack", "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "squeeze_", "unsqueeze",
-    "unsqueeze_", "permute", "transpose", "t", "movedim", "swapaxes", "select", "unbind", "index", "_unsafe_index", "index_select",
-    "flip", "roll", "rot90", "repeat", "expand", "repeat_interleave", "constant_pad_nd", "pad", "reflection_pad1d",
-    "reflection_pad2d", "replication_pad1d", "replication_pad2d", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "native_channel_shuffle", "unfold",
-)}  # fmt: skip
+ALONG_CHANNELS = (
+    "cat",
+    "slice",
+    "split",
+    "split_with_sizes",
+    "chunk",
+    "narrow",
+    "tensor_split",
+)  # where their axis is the channels'
+MOVES = {
+    f"aten.{name}"
+    for name in (
+        *ALONG_CHANNELS,
+        "stack",
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "squeeze_",
+        "unsqueeze",
+        "unsqueeze_",
+        "permute",
+        "transpose",
+        "t",
+        "movedim",
+        "swapaxes",
+        "select",
+        "unbind",
+        "index",
+        "_unsafe_index",
+        "index_select",
+        "flip",
+        "roll",
+        "rot90",
+        "repeat",
+        "expand",
+        "repeat_interleave",
+        "constant_pad_nd",
+        "pad",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "replication_pad1d",
+        "replication_pad2d",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "native_channel_shuffle",
+        "unfold",
+    )
+}
 Run = Callable[[list[torch.Tensor]], Any]
 
 
 def constant(value: Any, shape: Shape) -> np.ndarray:
-    """A number or a constant tensor that broadcasts to (N, *shape), the same for each image, without its batch axis."""
-    a = value.detach().cpu().double().numpy() if isinstance(value, torch.Tensor) else np.asarray(value, np.float64)
+    """A number or a constant tensor that broadcasts to (N, *shape), the same for each image, without its
+    batch axis."""
+    a = (
+        value.detach().cpu().double().numpy()
+        if isinstance(value, torch.Tensor)
+        else np.asarray(value, np.float64)
+    )
     if a.ndim == 0:
         return a.reshape((1,) * len(shape))
     a = a.reshape((1,) * (len(shape) + 1 - a.ndim) + a.shape)
@@ -48,7 +97,8 @@ def expanded(e: Expression, run: Callable[[torch.Tensor], torch.Tensor]) -> Expr
 
 
 def move(parts: list[Expression], run: Run, name: str = "") -> Any:
-    """What `run`, a move of tensors (N, *shape) in the order of `parts`, makes of expressions: one, or a tuple."""
+    """What `run`, a move of tensors (N, *shape) in the order of `parts`, makes of expressions: one, or a
+    tuple."""
     shallow = _along_channels(parts, name)
     probe = run([torch.zeros(()).expand(BATCH, *p.shape) for p in parts])
     many = isinstance(probe, list | tuple)
@@ -61,7 +111,9 @@ def move(parts: list[Expression], run: Run, name: str = "") -> Any:
     biases = _biases(parts, run, shapes)
     label = next((p.label for p in parts if p.is_composite), parts[0].label)
     nodes = frozenset().union(*(p.nodes for p in parts))
-    results = tuple(Expression(tuple(t), b, s, label, nodes) for t, b, s in zip(terms, biases, shapes, strict=True))
+    results = tuple(
+        Expression(tuple(t), b, s, label, nodes) for t, b, s in zip(terms, biases, shapes, strict=True)
+    )
     return results if many else results[0]
 
 
@@ -71,7 +123,10 @@ def _images(a: np.ndarray) -> torch.Tensor:
 
 def _image_shape(out: torch.Tensor) -> Shape:
     if out.ndim == 0 or out.shape[0] != BATCH:
-        raise Refusal(f"it makes a tensor of shape {tuple(out.shape)} of a batch of {BATCH} images; keep the batch axis first and apart")
+        raise Refusal(
+            f"it makes a tensor of shape {tuple(out.shape)} of a batch of {BATCH} images; keep the batch "
+            f"axis first and apart"
+        )
     return tuple(out.shape[1:])
 
 
@@ -82,9 +137,13 @@ def _along_channels(parts: list[Expression], name: str) -> bool:
     )
 
 
-def _alone(i: int, parts: list[Expression], values: np.ndarray, shape: Callable[[Shape], Shape]) -> list[torch.Tensor]:
+def _alone(
+    i: int, parts: list[Expression], values: np.ndarray, shape: Callable[[Shape], Shape]
+) -> list[torch.Tensor]:
     """`values` for part i, zeros for the others."""
-    return [_images(values if j == i else np.zeros(shape(p.shape), values.dtype)) for j, p in enumerate(parts)]
+    return [
+        _images(values if j == i else np.zeros(shape(p.shape), values.dtype)) for j, p in enumerate(parts)
+    ]
 
 
 def _outputs(run: Run, tensors: list[torch.Tensor]) -> list[np.ndarray]:
@@ -98,8 +157,11 @@ def _outputs(run: Run, tensors: list[torch.Tensor]) -> list[np.ndarray]:
     return found
 
 
-def _indices(run: Run, i: int, parts: list[Expression], index: np.ndarray, shape: Callable[[Shape], Shape]) -> list[np.ndarray]:
-    """Where the elements of part i arrive. The second image's indices are others, so that nothing passes between images."""
+def _indices(
+    run: Run, i: int, parts: list[Expression], index: np.ndarray, shape: Callable[[Shape], Shape]
+) -> list[np.ndarray]:
+    """Where the elements of part i arrive. The second image's indices are others, so that nothing passes
+    between images."""
     tensors = _alone(i, parts, index.astype(np.float64), shape)  # floats: not every move takes integers
     apart = float(index.max(initial=0) + 1)
     tensors[i] = tensors[i] + torch.tensor([0.0, apart]).reshape(-1, *(1,) * index.ndim) * (tensors[i] > 0)
@@ -113,7 +175,9 @@ def _indices(run: Run, i: int, parts: list[Expression], index: np.ndarray, shape
     return found
 
 
-def _moved(term: Term, i: int, parts: list[Expression], run: Run, shapes: list[Shape], shallow: bool) -> list[list[Term]]:
+def _moved(
+    term: Term, i: int, parts: list[Expression], run: Run, shapes: list[Shape], shallow: bool
+) -> list[list[Term]]:
     """For each output, the term as it arrives there, or nothing."""
     if shallow and (term.gain is None or all(n == 1 for n in term.gain.shape[1:])):
         assert term.layout.axes is not None
@@ -124,12 +188,15 @@ def _moved(term: Term, i: int, parts: list[Expression], run: Run, shapes: list[S
         index = term.layout.flat().reshape(parts[i].shape) + 1
         layouts = [Layout.of(term.layout.natural, a - 1) for a in _indices(run, i, parts, index, lambda s: s)]
         gains = _gains(term, i, parts, run, lambda s: s, len(shapes))
-    return [[replace(term, layout=layout, gain=gain)] if layout.share > 0 else [] for layout, gain in zip(layouts, gains, strict=True)]
+    return [
+        [replace(term, layout=layout, gain=gain)] if layout.share > 0 else []
+        for layout, gain in zip(layouts, gains, strict=True)
+    ]
 
 
 def _gains(
     term: Term, i: int, parts: list[Expression], run: Run, shape: Callable[[Shape], Shape], count: int
-) -> list[np.ndarray | None]:  # fmt: skip
+) -> list[np.ndarray | None]:
     if term.gain is None:
         return [None] * count
     full = np.broadcast_to(term.gain, shape(parts[i].shape))

@@ -16,8 +16,9 @@ DENSE_LIMIT = 1 << 24  # elements of a matrix that stands for an irregular layou
 
 
 def ordered(term: Term, shape: Shape, one_unit: bool) -> Term | None:
-    """The term of a map as a convolution whose elements go to neurons of a population of `shape` one by one: any layout that shows each
-    element once. None where it does not, or a row would drive several channels and they do not count in one unit."""
+    """The term of a map as a convolution whose elements go to neurons of a population of `shape` one by one:
+    any layout that shows each element once. None where it does not, or a row would drive several channels and
+    they do not count in one unit."""
     if len(term.natural) != 3:
         return None
     flat = term.layout.flat().reshape(-1)
@@ -26,7 +27,11 @@ def ordered(term: Term, shape: Shape, one_unit: bool) -> Term | None:
     order = np.full(int(np.prod(term.natural)), NOTHING)
     order[flat[filled]] = filled
     order = order.reshape(term.natural[0], -1)[rows]
-    gain = np.ones(order.shape) if term.gain is None else np.broadcast_to(term.gain, term.layout.shape).reshape(-1)[order]
+    gain = (
+        np.ones(order.shape)
+        if term.gain is None
+        else np.broadcast_to(term.gain, term.layout.shape).reshape(-1)[order]
+    )
     channels = order // int(np.prod(shape[1:]))
     if order.size != len(filled) or (order < 0).any() or (gain != gain[:, :1]).any():
         return None
@@ -45,8 +50,10 @@ def as_matrix(term: Term, shape: Shape) -> Term:
     features = int(np.prod(term.read))
     if len(flat) * features > DENSE_LIMIT:
         raise TooLarge(
-            f"it needs {shape} of elements of {term.read} in an order, or with factors, that no channels, rows and columns say, "
-            f"and a matrix of {len(flat) * features:,} weights would be needed; keep maps as maps (C, H, W) until the linear layer"
+            f"it needs {shape} of elements of {term.read} in an order, or with factors, that no "
+            f"channels, rows and columns say, "
+            f"and a matrix of {len(flat) * features:,} weights would be needed; keep maps as maps (C, H, "
+            f"W) until the linear layer"
         )
     weight = np.zeros((len(flat), features))
     if term.linear is None:
@@ -56,12 +63,14 @@ def as_matrix(term: Term, shape: Shape) -> Term:
     if term.gain is not None:
         weight *= np.broadcast_to(term.gain, term.layout.shape).reshape(-1, 1)
     linear = Projection("", weight, target_shape=shape if len(shape) > 1 else ())
-    return replace(term, linear=linear, scale=np.ones(len(term.channels)), layout=Layout.identity(shape), gain=None)
+    return replace(
+        term, linear=linear, scale=np.ones(len(term.channels)), layout=Layout.identity(shape), gain=None
+    )
 
 
 def projection(term: Term, targets: int) -> Projection:
-    """A canonical term as a projection into a population of `targets` channels; an identity is a 1x1 depthwise
-    convolution, or a diagonal matrix."""
+    """A canonical term as a projection into a population of `targets` channels; an identity is a 1x1
+    depthwise convolution, or a diagonal matrix."""
     place = term.layout.axes[0] if term.layout.axes is not None else np.arange(targets)
     driven = np.flatnonzero(place >= 0)
     linear = term.linear
@@ -70,19 +79,20 @@ def projection(term: Term, targets: int) -> Projection:
     elif linear is None:
         linear = Projection("", term.scale.reshape(-1, 1, 1, 1), groups=len(term.channels))
     linear = replace(
-        linear, source=term.source,
+        linear,
+        source=term.source,
         source_channels=None if term.reads_all else term.channels.astype(np.int32),
         target_channels=None if len(driven) == targets else driven.astype(np.int32),
         targets=0 if len(driven) == targets else targets,
-    )  # fmt: skip
+    )
     if term.rows is not None or term.cols is not None:
         linear = _with_spatial(linear, term)
     return replace(linear, weight=_normal(linear.weight))
 
 
 def _normal(weight: np.ndarray) -> np.ndarray:
-    """In float64, with 0 for what changes no sum, and is slow in all of them: below NEGLIGIBLE of its row's largest, or of float32's
-    denormal numbers (batch norms of channels that training gave up leave them)."""
+    """In float64, with 0 for what changes no sum, and is slow in all of them: below NEGLIGIBLE of its row's
+    largest, or of float32's denormal numbers (batch norms of channels that training gave up leave them)."""
     size = np.abs(weight)
     largest = size.reshape(len(size), -1).max(axis=1, initial=0).reshape(-1, *(1,) * (size.ndim - 1))
     lost = (size < np.maximum(NEGLIGIBLE * largest, float(np.finfo(np.float32).tiny))) & (size > 0)

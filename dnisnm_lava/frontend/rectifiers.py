@@ -40,7 +40,9 @@ def _clamped(call: Call, e: Expression, low: float | None, high: float | None) -
     if low is None:
         assert high is not None
         return _bounded(call, e, np.array(float(high)), -1.0)
-    inner = build.rectify(tensors.shifted(e, np.array(-float(low))), name, np.inf if high is None else high - low)
+    inner = build.rectify(
+        tensors.shifted(e, np.array(-float(low))), name, np.inf if high is None else high - low
+    )
     return tensors.shifted(inner, np.array(float(low)))
 
 
@@ -54,7 +56,9 @@ def threshold(call: Call) -> Expression:
     """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
     low, value = call.get(1, "threshold"), call.get(2, "value")
     if low != value:
-        raise Refusal(f"threshold(x, {low}, {value}) jumps; only with one number for both is it a clamp: use ReLU")
+        raise Refusal(
+            f"threshold(x, {low}, {value}) jumps; only with one number for both is it a clamp: use ReLU"
+        )
     return _clamped(call, call.expression(), low, None)
 
 
@@ -65,8 +69,13 @@ def max_pool(call: Call) -> Any:
     kernel, dilation = pair_of(call.get(1, "kernel_size"), rank), pair_of(call.get(4, "dilation", 1), rank)
     stride = pair_of(call.get(2, "stride") or call.get(1, "kernel_size"), rank)
     padding, ceil = padding_of(call.get(3, "padding", 0), rank), call.get(5, "ceil_mode", False)
-    extra = [_ceil_extra(m.shape[i + 1], kernel[i], stride[i], padding[i], dilation[i]) if ceil else 0 for i in range(2)]
-    window = Window(kernel, stride, ((padding[0], padding[0] + extra[0]), (padding[1], padding[1] + extra[1])), dilation)
+    extra = [
+        _ceil_extra(m.shape[i + 1], kernel[i], stride[i], padding[i], dilation[i]) if ceil else 0
+        for i in range(2)
+    ]
+    window = Window(
+        kernel, stride, ((padding[0], padding[0] + extra[0]), (padding[1], padding[1] + extra[1])), dilation
+    )
     pooled = back(_pooled(call, m, window), e)
     return (pooled, None) if "with_indices" in call.name else pooled
 
@@ -79,11 +88,15 @@ def _pooled(call: Call, e: Expression, window: Window) -> Expression:
 
 
 def adaptive_max(call: Call) -> Any:
-    """aten.adaptive_max_pool1d, 2d(x, size): windows of uneven length are filled up with their own last pixel."""
+    """aten.adaptive_max_pool1d, 2d(x, size): windows of uneven length are filled up with their own last
+    pixel."""
     e = call.expression()
     m = as_map(e)
     wanted = list(call.get(1, "output_size"))
-    size = [n if w is None else w for n, w in zip(m.shape[1:], [1, *wanted] if len(e.shape) == 2 else wanted, strict=True)]
+    size = [
+        n if w is None else w
+        for n, w in zip(m.shape[1:], [1, *wanted] if len(e.shape) == 2 else wanted, strict=True)
+    ]
     places, kernel = [], []
     for n, outputs in zip(m.shape[1:], size, strict=True):
         windows = [range(i * n // outputs, -(-(i + 1) * n // outputs)) for i in range(outputs)]
@@ -106,8 +119,14 @@ def maximum_over(call: Call) -> Any:
     elif len(e.shape) == 3 and axes and axes <= {2, 3}:
         m = e
     else:
-        raise Refusal(f"a maximum over axes {sorted(axes)} of {len(e.shape) + 1} is not supported; only over the pixels of maps")
-    kernel = (m.shape[1] if 2 in axes or len(e.shape) == 2 else 1, m.shape[2] if 3 in axes or len(e.shape) == 2 else 1)
+        raise Refusal(
+            f"a maximum over axes {sorted(axes)} of {len(e.shape) + 1} is not supported; only over the "
+            f"pixels of maps"
+        )
+    kernel = (
+        m.shape[1] if 2 in axes or len(e.shape) == 2 else 1,
+        m.shape[2] if 3 in axes or len(e.shape) == 2 else 1,
+    )
     best = _pooled(call, m, Window(kernel, kernel))
     shape = tuple(1 if i + 1 in axes else n for i, n in enumerate(e.shape))
     best = tensors.view(best, shape if keep else tuple(n for i, n in enumerate(shape) if i + 1 not in axes))
@@ -127,7 +146,10 @@ def at_most(call: Call) -> Expression:
 def _beyond(call: Call, sign: float) -> Expression:
     a, b = call.args[:2]
     if isinstance(a, Expression) and isinstance(b, Expression):
-        raise Refusal("a maximum or minimum of two tensors that depend on the input is not supported; use b + relu(a - b)")
+        raise Refusal(
+            "a maximum or minimum of two tensors that depend on the input is not supported; use b + "
+            "relu(a - b)"
+        )
     e, bound = (a, b) if isinstance(a, Expression) else (b, a)
     shape = shape_of(call)
     return _bounded(call, broadcast(e, shape), constant(bound, shape), sign)
@@ -136,7 +158,9 @@ def _beyond(call: Call, sign: float) -> Expression:
 def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expression:
     """limit + relu(e - limit), or with sign -1 limit - relu(limit - e)."""
     above = tensors.shifted(tensors.multiplied(e, np.array(sign)), -sign * limit)
-    return tensors.shifted(tensors.multiplied(call.build.rectify(above, call.node.name), np.array(sign)), limit)
+    return tensors.shifted(
+        tensors.multiplied(call.build.rectify(above, call.node.name), np.array(sign)), limit
+    )
 
 
 def leaky(call: Call) -> Expression:

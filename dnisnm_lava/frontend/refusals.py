@@ -1,4 +1,5 @@
-"""What is refused, and how the walk goes on behind it: with a tensor of the same shape of which nothing is known."""
+"""What is refused, and how the walk goes on behind it: with a tensor of the same shape of which nothing is
+known."""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ from dnisnm_lava.frontend.expression import Expression
 from dnisnm_lava.frontend.tensors import as_map_shape, view
 from dnisnm_lava.frontend.trace import BATCH, layer_of, line_of, module_path
 
-RECURRENT = "a recurrent layer feeds its output back into its next step, which has no feed-forward meaning; use convolutions over time"
-ATTENTION = "attention multiplies tensors that depend on the input, which has no meaning in spikes; use a convolutional network"
+RECURRENT = (
+    "a recurrent layer feeds its output back into its next step, which has no feed-forward "
+    "meaning; use convolutions over time"
+)
+ATTENTION = (
+    "attention multiplies tensors that depend on the input, which has no meaning in spikes; use "
+    "a convolutional network"
+)
 WHOLE = {  # layers that torch takes apart into operations, of which none tells what they were
     **dict.fromkeys(("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"), RECURRENT),
     "MultiheadAttention": ATTENTION,
@@ -22,12 +29,14 @@ MARK = "?"  # in front of the name of a tensor that a refused operation makes
 
 
 class Opaque:
-    """A tensor behind a refused operation that is no feature map: of integers, of booleans, or without the batch axis in front."""
+    """A tensor behind a refused operation that is no feature map: of integers, of booleans, or without the
+    batch axis in front."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """operation: as ATen names it, or the layer's class. layer: as `layer_of` tells it. reason: why, then `; ` and what now."""
+    """operation: as ATen names it, or the layer's class. layer: as `layer_of` tells it. reason: why, then `;
+    ` and what now."""
 
     operation: str
     line: str
@@ -40,7 +49,10 @@ class Refused:
         return ".".join(self.operation.split(".")[:2])
 
     def __str__(self) -> str:
-        return f"{self.operation} at {self.line}{'' if self.line.startswith('layer ') else self.layer}: {self.reason}"
+        return (
+            f"{self.operation} at {self.line}{'' if self.line.startswith('layer ') else self.layer}: "
+            f"{self.reason}"
+        )
 
 
 def refused(node: Any, operation: Any, reason: str) -> Refused:
@@ -50,7 +62,11 @@ def refused(node: Any, operation: Any, reason: str) -> Refused:
 def sentence(found: list[Refused]) -> str:
     """The first refusal, and how many follow it."""
     others = len(found) - 1
-    more = "" if not others else f" (and {others} more refused operation{'s' * (others > 1)}: `dnisnm inspect` shows all)"
+    more = (
+        ""
+        if not others
+        else f" (and {others} more refused operation{'s' * (others > 1)}: `dnisnm inspect` shows all)"
+    )
     return f"{found[0]}{more}"
 
 
@@ -72,7 +88,12 @@ def unknown(node: Any) -> Any:
 def _unknown(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_unknown(v, name) for v in value)
-    if not isinstance(value, torch.Tensor) or value.ndim == 0 or value.shape[0] != BATCH or not value.is_floating_point():
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.ndim == 0
+        or value.shape[0] != BATCH
+        or not value.is_floating_point()
+    ):
         return Opaque()
     shape = tuple(int(n) for n in value.shape[1:])
     return view(Expression.of(name, shape if len(shape) == 1 else as_map_shape(shape)), shape)

@@ -18,8 +18,8 @@ from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, ReadOut, Rec
 
 @dataclass(frozen=True)
 class Note:
-    """What the walk noted of a node. inputs: shapes of those that depend on the image. made: the populations that it
-    is; None for an operation that makes none. refused: why it has no meaning, where it has none."""
+    """What the walk noted of a node. inputs: shapes of those that depend on the image. made: the populations
+    that it is; None for an operation that makes none. refused: why it has no meaning, where it has none."""
 
     node: Any
     label: str
@@ -30,26 +30,42 @@ class Note:
 
 
 def coverage_of(
-    model: str, graph: AnalogGraph | None, built: Sequence[Population], notes: Sequence[Note], became: Mapping[str, list[str]],
+    model: str,
+    graph: AnalogGraph | None,
+    built: Sequence[Population],
+    notes: Sequence[Note],
+    became: Mapping[str, list[str]],
     notices: Sequence[str],
-) -> Coverage:  # fmt: skip
-    """graph: of what was built, or None where an operation was refused. became: {node: populations whose projections hold it}."""
+) -> Coverage:
+    """graph: of what was built, or None where an operation was refused. became: {node: populations whose
+    projections hold it}."""
     kept = {p.name: p for p in (built if graph is None else graph)}
     rows = tuple(_row(note, kept, became.get(note.node.name, [])) for note in notes)
     if graph is None:
         parameters, macs = sum(r.parameters for r in rows), sum(r.macs for r in rows)
         return Coverage(model, rows, {}, 0, 0, parameters, macs, 0, 0, tuple(notices))
     kinds = (Input, Rectifier, Relay, MaxPool, ReadOut)
-    projections = [(q, graph[q.source].shape) for p in graph if isinstance(p, Rectifier | Relay | ReadOut) for q in p.projections]
+    projections = [
+        (q, graph[q.source].shape)
+        for p in graph
+        if isinstance(p, Rectifier | Relay | ReadOut)
+        for q in p.projections
+    ]
     depth: dict[str, int] = {}
     for p in graph:
         depth[p.name] = max((1 + depth[s] for s in sources(p)), default=0)
     return Coverage(
-        model, rows, {k.__name__: len(graph.of(k)) for k in kinds}, len(projections),
+        model,
+        rows,
+        {k.__name__: len(graph.of(k)) for k in kinds},
+        len(projections),
         neurons=sum(int(np.prod(p.shape)) for p in graph if not isinstance(p, Input)),
-        parameters=sum(r.parameters for r in rows), macs=sum(r.macs for r in rows),
-        graph_macs=sum(q.macs(shape) for q, shape in projections), depth=max(depth.values()), notices=tuple(notices),
-    )  # fmt: skip
+        parameters=sum(r.parameters for r in rows),
+        macs=sum(r.macs for r in rows),
+        graph_macs=sum(q.macs(shape) for q, shape in projections),
+        depth=max(depth.values()),
+        notices=tuple(notices),
+    )
 
 
 def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> Row:
@@ -60,24 +76,47 @@ def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> R
     if note.refused is not None:
         reason, _, now = note.refused.reason.partition("; ")
         operation, line = note.refused.packet, note.refused.line
-        return Row(operation, note.label, line, "", "refused", note.inputs, output, note.parameters, 0, reason, now)
+        return Row(
+            operation, note.label, line, "", "refused", note.inputs, output, note.parameters, 0, reason, now
+        )
     how, became = "dropped" if name_of(node) in LAST else "exact", _became(note, kept, places)
-    return Row(name_of(node), note.label, line_of(node), became, how, note.inputs, output, note.parameters, _macs(node))
+    return Row(
+        name_of(node),
+        note.label,
+        line_of(node),
+        became,
+        how,
+        note.inputs,
+        output,
+        note.parameters,
+        _macs(node),
+    )
 
 
 def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> str:
-    shown = ", ".join(f"{p} (two-sided relay)" if isinstance(kept[p], Relay) else p for p in dict.fromkeys(places) if p in kept)
+    shown = ", ".join(
+        f"{p} (two-sided relay)" if isinstance(kept[p], Relay) else p
+        for p in dict.fromkeys(places)
+        if p in kept
+    )
     if name_of(note.node) in LAST:
         return "left out: behind the last layer"
     if note.made is not None:
-        return "population " + (", ".join(n for n in note.made if n in kept) or "of its input, which it leaves as it is")
+        return "population " + (
+            ", ".join(n for n in note.made if n in kept) or "of its input, which it leaves as it is"
+        )
     if not shown:
         return "nothing: no output reads it"
-    return f"projection into {shown}" if short_name(note.node) in MATRICES else f"part of the projection into {shown}"
+    return (
+        f"projection into {shown}"
+        if short_name(note.node) in MATRICES
+        else f"part of the projection into {shown}"
+    )
 
 
 def _macs(node: Any) -> int:
-    """Multiplications of one image: each weight once for each position, of the output or, transposed, of the input."""
+    """Multiplications of one image: each weight once for each position, of the output or, transposed, of the
+    input."""
     name = short_name(node)
     if name not in MATRICES:
         return 0

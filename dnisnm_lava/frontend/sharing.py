@@ -1,4 +1,5 @@
-"""A linear tensor that several read: composed into each of them, or a population of its own, whichever costs less."""
+"""A linear tensor that several read: composed into each of them, or a population of its own, whichever costs
+less."""
 
 from __future__ import annotations
 
@@ -10,21 +11,50 @@ from dnisnm_lava.frontend.expression import Expression, Term
 from dnisnm_lava.frontend.lowering import COMPOSE_LIMIT, relay_cost
 from dnisnm_lava.frontend.trace import short_name
 
-POPULATIONS = frozenset((
-    "relu", "relu_", "relu6", "clamp", "clamp_", "clamp_min", "clamp_max", "hardtanh", "hardtanh_", "threshold", "max_pool1d",
-    "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool1d", "adaptive_max_pool2d",
-    "maximum", "minimum", "hardsigmoid", "hardsigmoid_", "leaky_relu", "leaky_relu_", "amax", "max",
-))  # fmt: skip
+POPULATIONS = frozenset(
+    (
+        "relu",
+        "relu_",
+        "relu6",
+        "clamp",
+        "clamp_",
+        "clamp_min",
+        "clamp_max",
+        "hardtanh",
+        "hardtanh_",
+        "threshold",
+        "max_pool1d",
+        "max_pool2d",
+        "max_pool2d_with_indices",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool2d",
+        "maximum",
+        "minimum",
+        "hardsigmoid",
+        "hardsigmoid_",
+        "leaky_relu",
+        "leaky_relu_",
+        "amax",
+        "max",
+    )
+)
 MATRICES = {  # operation -> which argument is its weight
-    "convolution": 1, "conv1d": 1, "conv2d": 1, "conv_transpose1d": 1, "conv_transpose2d": 1,
-    "linear": 1, "addmm": 2, "mm": 1, "matmul": 1,
-}  # fmt: skip
+    "convolution": 1,
+    "conv1d": 1,
+    "conv2d": 1,
+    "conv_transpose1d": 1,
+    "conv_transpose2d": 1,
+    "linear": 1,
+    "addmm": 2,
+    "mm": 1,
+    "matmul": 1,
+}
 Readers = frozenset[Any]
 
 
 def relaying_pays(node: Any, e: Expression, known: dict[Any, Readers]) -> bool:
-    """Would composing e, the value of `node`, into all its readers cost more than COMPOSE_LIMIT times as much?
-    known: readers of nodes that were asked for before."""
+    """Would composing e, the value of `node`, into all its readers cost more than COMPOSE_LIMIT times as
+    much? known: readers of nodes that were asked for before."""
     if len(node.users) < 2 or not (e.is_composite or len(e.terms) > 1):
         return False
     costs = [_reading(e, reader) for reader in readers_of(node, known)]
@@ -54,7 +84,9 @@ def _reading(e: Expression, reader: Any) -> tuple[float, float]:
     if name in ("addmm", "mm", "matmul"):
         weight = weight[::-1]
     positions = float(np.prod(out[2:] if len(weight) > 2 else out[1:-1]))
-    read = min(1.0, e.shape[0] / max(1, weight[1])) if len(weight) > 2 else 1.0  # e may be one part of what it reads
+    read = (
+        min(1.0, e.shape[0] / max(1, weight[1])) if len(weight) > 2 else 1.0
+    )  # e may be one part of what it reads
     alone = float(np.prod(weight)) * positions * read
     return sum(_composed(t, weight, positions, alone) for t in e.terms), alone
 

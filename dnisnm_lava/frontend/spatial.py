@@ -1,5 +1,5 @@
-"""Averages, means and upsampling: matrices over rows and columns, which each operation gives by running itself on
-unit vectors."""
+"""Averages, means and upsampling: matrices over rows and columns, which each operation gives by running
+itself on unit vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def _matrix(n: int, resample: Callable[[torch.Tensor], torch.Tensor]) -> np.ndar
     return resample(torch.eye(n, dtype=torch.float64)[None, :, :, None])[0, :, :, 0].T.numpy()
 
 
-def _resampled(call: Call, rows: Callable[[torch.Tensor], torch.Tensor], cols: Callable[[torch.Tensor], torch.Tensor]) -> Expression:
+def _resampled(
+    call: Call, rows: Callable[[torch.Tensor], torch.Tensor], cols: Callable[[torch.Tensor], torch.Tensor]
+) -> Expression:
     e = call.expression()
     m = as_map(e)
     matrices = [_matrix(n, f) for n, f in ((m.shape[1], rows), (m.shape[2], cols))]
@@ -40,7 +42,9 @@ def average_pool(call: Call) -> Expression:
 
     def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
         override = None if divisor is None else 1
-        return lambda x: torch.nn.functional.avg_pool2d(x, (kernel[i], 1), (stride[i], 1), (padding[i], 0), ceil, counted, override)
+        return lambda x: torch.nn.functional.avg_pool2d(
+            x, (kernel[i], 1), (stride[i], 1), (padding[i], 0), ceil, counted, override
+        )
 
     pooled = _resampled(call, along(0), along(1))
     return pooled if divisor is None else tensors.multiplied(pooled, np.array(1 / divisor))
@@ -51,7 +55,10 @@ def adaptive_average(call: Call) -> Expression:
     rank = len(call.expression().shape) - 1
     m = as_map(call.expression())
     wanted = call.get(1, "output_size")
-    size = [n if w is None else w for n, w in zip(m.shape[1:], [1, *wanted] if rank == 1 else list(wanted), strict=True)]
+    size = [
+        n if w is None else w
+        for n, w in zip(m.shape[1:], [1, *wanted] if rank == 1 else list(wanted), strict=True)
+    ]
 
     def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda x: torch.nn.functional.adaptive_avg_pool2d(x, (size[i], 1))
@@ -60,10 +67,14 @@ def adaptive_average(call: Call) -> Expression:
 
 
 MODES = {
-    "upsample_nearest1d": "nearest", "upsample_nearest2d": "nearest", "_upsample_nearest_exact1d": "nearest-exact",
-    "_upsample_nearest_exact2d": "nearest-exact", "upsample_linear1d": "bilinear", "upsample_bilinear2d": "bilinear",
+    "upsample_nearest1d": "nearest",
+    "upsample_nearest2d": "nearest",
+    "_upsample_nearest_exact1d": "nearest-exact",
+    "_upsample_nearest_exact2d": "nearest-exact",
+    "upsample_linear1d": "bilinear",
+    "upsample_bilinear2d": "bilinear",
     "upsample_bicubic2d": "bicubic",
-}  # fmt: skip
+}
 
 
 def upsample(call: Call) -> Expression:
@@ -75,8 +86,14 @@ def upsample(call: Call) -> Expression:
 
     def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
         factor = factors[i - 2] if len(factors) >= 2 - i else None
-        if factor is not None and not align and int(factor * as_map(call.expression()).shape[1 + i]) == size[i]:
-            return lambda x: torch.nn.functional.interpolate(x, scale_factor=(float(factor), 1.0), mode=mode, align_corners=align)
+        if (
+            factor is not None
+            and not align
+            and int(factor * as_map(call.expression()).shape[1 + i]) == size[i]
+        ):
+            return lambda x: torch.nn.functional.interpolate(
+                x, scale_factor=(float(factor), 1.0), mode=mode, align_corners=align
+            )
         return lambda x: torch.nn.functional.interpolate(x, size=(size[i], 1), mode=mode, align_corners=align)
 
     return _resampled(call, along(0), along(1))
@@ -84,9 +101,14 @@ def upsample(call: Call) -> Expression:
 
 def sampled(call: Call) -> Expression:
     """sampling.sampled(x, rows, cols, coefficient, inside)."""
-    rows, cols, coefficient, inside = (call.get(i, key) for i, key in enumerate(("rows", "cols", "coefficient", "inside"), 1))
+    rows, cols, coefficient, inside = (
+        call.get(i, key) for i, key in enumerate(("rows", "cols", "coefficient", "inside"), 1)
+    )
     m = as_map(call.expression())
-    a, b = (sampling.matrix(places, n, coefficient, inside) for places, n in zip((rows or [0.0], cols), m.shape[1:], strict=True))
+    a, b = (
+        sampling.matrix(places, n, coefficient, inside)
+        for places, n in zip((rows or [0.0], cols), m.shape[1:], strict=True)
+    )
     return back(call.build.resample(m, a, b), call.expression())
 
 
@@ -109,7 +131,10 @@ def _reduced(call: Call, average: bool) -> Expression:
     """aten.mean, sum(x, axes, keepdim): pixels by resampling, channels by a 1x1 convolution."""
     e = call.expression()
     axes, keep = call.get(1, "dim"), call.get(2, "keepdim", False)
-    axes = sorted(a % (len(e.shape) + 1) for a in (range(len(e.shape) + 1) if axes is None else [axes] if isinstance(axes, int) else axes))
+    axes = sorted(
+        a % (len(e.shape) + 1)
+        for a in (range(len(e.shape) + 1) if axes is None else [axes] if isinstance(axes, int) else axes)
+    )
     if 0 in axes:
         raise Refusal("it mixes the images of a batch; reduce over the axes of one image alone")
     shape = list(e.shape)
@@ -128,14 +153,21 @@ def _reduced_axis(call: Call, e: Expression, axis: int, factor: float) -> Expres
         return call.build.matrix(e, np.full((1, n), factor), None, e.label)
     if axis == 0 and len(shape) <= 3:
         m = as_map(e)
-        return tensors.view(call.build.conv(m, Projection("", np.full((1, n, 1, 1), factor)), None, e.label), kept)
+        return tensors.view(
+            call.build.conv(m, Projection("", np.full((1, n, 1, 1), factor)), None, e.label), kept
+        )
     if len(shape) == 3:
         rows, cols = (np.full((1, n), factor) if axis == i else None for i in (1, 2))
         return call.build.resample(e, rows, cols)
     if axis == len(shape) - 1:
         m = tensors.view(e, (int(np.prod(shape[:-1])), *pixels_of(e, n)))
-        return tensors.view(call.build.resample(m, np.ones((1, m.shape[1])), np.full((1, m.shape[2]), factor)), kept)
+        return tensors.view(
+            call.build.resample(m, np.ones((1, m.shape[1])), np.full((1, m.shape[2]), factor)), kept
+        )
     if n > BLOCKS:
-        raise Refusal(f"a mean or sum over axis {axis + 1} of {('N', *shape)} is not supported; reduce maps (N, C, H, W)")
+        raise Refusal(
+            f"a mean or sum over axis {axis + 1} of {('N', *shape)} is not supported; reduce maps (N, C, "
+            f"H, W)"
+        )
     slices = [expanded(e, lambda x, i=i: x.narrow(axis + 1, i, 1)) for i in range(n)]  # type: ignore[misc]
     return tensors.multiplied(tensors.summed(slices), np.array(factor))

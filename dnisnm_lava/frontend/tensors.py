@@ -34,10 +34,12 @@ def view(e: Expression, shape: Shape) -> Expression:
     bias = compact(e.full_bias().reshape(shape)) if e.bias.any() else no_bias(shape)
     terms = tuple(
         replace(
-            t, layout=Layout.of(t.layout.natural, t.layout.flat().reshape(shape)),
+            t,
+            layout=Layout.of(t.layout.natural, t.layout.flat().reshape(shape)),
             gain=None if t.gain is None else compact(np.broadcast_to(t.gain, e.shape).reshape(shape)),
-        ) for t in e.terms
-    )  # fmt: skip
+        )
+        for t in e.terms
+    )
     return replace(e, terms=terms, bias=bias, shape=shape)
 
 
@@ -49,7 +51,9 @@ def _check_finite(constant: np.ndarray, does: str) -> None:
 def multiplied(e: Expression, factor: np.ndarray) -> Expression:
     """factor, which broadcasts to e's shape, times e."""
     _check_finite(factor, "multiplies")
-    factor = np.asarray(factor, np.float64).reshape((1,) * (len(e.shape) - np.ndim(factor)) + np.shape(factor))
+    factor = np.asarray(factor, np.float64).reshape(
+        (1,) * (len(e.shape) - np.ndim(factor)) + np.shape(factor)
+    )
     bias = e.bias * factor if e.bias.any() else e.bias
     terms = []
     for t in e.terms:
@@ -61,7 +65,11 @@ def multiplied(e: Expression, factor: np.ndarray) -> Expression:
         else:
             terms.append(replace(t, gain=factor if t.gain is None else t.gain * factor))
     product, told = replace(e, terms=tuple(terms), bias=bias), e.normed
-    return product if told is None else product.with_moments(told.covered, told.mean * factor, told.variance * factor**2)
+    return (
+        product
+        if told is None
+        else product.with_moments(told.covered, told.mean * factor, told.variance * factor**2)
+    )
 
 
 def shifted(e: Expression, shift: np.ndarray) -> Expression:
@@ -87,8 +95,12 @@ def summed(expressions: Iterable[Expression]) -> Expression:
     told = [p.normed for p in parts]
     if not any(told):
         return total
-    covered = tuple(c for p, n in zip(parts, told, strict=True) for c in (n.covered if n else (False,) * len(p.terms)))
-    mean = sum((n.mean if n else p.bias for p, n in zip(parts, told, strict=True)), start=no_bias(total.shape))
+    covered = tuple(
+        c for p, n in zip(parts, told, strict=True) for c in (n.covered if n else (False,) * len(p.terms))
+    )
+    mean = sum(
+        (n.mean if n else p.bias for p, n in zip(parts, told, strict=True)), start=no_bias(total.shape)
+    )
     variance = sum((n.variance for n in told if n), start=no_bias(total.shape))  # as if they were independent
     return total.with_moments(covered, mean, variance)
 

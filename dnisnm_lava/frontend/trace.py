@@ -28,8 +28,8 @@ MAPS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.Con
 def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     """The example as a batch of BATCH equal images, on the model's device.
 
-    Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes are a
-    sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
+    Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes
+    are a sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
     """
     x = _as_tensor(inputs.first(example_input))
     sequences = any(isinstance(m, SEQUENCES) for m in model.modules())
@@ -38,7 +38,10 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     if x.ndim in single:
         x = x[None]
     elif x.ndim not in (2, 3, 4):
-        raise OutOfRange(f"example_input: shape {tuple(x.shape)} given; give (C, H, W) or (N, C, H, W), for sequences (C, L) or (N, C, L)")
+        raise OutOfRange(
+            f"example_input: shape {tuple(x.shape)} given; give (C, H, W) or (N, C, H, W), for sequences "
+            f"(C, L) or (N, C, L)"
+        )
     if x.numel() == 0:
         raise OutOfRange(f"example_input: shape {tuple(x.shape)} given, which holds no value; give one image")
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
@@ -50,7 +53,9 @@ def _as_tensor(example_input: Any) -> torch.Tensor:
         return torch.as_tensor(inputs.array(example_input), dtype=torch.float32)
     except (TypeError, ValueError) as error:
         kind = type(example_input).__name__
-        raise OutOfRange(f"example_input: a {kind} given; give an image as an array or a tensor, without its label") from error
+        raise OutOfRange(
+            f"example_input: a {kind} given; give an image as an array or a tensor, without its label"
+        ) from error
 
 
 def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
@@ -62,12 +67,15 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
         with torch.no_grad(), _upsampling_whole(), _in_our_words(), _start_method_left_open():
             program = _exported(model, example)
             if any(_writes(n) for n in program.graph_module.graph.nodes):
-                program = program.run_decompositions({})  # newer torch leaves in-place operations to this step
+                program = program.run_decompositions(
+                    {}
+                )  # newer torch leaves in-place operations to this step
             return _without_claims(program)
     except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
         reason = _reason(error)
         raise UnsupportedModel(
-            f"{type(model).__name__}: torch.export cannot trace it for an input of shape {tuple(example.shape[1:])} "
+            f"{type(model).__name__}: torch.export cannot trace it for an input of shape "
+            f"{tuple(example.shape[1:])} "
             f"({reason}{_user_line(error)}); {_advice(reason)}"
         ) from error
     finally:
@@ -76,7 +84,8 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
 
 
 def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
-    """Anew where torch counts earlier traces of the same model as recompilations, of which it allows eight."""
+    """Anew where torch counts earlier traces of the same model as recompilations, of which it allows
+    eight."""
     try:
         return torch.export.export(model, (example,), strict=True)
     except Exception as error:
@@ -88,7 +97,8 @@ def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
 
 @contextlib.contextmanager
 def _in_our_words() -> Iterator[None]:
-    """Without what newer torch warns of about itself and Python 3.13.0, and without its log of an error that we tell."""
+    """Without what newer torch warns of about itself and Python 3.13.0, and without its log of an error that
+    we tell."""
     log = logging.getLogger("torch.export._trace")
     before = log.disabled
     with warnings.catch_warnings():
@@ -102,8 +112,8 @@ def _in_our_words() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _start_method_left_open() -> Iterator[None]:
-    """torch.fx asks for tqdm's lock, where tqdm is installed; making it fixes multiprocessing's start method, and after that Lava
-    cannot be imported, which sets it. So the lock is of threads alone meanwhile."""
+    """torch.fx asks for tqdm's lock, where tqdm is installed; making it fixes multiprocessing's start method,
+    and after that Lava cannot be imported, which sets it. So the lock is of threads alone meanwhile."""
     try:
         from tqdm.std import tqdm
     except ImportError:
@@ -140,7 +150,8 @@ def _upsampling_whole() -> Iterator[None]:
 
 
 def _without_claims(program: Any) -> Any:
-    """Without the nodes in which newer torch states a tensor's dtype and device: they compute nothing, and read like a layer."""
+    """Without the nodes in which newer torch states a tensor's dtype and device: they compute nothing, and
+    read like a layer."""
     graph = program.graph_module.graph
     for node in list(graph.nodes):
         if name_of(node) == CLAIM:
@@ -154,18 +165,22 @@ def _writes(node: Any) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """torch's first line, or the next one where the first only tells which call failed; what an operation said, where newer
-    torch tells of it further down."""
+    """torch's first line, or the next one where the first only tells which call failed; what an operation
+    said, where newer torch tells of it further down."""
     said = re.search(r"Explanation: .* got \w+\((['\"])(.+?)\1\)", str(error))
     if said:
         return said.group(2)
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [
+        type(error).__name__
+    ]
     return lines[1] if lines[0].startswith("Failed running") and len(lines) > 1 else lines[0]
 
 
 def _advice(reason: str) -> str:
     text = reason.lower()
-    if any(word in text for word in ("control flow", "data-dependent", "data dependent", "guard on", ".item()")):
+    if any(
+        word in text for word in ("control flow", "data-dependent", "data dependent", "guard on", ".item()")
+    ):
         return "make forward free of data-dependent control flow"
     if any(word in text for word in ("size", "shape", "channels", " dim", "expected", "index")):
         return "check the input's shape, and that forward runs on it"

@@ -23,7 +23,16 @@ from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLar
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
 from dnisnm_lava.frontend.operations import LAST, OPERATIONS, last, remedy
-from dnisnm_lava.frontend.refusals import WHOLE, Opaque, Refused, is_unknown, refused, sentence, unknown, whole_layer
+from dnisnm_lava.frontend.refusals import (
+    WHOLE,
+    Opaque,
+    Refused,
+    is_unknown,
+    refused,
+    sentence,
+    unknown,
+    whole_layer,
+)
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
@@ -33,7 +42,17 @@ from dnisnm_lava.ir import AnalogGraph, Relay
 from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
 VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
-MERGEABLE = (*VIEWS, "aten.addmm", "aten.mm", "aten.relu", "aten.relu_", "aten.hardtanh", "aten.clone", "aten.detach", "aten.alias")
+MERGEABLE = (
+    *VIEWS,
+    "aten.addmm",
+    "aten.mm",
+    "aten.relu",
+    "aten.relu_",
+    "aten.hardtanh",
+    "aten.clone",
+    "aten.detach",
+    "aten.alias",
+)
 RESHAPES = (*VIEWS, "aten.slice", "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
 THROUGH = (*MOVES, *RESHAPES, "getitem")
 PADS = ("aten.constant_pad_nd", "aten.pad")  # their zeros are none of the function
@@ -41,12 +60,16 @@ BRANCH = (
     "a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
     "make forward free of data-dependent control flow"
 )
-SHAPES_ONLY = tuple(f"aten.{n}" for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"))
+SHAPES_ONLY = tuple(
+    f"aten.{n}"
+    for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full")
+)
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A model as a graph, and what became of each of its operations. analog: None where an operation is refused; sentence: why."""
+    """A model as a graph, and what became of each of its operations. analog: None where an operation is
+    refused; sentence: why."""
 
     analog: AnalogGraph | None
     coverage: Coverage
@@ -64,18 +87,21 @@ def trace(model: torch.nn.Module, example_input: Any) -> Traced:
     """Graph and coverage at once, in float64, batch norm folded.
 
     example_input: one image (C, H, W) or a batch (N, C, H, W), features (F,) or (N, F), sequences (C, L) or
-    (N, C, L) for a network of 1-D convolutions; only its shape matters. The model is traced in eval mode and left
-    as it was. What has no exact meaning is among the rows of the coverage, with operation, line and remedy, and its graph raises
-    UnsupportedModel; OutOfRange tells of NaN or infinity in the weights.
+    (N, C, L) for a network of 1-D convolutions; only its shape matters. The model is traced in eval mode and
+    left as it was. What has no exact meaning is among the rows of the coverage, with operation, line and
+    remedy, and its graph raises UnsupportedModel; OutOfRange tells of NaN or infinity in the weights.
     """
     walk = _walked(model, example_input)
     graph = None if walk.refused else walk.build.graph()
-    coverage = coverage_of(type(model).__name__, graph, walk.build.populations, walk.notes, walk.build.became, walk.notices)
+    coverage = coverage_of(
+        type(model).__name__, graph, walk.build.populations, walk.notes, walk.build.became, walk.notices
+    )
     return Traced(graph, coverage, sentence(walk.refused) if walk.refused else "")
 
 
 def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
-    """The graph of `trace`. UnsupportedModel where an operation is refused; a UserWarning tells what was left out behind the last layer."""
+    """The graph of `trace`. UnsupportedModel where an operation is refused; a UserWarning tells what was left
+    out behind the last layer."""
     traced = trace(model, example_input)
     graph = traced.graph
     for notice in traced.coverage.notices:
@@ -84,8 +110,8 @@ def from_torch(model: torch.nn.Module, example_input: Any) -> AnalogGraph:
 
 
 def inspect(model: torch.nn.Module, example_input: Any) -> Coverage:
-    """The coverage of `trace`: all operations that would be refused are among the rows, with reason and remedy; errors are those of a
-    model that cannot be traced at all."""
+    """The coverage of `trace`: all operations that would be refused are among the rows, with reason and
+    remedy; errors are those of a model that cannot be traced at all."""
     return trace(model, example_input).coverage
 
 
@@ -113,7 +139,9 @@ class _Walk:
     def __init__(self, program: Any, input_shape: tuple[int, ...], labels: Mapping[str, np.ndarray]) -> None:
         self.nodes = list(program.graph_module.graph.nodes)
         self.outputs = set(program.graph_signature.user_outputs)
-        self.build = Builder((input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels)
+        self.build = Builder(
+            (input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels
+        )
         self.value: dict[Any, Any] = {}
         self.parameter: dict[Any, str] = {}
         self.left = {n: len(n.users) for n in self.nodes}
@@ -161,7 +189,8 @@ class _Walk:
     # ------------------------------------------------------------ what is refused
 
     def _understood(self, node: Any) -> Any:
-        """What the node means; where it is refused, or depends on what is, a tensor of which nothing is known."""
+        """What the node means; where it is refused, or depends on what is, a tensor of which nothing is
+        known."""
         inputs = [self.value.get(a) for a in node.all_input_nodes]
         layer = whole_layer(node) if _has_expression(inputs) or _has_opaque(inputs) else None
         try:
@@ -175,10 +204,18 @@ class _Walk:
                 self._refuse(node, node.target, str(reason))
         except Blocked:
             if not is_unknown(_expressions(inputs)):
-                self._refuse(node, node.target, "its input is a view of maps that no channels, rows and columns say; keep maps as maps")
+                self._refuse(
+                    node,
+                    node.target,
+                    "its input is a view of maps that no channels, rows and columns say; keep maps as maps",
+                )
         except Refusal as reason:
-            if not node.users or not all(whole_layer(user) for user in node.users):  # else what matters is the layer that reads it
-                self._refuse(node, node.args[0].target if node.target is operator.getitem else node.target, str(reason))
+            if not node.users or not all(
+                whole_layer(user) for user in node.users
+            ):  # else what matters is the layer that reads it
+                self._refuse(
+                    node, node.args[0].target if node.target is operator.getitem else node.target, str(reason)
+                )
         return unknown(node)
 
     def _layer(self, node: Any, layer: tuple[str, str]) -> Any:
@@ -198,8 +235,12 @@ class _Walk:
 
     def _refuse(self, node: Any, operation: Any, reason: str, label: str = "") -> None:
         self.refused.append(refused(node, operation, reason))
-        shapes = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value.get(a)))
-        self.notes.append(Note(node, label or self._label(node), shapes, None, self._parameters(node), self.refused[-1]))
+        shapes = tuple(
+            _shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value.get(a))
+        )
+        self.notes.append(
+            Note(node, label or self._label(node), shapes, None, self._parameters(node), self.refused[-1])
+        )
 
     # ------------------------------------------------------------ one node
 
@@ -210,26 +251,35 @@ class _Walk:
         if not _has_expression((args, kwargs)):
             return self._constant(node, args, kwargs)
         if name_of(node) in SHAPES_ONLY:
-            return self._constant(node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)])))
+            return self._constant(
+                node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)]))
+            )
         name, before = name_of(node), len(self.build.populations)
         value = self._applied(node, name, args, kwargs)
         _check_shape(node, value)
         makes = short_name(node) in POPULATIONS
-        made = tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay)) if makes else None
+        made = (
+            tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
+            if makes
+            else None
+        )
         inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))
         self.notes.append(Note(node, self._label(node), inputs, made, self._parameters(node)))
         return value if makes else remembered(value, node.name)
 
     def _applied(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
         if name not in MERGEABLE and any(e.merged for e in _expressions((args, kwargs))):
-            raise Refusal("it works on images that a view joined with the batch; keep the batch axis first and apart")
+            raise Refusal(
+                "it works on images that a view joined with the batch; keep the batch axis first and apart"
+            )
         if name in MOVES:
             return self._moved(node, name, args, kwargs)
         call = Call(node, name, args, kwargs, self.build, self._label(node))
         if name in LAST and self._leads_out(node, LAST[name] in ALONG_AN_AXIS):
             self.functions[node] = last(call)
             self.notices.append(
-                f"{name} at {line_of(node)} was left out: behind the last layer it does not change the class; values have it applied"
+                f"{name} at {line_of(node)} was left out: behind the last layer it does not change the "
+                f"class; values have it applied"
             )
             return (call.expression(), None) if "forward" in name else call.expression()
         if name not in OPERATIONS:
@@ -255,9 +305,17 @@ class _Walk:
             return node.target(*a, **k)
 
         short = short_name(node)
-        axis = f"{short}@{_axis(short, args, kwargs, len(parts[0].shape) + 1)}" if short in ALONG_CHANNELS else ""
+        axis = (
+            f"{short}@{_axis(short, args, kwargs, len(parts[0].shape) + 1)}"
+            if short in ALONG_CHANNELS
+            else ""
+        )
         moved = move(parts, run, axis)
-        return moved if value == 0 else padded(moved, value, run([torch.ones(BATCH, *parts[0].shape)])[0].numpy())
+        return (
+            moved
+            if value == 0
+            else padded(moved, value, run([torch.ones(BATCH, *parts[0].shape)])[0].numpy())
+        )
 
     def _without_value(self, node: Any, args: Any, kwargs: Any) -> tuple[Any, Any, float]:
         """The arguments of a constant pad with zero for its value, and the value."""
@@ -267,7 +325,9 @@ class _Walk:
         if value is None or value == 0:
             return args, kwargs, 0.0
         reach = min((min(u.args[1]) for u in node.users if "max_pool" in name_of(u)), default=0)
-        pools = all("max_pool" in name_of(u) for u in node.users) and max(args[1]) < reach  # each window sees a pixel
+        pools = (
+            all("max_pool" in name_of(u) for u in node.users) and max(args[1]) < reach
+        )  # each window sees a pixel
         if value < 0 and pools and self.build.is_nonnegative(args[0]):
             return args, kwargs, 0.0  # no maximum of what is never negative changes
         if not math.isfinite(value):
@@ -301,7 +361,9 @@ class _Walk:
 
     def _label(self, node: Any) -> str:
         """The layer that owns the node's weights, else the node's own name."""
-        owner = next((self.parameter[a] for a in node.all_input_nodes if a in self.parameter), f"{node.name}.weight")
+        owner = next(
+            (self.parameter[a] for a in node.all_input_nodes if a in self.parameter), f"{node.name}.weight"
+        )
         return owner.rsplit(".", 1)[0]
 
     def _parameters(self, node: Any) -> int:
@@ -312,7 +374,8 @@ class _Walk:
         return sum(tensor.numel() for tensor in new.values() if isinstance(tensor, torch.Tensor))
 
     def _leads_out(self, node: Any, along: bool) -> bool:
-        """Does only the output read it, through moves alone; along an axis, with axes of length one more or less?"""
+        """Does only the output read it, through moves alone; along an axis, with axes of length one more or
+        less?"""
 
         def moves(user: Any) -> bool:
             if along:
@@ -329,7 +392,9 @@ class _Walk:
         name, axis = self.functions.get(node, ("", 0))
         if name not in ALONG_AN_AXIS or node is output:
             return name, axis
-        return name, next(i for i, n in enumerate(shape) if n > 1)  # it is the first axis longer than 1, before and behind
+        return name, next(
+            i for i, n in enumerate(shape) if n > 1
+        )  # it is the first axis longer than 1, before and behind
 
     def _read_outs(self, node: Any) -> None:
         for output in node.args[0]:
@@ -341,11 +406,16 @@ class _Walk:
                 continue
             try:
                 if not isinstance(e, Expression):
-                    raise Refusal(f"forward returns {output}, which does not depend on the input; return tensors computed from it")
+                    raise Refusal(
+                        f"forward returns {output}, which does not depend on the input; return tensors "
+                        f"computed from it"
+                    )
                 self.build.read_out(e, *self._function(output, e.shape))
             except (Refusal, Blocked) as reason:
                 if not (isinstance(e, Expression) and is_unknown([e])):
-                    self._refuse_output(node, output, str(reason) or "its layout is not that of maps; keep maps as maps")
+                    self._refuse_output(
+                        node, output, str(reason) or "its layout is not that of maps; keep maps as maps"
+                    )
 
     def _refuse_output(self, node: Any, output: Any, reason: str) -> None:
         known = isinstance(output, torch.fx.Node)
@@ -368,16 +438,22 @@ def _viewed(e: Expression, shape: Any) -> Expression:
     if shape[0] == BATCH:
         return replace(view(e, tuple(shape[1:])), merged=False)
     if shape[0] % BATCH:
-        raise Refusal(f"it views images as {tuple(shape)} and mixes them; keep the batch axis first and apart")
+        raise Refusal(
+            f"it views images as {tuple(shape)} and mixes them; keep the batch axis first and apart"
+        )
     return replace(view(e, (shape[0] // BATCH, *shape[1:])), merged=True)
 
 
 def _wide(value: Any) -> Any:
-    return map_aggregate(value, lambda v: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v)
+    return map_aggregate(
+        value, lambda v: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v
+    )
 
 
 def _has_opaque(value: Any) -> bool:
-    return isinstance(value, Opaque) or (isinstance(value, list | tuple) and any(_has_opaque(v) for v in value))
+    return isinstance(value, Opaque) or (
+        isinstance(value, list | tuple) and any(_has_opaque(v) for v in value)
+    )
 
 
 def _has_expression(value: Any) -> bool:
@@ -408,7 +484,10 @@ def _axis(name: str, args: Any, kwargs: Any, rank: int) -> int:
 
 def _shapes(node: Any) -> list[tuple[int, ...] | None]:
     value = node.meta.get("val")
-    return [None if v is None else tuple(v.shape[1:]) for v in (value if isinstance(value, list | tuple) else [value])]
+    return [
+        None if v is None else tuple(v.shape[1:])
+        for v in (value if isinstance(value, list | tuple) else [value])
+    ]
 
 
 def _sizes(node: Any) -> list[int]:
@@ -417,6 +496,11 @@ def _sizes(node: Any) -> list[int]:
 
 def _check_shape(node: Any, value: Any) -> None:
     """What was understood has the shape that torch says."""
-    got = [v.shape if isinstance(v, Expression) else None for v in (value if isinstance(value, list | tuple) else [value])]
+    got = [
+        v.shape if isinstance(v, Expression) else None
+        for v in (value if isinstance(value, list | tuple) else [value])
+    ]
     for mine, true in zip(got, _shapes(node), strict=False):
-        assert mine is None or true is None or mine[-len(true) :] == true, f"{node.target}: understood as {mine}, is {true}"
+        assert mine is None or true is None or mine[-len(true) :] == true, (
+            f"{node.target}: understood as {mine}, is {true}"
+        )

@@ -42,10 +42,15 @@ def _guesses(starts: np.ndarray, ends: np.ndarray, kernel: int, size: int) -> li
     whole = np.flatnonzero((starts >= 0) & (ends - starts == kernel))
     if len(whole) < 2:
         before = int(-starts[whole[0]]) if whole[0] == 0 else 0
-        return [(max(1, size), max(0, before))] if len(starts) == 1 else [
-            (s, s * int(whole[0]) - int(starts[whole[0]])) for s in range(1, size + kernel + 1)
-            if s * int(whole[0]) - int(starts[whole[0]]) >= 0
-        ]  # fmt: skip
+        return (
+            [(max(1, size), max(0, before))]
+            if len(starts) == 1
+            else [
+                (s, s * int(whole[0]) - int(starts[whole[0]]))
+                for s in range(1, size + kernel + 1)
+                if s * int(whole[0]) - int(starts[whole[0]]) >= 0
+            ]
+        )
     stride = int(starts[whole[1]] - starts[whole[0]])
     before = stride * int(whole[0]) - int(starts[whole[0]])
     return [(stride, before)] if stride >= 1 and before >= 0 else []

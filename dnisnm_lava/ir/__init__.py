@@ -1,13 +1,26 @@
-"""The graph: immutable populations of neurons, joined by linear projections; its arithmetic, and what integers in it say.
+"""The graph: immutable populations of neurons, joined by linear projections; its arithmetic, and what
+integers in it say.
 
-May import `errors`, `system` and `data`, and needs NumPy alone. Rounding happens in `fixedpoint`, a step of a neuron in `dynamics`.
+May import `errors`, `system` and `data`, and needs NumPy alone. Rounding happens in `fixedpoint`, a step of a
+neuron in `dynamics`.
 """
 
 from __future__ import annotations
 
 from dnisnm_lava.ir.graphs import AnalogGraph, Graph, SpikingGraph, checked_steps
 from dnisnm_lava.ir.images import checked_batches, checked_images, checked_pairs, labelled_batches
-from dnisnm_lava.ir.populations import SNM, BatchNorm, Input, MaxPool, Population, ReadOut, Rectifier, Relay, lead, sources
+from dnisnm_lava.ir.populations import (
+    SNM,
+    BatchNorm,
+    Input,
+    MaxPool,
+    Population,
+    ReadOut,
+    Rectifier,
+    Relay,
+    lead,
+    sources,
+)
 from dnisnm_lava.ir.projections import Projection, Resample
 from dnisnm_lava.ir.values import NEURON_CONSTANTS, OF_NEURONS, Shape, frozen, narrowed, stored_once
 

@@ -29,12 +29,18 @@ class Window:
     dilation: Pair = (1, 1)
 
     def output_size(self, size: Pair) -> Pair:
-        y, x = ((size[i] + sum(self.padding[i]) - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i] + 1 for i in range(2))
+        y, x = (
+            (size[i] + sum(self.padding[i]) - self.dilation[i] * (self.kernel[i] - 1) - 1) // self.stride[i]
+            + 1
+            for i in range(2)
+        )
         return y, x
 
     def is_blind(self, size: Pair) -> bool:
         """Does any output see nothing but padding?"""
-        return any(self._sees_only_padding(axis, size[axis], out) for axis, out in enumerate(self.output_size(size)))
+        return any(
+            self._sees_only_padding(axis, size[axis], out) for axis, out in enumerate(self.output_size(size))
+        )
 
     def _sees_only_padding(self, axis: int, size: int, outputs: int) -> bool:
         start = np.arange(outputs) * self.stride[axis] - self.padding[axis][0]
@@ -57,9 +63,11 @@ def taps(x: np.ndarray, window: Window, value: float | int = 0) -> Iterator[np.n
         for kx in range(window.kernel[1]):
             y0, x0 = ky * window.dilation[0], kx * window.dilation[1]
             yield padded[
-                :, :, y0 : y0 + (rows - 1) * window.stride[0] + 1 : window.stride[0],
+                :,
+                :,
+                y0 : y0 + (rows - 1) * window.stride[0] + 1 : window.stride[0],
                 x0 : x0 + (cols - 1) * window.stride[1] + 1 : window.stride[1],
-            ]  # fmt: skip
+            ]
 
 
 def sum_pool(x: np.ndarray, window: Window) -> np.ndarray:
@@ -81,7 +89,9 @@ def max_pool(x: np.ndarray, window: Window) -> np.ndarray:
     return best
 
 
-def conv2d(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> np.ndarray:
+def conv2d(
+    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> np.ndarray:
     """Cross-correlation, as torch.nn.functional.conv2d: weight (O, I / groups, ky, kx)."""
     outputs, inputs, *kernel = weight.shape
     window = Window((kernel[0], kernel[1]), stride, padding, dilation)

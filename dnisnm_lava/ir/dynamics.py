@@ -5,9 +5,10 @@
                    k = -min(floor((-v - lower) / vth) + 1, levels, m)   if v <= -lower and m > 0    (21)
                    v <- v - k * vth;   m <- m + k;   send k * payload               (22), (23)
 
-v: potential; z: arriving current; b: bias; vth: threshold; m >= 0: levels sent so far. lower: the lower threshold, above 0 and
-at most vth; floats have 0 too, which any v < 0 reaches: k = -min(ceil(-v / vth), levels, m). With lower = vth it is the paper's.
-Equation numbers: Wang et al., Neural Networks 174:106244 (2024); `levels`, `lead` and another `lower` are this project's.
+v: potential; z: arriving current; b: bias; vth: threshold; m >= 0: levels sent so far. lower: the lower
+threshold, above 0 and at most vth; floats have 0 too, which any v < 0 reaches: k = -min(ceil(-v / vth),
+levels, m). With lower = vth it is the paper's. Equation numbers: Wang et al., Neural Networks 174:106244
+(2024); `levels`, `lead` and another `lower` are this project's.
 """
 
 from __future__ import annotations
@@ -41,17 +42,29 @@ def integrate(v: np.ndarray, z: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
 
 
 def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
-    """Of neurons with the thresholds `vth`: down * vth; for integers the nearest (ties to even) to this float64 product, at least 1."""
+    """Of neurons with the thresholds `vth`: down * vth; for integers the nearest (ties to even) to this
+    float64 product, at least 1."""
     product = down * vth.astype(np.float64)
-    return product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.encode(product)[0], 1).astype(vth.dtype)
+    return (
+        product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.encode(product)[0], 1).astype(vth.dtype)
+    )
 
 
-def fire(v: np.ndarray, m: np.ndarray, vth: np.ndarray, levels: int, two_sided: bool = False, lower: np.ndarray | None = None) -> Fired:
+def fire(
+    v: np.ndarray,
+    m: np.ndarray,
+    vth: np.ndarray,
+    levels: int,
+    two_sided: bool = False,
+    lower: np.ndarray | None = None,
+) -> Fired:
     """Eq. (21) to (23). A dead neuron (vth = 0) never fires; a two-sided one is not gated by m, so its
     spikes may sum below zero. lower: the lower threshold (default: vth)."""
     alive = vth > 0
     whole, rest = np.divmod(np.abs(v), np.where(alive, vth, 1))  # exact in floats as well
-    further = (rest > 0) & (rest >= (vth if lower is None else lower))  # floor((|v| - lower) / vth) + 1 is one more than whole
+    further = (rest > 0) & (
+        rest >= (vth if lower is None else lower)
+    )  # floor((|v| - lower) / vth) + 1 is one more than whole
     up = alive & (v >= vth)
     down = alive & (v < 0)
     back = np.minimum(whole + further, levels if two_sided else np.minimum(m, levels))

@@ -1,4 +1,5 @@
-"""Functions behind a network's last layer, which no neuron computes: they are applied to the values of a read-out.
+"""Functions behind a network's last layer, which no neuron computes: they are applied to the values of a
+read-out.
 
 Each rises with its input (a softmax: with its input less the others), so that the largest stays the largest.
 """
@@ -28,5 +29,6 @@ ALONG_AN_AXIS = ("softmax", "log_softmax")
 
 
 def applied(name: str, axis: int, values: np.ndarray) -> np.ndarray:
-    """The function `name` of values (N, *shape), in float64; softmax along axis `axis` of `shape`. "": the values as they are."""
+    """The function `name` of values (N, *shape), in float64; softmax along axis `axis` of `shape`. "": the
+    values as they are."""
     return FUNCTIONS[name](values.astype(np.float64, copy=False), 1 + axis) if name else values

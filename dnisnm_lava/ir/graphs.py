@@ -20,7 +20,17 @@ from dnisnm_lava.ir import arithmetic
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.functions import FUNCTIONS, applied
 from dnisnm_lava.ir.images import checked_images
-from dnisnm_lava.ir.populations import SNM, Input, MaxPool, Population, ReadOut, Rectifier, Relay, lead, sources
+from dnisnm_lava.ir.populations import (
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    ReadOut,
+    Rectifier,
+    Relay,
+    lead,
+    sources,
+)
 from dnisnm_lava.ir.projections import Projection
 from dnisnm_lava.ir.values import Shape, Value, feed
 
@@ -30,7 +40,8 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, eq=False)
 class Graph(Value):
-    """Populations in topological order: the input first, the read-outs last, in the order of the model's outputs."""
+    """Populations in topological order: the input first, the read-outs last, in the order of the model's
+    outputs."""
 
     populations: tuple[Population, ...]
 
@@ -41,7 +52,11 @@ class Graph(Value):
             if missing or population.name in seen:
                 raise OutOfRange(
                     f"{population.name}: "
-                    + (f"reads {missing[0]!r}, which does not stand before it, or is a read-out" if missing else "is named twice")
+                    + (
+                        f"reads {missing[0]!r}, which does not stand before it, or is a read-out"
+                        if missing
+                        else "is named twice"
+                    )
                     + "; list populations in topological order, each name once"
                 )
             self._check_shapes(population)
@@ -59,9 +74,13 @@ class Graph(Value):
         if isinstance(population, Input):
             _check_input(population)
         if isinstance(population, SNM | ReadOut) and not 2 <= population.state_bits <= STATE_BITS:
-            raise OutOfRange(f"{population.name}: state_bits: {population.state_bits} given; give 2 to {STATE_BITS}")
+            raise OutOfRange(
+                f"{population.name}: state_bits: {population.state_bits} given; give 2 to {STATE_BITS}"
+            )
         if isinstance(population, SNM) and not 0 <= population.down <= 1:
-            raise OutOfRange(f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold")
+            raise OutOfRange(
+                f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold"
+            )
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
@@ -73,9 +92,13 @@ class Graph(Value):
                 _check_weight(p, self[p.source].shape, population.name)
         for shape in found:
             if shape != population.shape:
-                raise OutOfRange(f"{population.name}: a source gives shape {shape}, the population has {population.shape}")
+                raise OutOfRange(
+                    f"{population.name}: a source gives shape {shape}, the population has {population.shape}"
+                )
         if isinstance(population, MaxPool) and population.window.is_blind((h, w)):
-            raise OutOfRange(f"{population.name}: a window of its pool sees nothing but padding; give it less")
+            raise OutOfRange(
+                f"{population.name}: a window of its pool sees nothing but padding; give it less"
+            )
 
     @cached_property
     def _by_name(self) -> dict[str, Population]:
@@ -127,9 +150,10 @@ class Graph(Value):
         return freed
 
     def flow(self, values: dict[str, V]) -> Iterator[tuple[Population, dict[str, V]]]:
-        """(population, {source: its value}) in topological order. The caller puts what a population gives into
-        `values`, by its name, before asking for the next one; then what nobody reads any more is dropped.
-        What nobody ever reads stays, and so do read-outs. KeyError for a value that was not put, and is read."""
+        """(population, {source: its value}) in topological order. The caller puts what a population gives
+        into `values`, by its name, before asking for the next one; then what nobody reads any more is
+        dropped. What nobody ever reads stays, and so do read-outs. KeyError for a value that was not put, and
+        is read."""
         freed = self.last_readers()
         for population in self.populations:
             yield population, {name: values[name] for name in sources(population)}
@@ -152,7 +176,8 @@ class AnalogGraph(Graph):
         return self.outputs(x)[self.readout.name]
 
     def outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """{read-out: (N, *shape of the model's output)} for images `x` (N, *image shape), in float64; their functions applied."""
+        """{read-out: (N, *shape of the model's output)} for images `x` (N, *image shape), in float64; their
+        functions applied."""
         x = checked_images(self, x).astype(np.float64)
         values: dict[str, np.ndarray] = {}
         for population, heard in self.flow(values):
@@ -162,10 +187,18 @@ class AnalogGraph(Graph):
                 values[population.name] = arithmetic.max_pool(heard[population.source], population.window)
             else:
                 assert isinstance(population, Rectifier | Relay | ReadOut)
-                z = sum((p(heard[p.source]) for p in population.projections), start=np.float64(0)) + population.bias
+                z = (
+                    sum((p(heard[p.source]) for p in population.projections), start=np.float64(0))
+                    + population.bias
+                )
                 z = np.broadcast_to(z, (len(x), *population.shape))
-                values[population.name] = np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
-        return {p.name: applied(p.function, p.axis, values[p.name].reshape(len(x), *(p.view or p.shape))) for p in self.readouts}
+                values[population.name] = (
+                    np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
+                )
+        return {
+            p.name: applied(p.function, p.axis, values[p.name].reshape(len(x), *(p.view or p.shape)))
+            for p in self.readouts
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,13 +213,17 @@ class SpikingGraph(Graph):
 
     @property
     def units(self) -> dict[str, np.ndarray]:
-        """{read-out: worth of one step of its potential}, () where all channels have one, else as the model's output."""
+        """{read-out: worth of one step of its potential}, () where all channels have one, else as the model's
+        output."""
         return {p.name: _worth(p) for p in self.readouts}
 
     def outputs(self, potentials: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output): the first one's, and
-        {read-out: the others'}."""
-        shown = {p.name: potentials[p.name].reshape(*potentials[p.name].shape[:2], *(p.view or p.shape)) for p in self.readouts}
+        """Read-outs' potentials (N, T, *shape) by name, as (N, T, *shape of the model's output): the first
+        one's, and {read-out: the others'}."""
+        shown = {
+            p.name: potentials[p.name].reshape(*potentials[p.name].shape[:2], *(p.view or p.shape))
+            for p in self.readouts
+        }
         return shown.pop(self.readout.name), shown
 
     def offsets(self) -> dict[str, int]:
@@ -195,7 +232,7 @@ class SpikingGraph(Graph):
         for population in self.populations:
             offset[population.name] = max(
                 (1 + offset[s] + lead(self[s]) for s in sources(population)), default=0
-            )  # fmt: skip
+            )
         return offset
 
     @property
@@ -223,10 +260,16 @@ def _check_readout(p: ReadOut) -> None:
     if p.view and math.prod(p.view) != math.prod(p.shape):
         raise OutOfRange(f"{p.name}: {p.shape} cannot be viewed as {p.view}")
     if p.function not in ("", *FUNCTIONS) or not 0 <= p.axis < max(1, len(p.view or p.shape)):
-        raise OutOfRange(f"{p.name}: function {p.function!r} along axis {p.axis} is none of {', '.join(FUNCTIONS)} of its output")
+        raise OutOfRange(
+            f"{p.name}: function {p.function!r} along axis {p.axis} is none of {', '.join(FUNCTIONS)} of "
+            f"its output"
+        )
     if p.unit is not None and not p.weighed and (p.unit != p.unit[0]).any():
         count = len(np.unique(p.unit))
-        raise OutOfRange(f"{p.name}: a read-out of {count} units, whose largest sum is not the class; give all channels one unit")
+        raise OutOfRange(
+            f"{p.name}: a read-out of {count} units, whose largest sum is not the class; give all "
+            f"channels one unit"
+        )
 
 
 def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
@@ -241,7 +284,9 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
     ):
         raise OutOfRange(f"{who}: {p.weight.shape[0]} rows do not fill {p.target_shape} from {p.source}")
     if p.target_channels is not None and len(p.target_channels) != p.weight.shape[0]:
-        raise OutOfRange(f"{who}: {p.weight.shape[0]} rows and {len(p.target_channels)} target channels from {p.source}")
+        raise OutOfRange(
+            f"{who}: {p.weight.shape[0]} rows and {len(p.target_channels)} target channels from {p.source}"
+        )
     if p.resample is not None and (p.resample.rows.shape[1], p.resample.cols.shape[1]) != source_shape[1:]:
         raise OutOfRange(f"{who}: a resampling of another size than {p.source}, which has {source_shape}")
     if p.target_channels is not None and len(np.unique(p.target_channels)) != len(p.target_channels):
@@ -250,18 +295,29 @@ def _check_weight(p: Projection, source_shape: Shape, who: str) -> None:
     if p.target_order is not None and min(read) >= 1:
         _check_order(p, p.target_order, source_shape, who)
     if min(read) < 1:
-        raise OutOfRange(f"{who}: what it reads from {p.source} has shape {read}; each size must be 1 or more")
+        raise OutOfRange(
+            f"{who}: what it reads from {p.source} has shape {read}; each size must be 1 or more"
+        )
     inputs = p.weight.shape[1] * p.groups
     if p.weight.shape[0] % p.groups or inputs != (read[0] if p.is_conv else int(np.prod(read))):
-        raise OutOfRange(f"{who}: weights {p.weight.shape} in {p.groups} group(s) do not fit what they read from {p.source}, {read}")
+        raise OutOfRange(
+            f"{who}: weights {p.weight.shape} in {p.groups} group(s) do not fit what they read from "
+            f"{p.source}, {read}"
+        )
 
 
 def _check_order(p: Projection, order: np.ndarray, source_shape: Shape, who: str) -> None:
     given, neurons = math.prod(p.given_shape(source_shape)), math.prod(p.target_shape)
     if order.shape != (given,) or p.target_channels is not None or not p.target_shape:
-        raise OutOfRange(f"{who}: an order of {order.size} for the {given} currents from {p.source}; each goes to one neuron")
+        raise OutOfRange(
+            f"{who}: an order of {order.size} for the {given} currents from {p.source}; each goes to one "
+            f"neuron"
+        )
     if (order < 0).any() or (order >= neurons).any() or len(np.unique(order)) != given:
-        raise OutOfRange(f"{who}: its order of currents from {p.source} drives a neuron twice, or one outside 0 to {neurons - 1}")
+        raise OutOfRange(
+            f"{who}: its order of currents from {p.source} drives a neuron twice, or one outside 0 to "
+            f"{neurons - 1}"
+        )
 
 
 def checked_steps(steps: int) -> int:

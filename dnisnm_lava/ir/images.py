@@ -20,8 +20,11 @@ def checked_images(graph: Graph, images: Images) -> np.ndarray:
     return _checked(graph, inputs.whole(images, graph.input.image_shape)[0])
 
 
-def checked_pairs(graph: Graph, images: Images, labels: Labels | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """All images, and `labels`, or those that come with the images, (N, ...) as they are; None where there are none."""
+def checked_pairs(
+    graph: Graph, images: Images, labels: Labels | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """All images, and `labels`, or those that come with the images, (N, ...) as they are; None where there
+    are none."""
     x, own = inputs.whole(images, graph.input.image_shape)
     x = _checked(graph, x)
     given = own if labels is None else labels
@@ -34,7 +37,10 @@ def _checked(graph: Graph, images: np.ndarray) -> np.ndarray:
     if x.ndim == 3 and len(shape) == 3 and shape[1] == 1:  # sequences (N, C, L) are maps of one row
         x = x[:, :, None]
     if x.ndim != len(shape) + 1 or x.shape[1:] != shape:
-        raise OutOfRange(f"images: shape {x.shape} given, (N, {', '.join(map(str, shape))}) needed; resize or re-order the axes")
+        raise OutOfRange(
+            f"images: shape {x.shape} given, (N, {', '.join(map(str, shape))}) needed; resize or "
+            f"re-order the axes"
+        )
     if len(x) == 0:
         raise OutOfRange("images: 0 given; give at least 1")
     if x.dtype.kind == "f" and not np.isfinite(x).all():

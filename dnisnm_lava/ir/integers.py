@@ -1,4 +1,5 @@
-"""What an integer graph says: its images in integers, the largest spikes, how far potentials go, bits of each population."""
+"""What an integer graph says: its images in integers, the largest spikes, how far potentials go, bits of each
+population."""
 
 from __future__ import annotations
 
@@ -66,7 +67,9 @@ def state_ranges(graph: SpikingGraph) -> list[StateRange]:
         if isinstance(p, SNM | ReadOut):
             assert p.v_range is not None
             assert p.unit is not None
-            current = sum(q.bound(sent[q.source]) for q in p.projections) + int(np.abs(p.bias.astype(np.int64)).max())
+            current = sum(q.bound(sent[q.source]) for q in p.projections) + int(
+                np.abs(p.bias.astype(np.int64)).max()
+            )
             ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / p.unit).max()))))
     return ranges
 
@@ -83,7 +86,8 @@ def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]
 
 
 def with_state_bits(graph: SpikingGraph, bits: Bits) -> SpikingGraph:
-    """The same integers with a state of so many bits, 2 to 24, of all populations, or of those that are named."""
+    """The same integers with a state of so many bits, 2 to 24, of all populations, or of those that are
+    named."""
     own = bits_by_population(graph, bits, STATE_BITS)
     done = [replace(p, state_bits=own[p.name]) if isinstance(p, SNM | ReadOut) else p for p in graph]
     return SpikingGraph(tuple(done), steps=graph.steps)

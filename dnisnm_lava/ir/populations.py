@@ -16,10 +16,10 @@ from dnisnm_lava.ir.values import NEURON_CONSTANTS, SINCE_0_1, Shape, Value
 
 @dataclass(frozen=True, eq=False)
 class Input(Value):
-    """The image: a constant current of `shape`. `scale` (C,) is the worth of one integer step per channel
-    (an integer graph) or the largest magnitude seen in calibration (a float graph). view: the shape in which users give an
-    image (default: `shape`). order: (neurons,) which element of a given image, flattened, each neuron is (default: as it
-    stands); a model that permutes its images has one."""
+    """The image: a constant current of `shape`. `scale` (C,) is the worth of one integer step per channel (an
+    integer graph) or the largest magnitude seen in calibration (a float graph). view: the shape in which
+    users give an image (default: `shape`). order: (neurons,) which element of a given image, flattened, each
+    neuron is (default: as it stands); a model that permutes its images has one."""
 
     name: str
     shape: Shape
@@ -41,8 +41,9 @@ class Input(Value):
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm(Value):
-    """What a batch norm that was folded says of a pre-activation: the currents of those `projections` (indices) and the bias add up to
-    something of this mean and this variance over training images, each of which broadcasts to the population's shape."""
+    """What a batch norm that was folded says of a pre-activation: the currents of those `projections`
+    (indices) and the bias add up to something of this mean and this variance over training images, each of
+    which broadcasts to the population's shape."""
 
     projections: tuple[int, ...]
     mean: np.ndarray
@@ -51,8 +52,9 @@ class BatchNorm(Value):
 
 @dataclass(frozen=True, eq=False)
 class Rectifier(Value):
-    """An analog population: relu(sum of projections + bias), at most `ceiling` (6 for ReLU6).
-    bias: broadcasts to `shape`. batch_norm: what it says of them, where one stands in front; the same network without it is equal."""
+    """An analog population: relu(sum of projections + bias), at most `ceiling` (6 for ReLU6). bias:
+    broadcasts to `shape`. batch_norm: what it says of them, where one stands in front; the same network
+    without it is equal."""
 
     name: str
     shape: Shape
@@ -64,7 +66,8 @@ class Rectifier(Value):
 
 @dataclass(frozen=True, eq=False)
 class Relay(Value):
-    """An analog population with no nonlinearity: a sum of projections + bias that others read. batch_norm: as of a Rectifier."""
+    """An analog population with no nonlinearity: a sum of projections + bias that others read. batch_norm: as
+    of a Rectifier."""
 
     name: str
     shape: Shape
@@ -77,14 +80,14 @@ class Relay(Value):
 class SNM(Value):
     """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
 
-    vth: threshold, the amount subtracted per level; payload: the amount sent per level; v_init: the
-    potential at the start of a window; each of `shape`, or what broadcasts to it; what a channel's neurons share takes memory
-    once. bias broadcasts to `shape`, taken in each step.
-    unit: (C,) worth of one step of v. spike_unit: (C,) worth of one step of payload. v_range: (C,)
-    largest |v| expected on the calibration images. A neuron with vth = 0 is dead: it never fires.
-    two_sided: no memory gate, so that spikes may sum below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a
-    share of vth (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0.
-    state_bits: of v in integers; fewer than 24 answer what if, and `backends.batched` alone runs them.
+    vth: threshold, the amount subtracted per level; payload: the amount sent per level; v_init: the potential
+    at the start of a window; each of `shape`, or what broadcasts to it; what a channel's neurons share takes
+    memory once. bias broadcasts to `shape`, taken in each step. unit: (C,) worth of one step of v.
+    spike_unit: (C,) worth of one step of payload. v_range: (C,) largest |v| expected on the calibration
+    images. A neuron with vth = 0 is dead: it never fires. two_sided: no memory gate, so that spikes may sum
+    below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a share of vth
+    (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0. state_bits:
+    of v in integers; fewer than 24 answer what if, and `backends.batched` alone runs them.
     """
 
     name: str
@@ -107,8 +110,12 @@ class SNM(Value):
     def __post_init__(self) -> None:
         for key in NEURON_CONSTANTS:
             array = np.asarray(getattr(self, key))
-            if array.ndim > len(self.shape) or any(n not in (1, of) for n, of in zip(array.shape[::-1], self.shape[::-1], strict=False)):
-                raise OutOfRange(f"{self.name}: {key} has shape {array.shape}, which does not broadcast to {self.shape}")
+            if array.ndim > len(self.shape) or any(
+                n not in (1, of) for n, of in zip(array.shape[::-1], self.shape[::-1], strict=False)
+            ):
+                raise OutOfRange(
+                    f"{self.name}: {key} has shape {array.shape}, which does not broadcast to {self.shape}"
+                )
             if array.shape != self.shape:
                 object.__setattr__(self, key, np.broadcast_to(array.copy(), self.shape))
         super().__post_init__()
@@ -128,11 +135,12 @@ class MaxPool(Value):
 
 @dataclass(frozen=True, eq=False)
 class ReadOut(Value):
-    """Neurons that never fire: v sums currents and bias over the window. unit: (C,) worth of one step of v, the same for all
-    channels, so that the argmax of v is the class; `weighed` allows several, and v counts by its unit then: no stage makes
-    such a read-out, files of 0.1.0 may hold one. view: the shape of the model's output, of the same elements in the same order
-    (default: `shape`). function: of `functions.FUNCTIONS`, what the model does to its last layer, a softmax along `axis` of
-    `view`: the read-out holds what goes into it, values have it applied. state_bits: as of SNM."""
+    """Neurons that never fire: v sums currents and bias over the window. unit: (C,) worth of one step of v,
+    the same for all channels, so that the argmax of v is the class; `weighed` allows several, and v counts by
+    its unit then: no stage makes such a read-out, files of 0.1.0 may hold one. view: the shape of the model's
+    output, of the same elements in the same order (default: `shape`). function: of `functions.FUNCTIONS`,
+    what the model does to its last layer, a softmax along `axis` of `view`: the read-out holds what goes into
+    it, values have it applied. state_bits: as of SNM."""
 
     name: str
     shape: Shape

@@ -41,12 +41,13 @@ class Projection(Value):
     """Synapses from `source`: channels, then an optional sum-pool or resampling, then conv2d or dense, then
     `<< exponent`.
 
-    weight: (O, I / groups, ky, kx) for a conv, as torch; (O, I) for a dense, whose source is read
-    flattened in C, H, W order. source_channels: (I,) the channels that are read, in this order (default:
-    all). target_channels: (O,) the channels of the target's `targets` that the rows drive (default: all).
+    weight: (O, I / groups, ky, kx) for a conv, as torch; (O, I) for a dense, whose source is read flattened
+    in C, H, W order. source_channels: (I,) the channels that are read, in this order (default: all).
+    target_channels: (O,) the channels of the target's `targets` that the rows drive (default: all).
     target_shape: the map (C, H, W) that the rows of a dense fill, flattened likewise (default: a vector).
-    target_order: (elements,) which neuron of a population of `target_shape`, flattened, each element of what the weights give
-    drives, where rows and pixels do not stand in the population as they come (default: they do).
+    target_order: (elements,) which neuron of a population of `target_shape`, flattened, each element of what
+    the weights give drives, where rows and pixels do not stand in the population as they come (default: they
+    do).
     """
 
     source: str
@@ -113,7 +114,9 @@ class Projection(Value):
         if self.target_channels is not None:
             return self.target_channels
         if self.target_order is not None:  # the first, where a row drives several
-            return self.target_order.reshape(len(self.weight), -1)[:, 0] // int(np.prod(self.target_shape[1:]))
+            return self.target_order.reshape(len(self.weight), -1)[:, 0] // int(
+                np.prod(self.target_shape[1:])
+            )
         rows = np.arange(self.weight.shape[0])
         return rows // int(np.prod(self.target_shape[1:])) if self.target_shape else rows
 
@@ -130,7 +133,9 @@ class Projection(Value):
         if self.is_conv:
             z = arithmetic.conv2d(exact, weight, self.stride, self.padding, self.dilation, self.groups)
         else:
-            filled = weight.shape[:1] if self.target_order is not None else self.target_shape or weight.shape[:1]
+            filled = (
+                weight.shape[:1] if self.target_order is not None else self.target_shape or weight.shape[:1]
+            )
             z = arithmetic.dense(exact, weight).reshape(-1, *filled)
         z = z if self.weight.dtype.kind == "f" else z.astype(np.int64) << self.exponent
         if self.target_order is not None:

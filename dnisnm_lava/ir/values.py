@@ -1,4 +1,5 @@
-"""What graphs are made of: dataclasses that are compared array by array, and arrays that nobody can write to."""
+"""What graphs are made of: dataclasses that are compared array by array, and arrays that nobody can write
+to."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ Shape = tuple[int, ...]
 
 NEURON_CONSTANTS = ("vth", "payload", "v_init")
 OF_NEURONS = (*NEURON_CONSTANTS, "bias")  # fields in which a channel's neurons may be the same
-SINCE_0_1 = {"since": "0.1"}  # of a field that graphs of the first release lacked: at its default, it is no part of a digest
+SINCE_0_1 = {
+    "since": "0.1"
+}  # of a field that graphs of the first release lacked: at its default, it is no part of a digest
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -26,7 +29,8 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 
 def narrowed(array: np.ndarray) -> np.ndarray:
-    """A view of `array` (C, ...), of size 1 along the axes behind the channels along which all values are the same, bit by bit."""
+    """A view of `array` (C, ...), of size 1 along the axes behind the channels along which all values are the
+    same, bit by bit."""
     for axis in range(1, array.ndim):
         first = array[(slice(None),) * axis + (slice(1),)]
         if array.shape[axis] > 1 and (array.strides[axis] == 0 or _repeats(array, first, axis)):
@@ -41,7 +45,8 @@ def _repeats(array: np.ndarray, first: np.ndarray, axis: int) -> bool:
 
 
 def stored_once(array: np.ndarray) -> np.ndarray:
-    """The same array (C, ...), which nobody can write to, and in which values that a channel's neurons share take memory once."""
+    """The same array (C, ...), which nobody can write to, and in which values that a channel's neurons share
+    take memory once."""
     narrow = narrowed(array)
     return frozen(array) if narrow.shape == array.shape else np.broadcast_to(narrow.copy(), array.shape)
 
@@ -54,7 +59,9 @@ class Value:
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, np.ndarray):
-                object.__setattr__(self, f.name, stored_once(value) if f.name in OF_NEURONS else frozen(value))
+                object.__setattr__(
+                    self, f.name, stored_once(value) if f.name in OF_NEURONS else frozen(value)
+                )
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -80,7 +87,9 @@ def feed(state: Any, value: Any) -> None:
     """Every field and array of `value` into the hash `state`."""
     if isinstance(value, np.ndarray):
         state.update(f"{value.dtype.str}{value.shape}".encode())
-        for part in value if value.ndim > 1 else [value]:  # in slices: what is stored once need not be written out whole
+        for part in (
+            value if value.ndim > 1 else [value]
+        ):  # in slices: what is stored once need not be written out whole
             state.update(np.ascontiguousarray(part).tobytes())
     elif isinstance(value, tuple):
         state.update(f"({len(value)}".encode())

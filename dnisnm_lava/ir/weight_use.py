@@ -13,8 +13,8 @@ FEW_BITS = 4.0  # below, roundings of weights are no longer small beside them
 
 @dataclass(frozen=True)
 class WeightUse:
-    """The integer weights of one projection. rms: of its codes. zeros: share of codes that are 0. bits: effective ones, see
-    `effective_bits`. exponent: of the projection."""
+    """The integer weights of one projection. rms: of its codes. zeros: share of codes that are 0. bits:
+    effective ones, see `effective_bits`. exponent: of the projection."""
 
     population: str
     source: str
@@ -40,8 +40,8 @@ def used(population: str, q: Projection) -> WeightUse:
 
 
 def effective_bits(rms: float) -> float:
-    """log2(1 + sqrt(12) rms): n integers around 0 that are all as likely have a variance of (n^2 - 1) / 12, so that codes of this rms are
-    worth about 1 + sqrt(12) rms of them; 0 where all codes are 0."""
+    """log2(1 + sqrt(12) rms): n integers around 0 that are all as likely have a variance of (n^2 - 1) / 12,
+    so that codes of this rms are worth about 1 + sqrt(12) rms of them; 0 where all codes are 0."""
     return float(np.log2(1 + np.sqrt(12) * rms))
 
 
@@ -58,5 +58,6 @@ def sentence(uses: tuple[WeightUse, ...]) -> str:
     told = f"rms {first.rms:.1f}, {first.zeros:.0%} are 0"
     return (
         f"{first.population}: its weights from {first.source} use {first.bits:.1f} bits ({told}){more}: "
-        "their rounding costs accuracy; quantize with more weight_bits, or give what they read a population of its own"
+        "their rounding costs accuracy; quantize with more weight_bits, or give what they read a "
+        "population of its own"
     )

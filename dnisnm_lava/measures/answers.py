@@ -14,9 +14,10 @@ from dnisnm_lava.measures.measure import Measure
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got each answer (column); the
-    two classes of one logit are 0 and 1. by_label: of images that have several labels, (labels, 2, 2), whose sum `table` is. maps: images,
-    where each has many pixels, which are counted; else 0."""
+    """What an ANN said of labelled images. table: (classes, classes) how many images of each class (row) got
+    each answer (column); the two classes of one logit are 0 and 1. by_label: of images that have several
+    labels, (labels, 2, 2), whose sum `table` is. maps: images, where each has many pixels, which are counted;
+    else 0."""
 
     table: np.ndarray
     by_label: np.ndarray | None = None
@@ -41,9 +42,10 @@ class Answers:
 
 
 def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
-    """Of an ANN's outputs (N, C, ...) before their last function, and classes (N, ...), a class for each row of C, or answers 0 and 1 for
-    one value or for each of them, as `measures.chosen` tells. None where labels are none of these or targets. In maps one number beside
-    the classes, such as 255, is a label that is not counted."""
+    """Of an ANN's outputs (N, C, ...) before their last function, and classes (N, ...), a class for each row
+    of C, or answers 0 and 1 for one value or for each of them, as `measures.chosen` tells. None where labels
+    are none of these or targets. In maps one number beside the classes, such as 255, is a label that is not
+    counted."""
     if labels is None or len(labels) != len(scores) or scores.ndim < 2:
         return None
     if scores.size == len(scores) * scores.shape[1]:
@@ -71,7 +73,9 @@ def of_measure(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> Answer
     maps = len(said) if measure.answers > channels else 0
     each = [part.reshape(len(said), channels, -1).swapaxes(0, 1) for part in (said, wanted)]
     count = measure.classes if measure.kind == "classes" else 2
-    tables = np.array([table(own.reshape(-1), meant.reshape(-1), count).table for own, meant in zip(*each, strict=True)])
+    tables = np.array(
+        [table(own.reshape(-1), meant.reshape(-1), count).table for own, meant in zip(*each, strict=True)]
+    )
     found = Answers(tables.sum(axis=0), tables if channels > 1 else None, maps)
     return found if found.of else None
 
@@ -87,7 +91,11 @@ def summed(parts: Sequence[Answers | None]) -> Answers | None:
     """Of all images; None where some part is, or they count other labels."""
     told = [part for part in parts if part is not None]
     labels = [p.by_label for p in told if p.by_label is not None]
-    if len(told) < len(parts) or len({(p.table.shape, p.maps > 0) for p in told}) != 1 or len(labels) not in (0, len(told)):
+    if (
+        len(told) < len(parts)
+        or len({(p.table.shape, p.maps > 0) for p in told}) != 1
+        or len(labels) not in (0, len(told))
+    ):
         return None
     if len({by_label.shape for by_label in labels}) > 1:
         return None

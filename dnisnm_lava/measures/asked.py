@@ -13,8 +13,12 @@ from dnisnm_lava.measures.measure import AUTO, Measure
 
 
 def of(
-    graph: Graph, labels: np.ndarray | None = None, kind: str = AUTO, output: str | int | None = None, ignored: int | None = None
-) -> Measure:  # fmt: skip
+    graph: Graph,
+    labels: np.ndarray | None = None,
+    kind: str = AUTO,
+    output: str | int | None = None,
+    ignored: int | None = None,
+) -> Measure:
     """What is measured of an output of `graph` (`chosen`): the first, or that of this name or index."""
     found = chosen(graph.output_shapes, labels, kind, output, ignored)
     return replace(found, function=graph.functions.get(found.output, ("", 0)))
@@ -22,8 +26,8 @@ def of(
 
 @dataclass(frozen=True)
 class Ask:
-    """What to measure: one of KINDS, or `auto`, what shape and labels tell; of which output, by name or index (default: the first);
-    ignored: a label that is not counted, such as 255 in masks."""
+    """What to measure: one of KINDS, or `auto`, what shape and labels tell; of which output, by name or index
+    (default: the first); ignored: a label that is not counted, such as 255 in masks."""
 
     kind: str = AUTO
     output: str | int | None = None
@@ -40,14 +44,15 @@ def ask(measure: Asked) -> Ask:
 
 
 def asked(graph: Graph, labels: np.ndarray | None, measure: Asked) -> Measure:
-    """The measure of `graph`'s output for who counts answers by labels: OutOfRange where there are none, unless values are set against
-    the ANN's."""
+    """The measure of `graph`'s output for who counts answers by labels: OutOfRange where there are none,
+    unless values are set against the ANN's."""
     if isinstance(measure, Measure):
         return measure
     wanted = ask(measure)
     if labels is None and wanted.kind != "values":
         raise OutOfRange(
-            "labels: none given, and the images bring none; give them, or (images, labels) batches, or say measure=values, "
+            "labels: none given, and the images bring none; give them, or (images, labels) batches, or "
+            "say measure=values, "
             "the distance from the ANN's own"
         )
     return of(graph, labels, wanted.kind, wanted.output, wanted.ignored)

@@ -15,22 +15,34 @@ from dnisnm_lava.measures.scores import Share
 
 
 def accuracy(values: np.ndarray, labels: np.ndarray) -> Share:
-    """Answers in an output's values (N, *shape), in any positive unit, that are the labels (N, ...): classes or binary, as `chosen` tells.
-    OutOfRange for labels that do not fit, and for targets, which are met more or less."""
+    """Answers in an output's values (N, *shape), in any positive unit, that are the labels (N, ...): classes
+    or binary, as `chosen` tells. OutOfRange for labels that do not fit, and for targets, which are met more
+    or less."""
     measure = chosen({"the first": values.shape[1:]}, labels)
-    found = measure.score(measure.count(measure.said(values), measure.wanted(labels)), {}, len(values)) if measure.is_share else None
+    found = (
+        measure.score(measure.count(measure.said(values), measure.wanted(labels)), {}, len(values))
+        if measure.is_share
+        else None
+    )
     if not isinstance(found, Share):
-        raise OutOfRange("labels: targets given, not classes; compare them with Run.values, or by measure=values of dn.compare")
+        raise OutOfRange(
+            "labels: targets given, not classes; compare them with Run.values, or by measure=values of "
+            "dn.compare"
+        )
     return found
 
 
 def chosen(
-    outputs: Mapping[str, Shape], labels: np.ndarray | None = None, kind: str = AUTO, output: str | int | None = None,
+    outputs: Mapping[str, Shape],
+    labels: np.ndarray | None = None,
+    kind: str = AUTO,
+    output: str | int | None = None,
     ignored: int | None = None,
-) -> Measure:  # fmt: skip
+) -> Measure:
     """The measure of one of `outputs`, {name: shape for an image}: the first, or that of this name or index.
 
-    kind: one of KINDS, or `auto`: what shape and labels (N, ...) tell; OutOfRange where they do not, or do not fit what is asked for.
+    kind: one of KINDS, or `auto`: what shape and labels (N, ...) tell; OutOfRange where they do not, or do
+    not fit what is asked for.
     """
     if kind not in (AUTO, *KINDS):
         raise OutOfRange(f"measure: {kind} given; choose of {', '.join((AUTO, *KINDS))}")
@@ -43,10 +55,17 @@ def chosen(
     if found == "classes" and labels is not None and prod(shape[1:]) > 1 and fits(labels, shape[1:]):
         axis = 0
     if found == "classes" and shape[axis] == 1:
-        raise OutOfRange(f"measure: classes of output {name} asked for, which has one channel; say --measure binary or values")
-    made = Measure(found, name, shape, list(outputs).index(name), len(outputs), axis, ignored, labels is not None)
+        raise OutOfRange(
+            f"measure: classes of output {name} asked for, which has one channel; say --measure binary "
+            f"or values"
+        )
+    made = Measure(
+        found, name, shape, list(outputs).index(name), len(outputs), axis, ignored, labels is not None
+    )
     if found == "values" and labels is not None and not fits(labels, shape) and are_whole(labels):
-        return Measure(found, name, shape, made.index, made.outputs, labels=False)  # classes are no targets: the ANN's own values
+        return Measure(
+            found, name, shape, made.index, made.outputs, labels=False
+        )  # classes are no targets: the ANN's own values
     if labels is not None:
         made.wanted(labels)
     return made
@@ -72,10 +91,14 @@ def _index(index: int, count: int) -> int:
 
 
 def _told(outputs: Mapping[str, Shape]) -> str:
-    return ", ".join(f"{i}: {name} ({'x'.join(map(str, shape)) or '1'})" for i, (name, shape) in enumerate(outputs.items()))
+    return ", ".join(
+        f"{i}: {name} ({'x'.join(map(str, shape)) or '1'})" for i, (name, shape) in enumerate(outputs.items())
+    )
 
 
-def _decided(shape: Shape, labels: np.ndarray | None, name: str, outputs: Mapping[str, Shape], ignored: int | None) -> str:
+def _decided(
+    shape: Shape, labels: np.ndarray | None, name: str, outputs: Mapping[str, Shape], ignored: int | None
+) -> str:
     """What shape and labels tell, or one sentence."""
     size = "x".join(map(str, shape)) or "1"
     others = f", or another --output of {_told(outputs)}" if len(outputs) > 1 else ""
@@ -85,7 +108,8 @@ def _decided(shape: Shape, labels: np.ndarray | None, name: str, outputs: Mappin
         if several and one_answer:
             return "classes"
         raise OutOfRange(
-            f"output {name} ({size}) may hold classes of pixels, answers 0 or 1, or values, and no labels tell; "
+            f"output {name} ({size}) may hold classes of pixels, answers 0 or 1, or values, and no "
+            f"labels tell; "
             f"say --measure classes, binary or values{others}"
         )
     if several and are_whole(labels) and (fits(labels, without(shape, axis)) or fits(labels, shape[1:])):
@@ -100,15 +124,18 @@ def _decided(shape: Shape, labels: np.ndarray | None, name: str, outputs: Mappin
             return "values"
         told = f"{int(labels.min())} to {int(labels.max())}"
         raise OutOfRange(
-            f"labels: {told} given for the {size} value{'s' * (size != '1')} of output {name}; give 0 and 1 for binary answers "
+            f"labels: {told} given for the {size} value{'s' * (size != '1')} of output {name}; give 0 "
+            f"and 1 for binary answers "
             f"(--ignore-label leaves one out), or say --measure values if they are targets{others}"
         )
     if several and not are_whole(labels) and fits(labels, without(shape, axis)):
         raise OutOfRange(
-            f"labels: {labels.dtype} given, of which some are no class indices; give integers for output {name} ({size}), or targets in "
+            f"labels: {labels.dtype} given, of which some are no class indices; give integers for output "
+            f"{name} ({size}), or targets in "
             f"its shape{others}"
         )
     raise OutOfRange(
-        f"labels: shape {labels.shape} given, which are neither classes nor targets of output {name} ({size}); give labels that fit, "
+        f"labels: shape {labels.shape} given, which are neither classes nor targets of output {name} "
+        f"({size}); give labels that fit, "
         f"or say --measure values, against the ANN's own{others}"
     )

@@ -37,7 +37,8 @@ def is_one_hot(y: np.ndarray, axis: int) -> bool:
 def from_one_hot(y: np.ndarray, axis: int, who: str) -> np.ndarray:
     if not is_one_hot(y, axis):
         raise OutOfRange(
-            f"labels: {y.shape[1 + axis]} for each answer of output {who}, which are not one-hot; say --measure binary or values"
+            f"labels: {y.shape[1 + axis]} for each answer of output {who}, which are not one-hot; say "
+            f"--measure binary or values"
         )
     return y.argmax(axis=1 + axis)
 
@@ -45,7 +46,9 @@ def from_one_hot(y: np.ndarray, axis: int, who: str) -> np.ndarray:
 def finite(values: np.ndarray, who: str) -> np.ndarray:
     if not np.isfinite(values).all():
         bad = int(np.count_nonzero(~np.isfinite(values)))
-        raise OutOfRange(f"{who}: {bad} of {values.size} are NaN or infinite; clean the data and the weights first")
+        raise OutOfRange(
+            f"{who}: {bad} of {values.size} are NaN or infinite; clean the data and the weights first"
+        )
     return values
 
 
@@ -59,6 +62,7 @@ def checked_classes(y: np.ndarray, most: int, ignored: int | None, who: str) -> 
         few = ", ".join(map(str, told[:3])) + (" ..." if len(told) > 3 else "")
         hint = f"; --ignore-label {told[0]} leaves it out" if len(told) == 1 and y.ndim > 1 else ""
         raise OutOfRange(
-            f"labels: {few} among them, output {who} tells classes 0 to {most}; number them so, or choose another --output{hint}"
+            f"labels: {few} among them, output {who} tells classes 0 to {most}; number them so, or "
+            f"choose another --output{hint}"
         )
     return y

@@ -1,19 +1,23 @@
 """What is measured of a network's output, and what may be said of it: classes, binary answers, or values.
 
-    classes   the largest of an output's channels against an integer label: of an image, or of each pixel of a map.
-    binary    each value of an output against a label 0 or 1, with a threshold at 0, as of a logit (a last sigmoid at 0.5).
+    classes   the largest of an output's channels against an integer label: of an image, or of each pixel of
+              a map.
+    binary    each value of an output against a label 0 or 1, with a threshold at 0, as of a logit (a last
+              sigmoid at 0.5).
     values    each value of an output against a target, or against the ANN's own value.
 
-Of the first two, a *share*: correct answers of all answers, which no count can take above 1. Of values, RMSE in the output's own
-units, and R2, the share of their variance that is explained:
+Of the first two, a *share*: correct answers of all answers, which no count can take above 1. Of values, RMSE
+in the output's own units, and R2, the share of their variance that is explained:
 
     R2 = 1 - sum (said - wanted)^2 / sum (wanted - mean of its channel)^2
 
-over images, channels and pixels: 1 where all are equal, 0 where each channel's mean would have been as good an answer, below 0 where
-it would have been a better one; the coefficient of determination, averaged over channels by their variance. Per channel, since what
-channels differ by from one another is no merit of a network. Its root, sqrt(1 - R2), is the RMSE by the standard deviation.
+over images, channels and pixels: 1 where all are equal, 0 where each channel's mean would have been as good
+an answer, below 0 where it would have been a better one; the coefficient of determination, averaged over
+channels by their variance. Per channel, since what channels differ by from one another is no merit of a
+network. Its root, sqrt(1 - R2), is the RMSE by the standard deviation.
 
-Counts are integers, those of values too (sums of doubles, exactly, in units of 2^-1074): parts add up to the same whole in any cut.
+Counts are integers, those of values too (sums of doubles, exactly, in units of 2^-1074): parts add up to the
+same whole in any cut.
 """
 
 from __future__ import annotations
@@ -34,16 +38,19 @@ Counts = dict[str, "int | Counts"]  # nested; keys are names, or steps as string
 KINDS = ("classes", "binary", "values")
 AUTO = "auto"
 EXACT = 1074  # the smallest double is 2^-1074
-ROUNDING = Fraction(1, 2**40)  # a variance below this share of the power is rounding: pairwise sums of 2^13 values err by 13 * 2^-53
+ROUNDING = Fraction(
+    1, 2**40
+)  # a variance below this share of the power is rounding: pairwise sums of 2^13 values err by 13 * 2^-53
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured: one of KINDS, of the output `output`, whose values have `shape` for an image; it is the `index`th of `outputs`.
+    """What is measured: one of KINDS, of the output `output`, whose values have `shape` for an image; it is
+    the `index`th of `outputs`.
 
-    axis: of `shape`, along which classes lie. ignored: a label that is not counted. labels: is there something to meet, or the
-    ANN's own answers alone? function: (name, axis) of what the model does to its last layer (`functions`): values have it applied,
-    classes and thresholds are those before it.
+    axis: of `shape`, along which classes lie. ignored: a label that is not counted. labels: is there
+    something to meet, or the ANN's own answers alone? function: (name, axis) of what the model does to its
+    last layer (`functions`): values have it applied, classes and thresholds are those before it.
     """
 
     kind: str
@@ -75,7 +82,8 @@ class Measure:
         return prod(self.spots)
 
     def said(self, values: np.ndarray) -> np.ndarray:
-        """The answers (N, *spots) in the output's values (N, *shape) before its last function, in any positive unit but for `values`."""
+        """The answers (N, *spots) in the output's values (N, *shape) before its last function, in any
+        positive unit but for `values`."""
         if values.shape[1:] != self.shape:
             raise ValueError(f"{self.output}: values of shape {values.shape[1:]}, {self.shape} expected")
         if self.kind == "classes":
@@ -85,12 +93,21 @@ class Measure:
         return finite(applied(*self.function, values.astype(np.float64)), f"values of output {self.output}")
 
     def wanted(self, labels: np.ndarray) -> np.ndarray:
-        """Labels or targets of N images, checked, as (N, *spots); OutOfRange where they are none of this output."""
-        if self.kind == "classes" and self.classes > 1 and fits(labels, self.shape) and not fits(labels, self.spots):
+        """Labels or targets of N images, checked, as (N, *spots); OutOfRange where they are none of this
+        output."""
+        if (
+            self.kind == "classes"
+            and self.classes > 1
+            and fits(labels, self.shape)
+            and not fits(labels, self.spots)
+        ):
             labels = from_one_hot(labels.reshape(len(labels), *self.shape), self.axis, self.output)
         if not fits(labels, self.spots):
             each = "x".join(map(str, self.spots)) or "1"
-            raise OutOfRange(f"labels: shape {labels.shape} given, {each} for each image needed by {self.kind} of output {self.named}")
+            raise OutOfRange(
+                f"labels: shape {labels.shape} given, {each} for each image needed by {self.kind} of "
+                f"output {self.named}"
+            )
         y = labels.reshape(len(labels), *self.spots)
         if self.kind == "values":
             return finite(y.astype(np.float64), "targets")
@@ -103,11 +120,15 @@ class Measure:
 
     def __str__(self) -> str:
         """For people: what is measured, of which output, and how to choose."""
-        where = f"output {self.output}" + (f", the {_nth(self.index)} of {self.outputs} (--output chooses)" if self.outputs > 1 else "")
+        where = f"output {self.output}" + (
+            f", the {_nth(self.index)} of {self.outputs} (--output chooses)" if self.outputs > 1 else ""
+        )
         size = "x".join(map(str, self.shape)) or "1"
         left_out = "" if self.ignored is None else f", label {self.ignored} not counted"
         if self.kind == "classes":
-            what = f"{self.classes:,} classes" + (f" at each of {self.answers:,} pixels: correct pixels" if self.answers > 1 else "")
+            what = f"{self.classes:,} classes" + (
+                f" at each of {self.answers:,} pixels: correct pixels" if self.answers > 1 else ""
+            )
         elif self.kind == "binary":
             before = f", before its {self.function[0]}" if self.function[0] else ""
             of = f"each of {self.answers:,} values ({size})" if self.answers > 1 else "its one value"
@@ -133,7 +154,11 @@ class Measure:
             return "R2" if self.labels else "R2 to the ANN"
         if not self.labels:
             return "agreement with the ANN, %"
-        return "accuracy, %" if self.answers == 1 else ("pixel accuracy, %" if self.kind == "classes" else "right answers, %")
+        return (
+            "accuracy, %"
+            if self.answers == 1
+            else ("pixel accuracy, %" if self.kind == "classes" else "right answers, %")
+        )
 
     def shown(self, score: float, digits: int = 2) -> str:
         """The value of a score: a share in %, R2 as a number."""
@@ -144,24 +169,34 @@ class Measure:
         """For JSON."""
         against = "labels" if self.labels else "the ANN's own"
         return {
-            "kind": self.kind, "output": self.output, "index": self.index, "shape": list(self.shape), "against": against,
-            "ignored_label": self.ignored, "told": str(self),
-        }  # fmt: skip
+            "kind": self.kind,
+            "output": self.output,
+            "index": self.index,
+            "shape": list(self.shape),
+            "against": against,
+            "ignored_label": self.ignored,
+            "told": str(self),
+        }
 
     # ------------------------------------------------------------ counting
 
     def count(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
-        """{correct, of} of answers (N, *spots); of values, {error: sum of squares, square: sum of the squares of the images' own}."""
+        """{correct, of} of answers (N, *spots); of values, {error: sum of squares, square: sum of the squares
+        of the images' own}."""
         if said.shape != wanted.shape:
             raise ValueError(f"{self.output}: answers of shape {said.shape} against {wanted.shape}")
         if self.is_share:
             counted = np.ones(wanted.shape, bool) if self.ignored is None else wanted != self.ignored
-            return {"correct": int(np.count_nonzero((said == wanted) & counted)), "of": int(np.count_nonzero(counted))}
+            return {
+                "correct": int(np.count_nonzero((said == wanted) & counted)),
+                "of": int(np.count_nonzero(counted)),
+            }
         errors = [float(np.sum(np.square(row))) for row in (said - wanted).reshape(len(said), -1)]
         return {"error": sum(map(exact, errors)), "square": sum(exact(e * e) for e in errors)}
 
     def constant(self, wanted: np.ndarray) -> float:
-        """The score of one answer for every image: the most frequent one of (N, *spots); of values, each channel's mean."""
+        """The score of one answer for every image: the most frequent one of (N, *spots); of values, each
+        channel's mean."""
         if not self.is_share:
             return 0.0
         counted = wanted if self.ignored is None else wanted[wanted != self.ignored]
@@ -172,20 +207,29 @@ class Measure:
         if self.is_share:
             return {"images": len(wanted)}
         channels = wanted.reshape(len(wanted), self.shape[0] if self.shape else 1, -1)
-        sums: Counts = {str(c): sum(exact(float(np.sum(row))) for row in channels[:, c]) for c in range(channels.shape[1])}
+        sums: Counts = {
+            str(c): sum(exact(float(np.sum(row))) for row in channels[:, c]) for c in range(channels.shape[1])
+        }
         power = sum(exact(float(np.sum(np.square(row)))) for row in channels.reshape(len(wanted), -1))
         return {"images": len(wanted), "power": power, "sums": sums}
 
     def score(self, counts: Counts, spread: Counts, images: int) -> Score:
-        """From the counts of so many images; `spread`: of all wanted values, at least of theirs. OutOfRange where nothing can fail."""
+        """From the counts of so many images; `spread`: of all wanted values, at least of theirs. OutOfRange
+        where nothing can fail."""
         if self.is_share:
             correct, of = counts["correct"], counts["of"]
             assert isinstance(correct, int)
             assert isinstance(of, int)
             if of < images:
-                raise OutOfRange(f"labels: {of} of {images} images' answers count, label {self.ignored} left out; give images with some")
+                raise OutOfRange(
+                    f"labels: {of} of {images} images' answers count, label {self.ignored} left out; "
+                    f"give images with some"
+                )
             return Share(correct, of, images)
-        error, square = (Fraction(_int(counts[key]), 1 << EXACT) / self.answers**n for n, key in ((1, "error"), (2, "square")))
+        error, square = (
+            Fraction(_int(counts[key]), 1 << EXACT) / self.answers**n
+            for n, key in ((1, "error"), (2, "square"))
+        )
         mean = error / images
         spare = max(Fraction(0), square / images - mean * mean) / max(1, images - 1)
         return Fit(float(mean), sqrt(spare), self._variance(spread), images)
@@ -199,14 +243,19 @@ class Measure:
         if not around:
             of = "targets" if self.labels else "the ANN's values"
             raise OutOfRange(
-                f"values of output {self.named}: {of} do not vary over {images} image{'s' * (images > 1)}, so that any constant "
+                f"values of output {self.named}: {of} do not vary over {images} "
+                f"image{'s' * (images > 1)}, so that any constant "
                 "would explain them; give images that differ"
             )
         return float(around / (images * self.answers))
 
     def _around(self, spread: Counts) -> Fraction:
         """Sum of the squares around the channels' means; 0 where it is rounding."""
-        images, power, sums = _int(spread["images"]), Fraction(_int(spread["power"]), 1 << EXACT), spread["sums"]
+        images, power, sums = (
+            _int(spread["images"]),
+            Fraction(_int(spread["power"]), 1 << EXACT),
+            spread["sums"],
+        )
         assert isinstance(sums, dict)
         each = images * self.answers // len(sums)
         around = power - sum((Fraction(_int(s), 1 << EXACT) ** 2 for s in sums.values()), Fraction(0)) / each
@@ -214,10 +263,15 @@ class Measure:
 
 
 def classes(scores: np.ndarray) -> np.ndarray:
-    """(N, ...) classes in outputs (N, C, ...): argmax over the channels, the first of equals; (N,) for maps of one pixel. One channel
-    alone: 1 where it is above 0, else 0, unless it is all classes in a row (N, 1, C)."""
+    """(N, ...) classes in outputs (N, C, ...): argmax over the channels, the first of equals; (N,) for maps
+    of one pixel. One channel alone: 1 where it is above 0, else 0, unless it is all classes in a row (N, 1,
+    C)."""
     axis = class_axis(scores.shape[1:])
-    found = scores.argmax(axis=1 + axis) if scores.shape[1 + axis] > 1 else np.squeeze(scores > 0, 1 + axis).astype(np.int64)
+    found = (
+        scores.argmax(axis=1 + axis)
+        if scores.shape[1 + axis] > 1
+        else np.squeeze(scores > 0, 1 + axis).astype(np.int64)
+    )
     return found.reshape(len(found)) if found.size == len(found) else found
 
 

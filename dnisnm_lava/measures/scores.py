@@ -44,8 +44,8 @@ def wilson(share: float, images: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Fit:
-    """Values against wanted ones. mean_squared: of the errors; deviation: of the images' own mean squares, by the root of their
-    number; variance: of the wanted values, each channel around its mean."""
+    """Values against wanted ones. mean_squared: of the errors; deviation: of the images' own mean squares, by
+    the root of their number; variance: of the wanted values, each channel around its mean."""
 
     mean_squared: float
     deviation: float

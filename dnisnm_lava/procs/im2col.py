@@ -50,7 +50,8 @@ class BufferedConv2d:
         return max(int(x.max()), -int(x.min())) * self._fan_in
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(O, H', W') of the image `x` (I, H, W), integers or bool: a buffer, overwritten by the next call."""
+        """(O, H', W') of the image `x` (I, H, W), integers or bool: a buffer, overwritten by the next
+        call."""
         bound = self.bound(x)
         dtype = np.float32 if bound < EXACT_FLOAT32 else np.float64 if bound < EXACT_FLOAT64 else np.int64
         if dtype not in self._buffers:
@@ -60,7 +61,11 @@ class BufferedConv2d:
         if buffers.columns is not buffers.seen:
             np.copyto(buffers.columns, buffers.seen)
         groups, rows, fan_in = buffers.kernels.shape
-        np.matmul(buffers.kernels, buffers.columns.reshape(groups, fan_in, -1), out=buffers.result.reshape(groups, rows, -1))
+        np.matmul(
+            buffers.kernels,
+            buffers.columns.reshape(groups, fan_in, -1),
+            out=buffers.result.reshape(groups, rows, -1),
+        )
         return buffers.result
 
     def _make(self, dtype: type) -> _Buffers:
@@ -68,7 +73,9 @@ class BufferedConv2d:
         window = Window((kernel[0], kernel[1]), self.stride, self.padding, self.dilation)
         (top, bottom), (left, right) = self.padding
         height, width = self.size
-        padded: np.ndarray = np.zeros((self.weight.shape[1] * self.groups, height + top + bottom, width + left + right), dtype)
+        padded: np.ndarray = np.zeros(
+            (self.weight.shape[1] * self.groups, height + top + bottom, width + left + right), dtype
+        )
         seen = _seen(padded, window, window.output_size(self.size))
         whole = seen.flags.c_contiguous  # one kernel element that sees all
         return _Buffers(
@@ -84,5 +91,11 @@ def _seen(padded: np.ndarray, window: Window, size: Pair) -> np.ndarray:
     """What each kernel element sees of `padded` (I, H, W): a view (I, ky, kx, H', W')."""
     channel, row, col = padded.strides
     shape = (padded.shape[0], *window.kernel, *size)
-    strides = (channel, row * window.dilation[0], col * window.dilation[1], row * window.stride[0], col * window.stride[1])
+    strides = (
+        channel,
+        row * window.dilation[0],
+        col * window.dilation[1],
+        row * window.stride[0],
+        col * window.stride[1],
+    )
     return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)

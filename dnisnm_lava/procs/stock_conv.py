@@ -73,7 +73,12 @@ class PyConvModelFast(PyConvModelFixed):
         groups = int(self.groups[0])
         read = channels // groups  # the stock model ignores weights of further channels
         if weight.shape[3] < read:
-            raise ValueError(f"Conv: weight of shape {weight.shape} given; {read} channels a group needed, in its last dimension")
+            raise ValueError(
+                f"Conv: weight of shape {weight.shape} given; {read} channels a group needed, in its "
+                f"last dimension"
+            )
         weight = weight[:, ::-1, ::-1, :read].transpose(0, 3, 1, 2)
-        stride, (left, top), dilation = ((int(pair[0]), int(pair[1])) for pair in (self.stride, self.padding, self.dilation))
+        stride, (left, top), dilation = (
+            (int(pair[0]), int(pair[1])) for pair in (self.stride, self.padding, self.dilation)
+        )
         return BufferedConv2d(weight, (width, height), stride, ((left, left), (top, top)), dilation, groups)

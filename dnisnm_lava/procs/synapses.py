@@ -45,7 +45,9 @@ class AbstractPyProjection(PyLoihiProcessModel):
             self.conv = buffered(projection, spikes.shape)
         read, written = projection.source_channels, projection.target_channels
         z = self.conv(spikes if read is None else spikes[read])
-        z = z if z.dtype == np.float32 else z.astype(np.int64)  # beyond int32, as the projection: modulo 2**32
+        z = (
+            z if z.dtype == np.float32 else z.astype(np.int64)
+        )  # beyond int32, as the projection: modulo 2**32
         if projection.target_order is not None:
             self.current.fill(0)
             self.current.reshape(-1)[projection.target_order] = z.reshape(-1)

@@ -22,10 +22,11 @@ Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
 class Statistics:
     """What the calibration images showed, per neuron.
 
-    high, low: {population: (*shape)} largest and smallest pre-activation of each neuron, in the floats of who computes them.
-    input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen. answers: what the ANN said of them; None where
-    some came without a class of the output's. seconds: that the ANN took for an image, in its fastest batch. moments: {population: (mean,
-    variance)} of each neuron's pre-activation, (*shape) each, where no image was shown (`calibrate_without_images`); else None.
+    high, low: {population: (*shape)} largest and smallest pre-activation of each neuron, in the floats of who
+    computes them. input_magnitude: (C,) largest |pixel| per channel.  images: how many were seen. answers:
+    what the ANN said of them; None where some came without a class of the output's. seconds: that the ANN
+    took for an image, in its fastest batch. moments: {population: (mean, variance)} of each neuron's
+    pre-activation, (*shape) each, where no image was shown (`calibrate_without_images`); else None.
     """
 
     high: dict[str, np.ndarray]
@@ -86,11 +87,19 @@ def statistics(analog: AnalogGraph, batches: Images, executor: Executor) -> Stat
         start = time.perf_counter()
         for name, z in executor(analog, x):
             most, least = z.max(axis=0), z.min(axis=0)
-            high[name], low[name] = np.maximum(high.get(name, most), most), np.minimum(low.get(name, least), least)
+            high[name], low[name] = (
+                np.maximum(high.get(name, most), most),
+                np.minimum(low.get(name, least), least),
+            )
             if name == analog.readout.name:
                 output = z.reshape(len(z), *(analog.readout.view or analog.readout.shape))
                 if output.size == len(z) * output.shape[1]:
-                    said.append((output.reshape(len(z), -1), labels if labels is not None and len(labels) == len(z) else None))
+                    said.append(
+                        (
+                            output.reshape(len(z), -1),
+                            labels if labels is not None and len(labels) == len(z) else None,
+                        )
+                    )
                 else:
                     maps.append(answers(output, labels))  # by batches: all maps would take memory
         count += len(x)
@@ -100,12 +109,16 @@ def statistics(analog: AnalogGraph, batches: Images, executor: Executor) -> Stat
     for name, most in high.items():
         bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
         if bad:
-            raise OutOfRange(f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, or the weights, down")
+            raise OutOfRange(
+                f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, "
+                f"or the weights, down"
+            )
     return Statistics(high, low, magnitude, count, _answers(said) if said else summed(maps), seconds)
 
 
 def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:
-    """Of all images at once: the labels of one batch may look like others than they are. None where some have none."""
+    """Of all images at once: the labels of one batch may look like others than they are. None where some have
+    none."""
     scores, labels = [s for s, _ in said], [y for _, y in said if y is not None]
     if len(labels) < len(scores) or len({y.shape[1:] for y in labels}) != 1:
         return None

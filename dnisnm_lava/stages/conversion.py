@@ -41,18 +41,21 @@ def convert(
 ) -> SpikingGraph:
     """The spiking network: theta from data, v_init = theta / 2 (DNI), signed neurons with memory.
 
-    granularity: neuron, channel or layer, of the maxima (`normalize_weights` makes the paper's other branch of it). levels K: theta = maximum / K, so
-    that K levels a step reach the maximum (K = 1 is the paper); for all rectifiers, or {name: K} of each. lead: steps before a
-    neuron may fire, for all rectifiers or {name: lead}. relay_levels: those of two-sided
-    populations, which pass on linear tensors. down: of rectifiers, the lower threshold as a share of theta, 0 to 1 (1 is the
-    paper): how much of a level too much is kept before it is taken back. Relays have 0.
+    granularity: neuron, channel or layer, of the maxima (`normalize_weights` makes the paper's other branch
+    of it). levels K: theta = maximum / K, so that K levels a step reach the maximum (K = 1 is the paper); for
+    all rectifiers, or {name: K} of each. lead: steps before a neuron may fire, for all rectifiers or {name:
+    lead}. relay_levels: those of two-sided populations, which pass on linear tensors. down: of rectifiers,
+    the lower threshold as a share of theta, 0 to 1 (1 is the paper): how much of a level too much is kept
+    before it is taken back. Relays have 0.
     """
     checked_steps(steps)
     check_down(down)
     leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
     names = [p.name for p in analog if isinstance(p, Rectifier | Relay)]
     if not set(leads) <= set(names) or any(v < 0 for v in leads.values()):
-        raise OutOfRange(f"lead: {lead} names no population or is negative; give steps >= 0 for some of {', '.join(names)}")
+        raise OutOfRange(
+            f"lead: {lead} names no population or is negative; give steps >= 0 for some of {', '.join(names)}"
+        )
     each = levels_of(levels, [p.name for p in analog.of(Rectifier)])
     check_levels(levels=each, relay_levels=relay_levels)
     populations = tuple(
@@ -60,7 +63,7 @@ def convert(
         if isinstance(p, Relay)
         else _convert(p, stats, steps, granularity, each.get(p.name, 1), leads.get(p.name, 0), down)
         for p in analog
-    )  # fmt: skip
+    )
     return SpikingGraph(populations, steps=steps)
 
 
@@ -78,7 +81,10 @@ def levels_of(levels: int | Mapping[str, int], names: Sequence[str]) -> dict[str
         return dict.fromkeys(names, levels)
     if set(levels) != set(names):
         wrong = sorted(set(levels) ^ set(names))
-        raise OutOfRange(f"levels: given by name, but not for each rectifier once ({', '.join(wrong)}); there are {', '.join(names)}")
+        raise OutOfRange(
+            f"levels: given by name, but not for each rectifier once ({', '.join(wrong)}); there are "
+            f"{', '.join(names)}"
+        )
     return dict(levels)
 
 
@@ -88,7 +94,9 @@ def check_down(down: float) -> None:
         raise OutOfRange(f"down: {down} given; give 0 to 1, a share of the threshold")
 
 
-def _convert(p: Population, stats: Statistics, steps: int, granularity: str, levels: int, lead: int, down: float) -> Population:
+def _convert(
+    p: Population, stats: Statistics, steps: int, granularity: str, levels: int, lead: int, down: float
+) -> Population:
     if isinstance(p, Input):
         return replace(p, scale=stats.input_magnitude)
     if isinstance(p, ReadOut):
@@ -100,24 +108,50 @@ def _convert(p: Population, stats: Statistics, steps: int, granularity: str, lev
     ones = np.ones(p.shape[0])
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
     return SNM(
-        p.name, p.shape, p.projections, bias=p.bias, vth=theta, payload=theta, v_init=theta / 2,
-        unit=ones, spike_unit=ones, v_range=v_range, levels=levels, lead=lead, down=down,
-    )  # fmt: skip
+        p.name,
+        p.shape,
+        p.projections,
+        bias=p.bias,
+        vth=theta,
+        payload=theta,
+        v_init=theta / 2,
+        unit=ones,
+        spike_unit=ones,
+        v_range=v_range,
+        levels=levels,
+        lead=lead,
+        down=down,
+    )
 
 
 def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
-    """A two-sided population: `levels` levels of one threshold a channel reach its largest magnitude, so it
-    sends what it hears to the nearest level: it starts at half of one, and takes one back as soon as v < 0."""
+    """A two-sided population: `levels` levels of one threshold a channel reach its largest magnitude, so
+    it sends what it hears to the nearest level: it starts at half of one, and takes one back as soon as v
+    < 0."""
     largest = channel_max(stats.magnitude(p.name))
     theta = per_channel(largest / levels, p.shape)
     ones = np.ones(p.shape[0])
     return SNM(
-        p.name, p.shape, p.projections, bias=p.bias, vth=theta, payload=theta, v_init=theta / 2, unit=ones, spike_unit=ones,
-        v_range=(lead + 2) * largest, levels=levels, lead=lead, two_sided=True, down=0.0,
-    )  # fmt: skip
+        p.name,
+        p.shape,
+        p.projections,
+        bias=p.bias,
+        vth=theta,
+        payload=theta,
+        v_init=theta / 2,
+        unit=ones,
+        spike_unit=ones,
+        v_range=(lead + 2) * largest,
+        levels=levels,
+        lead=lead,
+        two_sided=True,
+        down=0.0,
+    )
 
 
-def _largest_potential(stats: Statistics, name: str, theta: np.ndarray, steps: int, levels: int, lead: int) -> np.ndarray:
+def _largest_potential(
+    stats: Statistics, name: str, theta: np.ndarray, steps: int, levels: int, lead: int
+) -> np.ndarray:
     """How far v may go on the calibration images: down for all steps where the pre-activation is
     negative (such a neuron never fires), up by what exceeds `levels * theta` and by the lead."""
     high, low = (np.maximum(a, 0, dtype=np.float64) for a in (stats.high[name], -stats.low[name]))

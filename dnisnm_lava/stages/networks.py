@@ -1,4 +1,5 @@
-"""A network in its three forms, the ANN, the float SNN and its integers, and the one way there from a model and images."""
+"""A network in its three forms, the ANN, the float SNN and its integers, and the one way there from a model
+and images."""
 
 from __future__ import annotations
 
@@ -30,9 +31,9 @@ CALIBRATION_IMAGES, FIT_IMAGES = 4000, 1024
 class Networks:
     """One network in three forms, and what made it; None for what is not known.
 
-    analog: the ANN. spiking: the float SNN. integer: the same in integers. statistics: what calibration saw. readings: what weights read,
-    where that decided their rounding. images: how many were fitted on (0: none), available: that there were. coverage: what became of the
-    model's operations.
+    analog: the ANN. spiking: the float SNN. integer: the same in integers. statistics: what calibration saw.
+    readings: what weights read, where that decided their rounding. images: how many were fitted on (0: none),
+    available: that there were. coverage: what became of the model's operations.
     """
 
     analog: AnalogGraph
@@ -47,16 +48,25 @@ class Networks:
 
 
 def build(
-    model: torch.nn.Module | Traced | AnalogGraph, images: Images, recipe: Recipe = BEST, *, calibration_images: int = CALIBRATION_IMAGES,
-    fit_images: int = FIT_IMAGES, seed: int = 0, device: Device = "cpu", stages: Stages = in_silence,
+    model: torch.nn.Module | Traced | AnalogGraph,
+    images: Images,
+    recipe: Recipe = BEST,
+    *,
+    calibration_images: int = CALIBRATION_IMAGES,
+    fit_images: int = FIT_IMAGES,
+    seed: int = 0,
+    device: Device = "cpu",
+    stages: Stages = in_silence,
     calibrated: Callable[[AnalogGraph, Statistics, int], None] | None = None,
-) -> Networks:  # fmt: skip
-    """The networks of `recipe`, of a model in evaluation mode and training images: what `dnisnm convert` makes of the same.
+) -> Networks:
+    """The networks of `recipe`, of a model in evaluation mode and training images: what `dnisnm convert`
+    makes of the same.
 
-    images: an array or a tensor (N, *input shape), a Dataset, a DataLoader, or an iterable of batches (the last two are held in
-    memory), with labels or without; prepared as in training. calibration_images, fit_images: samples of them, both chosen by `seed`, for
-    maxima and for `fit` and rounding; all, where there are no more. calibrated(analog, statistics, fit images): called before anything
-    is fitted, and may refuse. UnsupportedModel and OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
+    images: an array or a tensor (N, *input shape), a Dataset, a DataLoader, or an iterable of batches (the
+    last two are held in memory), with labels or without; prepared as in training. calibration_images,
+    fit_images: samples of them, both chosen by `seed`, for maxima and for `fit` and rounding; all, where
+    there are no more. calibrated(analog, statistics, fit images): called before anything is fitted, and may
+    refuse. UnsupportedModel and OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
     """
     check(recipe)
     coverage = None
@@ -74,26 +84,44 @@ def build(
         calibrated(analog, statistics, fitted)
     stages("convert, quantize")
     made = follow(recipe, analog, statistics, pool.sample(fit_images, seed) if fitted else None, stages)
-    return Networks(analog, made.spiking, made.integer, statistics, recipe, made.readings, fitted, len(pool), coverage)
+    return Networks(
+        analog, made.spiking, made.integer, statistics, recipe, made.readings, fitted, len(pool), coverage
+    )
 
 
-def follow(recipe: Recipe, analog: AnalogGraph, statistics: Statistics, images: Images | None, stages: Stages = in_silence) -> Networks:
-    """The networks of `recipe`, from what calibration saw. images: for `fit` and for rounding, an array (N, *input shape), or what gives
-    batches of such each time it is iterated; None where the recipe needs none, or the statistics are those of no image: then only what
-    `Recipe.without_images` leaves of a recipe is understood."""
+def follow(
+    recipe: Recipe,
+    analog: AnalogGraph,
+    statistics: Statistics,
+    images: Images | None,
+    stages: Stages = in_silence,
+) -> Networks:
+    """The networks of `recipe`, from what calibration saw. images: for `fit` and for rounding, an array (N,
+    *input shape), or what gives batches of such each time it is iterated; None where the recipe needs none,
+    or the statistics are those of no image: then only what `Recipe.without_images` leaves of a recipe is
+    understood."""
     check(recipe)
     moments_alone = images is None and statistics.moments is not None
     if moments_alone:
         _check_without_images(recipe)
     elif images is None and recipe.needs_images:
-        raise OutOfRange("recipe: it fits on images, and none are given; give calibration images, or use the recipe `paper`")
+        raise OutOfRange(
+            "recipe: it fits on images, and none are given; give calibration images, or use the recipe "
+            "`paper`"
+        )
     images = () if images is None else images
     if recipe.spikes == "binary":
         _check_binary(recipe, analog)
     spiking = convert(
-        analog, statistics, steps=recipe.steps, granularity=recipe.granularity, levels=recipe.levels, lead=recipe.lead, down=recipe.down,
+        analog,
+        statistics,
+        steps=recipe.steps,
+        granularity=recipe.granularity,
+        levels=recipe.levels,
+        lead=recipe.lead,
+        down=recipe.down,
         relay_levels=recipe.relay_levels,
-    )  # fmt: skip
+    )
     if recipe.fits and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
 
@@ -103,9 +131,16 @@ def follow(recipe: Recipe, analog: AnalogGraph, statistics: Statistics, images: 
         from dnisnm_lava.stages.fitting.fit import fit
 
         spiking = fit(
-            analog, spiking, images, threshold=recipe.threshold, correct=recipe.correct, granularity=recipe.share,
-            percentile=recipe.percentile, subset=recipe.subset, progress=stages("fit"),
-        )  # fmt: skip
+            analog,
+            spiking,
+            images,
+            threshold=recipe.threshold,
+            correct=recipe.correct,
+            granularity=recipe.share,
+            percentile=recipe.percentile,
+            subset=recipe.subset,
+            progress=stages("fit"),
+        )
     found = None
     if recipe.rounding == "compensated" and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
@@ -116,24 +151,34 @@ def follow(recipe: Recipe, analog: AnalogGraph, statistics: Statistics, images: 
 
         found = read(spiking, images, progress=stages("read moments"))
     integer = quantize(
-        spiking, weight_bits=recipe.weight_bits, payload_bits=recipe.payloads, spikes=recipe.spikes, readings=found
-    )  # fmt: skip
+        spiking,
+        weight_bits=recipe.weight_bits,
+        payload_bits=recipe.payloads,
+        spikes=recipe.spikes,
+        readings=found,
+    )
     return Networks(analog, spiking, integer, statistics, recipe, found)
 
 
 def _check_without_images(recipe: Recipe) -> None:
     """OutOfRange for a recipe that reads images."""
     if recipe != recipe.without_images:
-        raise OutOfRange(f"correct: {', '.join(recipe.correct)} given, which need images, and none are; give some, or correct none")
+        raise OutOfRange(
+            f"correct: {', '.join(recipe.correct)} given, which need images, and none are; give some, or "
+            f"correct none"
+        )
 
 
 def _check_binary(recipe: Recipe, analog: AnalogGraph) -> None:
     """OutOfRange, before anything is fitted, where thresholds would differ within a channel."""
     own = [
-        name for name, fits in (("granularity", True), ("share", recipe.threshold != "max")) if fits and getattr(recipe, name) == "neuron"
+        name
+        for name, fits in (("granularity", True), ("share", recipe.threshold != "max"))
+        if fits and getattr(recipe, name) == "neuron"
     ]
     if own and any(prod(p.shape[1:]) > 1 for p in analog.of(Rectifier)):
         raise OutOfRange(
-            f"spikes: binary spikes need one threshold per channel, and {' and '.join(own)} 'neuron' give neurons their own; "
+            f"spikes: binary spikes need one threshold per channel, and {' and '.join(own)} 'neuron' "
+            f"give neurons their own; "
             f"give {' and '.join(f'{name} channel' for name in own)} (or layer)"
         )

@@ -41,10 +41,16 @@ def _with_unit_spikes(p: SNM | ReadOut, projections: tuple[Projection, ...], own
     alive = (p.vth > 0).astype(np.float64)
     scale = channel_max(own)
     return replace(
-        p, projections=projections, bias=p.bias / (own if p.bias.shape == p.shape else per_channel(scale, p.shape)),
-        vth=alive, payload=alive, v_init=alive * p.v_init / own, unit=scale, spike_unit=scale,
+        p,
+        projections=projections,
+        bias=p.bias / (own if p.bias.shape == p.shape else per_channel(scale, p.shape)),
+        vth=alive,
+        payload=alive,
+        v_init=alive * p.v_init / own,
+        unit=scale,
+        spike_unit=scale,
         v_range=channel_max(per_channel(p.v_range, p.shape) / own),
-    )  # fmt: skip
+    )
 
 
 def _normalized(q: Projection, source: np.ndarray, own: np.ndarray, graph: Graph, who: str) -> Projection:
@@ -64,7 +70,8 @@ def _channel_worth(worth: np.ndarray, who: str) -> np.ndarray:
     flat = worth.reshape(worth.shape[0], -1)
     if (flat != flat[:, :1]).any():
         raise OutOfRange(
-            f"{who}: thresholds differ within a channel, so its shared kernel cannot be normalized exactly (18); "
+            f"{who}: thresholds differ within a channel, so its shared kernel cannot be normalized "
+            f"exactly (18); "
             "convert with granularity='channel' or branch='balance'"
         )
     return flat[:, 0]

@@ -26,7 +26,11 @@ INPUT_BITS = 8
 SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
-BITS = {"weight_bits": (2, 32), "payload_bits": (1, MESSAGE_BITS), "state_bits": (2, STATE_BITS)}  # the least and the most
+BITS = {
+    "weight_bits": (2, 32),
+    "payload_bits": (1, MESSAGE_BITS),
+    "state_bits": (2, STATE_BITS),
+}  # the least and the most
 
 
 def quantize(
@@ -40,11 +44,12 @@ def quantize(
 ) -> SpikingGraph:
     """The same network in integers.
 
-    spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be shared within
-    each channel; with levels = 1, all but relays send 1 and -1 alone). weight_bits: of projections with several weights a row;
-    those of one (shortcuts, pools) keep 8, they are few. readings: what weights read on calibration images
-    (`fitting.readings`): with it, they are rounded with error compensation, without it to the nearest. state_bits: of v, which
-    the graph keeps; fewer than 24 for what-if studies. Bits are one number for all, or {population: its own}, the others' the default.
+    spikes: `graded` (a payload per neuron, of `payload_bits`) or `binary` (payload 1; thresholds must be
+    shared within each channel; with levels = 1, all but relays send 1 and -1 alone). weight_bits: of
+    projections with several weights a row; those of one (shortcuts, pools) keep 8, they are few. readings:
+    what weights read on calibration images (`fitting.readings`): with it, they are rounded with error
+    compensation, without it to the nearest. state_bits: of v, which the graph keeps; fewer than 24 for
+    what-if studies. Bits are one number for all, or {population: its own}, the others' the default.
     """
     if spiking.is_integer:
         raise OutOfRange("quantize: the graph holds integers already; give the float graph of convert")
@@ -53,7 +58,11 @@ def quantize(
     check_bits(weight_bits=weight_bits, payload_bits=payload_bits, state_bits=state_bits)
     weight, payload_of, state = (
         bits_by_population(spiking, bits, default)
-        for bits, default in ((weight_bits, WEIGHT_BITS), (payload_bits, PAYLOAD_BITS), (state_bits, STATE_BITS))
+        for bits, default in (
+            (weight_bits, WEIGHT_BITS),
+            (payload_bits, PAYLOAD_BITS),
+            (state_bits, STATE_BITS),
+        )
     )
     alpha: dict[str, np.ndarray] = {}
     sent: dict[str, int] = {}  # the largest spike of each population
@@ -68,13 +77,19 @@ def quantize(
         else:
             assert isinstance(p, SNM | ReadOut)
             widths = Widths(FixedPointFormat(weight[p.name]), FixedPointFormat(state[p.name]))
-            p, drives = _with_integer_matrices(p, widths, partial(_drives, graph=spiking, alpha=alpha, sent=sent, readings=readings))
+            p, drives = _with_integer_matrices(
+                p, widths, partial(_drives, graph=spiking, alpha=alpha, sent=sent, readings=readings)
+            )
             assert p.unit is not None
             counted = units.chosen(p, drives, widths)
             unit = counted.unit
             projections, lacking = _encode_weights(p, drives, counted, widths)
-            bias = widths.state.encode_exactly(p.bias / per_channel(unit, p.shape) + lacking, f"{p.name}: bias")
-            encoded = replace(p, projections=projections, bias=bias, unit=unit * p.unit, state_bits=state[p.name])
+            bias = widths.state.encode_exactly(
+                p.bias / per_channel(unit, p.shape) + lacking, f"{p.name}: bias"
+            )
+            encoded = replace(
+                p, projections=projections, bias=bias, unit=unit * p.unit, state_bits=state[p.name]
+            )
             if isinstance(encoded, SNM):
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
@@ -83,9 +98,15 @@ def quantize(
                 alpha[p.name] = worth
                 if readings is not None:  # without, integers are what they were before readings told more
                     worth = _snapped(p, payload, worth, vth, unit)
-                    alpha[p.name] = np.where(channel_max(payload) > 0, worth, 0.0)  # weights that read the dead decide no unit
+                    alpha[p.name] = np.where(
+                        channel_max(payload) > 0, worth, 0.0
+                    )  # weights that read the dead decide no unit
                 encoded = replace(
-                    encoded, vth=vth, payload=payload, v_init=_initial(p, vth, unit, widths.state), spike_unit=worth * p.spike_unit
+                    encoded,
+                    vth=vth,
+                    payload=payload,
+                    v_init=_initial(p, vth, unit, widths.state),
+                    spike_unit=worth * p.spike_unit,
                 )
             done.append(encoded)
         sent[p.name] = largest_spike(done[-1], sent)
@@ -96,7 +117,9 @@ def check_bits(**given: Bits | Iterable[int]) -> None:
     """OutOfRange for bits, by the names of BITS, that are too few or too many: before anything costs time."""
     for name, bits in given.items():
         least, most = BITS[name]
-        several = bits.values() if isinstance(bits, Mapping) else bits if isinstance(bits, Iterable) else (bits,)
+        several = (
+            bits.values() if isinstance(bits, Mapping) else bits if isinstance(bits, Iterable) else (bits,)
+        )
         wrong = [b for b in several if not least <= b <= most]
         if wrong:
             raise OutOfRange(f"{name}: {wrong[0]} given; choose {least} to {most}")
@@ -109,11 +132,15 @@ def _input_scale(p: Input) -> np.ndarray:
 
 
 def _drives(
-    projections: tuple[Projection, ...], p: SNM | ReadOut, graph: SpikingGraph, alpha: Mapping[str, np.ndarray], sent: Mapping[str, int],
+    projections: tuple[Projection, ...],
+    p: SNM | ReadOut,
+    graph: SpikingGraph,
+    alpha: Mapping[str, np.ndarray],
+    sent: Mapping[str, int],
     readings: Readings | None,
-) -> list[Drive]:  # fmt: skip
-    """p's `projections` with weights that count in their sources' spikes, and what they read, where `readings` tell it in floats: of p's
-    own projections, before their resamplings were made of integers."""
+) -> list[Drive]:
+    """p's `projections` with weights that count in their sources' spikes, and what they read, where
+    `readings` tell it in floats: of p's own projections, before their resamplings were made of integers."""
     drives = []
     blocks = [()] * len(projections) if readings is None else readings[p.name]
     for q, before, read in zip(projections, p.projections, blocks, strict=True):
@@ -123,15 +150,17 @@ def _drives(
         worth = scale_inputs(replace(q, weight=ones), alpha[q.source], shape).reshape(len(ones), -1)
         worth = np.where(worth > 0, worth, 1.0)  # of the dead nothing is read
         moved = np.abs(q.weight).max() / max(np.abs(before.weight).max(), 1e-300) or 1.0
-        drives.append(Drive(q, folded, tuple(block.rescaled(1 / (worth * moved)) for block in read), sent[q.source]))
+        drives.append(
+            Drive(q, folded, tuple(block.rescaled(1 / (worth * moved)) for block in read), sent[q.source])
+        )
     return drives
 
 
 def _encode_weights(
     p: SNM | ReadOut, drives: Sequence[Drive], counted: Units, widths: Widths
-) -> tuple[tuple[Projection, ...], np.ndarray]:  # fmt: skip
-    """Projections with codes, and what they lack of the mean current, in units, for the bias to add: (C, 1, 1), or of read-outs whose
-    neurons stand in another order than the rows (*shape)."""
+) -> tuple[tuple[Projection, ...], np.ndarray]:
+    """Projections with codes, and what they lack of the mean current, in units, for the bias to add: (C, 1,
+    1), or of read-outs whose neurons stand in another order than the rows (*shape)."""
     encoded, lacking = [], per_channel(np.zeros(p.shape[0]), p.shape)
     for d, exponent in zip(drives, counted.exponents, strict=True):
         values = d.weight / counted.steps(d, exponent)
@@ -142,8 +171,10 @@ def _encode_weights(
             codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
         if d.weight.any() and not codes.any():
             warnings.warn(
-                f"{p.name}: its weights from {d.projection.source} are all 0 as integers, too small beside the rest for a "
-                f"state of {widths.state.bits} bits, and are lost; give the state more bits, or the layer fewer steps",
+                f"{p.name}: its weights from {d.projection.source} are all 0 as integers, too small "
+                f"beside the rest for a "
+                f"state of {widths.state.bits} bits, and are lost; give the state more bits, or the "
+                f"layer fewer steps",
                 stacklevel=2,
             )
         encoded.append(replace(d.projection, weight=codes, exponent=exponent))
@@ -151,26 +182,36 @@ def _encode_weights(
 
 
 def _lacking(p: SNM | ReadOut, drive: Drive, lost: np.ndarray) -> np.ndarray:
-    """What p's neurons lack of their mean current where the rows of a projection lose `lost` (O,): (C, 1, 1), the mean of each channel; of
-    a read-out whose rows drive neurons of several channels, each neuron's own."""
+    """What p's neurons lack of their mean current where the rows of a projection lose `lost` (O,): (C, 1,
+    1), the mean of each channel; of a read-out whose rows drive neurons of several channels, each neuron's
+    own."""
     order = drive.projection.target_order
     if order is None:
-        rows = drive.onto(np.ones(len(lost)), p.shape[0])[drive.projection.channel_of_row]  # that drive the same channel
+        rows = drive.onto(np.ones(len(lost)), p.shape[0])[
+            drive.projection.channel_of_row
+        ]  # that drive the same channel
         return per_channel(drive.onto(lost / rows, p.shape[0]), p.shape)
     neurons = np.zeros(p.shape)
     neurons.reshape(-1)[order] = np.repeat(lost, len(order) // len(lost))
-    return neurons if isinstance(p, ReadOut) else per_channel(neurons.reshape(p.shape[0], -1).mean(axis=1), p.shape)
+    return (
+        neurons
+        if isinstance(p, ReadOut)
+        else per_channel(neurons.reshape(p.shape[0], -1).mean(axis=1), p.shape)
+    )
 
 
 MATRIX_LIMITS = (127, 63, 31, 15, 7, 3)  # the largest integer that a resampling may hold
 
 
 def _with_integer_matrices(
-    p: SNM | ReadOut, widths: Widths, drives_of: Callable[[tuple[Projection, ...], SNM | ReadOut], list[Drive]]
-) -> tuple[SNM | ReadOut, list[Drive]]:  # fmt: skip
+    p: SNM | ReadOut,
+    widths: Widths,
+    drives_of: Callable[[tuple[Projection, ...], SNM | ReadOut], list[Drive]],
+) -> tuple[SNM | ReadOut, list[Drive]]:
     """p with integers in its resamplings, and its projections with what they read.
 
-    A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is kept."""
+    A finer matrix takes state from the weights: of MATRIX_LIMITS, the one with the least error of both is
+    kept."""
     if all(q.resample is None for q in p.projections):
         return p, drives_of(p.projections, p)
 
@@ -180,7 +221,9 @@ def _with_integer_matrices(
         drives = drives_of(projections, p)
         return units.expected_error(p, drives, [e for _, e in rounded], widths), projections, drives
 
-    errors = {limit: made(limit)[0] for limit in MATRIX_LIMITS}  # and nothing else of each is kept: weights may be large
+    errors = {
+        limit: made(limit)[0] for limit in MATRIX_LIMITS
+    }  # and nothing else of each is kept: weights may be large
     _, projections, drives = made(min(errors, key=lambda limit: errors[limit]))
     return replace(p, projections=projections), drives
 
@@ -197,33 +240,48 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
             )
         return np.where(largest > 0, largest, 1.0), alive.astype(np.int32)
     if payloads.limit * p.levels >= 1 << (MESSAGE_BITS - 1):
-        raise OutOfRange(f"{p.name}: {p.levels} levels of {payloads.bits - 1}-bit payloads exceed {MESSAGE_BITS}-bit messages; use fewer")
+        raise OutOfRange(
+            f"{p.name}: {p.levels} levels of {payloads.bits - 1}-bit payloads exceed {MESSAGE_BITS}-bit "
+            f"messages; use fewer"
+        )
     alpha = np.where(largest > 0, largest, 1.0) / payloads.limit
     codes, _ = payloads.encode(p.payload / per_channel(alpha, p.shape))
     return alpha, np.where(alive, np.maximum(codes, 1), 0).astype(np.int32)
 
 
-def _thresholds(p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
-    """vth = payload * alpha / u to the nearest, so that what is subtracted is worth what is sent; >= 1 if alive.
+def _thresholds(
+    p: SNM, payload: np.ndarray, alpha: np.ndarray, unit: np.ndarray, state: FixedPointFormat
+) -> np.ndarray:
+    """vth = payload * alpha / u to the nearest, so that what is subtracted is worth what is sent; >= 1 if
+    alive.
 
     In a normalized graph v and spikes count in the same unit, so one formula serves both branches."""
-    theta = payload * per_channel(alpha, p.shape) * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
+    theta = (
+        payload
+        * per_channel(alpha, p.shape)
+        * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
+    )
     codes = state.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
     return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
 
 
 def _snapped(p: SNM, payload: np.ndarray, alpha: np.ndarray, vth: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """alpha (C,) so that a spike is worth exactly what is subtracted for it, in channels whose neurons share one threshold; of others as
-    it was."""
+    """alpha (C,) so that a spike is worth exactly what is subtracted for it, in channels whose neurons share
+    one threshold; of others as it was."""
     sent, lowered = (np.where(vth > 0, a, 0).reshape(p.shape[0], -1) for a in (payload, vth))
     is_shared = ((sent == 0) | (sent == sent.max(axis=1, keepdims=True))).all(axis=1) & sent.any(axis=1)
-    worth = channel_max(np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1), 0))  # of a unit of v, in what spikes count in
+    worth = channel_max(
+        np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1), 0)
+    )  # of a unit of v, in what spikes count in
     return np.where(is_shared, lowered.max(axis=1) * unit * worth / np.maximum(sent.max(axis=1), 1), alpha)
 
 
 def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
-    """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the dead, 0."""
+    """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the
+    dead, 0."""
     if p.two_sided and not p.v_init.any():
         return np.zeros_like(vth)
-    shift = state.encode_exactly((p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials")
+    shift = state.encode_exactly(
+        (p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials"
+    )
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)

@@ -1,4 +1,5 @@
-"""Every dial between an analog graph and its integers, in one value; the paper's setting of them, and ours."""
+"""Every dial between an analog graph and its integers, in one value; the paper's setting of them, and
+ours."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ BYTE = 127  # the largest spike of 8 bits
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps, granularity, levels, lead, down, relay_levels: of `convert`. threshold, correct, share, percentile, subset: of `fit`, where
-    `share` is the granularity of its choices. weight_bits, payload_bits, spikes: of `quantize`; payload_bits None: 1 where thresholds are
-    shared within channels, else as many as leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the
-    `nearest` code, or `compensated` by what the weights read on the images."""
+    """steps, granularity, levels, lead, down, relay_levels: of `convert`. threshold, correct, share,
+    percentile, subset: of `fit`, where `share` is the granularity of its choices. weight_bits, payload_bits,
+    spikes: of `quantize`; payload_bits None: 1 where thresholds are shared within channels, else as many as
+    leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the `nearest` code, or
+    `compensated` by what the weights read on the images."""
 
     steps: int = 1
     threshold: str = "sequential"
@@ -56,13 +58,15 @@ class Recipe:
         """The same with the corrections, which need images, left out. OutOfRange where its thresholds do."""
         if self.threshold not in WITHOUT_IMAGES:
             raise OutOfRange(
-                f"threshold: {self.threshold} reads images, and none are given; give some, or threshold {' or '.join(WITHOUT_IMAGES)}"
+                f"threshold: {self.threshold} reads images, and none are given; give some, or threshold "
+                f"{' or '.join(WITHOUT_IMAGES)}"
             )
         return replace(self, correct=())
 
     @property
     def payloads(self) -> int:
-        """Bits of a payload. Where a channel shares its threshold, payloads have nothing to tell: a spike is its level."""
+        """Bits of a payload. Where a channel shares its threshold, payloads have nothing to tell: a spike is
+        its level."""
         if self.payload_bits is not None:
             return self.payload_bits
         return payload_bits(self.levels) if self.own_thresholds else 1
@@ -74,8 +78,8 @@ class Recipe:
 
     @property
     def runs(self) -> int:
-        """How often each population hears all steps of the images: thresholds that are tried on them, what it sends then, and what
-        rounding reads."""
+        """How often each population hears all steps of the images: thresholds that are tried on them, what it
+        sends then, and what rounding reads."""
         sequential = self.threshold == "sequential"
         return sequential + bool(sequential or self.correct) + (self.rounding != "nearest")
 
@@ -83,35 +87,54 @@ class Recipe:
 BEST = Recipe()
 BINARY = replace(BEST, steps=8, levels=1, spikes="binary")
 PAPER = Recipe(
-    steps=32, threshold="max", correct=(), share="neuron", granularity="neuron", levels=1, down=1.0,
-    relay_levels=RELAY_LEVELS, payload_bits=PAYLOAD_BITS, rounding="nearest",
-)  # fmt: skip
+    steps=32,
+    threshold="max",
+    correct=(),
+    share="neuron",
+    granularity="neuron",
+    levels=1,
+    down=1.0,
+    relay_levels=RELAY_LEVELS,
+    payload_bits=PAYLOAD_BITS,
+    rounding="nearest",
+)
 RECIPES = {"best": BEST, "binary": BINARY, "paper": PAPER}
-SINCE_0_1 = {"down": 1.0, "relay_levels": RELAY_LEVELS}  # what records of 0.1.0, which name all other fields, do not say
+SINCE_0_1 = {
+    "down": 1.0,
+    "relay_levels": RELAY_LEVELS,
+}  # what records of 0.1.0, which name all other fields, do not say
 
 
 def payload_bits(levels: int | Mapping[str, int]) -> int:
-    """As many as a signed byte leaves to `levels` of them, 1 to 5: graded spikes of 8 bits travel fast, here as on chips."""
+    """As many as a signed byte leaves to `levels` of them, 1 to 5: graded spikes of 8 bits travel fast, here
+    as on chips."""
     most = max(levels.values(), default=1) if isinstance(levels, Mapping) else levels
     return max(1, min(PAYLOAD_BITS, (BYTE // most + 1).bit_length() - 1))
 
 
 def named(name: str) -> Recipe:
-    """One of RECIPES, or of a JSON file: what `dnisnm tune` wrote, or any object with the fields of Recipe as "recipe"."""
+    """One of RECIPES, or of a JSON file: what `dnisnm tune` wrote, or any object with the fields of Recipe as
+    "recipe"."""
     if name in RECIPES:
         return RECIPES[name]
     path = Path(name)
     if not path.is_file():
-        raise OutOfRange(f"recipe: {name!r} is neither {' nor '.join(RECIPES)} nor a file; give one of them, or what `dnisnm tune` wrote")
+        raise OutOfRange(
+            f"recipe: {name!r} is neither {' nor '.join(RECIPES)} nor a file; give one of them, or what "
+            f"`dnisnm tune` wrote"
+        )
     try:
         return parsed(json.loads(path.read_bytes())["recipe"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         told = ", ".join(f.name for f in fields(Recipe))
-        raise BadFile(f'{path}: no recipe ({error}); give a JSON object with "recipe", an object with some of {told}') from error
+        raise BadFile(
+            f'{path}: no recipe ({error}); give a JSON object with "recipe", an object with some of {told}'
+        ) from error
 
 
 def parsed(told: Any) -> Recipe:
-    """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is none."""
+    """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is
+    none."""
     before = SINCE_0_1 if {f.name for f in fields(Recipe)} - set(told) == set(SINCE_0_1) else {}
     return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
 

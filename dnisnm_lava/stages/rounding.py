@@ -1,7 +1,7 @@
 """Weights to integers with error compensation: what rounding one weight does, the weights after it take up.
 
-Source: Frantar, Ashkboos, Hoefler, Alistarh, "GPTQ" (ICLR 2023), Eq. (2), (3), with the covariance of what a row reads
-as its Hessian: the mean error of a row is the bias's to take up.
+Source: Frantar, Ashkboos, Hoefler, Alistarh, "GPTQ" (ICLR 2023), Eq. (2), (3), with the covariance of what a
+row reads as its Hessian: the mean error of a row is the bias's to take up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ LAZY = 64  # columns whose errors reach the later ones together, in one product 
 
 @dataclass(frozen=True)
 class Reads:
-    """What `columns` of a projection's weights read, on average over calibration images and places: mean (G, k) and
-    covariance (G, k, k) for k columns of each of G groups."""
+    """What `columns` of a projection's weights read, on average over calibration images and places: mean (G,
+    k) and covariance (G, k, k) for k columns of each of G groups."""
 
     columns: slice
     mean: np.ndarray
@@ -32,7 +32,9 @@ class Reads:
         return Reads(self.columns, self.mean * scale, self.covariance * scale[:, :, None] * scale[:, None])
 
 
-def compensated(weight: np.ndarray, reads: tuple[Reads, ...], format: FixedPointFormat) -> tuple[np.ndarray, np.ndarray]:
+def compensated(
+    weight: np.ndarray, reads: tuple[Reads, ...], format: FixedPointFormat
+) -> tuple[np.ndarray, np.ndarray]:
     """Codes of `weight` (O, ...), in units of 1, and (O,) what the rows' mean currents lose by them.
 
     Codes are clipped to the format: what that changes is compensated like any other rounding."""
@@ -53,7 +55,8 @@ def _parts(rows: int, reads: tuple[Reads, ...]) -> Iterator[tuple[slice, slice, 
 
 
 def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFormat) -> np.ndarray:
-    """(O, k) codes; columns of large variance first, since nothing is left to take up the last one's error."""
+    """(O, k) codes; columns of large variance first, since nothing is left to take up the last one's
+    error."""
     order = np.argsort(-covariance.diagonal(), kind="stable")
     left = rows[:, order]
     factor = _inverse_factor(covariance[np.ix_(order, order)])
@@ -69,8 +72,8 @@ def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFor
 
 
 def _inverse_factor(covariance: np.ndarray) -> np.ndarray:
-    """U, upper triangular, with U^T U = (covariance + damping)^-1. The identity, with which nothing compensates, where nothing that is
-    read varies by more than the noise of float32: that has no inverse."""
+    """U, upper triangular, with U^T U = (covariance + damping)^-1. The identity, with which nothing
+    compensates, where nothing that is read varies by more than the noise of float32: that has no inverse."""
     variance = covariance.diagonal().mean()
     damped = covariance + (DAMPING * variance if variance > 0 else 1.0) * np.eye(len(covariance))
     try:

@@ -1,8 +1,9 @@
-"""Which units a population's integers count in: one for each channel's potential, one exponent for each projection.
+"""Which units a population's integers count in: one for each channel's potential, one exponent for each
+projection.
 
-A weight code w of projection q, into channel c, is worth w * 2**exponent(q) * unit(c). All projections into a channel share its unit;
-without exponents the largest weight of one of them would decide for all, and leave the others few bits. Chosen is what makes the
-least error of the currents, as far as state and sums hold it.
+A weight code w of projection q, into channel c, is worth w * 2**exponent(q) * unit(c). All projections into a
+channel share its unit; without exponents the largest weight of one of them would decide for all, and leave
+the others few bits. Chosen is what makes the least error of the currents, as far as state and sums hold it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ LEAST_THETA = 1e-3  # of the population's largest threshold: less is next to dea
 FINEST = 64  # units of a threshold at least, where there is room
 LARGEST_CURRENT = 1 << 30  # of a step, by a static bound: Lava sums in 32 bits
 LARGEST_EXPONENT = 24  # of the file
-CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the unit in which all weights fit: below 1 the largest are clipped
+CLIPS = (
+    1.0,
+    0.9,
+    0.8,
+    0.7,
+    0.6,
+    0.5,
+)  # of the unit in which all weights fit: below 1 the largest are clipped
 MOST_WHOLE = 16  # units of a read-out in which one of its weights is whole
 Blocks = tuple[Reads, ...]  # of one projection; none where nothing is known of what it reads
 
@@ -37,15 +45,16 @@ class Widths:
     state: FixedPointFormat
 
     def of(self, weight: np.ndarray) -> FixedPointFormat:
-        """One weight a row (a shortcut, a pool) keeps 8 bits: there are few, and nothing takes up their error."""
+        """One weight a row (a shortcut, a pool) keeps 8 bits: there are few, and nothing takes up their
+        error."""
         few = weight[0].size == 1 and self.weights.bits < WEIGHT_BITS
         return FixedPointFormat(WEIGHT_BITS) if few else self.weights
 
 
 @dataclass(frozen=True)
 class Drive:
-    """One projection whose weights count in its sources' spikes. weight: float, without an exponent. blocks: what it reads.
-    largest: the largest spike of its source."""
+    """One projection whose weights count in its sources' spikes. weight: float, without an exponent. blocks:
+    what it reads. largest: the largest spike of its source."""
 
     projection: Projection
     weight: np.ndarray
@@ -53,8 +62,8 @@ class Drive:
     largest: int
 
     def power(self) -> np.ndarray:
-        """(O,) mean square of what each row reads, summed over its columns: about its mean, which the bias takes up. Where nothing is
-        known, that of the largest spikes."""
+        """(O,) mean square of what each row reads, summed over its columns: about its mean, which the bias
+        takes up. Where nothing is known, that of the largest spikes."""
         if not self.blocks:
             return np.full(len(self.weight), self.weight[0].size * (self.gain * self.largest) ** 2)
         traces = np.sum([np.trace(block.covariance, axis1=1, axis2=2) for block in self.blocks], axis=0)
@@ -62,7 +71,8 @@ class Drive:
         return np.repeat(np.maximum(traces, 0), len(self.weight) // len(traces))
 
     def error_of_the_largest(self, steps: np.ndarray, format: FixedPointFormat) -> np.ndarray:
-        """(O,) squared error of the rows' currents with the nearest codes in `steps`, of spikes that are all the largest."""
+        """(O,) squared error of the rows' currents with the nearest codes in `steps`, of spikes that are all
+        the largest."""
         gaps = (
             w - format.encode(w / step)[0] * step for w, step in zip(self.weight, steps, strict=True)
         )  # a row at a time: there may be many
@@ -112,22 +122,26 @@ def shared(p: SNM | ReadOut, unit: np.ndarray) -> np.ndarray:
 
 
 def chosen(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> Units:
-    """Exponents by the expected error of weights to the nearest code. Then, of some units near that in which all weights fit, that with the
-    least error of the currents: smaller ones, where it is known what is read, and the largest weights are clipped; larger ones in
-    which a shortcut's or a pool's weight is a whole number."""
+    """Exponents by the expected error of weights to the nearest code. Then, of some units near that in which
+    all weights fit, that with the least error of the currents: smaller ones, where it is known what is read,
+    and the largest weights are clipped; larger ones in which a shortcut's or a pool's weight is a whole
+    number."""
     least = least_unit(p, drives, widths)
     units = by_expected_error(p, drives, widths, least)
     if not any(d.blocks or d.weight[0].size == 1 for d in drives):
         return units  # nothing to choose from
-    tried = [_of_least_error(p, drives, exponents, widths, least) for exponents in _with_room(drives, units.exponents)]
+    tried = [
+        _of_least_error(p, drives, exponents, widths, least)
+        for exponents in _with_room(drives, units.exponents)
+    ]
     best = min(tried, key=lambda t: t[0])[1]
     return _finer(p, drives, best, least) if any(d.blocks for d in drives) else best
 
 
 def _finer(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, least: np.ndarray) -> Units:
-    """All exponents higher by what lets thresholds, biases and initial potentials round to a FINEST part of the smallest threshold, as far
-    as the state holds it and sums of bytes are exact in float32: codes of weights stay what they are, but in channels that hardly ever
-    send."""
+    """All exponents higher by what lets thresholds, biases and initial potentials round to a FINEST part of
+    the smallest threshold, as far as the state holds it and sums of bytes are exact in float32: codes of
+    weights stay what they are, but in channels that hardly ever send."""
     if isinstance(p, ReadOut):
         return units
     theta = channel_max(p.vth)
@@ -137,20 +151,25 @@ def _finer(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, least: np.nd
     own, limit = units.unit[alive], np.maximum(least, largest_currents(p, drives) / QUICK_CURRENT)[alive]
     with np.errstate(divide="ignore"):
         wanted, room = np.log2(FINEST * own / theta[alive]).max(), np.log2(own / limit).min()
-    shift = int(np.clip(np.ceil(wanted), 0, max(0, min(np.floor(room), LARGEST_EXPONENT - max(units.exponents)))))
+    shift = int(
+        np.clip(np.ceil(wanted), 0, max(0, min(np.floor(room), LARGEST_EXPONENT - max(units.exponents))))
+    )
     finer = units.unit / 2.0**shift
     return Units(tuple(e + shift for e in units.exponents), np.where(alive, finer, np.maximum(finer, least)))
 
 
 def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:
-    """(C,) the smallest unit in which the range of v expected from calibration fits the state, with a margin, and the thresholds,
-    which v may never reach where a layer shares them; and the currents of a step the sums of 32 bits."""
+    """(C,) the smallest unit in which the range of v expected from calibration fits the state, with a margin,
+    and the thresholds, which v may never reach where a layer shares them; and the currents of a step the sums
+    of 32 bits."""
     assert p.v_range is not None
     bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
     least = np.maximum(p.v_range, bias) * STATE_MARGIN
     if isinstance(p, SNM):
         least = np.maximum(least, channel_max(p.vth))
-    return shared(p, np.maximum(least / widths.state.limit, (largest_currents(p, drives) + bias) / LARGEST_CURRENT))
+    return shared(
+        p, np.maximum(least / widths.state.limit, (largest_currents(p, drives) + bias) / LARGEST_CURRENT)
+    )
 
 
 def largest_currents(p: SNM | ReadOut, drives: Sequence[Drive]) -> np.ndarray:
@@ -160,7 +179,9 @@ def largest_currents(p: SNM | ReadOut, drives: Sequence[Drive]) -> np.ndarray:
 
 def needed(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.ndarray:
     """(P, C) for each projection, the smallest step in which its weights into a channel fit their bits."""
-    return np.array([d.most(channel_max(np.abs(d.weight)) / widths.of(d.weight).limit, p.shape[0]) for d in drives])
+    return np.array(
+        [d.most(channel_max(np.abs(d.weight)) / widths.of(d.weight).limit, p.shape[0]) for d in drives]
+    )
 
 
 def unit_of(p: SNM | ReadOut, steps: np.ndarray, exponents: Sequence[int], least: np.ndarray) -> np.ndarray:
@@ -170,8 +191,8 @@ def unit_of(p: SNM | ReadOut, steps: np.ndarray, exponents: Sequence[int], least
 
 
 def by_expected_error(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths, least: np.ndarray) -> Units:
-    """The exponents with the least expected error, from those of the projections' largest weights on, each up or down by one while that
-    helps."""
+    """The exponents with the least expected error, from those of the projections' largest weights on, each up
+    or down by one while that helps."""
     steps = needed(p, drives, widths)
     power = np.array([d.onto(d.power(), p.shape[0]) for d in drives]) * importance(p)
     exponents = _from_0(_first(steps))
@@ -208,7 +229,8 @@ def _first(steps: np.ndarray) -> tuple[int, ...]:
 
 
 def importance(p: SNM | ReadOut) -> np.ndarray:
-    """(C,) weight of a channel's squared error: by the largest threshold squared; of a read-out's channels, all the same."""
+    """(C,) weight of a channel's squared error: by the largest threshold squared; of a read-out's channels,
+    all the same."""
     if isinstance(p, ReadOut):
         return np.ones(p.shape[0])
     theta = channel_max(p.vth)
@@ -216,23 +238,29 @@ def importance(p: SNM | ReadOut) -> np.ndarray:
 
 
 def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> float:
-    """The sum of squared errors: a step's square by 12, for weights that lie anywhere between two codes, times what they read."""
+    """The sum of squared errors: a step's square by 12, for weights that lie anywhere between two codes,
+    times what they read."""
     steps = unit * 2.0 ** np.array(exponents)[:, None]
     return float((steps**2 / 12 * power).sum())
 
 
-def expected_error(p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths) -> float:
-    """Of the weights, in the units that suit them best without clipping, and of the drives' resamplings, whose entries are wrong by a share
-    `of_matrices` of the largest."""
+def expected_error(
+    p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths
+) -> float:
+    """Of the weights, in the units that suit them best without clipping, and of the drives' resamplings,
+    whose entries are wrong by a share `of_matrices` of the largest."""
     least = least_unit(p, drives, widths)
     exponents = by_expected_error(p, drives, widths, least).exponents
     weights, _ = _of_least_error(p, drives, exponents, widths, least, CLIPS[:1])
-    size = np.array([d.onto(np.array([float((w**2).mean()) for w in d.weight]) * d.power(), p.shape[0]) for d in drives])
+    size = np.array(
+        [d.onto(np.array([float((w**2).mean()) for w in d.weight]) * d.power(), p.shape[0]) for d in drives]
+    )
     return weights + float((np.array(of_matrices)[:, None] ** 2 * size * importance(p)).sum())
 
 
 def _with_room(drives: Sequence[Drive], exponents: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """`exponents`, and those one higher where a row has one weight, which cannot be clipped: so that the others' may be."""
+    """`exponents`, and those one higher where a row has one weight, which cannot be clipped: so that the
+    others' may be."""
     single = [d.weight[0].size == 1 for d in drives]
     if not any(single) or all(single) or max(exponents) == LARGEST_EXPONENT:
         return [exponents]
@@ -240,10 +268,15 @@ def _with_room(drives: Sequence[Drive], exponents: tuple[int, ...]) -> list[tupl
 
 
 def _of_least_error(
-    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray,
+    p: SNM | ReadOut,
+    drives: Sequence[Drive],
+    exponents: tuple[int, ...],
+    widths: Widths,
+    least: np.ndarray,
     clips: Sequence[float] = CLIPS,
-) -> tuple[float, Units]:  # fmt: skip
-    """The error, and the units: for each channel the candidate with the least error of its currents; for a read-out, one for all."""
+) -> tuple[float, Units]:
+    """The error, and the units: for each channel the candidate with the least error of its currents; for a
+    read-out, one for all."""
     units = [Units(exponents, unit) for unit in candidates(p, drives, exponents, widths, least, clips)]
     errors = np.array([error(p, drives, tried, widths) for tried in units])
     if isinstance(p, ReadOut):
@@ -255,23 +288,29 @@ def _of_least_error(
 
 
 def candidates(
-    p: SNM | ReadOut, drives: Sequence[Drive], exponents: tuple[int, ...], widths: Widths, least: np.ndarray,
+    p: SNM | ReadOut,
+    drives: Sequence[Drive],
+    exponents: tuple[int, ...],
+    widths: Widths,
+    least: np.ndarray,
     clips: Sequence[float],
-) -> list[np.ndarray]:  # fmt: skip
-    """(C,) each: `clips` times the unit in which all weights fit, not so small that weights of which nothing is known do not fit; and
-    those in which the one weight of a row is a whole number."""
+) -> list[np.ndarray]:
+    """(C,) each: `clips` times the unit in which all weights fit, not so small that weights of which nothing
+    is known do not fit; and those in which the one weight of a row is a whole number."""
     steps = needed(p, drives, widths)
     unknown = steps * np.array([not d.blocks for d in drives])[:, None]
     floor = unit_of(p, unknown, exponents, least) if unknown.any() else least
     whole = unit_of(p, steps, exponents, least)
-    clipped = [np.maximum(whole * clip, floor) for clip in (clips if any(d.blocks for d in drives) else clips[:1])]
+    clipped = [
+        np.maximum(whole * clip, floor) for clip in (clips if any(d.blocks for d in drives) else clips[:1])
+    ]
     single = [(d, e) for d, e in zip(drives, exponents, strict=True) if d.weight[0].size == 1]
     return clipped + [unit for d, e in single for unit in _of_whole_numbers(p, d, e, whole)]
 
 
 def _of_whole_numbers(p: SNM | ReadOut, drive: Drive, exponent: int, least: np.ndarray) -> list[np.ndarray]:
-    """(C,) each: the smallest units, from `least` on, in which the one weight of a row is a whole number: then it is exact. For a read-out
-    those of its channels, a few."""
+    """(C,) each: the smallest units, from `least` on, in which the one weight of a row is a whole number:
+    then it is exact. For a read-out those of its channels, a few."""
     weight = drive.most(channel_max(np.abs(drive.weight)), p.shape[0]) * 2.0**-exponent
     codes = np.floor(weight / least * (1 + 1e-12))  # what is whole already stays
     unit = np.where(codes > 0, np.maximum(weight / np.maximum(codes, 1), least), least)

@@ -35,7 +35,8 @@ MOST_THUMBNAILS = 12
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image (C, H, W) of the data, in [0, 1]; its place among the images, and what the Explanation says of it."""
+    """An image (C, H, W) of the data, in [0, 1]; its place among the images, and what the Explanation says of
+    it."""
 
     image: int
     pixels: np.ndarray
@@ -46,8 +47,8 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Gathered:
-    """costs: {T: of the first `COST_IMAGES` images or so}. coverage: None where no model was given, only a graph. classes: their
-    names, or none. provenance: digests, versions, seed, command line."""
+    """costs: {T: of the first `COST_IMAGES` images or so}. coverage: None where no model was given, only a
+    graph. classes: their names, or none. provenance: digests, versions, seed, command line."""
 
     title: str
     integer: SpikingGraph
@@ -82,8 +83,9 @@ class Gathered:
 
 @dataclass(frozen=True)
 class About:
-    """What the page says besides. classes: their names. mean, std: by channel, what the images were normalized with, so that thumbnails look
-    as they should. provenance: by default digests and versions. cost_images, explain_images: the first so many are counted, and explained."""
+    """What the page says besides. classes: their names. mean, std: by channel, what the images were
+    normalized with, so that thumbnails look as they should. provenance: by default digests and versions.
+    cost_images, explain_images: the first so many are counted, and explained."""
 
     title: str = "A spiking network"
     classes: Sequence[str] = ()
@@ -98,39 +100,78 @@ ABOUT = About()
 
 
 def gather(
-    nets: Networks, images: Images, labels: Labels | None = None, *, about: About = ABOUT, steps: Sequence[int] = STEPS,
-    measure: Asked = AUTO, lava: Lava = LAVA, compute: Compute = COMPUTE, set_up: SetUp = SET_UP, stages: Stages = in_silence,
-) -> Gathered:  # fmt: skip
-    """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...) that were not fitted on
-    (default: the labels that come with the images); the arguments are theirs."""
+    nets: Networks,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    about: About = ABOUT,
+    steps: Sequence[int] = STEPS,
+    measure: Asked = AUTO,
+    lava: Lava = LAVA,
+    compute: Compute = COMPUTE,
+    set_up: SetUp = SET_UP,
+    stages: Stages = in_silence,
+) -> Gathered:
+    """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...)
+    that were not fitted on (default: the labels that come with the images); the arguments are theirs."""
     if about.cost_images < 1 or about.explain_images < 1:
         raise OutOfRange(
-            f"report: {about.cost_images} images for costs and {about.explain_images} to explain given; give 1 or more of each"
+            f"report: {about.cost_images} images for costs and {about.explain_images} to explain given; "
+            f"give 1 or more of each"
         )
     integer = nets.integer
     chosen = checked((*steps, integer.steps), integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)
     if not found.is_share:
-        raise OutOfRange(f"report: tells of classes and answers; of values, compare, tune and precision do ({found})")
-    compared = compare(nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages)
+        raise OutOfRange(
+            f"report: tells of classes and answers; of values, compare, tune and precision do ({found})"
+        )
+    compared = compare(
+        nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
+    )
     spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
     told = explain(
-        nets, x[: about.explain_images], None if y is None else y[: about.explain_images], measure=found,
-        detail=Detail(disagreements=MOST_THUMBNAILS), compute=compute, stages=stages,
-    )  # fmt: skip
-    shown = tuple(Thumbnail(d.image, viewable(x[d.image], about.mean, about.std), d.ann, d.integer, d.label) for d in told.disagreements)
+        nets,
+        x[: about.explain_images],
+        None if y is None else y[: about.explain_images],
+        measure=found,
+        detail=Detail(disagreements=MOST_THUMBNAILS),
+        compute=compute,
+        stages=stages,
+    )
+    shown = tuple(
+        Thumbnail(d.image, viewable(x[d.image], about.mean, about.std), d.ann, d.integer, d.label)
+        for d in told.disagreements
+    )
     provenance = about.provenance
     if provenance is None:
-        digests = {"analog": nets.analog.digest(), "float": nets.spiking.digest(), "integer": integer.digest()}
-        provenance = {"digests": {**digests, "images": array_digest(x, *(() if y is None else (y,)))}, "versions": versions()}
+        digests = {
+            "analog": nets.analog.digest(),
+            "float": nets.spiking.digest(),
+            "integer": integer.digest(),
+        }
+        provenance = {
+            "digests": {**digests, "images": array_digest(x, *(() if y is None else (y,)))},
+            "versions": versions(),
+        }
     return Gathered(
-        about.title, integer, compared, spent, rules.check(integer), told, shown, nets.coverage, tuple(about.classes), provenance
+        about.title,
+        integer,
+        compared,
+        spent,
+        rules.check(integer),
+        told,
+        shown,
+        nets.coverage,
+        tuple(about.classes),
+        provenance,
     )
 
 
 def viewable(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """(C, H, W) in [0, 1]: what it was before normalization; without that, stretched from its least to its largest value."""
+    """(C, H, W) in [0, 1]: what it was before normalization; without that, stretched from its least to its
+    largest value."""
     x = np.asarray(image, np.float64)
     if len(mean):
         by_channel = (-1, *(1,) * (x.ndim - 1))

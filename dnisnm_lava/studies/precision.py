@@ -1,4 +1,5 @@
-"""What integers cost: accuracy over the bits of weights, payloads and state; and which population breaks first."""
+"""What integers cost: accuracy over the bits of weights, payloads and state; and which population breaks
+first."""
 
 from __future__ import annotations
 
@@ -29,9 +30,10 @@ TOLERANCE = 2.0  # points of agreement that a population may cost alone
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one integer network on all images. accuracy: share of labels met; agreement: share of the float network's answers; of
-    values, R2 against targets and against the float network's; accuracy None without labels,
-    both None where these bits do not hold the network, as `refused` tells. saturations: of the state, all together."""
+    """Of one integer network on all images. accuracy: share of labels met; agreement: share of the float
+    network's answers; of values, R2 against targets and against the float network's; accuracy None without
+    labels, both None where these bits do not hold the network, as `refused` tells. saturations: of the state,
+    all together."""
 
     accuracy: float | None
     agreement: float | None
@@ -66,8 +68,8 @@ class Alone:
 
 @dataclass(frozen=True)
 class Precision:
-    """measure: what was measured. spiking: accuracy of the float network, None without labels. grid: all combinations,
-    the finest the last. alone: each population's own."""
+    """measure: what was measured. spiking: accuracy of the float network, None without labels. grid: all
+    combinations, the finest the last. alone: each population's own."""
 
     spiking: float | None
     grid: tuple[Cell, ...]
@@ -81,10 +83,14 @@ class Precision:
         return self.grid[-1]
 
     def first(self, kind: str) -> Alone | None:
-        """The population that breaks at the most bits (of several, that which loses most): alone, it costs more than the
-        tolerance at so many bits, and at all fewer. None if none does."""
+        """The population that breaks at the most bits (of several, that which loses most): alone, it costs
+        more than the tolerance at so many bits, and at all fewer. None if none does."""
         rows = [a for a in self.alone if a.kind == kind]
-        broken = [a for a in rows if all(self._is_broken(b) for b in rows if b.population == a.population and b.bits <= a.bits)]
+        broken = [
+            a
+            for a in rows
+            if all(self._is_broken(b) for b in rows if b.population == a.population and b.bits <= a.bits)
+        ]
         return max(broken, key=lambda a: (a.bits, a.loss), default=None)
 
     def _is_broken(self, row: Alone) -> bool:
@@ -104,22 +110,39 @@ TRIED = Tried()
 
 
 def precision(
-    nets: Networks, images: Images, labels: Labels | None = None, *, bits: Tried = TRIED, tolerance: float = TOLERANCE,
-    measure: Asked = AUTO, device: Device = "cpu", stages: Stages = in_silence, journal: Journal | None = None,
-) -> Precision:  # fmt: skip
-    """The float network of `nets` in integers of every choice of bits, on `images` (N, *input shape) with `labels` (N, ...)
-    (default: those that come with the images). measure: as in `compare`; of values, R2 counts for a share, and a point is 0.01 of it.
+    nets: Networks,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    bits: Tried = TRIED,
+    tolerance: float = TOLERANCE,
+    measure: Asked = AUTO,
+    device: Device = "cpu",
+    stages: Stages = in_silence,
+    journal: Journal | None = None,
+) -> Precision:
+    """The float network of `nets` in integers of every choice of bits, on `images` (N, *input shape) with
+    `labels` (N, ...) (default: those that come with the images). measure: as in `compare`; of values, R2
+    counts for a share, and a point is 0.01 of it.
 
-    First all combinations for the whole network. Then each population alone, its weights, payloads or state in turn, with all
-    else at the most bits. Spikes and readings are those of `nets`. A narrower state has coarser units, and saturates sooner: the integer
-    network is quantized for it and run with it. tolerance: points (%) of agreement with the float network that a population
-    may cost before it counts as broken. journal: keeps each network's outcome, and has those of an attempt before.
+    First all combinations for the whole network. Then each population alone, its weights, payloads or state
+    in turn, with all else at the most bits. Spikes and readings are those of `nets`. A narrower state has
+    coarser units, and saturates sooner: the integer network is quantized for it and run with it. tolerance:
+    points (%) of agreement with the float network that a population may cost before it counts as broken.
+    journal: keeps each network's outcome, and has those of an attempt before.
     """
     spiking, progress = nets.spiking, stages("precision")
     spikes = "graded" if nets.recipe is None else nets.recipe.spikes
-    tried = tuple(sorted(set(bits.weights))), tuple(sorted(set(bits.payloads))), tuple(sorted(set(bits.state)))
+    tried = (
+        tuple(sorted(set(bits.weights))),
+        tuple(sorted(set(bits.payloads))),
+        tuple(sorted(set(bits.state))),
+    )
     if not all(tried):
-        raise OutOfRange("precision: no bits given for " + ", ".join(kind for kind, bits in zip(KINDS, tried, strict=True) if not bits))
+        raise OutOfRange(
+            "precision: no bits given for "
+            + ", ".join(kind for kind, bits in zip(KINDS, tried, strict=True) if not bits)
+        )
     x, y = checked_pairs(spiking, images, labels)
     found = asked(spiking, y, measure)
     own = said(batched.run(spiking, x, device=device), found, spiking.steps)
@@ -160,18 +183,27 @@ class _Bench:
     def _measured(self, weights: Bits, payloads: Bits, state: Bits) -> Outcome:
         try:
             integer = quantize(
-                self.spiking, weight_bits=weights, payload_bits=payloads, state_bits=state, spikes=self.spikes, readings=self.readings
-            )  # fmt: skip
+                self.spiking,
+                weight_bits=weights,
+                payload_bits=payloads,
+                state_bits=state,
+                spikes=self.spikes,
+                readings=self.readings,
+            )
             run = batched.run(integer, self.images, device=self.device)
         except OutOfRange as error:
             return Outcome(None, None, refused=str(error))
         found = said(run, self.measure, self.spiking.steps)
-        return Outcome(self.score(found, self.labels), self.score(found, self.own), sum(run.saturations.values()))
+        return Outcome(
+            self.score(found, self.labels), self.score(found, self.own), sum(run.saturations.values())
+        )
 
     def score(self, answers: np.ndarray, wanted: np.ndarray | None) -> float | None:
         if wanted is None:
             return None
-        return self.measure.score(self.measure.count(answers, wanted), self.measure.spread(wanted), len(self.images)).value
+        return self.measure.score(
+            self.measure.count(answers, wanted), self.measure.spread(wanted), len(self.images)
+        ).value
 
 
 def _alone(bench: _Bench, finest: Cell, name: str, kind: str, bits: int) -> Alone:
@@ -184,7 +216,8 @@ def _alone(bench: _Bench, finest: Cell, name: str, kind: str, bits: int) -> Alon
 
 
 def _singles(spiking: SpikingGraph, tried: Sequence[Sequence[int]]) -> Iterator[tuple[str, str, int]]:
-    """(population, kind, bits): all but the most bits, which all have together. A read-out sends no payloads."""
+    """(population, kind, bits): all but the most bits, which all have together. A read-out sends no
+    payloads."""
     for p in spiking:
         for kind, bits in zip(KINDS, tried, strict=True):
             if isinstance(p, SNM) or (isinstance(p, ReadOut) and kind != "payloads"):

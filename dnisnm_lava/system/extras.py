@@ -6,10 +6,22 @@ import sys
 
 NEWEST_OF_LAVA = (3, 10)  # the last Python that lava-nc and lava-dl take
 EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is always needed
-    "h5py": "", "matplotlib": "", "numpy": "", "rich": "", "shtab": "", "threadpoolctl": "",
-    "numba": "torch", "torch": "torch", "torchvision": "torch", "lava": "lava", "sklearn": "demo", "onnx": "onnx",
-    "nir": "nir", "jinja2": "report", "plotly": "report",
-}  # fmt: skip
+    "h5py": "",
+    "matplotlib": "",
+    "numpy": "",
+    "rich": "",
+    "shtab": "",
+    "threadpoolctl": "",
+    "numba": "torch",
+    "torch": "torch",
+    "torchvision": "torch",
+    "lava": "lava",
+    "sklearn": "demo",
+    "onnx": "onnx",
+    "nir": "nir",
+    "jinja2": "report",
+    "plotly": "report",
+}
 
 
 def missing(package: str, extra: str) -> str:
@@ -27,5 +39,8 @@ def brings(extra: str) -> str:
     this = sys.version_info[:2]
     if extra == "lava" and this > NEWEST_OF_LAVA:
         newest, here = (".".join(map(str, version)) for version in (NEWEST_OF_LAVA, this))
-        return f"it takes no Python newer than {newest}, and this is {here}; `dnisnm lava-env` makes one, which --lava-python auto uses"
+        return (
+            f"it takes no Python newer than {newest}, and this is {here}; `dnisnm lava-env` makes "
+            f"one, which --lava-python auto uses"
+        )
     return f"`pip install '.{f'[{extra}]' if extra else ''}'` in a clone of the project brings it"

@@ -35,8 +35,9 @@ def write_whole(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
 @contextlib.contextmanager
 def whole_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder to fill; it becomes the folder `path` when the block ends, or is removed when it fails. Where
-    `path` exists (empty, or with `overwrite`), its files move there: those of the same names are replaced and others stay."""
+    """A temporary folder to fill; it becomes the folder `path` when the block ends, or is removed when it
+    fails. Where `path` exists (empty, or with `overwrite`), its files move there: those of the same names are
+    replaced and others stay."""
     refuse_full(path, overwrite)
     made = missing_parents(path)
     try:
@@ -64,8 +65,8 @@ def refuse_full(path: Path, overwrite: bool) -> None:
 
 
 def refuse_unwritable(path: Path, overwrite: bool) -> None:
-    """BadFile where `path` exists and may not be replaced, or its folder is missing or takes no files: asked early, before hours
-    of work."""
+    """BadFile where `path` exists and may not be replaced, or its folder is missing or takes no files: asked
+    early, before hours of work."""
     refuse_existing(path, overwrite)
     if not path.parent.is_dir():
         raise unwritable(path, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
@@ -76,7 +77,9 @@ def refuse_unwritable(path: Path, overwrite: bool) -> None:
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """BadFile where `path` exists and may not be replaced."""
     if path.exists() and not overwrite:
-        raise BadFile(f"{path}: exists already; choose another name, or allow it with overwrite=True (--overwrite)")
+        raise BadFile(
+            f"{path}: exists already; choose another name, or allow it with overwrite=True (--overwrite)"
+        )
 
 
 def _move(folder: Path, path: Path) -> None:
@@ -110,8 +113,8 @@ def remove_empty(folders: list[Path]) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A new name for what is to become `path`: hidden, in the same folder. What is called so is removed at the end, and what writers of
-    `path` left that were killed before."""
+    """A new name for what is to become `path`: hidden, in the same folder. What is called so is removed at
+    the end, and what writers of `path` left that were killed before."""
     remove_abandoned(path)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
     try:
@@ -130,8 +133,8 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[bool | None]:
-    """The lock of a file or folder, until the block has ended, or this process has, however it did. True: it is ours; False: it is
-    another's; None: this file system has no locks."""
+    """The lock of a file or folder, until the block has ended, or this process has, however it did. True: it
+    is ours; False: it is another's; None: this file system has no locks."""
     handle = os.open(path, os.O_RDONLY)
     try:
         yield _locked(handle)
@@ -163,7 +166,10 @@ def remove_abandoned(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> BadFile:
     reason = error.strerror or type(error).__name__
-    return BadFile(f"{path}: could not be written ({reason}), and nothing was left behind; free space or choose another folder")
+    return BadFile(
+        f"{path}: could not be written ({reason}), and nothing was left behind; free space or choose "
+        f"another folder"
+    )
 
 
 def temporary_folder() -> str:

@@ -13,8 +13,8 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """A few steps that belong together: SIGINT and SIGTERM wait until they are done. They only ever reach the main thread; in another
-    one there is nothing to do."""
+    """A few steps that belong together: SIGINT and SIGTERM wait until they are done. They only ever reach the
+    main thread; in another one there is nothing to do."""
     handlers = {sign: signal.getsignal(sign) for sign in INTERRUPTS}
     if threading.current_thread() is not threading.main_thread() or None in handlers.values():
         yield

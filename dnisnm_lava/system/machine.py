@@ -11,7 +11,8 @@ FALLBACK = 1 << 30  # bytes: where nothing says how much there is
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: what is free on the machine, or in its control group where that is less."""
+    """Bytes that this process may still take: what is free on the machine, or in its control group where that
+    is less."""
     return min(_free_on_machine(), _free_in_group(Path("/sys/fs/cgroup")))
 
 
@@ -26,7 +27,10 @@ def _free_on_machine() -> int:
 
 def _free_in_group(group: Path) -> int:
     """Version 2 or 1 of Linux's control groups, seen from inside; no limit where there is none."""
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
         with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
             return max(0, int((group / limit).read_text()) - int((group / used).read_text()))
     return 1 << 62
@@ -34,7 +38,8 @@ def _free_in_group(group: Path) -> int:
 
 @dataclass(frozen=True)
 class Compute:
-    """Where torch computes, and in how much memory. memory: bytes for spikes and currents (default: a quarter of what is free)."""
+    """Where torch computes, and in how much memory. memory: bytes for spikes and currents (default: a quarter
+    of what is free)."""
 
     device: str = "cpu"
     memory: int | None = None

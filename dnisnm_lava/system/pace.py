@@ -1,4 +1,5 @@
-"""How long what is done again and again will take: told after the first, and as often as their number has doubled."""
+"""How long what is done again and again will take: told after the first, and as often as their number has
+doubled."""
 
 from __future__ import annotations
 

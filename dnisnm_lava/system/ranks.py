@@ -1,5 +1,5 @@
-"""The processes that share a job: `torchrun --nproc-per-node K -m dnisnm_lava ...` starts them, torch.distributed joins
-them. A process that nobody joined is a group of one."""
+"""The processes that share a job: `torchrun --nproc-per-node K -m dnisnm_lava ...` starts them,
+torch.distributed joins them. A process that nobody joined is a group of one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class Group:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise BackendFailed(
-                f"rank {self.rank} of {self.size}: another rank was lost ({reason}); finished parts are kept: go on with --resume"
+                f"rank {self.rank} of {self.size}: another rank was lost ({reason}); finished parts are "
+                f"kept: go on with --resume"
             ) from error
 
 
@@ -81,4 +82,6 @@ def joined(device: str) -> Iterator[Group]:
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     group = Group(distributed.get_rank(), distributed.get_world_size(), device)
     yield group
-    group.gather(None)  # the process that ends takes its connections with it, and not before the others are done
+    group.gather(
+        None
+    )  # the process that ends takes its connections with it, and not before the others are done

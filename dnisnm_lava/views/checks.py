@@ -17,7 +17,9 @@ from dnisnm_lava.studies.loihi2.cores import Row
 from dnisnm_lava.studies.loihi2.limits import CORES_PER_CHIP
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, Violation
 
-BASIS = "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
+BASIS = (
+    "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
+)
 LIMITS = "rules on widths, time and shapes: by published limits (dnisnm_lava/studies/loihi2/limits.py)"
 GUESS = "the price of a max-pool is a guess: no published table has one"
 HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "Cores")
@@ -26,7 +28,14 @@ HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "
 def check_json(found: Checked) -> dict[str, Any]:
     """Every row, delay and violation."""
     rows = [{**asdict(row), "fits": row.fits} for row in found.rows]
-    return {**asdict(found), "rows": rows, "chips_needed": found.chips_needed, "rules": len(RULES), "basis": basis(found), "limits": LIMITS}
+    return {
+        **asdict(found),
+        "rows": rows,
+        "chips_needed": found.chips_needed,
+        "rules": len(RULES),
+        "basis": basis(found),
+        "limits": LIMITS,
+    }
 
 
 def check_table(found: Checked, title: str) -> RenderableType:
@@ -45,7 +54,8 @@ def check_table(found: Checked, title: str) -> RenderableType:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """AxonIn, Neurons and words: of a core. state words: of a neuron. Synapses: see cores.Layer; stored: weights kept apart."""
+    """AxonIn, Neurons and words: of a core. state words: of a neuron. Synapses: see cores.Layer; stored:
+    weights kept apart."""
     counts = (row.axons, row.neurons_on_core, row.state_words, row.synapses, row.weights, row.words)
     cores = f"{row.cores:,}" if row.fits else "no fit"
     return (row.name, sizes(row.shape), sizes(row.tile), *(f"{count:,}" for count in counts), cores)
@@ -81,7 +91,10 @@ def _spikes(found: Checked) -> str:
     graded = [name for name, largest in sent.items() if largest > 1]
     if not graded:
         return "spikes are 1 and -1 alone, but for the image"
-    return f"graded spikes of up to {max(sent.values()):,}, from {len(graded)} of {len(sent)} populations, and the image"
+    return (
+        f"graded spikes of up to {max(sent.values()):,}, from {len(graded)} of {len(sent)} "
+        f"populations, and the image"
+    )
 
 
 def _violations(violations: Iterable[Violation]) -> Table:
@@ -99,4 +112,9 @@ def _violations(violations: Iterable[Violation]) -> Table:
 def broken(found: Checked) -> str:
     """One sentence, or nothing where all rules hold."""
     rules = list(dict.fromkeys(v.rule for v in found.violations))
-    return f"{len(rules)} of {len(RULES)} rules do not hold ({'; '.join(rules)}): the table tells where, and what now" if rules else ""
+    return (
+        f"{len(rules)} of {len(RULES)} rules do not hold ({'; '.join(rules)}): the table tells where, "
+        f"and what now"
+        if rules
+        else ""
+    )

@@ -1,4 +1,5 @@
-"""A comparison, a network and a model: for people (a table, a picture) and for programs (a dictionary for JSON)."""
+"""A comparison, a network and a model: for people (a table, a picture) and for programs (a dictionary for
+JSON)."""
 
 from __future__ import annotations
 
@@ -26,17 +27,25 @@ ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "L
 
 
 def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `result.json`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE instead."""
+    """The content of `result.json`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE
+    instead."""
     is_share = comparison.measure.is_share
     result: dict[str, Any] = {
-        "measure": comparison.measure.facts, "accuracy": scores_json(comparison.scores) if is_share else {},
-        "images": dict(comparison.images), "equality": equality_json(comparison.equality), "saturations": comparison.saturations,
-        "clipped_inputs": comparison.clipped_inputs, "dead_neurons": comparison.dead_neurons,
+        "measure": comparison.measure.facts,
+        "accuracy": scores_json(comparison.scores) if is_share else {},
+        "images": dict(comparison.images),
+        "equality": equality_json(comparison.equality),
+        "saturations": comparison.saturations,
+        "clipped_inputs": comparison.clipped_inputs,
+        "dead_neurons": comparison.dead_neurons,
         "populations": [asdict(p) for p in comparison.populations],
-        "agreement": scores_json(comparison.agreements) if is_share else {}, "provenance": dict(provenance),
-        "alone": {key: {str(t): count for t, count in found.items()} for key, found in comparison.alone.items()},
+        "agreement": scores_json(comparison.agreements) if is_share else {},
+        "provenance": dict(provenance),
+        "alone": {
+            key: {str(t): count for t, count in found.items()} for key, found in comparison.alone.items()
+        },
         "alarms": [asdict(alarm) for alarm in comparison.alarms],
-    }  # fmt: skip
+    }
     if not is_share:
         for name in ("value", "rmse"):
             key = {"value": "r2"}.get(name, name)
@@ -50,7 +59,10 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
 
 def scores_json(scores: Mapping[str, Score | Mapping[int, Score]], name: str = "value") -> dict[str, Any]:
     """{network: `name` of its score, or {T as a string: that}}."""
-    return {key: at_steps(found, name) if isinstance(found, Mapping) else getattr(found, name) for key, found in scores.items()}
+    return {
+        key: at_steps(found, name) if isinstance(found, Mapping) else getattr(found, name)
+        for key, found in scores.items()
+    }
 
 
 def at_steps(scores: Mapping[int, Score], name: str = "value") -> dict[str, float]:
@@ -62,7 +74,8 @@ def equality_json(rows: tuple[Difference, ...]) -> list[dict[str, Any]]:
 
 
 def comparison_table(comparison: Comparison, title: str) -> RenderableType:
-    """One framed table: what was measured by step, then what Lava's images say and the equalities, then what was lost on the way."""
+    """One framed table: what was measured by step, then what Lava's images say and the equalities, then what
+    was lost on the way."""
     measure = comparison.measure
     parts: list[RenderableType] = [_scores_table(comparison, comparison.scores, measure.name)]
     if measure.labels and not measure.is_share:
@@ -70,15 +83,25 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
     neurons = sum(p.neurons for p in comparison.populations)
     lines = Text(
         f"{'' if measure.is_share else _rmse(comparison)}saturations {comparison.saturations:,} · "
-        f"clipped input values {comparison.clipped_inputs:,} · dead neurons {comparison.dead_neurons:,} of {neurons:,}\n{measure}"
+        f"clipped input values {comparison.clipped_inputs:,} · dead neurons {comparison.dead_neurons:,} "
+        f"of {neurons:,}\n{measure}"
     )
     if comparison.equality:
-        parts += [Text(f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}"), equality_told(comparison.equality), ""]
-    return Panel(Group(alarms_told(comparison.alarms), *parts, lines), title=Text(title), box=box.ROUNDED, expand=False)
+        parts += [
+            Text(f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}"),
+            equality_told(comparison.equality),
+            "",
+        ]
+    return Panel(
+        Group(alarms_told(comparison.alarms), *parts, lines), title=Text(title), box=box.ROUNDED, expand=False
+    )
 
 
-def _scores_table(comparison: Comparison, scores: Mapping[str, Score | Mapping[int, Score]], heading: str) -> Table:
-    """A row a network, a column a T; the ANN's, which has no T, in each. Lava's images are few: no score to set beside that of many."""
+def _scores_table(
+    comparison: Comparison, scores: Mapping[str, Score | Mapping[int, Score]], heading: str
+) -> Table:
+    """A row a network, a column a T; the ANN's, which has no T, in each. Lava's images are few: no score to
+    set beside that of many."""
     measured = {key: found for key, found in scores.items() if key != "lava"}
     steps = sorted({t for found in measured.values() if isinstance(found, Mapping) for t in found})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -88,21 +111,32 @@ def _scores_table(comparison: Comparison, scores: Mapping[str, Score | Mapping[i
         table.add_column(f"T = {t}", justify="right")
     for key, found in measured.items():
         row = [found[t] if isinstance(found, Mapping) else found for t in steps]
-        table.add_row(ROWS[key], f"{comparison.images[key]:,}", *(comparison.measure.shown(score.value) for score in row))
+        table.add_row(
+            ROWS[key],
+            f"{comparison.images[key]:,}",
+            *(comparison.measure.shown(score.value) for score in row),
+        )
     return table
 
 
 def _rmse(comparison: Comparison) -> str:
     """Of each network in a line, in the units of the output."""
-    found = {key: score[max(score)] if isinstance(score, Mapping) else score for key, score in comparison.scores.items() if key != "lava"}
-    told = ", ".join(f"{ROWS[key]} {score.rmse:.4g}" for key, score in found.items() if isinstance(score, Fit))
+    found = {
+        key: score[max(score)] if isinstance(score, Mapping) else score
+        for key, score in comparison.scores.items()
+        if key != "lava"
+    }
+    told = ", ".join(
+        f"{ROWS[key]} {score.rmse:.4g}" for key, score in found.items() if isinstance(score, Fit)
+    )
     deviation = next(score.variance**0.5 for score in found.values() if isinstance(score, Fit))
     of = "targets" if comparison.measure.labels else "ANN's values"
     return f"RMSE at the last T: {told}; standard deviation of the {of} {deviation:.4g}\n"
 
 
 def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
-    """A line with a tick; where something differs, also a table of what was compared with what, and the first difference."""
+    """A line with a tick; where something differs, also a table of what was compared with what, and the first
+    difference."""
     lines = Text("\n".join(equalities.told(rows)))
     return lines if all(row.different == 0 for row in rows) else Group(lines, _equality_table(rows))
 
@@ -113,7 +147,13 @@ def _equality_table(rows: tuple[Difference, ...]) -> Table:
     for heading in ("images", "steps", "spikes compared", "different"):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(f"{row.a} = {row.b}", str(row.images), str(row.steps), f"{row.spikes_compared:,}", f"{row.different:,}")
+        table.add_row(
+            f"{row.a} = {row.b}",
+            str(row.images),
+            str(row.steps),
+            f"{row.spikes_compared:,}",
+            f"{row.different:,}",
+        )
         if row.first:
             table.add_row(f"  first: {row.first}")
     return table
@@ -138,8 +178,17 @@ def accuracy_picture(comparison: Comparison, title: str) -> bytes:
             axes.axhline(drawn * value, color="0.4", linewidth=1, label=label)
         else:
             style, color = styles[key]
-            axes.plot(list(value), [drawn * score for score in value.values()], style, color=color, markersize=5, label=label)
-    ticks = sorted({t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value})
+            axes.plot(
+                list(value),
+                [drawn * score for score in value.values()],
+                style,
+                color=color,
+                markersize=5,
+                label=label,
+            )
+    ticks = sorted(
+        {t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value}
+    )
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(t) for t in ticks])
     if measure.is_share:

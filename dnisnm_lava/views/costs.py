@@ -32,7 +32,9 @@ def costs_table(found: Costs, title: str) -> RenderableType:
     views.add_column("", justify="right")
     for name, value in _views(found):
         views.add_row(name, value)
-    return Panel(Group(views, _populations(found), Text(ESTIMATED)), title=Text(title), box=box.ROUNDED, expand=False)
+    return Panel(
+        Group(views, _populations(found), Text(ESTIMATED)), title=Text(title), box=box.ROUNDED, expand=False
+    )
 
 
 def _views(found: Costs) -> Iterator[tuple[str, str]]:

@@ -22,15 +22,24 @@ HOW = ("exact", "approximated", "dropped", "refused")
 
 def coverage_json(coverage: Coverage) -> dict[str, Any]:
     """Every row, and the totals."""
-    rows = [{**asdict(r), "inputs": [list(shape) for shape in r.inputs], "output": list(r.output)} for r in coverage.rows]
+    rows = [
+        {**asdict(r), "inputs": [list(shape) for shape in r.inputs], "output": list(r.output)}
+        for r in coverage.rows
+    ]
     counts = {how: coverage.count(how) for how in HOW}
     others = {f.name: getattr(coverage, f.name) for f in fields(coverage)}
-    return {**others, "rows": rows, "operations": counts, "populations": dict(coverage.populations), "notices": list(coverage.notices)}
+    return {
+        **others,
+        "rows": rows,
+        "operations": counts,
+        "populations": dict(coverage.populations),
+        "notices": list(coverage.notices),
+    }
 
 
 def coverage_table(coverage: Coverage) -> RenderableType:
-    """One row an operation, then the totals, then the notices; where operations are refused, these alone. Readable from 100
-    columns on."""
+    """One row an operation, then the totals, then the notices; where operations are refused, these alone.
+    Readable from 100 columns on."""
     if coverage.refused:
         return _refused_table(coverage)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -47,7 +56,8 @@ def coverage_table(coverage: Coverage) -> RenderableType:
         f"{sum(coverage.populations.values()):,} populations: {kinds}; {coverage.neurons:,} neurons\n"
         "a Rectifier (ReLU) and a Relay (linear) become SNM neurons\n"
         f"{coverage.projections:,} projections; the longest path has {coverage.depth:,} synapses\n"
-        f"{coverage.parameters:,} parameters; {coverage.macs:,} MACs an image, {coverage.graph_macs:,} in the projections"
+        f"{coverage.parameters:,} parameters; {coverage.macs:,} MACs an image, {coverage.graph_macs:,} "
+        f"in the projections"
     )
     parts: list[RenderableType] = [table, lines]
     if coverage.notices:
@@ -68,7 +78,11 @@ def _refused_table(coverage: Coverage) -> RenderableType:
 def refused_sentence(coverage: Coverage) -> str:
     """How many operations are refused; nothing where none is."""
     count = len(coverage.refused)
-    return f"{count:,} operation{'s' * (count > 1)} of {len(coverage.rows):,} cannot be converted" if count else ""
+    return (
+        f"{count:,} operation{'s' * (count > 1)} of {len(coverage.rows):,} cannot be converted"
+        if count
+        else ""
+    )
 
 
 def _coverage_row(row: Row) -> list[Text]:
@@ -79,7 +93,8 @@ def _coverage_row(row: Row) -> list[Text]:
 
 
 def place(line: str) -> str:
-    """`/some/where/model.py:12 `code`` without the folders, and without what torch.fx writes behind the code."""
+    """`/some/where/model.py:12 `code`` without the folders, and without what torch.fx writes behind the
+    code."""
     file, quote, code = line.partition("`")
     return file.rsplit("/", 1)[-1] + (f"{quote}{code.partition(';')[0].rstrip('`')}`" if quote else "")
 

@@ -23,7 +23,12 @@ SHOWN = 5  # disagreements in the terminal
 def explanation_json(found: Explanation, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Everything; threshold maps in greys, rasters as lists."""
     rows = [_row_json(p) for p in found.populations]
-    return {**asdict(found), "measure": found.measure.facts, "populations": rows, "provenance": dict(provenance)}
+    return {
+        **asdict(found),
+        "measure": found.measure.facts,
+        "populations": rows,
+        "provenance": dict(provenance),
+    }
 
 
 def _row_json(p: Explained) -> dict[str, Any]:
@@ -38,7 +43,8 @@ def _row_json(p: Explained) -> dict[str, Any]:
 
 
 def explanation_table(found: Explanation, title: str) -> RenderableType:
-    """The finding; then the errors of each population in parts; then what else is seen of it; then images that disagree."""
+    """The finding; then the errors of each population in parts; then what else is seen of it; then images
+    that disagree."""
     head = [found.sentence, _shares(found)]
     parts: list[RenderableType] = [
         alarms_told(found.alarms),
@@ -57,7 +63,7 @@ def explanation_table(found: Explanation, title: str) -> RenderableType:
 LEGEND = (
     "% of the mean squared activation of the ANN; integers: what they add to the float SNN's error\n"
     + "\n".join(f"{part}: {MEANINGS[part]}" for part in PARTS)
-)  # fmt: skip
+)
 
 
 def _shares(found: Explanation) -> str:
@@ -93,9 +99,16 @@ def _activity(rows: Iterable[Explained]) -> Table:
         bits = "" if p.headroom is None else f"{p.headroom.bits_left:.1f}"
         alike = "" if p.map is None else _alike(p.map)
         table.add_row(
-            Text(p.name), f"{p.neurons:,}", f"{p.rate_up:.3f}", f"{p.rate_down:.3f}", f"{p.dead:,}", f"{p.silent:,}", bits,
-            f"{p.saturations:,}", alike,
-        )  # fmt: skip
+            Text(p.name),
+            f"{p.neurons:,}",
+            f"{p.rate_up:.3f}",
+            f"{p.rate_down:.3f}",
+            f"{p.dead:,}",
+            f"{p.silent:,}",
+            bits,
+            f"{p.saturations:,}",
+            alike,
+        )
     return table
 
 
@@ -106,7 +119,8 @@ def _alike(found: ThresholdMap) -> str:
 def _notes(found: Explanation) -> str:
     first, second = found.map_sets
     return (
-        "up, down: spikes per neuron and step; dead: never active in calibration; silent: sent nothing on these images\n"
+        "up, down: spikes per neuron and step; dead: never active in calibration; silent: sent nothing "
+        "on these images\n"
         "bits left: of 24, above the largest potential that these images reached\n"
         f"train/test: correlation of the largest activations over {first} with those over {second}\n"
         f"clipped input values {found.clipped_inputs:,}"
@@ -120,5 +134,7 @@ def _disagreements(rows: Iterable[Disagreement]) -> Table:
         table.add_column(heading, justify="right")
     for d in rows:
         label = "" if d.label is None else str(d.label)
-        table.add_row(str(d.image), str(d.ann), str(d.integer), label, f"{d.ann_margin:.3g}", f"{d.integer_margin:.3g}")
+        table.add_row(
+            str(d.image), str(d.ann), str(d.integer), label, f"{d.ann_margin:.3g}", f"{d.integer_margin:.3g}"
+        )
     return table

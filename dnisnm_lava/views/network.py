@@ -24,14 +24,20 @@ from dnisnm_lava.views.comparison import short
 
 
 def network_json(graph: SpikingGraph) -> dict[str, Any]:
-    """An integer graph in figures: one entry a population, with its thresholds, payloads, ranges and bits. depth: steps in Lava
-    before its window begins. weight_bits, exponents, weight_rms (of codes), weight_zeros (share of codes), effective_bits: by projection.
-    weight_bits, state_bits and the input's `bits` have a sign, payload_bits none."""
+    """An integer graph in figures: one entry a population, with its thresholds, payloads, ranges and bits.
+    depth: steps in Lava before its window begins. weight_bits, exponents, weight_rms (of codes), weight_zeros
+    (share of codes), effective_bits: by projection. weight_bits, state_bits and the input's `bits` have a
+    sign, payload_bits none."""
     ranges = {r.name: r for r in state_ranges(graph)}
     offsets = graph.offsets()
     populations = []
     for p in graph:
-        entry: dict[str, Any] = {"name": p.name, "kind": type(p).__name__, "shape": list(p.shape), "inputs": list(sources(p))}
+        entry: dict[str, Any] = {
+            "name": p.name,
+            "kind": type(p).__name__,
+            "shape": list(p.shape),
+            "inputs": list(sources(p)),
+        }
         entry["neurons"], entry["depth"] = int(np.prod(p.shape)), offsets[p.name]
         if isinstance(p, Input):
             entry["bits"], entry["image_shape"] = p.bits, list(p.image_shape)
@@ -40,16 +46,30 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
             entry["weight_bits"] = [signed_bits(q.weight) for q in p.projections]
             uses = [used(p.name, q) for q in p.projections]
             entry["exponents"] = [use.exponent for use in uses]
-            entry["weight_rms"], entry["weight_zeros"] = [use.rms for use in uses], [use.zeros for use in uses]
+            entry["weight_rms"], entry["weight_zeros"] = (
+                [use.rms for use in uses],
+                [use.zeros for use in uses],
+            )
             entry["effective_bits"] = [use.bits for use in uses]
-            entry["largest_current"], entry["expected_state"] = ranges[p.name].current, ranges[p.name].expected
+            entry["largest_current"], entry["expected_state"] = (
+                ranges[p.name].current,
+                ranges[p.name].expected,
+            )
             entry["state_bits"] = signed_bits(np.array(entry["expected_state"]))
         if isinstance(p, SNM):
             alive = p.vth[p.vth > 0]
             entry["payload_bits"] = int(p.payload.max(initial=0)).bit_length()
             entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
-            entry["payload"] = [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
-            entry.update(levels=p.levels, lead=p.lead, two_sided=p.two_sided, down=p.down, dead_neurons=p.vth.size - alive.size)
+            entry["payload"] = (
+                [int(p.payload[p.vth > 0].min()), int(p.payload.max())] if alive.size else [0, 0]
+            )
+            entry.update(
+                levels=p.levels,
+                lead=p.lead,
+                two_sided=p.two_sided,
+                down=p.down,
+                dead_neurons=p.vth.size - alive.size,
+            )
         populations.append(entry)
     return {
         "steps": graph.steps,
@@ -80,13 +100,16 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
     for entry in facts["populations"]:
         table.add_row(*(Text(cell) for cell in _network_row(entry)))
     lines = Text(
-        f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; {facts['weights']:,} weights\n"
-        f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image arrives\n"
+        f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; "
+        f"{facts['weights']:,} weights\n"
+        f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image "
+        f"arrives\n"
         "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
         f"{_lower_thresholds(facts['populations'])}"
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
         "used: bits that the weights of each projection really use, log2(1 + sqrt(12) rms)\n"
-        "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never active in calibration\n"
+        "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never "
+        "active in calibration\n"
         f"digest {facts['digest']}"
     )
     return Panel(Group(table, lines), title=Text(title), box=box.ROUNDED, expand=False)
@@ -95,14 +118,20 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
 def _lower_thresholds(populations: Sequence[Mapping[str, Any]]) -> str:
     """A line where a level is taken back elsewhere than at the threshold below 0."""
     shares = Counter(entry["down"] for entry in populations if entry.get("down", 1) != 1)
-    told = ", ".join(f"{share:g} of the threshold in {count:,} populations" for share, count in sorted(shares.items()))
+    told = ", ".join(
+        f"{share:g} of the threshold in {count:,} populations" for share, count in sorted(shares.items())
+    )
     return f"lower threshold, where a level is taken back: {told}\n" if told else ""
 
 
 def _network_row(entry: Mapping[str, Any]) -> list[str]:
     kind = f"{entry['kind']}, two-sided" if entry.get("two_sided") else entry["kind"]
     row = [entry["name"], kind, "x".join(map(str, entry["shape"])), str(entry["depth"])]
-    weights = [short(entry.get("weights", 0)), _bits(entry), ",".join(f"{b:.1f}" for b in entry.get("effective_bits", ()))]
+    weights = [
+        short(entry.get("weights", 0)),
+        _bits(entry),
+        ",".join(f"{b:.1f}" for b in entry.get("effective_bits", ())),
+    ]
     if "vth" not in entry:
         return [*row, "", "", *weights, "", ""]
     span = "-".join(map(short, entry["vth"]))
@@ -110,7 +139,8 @@ def _network_row(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _bits(entry: Mapping[str, Any]) -> str:
-    """8/5/22 for neurons, 8/-/19 for a read-out, -/8/- for the image; 8,4/5/22 where projections differ; nothing for a max-pool."""
+    """8/5/22 for neurons, 8/-/19 for a read-out, -/8/- for the image; 8,4/5/22 where projections differ;
+    nothing for a max-pool."""
     weights = ",".join(map(str, dict.fromkeys(entry.get("weight_bits", ()))))
     bits = [weights, str(entry.get("payload_bits", entry.get("bits", ""))), str(entry.get("state_bits", ""))]
     return "/".join(b or "-" for b in bits) if any(bits) else ""

@@ -19,19 +19,32 @@ MOST = 1000  # values of an image that JSON tells
 SHOWN = 8  # that a table shows
 
 
-def predictions_json(found: Predictions, images: Sequence[str], names: Sequence[str], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """One entry an image: class, its name where there is one, and margin; else values, or of more than MOST their extrema and mean."""
-    rows = [{"image": image, **_entry(found, i, names), "steps": int(found.steps[i])} for i, image in enumerate(images)]
+def predictions_json(
+    found: Predictions, images: Sequence[str], names: Sequence[str], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One entry an image: class, its name where there is one, and margin; else values, or of more than MOST
+    their extrema and mean."""
+    rows = [
+        {"image": image, **_entry(found, i, names), "steps": int(found.steps[i])}
+        for i, image in enumerate(images)
+    ]
     return {
-        "images": len(images), "mean_steps": float(found.steps.mean()), "shape": list(found.values.shape[1:]), "predictions": rows,
+        "images": len(images),
+        "mean_steps": float(found.steps.mean()),
+        "shape": list(found.values.shape[1:]),
+        "predictions": rows,
         "provenance": dict(provenance),
-    }  # fmt: skip
+    }
 
 
 def _entry(found: Predictions, i: int, names: Sequence[str]) -> dict[str, Any]:
     if found.classes is not None and found.margins is not None:
         chosen = int(found.classes[i])
-        return {"class": chosen, **({"name": names[chosen]} if names else {}), "margin": float(found.margins[i])}
+        return {
+            "class": chosen,
+            **({"name": names[chosen]} if names else {}),
+            "margin": float(found.margins[i]),
+        }
     values = found.values[i]
     if values.size <= MOST:
         return {"values": values.tolist()}
@@ -53,15 +66,23 @@ def predictions_table(result: Mapping[str, Any], title: str, early: bool) -> Ren
     rows = result["predictions"]
     keys = [key for key in rows[0] if key != "image" and (early or key != "steps")]
     for key in keys:
-        table.add_column(key, justify="left" if key == "name" else "right", overflow="fold" if key in ("name", "values") else "ellipsis")
+        table.add_column(
+            key,
+            justify="left" if key == "name" else "right",
+            overflow="fold" if key in ("name", "values") else "ellipsis",
+        )
     for row in rows:
         table.add_row(Text(row["image"]), *(Text(_cell(row[key])) for key in keys))
-    return Panel(Group(table, Text("\n".join(_words(result, keys)))), title=Text(title), box=box.ROUNDED, expand=False)
+    return Panel(
+        Group(table, Text("\n".join(_words(result, keys)))), title=Text(title), box=box.ROUNDED, expand=False
+    )
 
 
 def _words(result: Mapping[str, Any], keys: Sequence[str]) -> Iterator[str]:
     count, steps = result["images"], result["mean_steps"]
-    yield f"{count:,} image{'s' * (count != 1)}, {steps:.4g} steps" + (" each" if "steps" not in keys else " on average")
+    yield f"{count:,} image{'s' * (count != 1)}, {steps:.4g} steps" + (
+        " each" if "steps" not in keys else " on average"
+    )
     if "margin" in keys:
         yield "margin: by how much the class leads the second, in the units of the model's output"
     elif "least" in keys:
@@ -71,5 +92,7 @@ def _words(result: Mapping[str, Any], keys: Sequence[str]) -> Iterator[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         flat = np.ravel(value)
-        return " ".join(f"{v:.4g}" for v in flat[:SHOWN]) + (f" ... ({flat.size:,})" if flat.size > SHOWN else "")
+        return " ".join(f"{v:.4g}" for v in flat[:SHOWN]) + (
+            f" ... ({flat.size:,})" if flat.size > SHOWN else ""
+        )
     return f"{value:.4g}" if isinstance(value, float) else str(value)

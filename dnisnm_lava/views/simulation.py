@@ -19,29 +19,41 @@ if TYPE_CHECKING:
 from dnisnm_lava.views.comparison import at_steps
 
 
-def simulation_json(summed: Tally, measure: Measure, backend: str, steps: int, exits: Exits | None) -> dict[str, Any]:
-    """The result of `simulate`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE instead."""
+def simulation_json(
+    summed: Tally, measure: Measure, backend: str, steps: int, exits: Exits | None
+) -> dict[str, Any]:
+    """The result of `simulate`: accuracies as shares of 1, by step as strings; of values, R2 and RMSE
+    instead."""
     images = number(summed, "images")
     saturations = branch(summed, "saturations")
     found = scores(summed, measure, "labels")
     result: dict[str, Any] = {
-        "measure": measure.facts, "accuracy": at_steps(found) if measure.is_share else {}, "images": images, "steps": steps,
-        "backend": backend, "spike_counts": summed["spikes"], "saturations": sum(number(saturations, name) for name in saturations),
+        "measure": measure.facts,
+        "accuracy": at_steps(found) if measure.is_share else {},
+        "images": images,
+        "steps": steps,
+        "backend": backend,
+        "spike_counts": summed["spikes"],
+        "saturations": sum(number(saturations, name) for name in saturations),
         "clipped_inputs": summed["clipped_inputs"],
-    }  # fmt: skip
+    }
     if not measure.is_share:
         result |= {"r2": at_steps(found), "rmse": at_steps(found, "rmse")}
     if exits is not None:
         early = measure.score(branch(summed, "early", "counts"), branch(summed, "labels", "spread"), images)
         result["early_exit"] = {
-            "confidence": exits.confidence, "calibration_images": exits.images, "accuracy": early.value,
-            "mean_steps": number(summed, "early", "steps") / images, "bounds": exits.bounds.tolist(),
-        }  # fmt: skip
+            "confidence": exits.confidence,
+            "calibration_images": exits.images,
+            "accuracy": early.value,
+            "mean_steps": number(summed, "early", "steps") / images,
+            "bounds": exits.bounds.tolist(),
+        }
     return result
 
 
 def simulation_table(result: Mapping[str, Any], measure: Measure, title: str) -> RenderableType:
-    """Accuracy by step, and with early exit; of values, R2 and RMSE; spikes, saturations and clipped values below."""
+    """Accuracy by step, and with early exit; of values, R2 and RMSE; spikes, saturations and clipped values
+    below."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("T")
     table.add_column(measure.name, justify="right")
@@ -58,4 +70,9 @@ def simulation_table(result: Mapping[str, Any], measure: Measure, title: str) ->
         f"{spikes:,.0f} spikes an image · saturations {result['saturations']:,} · clipped input values "
         f"{result['clipped_inputs']:,}\n{measure}"
     )
-    return Panel(Group(table, lines), title=Text(f"{title}, {result['images']:,} images"), box=box.ROUNDED, expand=False)
+    return Panel(
+        Group(table, lines),
+        title=Text(f"{title}, {result['images']:,} images"),
+        box=box.ROUNDED,
+        expand=False,
+    )

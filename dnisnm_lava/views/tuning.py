@@ -25,15 +25,21 @@ AXES = ("latency", "spikes", "steps")
 def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Every trial in its order, the numbers of those on the front, and the recipe, which `--recipe` takes."""
     return {
-        "recipe": asdict(tuning.recipe), "target": asdict(tuning.target), "met": tuning.met, "scores": tuning.wanted,
+        "recipe": asdict(tuning.recipe),
+        "target": asdict(tuning.target),
+        "met": tuning.met,
+        "scores": tuning.wanted,
         "measure": tuning.measure.facts,
-        "images": dict(tuning.images), "best": asdict(tuning.best), "confirmed": asdict(tuning.confirmed), "story": list(tuning.story),
+        "images": dict(tuning.images),
+        "best": asdict(tuning.best),
+        "confirmed": asdict(tuning.confirmed),
+        "story": list(tuning.story),
         "intervals": {"best": list(tuning.best.interval), "confirmed": list(tuning.confirmed.interval)},
         "trials": [{**asdict(t), "interval": list(t.interval)} for t in tuning.trials],
         "front": [tuning.trials.index(t) for t in tuning.front],
         "alarms": [asdict(alarm) for alarm in tuning.alarms],
         "provenance": dict(provenance),
-    }  # fmt: skip
+    }
 
 
 def _span(tuning: Tuning, trial: Trial) -> str:
@@ -41,10 +47,13 @@ def _span(tuning: Tuning, trial: Trial) -> str:
 
 
 def tuning_table(tuning: Tuning, title: str) -> RenderableType:
-    """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its own."""
+    """The story, the Pareto front with the chosen recipe marked, and what it is worth on images of its
+    own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Pareto front", title_justify="left")
     for heading in ("", "T", "K", "down", "lead", "threshold", "correct", "rounding"):
-        overflow: OverflowMethod = "fold" if heading in ("K", "threshold", "correct", "rounding") else "ellipsis"
+        overflow: OverflowMethod = (
+            "fold" if heading in ("K", "threshold", "correct", "rounding") else "ellipsis"
+        )
         table.add_column(heading, justify="right" if heading in "TK" else "left", overflow=overflow)
     for heading in (tuning.measure.name, "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
@@ -52,11 +61,15 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
         table.add_row("->" if trial == tuning.best else "", *_row(tuning, trial))
     n, measure = tuning.images, tuning.measure
     below = (
-        f"{tuning.confirmed.drop:.1f} points below the ANN" if measure.is_share else f"RMSE {tuning.confirmed.error:.3g} of their deviation"
+        f"{tuning.confirmed.drop:.1f} points below the ANN"
+        if measure.is_share
+        else f"RMSE {tuning.confirmed.error:.3g} of their deviation"
     )
     end = (
-        f"The chosen recipe, fitted on {n['fit']:,} images: {measure.shown(tuning.confirmed.score, 1)} {measure.unit} "
-        f"(95 %: {_span(tuning, tuning.confirmed)}) on {n['confirm']:,} images that the search did not see, {below}. "
+        f"The chosen recipe, fitted on {n['fit']:,} images: {measure.shown(tuning.confirmed.score, 1)} "
+        f"{measure.unit} "
+        f"(95 %: {_span(tuning, tuning.confirmed)}) on {n['confirm']:,} images that the search did not "
+        f"see, {below}. "
         f"The front: fitted on {n['search']:,}, measured on {n['choose']:,}.\n{measure}"
     )
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
@@ -76,7 +89,13 @@ def _row(tuning: Tuning, trial: Trial) -> list[str]:
         ",".join(recipe.correct) or "none",
         recipe.rounding,
     ]
-    return [*cells, tuning.measure.shown(trial.score, 1), _span(tuning, trial), f"{trial.latency:,}", f"{trial.spikes:,.0f}"]
+    return [
+        *cells,
+        tuning.measure.shown(trial.score, 1),
+        _span(tuning, trial),
+        f"{trial.latency:,}",
+        f"{trial.spikes:,.0f}",
+    ]
 
 
 def tuning_picture(tuning: Tuning, title: str) -> bytes:
@@ -94,9 +113,26 @@ def tuning_figure(tuning: Tuning, title: str) -> Figure:
     for axes, cost in zip(figure.subplots(1, len(AXES), sharey=True), AXES, strict=True):
         axes.scatter([getattr(t, cost) for t in tuning.trials], scores, s=14, color="0.7", label="trials")
         upper = _staircase(tuning, cost)
-        axes.step([c for c, _ in upper], [scale * s for _, s in upper], "o-", where="post", color="C0", markersize=4, label="Pareto front")
-        axes.plot(getattr(tuning.best, cost), scale * tuning.best.score, "*", color="C3", markersize=13, label="chosen")
-        axes.axhline(scale * (tuning.best.score + tuning.best.drop / 100), color="0.4", linewidth=1, label="ANN")
+        axes.step(
+            [c for c, _ in upper],
+            [scale * s for _, s in upper],
+            "o-",
+            where="post",
+            color="C0",
+            markersize=4,
+            label="Pareto front",
+        )
+        axes.plot(
+            getattr(tuning.best, cost),
+            scale * tuning.best.score,
+            "*",
+            color="C3",
+            markersize=13,
+            label="chosen",
+        )
+        axes.axhline(
+            scale * (tuning.best.score + tuning.best.drop / 100), color="0.4", linewidth=1, label="ANN"
+        )
         if cost == tuning.target.kind:
             axes.axvline(tuning.target.limit, color="C3", linewidth=1, linestyle=":", label="target")
         if cost == "steps":
@@ -109,7 +145,10 @@ def tuning_figure(tuning: Tuning, title: str) -> Figure:
         axes.set_xlabel(KINDS[cost])
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(tuning.measure.name)
-    shown = next((axes for axes, cost in zip(figure.axes, AXES, strict=True) if cost == tuning.target.kind), figure.axes[0])
+    shown = next(
+        (axes for axes, cost in zip(figure.axes, AXES, strict=True) if cost == tuning.target.kind),
+        figure.axes[0],
+    )
     shown.legend(fontsize=8, loc="lower right")
     figure.suptitle(title, fontsize=10)
     return figure

@@ -3,8 +3,8 @@
     python -m examples.paper.ablation --model examples/paper/networks.py:vgg16 --weights vgg16_c10jpeg.pt \\
         --data cifar10-jpeg --data-name "CIFAR-10 (JPEG)" --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
 
-Float networks of the paper's neurons, step by step; then integers (8-bit weights), as the chip has them: the paper's recipe
-and this project's, which is made anew for each T.
+Float networks of the paper's neurons, step by step; then integers (8-bit weights), as the chip has them: the
+paper's recipe and this project's, which is made anew for each T.
 """
 
 from __future__ import annotations
@@ -48,12 +48,18 @@ def network(variant: Variant, analog: AnalogGraph, stats: dn.Statistics, steps: 
     graph = dn.convert(analog, stats, steps=steps, granularity=variant.granularity)
     if variant.half:
         return graph
-    return SpikingGraph(tuple(replace(p, v_init=np.zeros(p.shape)) if isinstance(p, SNM) else p for p in graph), steps=steps)
+    return SpikingGraph(
+        tuple(replace(p, v_init=np.zeros(p.shape)) if isinstance(p, SNM) else p for p in graph), steps=steps
+    )
 
 
 def measure(setting: Setting) -> Result:
     args = setting.args
-    result: Result = {"T": args.steps, "accuracy": {"ANN": setting.ann_accuracy()}, "unit": "% of the test images"}
+    result: Result = {
+        "T": args.steps,
+        "accuracy": {"ANN": setting.ann_accuracy()},
+        "unit": "% of the test images",
+    }
     if "paper" in args.recipes:
         result["accuracy"].update(floats(setting, args.steps))
         result["accuracy"][PAPER] = integers(setting)
@@ -87,7 +93,9 @@ def fitted(setting: Setting, steps: Sequence[int]) -> dict[str, float]:
     images, labels = setting.test
     found = {}
     for t in steps:
-        found[str(t)] = percent(batched.run(setting.ours(t), images, steps=t, device=setting.args.device).accuracy(labels, t))
+        found[str(t)] = percent(
+            batched.run(setting.ours(t), images, steps=t, device=setting.args.device).accuracy(labels, t)
+        )
         note(f"{OURS}: {found}")
     return found
 
@@ -100,13 +108,22 @@ def picture(data: Result) -> Figure:
         row = data["published"]
         curves.append((f"published: {row['row']}, other weights and data", row[published.PAPER]["snn"], "k:"))
     for name, curve, style in curves:
-        axes.plot([int(t) for t in curve], list(curve.values()), "s--" if "integers" in name else style, markersize=4, label=name)
+        axes.plot(
+            [int(t) for t in curve],
+            list(curve.values()),
+            "s--" if "integers" in name else style,
+            markersize=4,
+            label=name,
+        )
     axes.axhline(data["accuracy"]["ANN"], color="0.4", linewidth=1, label=f"ANN, {data['accuracy']['ANN']} %")
     axes.set_xscale("log", base=2)
     axes.set_xticks(data["T"], [str(t) for t in data["T"]])
     axes.set(xlabel="time steps T", ylabel="accuracy, %", ylim=(0, 102))
     source = data["provenance"]
-    axes.set_title(f"{source['model'].rsplit(':')[-1]} on {source['data']}, {source['images']:,} test images", fontsize=10)
+    axes.set_title(
+        f"{source['model'].rsplit(':')[-1]} on {source['data']}, {source['images']:,} test images",
+        fontsize=10,
+    )
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=7)
     return figure
@@ -114,8 +131,16 @@ def picture(data: Result) -> Figure:
 
 def parser() -> argparse.ArgumentParser:
     made = common.parser(__doc__, "ablation")
-    made.add_argument("--steps", type=int, nargs="+", default=list(STEPS), help="T of the paper's neurons (%(default)s)")
-    made.add_argument("--ours-steps", type=int, nargs="+", default=[2, 4, 8, 16], help="T of this project's recipe (%(default)s)")
+    made.add_argument(
+        "--steps", type=int, nargs="+", default=list(STEPS), help="T of the paper's neurons (%(default)s)"
+    )
+    made.add_argument(
+        "--ours-steps",
+        type=int,
+        nargs="+",
+        default=[2, 4, 8, 16],
+        help="T of this project's recipe (%(default)s)",
+    )
     made.add_argument("--published", choices=published.TABLE2, help="the rows of Table 2 to show beside")
     return made
 

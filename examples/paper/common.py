@@ -1,4 +1,5 @@
-"""What the paper's experiments share: their options, networks and images, where a result comes from, files, pictures."""
+"""What the paper's experiments share: their options, networks and images, where a result comes from, files,
+pictures."""
 
 from __future__ import annotations
 
@@ -65,21 +66,30 @@ class Setting:
 
     @cached_property
     def statistics(self) -> dn.Statistics:
-        return dn.calibrate(self.analog, self.train_batches(self.args.calibration_images), device=self.args.device)
+        return dn.calibrate(
+            self.analog, self.train_batches(self.args.calibration_images), device=self.args.device
+        )
 
     @cached_property
     def fit_images(self) -> np.ndarray:
-        return datasets.arrays(self.data.train, datasets.choose(self.data.train, self.args.fit_images, self.args.seed), classes=False)[0]
+        return datasets.arrays(
+            self.data.train,
+            datasets.choose(self.data.train, self.args.fit_images, self.args.seed),
+            classes=False,
+        )[0]
 
     def test_batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same images, one block in memory at a time."""
         return datasets.batches(self.data.test, self.chosen)
 
     def train_batches(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return datasets.batches(self.data.train, datasets.choose(self.data.train, count, self.args.seed), classes=False)
+        return datasets.batches(
+            self.data.train, datasets.choose(self.data.train, count, self.args.seed), classes=False
+        )
 
     def ours(self, steps: int) -> SpikingGraph:
-        """Integers of this project's recipe for `steps`, of one level, as the paper's neurons have; no labels."""
+        """Integers of this project's recipe for `steps`, of one level, as the paper's neurons have; no
+        labels."""
         recipe = replace(recipes.BEST, steps=steps, levels=1)
         return follow(recipe, self.analog, self.statistics, self.fit_images).integer
 
@@ -91,14 +101,21 @@ class Setting:
         """Where the result comes from: no path of this machine is in it."""
         a = self.args
         return {
-            "command_line": a.command_line, "versions": versions(), "data": a.data_name, "images": len(self.chosen),
+            "command_line": a.command_line,
+            "versions": versions(),
+            "data": a.data_name,
+            "images": len(self.chosen),
             "calibration_images": min(a.calibration_images, len(self.data.train)),
-            "fit_images": min(a.fit_images, len(self.data.train)), "seed": a.seed, "model": shown(a.model),
+            "fit_images": min(a.fit_images, len(self.data.train)),
+            "seed": a.seed,
+            "model": shown(a.model),
             "digests": {
-                "weights": file_digest(a.weights), "package": package_digest(), "analog": self.analog.digest(),
+                "weights": file_digest(a.weights),
+                "package": package_digest(),
+                "analog": self.analog.digest(),
                 "test_indices": array_digest(self.chosen),
             },
-        }  # fmt: skip
+        }
 
 
 def percent(share: float) -> float:
@@ -128,7 +145,9 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-def parser(doc: str | None, name: str, *, images: int = 500, calibration_images: int = 2000) -> argparse.ArgumentParser:
+def parser(
+    doc: str | None, name: str, *, images: int = 500, calibration_images: int = 2000
+) -> argparse.ArgumentParser:
     """The options of every experiment; those of the model and the data are the command dnisnm's."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model", help="path/to/file.py:factory or torchvision:NAME")
@@ -139,15 +158,32 @@ def parser(doc: str | None, name: str, *, images: int = 500, calibration_images:
     made.add_argument("--std", type=numbers, default=(), metavar="S,S,S", help="per channel, divided by")
     made.add_argument("--resize", type=int, default=0, metavar="N", help="shorter side, in pixels")
     made.add_argument("--crop", type=int, default=0, metavar="N", help="centre square, in pixels")
-    made.add_argument("--images", type=int, default=images, help="test images, a seeded sample of them (%(default)s)")
-    made.add_argument("--calibration-images", type=int, default=calibration_images, help="training images for the maxima (%(default)s)")
-    made.add_argument("--fit-images", type=int, default=1024, help="training images for this project's recipe (%(default)s)")
-    made.add_argument("--recipes", nargs="+", choices=("paper", "ours"), default=["paper", "ours"], help="(%(default)s)")
+    made.add_argument(
+        "--images", type=int, default=images, help="test images, a seeded sample of them (%(default)s)"
+    )
+    made.add_argument(
+        "--calibration-images",
+        type=int,
+        default=calibration_images,
+        help="training images for the maxima (%(default)s)",
+    )
+    made.add_argument(
+        "--fit-images", type=int, default=1024, help="training images for this project's recipe (%(default)s)"
+    )
+    made.add_argument(
+        "--recipes", nargs="+", choices=("paper", "ours"), default=["paper", "ours"], help="(%(default)s)"
+    )
     made.add_argument("--device", default="cpu", help="where torch runs (%(default)s)")
     made.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    made.add_argument("--out", type=Path, default=RESULTS, help="folder for NAME.json and NAME.png (%(default)s)")
+    made.add_argument(
+        "--out", type=Path, default=RESULTS, help="folder for NAME.json and NAME.png (%(default)s)"
+    )
     made.add_argument("--name", default=name, help="(%(default)s)")
-    made.add_argument("--draw", action="store_true", help="draw the picture anew from the JSON that is there, and measure nothing")
+    made.add_argument(
+        "--draw",
+        action="store_true",
+        help="draw the picture anew from the JSON that is there, and measure nothing",
+    )
     return made
 
 
@@ -166,10 +202,14 @@ def command_line(module: str, argv: Sequence[str]) -> str:
 
 
 def main(
-    made: argparse.ArgumentParser, module: str, measure: Callable[[Setting], Result], picture: Callable[[Result], Figure],
+    made: argparse.ArgumentParser,
+    module: str,
+    measure: Callable[[Setting], Result],
+    picture: Callable[[Result], Figure],
     argv: Sequence[str] | None = None,
-) -> int:  # fmt: skip
-    """Measure, write NAME.json, draw NAME.png from it: each whole or not at all. 1 after an error, told in a sentence."""
+) -> int:
+    """Measure, write NAME.json, draw NAME.png from it: each whole or not at all. 1 after an error, told in a
+    sentence."""
     argv = sys.argv[1:] if argv is None else argv
     args = made.parse_args(argv)
     args.command_line = command_line(module, argv)
@@ -188,7 +228,9 @@ def main(
 def measured(args: argparse.Namespace, measure: Callable[[Setting], Result]) -> Result:
     missing = [f"--{name}" for name in ("model", "data") if getattr(args, name) is None]
     if missing:
-        raise OutOfRange(f"{' and '.join(missing)} not given; name the network and its images, or give --draw")
+        raise OutOfRange(
+            f"{' and '.join(missing)} not given; name the network and its images, or give --draw"
+        )
     args.data_name = args.data_name or shown(args.data)
     setting = Setting(args)
     provenance = setting.provenance()  # of the sources that measure: they may be edited meanwhile
@@ -204,7 +246,9 @@ def read_json(path: Path) -> Result:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise BadFile(f"{path}: not there, or no JSON ({type(error).__name__}); measure first, without --draw") from error
+        raise BadFile(
+            f"{path}: not there, or no JSON ({type(error).__name__}); measure first, without --draw"
+        ) from error
 
 
 def canvas(width: float = 6.4, height: float = 4.0) -> Figure:

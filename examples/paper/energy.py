@@ -37,20 +37,34 @@ def row(graph: Graph, spikes: Spikes, images: int, steps: int) -> Result:
         result["energy_drop"][reading] = percent(energy_drop(ann, snn, [layer.first for layer in found]))
     firing = [layer for layer in found if layer.fires]
     sums = {layer.name: spikes[layer.name] for layer in firing}
-    shares = {layer.name: [n / (images * steps * layer.neurons) for n in sums[layer.name]] for layer in firing}
-    result["firing_rate"] = round(sum(map(sum, sums.values())) / (images * steps * sum(layer.neurons for layer in firing)), 4)
+    shares = {
+        layer.name: [n / (images * steps * layer.neurons) for n in sums[layer.name]] for layer in firing
+    }
+    result["firing_rate"] = round(
+        sum(map(sum, sums.values())) / (images * steps * sum(layer.neurons for layer in firing)), 4
+    )
     result["firing_rate_mean_of_layers"] = round(float(np.mean([sum(pair) for pair in shares.values()])), 4)
-    result["layers"] = {name: {"up": round(up, 5), "down": round(down, 5)} for name, (up, down) in shares.items()}
+    result["layers"] = {
+        name: {"up": round(up, 5), "down": round(down, 5)} for name, (up, down) in shares.items()
+    }
     return result
 
 
 def measure(setting: Setting) -> Result:
     args, ann = setting.args, setting.ann_accuracy()
     spent = sum(layer.operations for layer in layers(dn.convert(setting.analog, setting.statistics, steps=1)))
-    result: Result = {"operations_ann_million": round(spent / 1e6, 2), "accuracy_ann": ann, "unit": "%; operations in millions"}
+    result: Result = {
+        "operations_ann_million": round(spent / 1e6, 2),
+        "accuracy_ann": ann,
+        "unit": "%; operations in millions",
+    }
     recipes = {"paper": paper, "ours": ours}
     result["recipes"] = {name: recipes[name](setting, ann) for name in args.recipes}
-    return {**result, "published": {"row": args.published, **published.TABLE5[args.published]}} if args.published else result
+    return (
+        {**result, "published": {"row": args.published, **published.TABLE5[args.published]}}
+        if args.published
+        else result
+    )
 
 
 def paper(setting: Setting, ann: float) -> Result:
@@ -59,7 +73,12 @@ def paper(setting: Setting, ann: float) -> Result:
     steps = setting.args.steps
     graph = dn.convert(setting.analog, setting.statistics, steps=max(steps))
     trace = stepwise.run(graph, images, steps, device=setting.args.device)
-    return {str(t): with_accuracy(row(graph, trace.spikes[t], len(images), t), percent(trace.accuracy(labels, t)), ann) for t in steps}
+    return {
+        str(t): with_accuracy(
+            row(graph, trace.spikes[t], len(images), t), percent(trace.accuracy(labels, t)), ann
+        )
+        for t in steps
+    }
 
 
 def ours(setting: Setting, ann: float) -> Result:
@@ -69,14 +88,20 @@ def ours(setting: Setting, ann: float) -> Result:
     for t in setting.args.steps:
         graph = setting.ours(t)
         run = batched.run(graph, images, steps=t, device=setting.args.device)
-        found[str(t)] = with_accuracy(row(graph, run.spike_counts, len(images), t), percent(run.accuracy(labels, t)), ann)
+        found[str(t)] = with_accuracy(
+            row(graph, run.spike_counts, len(images), t), percent(run.accuracy(labels, t)), ann
+        )
         note(f"ours, T = {t}: {found[str(t)]['accuracy_snn']} %")
     return found
 
 
 def with_accuracy(column: Result, snn: float, ann: float) -> Result:
     """With the drop in % of the ANN's accuracy, as the paper tells it; None of an ANN that is never right."""
-    return {"accuracy_snn": snn, "accuracy_drop": round(100 * (snn - ann) / ann, 2) if ann else None, **column}
+    return {
+        "accuracy_snn": snn,
+        "accuracy_drop": round(100 * (snn - ann) / ann, 2) if ann else None,
+        **column,
+    }
 
 
 def picture(data: Result) -> Figure:
@@ -87,14 +112,20 @@ def picture(data: Result) -> Figure:
         shares = list(columns[t]["layers"].values())
         places = np.arange(1, len(shares) + 1) + 0.4 * i
         up, down = [s["up"] for s in shares], [s["down"] for s in shares]
-        bars.bar(places, up, 0.38, color=f"C{i}", label=f"{name}, T = {t}: average {columns[t]['firing_rate']}")
+        bars.bar(
+            places, up, 0.38, color=f"C{i}", label=f"{name}, T = {t}: average {columns[t]['firing_rate']}"
+        )
         bars.bar(places, down, 0.38, bottom=up, color=f"C{i}", alpha=0.4, label=f"{name}, negative spikes")
         for reading, style in zip(READINGS, ("o-", "o--"), strict=True):
             curve = [column["energy_drop"][reading] for column in columns.values()]
-            drops.plot([int(n) for n in columns], curve, style, color=f"C{i}", label=f"{name}, {reading} spikes")
+            drops.plot(
+                [int(n) for n in columns], curve, style, color=f"C{i}", label=f"{name}, {reading} spikes"
+            )
     if "published" in data:
         columns = data["published"]["steps"]
-        drops.plot([int(n) for n in columns], [c["energy_drop"] for c in columns.values()], "k:", label="published")
+        drops.plot(
+            [int(n) for n in columns], [c["energy_drop"] for c in columns.values()], "k:", label="published"
+        )
     bars.set(xlabel="layer", ylabel="spikes a neuron and step")
     bars.margins(y=0.35)  # room for the legend
     drops.set(xlabel="time steps T", ylabel="energy against the ANN's, %")
@@ -102,7 +133,10 @@ def picture(data: Result) -> Figure:
         axes.legend(frameon=False, fontsize=7)
         axes.grid(alpha=0.3)
     source = data["provenance"]
-    figure.suptitle(f"{source['model'].rsplit(':')[-1]} on {source['data']}, {source['images']:,} test images", fontsize=10)
+    figure.suptitle(
+        f"{source['model'].rsplit(':')[-1]} on {source['data']}, {source['images']:,} test images",
+        fontsize=10,
+    )
     return figure
 
 

@@ -1,15 +1,16 @@
-"""Accuracy at few steps, calibrated anew for each seed: the paper's recipe and ours, of binary spikes, of 4, 7, 15 and 31 levels.
+"""Accuracy at few steps, calibrated anew for each seed: the paper's recipe and ours, of binary spikes, of 4,
+7, 15 and 31 levels.
 
     python -m examples.paper.few_steps --model examples/resnet20.py:resnet20 --weights resnet20-12fca82f.th \\
-        --data cifar10-lossless-subset.npz --data-name "CIFAR-10 (lossless subset)" --mean 0.485,0.456,0.406 \\
+        --data cifar10-lossless-subset.npz --data-name "CIFAR-10 (lossless subset)" \\
+        --mean 0.485,0.456,0.406 \\
         --std 0.229,0.224,0.225 --images 1000 --calibration-images 4000 [--against FILE.json]
 
-Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those of --seed. A row
-is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of a dial (`correct=bias+v_init`, `correct=none`;
-several with commas);
---dials stands for every other value of each, one by one, of one level at T = 4. FILE.json is what
-benchmarks/accuracy_against_spikingjelly.py wrote of the same test images: each of its methods is compared at each T, image by
-image (McNemar's exact test).
+Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those
+of --seed. A row is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of a dial
+(`correct=bias+v_init`, `correct=none`; several with commas); --dials stands for every other value of each,
+one by one, of one level at T = 4. FILE.json is what benchmarks/accuracy_against_spikingjelly.py wrote of the
+same test images: each of its methods is compared at each T, image by image (McNemar's exact test).
 """
 
 from __future__ import annotations
@@ -49,14 +50,34 @@ METHODS: dict[str, Recipe] = {
 ROWS = (
     *(f"{method}:{t}" for method in ("paper", "one level", "binary") for t in (1, 2, 4, 8, 16)),
     *(f"one level:{t}:0:down=1" for t in (2, 4, 8)),
-    *(f"{method}:{t}" for method in ("four levels", "seven levels", "fifteen levels", "best") for t in (1, 2, 4)),
-)  # fmt: skip
+    *(
+        f"{method}:{t}"
+        for method in ("four levels", "seven levels", "fifteen levels", "best")
+        for t in (1, 2, 4)
+    ),
+)
 DIALS = (
     *(f"threshold={rule}" for rule in THRESHOLDS if rule != recipes.BEST.threshold),
-    "correct=none", "correct=weights+bias", "correct=weights+v_init", "correct=bias+v_init", "share=channel", "share=layer",
-    "granularity=channel", "granularity=layer", "levels=2", "levels=4", "down=0.25", "down=0.5", "down=1", "lead=1", "lead=3",
-    "payload_bits=8", "payload_bits=3", *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)), "rounding=nearest",
-)  # fmt: skip
+    "correct=none",
+    "correct=weights+bias",
+    "correct=weights+v_init",
+    "correct=bias+v_init",
+    "share=channel",
+    "share=layer",
+    "granularity=channel",
+    "granularity=layer",
+    "levels=2",
+    "levels=4",
+    "down=0.25",
+    "down=0.5",
+    "down=1",
+    "lead=1",
+    "lead=3",
+    "payload_bits=8",
+    "payload_bits=3",
+    *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)),
+    "rounding=nearest",
+)
 Z = 1.96  # of a 95 % interval
 
 
@@ -105,7 +126,12 @@ def measure(setting: Setting) -> Result:
             cells[r].append(cell(seeded, r, images, labels, own))
             note(f"seed {seed}, {r}: {cells[r][-1]['accuracy']} %")
     rows = [together(r, found, len(labels)) for r, found in cells.items()]
-    result: Result = {"accuracy_ann": percent(plain.mean()), "unit": "% of the test images", "seeds": args.seeds, "rows": rows}
+    result: Result = {
+        "accuracy_ann": percent(plain.mean()),
+        "unit": "% of the test images",
+        "seeds": args.seeds,
+        "rows": rows,
+    }
     if args.against:
         theirs = common.read_json(args.against)
         result["against"] = against(theirs, rows, setting.chosen)
@@ -114,7 +140,8 @@ def measure(setting: Setting) -> Result:
 
 
 def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: np.ndarray) -> Result:
-    """One seed of a row; `correct` has a digit for each test image. own: the ANN's classes, which `agreement` counts."""
+    """One seed of a row; `correct` has a digit for each test image. own: the ANN's classes, which `agreement`
+    counts."""
     fit_images = setting.fit_images if r.recipe.needs_images else None
     network = follow(r.recipe, setting.analog, setting.statistics, fit_images).integer
     run = batched.run(network, images, device=setting.args.device)
@@ -122,11 +149,13 @@ def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: 
     met = said == labels
     spikes = sum(up + down for up, down in run.spike_counts.values()) / len(labels)
     return {
-        "accuracy": percent(met.mean()), "agreement": percent(float(np.mean(said == own))), "spikes": round(spikes),
+        "accuracy": percent(met.mean()),
+        "agreement": percent(float(np.mean(said == own))),
+        "spikes": round(spikes),
         "latency": latency(network, r.steps),
         "saturations": sum(run.saturations.values()),
         "correct": "".join("1" if m else "0" for m in met),
-    }  # fmt: skip
+    }
 
 
 def together(r: Row, cells: Sequence[Result], images: int) -> Result:
@@ -134,12 +163,20 @@ def together(r: Row, cells: Sequence[Result], images: int) -> Result:
     found = [c["accuracy"] for c in cells]
     mean = statistics.mean(found)
     return {
-        "method": r.method, "T": r.steps, "lead": r.recipe.lead, "changed": r.changed, "levels": r.recipe.levels,
+        "method": r.method,
+        "T": r.steps,
+        "lead": r.recipe.lead,
+        "changed": r.changed,
+        "levels": r.recipe.levels,
         "latency": cells[0]["latency"],
-        "accuracy": found, "agreement": [c["agreement"] for c in cells],
-        "mean": round(mean, 2), "interval": wilson(mean / 100, images), "spikes": [c["spikes"] for c in cells],
-        "saturations": [c["saturations"] for c in cells], "correct": [c["correct"] for c in cells],
-    }  # fmt: skip
+        "accuracy": found,
+        "agreement": [c["agreement"] for c in cells],
+        "mean": round(mean, 2),
+        "interval": wilson(mean / 100, images),
+        "spikes": [c["spikes"] for c in cells],
+        "saturations": [c["saturations"] for c in cells],
+        "correct": [c["correct"] for c in cells],
+    }
 
 
 def wilson(share: float, count: int) -> list[float]:
@@ -152,17 +189,27 @@ def wilson(share: float, count: int) -> list[float]:
 def against(theirs: Result, rows: Sequence[Result], chosen: np.ndarray) -> list[Result]:
     """Each of their rows beside each of ours at that T, of the first seed."""
     if theirs["indices"] != chosen.tolist():
-        raise OutOfRange("--against: measured on other test images than these; give both the same --images and --seed")
+        raise OutOfRange(
+            "--against: measured on other test images than these; give both the same --images and --seed"
+        )
     pairs = [(a, b) for a in theirs["rows"] for b in rows if a["T"] == b["T"]]
     return [
-        {"method": a["method"], "T": a["T"], "accuracy": percent(a["accuracy"]), "ours": b["method"], "lead": b["lead"],
-         "accuracy_ours": b["accuracy"][0], **mcnemar(b["correct"][0], a["correct"])}
+        {
+            "method": a["method"],
+            "T": a["T"],
+            "accuracy": percent(a["accuracy"]),
+            "ours": b["method"],
+            "lead": b["lead"],
+            "accuracy_ours": b["accuracy"][0],
+            **mcnemar(b["correct"][0], a["correct"]),
+        }
         for a, b in pairs
-    ]  # fmt: skip
+    ]
 
 
 def mcnemar(ours: str, theirs: str) -> dict[str, Any]:
-    """Images that one alone gets right, and the chance of so uneven a split or worse if neither were better (exact, two-sided)."""
+    """Images that one alone gets right, and the chance of so uneven a split or worse if neither were better
+    (exact, two-sided)."""
     better = sum(a > b for a, b in zip(ours, theirs, strict=True))
     worse = sum(a < b for a, b in zip(ours, theirs, strict=True))
     n = better + worse
@@ -199,14 +246,24 @@ def curves(data: Result) -> Figure:
         found.setdefault(r["method"] + (", with a lead" if r["lead"] else ""), []).append(r)
     for name, points in found.items():
         low, high = ([abs(p["mean"] - p["interval"][i]) for p in points] for i in (0, 1))
-        axes.errorbar([p["T"] for p in points], [p["mean"] for p in points], (low, high), fmt="o-", markersize=4, capsize=2, label=name)
+        axes.errorbar(
+            [p["T"] for p in points],
+            [p["mean"] for p in points],
+            (low, high),
+            fmt="o-",
+            markersize=4,
+            capsize=2,
+            label=name,
+        )
     axes.axhline(data["accuracy_ann"], color="0.4", linewidth=1, label=f"ANN, {data['accuracy_ann']} %")
     ticks = sorted({r["T"] for r in data["rows"]})
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.set(xlabel="time steps T", ylabel="accuracy, %", ylim=(0, 102))
     source = data["provenance"]
-    axes.set_title(f"integers, {data['seeds']} seeds, {source['data']}, {source['images']:,} test images", fontsize=10)
+    axes.set_title(
+        f"integers, {data['seeds']} seeds, {source['data']}, {source['images']:,} test images", fontsize=10
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     return figure
@@ -214,9 +271,14 @@ def curves(data: Result) -> Figure:
 
 def parser() -> argparse.ArgumentParser:
     made = common.parser(__doc__, "few_steps")
-    made.add_argument("--rows", type=row, nargs="+", default=[row(r) for r in ROWS], help="(those of docs/accuracy.md)")
     made.add_argument(
-        "--dials", dest="rows", action="store_const", const=[Row("one level", 4), *(Row("one level", 4, 0, d) for d in DIALS)]
+        "--rows", type=row, nargs="+", default=[row(r) for r in ROWS], help="(those of docs/accuracy.md)"
+    )
+    made.add_argument(
+        "--dials",
+        dest="rows",
+        action="store_const",
+        const=[Row("one level", 4), *(Row("one level", 4, 0, d) for d in DIALS)],
     )
     made.add_argument("--seeds", type=int, default=3, help="calibrations, from seed 0 on (%(default)s)")
     made.add_argument("--against", type=Path, help="SpikingJelly's figures of the same images")

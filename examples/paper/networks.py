@@ -2,7 +2,8 @@
 
     dnisnm compare --model examples/paper/networks.py:vgg16 --weights ... --data ... --mean ... --std ...
 
-The classifier of VGG-16 is 512-512-512, as in the SNM authors' code; published.py tells what the paper's counts say of its own.
+The classifier of VGG-16 is 512-512-512, as in the SNM authors' code; published.py tells what the paper's
+counts say of its own.
 """
 
 from __future__ import annotations
@@ -25,14 +26,24 @@ class VGG16(nn.Module):
         inputs = 3
         for stage in STAGES:
             for outputs in stage:
-                layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+                layers += [
+                    nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(),
+                ]
                 inputs = outputs
             layers.append(nn.AvgPool2d(2))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(),
+            nn.Flatten(),
+            nn.Linear(inputs, hidden),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(),
             nn.Linear(hidden, classes),
-        )  # fmt: skip
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.features(x))
@@ -49,7 +60,9 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.shortcut = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -66,7 +79,9 @@ class ResNet18(nn.Module):
         sizes = (width, width, 2 * width, 4 * width, 8 * width)
         self.stages = nn.Sequential(
             *(
-                nn.Sequential(Block(inputs, outputs, 1 if inputs == outputs else 2), Block(outputs, outputs, 1))
+                nn.Sequential(
+                    Block(inputs, outputs, 1 if inputs == outputs else 2), Block(outputs, outputs, 1)
+                )
                 for inputs, outputs in pairwise(sizes)
             )
         )

@@ -1,4 +1,5 @@
-"""docs/paper.md: the paper's tables and figures beside what was measured here, from docs/results and published.py.
+"""docs/paper.md: the paper's tables and figures beside what was measured here, from docs/results and
+published.py.
 
 python -m examples.paper.page
 """
@@ -34,13 +35,20 @@ none was at hand. ResNet-20 stands beside the paper's ResNet-18.
 def page(results: Path) -> str:
     found = {path.stem: common.read_json(path) for path in sorted(results.glob("*.json"))}
     coverage = (results.parent / COVERAGE.name).read_text()
-    sections = [INTRODUCTION, table1(coverage), *(section(found) for section in (table2, few_steps, table3, table4, energies, maps))]
+    sections = [
+        INTRODUCTION,
+        table1(coverage),
+        *(section(found) for section in (table2, few_steps, table3, table4, energies, maps)),
+    ]
     return "\n".join([*sections, differences()])
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines) + "\n"
+    return (
+        "\n".join(f"| {' | '.join('' if cell is None else str(cell) for cell in line)} |" for line in lines)
+        + "\n"
+    )
 
 
 def of(found: Mapping[str, Result], name: str) -> list[tuple[str, Result]]:
@@ -51,7 +59,10 @@ def of(found: Mapping[str, Result], name: str) -> list[tuple[str, Result]]:
 def heading(data: Result) -> str:
     source = data["provenance"]
     model = source["model"].rsplit(":")[-1]
-    return f"{model}, {source['data']}, {source['images']:,} test images, {source['calibration_images']:,} to calibrate on"
+    return (
+        f"{model}, {source['data']}, {source['images']:,} test images, "
+        f"{source['calibration_images']:,} to calibrate on"
+    )
 
 
 def command(data: Result) -> str:
@@ -63,9 +74,11 @@ def table1(coverage: str) -> str:
     rows = [(method, area, accuracy) for method, (area, accuracy) in published.TABLE1.items()]
     ours = "this project", "any feed-forward network of ReLU, ReLU6 and clamps, unmodified", "Table 2"
     return (
-        "## Table 1: universality\n\nWhat each method needs in the ANN, and its VGG-16 on CIFAR-10 at T = 32.\n\n"
+        "## Table 1: universality\n\nWhat each method needs in the ANN, and its VGG-16 on CIFAR-10 at T "
+        "= 32.\n\n"
         + table(("method", "activation", "accuracy"), [*rows, ours])
-        + f"\n{converted} of torchvision's networks are converted as they are; both integer executors agree ([coverage](coverage.md)).\n"
+        + f"\n{converted} of torchvision's networks are converted as they are; both integer executors "
+        f"agree ([coverage](coverage.md)).\n"
     )
 
 
@@ -73,13 +86,23 @@ def table2(found: Mapping[str, Result]) -> str:
     parts = ["## Table 2, Figures 7 and 8: with and without DNI, with and without SNM\n", NOT_RUN]
     for stem, data in of(found, "ablation"):
         steps = [str(t) for t in data["T"]]
-        rows = [(name, *(curve.get(t) for t in steps)) for name, curve in data["accuracy"].items() if isinstance(curve, dict)]
+        rows = [
+            (name, *(curve.get(t) for t in steps))
+            for name, curve in data["accuracy"].items()
+            if isinstance(curve, dict)
+        ]
         if "published" in data:
             curve = data["published"][published.PAPER]["snn"]
             rows.append(
-                (f"published: {data['published']['row']}, ANN {data['published'][published.PAPER]['ann']}", *(curve.get(t) for t in steps))
+                (
+                    f"published: {data['published']['row']}, ANN {data['published'][published.PAPER]['ann']}",
+                    *(curve.get(t) for t in steps),
+                )
             )
-        parts += [f"### {heading(data)}; ANN {data['accuracy']['ANN']}\n", table(("", *(f"T = {t}" for t in steps)), rows)]
+        parts += [
+            f"### {heading(data)}; ANN {data['accuracy']['ANN']}\n",
+            table(("", *(f"T = {t}" for t in steps)), rows),
+        ]
         parts += [f"![accuracy over T](results/{stem}.png)", command(data)]
     return "\n".join(parts)
 
@@ -102,7 +125,17 @@ def few_steps(found: Mapping[str, Result]) -> str:
             for r in data["rows"]
         ]
         seeds = f"{data['seeds']} seed{'s' * (data['seeds'] > 1)}"
-        head = "recipe", "T", "K", "lead", "latency, steps", "spikes an image", "accuracy", seeds, "95 % interval"
+        head = (
+            "recipe",
+            "T",
+            "K",
+            "lead",
+            "latency, steps",
+            "spikes an image",
+            "accuracy",
+            seeds,
+            "95 % interval",
+        )
         parts += [f"### {heading(data)}; ANN {data['accuracy_ann']}\n", table(head, rows)]
         parts += [f"![accuracy over T](results/{stem}.png)", command(data)]
         if "against" in data:
@@ -118,12 +151,29 @@ def _against(rows: Sequence[Result]) -> str:
     """One level and no lead, as theirs."""
     chosen = [r for r in rows if r["ours"] == "one level" and r["lead"] == 0]
     told = [
-        (r["method"], r["T"], f"{r['accuracy']:.1f}", f"{r['accuracy_ours']:.1f}", r["only_ours"], r["only_theirs"], f"{r['p']:.1g}")
+        (
+            r["method"],
+            r["T"],
+            f"{r['accuracy']:.1f}",
+            f"{r['accuracy_ours']:.1f}",
+            r["only_ours"],
+            r["only_theirs"],
+            f"{r['p']:.1g}",
+        )
         for r in chosen
     ]
-    head = "SpikingJelly 2.0", "T", "theirs", "ours, K = 1, lead 0, seed 0", "images only ours gets right", "only theirs", "p"
+    head = (
+        "SpikingJelly 2.0",
+        "T",
+        "theirs",
+        "ours, K = 1, lead 0, seed 0",
+        "images only ours gets right",
+        "only theirs",
+        "p",
+    )
     return (
-        "Against SpikingJelly's ann2snn on the same network, images and T (`benchmarks/accuracy_against_spikingjelly.py`); p by McNemar's "
+        "Against SpikingJelly's ann2snn on the same network, images and T "
+        "(`benchmarks/accuracy_against_spikingjelly.py`); p by McNemar's "
         "exact test, two-sided.\n\n" + table(head, told)
     )
 
@@ -132,17 +182,31 @@ def table3(found: Mapping[str, Result]) -> str:
     head = "method", "type", "network", "accuracy", "T"
     rows: list[Sequence[Any]] = list(published.TABLE3)
     for _, data in of(found, "few_steps"):
-        name = f"{data['provenance']['model'].rsplit(':')[-1]} on {data['provenance']['data']}, ANN {data['accuracy_ann']}"
+        name = (
+            f"{data['provenance']['model'].rsplit(':')[-1]} on {data['provenance']['data']}, ANN "
+            f"{data['accuracy_ann']}"
+        )
         as_it_is = [r for r in data["rows"] if r["method"] in OURS and not r.get("changed")]
         ours = [r for r in as_it_is if r["T"] in (2, 4) and r["lead"] == 0]
-        rows += [(f"this project, K = {r['levels']}", "conversion, no training", name, f"{r['mean']:.1f}", r["T"]) for r in ours]
-    return "## Table 3: beside networks trained as SNNs (published figures, of other networks)\n\n" + table(head, rows)
+        rows += [
+            (f"this project, K = {r['levels']}", "conversion, no training", name, f"{r['mean']:.1f}", r["T"])
+            for r in ours
+        ]
+    return "## Table 3: beside networks trained as SNNs (published figures, of other networks)\n\n" + table(
+        head, rows
+    )
 
 
 def table4(found: Mapping[str, Result]) -> str:
-    rows = [(name, row["ann"], *(row["error"][t] for t in row["error"])) for name, row in published.TABLE4.items()]
+    rows = [
+        (name, row["ann"], *(row["error"][t] for t in row["error"])) for name, row in published.TABLE4.items()
+    ]
     run = "\n".join(f"{heading(data)}{command(data)}" for _, data in of(found, "imagenet"))
-    told = run or "Not run here: ImageNet was not at hand. `examples/paper/imagenet.py` is the command, tested on a small made folder.\n"
+    told = (
+        run
+        or "Not run here: ImageNet was not at hand. `examples/paper/imagenet.py` is the command, tested "
+        "on a small made folder.\n"
+    )
     head = "method", "ANN", *(f"T = {t}" for t in (32, 64, 128, 256))
     return f"## Table 4: points below the ANN, VGG-16 on ImageNet\n\n{table(head, rows)}\n{told}"
 
@@ -151,14 +215,32 @@ def energies(found: Mapping[str, Result]) -> str:
     parts = ["## Table 5 and Figure 9: operations, energy by Eq. (24) to (26), firing rates\n"]
     for stem, data in of(found, "energy"):
         rows = [
-            (name, t, c["accuracy_snn"], c["operations_snn_million"]["own"], c["operations_snn_million"]["arriving"],
-             c["energy_drop"]["own"], c["energy_drop"]["arriving"], c["firing_rate"])
-            for name, columns in data["recipes"].items() for t, c in columns.items()
-        ]  # fmt: skip
+            (
+                name,
+                t,
+                c["accuracy_snn"],
+                c["operations_snn_million"]["own"],
+                c["operations_snn_million"]["arriving"],
+                c["energy_drop"]["own"],
+                c["energy_drop"]["arriving"],
+                c["firing_rate"],
+            )
+            for name, columns in data["recipes"].items()
+            for t, c in columns.items()
+        ]
         if "published" in data:
             columns = data["published"]["steps"].items()
             rows += [
-                ("published", t, c["accuracy_snn"], c["operations_snn_million"], None, c["energy_drop"], None, c["firing_rate"])
+                (
+                    "published",
+                    t,
+                    c["accuracy_snn"],
+                    c["operations_snn_million"],
+                    None,
+                    c["energy_drop"],
+                    None,
+                    c["firing_rate"],
+                )
                 for t, c in columns
             ]
         head = (
@@ -171,7 +253,11 @@ def energies(found: Mapping[str, Result]) -> str:
             "arriving",
             "firing rate",
         )
-        parts += [f"### {heading(data)}; ANN {data['accuracy_ann']}, {data['operations_ann_million']} M operations\n", table(head, rows)]
+        parts += [
+            f"### {heading(data)}; ANN {data['accuracy_ann']}, {data['operations_ann_million']} M "
+            f"operations\n",
+            table(head, rows),
+        ]
         parts += [f"![firing rates and energy](results/{stem}.png)", command(data)]
     return "\n".join(parts)
 
@@ -180,7 +266,10 @@ def maps(found: Mapping[str, Result]) -> str:
     parts = ["## Figure 4: thresholds of train against test\n"]
     for stem, data in of(found, "thresholds"):
         keys = "layer", "neurons", "correlation", "test_above_train", "dead"
-        parts += [f"### {heading(data)}\n", table([k.replace("_", " ") for k in keys], [[r[k] for k in keys] for r in data["layers"]])]
+        parts += [
+            f"### {heading(data)}\n",
+            table([k.replace("_", " ") for k in keys], [[r[k] for k in keys] for r in data["layers"]]),
+        ]
         parts += [f"![maps of thresholds](results/{stem}.png)", command(data)]
     return "\n".join(parts)
 
@@ -192,7 +281,10 @@ def differences() -> str:
 
 def main() -> int:
     if not COVERAGE.is_file() or not common.RESULTS.is_dir():
-        print(f"page: {COVERAGE} and {common.RESULTS} are not here; run it in the project's folder", file=sys.stderr)
+        print(
+            f"page: {COVERAGE} and {common.RESULTS} are not here; run it in the project's folder",
+            file=sys.stderr,
+        )
         return 1
     write_whole(PAGE, page(common.RESULTS).encode(), overwrite=True)
     print(f"written: {PAGE}")

@@ -1,6 +1,8 @@
-"""The figures of the paper (Wang et al., Neural Networks 174:106244, 2024), as printed: accuracies in %, None where there is none.
+"""The figures of the paper (Wang et al., Neural Networks 174:106244, 2024), as printed: accuracies in %, None
+where there is none.
 
-Its own rows are called PAPER. Figures 4, 7, 8 and 9 are pictures; what its text says of them in numbers stands in FIGURES.
+Its own rows are called PAPER. Figures 4, 7, 8 and 9 are pictures; what its text says of them in numbers
+stands in FIGURES.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ T2 = (2, 4, 8, 16, 32)
 
 # Methods, range of application, accuracy of VGG-16 on CIFAR-10 at T = 32.
 TABLE1: dict[str, tuple[str, float]] = {
-    "Han et al. 2020": ("ReLU", 60.3), "Ding et al. 2021": ("Rate Norm", 85.4), "Bu et al. 2022": ("Trainable-Clip Layer", 94.2),
-    "Deng and Gu 2021": ("Shifted ReLU", 88.79), "Li, Deng et al. 2021": ("Shifted ReLU", 94.81),
-    "Bu et al. 2023": ("QCFS activation", 95.54), PAPER: ("ReLU", 95.68),
-}  # fmt: skip
+    "Han et al. 2020": ("ReLU", 60.3),
+    "Ding et al. 2021": ("Rate Norm", 85.4),
+    "Bu et al. 2022": ("Trainable-Clip Layer", 94.2),
+    "Deng and Gu 2021": ("Shifted ReLU", 88.79),
+    "Li, Deng et al. 2021": ("Shifted ReLU", 94.81),
+    "Bu et al. 2023": ("QCFS activation", 95.54),
+    PAPER: ("ReLU", 95.68),
+}
 
 
 def _row(ann: float, *accuracies: float | None) -> dict[str, Any]:
@@ -58,7 +64,8 @@ TABLE2: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-# (model, type, network, accuracy, T). The caption says CIFAR-100; the figures are those of CIFAR-10 in Table 2.
+# (model, type, network, accuracy, T). The caption says CIFAR-100; the figures are those of CIFAR-10 in Table
+# 2.
 TABLE3: tuple[tuple[str, str, str, float, int], ...] = (
     ("Wu et al. 2018", "backpropagation", "CIFARNet", 90.53, 12),
     ("Zhang and Li 2020", "backpropagation", "CIFARNet", 91.41, 5),
@@ -76,55 +83,77 @@ def _errors(ann: float, *errors: float | None) -> dict[str, Any]:
 
 # ImageNet, VGG-16: accuracy of the ANN, and by how many points the SNN is below it.
 TABLE4: dict[str, dict[str, Any]] = {
-    "Rathi et al. 2020": _errors(69.35, None, None, None, 6.62), "Ding et al. 2021": _errors(73.49, None, None, None, 25.17),
-    "Han et al. 2020": _errors(73.49, None, None, None, 3.78), "Bu et al. 2022": _errors(74.85, 10.15, 2.38, 0.61, 0.23),
-    "Li et al. 2022": _errors(75.36, 6.32, 2.84, 1.25, 0.61), "Bu et al. 2023": _errors(74.29, 5.82, 1.44, 0.32, 0.07),
+    "Rathi et al. 2020": _errors(69.35, None, None, None, 6.62),
+    "Ding et al. 2021": _errors(73.49, None, None, None, 25.17),
+    "Han et al. 2020": _errors(73.49, None, None, None, 3.78),
+    "Bu et al. 2022": _errors(74.85, 10.15, 2.38, 0.61, 0.23),
+    "Li et al. 2022": _errors(75.36, 6.32, 2.84, 1.25, 0.61),
+    "Bu et al. 2023": _errors(74.29, 5.82, 1.44, 0.32, 0.07),
     PAPER: _errors(73.22, 3.96, 1.19, 0.28, 0.12),
-}  # fmt: skip
+}
 
 
-def _energy(operations: float, rate: float, accuracy: float, accuracy_drop: float, energy_drop: float) -> dict[str, float]:
+def _energy(
+    operations: float, rate: float, accuracy: float, accuracy_drop: float, energy_drop: float
+) -> dict[str, float]:
     """operations: of the SNN, in millions. Drops in % of the ANN's."""
     return {
-        "operations_snn_million": operations, "firing_rate": rate, "accuracy_snn": accuracy,
-        "accuracy_drop": accuracy_drop, "energy_drop": energy_drop,
-    }  # fmt: skip
+        "operations_snn_million": operations,
+        "firing_rate": rate,
+        "accuracy_snn": accuracy,
+        "accuracy_drop": accuracy_drop,
+        "energy_drop": energy_drop,
+    }
 
 
 # {data: {"operations_ann_million", "accuracy_ann", "steps": {T: ...}}}, VGG-16.
 TABLE5: dict[str, dict[str, Any]] = {
     "CIFAR-10": {
-        "operations_ann_million": 256.61, "accuracy_ann": 95.67,
+        "operations_ann_million": 256.61,
+        "accuracy_ann": 95.67,
         "steps": {
-            "2": _energy(89.07, 0.1834, 90.17, -5.5, -89.03), "4": _energy(177.5, 0.1856, 94.14, -1.60, -82.43),
-            "8": _energy(351.89, 0.1857, 95.14, -0.55, -69.72), "12": _energy(526.09, 0.186, 95.35, -0.33, -57.06),
+            "2": _energy(89.07, 0.1834, 90.17, -5.5, -89.03),
+            "4": _energy(177.5, 0.1856, 94.14, -1.60, -82.43),
+            "8": _energy(351.89, 0.1857, 95.14, -0.55, -69.72),
+            "12": _energy(526.09, 0.186, 95.35, -0.33, -57.06),
             "16": _energy(700.41, 0.1864, 95.45, -0.23, -44.4),
         },
     },
     "CIFAR-100": {
-        "operations_ann_million": 256.98, "accuracy_ann": 77.29,
+        "operations_ann_million": 256.98,
+        "accuracy_ann": 77.29,
         "steps": {
-            "2": _energy(92.48, 0.1958, 64.89, -12.4, -87.95), "4": _energy(180.29, 0.1908, 73.58, -3.71, -81.21),
-            "8": _energy(352.63, 0.1883, 76.35, -1.22, -68.76), "12": _energy(524.96, 0.188, 77.13, -0.21, -56.41),
+            "2": _energy(92.48, 0.1958, 64.89, -12.4, -87.95),
+            "4": _energy(180.29, 0.1908, 73.58, -3.71, -81.21),
+            "8": _energy(352.63, 0.1883, 76.35, -1.22, -68.76),
+            "12": _energy(524.96, 0.188, 77.13, -0.21, -56.41),
             "16": _energy(697.6, 0.1882, 77.22, -0.09, -44.06),
         },
     },
-}  # fmt: skip
+}
 
 FIGURES: dict[str, str] = {
-    "4": "VGG-16 on CIFAR-10: maxima of the first image of each batch of 4; 5th layer (256 channels of 8x8), 13th layer (4,096 neurons)",
+    "4": "VGG-16 on CIFAR-10: maxima of the first image of each batch of 4; 5th layer (256 channels of "
+    "8x8), 13th layer (4,096 neurons)",
     "7": "with and without DNI, T = 2, 4, ... 128 on CIFAR-10; curves only",
     "8": "with and without SNM; lossless at about T = 100 on CIFAR-10 and T = 200 on CIFAR-100",
     "9": "average firing rate of VGG-16 at T = 8: 0.1857 on CIFAR-10, 0.1883 on CIFAR-100",
 }
 
 DIFFERENCES: dict[str, str] = {
-    "data": "The paper measures on the 10,000 lossless test images of CIFAR-10. CIFAR-10 (JPEG) is the same images with loss: a network "
-    "trained on lossless ones falls by about 10 points there. CIFAR-10 (lossless subset) is 1,000 test and 4,000 training images.",
-    "training": "The paper trains with AutoAugment and Cutout, VGG-16 to 95.67 %. The VGG-16 here had 11 epochs (87.66 % of all JPEG test "
-    "images). ResNet-20 has a fortieth of ResNet-18's weights, and the paper prints no figures of it: its Figures 7 and 8 are captioned "
+    "data": "The paper measures on the 10,000 lossless test images of CIFAR-10. CIFAR-10 (JPEG) is the "
+    "same images with loss: a network "
+    "trained on lossless ones falls by about 10 points there. CIFAR-10 (lossless subset) is 1,000 test "
+    "and 4,000 training images.",
+    "training": "The paper trains with AutoAugment and Cutout, VGG-16 to 95.67 %. The VGG-16 here had 11 "
+    "epochs (87.66 % of all JPEG test "
+    "images). ResNet-20 has a fortieth of ResNet-18's weights, and the paper prints no figures of it: "
+    "its Figures 7 and 8 are captioned "
     "ResNet-20, and its text says ResNet-18.",
-    "head": "The paper's 256.61 M and 256.98 M operations are, to the last digit, those of VGG-16 with a 4,096-4,096 classifier and two of "
-    "its 37.75 M convolutions less. The network here has all thirteen convolutions and a 512-512 classifier: 313.73 M.",
-    "calibration": "The paper takes maxima over the 50,000 training images, here over a sample of them (calibration_images).",
+    "head": "The paper's 256.61 M and 256.98 M operations are, to the last digit, those of VGG-16 with a "
+    "4,096-4,096 classifier and two of "
+    "its 37.75 M convolutions less. The network here has all thirteen convolutions and a 512-512 "
+    "classifier: 313.73 M.",
+    "calibration": "The paper takes maxima over the 50,000 training images, here over a sample of them "
+    "(calibration_images).",
 }

@@ -1,10 +1,12 @@
 """A float network step after step, in torch: the paper's neurons, with SNM or as plain integrate-and-fire.
 
-    v <- v + z + b;   s = theta if v >= theta;   v <- v - s                                   IF with soft reset (RMP)
-                      s = -theta if v <= -theta and m > 0;   m <- m + s / theta               with SNM (Eq. 21 to 23)
+    v <- v + z + b;   s = theta if v >= theta;   v <- v - s                                   IF with soft
+                      reset (RMP)
+                      s = -theta if v <= -theta and m > 0;   m <- m + s / theta               with SNM (Eq.
+                                                             21 to 23)
 
-Memory does not grow with T, and a run of T steps tells of every shorter one. In float64 it is `batched.run` of the same
-graph; float32 is several times as fast, and rounds.
+Memory does not grow with T, and a run of T steps tells of every shorter one. In float64 it is `batched.run`
+of the same graph; float32 is several times as fast, and rounds.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ Counts = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Trace:
-    """After each of the steps that were asked for. logits: {t: (N, *shape)}. spikes: {t: {population: (up, down)}}, over
-    all images and steps so far."""
+    """After each of the steps that were asked for. logits: {t: (N, *shape)}. spikes: {t: {population: (up,
+    down)}}, over all images and steps so far."""
 
     logits: Mapping[int, np.ndarray]
     spikes: Mapping[int, Counts]
@@ -39,10 +41,18 @@ class Trace:
 
 
 def run(
-    graph: SpikingGraph, images: np.ndarray, steps: Sequence[int], *, signed: bool = True, dtype: torch.dtype = torch.float32,
-    device: str = "cpu", batch: int = 20, progress: Callable[[int, int], None] | None = None,
-) -> Trace:  # fmt: skip
-    """`images` (N, *input shape) for max(steps) steps. signed: with SNM; without it no neuron ever takes a spike back."""
+    graph: SpikingGraph,
+    images: np.ndarray,
+    steps: Sequence[int],
+    *,
+    signed: bool = True,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    batch: int = 20,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trace:
+    """`images` (N, *input shape) for max(steps) steps. signed: with SNM; without it no neuron ever takes a
+    spike back."""
     _check(graph, steps)
     parts: list[Trace] = []
     with torch.inference_mode(), exact_sums(device):
@@ -53,7 +63,10 @@ def run(
                 progress(min(start + batch, len(images)), len(images))
     return Trace(
         {t: np.concatenate([part.logits[t] for part in parts]) for t in steps},
-        {t: {name: _sum(part.spikes[t][name] for part in parts) for name in parts[0].spikes[t]} for t in steps},
+        {
+            t: {name: _sum(part.spikes[t][name] for part in parts) for name in parts[0].spikes[t]}
+            for t in steps
+        },
     )
 
 
@@ -66,15 +79,24 @@ def _check(graph: SpikingGraph, steps: Sequence[int]) -> None:
     if not steps or min(steps) < 1:
         raise OutOfRange(f"steps: {tuple(steps)} given; give one or more, each at least 1")
     for p in graph.of(SNM):
-        if graph.is_integer or p.two_sided or p.down != 1 or p.levels != 1 or p.lead or not np.array_equal(p.vth, p.payload):
+        if (
+            graph.is_integer
+            or p.two_sided
+            or p.down != 1
+            or p.levels != 1
+            or p.lead
+            or not np.array_equal(p.vth, p.payload)
+        ):
             raise OutOfRange(
-                f"{p.name}: more than the paper's neuron (levels, lead, lower threshold, relay or integers); run it with backends.batched"
+                f"{p.name}: more than the paper's neuron (levels, lead, lower threshold, relay or "
+                f"integers); run it with backends.batched"
             )
 
 
 @dataclass
 class _Neurons:
-    """The rectifiers' potentials v and memories m for some images; guard: theta, and infinity for the dead."""
+    """The rectifiers' potentials v and memories m for some images; guard: theta, and infinity for the
+    dead."""
 
     vth: Tensor
     guard: Tensor
@@ -123,7 +145,9 @@ class _Batch:
     x: Tensor
     signed: bool
     states: dict[str, _Neurons | _Pool | Tensor] = field(default_factory=dict)
-    still: dict[str, Tensor] = field(default_factory=dict)  # what is the same in each step: bias, and the image's current
+    still: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # what is the same in each step: bias, and the image's current
     maps: dict[str, list[tuple[str, Callable[[Tensor], Tensor]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,7 +167,9 @@ class _Batch:
                 out = self.states[self.graph.readout.name]
                 assert isinstance(out, Tensor)
                 logits[t] = out.cpu().numpy().copy()
-                spikes[t] = {name: (s.up, s.down) for name, s in self.states.items() if not isinstance(s, Tensor)}
+                spikes[t] = {
+                    name: (s.up, s.down) for name, s in self.states.items() if not isinstance(s, Tensor)
+                }
         return Trace(logits, spikes)
 
     def _step(self) -> None:
@@ -168,7 +194,9 @@ class _Batch:
         ready = [(q.source, linear(q, self.x.dtype, str(self.x.device))) for q in p.projections]
         image = self.graph.input.name
         self.maps[p.name] = [pair for pair in ready if pair[0] != image]
-        self.still[p.name] = self._tensor(p.bias) + sum(project(self.x) for source, project in ready if source == image)
+        self.still[p.name] = self._tensor(p.bias) + sum(
+            project(self.x) for source, project in ready if source == image
+        )
         if isinstance(p, ReadOut):
             self.states[p.name] = self._full(p.shape)
             return

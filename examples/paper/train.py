@@ -2,9 +2,10 @@
 
     python -m examples.paper.train --network vgg16 --data cifar10:DIR --weights vgg16.pt --device cuda
 
-SGD with momentum 0.9, weight decay 5e-4, learning rate 0.01 falling by a cosine; crops, flips, AutoAugment, Cutout and
-z-scores, in this order. The paper does not tell the number of epochs and the size of a batch: 300 and 128 are ours.
-cifar10:DIR and cifar100:DIR download from torchvision's official source what is not there; a folder holds train/ and test/.
+SGD with momentum 0.9, weight decay 5e-4, learning rate 0.01 falling by a cosine; crops, flips, AutoAugment,
+Cutout and z-scores, in this order. The paper does not tell the number of epochs and the size of a batch: 300
+and 128 are ours. cifar10:DIR and cifar100:DIR download from torchvision's official source what is not there;
+a folder holds train/ and test/.
 """
 
 from __future__ import annotations
@@ -48,16 +49,26 @@ def images(spec: str) -> tuple[Any, Any, int]:
     """Training images, test images, and the number of classes."""
     kind, _, folder = spec.rpartition(":")
     if kind not in ("", *SOURCES):
-        raise OutOfRange(f"data: {kind}: given; choose cifar10:DIR, cifar100:DIR or a folder with train and test")
+        raise OutOfRange(
+            f"data: {kind}: given; choose cifar10:DIR, cifar100:DIR or a folder with train and test"
+        )
     training, testing = transforms_of(kind or "folder")
     try:
         if kind:
             source = SOURCES[kind]
-            pair = source(folder, train=True, transform=training, download=True), source(folder, train=False, transform=testing)
+            pair = (
+                source(folder, train=True, transform=training, download=True),
+                source(folder, train=False, transform=testing),
+            )
         else:
-            pair = tuple(datasets.ImageFolder(str(Path(folder) / part), t) for part, t in (("train", training), ("test", testing)))
+            pair = tuple(
+                datasets.ImageFolder(str(Path(folder) / part), t)
+                for part, t in (("train", training), ("test", testing))
+            )
     except (OSError, RuntimeError) as error:
-        raise BadFile(f"{spec}: neither found there nor downloaded ({str(error).splitlines()[0]}); check the folder") from error
+        raise BadFile(
+            f"{spec}: neither found there nor downloaded ({str(error).splitlines()[0]}); check the folder"
+        ) from error
     return *pair, len(pair[0].classes)
 
 
@@ -71,7 +82,10 @@ def fit(model: nn.Module, train: Any, test: Any, args: argparse.Namespace) -> No
             nn.functional.cross_entropy(model(x.to(args.device)), y.to(args.device)).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
-        print(f"epoch {epoch} of {args.epochs}: {100 * accuracy(model, test, args):.2f} % of the test images", flush=True)
+        print(
+            f"epoch {epoch} of {args.epochs}: {100 * accuracy(model, test, args):.2f} % of the test images",
+            flush=True,
+        )
 
 
 def loader(data: Any, args: argparse.Namespace, shuffle: bool = False) -> DataLoader:
@@ -95,7 +109,9 @@ def save(model: nn.Module, path: Path, overwrite: bool) -> None:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--network", choices=NETWORKS, required=True)
-    made.add_argument("--data", required=True, help="cifar10:DIR, cifar100:DIR or a folder with train and test")
+    made.add_argument(
+        "--data", required=True, help="cifar10:DIR, cifar100:DIR or a folder with train and test"
+    )
     made.add_argument("--weights", type=Path, required=True, help="state_dict to write")
     made.add_argument("--epochs", type=int, default=300, help="(%(default)s)")
     made.add_argument("--batch", type=int, default=128, help="(%(default)s)")
@@ -111,7 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         refuse_existing(args.weights, args.overwrite)
         if args.epochs < 1 or args.batch < 2:
-            raise OutOfRange(f"epochs and batch: {args.epochs} and {args.batch} given; give 1 or more epochs, of 2 or more images a batch")
+            raise OutOfRange(
+                f"epochs and batch: {args.epochs} and {args.batch} given; give 1 or more epochs, of 2 or "
+                f"more images a batch"
+            )
         device = checked_device(args.device)
         torch.manual_seed(args.seed)
         train, test, classes = images(args.data)

@@ -1,7 +1,7 @@
 """The long campaign, some minutes: `python -m sim_tests.faults`; or a part of it, `... leaks` or `... tests`.
 
-leaks: 50 runs on Lava from one process, and what it holds after each. tests: those of this folder, with every stage interrupted
-and 72 runs ended at random calls. Exit code 1 where something leaks or fails.
+leaks: 50 runs on Lava from one process, and what it holds after each. tests: those of this folder, with every
+stage interrupted and 72 runs ended at random calls. Exit code 1 where something leaks or fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ def leaks(count: int) -> bool:
 
 def tests() -> bool:
     environment = {**os.environ, "FAULTS_ALL": "1"}
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", str(HERE), "--durations=10"], env=environment).returncode == 0
+    return (
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", str(HERE), "--durations=10"], env=environment
+        ).returncode
+        == 0
+    )
 
 
 def main() -> int:

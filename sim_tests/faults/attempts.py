@@ -1,8 +1,10 @@
-"""The command `dnisnm`, again and again, interrupted where it is asked for: each attempt in a fork of one process that has imported all.
+"""The command `dnisnm`, again and again, interrupted where it is asked for: each attempt in a fork of one
+process that has imported all.
 
-A request is a line of JSON, {"argv": [...], "at": {"stage": NAME, "after": SECONDS} or {"call": N} or {}, "sign": NAME}. The answer is
-one too, {"code", "seconds", "err", "stages", "calls"}: the exit code (negative: a signal), seconds from the signal, or else from the start,
-to the end, what it said, stages that began, and how many functions the package had called. Run by Attempts alone.
+A request is a line of JSON, {"argv": [...], "at": {"stage": NAME, "after": SECONDS} or {"call": N} or {},
+"sign": NAME}. The answer is one too, {"code", "seconds", "err", "stages", "calls"}: the exit code (negative:
+a signal), seconds from the signal, or else from the start, to the end, what it said, stages that began, and
+how many functions the package had called. Run by Attempts alone.
 """
 
 from __future__ import annotations
@@ -36,8 +38,12 @@ class Attempts:
 
     def __init__(self, folder: Path) -> None:
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "faults.attempts"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )  # fmt: skip
+            [sys.executable, "-m", "faults.attempts"],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def __call__(self, argv: list[str], sign: signal.Signals = signal.SIGINT, **at: Any) -> Attempt:
         assert self.server.stdin is not None
@@ -50,7 +56,9 @@ class Attempts:
     def __enter__(self) -> Attempts:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self.server.stdin is not None
         assert self.server.stdout is not None
         self.server.stdin.close()
@@ -82,7 +90,9 @@ class Interruption:
             threading.Timer(self.at["after"], self.send).start() if self.at["after"] else self.send()
 
     def profile(self, frame: FrameType, event: str, _: object) -> None:
-        begins = event == "c_call" or (event == "call" and frame.f_lasti < 0)  # a generator that goes on could not see the exception
+        begins = event == "c_call" or (
+            event == "call" and frame.f_lasti < 0
+        )  # a generator that goes on could not see the exception
         if begins and f"{os.sep}dnisnm_lava{os.sep}" in frame.f_code.co_filename:
             self.calls += 1
             if self.calls == self.at.get("call"):
@@ -144,10 +154,12 @@ def main() -> None:
         told = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         sent = [value for what, value in told if what == "sent"]
         answer = {
-            "code": code, "seconds": end - (sent or [start])[0], "err": Path(f"{log}.err").read_text(),
+            "code": code,
+            "seconds": end - (sent or [start])[0],
+            "err": Path(f"{log}.err").read_text(),
             "stages": [value for what, value in told if what == "stage"],
             "calls": max((value for what, value in told if what == "calls"), default=0),
-        }  # fmt: skip
+        }
         print(json.dumps(answer), flush=True)
 
 

@@ -29,8 +29,9 @@ def network() -> tuple[SpikingGraph, np.ndarray]:
 
 @pytest.fixture
 def nothing_left(network: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder for temporary files, of this process and of all that it starts, which can import the faults. Afterwards no
-    process, shared memory, semaphore, file, descriptor or thread is left that was not there before."""
+    """The folder for temporary files, of this process and of all that it starts, which can import the faults.
+    Afterwards no process, shared memory, semaphore, file, descriptor or thread is left that was not there
+    before."""
     mark = secrets.token_hex(8)
     folder = Path(tempfile.mkdtemp(prefix="f-", dir="/tmp"))  # short: the path of a socket has 108 bytes
     monkeypatch.setenv(MARK, mark)

@@ -32,9 +32,12 @@ def held() -> Held:
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         children = len(file.read().split())
     return Held(
-        len(os.listdir("/proc/self/fd")), threading.active_count(), children, len(orphans("dnisnm-lava-")),
+        len(os.listdir("/proc/self/fd")),
+        threading.active_count(),
+        children,
+        len(orphans("dnisnm-lava-")),
         pages * resource.getpagesize() / 2**20,
-    )  # fmt: skip
+    )
 
 
 def runs(graph: SpikingGraph, x: np.ndarray, count: int) -> Iterator[Held]:

@@ -1,4 +1,5 @@
-"""What a run leaves behind: processes, shared memory, semaphores, files, and of this process descriptors and threads."""
+"""What a run leaves behind: processes, shared memory, semaphores, files, and of this process descriptors and
+threads."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ MARK = "DNISNM_FAULTS"  # a variable of the environment that all descendants inh
 
 @dataclass(frozen=True)
 class Left:
-    """processes: marked ones. segments, semaphores: that nobody alive maps. files: in the folder for temporary files."""
+    """processes: marked ones. segments, semaphores: that nobody alive maps. files: in the folder for
+    temporary files."""
 
     processes: tuple[str, ...]
     segments: tuple[str, ...]
@@ -26,9 +28,13 @@ class Left:
 
 def left(mark: str, folder: Path) -> Left:
     return Left(
-        tuple(processes(mark)), tuple(orphans("dnisnm-lava-")), tuple(orphans("sem.")), tuple(sorted(p.name for p in folder.iterdir())),
-        len(os.listdir("/proc/self/fd")), threading.active_count(),
-    )  # fmt: skip
+        tuple(processes(mark)),
+        tuple(orphans("dnisnm-lava-")),
+        tuple(orphans("sem.")),
+        tuple(sorted(p.name for p in folder.iterdir())),
+        len(os.listdir("/proc/self/fd")),
+        threading.active_count(),
+    )
 
 
 def processes(mark: str) -> Iterator[str]:
@@ -62,10 +68,13 @@ def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
 
 
 def beyond(before: Left, now: Left) -> Left:
-    """What is there now and was not before: other runs on this machine may have left something that is gone meanwhile."""
+    """What is there now and was not before: other runs on this machine may have left something that is gone
+    meanwhile."""
     names = ("processes", "segments", "semaphores", "files")
     more = {name: tuple(n for n in getattr(now, name) if n not in getattr(before, name)) for name in names}
-    return Left(**more, descriptors=now.descriptors - before.descriptors, threads=now.threads - before.threads)
+    return Left(
+        **more, descriptors=now.descriptors - before.descriptors, threads=now.threads - before.threads
+    )
 
 
 def assert_nothing_new(before: Left, mark: str, folder: Path, seconds: float = 10) -> None:

@@ -97,10 +97,17 @@ SIGNS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP)
 FAULTS: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
-        raises, sleeps, is_deaf, runs_out_of_memory, chatters, chatters_and_raises, raises_after_a_line_without_end,
-        raises_in_init, cannot_write_its_result,
+        raises,
+        sleeps,
+        is_deaf,
+        runs_out_of_memory,
+        chatters,
+        chatters_and_raises,
+        raises_after_a_line_without_end,
+        raises_in_init,
+        cannot_write_its_result,
     )
-}  # fmt: skip
+}
 FAULTS |= {f"starves at {more} MB": starves_at(more) for more in (8, 48, 200)}
 FAULTS |= {f"is sent {sign.name}": is_sent(sign) for sign in SIGNS}
 FAULTS |= {f"leader is sent {sign.name}": leader_is_sent(sign) for sign in SIGNS}

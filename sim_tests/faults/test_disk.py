@@ -1,4 +1,5 @@
-"""The disk fills while a file is written: told in one sentence; the old file stays, nothing else does, and no space is lost."""
+"""The disk fills while a file is written: told in one sentence; the old file stays, nothing else does, and no
+space is lost."""
 
 from __future__ import annotations
 
@@ -22,14 +23,19 @@ from dnisnm_lava.system.files import whole_folder, write_whole
 from exporters import netx
 
 SIZE = 1 << 20  # bytes of the disk
-FULL = r"could not be written \(No space left on device\), and nothing was left behind; free space or choose another folder$"
+FULL = (
+    r"could not be written \(No space left on device\), and nothing was left behind; free space or "
+    r"choose another folder$"
+)
 
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A file system of SIZE bytes."""
     folder = tempfile.mkdtemp(prefix="d-", dir="/tmp")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True
+    ).returncode:
         os.rmdir(folder)
         pytest.skip("mounting a small file system needs root")
     yield Path(folder)
@@ -49,7 +55,11 @@ def leave(disk: Path, count: int) -> None:
 
 
 def contents(disk: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(disk)): p.read_bytes() for p in sorted(disk.rglob("*")) if p.is_file() and p.name != "filler"}
+    return {
+        str(p.relative_to(disk)): p.read_bytes()
+        for p in sorted(disk.rglob("*"))
+        if p.is_file() and p.name != "filler"
+    }
 
 
 def assert_intact(disk: Path, write: Callable[[], object], match: str) -> None:
@@ -96,13 +106,26 @@ def test_of_a_folder_all_files_appear_or_none(disk: Path, failing: int) -> None:
     assert (disk / "old" / name).read_bytes() == blobs[name]
 
 
-def test_on_the_command_line(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A part of an evaluation, its result, a picture: each the last that fits no more. What was finished is gone on with."""
+def test_on_the_command_line(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part of an evaluation, its result, a picture: each the last that fits no more. What was finished is
+    gone on with."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK)
     graph, _ = small()
     netx.write(tmp_path / "a.net", graph)
-    argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", str(disk / "a.json")]
+    argv = [
+        "simulate",
+        "a.net",
+        "--data",
+        "images.py:data",
+        "--images",
+        "250",
+        "--anyway",
+        "-o",
+        str(disk / "a.json"),
+    ]
     assert cli.main(argv) == 0
     whole = contents(disk)
     (disk / "a.json").unlink()
@@ -127,7 +150,10 @@ def test_the_spool_of_fit_tells(disk: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     spool = Spool(Store(0), 1)
     spool.append(torch.ones(10, 10))
-    with pytest.raises(OutOfRange, match=r"do not fit the folder for temporary files, .* \(No space left on device\); set TMPDIR"):
+    with pytest.raises(
+        OutOfRange,
+        match=r"do not fit the folder for temporary files, .* \(No space left on device\); set TMPDIR",
+    ):
         spool.append(torch.ones(SIZE // 4, 2))
     assert torch.equal(spool[0], torch.ones(10, 10))
     spool.close()
@@ -141,7 +167,11 @@ def test_the_spool_of_fit_tells_where_no_folder_can_be_written(monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_get_default_tempdir", none_found)
     monkeypatch.setenv("TMPDIR", "/full")
-    with pytest.raises(OutOfRange, match=r"for temporary files, /full \(No usable temporary directory found in \['/full'\]\); set TMPDIR"):
+    with pytest.raises(
+        OutOfRange,
+        match=r"for temporary files, /full \(No usable temporary directory found in \['/full'\]\); set "
+        r"TMPDIR",
+    ):
         Spool(Store(0), 1).append(torch.ones(10, 10))
 
 
@@ -159,7 +189,9 @@ def test_a_full_disk_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert contents(tmp_path) == {"new": b"new", "old": b"old"}
         return
     with pytest.raises(BadFile, match=FULL):
-        write_whole(tmp_path / "old", b"new", overwrite=True) if what == "fsync" else write_folder(tmp_path / "new", {"a": b"new"})
+        write_whole(tmp_path / "old", b"new", overwrite=True) if what == "fsync" else write_folder(
+            tmp_path / "new", {"a": b"new"}
+        )
     monkeypatch.undo()
     assert contents(tmp_path) == {"old": b"old"}
     assert os.listdir(tmp_path) == ["old"]

@@ -1,5 +1,5 @@
-"""Ctrl-C at every stage (some of them in the suite), and the end at any point: one sentence, nothing left, and --resume gives the
-same result."""
+"""Ctrl-C at every stage (some of them in the suite), and the end at any point: one sentence, nothing left,
+and --resume gives the same result."""
 
 from __future__ import annotations
 
@@ -40,15 +40,38 @@ def results(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
-def test_a_comparison_is_interrupted_at_its_stages(attempts: Attempts, tmp_path: Path, nothing_left: Path) -> None:
-    argv = ["compare", "--model", "images.py:net", "--data", "images.py:data", "--images", "150", "--steps", "2", "--lava-images", "1"]
+def test_a_comparison_is_interrupted_at_its_stages(
+    attempts: Attempts, tmp_path: Path, nothing_left: Path
+) -> None:
+    argv = [
+        "compare",
+        "--model",
+        "images.py:net",
+        "--data",
+        "images.py:data",
+        "--images",
+        "150",
+        "--steps",
+        "2",
+        "--lava-images",
+        "1",
+    ]
     argv += ["--calibration-images", "50", "--fit-images", "50", "-o", "out", "--anyway"]
     whole = attempts(argv)
     assert whole.code == 0, whole.err
     expected = results(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
-    assert {"trace", "calibrate", "fit", "ANN, float SNN, integer SNN", "Lava fixed_pt", "Lava floating_pt"} <= set(whole.stages)
-    for stage in dict.fromkeys(whole.stages) if EVERYTHING else ("fit", "ANN, float SNN, integer SNN", "Lava fixed_pt"):
+    assert {
+        "trace",
+        "calibrate",
+        "fit",
+        "ANN, float SNN, integer SNN",
+        "Lava fixed_pt",
+        "Lava floating_pt",
+    } <= set(whole.stages)
+    for stage in (
+        dict.fromkeys(whole.stages) if EVERYTHING else ("fit", "ANN, float SNN, integer SNN", "Lava fixed_pt")
+    ):
         for after in (0, 0.5) if stage.startswith("Lava") else (0,):
             found = attempts([*argv, "--resume"], stage=stage, after=after)
             assert (found.code, said(found)) == (130, [KEPT]), (stage, found.err)
@@ -61,9 +84,14 @@ def test_a_comparison_is_interrupted_at_its_stages(attempts: Attempts, tmp_path:
     assert not (tmp_path / "out.parts").exists()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL] if EVERYTHING else [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path, sign: signal.Signals) -> None:
-    """At random calls of functions, by the package or of it: the last few are those that publish the result."""
+@pytest.mark.parametrize(
+    "sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL] if EVERYTHING else [signal.SIGINT, signal.SIGKILL]
+)
+def test_a_run_that_is_ended_anywhere_goes_on(
+    attempts: Attempts, tmp_path: Path, sign: signal.Signals
+) -> None:
+    """At random calls of functions, by the package or of it: the last few are those that publish the
+    result."""
     graph, _ = small()
     netx.write(tmp_path / "a.net", graph)
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", "a.json"]
@@ -73,7 +101,9 @@ def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path
     (tmp_path / "a.json").unlink()
     rng = random.Random(sign)
     many = 12 if EVERYTHING else 3
-    points = [rng.randrange(1, whole.calls) for _ in range(many)] + [whole.calls - rng.randrange(120) for _ in range(many)]
+    points = [rng.randrange(1, whole.calls) for _ in range(many)] + [
+        whole.calls - rng.randrange(120) for _ in range(many)
+    ]
     codes = []
     for call in points:
         ended = attempts([*argv, "--resume"], sign, call=call)
@@ -83,18 +113,25 @@ def test_a_run_that_is_ended_anywhere_goes_on(attempts: Attempts, tmp_path: Path
             assert not (tmp_path / "a.json.parts").exists()
             (tmp_path / "a.json").unlink()
         elif sign != signal.SIGKILL:
-            assert len([line for line in said(ended) if not line.startswith("alarm: ")]) <= 1, ended.err  # it guesses, as untrained ones do
+            assert len([line for line in said(ended) if not line.startswith("alarm: ")]) <= 1, (
+                ended.err
+            )  # it guesses, as untrained ones do
             assert not [p.name for p in tmp_path.iterdir() if p.name.endswith(".part")]
     assert -sign in codes or 128 + sign in codes
     end = attempts([*argv, "--resume", "--overwrite"])
     assert end.code == 0, end.err
-    assert results(tmp_path / "a.json") == {"a.json": expected["a.json"].replace(b"a.json", b"a.json --overwrite")}
+    assert results(tmp_path / "a.json") == {
+        "a.json": expected["a.json"].replace(b"a.json", b"a.json --overwrite")
+    }
 
 
 @pytest.mark.parametrize(
-    ("out", "kept"), [(["-o", "a.json"], "finished parts are kept: go on with --resume"), ([], "no file is half-written")]
+    ("out", "kept"),
+    [(["-o", "a.json"], "finished parts are kept: go on with --resume"), ([], "no file is half-written")],
 )
-def test_sigterm_is_told(out: list[str], kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sigterm_is_told(
+    out: list[str], kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(cli.VERBS, "simulate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     handler = signal.getsignal(signal.SIGTERM)
     try:

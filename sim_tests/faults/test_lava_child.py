@@ -1,4 +1,5 @@
-"""The Lava child dies, stops, raises, starves, floods or does not listen: told in one sentence, in time, and nothing is left."""
+"""The Lava child dies, stops, raises, starves, floods or does not listen: told in one sentence, in time, and
+nothing is left."""
 
 from __future__ import annotations
 
@@ -48,8 +49,16 @@ def endured(graph: Any, x: np.ndarray, deadline: float) -> tuple[str, float]:
 @pytest.mark.parametrize(
     ("where", "fault", "match"),
     [
-        (InStep, "is sent SIGKILL", r"Its last words: ChildFailed: one of Lava's processes was ended by SIGKILL$"),
-        (InStep, "is sent SIGSEGV", r"Its last words: ChildFailed: one of Lava's processes was ended by SIGSEGV$"),
+        (
+            InStep,
+            "is sent SIGKILL",
+            r"Its last words: ChildFailed: one of Lava's processes was ended by SIGKILL$",
+        ),
+        (
+            InStep,
+            "is sent SIGSEGV",
+            r"Its last words: ChildFailed: one of Lava's processes was ended by SIGSEGV$",
+        ),
         (InStep, "leader is sent SIGKILL", FAILED % "signal SIGKILL"),
         (InStep, "leader is sent SIGSEGV", FAILED % "signal SIGSEGV"),
         (AtStart, "is sent SIGKILL", FAILED % "signal SIGKILL" + r"\. Its last words: \(none\)$"),
@@ -57,14 +66,21 @@ def endured(graph: Any, x: np.ndarray, deadline: float) -> tuple[str, float]:
         (AtStart, "raises_in_init", r"Its last words: RuntimeError: __init__ fails on purpose$"),
         (InStep, "raises", RAISED),
         (InStep, "runs_out_of_memory", r"Its last words: .*MemoryError: Unable to allocate 2.00 GiB"),
-        # Mostly MemoryError; Python may lack the memory to print its traceback to the end, and a library to say why it ends.
+        # Mostly MemoryError; Python may lack the memory to print its traceback to the end, and a library to
+        # say why it ends.
         (AtStart, "starves at 8 MB", FAILED % "(exit code 1|signal SIG[A-Z]+)" + r"\. Its last words: \S.*$"),
         (InStep, "chatters_and_raises", r"Its last words: RuntimeError: on purpose$"),
         (InStep, "raises_after_a_line_without_end", r"Its last words: RuntimeError: on purpose$"),
-        (AtStart, "cannot_write_its_result", r"Its last words: OSError: \[Errno 28\] No space left on device$"),
+        (
+            AtStart,
+            "cannot_write_its_result",
+            r"Its last words: OSError: \[Errno 28\] No space left on device$",
+        ),
     ],
 )
-def test_a_fault_is_told_at_once(network: tuple[Any, np.ndarray], where: type[InStep], fault: str, match: str) -> None:
+def test_a_fault_is_told_at_once(
+    network: tuple[Any, np.ndarray], where: type[InStep], fault: str, match: str
+) -> None:
     graph, x = network
     told, seconds = endured(infected(graph, where, fault), x, deadline=120)
     assert re.search(match, told), told
@@ -73,18 +89,31 @@ def test_a_fault_is_told_at_once(network: tuple[Any, np.ndarray], where: type[In
 
 @pytest.mark.parametrize(
     ("where", "fault"),
-    [(InStep, "sleeps"), (InStep, "is_deaf"), (InStep, "is sent SIGSTOP"), (InStep, "leader is sent SIGSTOP")],
+    [
+        (InStep, "sleeps"),
+        (InStep, "is_deaf"),
+        (InStep, "is sent SIGSTOP"),
+        (InStep, "leader is sent SIGSTOP"),
+    ],
 )
-def test_what_hangs_is_ended_at_the_deadline(network: tuple[Any, np.ndarray], where: type[InStep], fault: str) -> None:
+def test_what_hangs_is_ended_at_the_deadline(
+    network: tuple[Any, np.ndarray], where: type[InStep], fault: str
+) -> None:
     graph, x = network
     told, seconds = endured(infected(graph, where, fault), x, deadline=LATE)
-    assert told.startswith("Lava: no result after the deadline of 8 s, its processes were ended; give fewer images or steps, or a longer")
+    assert told.startswith(
+        "Lava: no result after the deadline of 8 s, its processes were ended; give fewer images or "
+        "steps, or a longer"
+    )
     assert LATE <= seconds < LATE + 10
 
 
 @pytest.mark.parametrize("fault", ["starves at 48 MB", "starves at 200 MB"])
-def test_a_lack_of_memory_that_no_exception_tells_is_ended_too(network: tuple[Any, np.ndarray], fault: str) -> None:
-    """Libraries, and Lava where it can start no thread, may wait for good, or fail: that is for them to choose."""
+def test_a_lack_of_memory_that_no_exception_tells_is_ended_too(
+    network: tuple[Any, np.ndarray], fault: str
+) -> None:
+    """Libraries, and Lava where it can start no thread, may wait for good, or fail: that is for them to
+    choose."""
     graph, x = network
     told, seconds = endured(infected(graph, AtStart, fault), x, deadline=LATE)
     assert "no result after the deadline of 8 s" in told or "failed" in told
@@ -105,7 +134,12 @@ def test_all_that_a_run_keeps_has_its_name(network: tuple[Any, np.ndarray], noth
 
     def look(_: int, __: int) -> None:
         folder = next(nothing_left.iterdir())  # the only one
-        seen.append([*(f.name for f in folder.iterdir()), *(s for s in os.listdir("/dev/shm") if s.startswith(f"{folder.name}-"))])
+        seen.append(
+            [
+                *(f.name for f in folder.iterdir()),
+                *(s for s in os.listdir("/dev/shm") if s.startswith(f"{folder.name}-")),
+            ]
+        )
 
     lava_cpu.run(graph, x[:1], deadline=120, progress=look)
     assert any(name.startswith("listener-") for name in seen[0])
@@ -113,7 +147,14 @@ def test_all_that_a_run_keeps_has_its_name(network: tuple[Any, np.ndarray], noth
 
 
 def test_a_full_dev_shm_is_told(network: tuple[Any, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"', "sh"]
+    private = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs -o size=16k tmpfs /dev/shm && exec "$@"',
+        "sh",
+    ]
     if subprocess.run([*private, "true"], capture_output=True).returncode:
         pytest.skip("a private /dev/shm needs root")
     run_child = parent._run_child
@@ -124,7 +165,9 @@ def test_a_full_dev_shm_is_told(network: tuple[Any, np.ndarray], monkeypatch: py
     assert seconds < 60
 
 
-def test_a_full_folder_for_temporary_files_is_told(network: tuple[Any, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_folder_for_temporary_files_is_told(
+    network: tuple[Any, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -132,7 +175,8 @@ def test_a_full_folder_for_temporary_files_is_told(network: tuple[Any, np.ndarra
     graph, x = network
     told, _ = endured(graph, x, deadline=120)
     assert told.startswith(
-        "Lava: its process could not be started, or the folder for temporary files not be used (No space left on device)"
+        "Lava: its process could not be started, or the folder for temporary files not be used (No space "
+        "left on device)"
     )
 
 
@@ -150,7 +194,10 @@ def test_no_folder_for_temporary_files_at_all_is_told(
     monkeypatch.setenv("TMPDIR", "/full")
     interpreter._checked.cache_clear()
     graph, x = network
-    told = r"not be used \(No usable temporary directory found in \['/full'\]\); free space in /full, or set TMPDIR to another$"
+    told = (
+        r"not be used \(No usable temporary directory found in \['/full'\]\); free space in /full, or "
+        r"set TMPDIR to another$"
+    )
     with pytest.raises(BackendFailed, match=told):
         lava_cpu.run(graph, x[:1], lava_python=other)
 
@@ -174,9 +221,13 @@ lava_cpu.run(graph, x, deadline=300)
         (signal.SIGKILL, "is sent SIGSTOP"),
     ],
 )
-def test_the_simulation_ends_with_its_parent(network: tuple[Any, np.ndarray], sign: signal.Signals, fault: str) -> None:
+def test_the_simulation_ends_with_its_parent(
+    network: tuple[Any, np.ndarray], sign: signal.Signals, fault: str
+) -> None:
     graph, x = network
-    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as parent:
         assert parent.stdin is not None
         parent.stdin.write(pickle.dumps((infected(graph, InStep, fault), x[:1])))
         parent.stdin.close()

@@ -1,4 +1,5 @@
-"""Lava runs in a row leave this process as it was: three here, fifty in `python -m sim_tests.faults leaks`."""
+"""Lava runs in a row leave this process as it was: three here, fifty in `python -m sim_tests.faults
+leaks`."""
 
 from __future__ import annotations
 

@@ -40,11 +40,16 @@ def blob(writer: int) -> bytes:
 def test_of_many_writers_one_wins_and_the_others_know(tmp_path: Path, overwrite: bool) -> None:
     path = tmp_path / "a"
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(lambda i: outcome(lambda: write_whole(path, blob(i), overwrite=overwrite)), range(24)))
+        told = list(
+            pool.map(lambda i: outcome(lambda: write_whole(path, blob(i), overwrite=overwrite)), range(24))
+        )
     assert path.read_bytes() in [blob(i) for i in range(24)]
     assert os.listdir(tmp_path) == ["a"]
     assert told.count("written") == (24 if overwrite else 1)
-    assert set(told) <= {"written", f"{path}: exists already; choose another name, or allow it with overwrite=True (--overwrite)"}
+    assert set(told) <= {
+        "written",
+        f"{path}: exists already; choose another name, or allow it with overwrite=True (--overwrite)",
+    }
 
 
 def test_a_folder_that_another_has_written_meanwhile_stays(tmp_path: Path) -> None:
@@ -63,20 +68,31 @@ def test_a_folder_that_another_has_written_meanwhile_stays(tmp_path: Path) -> No
 def test_a_second_run_into_the_same_result_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whether it is to go on, to begin again, or neither; the first goes on undisturbed. When it is killed, its parts are nobody's."""
+    """Whether it is to go on, to begin again, or neither; the first goes on undisturbed. When it is killed,
+    its parts are nobody's."""
     monkeypatch.chdir(tmp_path)
-    waiting = "import os, time\n        while i >= 100 and os.path.exists('held'): time.sleep(0.05)\n        return torch.randn"
+    waiting = (
+        "import os, time\n        while i >= 100 and os.path.exists('held'): time.sleep(0.05)\n    "
+        "    return torch.randn"
+    )
     (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK.replace("return torch.randn", waiting))
     (tmp_path / "held").touch()
     netx.write(tmp_path / "a.net", small()[0])
     argv = ["simulate", "a.net", "--data", "images.py:data", "--images", "250", "--anyway", "-o", "a.json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, "-m", "dnisnm_lava", *argv], env=environment, stderr=subprocess.DEVNULL) as first:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dnisnm_lava", *argv], env=environment, stderr=subprocess.DEVNULL
+    ) as first:
         try:
-            wait_until(lambda: list(tmp_path.glob("a.json.parts/0*")), seconds=120)  # most of it is Python's start
+            wait_until(
+                lambda: list(tmp_path.glob("a.json.parts/0*")), seconds=120
+            )  # most of it is Python's start
             for option in ([], ["--resume"], ["--overwrite"]):
                 assert cli.main([*argv, *option]) == 1
-                assert "a.json: another run is writing it, with its parts in a.json.parts; wait for its end, or" in capsys.readouterr().err
+                assert (
+                    "a.json: another run is writing it, with its parts in a.json.parts; wait for its end, or"
+                    in capsys.readouterr().err
+                )
             assert first.poll() is None
         finally:
             first.kill()
@@ -86,7 +102,9 @@ def test_a_second_run_into_the_same_result_is_refused(
 
 
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_makes_is_not(tmp_path: Path) -> None:
-    dead, alive, other = (tmp_path / name for name in (".a.00000000.part", ".a.11111111.part", ".ab.00000000.part"))
+    dead, alive, other = (
+        tmp_path / name for name in (".a.00000000.part", ".a.11111111.part", ".ab.00000000.part")
+    )
     for part in (dead, alive, other):
         part.mkdir()
         (part / "network.net").write_bytes(b"half")
@@ -102,7 +120,10 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_makes_is_not
 def test_one_run_keeps_parts_at_a_time(tmp_path: Path) -> None:
     out, alone = tmp_path / "a.json", Group()
     with blocks.keeping(out, "job", alone, resume=False, overwrite=False):
-        with pytest.raises(BadFile, match="another run is writing it"), blocks.keeping(out, "job", alone, resume=True, overwrite=False):
+        with (
+            pytest.raises(BadFile, match="another run is writing it"),
+            blocks.keeping(out, "job", alone, resume=True, overwrite=False),
+        ):
             raise AssertionError
         with blocks.keeping(out, "job", Group(1, 1), resume=False, overwrite=False):  # a rank of the same run
             pass

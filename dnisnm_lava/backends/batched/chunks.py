@@ -19,9 +19,10 @@ T = TypeVar("T")
 
 
 def chunks(graph: SpikingGraph, steps: int, memory: int, images: int, threads: int) -> tuple[int, int]:
-    """How many images are taken at once, and by how many workers at a time. All fit `memory` (the most spikes alive at
-    once, and twice the largest population's currents). In threads of a CPU, none sends more than SPIKES bytes, so that
-    they stay in cache, and each has something to do; threads = 0: one worker, as large as memory allows."""
+    """How many images are taken at once, and by how many workers at a time. All fit `memory` (the most spikes
+    alive at once, and twice the largest population's currents). In threads of a CPU, none sends more than
+    SPIKES bytes, so that they stay in cache, and each has something to do; threads = 0: one worker, as large
+    as memory allows."""
     width, summed = (1, 4) if graph.is_integer else (8, 8)
     most = 0
     alive: dict[str, int] = {}
@@ -39,8 +40,8 @@ def chunks(graph: SpikingGraph, steps: int, memory: int, images: int, threads: i
 
 
 def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterator[T]:
-    """Chunks in their order, each in a thread whose torch has its share of the threads: the images need no barriers.
-    At most two chunks a worker wait to be read."""
+    """Chunks in their order, each in a thread whose torch has its share of the threads: the images need no
+    barriers. At most two chunks a worker wait to be read."""
     if workers == 1:
         yield from map(work, starts)
         return
@@ -60,8 +61,8 @@ def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterato
 
 
 def _limit_threads(count: int) -> None:
-    """Of this thread's own parallel regions, for its life: OpenMP's setting is each thread's own. torch sets it when a
-    thread first asks, and not again."""
+    """Of this thread's own parallel regions, for its life: OpenMP's setting is each thread's own. torch sets
+    it when a thread first asks, and not again."""
     torch.get_num_threads()
     _libraries().limit(limits=count, user_api="openmp")
 

@@ -1,7 +1,7 @@
 """Projections on many images and steps at once, in torch: (B, *source shape) -> (B, *target shape).
 
-Three exact ways, the fastest that a static bound allows: bytes times 8-bit weights through oneDNN with float32 sums
-(below 2**24), float32 (below 2**24), float64 (below 2**53).
+Three exact ways, the fastest that a static bound allows: bytes times 8-bit weights through oneDNN with
+float32 sums (below 2**24), float32 (below 2**24), float64 (below 2**53).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ WAYS = ("auto", "int8", "float32", "float64")
 
 @dataclass(frozen=True)
 class Synapses:
-    """A projection, ready: `apply` takes stored spikes to currents, displaced by `silence`, (*target shape): what comes
-    out where nobody spikes. reach: the most that a displaced current can be."""
+    """A projection, ready: `apply` takes stored spikes to currents, displaced by `silence`, (*target shape):
+    what comes out where nobody spikes. reach: the most that a displaced current can be."""
 
     apply: Map
     silence: np.ndarray | float
@@ -32,15 +32,20 @@ class Synapses:
     way: str
 
 
-def synapses(projection: Projection, code: Code, largest: int, source: Shape, asked: str, device: str) -> Synapses:
-    """Of spikes up to +-largest, stored in `code`; OutOfRange where the way that is asked for would not be exact."""
+def synapses(
+    projection: Projection, code: Code, largest: int, source: Shape, asked: str, device: str
+) -> Synapses:
+    """Of spikes up to +-largest, stored in `code`; OutOfRange where the way that is asked for would not be
+    exact."""
     way = way_of(projection, code, largest, asked, device)
     if way != "int8":
         dtype = torch.float64 if way == "float64" else torch.float32
         plain = linear(projection, dtype, device)
         return Synapses(lambda x: plain(code.decode(x, dtype)), 0.0, projection.bound(largest), way)
     projection = whole_rows(projection)
-    apply = between(chosen_channels(projection, device), byte_sums(projection, code.offset, source), projection, device)
+    apply = between(
+        chosen_channels(projection, device), byte_sums(projection, code.offset, source), projection, device
+    )
     nobody = torch.full((1, *source), code.offset, dtype=torch.uint8)
     silence = apply(channels_last(nobody))[0].numpy()
     return Synapses(apply, silence, projection.bound(2 * code.offset), way)
@@ -50,19 +55,42 @@ def way_of(projection: Projection, code: Code, largest: int, asked: str, device:
     """How a projection is computed; OutOfRange where float32 is asked for and would not be exact."""
     exact = projection.bound(largest) < EXACT_FLOAT32
     if asked in ("auto", "int8"):
-        suits = code.dtype is torch.uint8 and projection.bound(2 * code.offset) < EXACT_FLOAT32 and fits_bytes(projection, code.offset)
+        suits = (
+            code.dtype is torch.uint8
+            and projection.bound(2 * code.offset) < EXACT_FLOAT32
+            and fits_bytes(projection, code.offset)
+        )
         return "int8" if suits and device == "cpu" and int8_is_exact() else "float32" if exact else "float64"
     if asked == "float32" and not exact:
         reach = projection.bound(largest)
-        raise OutOfRange(f"synapses: sums from {projection.source} may reach {reach}, beyond float32's 2**24; use float64 or auto")
+        raise OutOfRange(
+            f"synapses: sums from {projection.source} may reach {reach}, beyond float32's 2**24; use "
+            f"float64 or auto"
+        )
     return asked
 
 
 def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndarray | None:
-    """(C,) weights of a projection that gives each neuron its own byte of the source times its channel's weight; else None."""
+    """(C,) weights of a projection that gives each neuron its own byte of the source times its channel's
+    weight; else None."""
     w = projection.weight
-    own = projection.is_conv and w.shape[1:] == (1, 1, 1) and projection.groups == w.shape[0] == shape[0] and projection.stride == (1, 1)
-    moved = projection.spatial, projection.source_channels, projection.target_channels, projection.target_order
-    if not own or any(part is not None for part in moved) or projection.padding != NO_PADDING or code.dtype is not torch.uint8:
+    own = (
+        projection.is_conv
+        and w.shape[1:] == (1, 1, 1)
+        and projection.groups == w.shape[0] == shape[0]
+        and projection.stride == (1, 1)
+    )
+    moved = (
+        projection.spatial,
+        projection.source_channels,
+        projection.target_channels,
+        projection.target_order,
+    )
+    if (
+        not own
+        or any(part is not None for part in moved)
+        or projection.padding != NO_PADDING
+        or code.dtype is not torch.uint8
+    ):
         return None
     return w.reshape(-1).astype(np.int64) << projection.exponent

@@ -17,16 +17,23 @@ def checked_device(device: Device) -> str:
         torch.zeros(1, device=device).cpu()  # there and back: `meta` has no numbers
     except (RuntimeError, AssertionError) as error:
         reason = (str(error).strip() or "no message").splitlines()[0].partition(". ")[0]
-        raise OutOfRange(f"device: {device} cannot be used here ({reason}); give cpu, or cuda where torch finds a GPU") from error
+        raise OutOfRange(
+            f"device: {device} cannot be used here ({reason}); give cpu, or cuda where torch finds a GPU"
+        ) from error
     return str(device)
 
 
 @contextlib.contextmanager
 def exact_sums(device: str) -> Iterator[None]:
-    """Floats that sum integers exactly: no TF32 or bfloat16 inside products, whatever the user allows elsewhere; and on
-    CUDA no cuDNN, whose Winograd and FFT convolutions round. What was set before comes back."""
+    """Floats that sum integers exactly: no TF32 or bfloat16 inside products, whatever the user allows
+    elsewhere; and on CUDA no cuDNN, whose Winograd and FFT convolutions round. What was set before comes
+    back."""
     before = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn.flags(enabled=False, allow_tf32=False) if device.startswith("cuda") else contextlib.nullcontext()
+    cudnn = (
+        torch.backends.cudnn.flags(enabled=False, allow_tf32=False)
+        if device.startswith("cuda")
+        else contextlib.nullcontext()
+    )
     torch.set_float32_matmul_precision("highest")
     try:
         with cudnn:

@@ -1,8 +1,8 @@
 """The same network on many images, in torch, on CPU or CUDA.
 
-One population at a time over all its steps: the graph is a DAG and time is logical, so all its currents come from one
-call of each projection, and its neurons go through their steps while they stay in cache. Images are cut into chunks
-that fit a budget of memory. Every integer is exact on every way: `currents` says how.
+One population at a time over all its steps: the graph is a DAG and time is logical, so all its currents come
+from one call of each projection, and its neurons go through their steps while they stay in cache. Images are
+cut into chunks that fit a budget of memory. Every integer is exact on every way: `currents` says how.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ def run(
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
 
-    record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents held at
-    once (default: a quarter of what is free); images are cut into chunks that fit, of one image at least.
-    synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32, float64). neurons:
-    `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto` and `compiled` run in float32, which are near
-    to the reference; synapses=`float64`, or `stepped` neurons, in float64. progress(done, of): after each chunk, in images.
+    record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents
+    held at once (default: a quarter of what is free); images are cut into chunks that fit, of one image at
+    least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
+    float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
+    and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
+    in float64. progress(done, of): after each chunk, in images.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     memory = free_memory() // 4 if memory is None else memory
@@ -66,7 +67,9 @@ def run(
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
     plan = planned(graph, synapses, neurons, place)
-    parts: dict[str, list[np.ndarray]] = {p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept}
+    parts: dict[str, list[np.ndarray]] = {
+        p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
+    }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
     chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)
     clipped = 0
@@ -105,11 +108,15 @@ class _Chunk:
     clipped: int
 
 
-def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps: int, kept: set[str], device: str) -> _Chunk:
+def _chunk(
+    graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps: int, kept: set[str], device: str
+) -> _Chunk:
     """Recorded: {population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
     x, clipped = encode_images(graph, images)
     tally = {p.name: _Tally() for p in graph}
-    sent: dict[str, Tensor] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
+    sent: dict[
+        str, Tensor
+    ] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
     recorded: dict[str, np.ndarray] = {}
     with torch.inference_mode():
         for p, heard in graph.flow(sent):
@@ -128,7 +135,13 @@ def _chunk(graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps
             elif isinstance(p, SNM):
                 sent[p.name] = _stepped(p, own, _current(own, heard), steps, done)
             if p.name in kept:
-                spikes = own.code.decode(sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32).cpu().numpy()
+                spikes = (
+                    own.code.decode(
+                        sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32
+                    )
+                    .cpu()
+                    .numpy()
+                )
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
 
@@ -146,17 +159,27 @@ def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
 
 
 def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _Tally) -> Tensor:
-    """All steps of the neurons at once, by numba, some images after the other, so that their currents stay in cache."""
+    """All steps of the neurons at once, by numba, some images after the other, so that their currents stay in
+    cache."""
     from dnisnm_lava.backends.batched import neurons
 
-    sources = {*(name for name, _ in plan.projections), *(() if plan.shortcut is None else (plan.shortcut[0],))}
+    sources = {
+        *(name for name, _ in plan.projections),
+        *(() if plan.shortcut is None else (plan.shortcut[0],)),
+    }
     count, size = len(sent[next(iter(sources))]), int(np.prod(p.shape))
     spikes = np.empty((count, steps, size), NUMPY[plan.code.dtype])
     block = max(1, CURRENTS // (plan.dtype.itemsize * steps * size))
     for start in range(0, count, block):
         part = {name: sent[name][start : start + block] for name in sources}
         shortcut = None if plan.shortcut is None else flat(part[plan.shortcut[0]])
-        counts = neurons.run(plan.neurons, flat(_current(plan, part)), shortcut, spikes[start : start + block], torch.get_num_threads())
+        counts = neurons.run(
+            plan.neurons,
+            flat(_current(plan, part)),
+            shortcut,
+            spikes[start : start + block],
+            torch.get_num_threads(),
+        )
         tally.add(*counts)
     return unflat(spikes, p.shape)
 
@@ -165,7 +188,9 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
     """One step of the neurons after the other, in torch."""
     integer = p.vth.dtype.kind == "i"
     device = str(current.device)
-    vth, payload, v_init, bias = (tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias))
+    vth, payload, v_init, bias = (
+        tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias)
+    )
     v = v_init.expand(len(current), *p.shape).clone()
     m = torch.zeros_like(v)
     spikes: list[Tensor] = []
@@ -220,7 +245,9 @@ def _saturate(v: Tensor, limit: int) -> int:
 
 def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
     """The read-out's potentials (N, T, *shape)."""
-    gains = (current + tensor(plan.bias, current.dtype, str(current.device))).expand(len(current), steps, *p.shape)
+    gains = (current + tensor(plan.bias, current.dtype, str(current.device))).expand(
+        len(current), steps, *p.shape
+    )
     if p.bias.dtype.kind == "i" and steps * int(gains.abs().max()) <= plan.limit:
         return gains.cumsum(1)  # cannot saturate
     v = torch.zeros_like(gains[:, 0])
@@ -245,6 +272,8 @@ def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Ta
     from dnisnm_lava.backends.batched import max_pool
 
     size = (p.shape[1], p.shape[2])
-    changes, *counts = max_pool.max_pool(stored.movedim(2, -1).numpy(), code.offset, p.window, size, steps, torch.get_num_threads())
+    changes, *counts = max_pool.max_pool(
+        stored.movedim(2, -1).numpy(), code.offset, p.window, size, steps, torch.get_num_threads()
+    )
     tally.add(*counts)
     return torch.from_numpy(changes).movedim(-1, 2)

@@ -18,8 +18,11 @@ Map = Callable[[Tensor], Tensor]
 
 
 def linear(projection: Projection, dtype: torch.dtype, device: str) -> Map:
-    """The projection as a function of spikes (B, *source shape) of `dtype`, channels last in memory for maps."""
-    return between(in_front(projection, dtype, device), _weights(projection, dtype, device), projection, device)
+    """The projection as a function of spikes (B, *source shape) of `dtype`, channels last in memory for
+    maps."""
+    return between(
+        in_front(projection, dtype, device), _weights(projection, dtype, device), projection, device
+    )
 
 
 def between(chosen: Map, weights: Map, projection: Projection, device: str) -> Map:
@@ -44,7 +47,9 @@ def _placed(chosen: Map, weights: Map, order: np.ndarray, shape: Shape, device: 
 
     def apply(x: Tensor) -> Tensor:
         z = weights(chosen(x)).flatten(1)
-        return channels_last(z.new_zeros(len(z), math.prod(shape)).index_copy_(1, places, z).reshape(-1, *shape))
+        return channels_last(
+            z.new_zeros(len(z), math.prod(shape)).index_copy_(1, places, z).reshape(-1, *shape)
+        )
 
     return apply
 
@@ -58,7 +63,8 @@ def chosen_channels(projection: Projection, device: str) -> Map:
 
 
 def in_front(projection: Projection, dtype: torch.dtype, device: str) -> Map:
-    """What happens to spikes (B, *source shape) before they meet the weights: choice of channels, pool, resampling."""
+    """What happens to spikes (B, *source shape) before they meet the weights: choice of channels, pool,
+    resampling."""
     chosen = chosen_channels(projection, device)
     if projection.resample is not None:
         resample = _resampling(projection.resample, dtype, device)
@@ -86,7 +92,8 @@ def max_pool(x: Tensor, window: Window) -> Tensor:
 
 
 def pool_changes(spikes: Tensor, window: Window) -> Tensor:
-    """The change of the windows' maxima of the running sums of spikes (N, T, *source shape): (N, T, *shape)."""
+    """The change of the windows' maxima of the running sums of spikes (N, T, *source shape): (N, T,
+    *shape)."""
     sums = spikes.cumsum(1)
     best = max_pool(sums.flatten(0, 1), window)
     best = best.reshape(*sums.shape[:2], *best.shape[1:])
@@ -108,7 +115,11 @@ def _weights(projection: Projection, dtype: torch.dtype, device: str) -> Map:
     def apply(x: Tensor) -> Tensor:
         if not projection.is_conv:
             z = x.flatten(1) @ weight.T
-            return z.reshape(-1, *projection.target_shape) if projection.target_shape and projection.target_order is None else z
+            return (
+                z.reshape(-1, *projection.target_shape)
+                if projection.target_shape and projection.target_order is None
+                else z
+            )
         if ahead:
             x = F.pad(x, ahead)
         return F.conv2d(x, weight, None, projection.stride, padding, projection.dilation, projection.groups)

@@ -30,7 +30,10 @@ def _max_pool(spikes, offset, kernel, stride, dilation, before, out, first, jobs
                     new[:] = np.iinfo(np.int32).min
                     for dy in range(kernel[0]):
                         for dx in range(kernel[1]):
-                            row, col = y * stride[0] + dy * dilation[0] - before[0], x * stride[1] + dx * dilation[1] - before[1]
+                            row, col = (
+                                y * stride[0] + dy * dilation[0] - before[0],
+                                x * stride[1] + dx * dilation[1] - before[1],
+                            )
                             if 0 <= row < rows and 0 <= col < cols:
                                 for c in range(channels):
                                     new[c] = max(new[c], sums[row, col, c])
@@ -46,8 +49,8 @@ def _max_pool(spikes, offset, kernel, stride, dilation, before, out, first, jobs
 def max_pool(
     spikes: np.ndarray, offset: int, window: Window, size: tuple[int, int], steps: int, threads: int = 1
 ) -> tuple[np.ndarray, int, int]:
-    """Changes + offset (N, steps, *size, C), as bytes, of the windows' maxima of the running sums of `spikes`, bytes
-    (N, steps or 1, H, W, C), and how many went up and down."""
+    """Changes + offset (N, steps, *size, C), as bytes, of the windows' maxima of the running sums of
+    `spikes`, bytes (N, steps or 1, H, W, C), and how many went up and down."""
     out = np.empty((len(spikes), steps, *size, spikes.shape[4]), np.uint8)
     before = (window.padding[0][0], window.padding[1][0])
     arguments = (spikes, np.int32(offset), window.kernel, window.stride, window.dilation, before, out)

@@ -1,9 +1,9 @@
 """What happens between two projections, over all steps at once: compiled by numba, for the CPU.
 
-Each slice of neurons goes through all its steps while its potentials stay in the first-level cache. Integers travel as
-floats that hold them exactly: a potential is clipped to 24 bits, so float32 does wherever a step's current is below
-2**24. Spikes are stored as bytes, spike + offset. All that a slice needs lies in one array, so that the compiler knows
-its rows to be apart and makes vector code of every loop.
+Each slice of neurons goes through all its steps while its potentials stay in the first-level cache. Integers
+travel as floats that hold them exactly: a potential is clipped to 24 bits, so float32 does wherever a step's
+current is below 2**24. Spikes are stored as bytes, spike + offset. All that a slice needs lies in one array,
+so that the compiler knows its rows to be apart and makes vector code of every loop.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _send(w, q, k, out, offset, one, zero):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _once(w, out, offset, one, zero):  # type: ignore[no-untyped-def]
-    """One level up or down, down only what m holds (Eq. 21). GUARD: vth, and infinity for the dead. LOWER: as `neurons` makes it."""
+    """One level up or down, down only what m holds (Eq. 21). GUARD: vth, and infinity for the dead. LOWER: as
+    `neurons` makes it."""
     for q in range(out.size):
         v, guard = w[V, q], w[GUARD, q]
         k = (one if v >= guard else zero) - min(one if v <= -min(guard, w[LOWER, q]) else zero, w[M, q])
@@ -60,9 +61,9 @@ def _once(w, out, offset, one, zero):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-untyped-def]
-    """Up to `levels`. A quotient of floats may round up to the next whole number, or down from it: the products,
-    exact below 2**24, tell, since |v| and vth are below 2**23. So what the whole thresholds leave of |v| is exact too, and tells
-    whether the lower threshold takes one level more."""
+    """Up to `levels`. A quotient of floats may round up to the next whole number, or down from it: the
+    products, exact below 2**24, tell, since |v| and vth are below 2**23. So what the whole thresholds leave
+    of |v| is exact too, and tells whether the lower threshold takes one level more."""
     free = levels if two_sided else zero
     most = w.dtype.type(MOST_LEVELS)
     for q in range(out.size):
@@ -88,7 +89,8 @@ def _flush(w, totals, zero):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _aligned(kind):  # type: ignore[no-untyped-def]
-    """Zeros (ROWS, SLICE) that begin with a cache line: vectors of 64 bytes that cross two cost a third more."""
+    """Zeros (ROWS, SLICE) that begin with a cache line: vectors of 64 bytes that cross two cost a third
+    more."""
     room = np.zeros((ROWS, SLICE + LINE), kind)
     first = (-room.ctypes.data % LINE) // room.itemsize
     return room[:, first : first + SLICE]
@@ -96,13 +98,17 @@ def _aligned(kind):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, first, jobs):  # type: ignore[no-untyped-def]
-    """Jobs `first` to `first + jobs` of slices x images, images innermost: how many rose, fell, and saturated."""
+    """Jobs `first` to `first + jobs` of slices x images, images innermost: how many rose, fell, and
+    saturated."""
     count, steps, size = out.shape
     kind = table.dtype.type
     one, zero = kind(1), kind(0)
     totals = np.zeros(3, np.int64)
     w = _aligned(table.dtype.type)
-    last, last_shortcut = current.shape[1] - 1, shortcut.shape[1] - 1  # what is the same in each step stands there once
+    last, last_shortcut = (
+        current.shape[1] - 1,
+        shortcut.shape[1] - 1,
+    )  # what is the same in each step stands there once
     loaded, counted = -1, 0
     for job in range(first, min(first + jobs, count * ((size + SLICE - 1) // SLICE))):
         start, image = job // count * SLICE, job % count
@@ -133,10 +139,10 @@ def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, 
 
 @dataclass(frozen=True)
 class Neurons:
-    """A population's constants, each (n,): table (7, n) is bias, vth, guard, payload, shortcut, lower and v_init. The guard is
-    vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of another population; lower, what whole
-    thresholds must leave of -v for one level more, and infinity where nothing that they leave suffices. limit: of v.
-    Spikes are stored in the dtype `out`, as spike + offset."""
+    """A population's constants, each (n,): table (7, n) is bias, vth, guard, payload, shortcut, lower and
+    v_init. The guard is vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of
+    another population; lower, what whole thresholds must leave of -v for one level more, and infinity where
+    nothing that they leave suffices. limit: of v. Spikes are stored in the dtype `out`, as spike + offset."""
 
     table: np.ndarray
     levels: int
@@ -148,10 +154,23 @@ class Neurons:
 
 
 def neurons(
-    bias: np.ndarray, vth: np.ndarray, payload: np.ndarray, shortcut: np.ndarray, lower: np.ndarray, v_init: np.ndarray, *,
-    dtype: np.dtype, levels: int, lead: int, two_sided: bool, limit: int, out: np.dtype, offset: int,
-) -> Neurons:  # fmt: skip
-    """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number above it."""
+    bias: np.ndarray,
+    vth: np.ndarray,
+    payload: np.ndarray,
+    shortcut: np.ndarray,
+    lower: np.ndarray,
+    v_init: np.ndarray,
+    *,
+    dtype: np.dtype,
+    levels: int,
+    lead: int,
+    two_sided: bool,
+    limit: int,
+    out: np.dtype,
+    offset: int,
+) -> Neurons:
+    """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number
+    above it."""
     guard = np.where(vth > 0, vth, np.inf)
     left = np.where((vth > 0) & (lower < vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
     table = np.empty((7, len(vth)), dtype)
@@ -160,19 +179,33 @@ def neurons(
     return Neurons(table, levels, lead, two_sided, limit, out, offset)
 
 
-def run(p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.ndarray, threads: int = 1) -> tuple[int, int, int]:
-    """Fill `sent` (N, T, n) with stored spikes; how many rose, fell, and saturated. current: (N, T or 1, n). shortcut:
-    bytes (N, T or 1, n), or none."""
+def run(
+    p: Neurons, current: np.ndarray, shortcut: np.ndarray | None, sent: np.ndarray, threads: int = 1
+) -> tuple[int, int, int]:
+    """Fill `sent` (N, T, n) with stored spikes; how many rose, fell, and saturated. current: (N, T or 1, n).
+    shortcut: bytes (N, T or 1, n), or none."""
     kind = p.table.dtype.type
     extra = NOBODY if shortcut is None else shortcut
-    arguments = (current, extra, p.table, kind(p.levels), p.lead, p.two_sided, kind(p.limit), kind(p.offset), sent)
+    arguments = (
+        current,
+        extra,
+        p.table,
+        kind(p.levels),
+        p.lead,
+        p.two_sided,
+        kind(p.limit),
+        kind(p.offset),
+        sent,
+    )
     jobs = len(sent) * -(-sent.shape[2] // SLICE)
     up, down, over = in_threads(lambda first, share: _run(*arguments, first, share), jobs, threads)
     return up, down, over
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _try(current, activation, bias, vth, lower, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
+def _try(  # type: ignore[no-untyped-def]
+    current, activation, bias, vth, lower, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs
+):
     """Slices `first` to `first + jobs`, with all scales and images."""
     count, steps, size = current.shape
     kind = current.dtype.type
@@ -191,7 +224,9 @@ def _try(current, activation, bias, vth, lower, scales, levels, lead, two_sided,
                 w[V, :], w[M, :] = v_init, zero
                 for t in range(steps + lead):
                     if t < steps:
-                        _integrate(w, current[image, t, start : start + n], current[image, t, :0], limit, one, zero)
+                        _integrate(
+                            w, current[image, t, start : start + n], current[image, t, :0], limit, one, zero
+                        )
                     if t >= lead and levels == one and not two_sided:
                         _once(w, sent[:n], zero, one, zero)
                     elif t >= lead:
@@ -204,13 +239,32 @@ def _try(current, activation, bias, vth, lower, scales, levels, lead, two_sided,
 
 
 def try_scales(
-    p: Neurons, vth: np.ndarray, scales: np.ndarray, current: np.ndarray, activation: np.ndarray, errors: np.ndarray, threads: int
+    p: Neurons,
+    vth: np.ndarray,
+    scales: np.ndarray,
+    current: np.ndarray,
+    activation: np.ndarray,
+    errors: np.ndarray,
+    threads: int,
 ) -> None:
-    """Run p with theta = `scales` (S,) times `vth` (n,), float64, p's own thresholds, for thresholds and payloads, lower ones in
-    proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the sums over images of (activation - mean spike)
-    squared, and of itself. current: (N, T, n); activation: (N, n)."""
+    """Run p with theta = `scales` (S,) times `vth` (n,), float64, p's own thresholds, for thresholds and
+    payloads, lower ones in proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the
+    sums over images of (activation - mean spike) squared, and of itself. current: (N, T, n); activation:
+    (N, n)."""
     kind = p.table.dtype.type
-    arguments = (current, activation, p.table[0], vth, p.table[5], scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    arguments = (
+        current,
+        activation,
+        p.table[0],
+        vth,
+        p.table[5],
+        scales,
+        kind(p.levels),
+        p.lead,
+        p.two_sided,
+        kind(p.limit),
+        *errors,
+    )
     in_threads(lambda first, share: _try(*arguments, first, share), -(-current.shape[2] // SLICE), threads)
 
 

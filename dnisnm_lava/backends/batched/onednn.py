@@ -18,10 +18,14 @@ from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair, Window
 
 WEIGHT = 127
 THIN = 64  # multiplications
-PROOFS = (  # weights (O, I / groups, ky, kx), pixels, stride, dilation, groups: each kind of kernel, sums up to 2**24
-    ((16, 56, 3, 3), 4, 1, 1, 1), ((16, 518, 1, 1), 4, 1, 1, 1), ((10, 518, 1, 1), 1, 1, 1, 1),
-    ((16, 56, 3, 3), 5, 2, 2, 2), ((32, 1, 3, 3), 5, 1, 1, 32),
-)  # fmt: skip
+# weights (O, I / groups, ky, kx), pixels, stride, dilation, groups: each kind of kernel, sums up to 2**24
+PROOFS = (
+    ((16, 56, 3, 3), 4, 1, 1, 1),
+    ((16, 518, 1, 1), 4, 1, 1, 1),
+    ((10, 518, 1, 1), 1, 1, 1, 1),
+    ((16, 56, 3, 3), 5, 2, 2, 2),
+    ((32, 1, 3, 3), 5, 1, 1, 32),
+)
 
 
 def fits_bytes(projection: Projection, offset: int) -> bool:
@@ -32,13 +36,16 @@ def fits_bytes(projection: Projection, offset: int) -> bool:
 
 
 def whole_rows(projection: Projection) -> Projection:
-    """The same with a row for each of the target's channels, where its rows are thin: multiplying by a few zeros costs
-    less than moving what comes out to its channels."""
+    """The same with a row for each of the target's channels, where its rows are thin: multiplying by a few
+    zeros costs less than moving what comes out to its channels."""
     fan_in = projection.weight[0].size * projection.groups
     if projection.target_channels is None or not projection.is_conv or fan_in > THIN:
         return projection
     rows, inputs = projection.weight.shape[:2]
-    weight = np.zeros((projection.targets, inputs * projection.groups, *projection.weight.shape[2:]), projection.weight.dtype)
+    weight = np.zeros(
+        (projection.targets, inputs * projection.groups, *projection.weight.shape[2:]),
+        projection.weight.dtype,
+    )
     for row, (kernel, target) in enumerate(zip(projection.weight, projection.target_channels, strict=True)):
         first = row // (rows // projection.groups) * inputs
         weight[target, first : first + inputs] += kernel
@@ -50,7 +57,12 @@ def byte_sums(projection: Projection, offset: int, source: Shape) -> Map:
     padding, ahead = own_padding(projection)
     weight = projection.weight if projection.is_conv else _channels_innermost(projection, source)
     convolve = quantized(
-        tensor(weight, torch.int8, "cpu"), 2.0**projection.exponent, projection.stride, padding, projection.dilation, projection.groups
+        tensor(weight, torch.int8, "cpu"),
+        2.0**projection.exponent,
+        projection.stride,
+        padding,
+        projection.dilation,
+        projection.groups,
     )
 
     def apply(x: Tensor) -> Tensor:
@@ -58,7 +70,11 @@ def byte_sums(projection: Projection, offset: int, source: Shape) -> Map:
             x = _pooled_bytes(x, projection.sum_pool, offset)
         if not projection.is_conv:
             z = convolve(x.movedim(1, -1).reshape(len(x), -1, 1, 1)).reshape(len(x), -1)
-            return z.reshape(-1, *projection.target_shape) if projection.target_shape and projection.target_order is None else z
+            return (
+                z.reshape(-1, *projection.target_shape)
+                if projection.target_shape and projection.target_order is None
+                else z
+            )
         return convolve(F.pad(x, ahead) if ahead else x)
 
     return apply
@@ -86,7 +102,8 @@ def _pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
 
 
 def quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Map:
-    """`scale` times oneDNN's convolution of (B, I, y, x) bytes with 8-bit weights, into float32 sums; borders are bytes of 0."""
+    """`scale` times oneDNN's convolution of (B, I, y, x) bytes with 8-bit weights, into float32 sums; borders
+    are bytes of 0."""
     scales, zeros = torch.full((len(weight),), scale), torch.zeros(len(weight), dtype=torch.int)
     geometry = (list(stride), list(padding), list(dilation), groups)
     onednn = torch.ops.onednn  # type: ignore[attr-defined]
@@ -98,15 +115,31 @@ def quantized(weight: Tensor, scale: float, stride: Pair, padding: Pair, dilatio
 
     def apply(x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        return convolve(x, 1.0, 0, packed(tuple(x.shape)), scales, zeros, None, *geometry, 1.0, 0, torch.float32, "none", [], "")
+        return convolve(
+            x,
+            1.0,
+            0,
+            packed(tuple(x.shape)),
+            scales,
+            zeros,
+            None,
+            *geometry,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
 
     return apply
 
 
 @cache
 def int8_is_exact() -> bool:
-    """Is oneDNN's 8-bit convolution there, and exact on the worst operands that a float32 sum can hold? CPUs without
-    VNNI may saturate sums of two products at 16 bits. Tried once per process, and no version is asked for."""
+    """Is oneDNN's 8-bit convolution there, and exact on the worst operands that a float32 sum can hold? CPUs
+    without VNNI may saturate sums of two products at 16 bits. Tried once per process, and no version is asked
+    for."""
     if not hasattr(torch.ops.onednn, "qconv2d_pointwise"):  # type: ignore[attr-defined]
         return False
     try:
@@ -116,7 +149,8 @@ def int8_is_exact() -> bool:
 
 
 def _is_exact(shape: tuple[int, int, int, int], pixels: int, stride: int, dilation: int, groups: int) -> bool:
-    """On the largest bytes and on all of them, times the largest weights of either sign, beside float64's sums."""
+    """On the largest bytes and on all of them, times the largest weights of either sign, beside float64's
+    sums."""
     weight = torch.full(shape, WEIGHT, dtype=torch.int8)
     weight[len(weight) // 2 :] = -WEIGHT
     padding, size = shape[2] // 2 * dilation, (1, shape[1] * groups, pixels, pixels)
@@ -124,4 +158,7 @@ def _is_exact(shape: tuple[int, int, int, int], pixels: int, stride: int, dilati
     convolve = quantized(weight, 1.0, (stride, stride), (padding, padding), (dilation, dilation), groups)
     images = torch.full(size, BYTE, dtype=torch.uint8), mixed
     wide = weight.double()
-    return all(torch.equal(convolve(x).double(), F.conv2d(x.double(), wide, None, stride, padding, dilation, groups)) for x in images)
+    return all(
+        torch.equal(convolve(x).double(), F.conv2d(x.double(), wide, None, stride, padding, dilation, groups))
+        for x in images
+    )

@@ -1,4 +1,5 @@
-"""How each population of a graph is computed: the way of its synapses, the dtype of its sums, what its neurons read."""
+"""How each population of a graph is computed: the way of its synapses, the dtype of its sums, what its
+neurons read."""
 
 from __future__ import annotations
 
@@ -26,14 +27,17 @@ from dnisnm_lava.ir.integers import largest_spikes
 UNLIMITED = 1 << 62  # of the potentials of floats
 NEURONS = ("auto", "compiled", "stepped")
 NUMPY: dict[torch.dtype, np.dtype] = {
-    torch.uint8: np.dtype(np.uint8), torch.float32: np.dtype(np.float32), torch.float64: np.dtype(np.float64),
-}  # fmt: skip
+    torch.uint8: np.dtype(np.uint8),
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A population ready to run. code: how its spikes are stored. projections: {name of the source: synapses}, in
-    order; of a shortcut, its own byte's weights (C,). bias: of the displaced currents, whose sums `dtype` holds. limit: of v."""
+    """A population ready to run. code: how its spikes are stored. projections: {name of the source:
+    synapses}, in order; of a shortcut, its own byte's weights (C,). bias: of the displaced currents, whose
+    sums `dtype` holds. limit: of v."""
 
     code: Code
     dtype: torch.dtype = torch.float64
@@ -48,7 +52,9 @@ class Plan:
 _PLANS: dict[tuple[Any, ...], dict[str, Plan]] = {}  # by the identity of a graph that lives
 
 
-def planned(graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu") -> dict[str, Plan]:
+def planned(
+    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu"
+) -> dict[str, Plan]:
     """How each population of the graph is computed; kept as long as the graph."""
     for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
         if given not in choices:
@@ -76,13 +82,16 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str) -> dict[
     for p in graph:
         code = code_of(sent.get(p.name, 0))
         plan[p.name] = (
-            _planned(graph, p, code, plan, sent, asked, compiled, device) if isinstance(p, SNM | ReadOut) else Plan(code, compiled=compiled)
+            _planned(graph, p, code, plan, sent, asked, compiled, device)
+            if isinstance(p, SNM | ReadOut)
+            else Plan(code, compiled=compiled)
         )
     return plan
 
 
 def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Plan:
-    """Float networks are what integers are compared with, not equal to: float32 is near enough, unless float64 is asked for."""
+    """Float networks are what integers are compared with, not equal to: float32 is near enough, unless
+    float64 is asked for."""
     dtype = torch.float32 if compiled and asked != "float64" else torch.float64
     code = Code(dtype)
     if not isinstance(p, SNM | ReadOut):
@@ -94,9 +103,15 @@ def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Pl
 
 
 def _planned(
-    graph: SpikingGraph, p: SNM | ReadOut, code: Code, plan: dict[str, Plan], sent: dict[str, int], asked: str,
-    compiled: bool, device: str,
-) -> Plan:  # fmt: skip
+    graph: SpikingGraph,
+    p: SNM | ReadOut,
+    code: Code,
+    plan: dict[str, Plan],
+    sent: dict[str, int],
+    asked: str,
+    compiled: bool,
+    device: str,
+) -> Plan:
     bias, limit = p.bias.astype(np.int64), FixedPointFormat(p.state_bits).limit
     largest = int(np.abs(bias).max())
     bound = sum(q.bound(sent[q.source]) for q in p.projections) + largest
@@ -106,34 +121,57 @@ def _planned(
         own, shortcut = _shortcut(graph, p, plan)
     ways = tuple(
         (q.source, synapses(q, plan[q.source].code, sent[q.source], graph[q.source].shape, asked, device))
-        for q in p.projections if q is not own
-    )  # fmt: skip
-    reach = largest + sum(s.reach for _, s in ways)  # no partial sum of displaced currents and their bias exceeds it
+        for q in p.projections
+        if q is not own
+    )
+    reach = largest + sum(
+        s.reach for _, s in ways
+    )  # no partial sum of displaced currents and their bias exceeds it
     silence = sum((s.silence for _, s in ways), start=np.float64(0))
     if own is not None and shortcut is not None:
         reach += own.bound(2 * sent[own.source])
         silence = silence + per_channel(shortcut[1] * sent[own.source], p.shape)
-    far = isinstance(p, SNM) and p.down < 1 and int(p.vth.max()) > STATE.limit  # a level taken back leaves v beyond 24 bits
+    far = (
+        isinstance(p, SNM) and p.down < 1 and int(p.vth.max()) > STATE.limit
+    )  # a level taken back leaves v beyond 24 bits
     wide = far or reach >= EXACT_FLOAT32 or asked == "float64"
     dtype = torch.float64 if wide else torch.float32
-    constants = _neurons(p, code, dtype, bias - silence, shortcut, limit) if isinstance(p, SNM) and compiled else None
+    constants = (
+        _neurons(p, code, dtype, bias - silence, shortcut, limit) if isinstance(p, SNM) and compiled else None
+    )
     return Plan(code, dtype, ways, shortcut, bias - silence, compiled, limit, constants)
 
 
-def _neurons(p: SNM, code: Code, dtype: torch.dtype, bias: np.ndarray, shortcut: tuple[str, np.ndarray] | None, limit: int) -> Any:
+def _neurons(
+    p: SNM,
+    code: Code,
+    dtype: torch.dtype,
+    bias: np.ndarray,
+    shortcut: tuple[str, np.ndarray] | None,
+    limit: int,
+) -> Any:
     from dnisnm_lava.backends.batched import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
     each = (bias, p.vth, p.payload, weight, lower_threshold(p.vth, p.down), p.v_init)
     constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in each)
     return neurons.neurons(
-        *constants, dtype=NUMPY[dtype], levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=limit,
-        out=NUMPY[code.dtype], offset=code.offset,
-    )  # fmt: skip
+        *constants,
+        dtype=NUMPY[dtype],
+        levels=p.levels,
+        lead=p.lead,
+        two_sided=p.two_sided,
+        limit=limit,
+        out=NUMPY[code.dtype],
+        offset=code.offset,
+    )
 
 
-def _shortcut(graph: SpikingGraph, p: SNM | ReadOut, plan: dict[str, Plan]) -> tuple[Projection | None, tuple[str, np.ndarray] | None]:
-    """A projection that gives each neuron its own byte of a source, which the neurons' pass can read itself; beside others."""
+def _shortcut(
+    graph: SpikingGraph, p: SNM | ReadOut, plan: dict[str, Plan]
+) -> tuple[Projection | None, tuple[str, np.ndarray] | None]:
+    """A projection that gives each neuron its own byte of a source, which the neurons' pass can read itself;
+    beside others."""
     if isinstance(p, SNM) and len(p.projections) > 1:
         for q in p.projections:
             weight = shortcut_weight(q, plan[q.source].code, graph[q.source].shape)

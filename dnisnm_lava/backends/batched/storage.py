@@ -25,7 +25,8 @@ def channels_last(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Code:
-    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around offset."""
+    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around
+    offset."""
 
     dtype: torch.dtype
     offset: int = 0

@@ -1,6 +1,7 @@
 """Lava's simulator, in a child process with a deadline: `run`.
 
-May import what `backends` may. `parent` starts, watches and ends the process, `child` is that process, `interpreter` its Python.
+May import what `backends` may. `parent` starts, watches and ends the process, `child` is that process,
+`interpreter` its Python.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The process that runs Lava: `python -m dnisnm_lava.backends.lava_cpu.child FOLDER`, for lava_cpu alone.
 
-Reads FOLDER/job.pickle, which its parent wrote, or the files of `interpreter.hand_over` where that is another Python; writes
-FOLDER/result.npz; prints `step N of`, then `done` or `failed`. The parent ends the process group: Lava's own processes may
-never end by themselves.
+Reads FOLDER/job.pickle, which its parent wrote, or the files of `interpreter.hand_over` where that is another
+Python; writes FOLDER/result.npz; prints `step N of`, then `done` or `failed`. The parent ends the process
+group: Lava's own processes may never end by themselves.
 """
 
 from __future__ import annotations
@@ -55,16 +55,31 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             process[p.name] = Source(images=images, steps=steps, period=period)
             continue
         if isinstance(p, MaxPool):
-            pool = MaxPoolProcess(input_shape=graph[p.source].shape, window=p.window, period=period, offset=offset[p.name] - 1)
+            pool = MaxPoolProcess(
+                input_shape=graph[p.source].shape, window=p.window, period=period, offset=offset[p.name] - 1
+            )
             process[p.source].s_out.connect(pool.a_in)
             process[p.name] = pool
             continue
-        window = {"shape": p.shape, "bias": p.bias, "steps": steps, "period": period, "offset": offset[p.name]}
+        window = {
+            "shape": p.shape,
+            "bias": p.bias,
+            "steps": steps,
+            "period": period,
+            "offset": offset[p.name],
+        }
         if isinstance(p, ReadOut):
             neurons = ReadOutProcess(**window)
         else:
             neurons = SNMProcess(
-                **window, vth=p.vth, payload=p.payload, v_init=p.v_init, levels=p.levels, lead=p.lead, two_sided=p.two_sided, down=p.down
+                **window,
+                vth=p.vth,
+                payload=p.payload,
+                v_init=p.v_init,
+                levels=p.levels,
+                lead=p.lead,
+                two_sided=p.two_sided,
+                down=p.down,
             )
         process[p.name] = neurons
         for projection in p.projections:
@@ -77,7 +92,9 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
     return process
 
 
-def simulate(graph: Any, images: np.ndarray, steps: int, period: int, names: list[str]) -> dict[str, np.ndarray]:
+def simulate(
+    graph: Any, images: np.ndarray, steps: int, period: int, names: list[str]
+) -> dict[str, np.ndarray]:
     """Arrays by key: `output:NAME`, `spikes:NAME`, `saturations:NAME`."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -138,7 +155,8 @@ def tell_of_exceptions() -> None:
 
 
 def keep_all_in(folder: Path) -> None:
-    """multiprocessing's sockets in `folder`, and its shared memory under that name: the parent removes them."""
+    """multiprocessing's sockets in `folder`, and its shared memory under that name: the parent removes
+    them."""
     multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
     shared_memory._make_filename = lambda: f"/{folder.name}-{secrets.token_hex(4)}"  # type: ignore[attr-defined]
 
@@ -164,13 +182,18 @@ PATIENCE = 1.0  # seconds: where one of Lava's processes raises, others may end 
 
 
 def fail_with(started: Started) -> None:
-    """Fail as soon as one of Lava's processes ends: none does before the run is over, and Lava would wait for it for good."""
+    """Fail as soon as one of Lava's processes ends: none does before the run is over, and Lava would wait for
+    it for good."""
     while True:
         ended = connection.wait([sentinel for _, sentinel in started], timeout=0.1)
         words = [_last_words(process) for process, sentinel in started if sentinel in ended]
         if words:
             time.sleep(0 if any(words) else PATIENCE)
-            print(f"ChildFailed: one of Lava's processes {max(words) or 'has ended before the run was over'}", file=sys.stderr, flush=True)
+            print(
+                f"ChildFailed: one of Lava's processes {max(words) or 'has ended before the run was over'}",
+                file=sys.stderr,
+                flush=True,
+            )
             print("failed", flush=True)
             os._exit(1)
 
@@ -185,8 +208,9 @@ def _last_words(process: int) -> str:
 
 
 def end_with_parent(folder: Path, started: Started) -> None:
-    """Wait for the end of standard input, whose other end the parent alone holds; then end the group. SIGKILL for Lava's
-    processes, whatever they ignore; SIGTERM spares multiprocessing's resource tracker alone, which then unlinks the shared memory."""
+    """Wait for the end of standard input, whose other end the parent alone holds; then end the group. SIGKILL
+    for Lava's processes, whatever they ignore; SIGTERM spares multiprocessing's resource tracker alone, which
+    then unlinks the shared memory."""
     os.read(0, 1)
     shutil.rmtree(folder, ignore_errors=True)
     lava = [process for process, _ in started]

@@ -1,4 +1,5 @@
-"""A Python 3.10 with Lava in the user's cache folder, for a package that lives in a newer one. Made on request, and never otherwise."""
+"""A Python 3.10 with Lava in the user's cache folder, for a package that lives in a newer one. Made on
+request, and never otherwise."""
 
 from __future__ import annotations
 
@@ -28,19 +29,24 @@ def made() -> Path:
     """Its Python; BackendMissing where `make` has not made it."""
     python = home() / "bin/python"
     if not python.exists():
-        raise BackendMissing(f"--lava-python auto: no Lava environment in {home()}; make it with `dnisnm lava-env`, in about a minute")
+        raise BackendMissing(
+            f"--lava-python auto: no Lava environment in {home()}; make it with `dnisnm lava-env`, in "
+            f"about a minute"
+        )
     return python
 
 
 def make() -> Path:
     """Make it, whole or not at all, and return its Python. An environment that is there is replaced.
 
-    BackendMissing where there is no Python 3.10, and neither uv nor pyenv makes one; BackendFailed where pip fails.
+    BackendMissing where there is no Python 3.10, and neither uv nor pyenv makes one; BackendFailed where pip
+    fails.
     """
     base = next(_found(), None) or next(_installed(), None)
     if base is None:
         raise BackendMissing(
-            f"lava-env: Lava needs Python {PYTHON}, and neither python{PYTHON}, pyenv nor uv has or can make one here; install one of them"
+            f"lava-env: Lava needs Python {PYTHON}, and neither python{PYTHON}, pyenv nor uv has or can "
+            f"make one here; install one of them"
         )
     try:
         home().parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +55,17 @@ def make() -> Path:
         raise unwritable(home(), error) from error
     try:
         _run([base, "-m", "venv", str(part)])
-        _run([str(part / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINNED])
+        _run(
+            [
+                str(part / "bin/python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *PINNED,
+            ]
+        )
         shutil.rmtree(home(), ignore_errors=True)
         os.rename(part, home())  # `python -m` needs no path of its own, unlike a venv's scripts
     finally:
@@ -60,7 +76,11 @@ def make() -> Path:
 def _found() -> Iterator[str]:
     """Pythons 3.10 that are here: on the path, pyenv's, uv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))
-    candidates = [f"python{PYTHON}", "python3", *map(str, sorted(pyenv.glob(f"versions/{PYTHON}.*/bin/python")))]
+    candidates = [
+        f"python{PYTHON}",
+        "python3",
+        *map(str, sorted(pyenv.glob(f"versions/{PYTHON}.*/bin/python"))),
+    ]
     uv = _uv()
     for candidate in [*candidates, _said([*uv, "python", "find", "--no-project", PYTHON]) if uv else ""]:
         if candidate and shutil.which(candidate) and _succeeds([candidate, "-c", IS_PYTHON]):
@@ -70,7 +90,10 @@ def _found() -> Iterator[str]:
 def _installed() -> Iterator[str]:
     """Pythons 3.10 that uv brings, or that pyenv compiles."""
     uv = _uv()
-    for command in ([*uv, "python", "install", PYTHON] if uv else [], ["pyenv", "install", "--skip-existing", PYTHON]):
+    for command in (
+        [*uv, "python", "install", PYTHON] if uv else [],
+        ["pyenv", "install", "--skip-existing", PYTHON],
+    ):
         if command and shutil.which(command[0]) and _succeeds(command):
             yield from _found()
 
@@ -98,5 +121,6 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip() or "(none)").splitlines()[-1]
         raise BackendFailed(
-            f"lava-env: {' '.join(command[:4])} failed, and nothing was made; mend that and try again. Its last words: {words}"
+            f"lava-env: {' '.join(command[:4])} failed, and nothing was made; mend that and try again. "
+            f"Its last words: {words}"
         )

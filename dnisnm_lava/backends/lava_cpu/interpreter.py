@@ -1,8 +1,8 @@
 """Lava in another Python: which one, whether it will do, and what it is handed.
 
-Lava pins Python 3.10 and NumPy 1; this package does not. The other Python needs lava-nc 0.10, NumPy and h5py. It imports this
-package from here, through links in the folder of the run, and no other package of this Python; it gets the network and the
-images as files that any version reads, and hands back spikes.
+Lava pins Python 3.10 and NumPy 1; this package does not. The other Python needs lava-nc 0.10, NumPy and h5py.
+It imports this package from here, through links in the folder of the run, and no other package of this
+Python; it gets the network and the images as files that any version reads, and hands back spikes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ except Exception as error:
     found["error"] = repr(error)
 print(json.dumps(found))
 """
-KINDS = {kind.__name__: kind for kind in (SpikingGraph, ir.Input, ir.SNM, ir.MaxPool, ir.ReadOut, ir.Projection, ir.Resample, Window)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (SpikingGraph, ir.Input, ir.SNM, ir.MaxPool, ir.ReadOut, ir.Projection, ir.Resample, Window)
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ class Interpreter:
 
 
 def chosen(given: str | Path | None) -> Interpreter | None:
-    """The Python that is `given`, else named by DNISNM_LAVA_PYTHON; None: this one. `auto`: the one that `dnisnm lava-env` made.
-    BackendMissing where it is no Python with Lava, or imports another version of this package."""
+    """The Python that is `given`, else named by DNISNM_LAVA_PYTHON; None: this one. `auto`: the one that
+    `dnisnm lava-env` made. BackendMissing where it is no Python with Lava, or imports another version of this
+    package."""
     name = str(given or os.environ.get(VARIABLE, ""))
     who = "--lava-python" if given else VARIABLE
     return _checked(str(installation.made()) if name == AUTO else name, who) if name else None
@@ -88,9 +92,14 @@ def _checked(name: str, who: str) -> Interpreter:
         raise BackendMissing(f"{told} with lava-nc {found['lava-nc']}, and {LAVA} is needed; {remedy}")
     if found.get("folder") != str(PACKAGE) or "error" in found:
         other = found.get("folder", str(PACKAGE)) != str(PACKAGE)
-        imported = f"dnisnm-lava {found['dnisnm-lava']} from {found['folder']}" if other else f"none ({found['error']})"
+        imported = (
+            f"dnisnm-lava {found['dnisnm-lava']} from {found['folder']}"
+            if other
+            else f"none ({found['error']})"
+        )
         raise BackendMissing(
-            f"{told} that must import dnisnm-lava {dnisnm_lava.__version__} from {PACKAGE}, and imports {imported}; let it heed PYTHONPATH"
+            f"{told} that must import dnisnm-lava {dnisnm_lava.__version__} from {PACKAGE}, and imports "
+            f"{imported}; let it heed PYTHONPATH"
         )
     return Interpreter(path, {key: found[key] for key in ("python", *NEEDED)})
 
@@ -102,8 +111,14 @@ def _versions(path: str) -> dict[str, str] | None:
             alone = environment(Path(folder))
             with contextlib.suppress(OSError, subprocess.TimeoutExpired, ValueError):
                 done = subprocess.run(
-                    [path, "-c", PROBE], capture_output=True, text=True, timeout=PATIENCE, env=alone, cwd=folder, stdin=subprocess.DEVNULL
-                )  # fmt: skip
+                    [path, "-c", PROBE],
+                    capture_output=True,
+                    text=True,
+                    timeout=PATIENCE,
+                    env=alone,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                )
                 found = json.loads(done.stdout.splitlines()[-1] if done.stdout.strip() else "")
                 return found if isinstance(found, dict) and "python" in found else None
     except OSError as error:
@@ -113,18 +128,24 @@ def _versions(path: str) -> dict[str, str] | None:
 
 def not_started(error: OSError) -> BackendFailed:
     return BackendFailed(
-        f"Lava: its process could not be started, or the folder for temporary files not be used ({error.strerror or error}); "
+        f"Lava: its process could not be started, or the folder for temporary files not be used "
+        f"({error.strerror or error}); "
         f"free space in {temporary_folder()}, or set TMPDIR to another"
     )
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """This process's, in which the other Python finds this package, linked in `folder`, and nothing else of this one's."""
+    """This process's, in which the other Python finds this package, linked in `folder`, and nothing else of
+    this one's."""
     links = folder / "packages"
     links.mkdir()
     for name in (PACKAGE.name, "exporters"):
         (links / name).symlink_to(PACKAGE.parent / name)
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH")
+    }
     return {**kept, "PYTHONPATH": str(links)}
 
 
@@ -132,7 +153,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def hand_over(folder: Path, job: Mapping[str, Any]) -> None:
-    """network.net, or network.npz for a float graph, as netx holds integers alone; images.npy; job.json: all else."""
+    """network.net, or network.npz for a float graph, as netx holds integers alone; images.npy; job.json: all
+    else."""
     from exporters import netx
 
     graph: SpikingGraph = job["graph"]
@@ -143,7 +165,9 @@ def hand_over(folder: Path, job: Mapping[str, Any]) -> None:
         told = json.dumps(_told(graph, arrays))
         np.savez(folder / "network.npz", told=np.array(told), **{str(i): a for i, a in enumerate(arrays)})
     np.save(folder / "images.npy", job["images"])
-    (folder / "job.json").write_text(json.dumps({key: value for key, value in job.items() if key not in ("graph", "images")}))
+    (folder / "job.json").write_text(
+        json.dumps({key: value for key, value in job.items() if key not in ("graph", "images")})
+    )
 
 
 def received(folder: Path) -> dict[str, Any]:
@@ -155,7 +179,11 @@ def received(folder: Path) -> dict[str, Any]:
     else:
         with np.load(folder / "network.npz") as file:
             graph = _built(json.loads(str(file["told"])), {key: file[key] for key in file.files})
-    return {"graph": graph, "images": np.load(folder / "images.npy"), **json.loads((folder / "job.json").read_text())}
+    return {
+        "graph": graph,
+        "images": np.load(folder / "images.npy"),
+        **json.loads((folder / "job.json").read_text()),
+    }
 
 
 def _told(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -164,7 +192,10 @@ def _told(value: Any, arrays: list[np.ndarray]) -> Any:
         arrays.append(value)
         return {"array": str(len(arrays) - 1)}
     if is_dataclass(value):
-        return {"kind": type(value).__name__, "fields": {f.name: _told(getattr(value, f.name), arrays) for f in fields(value) if f.init}}
+        return {
+            "kind": type(value).__name__,
+            "fields": {f.name: _told(getattr(value, f.name), arrays) for f in fields(value) if f.init},
+        }
     if isinstance(value, tuple):
         return [_told(part, arrays) for part in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -1,9 +1,9 @@
 """The graph as Lava processes on the CPU simulator, always in a child process with a deadline.
 
-Lava forks one process per Lava process, and hangs for good when one of them raises or dies. So the child leads
-a process group of its own, and the whole group is ended, whatever happens: by its parent, or by the child
-itself when the parent is gone and the pipe that it holds closes. All that the child keeps is called by the
-name of its temporary folder, and removed with it.
+Lava forks one process per Lava process, and hangs for good when one of them raises or dies. So the child
+leads a process group of its own, and the whole group is ended, whatever happens: by its parent, or by the
+child itself when the parent is gone and the pipe that it holds closes. All that the child keeps is called by
+the name of its temporary folder, and removed with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from dnisnm_lava.backends.lava_cpu.interpreter import VARIABLE, Interpreter, chosen, environment, hand_over, not_started
+from dnisnm_lava.backends.lava_cpu.interpreter import (
+    VARIABLE,
+    Interpreter,
+    chosen,
+    environment,
+    hand_over,
+    not_started,
+)
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
@@ -44,7 +51,8 @@ LONGEST = 400  # bytes of a line that the child says: more is no sentence
 
 @dataclass(frozen=True)
 class Lava:
-    """How Lava is asked: on how many images (0: not at all), with how many seconds for each run, in which other Python (`interpreter`)."""
+    """How Lava is asked: on how many images (0: not at all), with how many seconds for each run, in which
+    other Python (`interpreter`)."""
 
     images: int = 4
     deadline: float = DEADLINE
@@ -73,17 +81,26 @@ def run(
     check_state(graph, "Lava")
     x, clipped = encode_images(graph, images)
     check_int32(graph)
-    names = [p.name for p in graph if isinstance(p, SNM | MaxPool) and (record is True or (record is not False and p.name in record))]
+    names = [
+        p.name
+        for p in graph
+        if isinstance(p, SNM | MaxPool) and (record is True or (record is not False and p.name in record))
+    ]
     shortest = steps + max((lead(p) for p in graph), default=0)
     period = shortest if period is None else period
     if period < shortest:
-        raise OutOfRange(f"period: {period} steps given; windows of {shortest} steps would overlap, give {shortest} or more")
+        raise OutOfRange(
+            f"period: {period} steps given; windows of {shortest} steps would overlap, give {shortest} "
+            f"or more"
+        )
     other = chosen(lava_python)
     if other is None:
         require_lava()
     job = {"graph": graph, "images": x, "steps": steps, "period": period, "names": names}
     arrays = _in_child(job, other, deadline, progress)
-    saturations = {p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)}
+    saturations = {
+        p.name: int(arrays[f"saturations:{p.name}"]) for p in graph if isinstance(p, SNM | ReadOut)
+    }
     spikes = {name: arrays[f"spikes:{name}"] for name in names}
     counts = {name: count_spikes(trace) for name, trace in spikes.items()}
     logits, further = graph.outputs({p.name: arrays[f"output:{p.name}"] for p in graph.readouts})
@@ -95,7 +112,9 @@ def require_lava(lava_python: str | Path | None = None) -> None:
     if chosen(lava_python) is not None:
         return
     if importlib.util.find_spec("lava") is None or importlib.util.find_spec("lava.magma") is None:
-        raise BackendMissing(f"{missing('lava-nc', 'lava')}; or name a Python that has it with --lava-python or {VARIABLE}")
+        raise BackendMissing(
+            f"{missing('lava-nc', 'lava')}; or name a Python that has it with --lava-python or {VARIABLE}"
+        )
 
 
 def check_int32(graph: SpikingGraph) -> None:
@@ -107,13 +126,18 @@ def check_int32(graph: SpikingGraph) -> None:
         if isinstance(p, SNM | ReadOut):
             bound = sum(q.bound(sent[q.source]) for q in p.projections)
             if bound >= INT32:
-                raise OutOfRange(f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits or levels")
+                raise OutOfRange(
+                    f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits "
+                    f"or levels"
+                )
 
 
 # ---------------------------------------------------------------- the child, and its end
 
 
-def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, progress: Progress | None) -> dict[str, np.ndarray]:
+def _in_child(
+    job: dict[str, Any], other: Interpreter | None, deadline: float, progress: Progress | None
+) -> dict[str, np.ndarray]:
     """The arrays that the child, of this Python or another, made of `job`."""
     try:
         with tempfile.TemporaryDirectory(prefix="dnisnm-lava-") as folder:
@@ -124,7 +148,14 @@ def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, p
             found = None if other is None else environment(Path(folder))
             python = sys.executable if other is None else other.path
             place = None if other is None else folder  # `-m` looks for modules there first
-            _run_child([python, "-m", "dnisnm_lava.backends.lava_cpu.child", folder], folder, deadline, progress, found, place)
+            _run_child(
+                [python, "-m", "dnisnm_lava.backends.lava_cpu.child", folder],
+                folder,
+                deadline,
+                progress,
+                found,
+                place,
+            )
             with np.load(Path(folder) / "result.npz") as result:
                 return {key: result[key] for key in result.files}
     except OSError as error:
@@ -134,7 +165,10 @@ def _in_child(job: dict[str, Any], other: Interpreter | None, deadline: float, p
 def _own_environment() -> dict[str, str]:
     """In which this Python finds this package."""
     root = str(Path(__file__).resolve().parents[3])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")])),
+    }
 
 
 def _run_child(
@@ -145,10 +179,18 @@ def _run_child(
     found: Mapping[str, str] | None = None,
     place: str | None = None,
 ) -> None:
-    """Run `command` to its `done`, and end its process group and all that it kept; BackendFailed where it fails."""
-    alone = {**(found or _own_environment()), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    """Run `command` to its `done`, and end its process group and all that it kept; BackendFailed where it
+    fails."""
+    alone = {
+        **(found or _own_environment()),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     pipe = subprocess.PIPE
-    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=alone, cwd=place, start_new_session=True, bufsize=0)
+    child = subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=alone, cwd=place, start_new_session=True, bufsize=0
+    )
     said: Queue[str | None] = Queue()
     words = _Words()
     readers = [_reading(child.stdout, said.put), _reading(child.stderr, words.hear)]
@@ -164,7 +206,9 @@ def _run_child(
         raise BackendFailed(f"Lava: {failure}. Its last words: {words.last}")
 
 
-def _failure(child: subprocess.Popen[bytes], said: Queue[str | None], deadline: float, progress: Progress | None) -> str:
+def _failure(
+    child: subprocess.Popen[bytes], said: Queue[str | None], deadline: float, progress: Progress | None
+) -> str:
     """Relay progress until the child says `done`: nothing; or what it did instead."""
     end = time.monotonic() + deadline
     for line in _heard(child, said, end):
@@ -176,7 +220,10 @@ def _failure(child: subprocess.Popen[bytes], said: Queue[str | None], deadline: 
             done, of = line.split()[1:]
             progress(int(done), int(of))
     if time.monotonic() >= end:
-        return f"no result after the deadline of {deadline:g} s, its processes were ended; give fewer images or steps, or a longer deadline"
+        return (
+            f"no result after the deadline of {deadline:g} s, its processes were ended; give fewer "
+            f"images or steps, or a longer deadline"
+        )
     return f"the simulator's process failed ({_status(child)}), nothing was kept"
 
 
@@ -197,7 +244,8 @@ def _heard(child: subprocess.Popen[bytes], said: Queue[str | None], end: float) 
 
 
 def _reading(stream: IO[bytes] | None, hear: Callable[[str | None], None]) -> threading.Thread:
-    """A thread that passes on the lines of `stream`, in pieces where they are longer than LONGEST, and None at its end."""
+    """A thread that passes on the lines of `stream`, in pieces where they are longer than LONGEST, and None
+    at its end."""
     assert stream is not None
 
     def read() -> None:
@@ -217,8 +265,8 @@ def _reading(stream: IO[bytes] | None, hear: Callable[[str | None], None]) -> th
 
 
 class _Words:
-    """Of what the child says on its standard error, however much it is: the first error (later ones follow from it), else
-    the last line."""
+    """Of what the child says on its standard error, however much it is: the first error (later ones follow
+    from it), else the last line."""
 
     def __init__(self) -> None:
         self.last = "(none)"
@@ -227,7 +275,9 @@ class _Words:
     def hear(self, line: str | None) -> None:
         if line and not self._is_error:
             self.last = line
-            self._is_error = line.split(":")[0].endswith(("Error", "Exception", "Failed", "Missing", "OutOfRange"))
+            self._is_error = line.split(":")[0].endswith(
+                ("Error", "Exception", "Failed", "Missing", "OutOfRange")
+            )
 
 
 def _status(child: subprocess.Popen[bytes]) -> str:
@@ -238,7 +288,8 @@ def _status(child: subprocess.Popen[bytes]) -> str:
 
 
 def remove_shared_memory(folder: str) -> None:
-    """Of the run that `folder` was made for: what is left where multiprocessing's resource tracker was killed too."""
+    """Of the run that `folder` was made for: what is left where multiprocessing's resource tracker was killed
+    too."""
     for segment in Path("/dev/shm").glob(f"{Path(folder).name}-*"):
         segment.unlink(missing_ok=True)
 

@@ -1,1 +1,2 @@
-"""Images and labels out of files and folders, as they lie there; the order of their axes; how they are prepared."""
+"""Images and labels out of files and folders, as they lie there; the order of their axes; how they are
+prepared."""

@@ -14,10 +14,20 @@ import numpy as np
 
 from dnisnm_lava.errors import BadFile
 
-PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val", "validation": "val"}
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
 KINDS = {
     **dict.fromkeys(("x", "image", "images", "img", "imgs", "data", "input", "inputs", "features"), "images"),
-    **dict.fromkeys(("y", "label", "labels", "target", "targets", "class", "classes", "mask", "masks"), "labels"),
+    **dict.fromkeys(
+        ("y", "label", "labels", "target", "targets", "class", "classes", "mask", "masks"), "labels"
+    ),
 }
 STANDARD = {"x_train", "y_train", "x_test", "y_test"}
 ADVICE = "save both, and with classes y_train and y_test, with numpy.savez"
@@ -28,7 +38,9 @@ class Arrays:
 
     def __init__(self, x: np.ndarray, y: np.ndarray | None, who: str) -> None:
         if y is not None and len(x) != len(y):
-            raise BadFile(f"{who}: x of shape {x.shape} with y of shape {y.shape}; give one label for each image")
+            raise BadFile(
+                f"{who}: x of shape {x.shape} with y of shape {y.shape}; give one label for each image"
+            )
         if x.dtype.kind not in "fu" or (x.dtype.kind == "u" and x.dtype != np.uint8) or not 2 <= x.ndim <= 4:
             layouts = "(N, H, W, C), (N, C, H, W), (N, H, W), (N, C, L) or (N, features)"
             raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, {layouts}")
@@ -46,7 +58,8 @@ class Arrays:
 
 
 def read(path: Path) -> tuple[Arrays, Arrays]:
-    """Arrays to calibrate on and to test with. BadFile for a file that is none, or whose names are not understood."""
+    """Arrays to calibrate on and to test with. BadFile for a file that is none, or whose names are not
+    understood."""
     if not path.is_file():
         raise BadFile(f"{path}: no such file; check the path of the data")
     try:
@@ -56,29 +69,53 @@ def read(path: Path) -> tuple[Arrays, Arrays]:
         with np.load(path, allow_pickle=False) as file:
             train, test = _chosen(path, file.files)
             pairs = [(file[x], file[y] if y else None) for x, y in (train, test)]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, RuntimeError, MemoryError, TypeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        MemoryError,
+        TypeError,
+    ) as error:
         if isinstance(error, BadFile):
             raise
-        reason = "it holds pickled objects, which can run code: refused" if "allow_pickle" in str(error) else type(error).__name__
-        raise BadFile(f"{path}: not an {path.suffix} of plain arrays, or truncated ({reason}); write it again with numpy.savez") from error
+        reason = (
+            "it holds pickled objects, which can run code: refused"
+            if "allow_pickle" in str(error)
+            else type(error).__name__
+        )
+        raise BadFile(
+            f"{path}: not an {path.suffix} of plain arrays, or truncated ({reason}); write it again with "
+            f"numpy.savez"
+        ) from error
     (x, y), (x_test, y_test) = pairs
     return Arrays(x, y, str(path)), Arrays(x_test, y_test, str(path))
 
 
 def _chosen(path: Path, names: Iterable[str]) -> tuple[tuple[str, str], tuple[str, str]]:
-    """(images, labels) to calibrate on, and to test with, by name; labels may be ''. Told, where the names are others than ours."""
+    """(images, labels) to calibrate on, and to test with, by name; labels may be ''. Told, where the names
+    are others than ours."""
     names = list(names)
     found = _understood(path, names)
     test = next((part for part in ("test", "val", "") if (part, "images") in found), "test")
     train = next((part for part in ("train", "", "test", "val") if (part, "images") in found), "train")
     missing = [f"x_{part}" for part in (train, test) if (part, "images") not in found]
     if missing:
-        raise BadFile(f"{path}: lacks {', '.join(dict.fromkeys(missing))}; {ADVICE}; its keys are {', '.join(names) or 'none'}")
+        raise BadFile(
+            f"{path}: lacks {', '.join(dict.fromkeys(missing))}; {ADVICE}; its keys are "
+            f"{', '.join(names) or 'none'}"
+        )
     chosen = [(found[part, "images"], found.get((part, "labels"), "")) for part in (train, test)]
     read = [name for pair in chosen for name in pair if name]
     if not set(read) <= STANDARD or train != "train":
         left = [name for name in names if name not in read]
-        told = f"{' with '.join(filter(None, chosen[0]))} to calibrate on, {' with '.join(filter(None, chosen[1]))} to test with"
+        told = (
+            f"{' with '.join(filter(None, chosen[0]))} to calibrate on, "
+            f"{' with '.join(filter(None, chosen[1]))} to test with"
+        )
         warnings.warn(f"{path}: {told}" + (f"; not read: {', '.join(left)}" if left else ""), stacklevel=5)
     return chosen[0], chosen[1]
 
@@ -94,6 +131,9 @@ def _understood(path: Path, names: Iterable[str]) -> Mapping[tuple[str, str], st
         key = next(iter(parts), ""), next(iter(kinds))
         if key in found:
             what = " ".join(filter(None, key))
-            raise BadFile(f"{path}: both {found[key]} and {name} may be the {what}; keep one, under x_train, y_train, x_test, y_test")
+            raise BadFile(
+                f"{path}: both {found[key]} and {name} may be the {what}; keep one, under x_train, "
+                f"y_train, x_test, y_test"
+            )
         found[key] = name
     return found

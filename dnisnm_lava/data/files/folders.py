@@ -11,15 +11,24 @@ from PIL import Image
 
 from dnisnm_lava.errors import BadFile
 
-FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others are programs, such as EPS, that Pillow hands to an interpreter
+FORMATS = (
+    "BMP",
+    "JPEG",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)  # others are programs, such as EPS, that Pillow hands to an interpreter
 
 
 def mnist(folder: Path) -> tuple[Any, Any]:
-    """torchvision's MNIST in `folder`, downloaded from its official source where it is not there. A cache of pickles (`processed`), as
-    old versions made, is not read."""
+    """torchvision's MNIST in `folder`, downloaded from its official source where it is not there. A cache of
+    pickles (`processed`), as old versions made, is not read."""
     from torchvision import datasets as vision
 
-    plain = type("MNIST", (vision.MNIST,), {"_check_legacy_exist": lambda self: False})  # the name is that of its folder
+    plain = type(
+        "MNIST", (vision.MNIST,), {"_check_legacy_exist": lambda self: False}
+    )  # the name is that of its folder
     made = [p for p in (folder / "MNIST/raw", folder / "MNIST", folder) if not p.exists()]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # torchvision tells of a download by print
@@ -29,12 +38,19 @@ def mnist(folder: Path) -> tuple[Any, Any]:
             with contextlib.suppress(OSError):
                 empty.rmdir()
         reason = str(error).strip().splitlines()[0]
-        raise BadFile(f"mnist:{folder}: neither found there nor downloaded ({reason}); give a folder that holds MNIST/raw") from error
+        raise BadFile(
+            f"mnist:{folder}: neither found there nor downloaded ({reason}); give a folder that holds "
+            f"MNIST/raw"
+        ) from error
 
 
 def image_folder(path: Path) -> tuple[Any, Any]:
-    """`path/train` and `path/test` (or `val`), or one folder for both: of class folders, or of pictures alone."""
-    train, test = path / "train", next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test")
+    """`path/train` and `path/test` (or `val`), or one folder for both: of class folders, or of pictures
+    alone."""
+    train, test = (
+        path / "train",
+        next((path / n for n in ("test", "val") if (path / n).is_dir()), path / "test"),
+    )
     if train.is_dir() != test.is_dir():
         raise BadFile(f"{path}: holds only one of train and test (or val); give both, or class folders alone")
     try:
@@ -44,7 +60,9 @@ def image_folder(path: Path) -> tuple[Any, Any]:
         pair = _folder(train), _folder(test)
     except (FileNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BadFile(f"{path}: not in ImageFolder layout ({reason}); give one folder a class, with images in it") from error
+        raise BadFile(
+            f"{path}: not in ImageFolder layout ({reason}); give one folder a class, with images in it"
+        ) from error
     classes = [part.classes for part in pair if not isinstance(part, Pictures)]
     if len(classes) == 2 and classes[0] != classes[1]:
         counts = f"train has {len(classes[0])} classes and test {len(classes[1])}, or other names"

@@ -1,6 +1,8 @@
-"""Axes of images: as they lie in arrays, and as a model takes them. `nhwc` reads: number, height, width, channels; l: length; f: features.
+"""Axes of images: as they lie in arrays, and as a model takes them. `nhwc` reads: number, height, width,
+channels; l: length; f: features.
 
-torch has channels first. An array does not say which axis is which, so the model is asked where nobody tells: the order that it runs on.
+torch has channels first. An array does not say which axis is which, so the model is asked where nobody tells:
+the order that it runs on.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ class Layout:
         x = torch.as_tensor(inputs.array(image))
         if x.ndim != len(self.given):
             raise ValueError(f"layout {self} given, the image has shape {tuple(x.shape)}")
-        return _moved(*((x, self.given) if "c" in self.given or "f" in self.given else (x[None], "c" + self.given)), _torchs(self.given))
+        return _moved(
+            *((x, self.given) if "c" in self.given or "f" in self.given else (x[None], "c" + self.given)),
+            _torchs(self.given),
+        )
 
     def to_model(self, image: torch.Tensor) -> torch.Tensor:
         """From channels first."""
@@ -55,7 +60,10 @@ def parse(text: str) -> Layout:
     given, _, wanted = (part.removeprefix("n") for part in text.lower().partition(":"))
     sound = set(given) in ({*"chw"}, {*"hw"}, {*"cl"}, {*"l"}, {*"f"}) and len(set(given)) == len(given)
     if not sound or (wanted and sorted(wanted) != sorted(_torchs(given))) or len(text.split(":")) > 2:
-        raise OutOfRange(f"layout: {text} given; give {FORMS}: the axes as they lie there, and behind a colon as the model takes them")
+        raise OutOfRange(
+            f"layout: {text} given; give {FORMS}: the axes as they lie there, and behind a colon as the "
+            f"model takes them"
+        )
     return Layout(given, wanted or _torchs(given))
 
 
@@ -94,8 +102,11 @@ def is_plain(shape: tuple[int, ...], are_bytes: bool) -> bool:
     return len(shape) == 1 or are_bytes
 
 
-def running(shape: tuple[int, ...], first: Layout, are_bytes: bool, runs: Callable[[Layout], bool]) -> list[Layout]:
-    """The layouts that the model runs on, `first` before others; of a plain shape, no other is tried where it runs on the first."""
+def running(
+    shape: tuple[int, ...], first: Layout, are_bytes: bool, runs: Callable[[Layout], bool]
+) -> list[Layout]:
+    """The layouts that the model runs on, `first` before others; of a plain shape, no other is tried where it
+    runs on the first."""
     if runs(first):
         return [first] if is_plain(shape, are_bytes) else [first, *filter(runs, others(shape, first))]
     return [*filter(runs, others(shape, first))]

@@ -23,8 +23,9 @@ Transform = Callable[[Any], torch.Tensor]
 class Preparation:
     """From an image as it lies there to what the model gets.
 
-    layout: of arrays (None: as they are). range: what bytes 0 ... 255 become (None: pictures 0 ... 1, arrays of bytes stay as they are).
-    resize: (shorter side,) or (height, width); crop: (side,) or (height, width), of the centre. transform: instead of all from resize on.
+    layout: of arrays (None: as they are). range: what bytes 0 ... 255 become (None: pictures 0 ... 1, arrays
+    of bytes stay as they are). resize: (shorter side,) or (height, width); crop: (side,) or (height, width),
+    of the centre. transform: instead of all from resize on.
     """
 
     layout: Layout | None = None
@@ -59,21 +60,40 @@ class Preparation:
 
 
 def checked(
-    *, layout: str, range: Sequence[float], resize: int | Sequence[int], crop: int | Sequence[int], grayscale: bool, mean: Sequence[float],
-    std: Sequence[float], transform: Transform | None,
-) -> Preparation:  # fmt: skip
+    *,
+    layout: str,
+    range: Sequence[float],
+    resize: int | Sequence[int],
+    crop: int | Sequence[int],
+    grayscale: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
+    transform: Transform | None,
+) -> Preparation:
     """The preparation that is asked for, or OutOfRange for what cannot be asked for together."""
     sizes = _size("resize", resize), _size("crop", crop)
     if transform is not None and (mean or std or any(sizes) or grayscale or range):
         raise OutOfRange("transform: given beside mean, std, resize, crop, grayscale or range; give either")
     if len(mean) != len(std):
-        raise OutOfRange(f"mean and std: {len(mean)} and {len(std)} values given; give both, one value a channel")
+        raise OutOfRange(
+            f"mean and std: {len(mean)} and {len(std)} values given; give both, one value a channel"
+        )
     if any(s <= 0 for s in std):
         raise OutOfRange(f"std: {tuple(std)} given; every value must be above 0")
     if range and (len(range) != 2 or range[0] >= range[1]):
-        raise OutOfRange(f"range: {tuple(range)} given; give what byte 0 and byte 255 become, such as 0,1 or 0,255")
+        raise OutOfRange(
+            f"range: {tuple(range)} given; give what byte 0 and byte 255 become, such as 0,1 or 0,255"
+        )
     bounds = (range[0], range[1]) if range else None
-    return Preparation(layouts.parse(layout) if layout else None, bounds, *sizes, grayscale, tuple(mean), tuple(std), transform)
+    return Preparation(
+        layouts.parse(layout) if layout else None,
+        bounds,
+        *sizes,
+        grayscale,
+        tuple(mean),
+        tuple(std),
+        transform,
+    )
 
 
 def _size(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
@@ -81,7 +101,10 @@ def _size(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     sizes = () if value == 0 else (value,) if isinstance(value, int) else tuple(value)
     if len(sizes) > 2 or any(n < 1 for n in sizes):
         one = "the shorter side" if name == "resize" else "the side of a square"
-        raise OutOfRange(f"{name}: {','.join(map(str, sizes))} given; give {one}, or height and width, in pixels, each 1 or more")
+        raise OutOfRange(
+            f"{name}: {','.join(map(str, sizes))} given; give {one}, or height and width, in pixels, "
+            f"each 1 or more"
+        )
     return sizes
 
 
@@ -114,5 +137,8 @@ def _normalized(image: torch.Tensor, mean: tuple[float, ...], std: tuple[float, 
     """(x - mean) / std of an image (C, H, W) or a sequence (C, L), channel by channel."""
     if image.ndim not in (2, 3) or len(mean) not in (1, len(image)):
         raise ValueError(f"mean and std have {len(mean)} values, the image has shape {tuple(image.shape)}")
-    means, stds = (torch.tensor(values, dtype=torch.float32).reshape(-1, *[1] * (image.ndim - 1)) for values in (mean, std))
+    means, stds = (
+        torch.tensor(values, dtype=torch.float32).reshape(-1, *[1] * (image.ndim - 1))
+        for values in (mean, std)
+    )
     return (image - means) / stds

@@ -1,9 +1,10 @@
 """What onnx's evaluator gets wrong in a node's own form, in the form in which it is right.
 
-The evaluator of onnx 1.23 fails on transposed convolutions with `output_shape` beside `pads`, or with groups that make fewer channels
-than they read, on pads that crop and on scales as attributes; it takes BatchNormalization before opset 14 for one that trains and
-Softmax before opset 13 for one over a single axis, and loses a row of pools with SAME_LOWER; older ones misread auto_pad of convolutions.
-The operations' texts say what is meant.
+The evaluator of onnx 1.23 fails on transposed convolutions with `output_shape` beside `pads`, or with groups
+that make fewer channels than they read, on pads that crop and on scales as attributes; it takes
+BatchNormalization before opset 14 for one that trains and Softmax before opset 13 for one over a single axis,
+and loses a row of pools with SAME_LOWER; older ones misread auto_pad of convolutions. The operations' texts
+say what is meant.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from dnisnm_lava.data.onnx.node import Node
 from dnisnm_lava.data.onnx.reference import evaluated
 from dnisnm_lava.data.onnx.windows import Window, automatic, transposed_borders
 
-BEFORE_SIZES = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}  # what Upsample and Resize 10 mean
+BEFORE_SIZES = {
+    "coordinate_transformation_mode": "asymmetric",
+    "nearest_mode": "floor",
+}  # what Upsample and Resize 10 mean
 
 
 def in_other_words(proto: Any, inputs: Mapping[str, np.ndarray], version: int) -> list[np.ndarray] | None:
@@ -30,7 +34,18 @@ def in_other_words(proto: Any, inputs: Mapping[str, np.ndarray], version: int) -
     given = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
     values = {i: inputs[name] for i, name in enumerate(proto.input) if name}
     shapes = tuple(values[i].shape if i in values else () for i in range(len(proto.input)))
-    node = Node(proto.name, proto.op_type, given, tuple(proto.input), tuple(proto.output), values, shapes, (), 1, version)
+    node = Node(
+        proto.name,
+        proto.op_type,
+        given,
+        tuple(proto.input),
+        tuple(proto.output),
+        values,
+        shapes,
+        (),
+        1,
+        version,
+    )
     found = rewrite(node)
     return None if found is None else [np.asarray(found)]
 
@@ -63,7 +78,9 @@ def _windowed(node: Node) -> np.ndarray | None:
         return None
     kernel = node.attributes["kernel_shape"] if node.kind != "Conv" else node.shapes[1][2:]
     attributes = {**_without(node, "auto_pad"), "pads": _flat(Window(node, list(kernel)).borders(node))}
-    return evaluated(node.kind, [node.constants.get(i) for i in range(len(node.inputs))], attributes, node.version)[0]
+    return evaluated(
+        node.kind, [node.constants.get(i) for i in range(len(node.inputs))], attributes, node.version
+    )[0]
 
 
 def _batch_norm(node: Node) -> np.ndarray | None:
@@ -86,7 +103,12 @@ def _softmax(node: Node) -> np.ndarray | None:
 def _pad(node: Node) -> np.ndarray | None:
     """First what is put on, then what is cropped."""
     x, pads = node.constants[0], node.numbers("pads", 1) or []
-    if node.has(3) or not pads or min(pads) >= 0 or _text(node.attributes.get("mode", "constant")) != "constant":
+    if (
+        node.has(3)
+        or not pads
+        or min(pads) >= 0
+        or _text(node.attributes.get("mode", "constant")) != "constant"
+    ):
         return None
     value = np.array((node.numbers("value", 2) or [0.0])[0], x.dtype)
     wide = evaluated("Pad", [x, np.maximum(pads, 0), value], {}, 13)[0]
@@ -108,8 +130,14 @@ def _text(value: Any) -> str:
 
 
 FORMS: dict[str, Callable[[Node], np.ndarray | None]] = {
-    "ConvTranspose": _conv_transpose, "Conv": _windowed, "MaxPool": _windowed, "AveragePool": _windowed,
-    "BatchNormalization": _batch_norm, "Softmax": _softmax,
-    "LogSoftmax": _softmax, "Pad": _pad, "Upsample": lambda node: resized_before_sizes(node, node.constants[0]),
+    "ConvTranspose": _conv_transpose,
+    "Conv": _windowed,
+    "MaxPool": _windowed,
+    "AveragePool": _windowed,
+    "BatchNormalization": _batch_norm,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "Pad": _pad,
+    "Upsample": lambda node: resized_before_sizes(node, node.constants[0]),
     "Resize": lambda node: resized_before_sizes(node, node.constants[0]),
-}  # fmt: skip
+}

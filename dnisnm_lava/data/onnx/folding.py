@@ -13,7 +13,8 @@ LARGE = 1024  # values above which an initializer is weights, not a shape
 
 
 def fold(model: Any) -> tuple[list[Any], dict[str, np.ndarray], dict[str, list[int]]]:
-    """(the nodes that depend on the image, constants by name, shapes by name). The model is left with the shapes alone of its weights."""
+    """(the nodes that depend on the image, constants by name, shapes by name). The model is left with the
+    shapes alone of its weights."""
     from onnx import numpy_helper
     from onnx.shape_inference import infer_shapes
 
@@ -42,8 +43,8 @@ def fold(model: Any) -> tuple[list[Any], dict[str, np.ndarray], dict[str, list[i
 
 
 def take_branches(graph: Any, known: dict[str, np.ndarray]) -> bool:
-    """Each If whose condition is known becomes, in place, the nodes of the branch that it takes, whose weights are known then; is there
-    one? Names within are unlike all others of the file, as ONNX demands."""
+    """Each If whose condition is known becomes, in place, the nodes of the branch that it takes, whose
+    weights are known then; is there one? Names within are unlike all others of the file, as ONNX demands."""
     from onnx import helper, numpy_helper
 
     nodes, taken = [], False
@@ -56,7 +57,10 @@ def take_branches(graph: Any, known: dict[str, np.ndarray]) -> bool:
         graph.initializer.extend(branch.initializer)
         known.update({i.name: numpy_helper.to_array(i) for i in branch.initializer})
         given = [(inner.name, outer) for inner, outer in zip(branch.output, node.output, strict=True)]
-        nodes += [*map(_copy, branch.node), *(helper.make_node("Identity", [a], [b], name=f"{node.name}_{b}") for a, b in given)]
+        nodes += [
+            *map(_copy, branch.node),
+            *(helper.make_node("Identity", [a], [b], name=f"{node.name}_{b}") for a, b in given),
+        ]
     if taken:
         del graph.node[:]
         graph.node.extend(nodes)
@@ -88,7 +92,11 @@ def _light(name: str, value: np.ndarray) -> Any:
 def _shapes(graph: Any) -> dict[str, list[int]]:
     """Axes of every tensor whose rank is known; an unknown axis is 0."""
     values = [*graph.input, *graph.value_info, *graph.output]
-    return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values if v.type.tensor_type.HasField("shape")}
+    return {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in values
+        if v.type.tensor_type.HasField("shape")
+    }
 
 
 def _shape(node: Any, shapes: Mapping[str, list[int]]) -> list[int]:
@@ -99,7 +107,9 @@ def _shape(node: Any, shapes: Mapping[str, list[int]]) -> list[int]:
     return shapes.get(node.input[0], [])[limits.get("start", 0) : limits.get("end")]
 
 
-def _folded(node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, list[int]], opsets: Any) -> list[np.ndarray] | None:
+def _folded(
+    node: Any, known: Mapping[str, np.ndarray], partial: Mapping[str, list[int]], opsets: Any
+) -> list[np.ndarray] | None:
     """What `node` gives where that does not depend on the image, else None."""
     if node.op_type == "Shape" and node.input[0] not in known:
         axes = partial[node.output[0]]

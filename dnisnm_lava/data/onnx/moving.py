@@ -1,4 +1,5 @@
-"""Operations that only move elements. The batch may have any size: where the file's own is written, the tensor's is taken."""
+"""Operations that only move elements. The batch may have any size: where the file's own is written, the
+tensor's is taken."""
 
 from __future__ import annotations
 
@@ -19,17 +20,28 @@ def _axes(given: Sequence[int], rank: int) -> list[int]:
 
 def reshape(node: Node) -> torch.nn.Module:
     sizes = node.numbers("shape", 1, "sizes") or []
-    return Operator(partial(_reshape, sizes=sizes, batch=node.batch, zero_is_kept=not node.attributes.get("allowzero", 0)))
+    return Operator(
+        partial(_reshape, sizes=sizes, batch=node.batch, zero_is_kept=not node.attributes.get("allowzero", 0))
+    )
 
 
 def _reshape(x: torch.Tensor, sizes: Sequence[int], batch: int, zero_is_kept: bool) -> torch.Tensor:
-    return x.reshape([x.shape[i] if (n == 0 and zero_is_kept) or (i == 0 and n == batch) else n for i, n in enumerate(sizes)])
+    return x.reshape(
+        [
+            x.shape[i] if (n == 0 and zero_is_kept) or (i == 0 and n == batch) else n
+            for i, n in enumerate(sizes)
+        ]
+    )
 
 
 def flatten(node: Node) -> torch.nn.Module:
     axis = node.attributes.get("axis", 1)
     axis += len(node.shapes[0]) if axis < 0 else 0
-    return torch.nn.Flatten() if axis == 1 or (axis == 0 and node.batch == 1) else Operator(partial(_flatten, axis=axis))
+    return (
+        torch.nn.Flatten()
+        if axis == 1 or (axis == 0 and node.batch == 1)
+        else Operator(partial(_flatten, axis=axis))
+    )
 
 
 def _flatten(x: torch.Tensor, axis: int) -> torch.Tensor:
@@ -55,7 +67,9 @@ def _unsqueeze(x: torch.Tensor, axes: Sequence[int]) -> torch.Tensor:
 
 
 def transpose(node: Node) -> torch.nn.Module:
-    return Operator(partial(torch.permute, dims=node.attributes.get("perm", list(range(len(node.shapes[0])))[::-1])))
+    return Operator(
+        partial(torch.permute, dims=node.attributes.get("perm", list(range(len(node.shapes[0])))[::-1]))
+    )
 
 
 def concat(node: Node) -> torch.nn.Module:
@@ -67,7 +81,9 @@ def concat(node: Node) -> torch.nn.Module:
 def _concat(*tensors: torch.Tensor, axis: int, held: Sequence[int]) -> torch.Tensor:
     """What is `held` is a constant, the same for each image."""
     images = next(t.shape[0] for i, t in enumerate(tensors) if i not in held)
-    return torch.cat([t.expand(images, *t.shape[1:]) if i in held else t for i, t in enumerate(tensors)], axis)
+    return torch.cat(
+        [t.expand(images, *t.shape[1:]) if i in held else t for i, t in enumerate(tensors)], axis
+    )
 
 
 def slices(node: Node) -> torch.nn.Module:
@@ -75,7 +91,10 @@ def slices(node: Node) -> torch.nn.Module:
     axes = node.numbers("axes", 3) or list(range(len(starts)))
     steps = node.numbers("steps", 4) or [1] * len(starts)
     rank = len(node.shapes[0])
-    ranges = [(a % max(rank, 1), start, end, step) for a, start, end, step in zip(axes, starts, ends, steps, strict=True)]
+    ranges = [
+        (a % max(rank, 1), start, end, step)
+        for a, start, end, step in zip(axes, starts, ends, steps, strict=True)
+    ]
     return Operator(partial(_slice, ranges=ranges))
 
 
@@ -118,7 +137,9 @@ def pad(node: Node) -> torch.nn.Module:
         return Operator(partial(F.pad, pad=flat, value=value))
     names = {"edge": "replicate", "reflect": "reflect", "wrap": "circular"}
     if mode not in names or min(flat) < 0 or len(borders) > rank - 2:
-        raise Refusal(f"mode {mode} with pads {pads} is not understood; pad with a constant, or the pixels alone")
+        raise Refusal(
+            f"mode {mode} with pads {pads} is not understood; pad with a constant, or the pixels alone"
+        )
     return Operator(partial(F.pad, pad=flat, mode=names[mode]))
 
 
@@ -133,7 +154,12 @@ def expand(node: Node) -> torch.nn.Module:
 def _expand(x: torch.Tensor, sizes: Sequence[int], batch: int) -> torch.Tensor:
     rank = max(x.dim(), len(sizes))
     wanted = [1] * (rank - len(sizes)) + list(sizes)
-    return x.expand([-1 if (n == 1 or (i == 0 and n == batch)) and i >= rank - x.dim() else n for i, n in enumerate(wanted)])
+    return x.expand(
+        [
+            -1 if (n == 1 or (i == 0 and n == batch)) and i >= rank - x.dim() else n
+            for i, n in enumerate(wanted)
+        ]
+    )
 
 
 def tile(node: Node) -> torch.nn.Module:
@@ -146,7 +172,10 @@ def _tile(x: torch.Tensor, repeats: Sequence[int]) -> torch.Tensor:
 
 def gather(node: Node) -> torch.nn.Module:
     if 0 in node.constants:
-        raise Refusal("it looks constants up by what depends on the image (an embedding); use convolutions and linear layers")
+        raise Refusal(
+            "it looks constants up by what depends on the image (an embedding); use convolutions and "
+            "linear layers"
+        )
     places, axis = node.constant(1, "indices"), node.attributes.get("axis", 0) % len(node.shapes[0])
     return Operator(partial(_gather, places=places.reshape(-1).tolist(), shape=places.shape, axis=axis))
 
@@ -181,7 +210,18 @@ def _space_to_depth(x: torch.Tensor, side: int) -> torch.Tensor:
 
 
 MOVES: dict[str, Callable[[Node], Any]] = {
-    "Reshape": reshape, "Flatten": flatten, "Squeeze": squeeze, "Unsqueeze": unsqueeze, "Transpose": transpose, "Concat": concat,
-    "Slice": slices, "Split": split, "Pad": pad, "Expand": expand, "Tile": tile, "Gather": gather, "DepthToSpace": to_pixels,
+    "Reshape": reshape,
+    "Flatten": flatten,
+    "Squeeze": squeeze,
+    "Unsqueeze": unsqueeze,
+    "Transpose": transpose,
+    "Concat": concat,
+    "Slice": slices,
+    "Split": split,
+    "Pad": pad,
+    "Expand": expand,
+    "Tile": tile,
+    "Gather": gather,
+    "DepthToSpace": to_pixels,
     "SpaceToDepth": to_channels,
-}  # fmt: skip
+}

@@ -18,9 +18,9 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Node:
-    """inputs: names, "" where one is left out. constants: by input, those that depend on no image. shapes: of the inputs, and
-    output_shape: of the first output, each with the batch, () where unknown. batch: the file's own, 1 where it is free.
-    version: of the opset."""
+    """inputs: names, "" where one is left out. constants: by input, those that depend on no image. shapes: of
+    the inputs, and output_shape: of the first output, each with the batch, () where unknown. batch: the
+    file's own, 1 where it is free. version: of the opset."""
 
     name: str
     kind: str
@@ -60,7 +60,9 @@ class Node:
         if not (values.ndim == rank > 0 and 1 < values.shape[0] == self.batch):
             return values
         if (values != values[:1]).any():
-            raise Refusal("its constant differs from image to image of the batch; export it with a batch of 1")
+            raise Refusal(
+                "its constant differs from image to image of the batch; export it with a batch of 1"
+            )
         return values[:1]
 
     @property
@@ -72,7 +74,9 @@ class Node:
 class Operator(torch.nn.Module):
     """`function` of tensors, some of which are constants: {position: values}."""
 
-    def __init__(self, function: Callable[..., Any], constants: Mapping[int, np.ndarray] | None = None) -> None:
+    def __init__(
+        self, function: Callable[..., Any], constants: Mapping[int, np.ndarray] | None = None
+    ) -> None:
         super().__init__()
         self.function = function
         self.places = sorted(constants or {})

@@ -33,8 +33,16 @@ def dropout(node: Node) -> None:
 def cast(node: Node) -> None:
     from onnx import TensorProto
 
-    if node.attributes["to"] not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16):
-        raise Refusal("it rounds what depends on the image to integers or truth values; keep it floating, or cut the graph in front of it")
+    if node.attributes["to"] not in (
+        TensorProto.FLOAT,
+        TensorProto.FLOAT16,
+        TensorProto.DOUBLE,
+        TensorProto.BFLOAT16,
+    ):
+        raise Refusal(
+            "it rounds what depends on the image to integers or truth values; keep it floating, or cut "
+            "the graph in front of it"
+        )
 
 
 def gemm(node: Node) -> torch.nn.Module:
@@ -42,7 +50,9 @@ def gemm(node: Node) -> torch.nn.Module:
     if node.attributes.get("transA", 0):
         raise Refusal("transA multiplies the transposed batch, which mixes images; export it without")
     if 1 not in node.constants or 0 in node.constants or (node.has(2) and 2 not in node.constants):
-        raise Refusal("it multiplies or adds two tensors that depend on the image; use convolutions and linear layers")
+        raise Refusal(
+            "it multiplies or adds two tensors that depend on the image; use convolutions and linear layers"
+        )
     matrix = node.constants[1] if node.attributes.get("transB", 0) else node.constants[1].T
     bias = _row(node.constants[2], len(matrix)) if node.has(2) else None
     if alpha == 1 and (beta == 1 or bias is None):
@@ -60,13 +70,17 @@ def _row(bias: np.ndarray, width: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (width,)))
 
 
-def _scaled_linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, *, alpha: float, beta: float) -> torch.Tensor:
+def _scaled_linear(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, *, alpha: float, beta: float
+) -> torch.Tensor:
     product = F.linear(x, weight) * alpha
     return product if bias is None else product + bias * beta
 
 
 def _linear(matrix: np.ndarray, bias: np.ndarray | None = None) -> torch.nn.Module:
-    return filled(torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias is not None), weight=matrix, bias=bias)
+    return filled(
+        torch.nn.Linear(matrix.shape[1], matrix.shape[0], bias is not None), weight=matrix, bias=bias
+    )
 
 
 def matmul(node: Node) -> torch.nn.Module:
@@ -82,7 +96,9 @@ def batch_norm(node: Node) -> torch.nn.Module:
         raise Refusal("spatial = 0 has statistics of each pixel; export it anew, with opset 9 or higher")
     weight, bias, mean, variance = (node.constant(i, "statistics") for i in range(1, 5))
     kinds: dict[int, Any] = {1: torch.nn.BatchNorm1d, 2: torch.nn.BatchNorm2d, 3: torch.nn.BatchNorm3d}
-    layer = kinds.get(max(node.rank, 1), torch.nn.BatchNorm2d)(len(weight), node.attributes.get("epsilon", 1e-5))
+    layer = kinds.get(max(node.rank, 1), torch.nn.BatchNorm2d)(
+        len(weight), node.attributes.get("epsilon", 1e-5)
+    )
     return filled(layer, weight=weight, bias=bias, running_mean=mean, running_var=variance)
 
 
@@ -97,7 +113,9 @@ def many(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], divided
         if len(node.inputs) == 1:
             return None
         of = len(node.inputs) if divided else 1
-        return Operator(partial(_all_of, function=function, of=of), {i: node.of_one_image(i) for i in node.constants})
+        return Operator(
+            partial(_all_of, function=function, of=of), {i: node.of_one_image(i) for i in node.constants}
+        )
 
     return translate
 
@@ -114,13 +132,19 @@ def clip(node: Node) -> torch.nn.Module | None:
         return None
     if bounds == (0.0, None):
         return torch.nn.ReLU()
-    return torch.nn.ReLU6() if bounds == (0.0, 6.0) else Operator(partial(torch.clamp, min=bounds[0], max=bounds[1]))
+    return (
+        torch.nn.ReLU6()
+        if bounds == (0.0, 6.0)
+        else Operator(partial(torch.clamp, min=bounds[0], max=bounds[1]))
+    )
 
 
 def prelu(node: Node) -> torch.nn.Module:
     slope = node.constant(1, "slopes")
     channels = node.shape()[1]
-    if slope.size not in (1, channels) or (slope.size > 1 and slope.shape[max(0, slope.ndim - node.rank - 1)] != channels):
+    if slope.size not in (1, channels) or (
+        slope.size > 1 and slope.shape[max(0, slope.ndim - node.rank - 1)] != channels
+    ):
         raise Refusal(SLOPES)
     return filled(torch.nn.PReLU(slope.size), weight=slope.reshape(-1))
 
@@ -181,27 +205,66 @@ def gelu(node: Node) -> torch.nn.Module:
 
 
 FUNCTIONS: dict[str, Any] = {
-    "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp, "Floor": torch.floor,
-    "HardSwish": F.hardswish, "Log": torch.log, "Mish": F.mish, "Neg": torch.neg, "Reciprocal": torch.reciprocal, "Round": torch.round,
-    "Sign": torch.sign, "Sin": torch.sin, "Softplus": F.softplus, "Softsign": F.softsign, "Sqrt": torch.sqrt,
-}  # fmt: skip
+    "Abs": torch.abs,
+    "Ceil": torch.ceil,
+    "Cos": torch.cos,
+    "Erf": torch.erf,
+    "Exp": torch.exp,
+    "Floor": torch.floor,
+    "HardSwish": F.hardswish,
+    "Log": torch.log,
+    "Mish": F.mish,
+    "Neg": torch.neg,
+    "Reciprocal": torch.reciprocal,
+    "Round": torch.round,
+    "Sign": torch.sign,
+    "Sin": torch.sin,
+    "Softplus": F.softplus,
+    "Softsign": F.softsign,
+    "Sqrt": torch.sqrt,
+}
 OPERATORS: dict[str, Translator] = {
-    "Identity": same, "Dropout": dropout, "Cast": cast, "CastLike": same,
-    "Conv": windows.conv, "ConvTranspose": windows.conv_transpose, "Gemm": gemm, "MatMul": matmul, "BatchNormalization": batch_norm,
-    "MaxPool": windows.max_pool, "AveragePool": windows.average_pool, "GlobalAveragePool": windows.global_average,
-    "GlobalMaxPool": global_maximum, "Resize": resize, "Upsample": resize,
-    "Add": elementwise(torch.add), "Sub": elementwise(torch.sub), "Mul": elementwise(torch.mul), "Div": elementwise(torch.div),
-    "Pow": elementwise(torch.pow), "Where": where,
-    "Sum": many(operator.add), "Mean": many(operator.add, divided=True), "Max": many(torch.maximum), "Min": many(torch.minimum),
-    "ReduceMean": reduction(torch.mean), "ReduceSum": reduction(torch.sum), "ReduceMax": reduction(torch.amax),
+    "Identity": same,
+    "Dropout": dropout,
+    "Cast": cast,
+    "CastLike": same,
+    "Conv": windows.conv,
+    "ConvTranspose": windows.conv_transpose,
+    "Gemm": gemm,
+    "MatMul": matmul,
+    "BatchNormalization": batch_norm,
+    "MaxPool": windows.max_pool,
+    "AveragePool": windows.average_pool,
+    "GlobalAveragePool": windows.global_average,
+    "GlobalMaxPool": global_maximum,
+    "Resize": resize,
+    "Upsample": resize,
+    "Add": elementwise(torch.add),
+    "Sub": elementwise(torch.sub),
+    "Mul": elementwise(torch.mul),
+    "Div": elementwise(torch.div),
+    "Pow": elementwise(torch.pow),
+    "Where": where,
+    "Sum": many(operator.add),
+    "Mean": many(operator.add, divided=True),
+    "Max": many(torch.maximum),
+    "Min": many(torch.minimum),
+    "ReduceMean": reduction(torch.mean),
+    "ReduceSum": reduction(torch.sum),
+    "ReduceMax": reduction(torch.amax),
     "ReduceMin": reduction(torch.amin),
-    "Relu": lambda node: torch.nn.ReLU(), "Clip": clip, "PRelu": prelu,
+    "Relu": lambda node: torch.nn.ReLU(),
+    "Clip": clip,
+    "PRelu": prelu,
     "LeakyRelu": lambda node: torch.nn.LeakyReLU(node.attributes.get("alpha", 0.01)),
     "Elu": lambda node: torch.nn.ELU(node.attributes.get("alpha", 1.0)),
     "Celu": lambda node: torch.nn.CELU(node.attributes.get("alpha", 1.0)),
-    "Sigmoid": lambda node: torch.nn.Sigmoid(), "Tanh": lambda node: torch.nn.Tanh(),
-    "HardSigmoid": hard_sigmoid, "Gelu": gelu,
-    "Softmax": softmax(torch.softmax), "LogSoftmax": softmax(torch.log_softmax),
+    "Sigmoid": lambda node: torch.nn.Sigmoid(),
+    "Tanh": lambda node: torch.nn.Tanh(),
+    "HardSigmoid": hard_sigmoid,
+    "Gelu": gelu,
+    "Softmax": softmax(torch.softmax),
+    "LogSoftmax": softmax(torch.log_softmax),
     **{kind: plain(f) for kind, f in FUNCTIONS.items()},
     **MOVES,
-}  # fmt: skip
+}

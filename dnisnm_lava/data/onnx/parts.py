@@ -22,7 +22,8 @@ class Part:
 
 
 def part_of(node: Any, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> Part | None:
-    """The node on CHANNELS of its output's channels, evenly spread; None where it costs little, or does not fall into channels."""
+    """The node on CHANNELS of its output's channels, evenly spread; None where it costs little, or does not
+    fall into channels."""
     output = outputs.get(node.output[0])
     if output is None or output.ndim < 3 or output.shape[1] <= CHANNELS or len(outputs) > 1:
         return None
@@ -31,7 +32,9 @@ def part_of(node: Any, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, n
     values = [inputs[name] for name in names]
     if node.op_type in BY_CHANNEL and output.size > LOOPED:
         values[0] = values[0][:, chosen]
-    elif node.op_type in ("Conv", "ConvTranspose") and _groups(node) == 1 and _is_costly(node, values, output):
+    elif (
+        node.op_type in ("Conv", "ConvTranspose") and _groups(node) == 1 and _is_costly(node, values, output)
+    ):
         axis = 0 if node.op_type == "Conv" else 1
         values[1:] = [np.take(values[1], chosen, axis), *(v[chosen] for v in values[2:])]
     else:

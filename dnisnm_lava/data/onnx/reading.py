@@ -18,19 +18,24 @@ def is_onnx(spec: str) -> bool:
 
 
 def read(path: Path) -> Any:
-    """The ModelProto, checked, its functions written out, its external data read. BadFile, BackendMissing, UnsupportedModel."""
+    """The ModelProto, checked, its functions written out, its external data read. BadFile, BackendMissing,
+    UnsupportedModel."""
     onnx = _onnx()
     if not path.is_file():
         raise BadFile(f"{path}: no such file; check the path of the network")
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf has its own
-        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); copy or export it anew") from error
+        raise BadFile(
+            f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); copy or export it anew"
+        ) from error
     _read_external(model, path)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise BadFile(f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); {_remedy(model)}") from error
+        raise BadFile(
+            f"{path}: not a sound ONNX file, or truncated ({first_line(error)}); {_remedy(model)}"
+        ) from error
     if model.training_info:
         raise UnsupportedModel(f"{path}: holds how it is trained; export the network alone, in eval mode")
     return _inlined(_of_known_opset(model, path))
@@ -50,7 +55,10 @@ def _remedy(model: Any) -> str:
     from onnx.defs import onnx_opset_version
 
     if model.ir_version > IR_VERSION:
-        return f"it is newer than the onnx installed here: export it with opset {onnx_opset_version()} or lower, or install a newer onnx"
+        return (
+            f"it is newer than the onnx installed here: export it with opset {onnx_opset_version()} "
+            f"or lower, or install a newer onnx"
+        )
     return "export it anew"
 
 
@@ -68,15 +76,24 @@ def _read_external(model: Any, path: Path) -> None:
         place = ExternalDataInfo(tensor).location
         data = (folder / place).resolve()
         if not place or Path(place).is_absolute() or not data.is_relative_to(folder):
-            raise BadFile(f"{path}: the weights {tensor.name} lie in {place!r}, outside the model's folder; put them beside it: refused")
+            raise BadFile(
+                f"{path}: the weights {tensor.name} lie in {place!r}, outside the model's folder; put "
+                f"them beside it: refused"
+            )
         if not data.is_file():
-            raise BadFile(f"{path}: the weights {tensor.name} lie in {place}, which is not there; put that file beside the model")
+            raise BadFile(
+                f"{path}: the weights {tensor.name} lie in {place}, which is not there; put that file "
+                f"beside the model"
+            )
     if not outside:
         return
     try:
         load_external_data_for_model(model, str(folder))
     except Exception as error:
-        raise BadFile(f"{path}: its external weights cannot be read ({first_line(error)}); copy or export both files anew") from error
+        raise BadFile(
+            f"{path}: its external weights cannot be read ({first_line(error)}); copy or export both "
+            f"files anew"
+        ) from error
 
 
 def _tensors(graph: Any, functions: Any = ()) -> Iterator[Any]:
@@ -101,17 +118,26 @@ def _of_known_opset(model: Any, path: Path) -> Any:
         return model
     for batch in (i.type.tensor_type.shape.dim[0] for i in model.graph.input if i.type.tensor_type.shape.dim):
         batch.dim_value = batch.dim_value or 1  # a free one is more than the converter understands
-    axes = {node.output[0]: a.i for node in model.graph.node if node.op_type in BROADCAST for a in node.attribute if a.name == "axis"}
+    axes = {
+        node.output[0]: a.i
+        for node in model.graph.node
+        if node.op_type in BROADCAST
+        for a in node.attribute
+        if a.name == "axis"
+    }
     try:
         return _with_axes(version_converter.convert_version(model, OLDEST + 1), axes)
     except Exception as error:
-        said = f"of opset {versions[0]}, which onnx's version_converter cannot bring to {OLDEST + 1} ({first_line(error)})"
+        said = (
+            f"of opset {versions[0]}, which onnx's version_converter cannot bring to {OLDEST + 1} "
+            f"({first_line(error)})"
+        )
         raise UnsupportedModel(f"{path}: {said}; export it anew, with opset 13 to 17") from error
 
 
 def _with_axes(model: Any, axes: Mapping[str, int]) -> Any:
-    """The second operand of the nodes that make `axes`, {name: its first axis in the first operand}, lies there: onnx's converter appends
-    as many axes as it lacks, also those in front of it."""
+    """The second operand of the nodes that make `axes`, {name: its first axis in the first operand}, lies
+    there: onnx's converter appends as many axes as it lacks, also those in front of it."""
     del model.graph.value_info[:]  # shapes as the converter means them
     made = {node.output[0]: node for node in model.graph.node}
     for name, axis in axes.items():
@@ -142,10 +168,13 @@ def image(model: Any, name: str) -> Any:
     if len(inputs) != 1:
         names = ", ".join(i.name for i in inputs)
         raise UnsupportedModel(
-            f"{name}: takes {len(inputs)} inputs ({names}); one image is needed: make the others constants, or cut the part that reads one"
+            f"{name}: takes {len(inputs)} inputs ({names}); one image is needed: make the others "
+            f"constants, or cut the part that reads one"
         )
     if not inputs[0].type.HasField("tensor_type"):
-        raise UnsupportedModel(f"{name}: its input {inputs[0].name} is no tensor but a sequence or a map; one image is needed")
+        raise UnsupportedModel(
+            f"{name}: its input {inputs[0].name} is no tensor but a sequence or a map; one image is needed"
+        )
     return inputs[0]
 
 

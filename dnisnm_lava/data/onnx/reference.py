@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 
-def evaluated(kind: str, inputs: Sequence[np.ndarray | None], attributes: Mapping[str, Any], version: int) -> list[np.ndarray]:
+def evaluated(
+    kind: str, inputs: Sequence[np.ndarray | None], attributes: Mapping[str, Any], version: int
+) -> list[np.ndarray]:
     """The outputs of the operation `kind` of opset `version`; None stands for an input that is left out."""
     from onnx import helper
 
@@ -23,6 +25,9 @@ def evaluated_node(node: Any, given: Mapping[str, np.ndarray], opsets: Any) -> l
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    untyped = [[helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n] for names in (given, node.output)]
+    untyped = [
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names if n]
+        for names in (given, node.output)
+    ]
     alone = helper.make_model(helper.make_graph([node], "alone", *untyped), opset_imports=opsets)
     return [np.asarray(value) for value in ReferenceEvaluator(alone).run(None, dict(given))]

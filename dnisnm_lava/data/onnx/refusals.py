@@ -8,27 +8,113 @@ from pathlib import Path
 from typing import Any
 
 SHOWN = 4  # nodes named of one kind
-QUANTIZED = "it computes with integers of another quantization; export the float model: dnisnm_lava quantizes it itself"
+QUANTIZED = (
+    "it computes with integers of another quantization; export the float model: dnisnm_lava "
+    "quantizes it itself"
+)
 CHOICE = "it chooses or counts, which is no part of a spiking network"
-CONTROL = "it is control flow; export with fixed shapes and without branches (torch.jit.trace, constant arguments)"
+CONTROL = (
+    "it is control flow; export with fixed shapes and without branches (torch.jit.trace, constant arguments)"
+)
 RECURRENT = "a recurrent layer has no feed-forward meaning; use convolutions over time"
 STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 RANDOM = "it is random; export the model in eval mode (model.eval())"
-OTHER = "it has no torch module here; replace it by ReLU, convolution, linear, batch norm, pooling, concatenation or addition"
+OTHER = (
+    "it has no torch module here; replace it by ReLU, convolution, linear, batch norm, pooling, "
+    "concatenation or addition"
+)
 KINDS = {
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
-                     "MatMulInteger"), QUANTIZED),
-    **dict.fromkeys(("ArgMax", "ArgMin", "TopK", "OneHot", "NonMaxSuppression", "NonZero", "Hardmax", "Unique", "Equal", "Greater", "Less",
-                     "GreaterOrEqual", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf", "CumSum", "ScatterND",
-                     "ScatterElements", "Scatter", "GatherND", "GatherElements", "RoiAlign", "MaxRoiPool", "Range", "Shape", "Size",
-                     "Compress"), CHOICE),
-    **dict.fromkeys(("If", "Loop", "Scan", "SequenceAt", "SequenceConstruct", "SplitToSequence", "ConcatFromSequence", "SequenceMap",
-                     "SequenceEmpty", "SequenceInsert", "Optional", "OptionalGetElement", "OptionalHasElement"), CONTROL),
+    **dict.fromkeys(
+        (
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "DynamicQuantizeLinear",
+            "QLinearConv",
+            "QLinearMatMul",
+            "ConvInteger",
+            "MatMulInteger",
+        ),
+        QUANTIZED,
+    ),
+    **dict.fromkeys(
+        (
+            "ArgMax",
+            "ArgMin",
+            "TopK",
+            "OneHot",
+            "NonMaxSuppression",
+            "NonZero",
+            "Hardmax",
+            "Unique",
+            "Equal",
+            "Greater",
+            "Less",
+            "GreaterOrEqual",
+            "LessOrEqual",
+            "Not",
+            "And",
+            "Or",
+            "Xor",
+            "IsNaN",
+            "IsInf",
+            "CumSum",
+            "ScatterND",
+            "ScatterElements",
+            "Scatter",
+            "GatherND",
+            "GatherElements",
+            "RoiAlign",
+            "MaxRoiPool",
+            "Range",
+            "Shape",
+            "Size",
+            "Compress",
+        ),
+        CHOICE,
+    ),
+    **dict.fromkeys(
+        (
+            "If",
+            "Loop",
+            "Scan",
+            "SequenceAt",
+            "SequenceConstruct",
+            "SplitToSequence",
+            "ConcatFromSequence",
+            "SequenceMap",
+            "SequenceEmpty",
+            "SequenceInsert",
+            "Optional",
+            "OptionalGetElement",
+            "OptionalHasElement",
+        ),
+        CONTROL,
+    ),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), RECURRENT),
-    **dict.fromkeys(("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization", "MeanVarianceNormalization",
-                     "LRN", "RMSNormalization"), STATISTICS),
-    **dict.fromkeys(("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"), RANDOM),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "LayerNormalization",
+            "InstanceNormalization",
+            "GroupNormalization",
+            "LpNormalization",
+            "MeanVarianceNormalization",
+            "LRN",
+            "RMSNormalization",
+        ),
+        STATISTICS,
+    ),
+    **dict.fromkeys(
+        (
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+            "Bernoulli",
+            "Multinomial",
+        ),
+        RANDOM,
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +136,10 @@ def reason(kind: str, domain: str = "") -> str:
     if kind.startswith(("QLinear", "QGemm", "QAttention")):
         return QUANTIZED
     if domain not in ("", "ai.onnx"):
-        return f"it is of the domain {domain}, which only its own runtime knows; export it anew with ONNX's own operators, not optimised"
+        return (
+            f"it is of the domain {domain}, which only its own runtime knows; export it anew with "
+            f"ONNX's own operators, not optimised"
+        )
     return KINDS.get(kind, OTHER)
 
 
@@ -67,7 +156,8 @@ def sentence(path: Path, model: Any, image: str, refused: Sequence[Refused]) -> 
 
 
 def _cut(path: Path, model: Any, image: str, refused: Sequence[Refused]) -> str:
-    """How to cut the graph in front of a tail, where what is left still holds weights and nothing that is refused has weights behind."""
+    """How to cut the graph in front of a tail, where what is left still holds weights and nothing that is
+    refused has weights behind."""
     ends = _ends(model, {name for r in refused for name in r.outputs})
     if not ends:
         return ""

@@ -1,6 +1,7 @@
 """Weights that torchvision downloaded earlier and kept: still those that it published?
 
-torch looks at their hash when it downloads them, and not again; and it unpickles them with all that a pickle may do.
+torch looks at their hash when it downloads them, and not again; and it unpickles them with all that a pickle
+may do.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def check_kept(url: str) -> None:
             state.update(part)
     if not state.hexdigest().startswith(promised[1]):
         raise BadFile(
-            f"{path}: not what torchvision published: its SHA-256 begins with {state.hexdigest()[: len(promised[1])]}, not {promised[1]}; "
+            f"{path}: not what torchvision published: its SHA-256 begins with "
+            f"{state.hexdigest()[: len(promised[1])]}, not {promised[1]}; "
             "remove it, and it is downloaded anew"
         )

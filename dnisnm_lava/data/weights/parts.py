@@ -1,7 +1,9 @@
-"""Weights that torch stores in parts, as one tensor again: weight_norm (magnitude and direction), pruning (weights and mask).
+"""Weights that torch stores in parts, as one tensor again: weight_norm (magnitude and direction), pruning
+(weights and mask).
 
-With the arithmetic of torch itself, so that the values are those that the trained network had. What is computed by a layer of its
-own (orthogonal, spectral) or belongs to two networks (adapters) is told, not guessed.
+With the arithmetic of torch itself, so that the values are those that the trained network had. What is
+computed by a layer of its own (orthogonal, spectral) or belongs to two networks (adapters) is told, not
+guessed.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ AFTER = {"_orig": "_mask", "_v": "_g"}  # of one weight's parts: how the one and
 
 
 def whole(state: dict[str, torch.Tensor], own: Collection[str]) -> tuple[dict[str, torch.Tensor], int]:
-    """`state` with one tensor for each weight that is stored in parts, and how many those are. own: the model's names; where the model
-    itself has parts, nothing is put together."""
+    """`state` with one tensor for each weight that is stored in parts, and how many those are. own: the
+    model's names; where the model itself has parts, nothing is put together."""
     if any(name.endswith(("_orig", "_v")) or "parametrizations." in name for name in own):
         return state, 0
     made = {**_pruned(state), **_normed(state)}
@@ -60,11 +62,15 @@ def unresolved(names: Collection[str]) -> str:
     """What is told of weights that are still in parts; nothing where there are none."""
     adapters = [k for k in names if re.search(r"(^|\.)lora_|\.(adapter|adapters)\.", k)]
     if adapters:
-        return f"holds adapters (LoRA: {adapters[0]}) beside the weights; merge them first (merge_and_unload in peft), and save the whole"
+        return (
+            f"holds adapters (LoRA: {adapters[0]}) beside the weights; merge them first "
+            f"(merge_and_unload in peft), and save the whole"
+        )
     computed = [k for k in names if "parametrizations." in k or k.endswith(("_orig", "weight_u", "weight_v"))]
     if computed:
         return (
-            f"holds weights that are computed from {computed[0]} in each call; before saving, call torch.nn.utils.parametrize."
+            f"holds weights that are computed from {computed[0]} in each call; before saving, call "
+            f"torch.nn.utils.parametrize."
             "remove_parametrizations(layer, 'weight'), remove_spectral_norm or prune.remove"
         )
     return ""

@@ -16,10 +16,18 @@ class Conv(AbstractProcess):
     """
 
     def __init__(
-        self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None, log_config: LogConfig | None = None
+        self,
+        *,
+        projection: Projection,
+        input_shape: tuple[int, ...],
+        name: str | None = None,
+        log_config: LogConfig | None = None,
     ) -> None:
         if not projection.is_conv:
-            raise ValueError(f"Conv: weight of shape {projection.weight.shape} given; give (O, I / groups, ky, kx), or use Dense")
+            raise ValueError(
+                f"Conv: weight of shape {projection.weight.shape} given; give (O, I / groups, ky, kx), "
+                f"or use Dense"
+            )
         super().__init__(projection=projection, name=name, log_config=log_config)
         shape = projection.output_shape(input_shape)
         self.s_in = InPort(shape=input_shape)

@@ -8,7 +8,14 @@ from lava.magma.core.process.variable import Var
 class Delay(AbstractProcess):
     """Passes on what arrives, `delay` >= 1 steps later: aligns a shortcut with its main path."""
 
-    def __init__(self, *, shape: tuple[int, ...], delay: int, name: str | None = None, log_config: LogConfig | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        delay: int,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
+    ) -> None:
         if delay < 1:
             raise ValueError(f"Delay: {delay} steps given; give 1 or more, or connect directly")
         super().__init__(shape=shape, name=name, log_config=log_config)

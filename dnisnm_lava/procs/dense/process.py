@@ -15,10 +15,17 @@ class Dense(AbstractProcess):
     """
 
     def __init__(
-        self, *, projection: Projection, input_shape: tuple[int, ...], name: str | None = None, log_config: LogConfig | None = None
+        self,
+        *,
+        projection: Projection,
+        input_shape: tuple[int, ...],
+        name: str | None = None,
+        log_config: LogConfig | None = None,
     ) -> None:
         if projection.is_conv:
-            raise ValueError(f"Dense: weight of shape {projection.weight.shape} given; give (O, I), or use Conv")
+            raise ValueError(
+                f"Dense: weight of shape {projection.weight.shape} given; give (O, I), or use Conv"
+            )
         super().__init__(projection=projection, name=name, log_config=log_config)
         shape = projection.output_shape(input_shape)
         self.s_in = InPort(shape=input_shape)

@@ -15,7 +15,8 @@ from dnisnm_lava.procs.snm.process import SNM
 class AbstractPySNM(PyLoihiProcessModel):
     """Windows of SNM: reset at the first step, silent before the first window and between windows.
 
-    What the population shares is an array of one: after `.set()` of an `int`, which Lava makes a float, `.get()` hangs.
+    What the population shares is an array of one: after `.set()` of an `int`, which Lava makes a float,
+    `.get()` hangs.
     """
 
     levels: np.ndarray = LavaPyType(np.ndarray, np.int64)
@@ -41,7 +42,9 @@ class AbstractPySNM(PyLoihiProcessModel):
         spikes = np.zeros_like(self.payload)
         if lead <= local < steps + lead:
             lower = dynamics.lower_threshold(self.vth, self.down.item())
-            k, self.v[:], self.m[:] = dynamics.fire(self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()), lower)
+            k, self.v[:], self.m[:] = dynamics.fire(
+                self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()), lower
+            )
             spikes[:] = k * self.payload
         self.s_out.send(spikes)
 

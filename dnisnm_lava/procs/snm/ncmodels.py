@@ -1,22 +1,27 @@
 """The seam for SNM on a Loihi 2 neuro-core: registers, arithmetic and program, as a document that runs.
 
-What is known here is what must be computed: `program` says it in instructions of one neuron, `step` executes them in 24-bit
-saturating registers, and a test holds that against dynamics.py. What is not public, and was not seen: the contents of lava-nc's
-Loihi 2 extension (`lava.magma.core.model.nc`), the neuro-core's instruction set and cost, the widths of its registers and of
-what synapses add up, whether its additions saturate or wrap. The instructions below are therefore named by us. Where the
-extension is installed, `NcSNM.allocate` is what has to be written against it; hw_tests/README.md says how to try it.
+What is known here is what must be computed: `program` says it in instructions of one neuron, `step` executes
+them in 24-bit saturating registers, and a test holds that against dynamics.py. What is not public, and was
+not seen: the contents of lava-nc's Loihi 2 extension (`lava.magma.core.model.nc`), the neuro-core's
+instruction set and cost, the widths of its registers and of what synapses add up, whether its additions
+saturate or wrap. The instructions below are therefore named by us. Where the extension is installed,
+`NcSNM.allocate` is what has to be written against it; hw_tests/README.md says how to try it.
 
 Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
 
     v         potential                                    starts at v_init, again at step 0 of each window
     m         levels sent, net; below levels * steps       starts at 0, again at step 0 of each window
-    c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from then on
-    vth, lower, payload, v_init, bias                      constants of the neuron; vth = 0: it never fires; lower: see dynamics.py
-    steps, lead, period                                    constants of the population, as are levels and two_sided
+    c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from
+              then on
+    vth, lower, payload, v_init, bias                      constants of the neuron; vth = 0: it never fires;
+                                                           lower: see dynamics.py
+    steps, lead, period                                    constants of the population, as are levels and
+                                                           two_sided
     a         what synapses brought in this step           cleared by reading
 
-`v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and the result is
-dynamics.py's, which saturates once. `largest_current` of `dnisnm inspect FILE --json` bounds it for each population of a file.
+`v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and
+the result is dynamics.py's, which saturates once. `largest_current` of `dnisnm inspect FILE --json` bounds it
+for each population of a file.
 """
 
 from __future__ import annotations
@@ -39,7 +44,8 @@ except ImportError:  # no extension, no neuro-core model; Lava imports this file
 LARGEST = 2**23 - 1
 REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
 
-# Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second operand where
+# Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second
+# operand where
 # the first, a flag, is 1, else the third. SPIKE: sends its operand, unless that is 0.
 BEGIN = """
     EQ   first   c       0            window begins: forget the last one
@@ -85,15 +91,23 @@ END = """
 """
 
 ARITHMETIC: dict[str, Callable[..., int]] = {
-    "ADD": lambda a, b: a + b, "SUB": lambda a, b: a - b, "MUL": lambda a, b: a * b, "NEG": lambda a: -a, "AND": lambda a, b: a & b,
-    "EQ": lambda a, b: int(a == b), "GE": lambda a, b: int(a >= b), "LT": lambda a, b: int(a < b),
-    "SEL": lambda flag, a, b: a if flag else b, "SPIKE": lambda a: a,
-}  # fmt: skip
+    "ADD": lambda a, b: a + b,
+    "SUB": lambda a, b: a - b,
+    "MUL": lambda a, b: a * b,
+    "NEG": lambda a: -a,
+    "AND": lambda a, b: a & b,
+    "EQ": lambda a, b: int(a == b),
+    "GE": lambda a, b: int(a >= b),
+    "LT": lambda a, b: int(a < b),
+    "SEL": lambda flag, a, b: a if flag else b,
+    "SPIKE": lambda a: a,
+}
 OPERANDS = {"NEG": 1, "SPIKE": 1, "SEL": 3}  # the others take 2
 
 
 def program(levels: int, two_sided: bool) -> list[tuple[str, ...]]:
-    """One step of one neuron: (operation, target, operand, ...). No jumps and no division: a level is one compare and subtract."""
+    """One step of one neuron: (operation, target, operand, ...). No jumps and no division: a level is one
+    compare and subtract."""
     text = BEGIN + levels * LEVEL.format(gate="" if two_sided else GATE.strip()) + END
     lines = [line.split() for line in text.splitlines() if line.strip()]
     return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]

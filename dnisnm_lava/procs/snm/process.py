@@ -14,24 +14,37 @@ class SNM(AbstractProcess):
     v <= -vth and the neuron has sent something it can take back (m > 0); v <- v - k * vth, m <- m + k, and
     k * payload leaves through s_out.
 
-    shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`;
-    floats for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts).
-    Defaults: payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires.
-    two_sided: no memory gate; spikes may sum below zero, as a linear tensor's do.
-    down: the lower threshold as a share of vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is
-    above it. 1 is the paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0.
-    steps: currents per window. lead: steps of a window before the first spike. period: steps from window
-    to window (default steps + lead). offset: steps before the first window; with one synapse between the
-    source and these neurons, 1.
+    shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`; floats
+    for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts). Defaults:
+    payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires. two_sided: no
+    memory gate; spikes may sum below zero, as a linear tensor's do. down: the lower threshold as a share of
+    vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is above it. 1 is the
+    paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. steps:
+    currents per window. lead: steps of a window before the first spike. period: steps from window to window
+    (default steps + lead). offset: steps before the first window; with one synapse between the source and
+    these neurons, 1.
 
     Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], vth: npt.ArrayLike, steps: int, payload: npt.ArrayLike | None = None,
-        v_init: npt.ArrayLike | None = None, bias: npt.ArrayLike = 0, levels: int = 1, lead: int = 0, two_sided: bool = False,
-        down: float = 1.0, period: int | None = None, offset: int = 0, name: str | None = None, log_config: LogConfig | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        shape: tuple[int, ...],
+        vth: npt.ArrayLike,
+        steps: int,
+        payload: npt.ArrayLike | None = None,
+        v_init: npt.ArrayLike | None = None,
+        bias: npt.ArrayLike = 0,
+        levels: int = 1,
+        lead: int = 0,
+        two_sided: bool = False,
+        down: float = 1.0,
+        period: int | None = None,
+        offset: int = 0,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
+    ) -> None:
         vth = np.broadcast_to(vth, shape).copy()
         payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
@@ -57,14 +70,22 @@ class SNM(AbstractProcess):
         self.saturations = Var(shape=(1,), init=0)
 
 
-def _check(vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int, down: float) -> None:
+def _check(
+    vth: np.ndarray, steps: int, levels: int, lead: int, period: int, offset: int, down: float
+) -> None:
     if (vth < 0).any():
-        raise ValueError(f"SNM: {int((vth < 0).sum())} of {vth.size} thresholds are negative; give vth >= 0 (0: never fires)")
+        raise ValueError(
+            f"SNM: {int((vth < 0).sum())} of {vth.size} thresholds are negative; give vth >= 0 (0: never "
+            f"fires)"
+        )
     if steps < 1 or levels < 1 or lead < 0 or offset < 0:
         raise ValueError(
-            f"SNM: steps {steps}, levels {levels}, lead {lead}, offset {offset}; steps and levels must be >= 1, the others >= 0"
+            f"SNM: steps {steps}, levels {levels}, lead {lead}, offset {offset}; steps and levels must "
+            f"be >= 1, the others >= 0"
         )
     if not 0 <= down <= 1:
         raise ValueError(f"SNM: down {down}; give 0 to 1, a share of the threshold")
     if period < steps + lead:
-        raise ValueError(f"SNM: period {period} is shorter than steps + lead = {steps + lead}; windows would overlap")
+        raise ValueError(
+            f"SNM: period {period} is shorter than steps + lead = {steps + lead}; windows would overlap"
+        )

@@ -9,7 +9,13 @@ class Source(AbstractProcess):
     """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros."""
 
     def __init__(
-        self, *, images: np.ndarray, steps: int, period: int, name: str | None = None, log_config: LogConfig | None = None
+        self,
+        *,
+        images: np.ndarray,
+        steps: int,
+        period: int,
+        name: str | None = None,
+        log_config: LogConfig | None = None,
     ) -> None:
         super().__init__(images=images, steps=steps, period=period, name=name, log_config=log_config)
         self.s_out = OutPort(shape=images.shape[1:])

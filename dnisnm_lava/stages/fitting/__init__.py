@@ -1,6 +1,15 @@
-"""Thresholds, weights, biases and initial potentials from what each population really hears, without training."""
+"""Thresholds, weights, biases and initial potentials from what each population really hears, without
+training."""
 
-THRESHOLDS = ("max", "subset-max", "percentile", "ltb", "mmse", "sequential", "gauss")  # thresholds.RULES, told without importing torch
+THRESHOLDS = (
+    "max",
+    "subset-max",
+    "percentile",
+    "ltb",
+    "mmse",
+    "sequential",
+    "gauss",
+)  # thresholds.RULES, told without importing torch
 CORRECTIONS = ("weights", "bias", "v_init")
 WITHOUT_IMAGES = ("gauss", "max")  # of these, those that mean and variance tell
 PERCENTILE = 99.9

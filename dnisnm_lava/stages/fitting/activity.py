@@ -1,4 +1,5 @@
-"""What populations do on the calibration images, in the ANN and as spikes, and what their readers hear of it."""
+"""What populations do on the calibration images, in the ANN and as spikes, and what their readers hear of
+it."""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ NO_LIMIT = 1 << 62
 
 @dataclass(frozen=True)
 class Activity:
-    """Of one population, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T, *shape), in steps of
-    `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent in every step."""
+    """Of one population, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T, *shape), in
+    steps of `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent in every
+    step."""
 
     ann: Spool
     levels: Spool | None
@@ -35,7 +37,11 @@ class Activity:
 
     def sent(self, i: int) -> Tensor:
         """(n, T, *shape), or (n, 1, *shape) for the image."""
-        return self.ann[i][:, None] if self.levels is None else self.levels[i].to(torch.float32, copy=True).mul_(self.worth)
+        return (
+            self.ann[i][:, None]
+            if self.levels is None
+            else self.levels[i].to(torch.float32, copy=True).mul_(self.worth)
+        )
 
     def mean(self, i: int) -> Tensor:
         """(n, *shape) what is sent in a step, on average."""
@@ -71,7 +77,9 @@ def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activi
     return Activity(ann, changes, torch.ones(()))
 
 
-def of_neurons(p: SNM, ann: Spool, activities: Activities, steps: int, store: Store, spiking: bool = True) -> Activity:
+def of_neurons(
+    p: SNM, ann: Spool, activities: Activities, steps: int, store: Store, spiking: bool = True
+) -> Activity:
     levels = Spool(store, 2)
     for current in currents(p, activities, steps) if spiking else ():
         levels.append(run(p, current))
@@ -135,14 +143,20 @@ def _constants(p: SNM) -> neurons.Neurons:
     each = (p.bias, p.vth, np.ones(()), np.zeros(()), lower_threshold(p.vth, p.down), p.v_init)
     own = (_flat(np.broadcast_to(a, p.shape)) for a in each)
     return neurons.neurons(
-        *own, dtype=np.dtype(np.float32), levels=p.levels, lead=p.lead, two_sided=p.two_sided, limit=NO_LIMIT, out=np.dtype(np.int8),
+        *own,
+        dtype=np.dtype(np.float32),
+        levels=p.levels,
+        lead=p.lead,
+        two_sided=p.two_sided,
+        limit=NO_LIMIT,
+        out=np.dtype(np.int8),
         offset=0,
-    )  # fmt: skip
+    )
 
 
 def errors(p: SNM, scales: np.ndarray, ann: Spool, heard: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Of thresholds of `scales` (S,) times p's, sums over images of (activation - mean spike) squared, and of itself:
-    (S, *shape). heard: the currents, chunk by chunk."""
+    """Of thresholds of `scales` (S,) times p's, sums over images of (activation - mean spike) squared, and of
+    itself: (S, *shape). heard: the currents, chunk by chunk."""
     constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
     for activation, current in zip(ann, heard, strict=True):
         x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
@@ -158,7 +172,8 @@ def _flat(a: np.ndarray) -> np.ndarray:
 
 
 def summed(levels: Tensor) -> Tensor:
-    """(n, T, ...) -> (n, ...) float32, step by step: of bytes exact, and several times as fast as torch's sum."""
+    """(n, T, ...) -> (n, ...) float32, step by step: of bytes exact, and several times as fast as torch's
+    sum."""
     total = levels[:, 0].to(torch.float32, copy=True)
     for step in levels.unbind(1)[1:]:
         total += step

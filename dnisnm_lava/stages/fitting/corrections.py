@@ -19,8 +19,9 @@ P = TypeVar("P", SNM, ReadOut)
 
 
 def with_weights(p: P, activities: Activities, z: Spool) -> P:
-    """Weights moved by least squares so that mean currents come near the ANN's pre-activations `z`, up to a constant of
-    each row, which is the bias's. Projections of one weight a row (shortcuts, pools) stay as they are."""
+    """Weights moved by least squares so that mean currents come near the ANN's pre-activations `z`, up to a
+    constant of each row, which is the bias's. Projections of one weight a row (shortcuts, pools) stay as they
+    are."""
     for i in range(len(p.projections)):
         p = _improved(p, i, activities, z)
     return p
@@ -36,15 +37,16 @@ def _improved(p: P, i: int, activities: Activities, z: Spool) -> P:
 
 
 def _lacking(p: SNM | ReadOut, i: int, activities: Activities, z: Spool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunk by chunk: mean spikes of the source of projection i, and what the mean currents lack of the ANN's."""
+    """Chunk by chunk: mean spikes of the source of projection i, and what the mean currents lack of the
+    ANN's."""
     source = activities[p.projections[i].source]
     for chunk, current in enumerate(activity.mean_currents(p, activities)):
         yield source.mean(chunk), z[chunk] - current
 
 
 def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
-    """Bias shifted, per channel, by the mean of the ANN's pre-activations `z` less the mean current; of a read-out whose neurons stand in
-    another order than the rows of its weights, per row."""
+    """Bias shifted, per channel, by the mean of the ANN's pre-activations `z` less the mean current; of a
+    read-out whose neurons stand in another order than the rows of its weights, per row."""
     rows = _rows(p)
     if rows is not None:
         return _with_bias_of_rows(p, rows, activities, z, steps)
@@ -58,10 +60,15 @@ def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
 
 
 def _rows(p: SNM | ReadOut) -> np.ndarray | None:
-    """(*shape) which row of all projections drives each neuron of a read-out; None where all its rows are channels."""
+    """(*shape) which row of all projections drives each neuron of a read-out; None where all its rows are
+    channels."""
     if not isinstance(p, ReadOut) or all(q.target_order is None for q in p.projections):
         return None
-    found = np.broadcast_to(np.arange(p.shape[0]).reshape(-1, *(1,) * (len(p.shape) - 1)), p.shape).reshape(-1).copy()
+    found = (
+        np.broadcast_to(np.arange(p.shape[0]).reshape(-1, *(1,) * (len(p.shape) - 1)), p.shape)
+        .reshape(-1)
+        .copy()
+    )
     for q in p.projections:
         if q.target_order is not None:
             rows = len(q.weight)

@@ -1,4 +1,5 @@
-"""Population by population, in topological order: what each hears from its converted sources, and what is made of it."""
+"""Population by population, in topological order: what each hears from its converted sources, and what is
+made of it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,17 @@ from torch import Tensor
 
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, SpikingGraph, checked_batches
+from dnisnm_lava.ir import (
+    SNM,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Population,
+    ReadOut,
+    Rectifier,
+    SpikingGraph,
+    checked_batches,
+)
 from dnisnm_lava.stages.calibration import checked_granularity
 from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, activity, corrections, thresholds
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
@@ -52,17 +63,17 @@ def fit(
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> SpikingGraph:
-    """`spiking`, the float network of `convert`, with what `images` tell: an array (N, *input shape), or an iterable of
-    such. No labels, no training.
+    """`spiking`, the float network of `convert`, with what `images` tell: an array (N, *input shape), or an
+    iterable of such. No labels, no training.
 
-    Of each population, in this order:
-    weights, bias (`correct`): moved so that its mean currents are the ANN's pre-activations, by least squares and per channel;
-    thresholds (`threshold`: one of thresholds.RULES), shared within `granularity`: of rectifiers;
-    v_init (`correct`): T * mean error more, per neuron, by at most half a threshold: of rectifiers.
+    Of each population, in this order: weights, bias (`correct`): moved so that its mean currents are the
+    ANN's pre-activations, by least squares and per channel; thresholds (`threshold`: one of
+    thresholds.RULES), shared within `granularity`: of rectifiers; v_init (`correct`): T * mean error more,
+    per neuron, by at most half a threshold: of rectifiers.
 
-    scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name. memory: bytes for
-    what populations send (default: a quarter of what is free); the rest goes to the folder for temporary files.
-    progress(done, of): in populations.
+    scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
+    memory: bytes for what populations send (default: a quarter of what is free); the rest goes to the folder
+    for temporary files. progress(done, of): in populations.
     """
     plan = _plan(threshold, correct, granularity, scales, percentile, subset)
     _check(spiking)
@@ -87,7 +98,8 @@ def through(
     memory: int | None,
     progress: Progress | None,
 ) -> SpikingGraph:
-    """The graph of what `neurons` and `read_out` make of its populations, each told the activities of its sources."""
+    """The graph of what `neurons` and `read_out` make of its populations, each told the activities of its
+    sources."""
     _check_range(graph)
     store = Store(machine.free_memory() // 4 if memory is None else memory)
     activities: dict[str, Activity] = {}
@@ -116,7 +128,14 @@ def through(
     return SpikingGraph(tuple(done), steps=graph.steps)
 
 
-def _plan(threshold: str, correct: Iterable[str], granularity: str, scales: tuple[float, ...], percentile: float, subset: int) -> Plan:
+def _plan(
+    threshold: str,
+    correct: Iterable[str],
+    granularity: str,
+    scales: tuple[float, ...],
+    percentile: float,
+    subset: int,
+) -> Plan:
     wanted = frozenset(correct)
     if threshold not in thresholds.RULES:
         raise OutOfRange(f"threshold: {threshold!r} given; choose {', '.join(thresholds.RULES)}")
@@ -128,16 +147,22 @@ def _plan(threshold: str, correct: Iterable[str], granularity: str, scales: tupl
         raise OutOfRange(f"percentile: {percentile} given; give one above 0, at most 100")
     if subset < 1:
         raise OutOfRange(f"subset: {subset} images given; give 1 or more")
-    choice = thresholds.Choice(thresholds.RULES[threshold], checked_granularity(granularity), scales, percentile, subset)
+    choice = thresholds.Choice(
+        thresholds.RULES[threshold], checked_granularity(granularity), scales, percentile, subset
+    )
     return Plan(choice, wanted)
 
 
 def _check(spiking: SpikingGraph) -> None:
     if spiking.is_integer:
-        raise OutOfRange("fit: the graph holds integers already; give the float graph of convert, then quantize")
+        raise OutOfRange(
+            "fit: the graph holds integers already; give the float graph of convert, then quantize"
+        )
     most = max((p.levels for p in spiking.of(SNM)), default=1)
     if most > MOST_LEVELS:
-        raise OutOfRange(f"fit: {most} levels a step, it keeps them in 8 bits; convert with {MOST_LEVELS} or fewer")
+        raise OutOfRange(
+            f"fit: {most} levels a step, it keeps them in 8 bits; convert with {MOST_LEVELS} or fewer"
+        )
     if any((p.unit != 1).any() for p in spiking.of(SNM)):
         raise OutOfRange("fit: the graph's weights are normalized; convert with branch='balance'")
 
@@ -147,13 +172,15 @@ def _check_range(spiking: SpikingGraph) -> None:
         reached = p.v_range if isinstance(p, SNM | ReadOut) else p.scale if isinstance(p, Input) else None
         if reached is not None and reached.max() > LARGEST:
             raise OutOfRange(
-                f"{p.name}: values up to {reached.max():.3g}, whose squares fit's float32 does not hold beyond {LARGEST:.0e}; "
+                f"{p.name}: values up to {reached.max():.3g}, whose squares fit's float32 does not hold "
+                f"beyond {LARGEST:.0e}; "
                 "scale images or weights down, or fit nothing (--recipe paper)"
             )
 
 
 def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
-    """As many images at once as the largest population's currents allow; some, since each chunk prepares every neuron anew."""
+    """As many images at once as the largest population's currents allow; some, since each chunk prepares
+    every neuron anew."""
     largest = max(int(np.prod(p.shape)) for p in spiking)
     some = max(FEWEST, CHUNK // (4 * spiking.steps * largest))
     batches = [images] if hasattr(images, "shape") else images
@@ -167,7 +194,7 @@ def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
 
 def _fitted(
     p: SNM, own: Population, activities: Activities, steps: int, plan: Plan, store: Store
-) -> tuple[SNM, Activity]:  # fmt: skip
+) -> tuple[SNM, Activity]:
     z = _spooled(activity.preactivations(p, activities), store)
     ann = _spooled((_activation(own, part, p.bias) for part in z), store)
     meant = p
@@ -177,9 +204,13 @@ def _fitted(
         corrected = p
         bias = torch.tensor(np.broadcast_to(meant.bias, p.shape), dtype=torch.float64)
         heard = thresholds.Heard(
-            plan.choice, ann, lambda: (part + bias for part in activity.preactivations(meant, activities)), own.ceiling,
-            lambda: activity.currents(corrected, activities, steps), steps,
-        )  # fmt: skip
+            plan.choice,
+            ann,
+            lambda: (part + bias for part in activity.preactivations(meant, activities)),
+            own.ceiling,
+            lambda: activity.currents(corrected, activities, steps),
+            steps,
+        )
         chosen = plan.choice.rule(p, heard)
         p = thresholds.with_thresholds(p, chosen.theta, steps)
         if "v_init" in plan.corrections:

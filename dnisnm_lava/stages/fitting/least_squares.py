@@ -1,4 +1,5 @@
-"""Weights by least squares: what a projection's weights read, its second moments, and the ridge regression on them."""
+"""Weights by least squares: what a projection's weights read, its second moments, and the ridge regression on
+them."""
 
 from __future__ import annotations
 
@@ -20,18 +21,26 @@ COLUMNS = 1152  # of a row of weights at once: systems cost the cube
 
 
 def patches(q: Projection, x: Tensor) -> Tensor:
-    """(G, n * places, K) what each row of the weights, of K numbers in one of G groups, multiplies; of x (n, *source shape)."""
+    """(G, n * places, K) what each row of the weights, of K numbers in one of G groups, multiplies; of x (n,
+    *source shape)."""
     x = in_front(q, torch.float32, "cpu")(x)
     if not q.is_conv:
         return x.flatten(1)[None]
     (top, bottom), (left, right) = q.padding
-    unfolded = F.unfold(F.pad(x, (left, right, top, bottom)), q.weight.shape[2:], dilation=q.dilation, stride=q.stride)
+    unfolded = F.unfold(
+        F.pad(x, (left, right, top, bottom)), q.weight.shape[2:], dilation=q.dilation, stride=q.stride
+    )
     images, places = unfolded.shape[0], unfolded.shape[2]
-    return unfolded.reshape(images, q.groups, -1, places).permute(1, 0, 3, 2).reshape(q.groups, images * places, -1)
+    return (
+        unfolded.reshape(images, q.groups, -1, places)
+        .permute(1, 0, 3, 2)
+        .reshape(q.groups, images * places, -1)
+    )
 
 
 def driven(q: Projection, z: Tensor) -> Tensor:
-    """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights drive."""
+    """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights
+    drive."""
     if q.target_order is not None:
         z = z.flatten(1)[:, torch.tensor(q.target_order, dtype=torch.long)].reshape(len(z), len(q.weight), -1)
     if q.target_channels is not None:
@@ -43,7 +52,8 @@ def driven(q: Projection, z: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over images and places: u (G, K) and t (G, O) themselves, and their products uu (G, K, K), ut (G, K, O)."""
+    """Sums over images and places: u (G, K) and t (G, O) themselves, and their products uu (G, K, K), ut (G,
+    K, O)."""
 
     u: Tensor
     t: Tensor
@@ -52,25 +62,36 @@ class Moments:
     count: int
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.u + other.u, self.t + other.t, self.uu + other.uu, self.ut + other.ut, self.count + other.count)
+        return Moments(
+            self.u + other.u,
+            self.t + other.t,
+            self.uu + other.uu,
+            self.ut + other.ut,
+            self.count + other.count,
+        )
 
     def centred(self) -> tuple[Tensor, Tensor]:
         """Means of the products of what deviates from the means: (G, K, K), (G, K, O)."""
         u, t = self.u / self.count, self.t / self.count
-        return self.uu / self.count - u[:, :, None] * u[:, None], self.ut / self.count - u[:, :, None] * t[:, None]
+        return self.uu / self.count - u[:, :, None] * u[:, None], self.ut / self.count - u[:, :, None] * t[
+            :, None
+        ]
 
 
 def moments(u: Tensor, t: Tensor) -> Moments:
     products = u.transpose(1, 2) @ u, u.transpose(1, 2) @ t
-    return Moments(u.double().sum(1), t.double().sum(1), products[0].double(), products[1].double(), u.shape[1])
+    return Moments(
+        u.double().sum(1), t.double().sum(1), products[0].double(), products[1].double(), u.shape[1]
+    )
 
 
 def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: slice) -> np.ndarray:
-    """q's weights, of which `columns` are moved so that their currents take up what `samples` lack: pairs of mean spikes
-    (n, *source shape) and of what the target's current lacks (n, *target shape), up to a constant for each row.
+    """q's weights, of which `columns` are moved so that their currents take up what `samples` lack: pairs of
+    mean spikes (n, *source shape) and of what the target's current lacks (n, *target shape), up to a constant
+    for each row.
 
-    D minimises mean |D u - r|^2 + penalty * mean variance of u * |D|^2; of PENALTIES and of leaving the weights as they are,
-    what serves one held-back image in four best.
+    D minimises mean |D u - r|^2 + penalty * mean variance of u * |D|^2; of PENALTIES and of leaving the
+    weights as they are, what serves one held-back image in four best.
     """
     halves: list[Moments | None] = [None, None]  # those that are learnt from, and those that judge
     count = 0
@@ -79,7 +100,9 @@ def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: s
         count += len(x)
         for half, chosen in enumerate((~judges, judges)):
             if chosen.any():
-                halves[half] = plus(halves[half], moments(patches(q, x[chosen])[:, :, columns], driven(q, lacking[chosen])))
+                halves[half] = plus(
+                    halves[half], moments(patches(q, x[chosen])[:, :, columns], driven(q, lacking[chosen]))
+                )
     seen, judge = halves
     assert seen is not None
     penalty = _penalty(seen, judge or seen)
@@ -108,7 +131,9 @@ def _penalty(seen: Moments, judge: Moments) -> float | None:
     gains: dict[float | None, float] = {None: 0.0}
     for penalty in PENALTIES:
         d = _solved(*learnt, penalty)
-        gains[penalty] = float((d * (uu @ d)).sum() - 2 * (d * ut).sum())  # of the mean squared error, less what it was
+        gains[penalty] = float(
+            (d * (uu @ d)).sum() - 2 * (d * ut).sum()
+        )  # of the mean squared error, less what it was
     return min(gains, key=lambda penalty: gains[penalty])
 
 

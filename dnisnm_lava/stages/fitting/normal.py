@@ -1,4 +1,5 @@
-"""Closed forms of normal numbers: rectified, the larger of two, and what rounding and clipping them costs. All arrays are float64."""
+"""Closed forms of normal numbers: rectified, the larger of two, and what rounding and clipping them costs.
+All arrays are float64."""
 
 from __future__ import annotations
 
@@ -20,12 +21,16 @@ def density(h: Tensor) -> Tensor:
 
 
 def clipped(mean: Tensor, variance: Tensor, ceiling: Tensor | None = None) -> Moments:
-    """Mean and variance of min(max(z, 0), ceiling), z normal with this mean and variance: those of max(z, 0), less what is above."""
+    """Mean and variance of min(max(z, 0), ceiling), z normal with this mean and variance: those of max(z, 0),
+    less what is above."""
     deviation, floor = variance.clamp(min=0).sqrt(), torch.zeros((), dtype=torch.float64)
     first, second = _above(mean, deviation, floor)
     if ceiling is not None:
         over, over_squared = _above(mean, deviation, ceiling)
-        first, second = first - over, second - over_squared - 2 * ceiling * over  # z^2 - c^2 = (z - c)^2 + 2 c (z - c)
+        first, second = (
+            first - over,
+            second - over_squared - 2 * ceiling * over,
+        )  # z^2 - c^2 = (z - c)^2 + 2 c (z - c)
     return first, (second - first.square()).clamp(min=0)
 
 
@@ -37,12 +42,15 @@ def _above(mean: Tensor, deviation: Tensor, limit: Tensor) -> Moments:
     share, peak = tail(h), density(h)
     first, second = d * share + sigma * peak, (d.square() + sigma.square()) * share + d * sigma * peak
     fixed = d.clamp(min=0)
-    return (torch.where(deviation > 0, first, fixed).clamp(min=0), torch.where(deviation > 0, second, fixed.square()).clamp(min=0))
+    return (
+        torch.where(deviation > 0, first, fixed).clamp(min=0),
+        torch.where(deviation > 0, second, fixed.square()).clamp(min=0),
+    )
 
 
 def larger(a: Moments, b: Moments) -> Moments:
-    """Mean and variance of the larger of two independent normal numbers (Clark, "The greatest of a finite set of random variables",
-    Operations Research 9(2), 1961)."""
+    """Mean and variance of the larger of two independent normal numbers (Clark, "The greatest of a finite set
+    of random variables", Operations Research 9(2), 1961)."""
     (m, v), (n, w) = a, b
     theta = (v + w).sqrt()
     spread = torch.where(theta > 0, theta, 1.0)
@@ -50,14 +58,20 @@ def larger(a: Moments, b: Moments) -> Moments:
     first_is, second_is, peak = tail(-alpha), tail(alpha), density(alpha)
     mean = m * first_is + n * second_is + spread * peak
     square = (m.square() + v) * first_is + (n.square() + w) * second_is + (m + n) * spread * peak
-    mean, square = (torch.where(theta > 0, x, y) for x, y in ((mean, torch.maximum(m, n)), (square, torch.maximum(m, n).square())))
+    mean, square = (
+        torch.where(theta > 0, x, y)
+        for x, y in ((mean, torch.maximum(m, n)), (square, torch.maximum(m, n).square()))
+    )
     return mean, (square - mean.square()).clamp(min=0)
 
 
 def cheapest(mean: Tensor, spread: Tensor, levels: int) -> Tensor:
-    """Of many C, (G,) that at which (C / levels)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least, z normal with this mean and this
-    standard deviation, (G,): rounding to that many levels up to C, and clipping there."""
-    reaches = mean.clamp(min=0)[:, None] + spread[:, None] * torch.linspace(0.02, 8, REACHES, dtype=torch.float64)
+    """Of many C, (G,) that at which (C / levels)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least, z normal
+    with this mean and this standard deviation, (G,): rounding to that many levels up to C, and clipping
+    there."""
+    reaches = mean.clamp(min=0)[:, None] + spread[:, None] * torch.linspace(
+        0.02, 8, REACHES, dtype=torch.float64
+    )
     sigma = torch.where(spread > 0, spread, 1.0)[:, None]
     h, h0 = (reaches - mean[:, None]) / sigma, -mean[:, None] / sigma
     above = tail(h)

@@ -16,9 +16,11 @@ from dnisnm_lava.stages.rounding import Reads
 from dnisnm_lava.system.progress import Progress
 
 
-def readings(spiking: SpikingGraph, images: Images, *, memory: int | None = None, progress: Progress | None = None) -> Readings:
-    """What each projection's weights read, per step, when `spiking`, the float network, runs on `images` (N, *input shape),
-    or an iterable of such."""
+def readings(
+    spiking: SpikingGraph, images: Images, *, memory: int | None = None, progress: Progress | None = None
+) -> Readings:
+    """What each projection's weights read, per step, when `spiking`, the float network, runs on `images` (N,
+    *input shape), or an iterable of such."""
     found: dict[str, tuple[tuple[Reads, ...], ...]] = {}
 
     def read(p: SNM | ReadOut, activities: Activities) -> None:

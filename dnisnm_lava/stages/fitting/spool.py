@@ -17,7 +17,8 @@ from dnisnm_lava.system.files import temporary_folder
 
 @dataclass
 class Store:
-    """free: bytes that spools may still take in memory; what exceeds them goes to the folder for temporary files."""
+    """free: bytes that spools may still take in memory; what exceeds them goes to the folder for temporary
+    files."""
 
     free: int
 
@@ -30,7 +31,8 @@ class _OnDisk:
 
 
 class Spool:
-    """Chunks (n, ...) with their channels, along `axis`, innermost in memory, as channels-last convolutions want them."""
+    """Chunks (n, ...) with their channels, along `axis`, innermost in memory, as channels-last convolutions
+    want them."""
 
     def __init__(self, store: Store, axis: int) -> None:
         self.store, self.axis = store, axis
@@ -54,7 +56,8 @@ class Spool:
             self.file.flush()
         except OSError as error:
             raise OutOfRange(
-                f"fit: {chunk.nbytes} bytes do not fit the folder for temporary files, {temporary_folder()} ({error.strerror}); "
+                f"fit: {chunk.nbytes} bytes do not fit the folder for temporary files, "
+                f"{temporary_folder()} ({error.strerror}); "
                 "set TMPDIR to a larger one, or give fewer images"
             ) from error
         return _OnDisk(offset, chunk.shape, chunk.dtype)

@@ -33,8 +33,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a rule may ask: the choice that is to be made, the ANN's activations, its pre-activations in float64, the largest activation
-    that there can be, and the currents that arrive."""
+    """What a rule may ask: the choice that is to be made, the ANN's activations, its pre-activations in
+    float64, the largest activation that there can be, and the currents that arrive."""
 
     choice: Choice
     ann: Spool
@@ -46,7 +46,8 @@ class Heard:
 
 @dataclass(frozen=True)
 class Chosen:
-    """theta: (*shape). gap: (*shape), sums over images of activation - mean spike with this theta, where the rule knows them."""
+    """theta: (*shape). gap: (*shape), sums over images of activation - mean spike with this theta, where the
+    rule knows them."""
 
     theta: np.ndarray
     gap: np.ndarray | None = None
@@ -70,8 +71,8 @@ def subset_largest(p: SNM, heard: Heard) -> Chosen:
 
 
 def percentile(p: SNM, heard: Heard) -> Chosen:
-    """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest that so large
-    a share of them do not exceed."""
+    """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest
+    that so large a share of them do not exceed."""
     groups = groups_of(p.shape, heard.choice.granularity)
     count = sum(len(a) for a in heard.ann) * int(np.prod(p.shape)) // groups
     above = count - int(np.ceil(count * heard.choice.percentile / 100)) + 1  # it is that many-th from the top
@@ -83,9 +84,10 @@ def percentile(p: SNM, heard: Heard) -> Chosen:
 
 
 def ltb(p: SNM, heard: Heard) -> Chosen:
-    """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)), which is gradient
-    descent on the clipping error with rate 1; UPDATES times, each by one chunk of images, of the activations of each neuron,
-    channel or layer. Activations are the ANN's; the authors clip those of the layers before."""
+    """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)),
+    which is gradient descent on the clipping error with rate 1; UPDATES times, each by one chunk of images,
+    of the activations of each neuron, channel or layer. Activations are the ANN's; the authors clip those of
+    the layers before."""
     groups = groups_of(p.shape, heard.choice.granularity)
     theta = torch.zeros(groups, dtype=torch.float64)
     for update in range(UPDATES):
@@ -95,8 +97,8 @@ def ltb(p: SNM, heard: Heard) -> Chosen:
 
 
 def mmse(p: SNM, heard: Heard) -> Chosen:
-    """Of `scales` times the maxima, the theta whose staircase of T steps and K levels is nearest to the activations:
-    theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
+    """Of `scales` times the maxima, the theta whose staircase of T steps and K levels is nearest to the
+    activations: theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
     errors = np.zeros((len(heard.choice.scales), *p.shape))
     for activation in heard.ann:
         for error, scale in zip(errors, heard.choice.scales, strict=True):
@@ -106,36 +108,51 @@ def mmse(p: SNM, heard: Heard) -> Chosen:
 
 
 def gauss(p: SNM, heard: Heard) -> Chosen:
-    """K theta where rounding to T K levels and clipping cost least, were pre-activations normal with the mean and the variance that they
-    have within each neuron, channel or layer: two moments, which few images tell, in place of a maximum, which they do not.
+    """K theta where rounding to T K levels and clipping cost least, were pre-activations normal with the mean
+    and the variance that they have within each neuron, channel or layer: two moments, which few images tell,
+    in place of a maximum, which they do not.
 
-    (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's threshold (AAAI 2026)."""
+    (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's
+    threshold (AAAI 2026)."""
     groups = groups_of(p.shape, heard.choice.granularity)
-    count, total, squares = 0, torch.zeros(groups, dtype=torch.float64), torch.zeros(groups, dtype=torch.float64)
+    count, total, squares = (
+        0,
+        torch.zeros(groups, dtype=torch.float64),
+        torch.zeros(groups, dtype=torch.float64),
+    )
     for z in heard.pre():
         values = z.movedim(0, -1).reshape(groups, -1)
-        count, total, squares = count + values.shape[1], total + values.sum(1), squares + values.square().sum(1)
+        count, total, squares = (
+            count + values.shape[1],
+            total + values.sum(1),
+            squares + values.square().sum(1),
+        )
     mean = total / count
     spread = (squares / count - mean.square()).clamp(min=0).sqrt()
     return Chosen(of_moments(p, mean, spread, heard.ceiling, heard.steps, heard.choice.granularity))
 
 
-def of_moments(p: SNM, mean: Tensor, spread: Tensor, ceiling: float, steps: int, granularity: str) -> np.ndarray:
-    """theta (*shape) of the mean and the standard deviation of each group, (G,): `normal.cheapest`, at most the ceiling."""
+def of_moments(
+    p: SNM, mean: Tensor, spread: Tensor, ceiling: float, steps: int, granularity: str
+) -> np.ndarray:
+    """theta (*shape) of the mean and the standard deviation of each group, (G,): `normal.cheapest`, at most
+    the ceiling."""
     reach = normal.cheapest(mean, spread, steps * p.levels).clamp(max=ceiling)
     return _spread(torch.where(spread > 0, reach, 0.0).numpy(), p, granularity) / p.levels
 
 
 def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
-    """What a neuron with v_init = theta / 2 sends in a step, on average, for a constant activation; 0 where theta is."""
+    """What a neuron with v_init = theta / 2 sends in a step, on average, for a constant activation; 0 where
+    theta is."""
     step = tensor(theta / steps)
     whole = torch.floor(a / torch.where(step > 0, step, torch.inf) + 0.5)
     return whole.clamp(0, steps * levels) * step
 
 
 def sequential(p: SNM, heard: Heard) -> Chosen:
-    """Of `scales` times the maxima, the theta whose mean spikes are nearest to the activations, in squared error, by
-    running the population on the currents that arrive: discreteness, asynchronism and clipping are seen together."""
+    """Of `scales` times the maxima, the theta whose mean spikes are nearest to the activations, in squared
+    error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
+    seen together."""
     scales = np.array(heard.choice.scales)
     squares, gaps = activity.errors(p, scales, heard.ann, heard.currents())
     best = _best(squares, heard)
@@ -143,14 +160,19 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
 
 
 RULES: dict[str, Rule] = {
-    "max": largest, "subset-max": subset_largest, "percentile": percentile, "ltb": ltb, "mmse": mmse,
-    "sequential": sequential, "gauss": gauss,
-}  # fmt: skip
+    "max": largest,
+    "subset-max": subset_largest,
+    "percentile": percentile,
+    "ltb": ltb,
+    "mmse": mmse,
+    "sequential": sequential,
+    "gauss": gauss,
+}
 
 
 def with_thresholds(p: SNM, theta: np.ndarray, steps: int) -> SNM:
-    """With thresholds, payloads and initial potentials of `theta`; the dead stay dead. A neuron that reaches its lowered
-    threshold's limit keeps the rest: its potential may go that much further."""
+    """With thresholds, payloads and initial potentials of `theta`; the dead stay dead. A neuron that reaches
+    its lowered threshold's limit keeps the rest: its potential may go that much further."""
     theta = frozen(np.where(p.vth > 0, theta, 0.0))
     beyond = channel_max(steps * p.levels * np.maximum(p.vth - theta, 0))
     return replace(p, vth=theta, payload=theta, v_init=theta / 2, v_range=p.v_range + beyond)
@@ -163,7 +185,9 @@ def groups_of(shape: Shape, granularity: str) -> int:
 
 def _spread(shared: np.ndarray, p: SNM, granularity: str) -> np.ndarray:
     """One value a group -> (*shape)."""
-    return _or_maxima(np.repeat(shared, int(np.prod(p.shape)) // groups_of(p.shape, granularity)).reshape(p.shape), p)
+    return _or_maxima(
+        np.repeat(shared, int(np.prod(p.shape)) // groups_of(p.shape, granularity)).reshape(p.shape), p
+    )
 
 
 def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
@@ -172,12 +196,14 @@ def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
 
 
 def _best(errors: np.ndarray, heard: Heard) -> np.ndarray:
-    """(*shape): which of the scales has the least error, (S, *shape), of each neuron (with its channel's, to keep it from
-    what a few images say), channel or layer."""
+    """(*shape): which of the scales has the least error, (S, *shape), of each neuron (with its channel's, to
+    keep it from what a few images say), channel or layer."""
     axes = tuple(range(1 if heard.choice.granularity == "layer" else 2, errors.ndim))
     shared = errors.mean(axis=axes, keepdims=True) if axes else errors
     if heard.choice.granularity == "neuron":
-        for own, of_channel in zip(errors, shared, strict=True):  # in place: there is one for each neuron and scale
+        for own, of_channel in zip(
+            errors, shared, strict=True
+        ):  # in place: there is one for each neuron and scale
             own += of_channel * (SHRINKAGE / sum(len(a) for a in heard.ann))
         shared = errors
     return np.broadcast_to(shared.argmin(axis=0), errors.shape[1:])

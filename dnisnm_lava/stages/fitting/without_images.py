@@ -1,9 +1,11 @@
-"""Calibration without a single image: mean and variance of every pre-activation, from batch norm where there is one, else propagated.
+"""Calibration without a single image: mean and variance of every pre-activation, from batch norm where there
+is one, else propagated.
 
-Elements of a tensor are taken as independent, and pre-activations as normal, as data-free quantization does (Nagel et al., ICCV 2019,
-arXiv 1906.04721): a projection gives the mean W mean and the variance W^2 variance, a rectifier the closed form of a clipped normal
-number, a max-pool that of the largest of independent ones, pair by pair (Clark 1961). Pixels of pictures depend on one another, so what is
-propagated through sums of them is too narrow or too wide; batch norm has seen training images, and each one sets it right.
+Elements of a tensor are taken as independent, and pre-activations as normal, as data-free quantization does
+(Nagel et al., ICCV 2019, arXiv 1906.04721): a projection gives the mean W mean and the variance W^2 variance,
+a rectifier the closed form of a clipped normal number, a max-pool that of the largest of independent ones,
+pair by pair (Clark 1961). Pixels of pictures depend on one another, so what is propagated through sums of
+them is too narrow or too wide; batch norm has seen training images, and each one sets it right.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ MomentsOf = tuple[np.ndarray, np.ndarray]  # mean and variance, (*shape)
 
 @dataclass(frozen=True)
 class Sent:
-    """Mean and variance, (1, *shape), of what a population sends: of its pre-activation, and how that is clipped: not at all, or to
-    0 ... `ceiling`, (1, *shape) or ()."""
+    """Mean and variance, (1, *shape), of what a population sends: of its pre-activation, and how that is
+    clipped: not at all, or to 0 ... `ceiling`, (1, *shape) or ()."""
 
     moments: Moments
     rectifies: bool = False
@@ -60,7 +62,8 @@ class Sent:
         return normal.clipped(*self.moments, self.ceiling) if self.rectifies else self.moments
 
     def pooled(self, window: Window) -> Sent:
-        """The largest in each window: of the pre-activations, since clipping keeps their order; of the ceilings, too."""
+        """The largest in each window: of the pre-activations, since clipping keeps their order; of the
+        ceilings, too."""
         ceiling = self.ceiling
         if ceiling is not None and ceiling.ndim:
             ceiling = torch.tensor(max_pool(ceiling.numpy(), window))
@@ -68,17 +71,24 @@ class Sent:
 
 
 def calibrate_without_images(
-    analog: AnalogGraph, *, image_mean: ArrayLike = 0.0, image_std: ArrayLike = 1.0, image_magnitude: ArrayLike | None = None
+    analog: AnalogGraph,
+    *,
+    image_mean: ArrayLike = 0.0,
+    image_std: ArrayLike = 1.0,
+    image_magnitude: ArrayLike | None = None,
 ) -> Statistics:
-    """Statistics of `analog` as batch norm and the weights alone tell them: `moments` of each pre-activation, and for its extrema
-    the mean and 6 standard deviations either way.
+    """Statistics of `analog` as batch norm and the weights alone tell them: `moments` of each pre-activation,
+    and for its extrema the mean and 6 standard deviations either way.
 
-    image_mean, image_std: of the network's input, one number or one for each of its channels; those of normalised images by default.
-    image_magnitude: the largest |pixel|, likewise (default: |mean| and 3 standard deviations). OutOfRange for what is none of that, or
-    where moments overflow.
+    image_mean, image_std: of the network's input, one number or one for each of its channels; those of
+    normalised images by default. image_magnitude: the largest |pixel|, likewise (default: |mean| and 3
+    standard deviations). OutOfRange for what is none of that, or where moments overflow.
     """
     channels = analog.input.shape[0]
-    mean, std = _of_channels(image_mean, channels, "image_mean"), _of_channels(image_std, channels, "image_std")
+    mean, std = (
+        _of_channels(image_mean, channels, "image_mean"),
+        _of_channels(image_std, channels, "image_std"),
+    )
     largest = np.abs(mean) + OF_PIXELS * std if image_magnitude is None else image_magnitude
     magnitude = _of_channels(largest, channels, "image_magnitude")
     if (std < 0).any() or (magnitude < 0).any():
@@ -87,7 +97,9 @@ def calibrate_without_images(
     with torch.inference_mode():
         for name, (m, v) in _preactivations(analog, mean, std):
             if not bool((torch.isfinite(m) & torch.isfinite(v)).all()):
-                raise OutOfRange(f"{name}: its mean or variance overflows; scale the weights, or the image's moments, down")
+                raise OutOfRange(
+                    f"{name}: its mean or variance overflows; scale the weights, or the image's moments, down"
+                )
             moments[name] = (m.numpy()[0], v.numpy()[0])
             if name != analog.input.name:
                 reach = DEVIATIONS * v.sqrt()
@@ -95,10 +107,14 @@ def calibrate_without_images(
     return Statistics(high, low, magnitude, 0, moments=moments)
 
 
-def fit_without_images(analog: AnalogGraph, spiking: SpikingGraph, stats: Statistics, *, granularity: str = "channel") -> SpikingGraph:
-    """`spiking`, the float network of `convert`, with the thresholds of the rule `gauss` of `fit`, by the moments that `stats` holds.
+def fit_without_images(
+    analog: AnalogGraph, spiking: SpikingGraph, stats: Statistics, *, granularity: str = "channel"
+) -> SpikingGraph:
+    """`spiking`, the float network of `convert`, with the thresholds of the rule `gauss` of `fit`, by the
+    moments that `stats` holds.
 
-    granularity: who shares a threshold: neuron, channel or layer. OutOfRange for statistics of images, which hold no moments.
+    granularity: who shares a threshold: neuron, channel or layer. OutOfRange for statistics of images, which
+    hold no moments.
     """
     checked_granularity(granularity)
     moments = _moments(stats, "fit_without_images", "fit")
@@ -113,7 +129,8 @@ def fit_without_images(analog: AnalogGraph, spiking: SpikingGraph, stats: Statis
 
 
 def _sent(p: Population, sent: Mapping[str, Sent], moments: Mapping[str, MomentsOf]) -> Sent:
-    """What a population of a spiking network sends: at most K thresholds a step, where it is not two-sided."""
+    """What a population of a spiking network sends: at most K thresholds a step, where it is not
+    two-sided."""
     if isinstance(p, MaxPool):
         return sent[p.source].pooled(p.window)
     told = _tensors(moments[p.name])
@@ -124,7 +141,9 @@ def _sent(p: Population, sent: Mapping[str, Sent], moments: Mapping[str, Moments
 
 def _moments(stats: Statistics, who: str, other: str) -> Mapping[str, MomentsOf]:
     if stats.moments is None:
-        raise OutOfRange(f"{who}: the statistics hold no moments; make them by calibrate_without_images, or use {other}")
+        raise OutOfRange(
+            f"{who}: the statistics hold no moments; make them by calibrate_without_images, or use {other}"
+        )
     return stats.moments
 
 
@@ -134,9 +153,10 @@ def _tensors(moments: MomentsOf) -> Moments:
 
 
 def readings_without_images(spiking: SpikingGraph, stats: Statistics) -> Readings:
-    """What each projection's weights read, as `readings` tells it for `quantize`, by the moments that `stats` holds: means, and the
-    variances of elements that are independent. So rounding moves the mean of what weights lose into the biases (as data-free
-    quantization does), and dead channels decide no unit; there is no correlation by which weights could take up what others lose."""
+    """What each projection's weights read, as `readings` tells it for `quantize`, by the moments that `stats`
+    holds: means, and the variances of elements that are independent. So rounding moves the mean of what
+    weights lose into the biases (as data-free quantization does), and dead channels decide no unit; there is
+    no correlation by which weights could take up what others lose."""
     moments = _moments(stats, "readings_without_images", "readings")
     sent: dict[str, Sent] = {}
     found = {}
@@ -149,8 +169,11 @@ def readings_without_images(spiking: SpikingGraph, stats: Statistics) -> Reading
 
 
 def _reads(q: Projection, moments: Moments) -> tuple[Reads, ...]:
-    """Over the places of a kernel: the mean, and the covariance of the means with the mean variance on its diagonal."""
-    mean, variance = (least_squares.patches(x, m.float()).double() for x, m in zip((q, _squared(q)), moments, strict=True))
+    """Over the places of a kernel: the mean, and the covariance of the means with the mean variance on its
+    diagonal."""
+    mean, variance = (
+        least_squares.patches(x, m.float()).double() for x, m in zip((q, _squared(q)), moments, strict=True)
+    )
     blocks = []
     for columns in least_squares.blocks(q):
         m, v = mean[:, :, columns], variance[:, :, columns]
@@ -161,13 +184,19 @@ def _reads(q: Projection, moments: Moments) -> tuple[Reads, ...]:
 
 
 def origins(analog: AnalogGraph) -> dict[str, str]:
-    """{population: where calibrate_without_images has its mean and variance from}: `batch norm`, `propagated`, or `both`, as of a batch
-    norm's output and a shortcut that are added up."""
+    """{population: where calibrate_without_images has its mean and variance from}: `batch norm`,
+    `propagated`, or `both`, as of a batch norm's output and a shortcut that are added up."""
     found = {}
     for p in analog:
         if isinstance(p, Rectifier | Relay | ReadOut):
             norm = None if isinstance(p, ReadOut) else p.batch_norm
-            found[p.name] = "propagated" if norm is None else "batch norm" if len(norm.projections) == len(p.projections) else "both"
+            found[p.name] = (
+                "propagated"
+                if norm is None
+                else "batch norm"
+                if len(norm.projections) == len(p.projections)
+                else "both"
+            )
     return found
 
 
@@ -175,12 +204,15 @@ def _of_channels(given: ArrayLike, channels: int, who: str) -> np.ndarray:
     """One number, or one a channel, as (C,)."""
     values = np.asarray(given, np.float64)
     if values.shape not in ((), (1,), (channels,)) or not np.isfinite(values).all():
-        raise OutOfRange(f"{who}: {values.tolist()} given; give one finite number, or one for each of {channels} channels")
+        raise OutOfRange(
+            f"{who}: {values.tolist()} given; give one finite number, or one for each of {channels} channels"
+        )
     return np.broadcast_to(values.reshape(-1), (channels,))
 
 
 def _preactivations(analog: AnalogGraph, mean: np.ndarray, std: np.ndarray) -> Iterator[tuple[str, Moments]]:
-    """(name, mean and variance (1, *shape)) of the image, and of the pre-activations of each Rectifier, Relay and ReadOut, in order."""
+    """(name, mean and variance (1, *shape)) of the image, and of the pre-activations of each Rectifier, Relay
+    and ReadOut, in order."""
     shape = analog.input.shape
     with np.errstate(over="ignore"):  # infinity is refused
         variance = std**2
@@ -235,12 +267,17 @@ def _largest(moments: Moments, window: Window) -> Moments:
     for views_of in views:
         n, w, sees = (torch.tensor(a) for a in views_of)
         both = normal.larger((m, v), (n, w))
-        m, v = (torch.where(sees == 0, a, torch.where(is_seen == 0, b, c)) for a, b, c in ((m, n, both[0]), (v, w, both[1])))
+        m, v = (
+            torch.where(sees == 0, a, torch.where(is_seen == 0, b, c))
+            for a, b, c in ((m, n, both[0]), (v, w, both[1]))
+        )
         is_seen = torch.maximum(is_seen, sees)
     return m, v
 
 
-def _theta(p: SNM, moments: tuple[np.ndarray, np.ndarray], ceiling: float, steps: int, granularity: str) -> np.ndarray:
+def _theta(
+    p: SNM, moments: tuple[np.ndarray, np.ndarray], ceiling: float, steps: int, granularity: str
+) -> np.ndarray:
     """(*shape): K theta at the cheapest clip of what is shared within neuron, channel or layer."""
     groups = thresholds.groups_of(p.shape, granularity)
     mean, variance = (torch.tensor(a, dtype=torch.float64).reshape(groups, -1) for a in moments)

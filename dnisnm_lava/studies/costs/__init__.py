@@ -1,1 +1,2 @@
-"""What an image costs: operations counted one by one, energies by cited rules. `dnisnm costs` runs `energy.energy`."""
+"""What an image costs: operations counted one by one, energies by cited rules. `dnisnm costs` runs
+`energy.energy`."""

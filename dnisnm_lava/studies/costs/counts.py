@@ -1,4 +1,5 @@
-"""What a spiking network does on images, counted one by one: spikes, synaptic operations, updates of potentials.
+"""What a spiking network does on images, counted one by one: spikes, synaptic operations, updates of
+potentials.
 
 Population by population in NumPy, by the reference's own step: so potentials are seen, which no run keeps.
 """
@@ -13,7 +14,18 @@ from itertools import pairwise
 import numpy as np
 
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph, checked_steps, dynamics
+from dnisnm_lava.ir import (
+    SNM,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Shape,
+    SpikingGraph,
+    checked_steps,
+    dynamics,
+)
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_state, encode_images
@@ -29,11 +41,12 @@ Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
 class Synapses:
     """One projection (or the windows of a max-pool) over all images and steps.
 
-    existing: synapses, weights of zero and all, but none on borders. effective: values other than 0 that weights read, times
-    weights other than 0. delivered: the same for spikes, each of which goes to every synapse of its neuron; another number
-    behind a sum-pool or a resampling alone. delivered_once: the same with one spike an image for each neuron whose spikes do
-    not cancel: what an ANN with these activations cannot skip. adds: a delivered spike is added, and multiplied with nothing,
-    since its source sends 1 and -1 alone; read_adds: and so is what the weights read. A max-pool has `delivered` alone.
+    existing: synapses, weights of zero and all, but none on borders. effective: values other than 0 that
+    weights read, times weights other than 0. delivered: the same for spikes, each of which goes to every
+    synapse of its neuron; another number behind a sum-pool or a resampling alone. delivered_once: the same
+    with one spike an image for each neuron whose spikes do not cancel: what an ANN with these activations
+    cannot skip. adds: a delivered spike is added, and multiplied with nothing, since its source sends 1 and
+    -1 alone; read_adds: and so is what the weights read. A max-pool has `delivered` alone.
     """
 
     source: str
@@ -47,8 +60,9 @@ class Synapses:
 
 @dataclass(frozen=True)
 class Activity:
-    """One population over all images and steps. spikes: values sent other than 0 (of the image: in each step). updates: steps of
-    its neurons. changes: those that left another potential than they found; the first of a window counts always."""
+    """One population over all images and steps. spikes: values sent other than 0 (of the image: in each
+    step). updates: steps of its neurons. changes: those that left another potential than they found; the
+    first of a window counts always."""
 
     name: str
     kind: str
@@ -73,9 +87,9 @@ class Counts:
 
 @dataclass
 class _Seen:
-    """Up to each of E ends. sent: (E, *shape) values other than 0 of each neuron; active: (E, *shape) images whose
-    values of a neuron do not cancel; reads: by projection, (E, *what the weights read) values other than 0;
-    changes: (E,) of potentials. Sums over images and steps."""
+    """Up to each of E ends. sent: (E, *shape) values other than 0 of each neuron; active: (E, *shape) images
+    whose values of a neuron do not cancel; reads: by projection, (E, *what the weights read) values other
+    than 0; changes: (E,) of potentials. Sums over images and steps."""
 
     sent: np.ndarray
     active: np.ndarray
@@ -91,17 +105,22 @@ class _Seen:
         return _Seen(self.sent[i], self.active[i], tuple(a[i] for a in self.reads), self.changes[i])
 
 
-def count(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Counts:
-    """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after each block, in images.
-    Clipped values and saturations are as in every executor, whose runs tell how many there were."""
+def count(
+    graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
+) -> Counts:
+    """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after
+    each block, in images. Clipped values and saturations are as in every executor, whose runs tell how many
+    there were."""
     steps = checked_steps(graph.steps if steps is None else steps)
     return count_each(graph, images, (steps,), progress=progress)[steps]
 
 
-def count_each(graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None) -> dict[int, Counts]:
-    """{T: the same over T steps}, in the order of `steps`. Where no population leads, a run is the beginning of every
-    longer one, and one simulation of the longest tells all; else there is one for each T, and progress(done, of)
-    counts the images of all of them."""
+def count_each(
+    graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None
+) -> dict[int, Counts]:
+    """{T: the same over T steps}, in the order of `steps`. Where no population leads, a run is the beginning
+    of every longer one, and one simulation of the longest tells all; else there is one for each T, and
+    progress(done, of) counts the images of all of them."""
     asked = [checked_steps(t) for t in steps]
     ends = tuple(sorted(set(asked)))
     runs = [ends] if ends and not any(map(lead, graph)) else [(t,) for t in ends]
@@ -118,8 +137,8 @@ def count_each(graph: SpikingGraph, images: Images, steps: Sequence[int], *, pro
 
 
 def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
-    """Does a population send 1 and -1 alone, so that a synapse adds its weight and multiplies nothing? Told by what it could
-    send, not by what it sent."""
+    """Does a population send 1 and -1 alone, so that a synapse adds its weight and multiplies nothing? Told
+    by what it could send, not by what it sent."""
     ones: dict[str, bool] = {}
     for p in graph:
         if isinstance(p, MaxPool):
@@ -140,7 +159,8 @@ def _seen(
     of: int,
     progress: Progress | None,
 ) -> dict[str, _Seen]:
-    """Of images x (n, *shape), block by block. before, of: images that progress counts before these, and in all."""
+    """Of images x (n, *shape), block by block. before, of: images that progress counts before these, and in
+    all."""
     block = max(1, BLOCK // (ends[-1] * max(int(np.prod(p.shape)) for p in graph)))
     seen: dict[str, _Seen] = {}
     for start in range(0, len(x), block):
@@ -168,7 +188,11 @@ def _block(graph: SpikingGraph, x: np.ndarray, ends: Ends) -> dict[str, _Seen]:
             assert isinstance(p, ReadOut)
             sent[p.name] = np.zeros((len(x), 0, *p.shape), np.int64)
             active, changes = [np.zeros(p.shape, np.int64)] * len(ends), _summed(p, _currents(p, heard), ends)
-        reads = tuple(_read(q, heard[q.source], ends) for q in p.projections) if isinstance(p, SNM | ReadOut) else ()
+        reads = (
+            tuple(_read(q, heard[q.source], ends) for q in p.projections)
+            if isinstance(p, SNM | ReadOut)
+            else ()
+        )
         seen[p.name] = _Seen(_until(sent[p.name], ends), np.stack(active), reads, changes)
     return seen
 
@@ -202,8 +226,8 @@ def _currents(p: SNM | ReadOut, sent: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _fired(p: SNM, z: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Values sent (n, T, *shape); by each end, images whose levels do not cancel (*shape), and changes of potentials,
-    which those before the first spike of a population that leads are part of."""
+    """Values sent (n, T, *shape); by each end, images whose levels do not cancel (*shape), and changes of
+    potentials, which those before the first spike of a population that leads are part of."""
     steps = ends[-1]
     wide = np.int64 if p.vth.dtype.kind == "i" else np.float64
     v = np.broadcast_to(p.v_init.astype(wide), (len(z), *p.shape))
@@ -235,7 +259,9 @@ def _summed(p: ReadOut, z: np.ndarray, ends: Ends) -> np.ndarray:
 
 def _pooled(p: MaxPool, spikes: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray]]:
     """Changes of the maxima (n, T, *shape), and images where they are not 0 by each end, (*shape)."""
-    wide = spikes.astype(np.int64 if spikes.dtype.kind == "i" else np.float64)  # the image's 8 bits hold no running sum
+    wide = spikes.astype(
+        np.int64 if spikes.dtype.kind == "i" else np.float64
+    )  # the image's 8 bits hold no running sum
     total = np.zeros_like(wide[:, 0])
     before = np.zeros((len(wide), *p.shape), wide.dtype)
     changes, active = [], []
@@ -251,9 +277,18 @@ def _pooled(p: MaxPool, spikes: np.ndarray, ends: Ends) -> tuple[np.ndarray, lis
 # ---------------------------------------------------------------- what was seen, as synapses
 
 
-def _activity(graph: SpikingGraph, p: Population, seen: Mapping[str, _Seen], ones: Mapping[str, bool], images: int, steps: int) -> Activity:
+def _activity(
+    graph: SpikingGraph,
+    p: Population,
+    seen: Mapping[str, _Seen],
+    ones: Mapping[str, bool],
+    images: int,
+    steps: int,
+) -> Activity:
     neurons = int(np.prod(p.shape))
-    updates = 0 if isinstance(p, Input) else images * neurons * (steps + (p.lead if isinstance(p, SNM) else 0))
+    updates = (
+        0 if isinstance(p, Input) else images * neurons * (steps + (p.lead if isinstance(p, SNM) else 0))
+    )
     found: tuple[Synapses, ...] = ()
     if isinstance(p, MaxPool):
         fan = fanout.of_max_pool(p, graph[p.source].shape)
@@ -263,15 +298,33 @@ def _activity(graph: SpikingGraph, p: Population, seen: Mapping[str, _Seen], one
             _synapses(q, graph[q.source].shape, seen[q.source], reads, ones[q.source], images * steps)
             for q, reads in zip(p.projections, seen[p.name].reads, strict=True)
         )
-    return Activity(p.name, type(p).__name__, neurons, int(seen[p.name].sent.sum()), updates, int(seen[p.name].changes), found)
+    return Activity(
+        p.name,
+        type(p).__name__,
+        neurons,
+        int(seen[p.name].sent.sum()),
+        updates,
+        int(seen[p.name].changes),
+        found,
+    )
 
 
-def _synapses(q: Projection, source: Shape, sent: _Seen, reads: np.ndarray, ones: bool, times: int) -> Synapses:
+def _synapses(
+    q: Projection, source: Shape, sent: _Seen, reads: np.ndarray, ones: bool, times: int
+) -> Synapses:
     read = q.read_shape(source)
     existing = int(fanout.of_weights(q, read, zeros=True).sum()) * times
     fan = fanout.of_projection(q, source)
     effective = _dot(reads, fanout.of_weights(q, read))
-    return Synapses(q.source, existing, effective, _dot(sent.sent, fan), _dot(sent.active, fan), ones, ones and q.spatial is None)
+    return Synapses(
+        q.source,
+        existing,
+        effective,
+        _dot(sent.sent, fan),
+        _dot(sent.active, fan),
+        ones,
+        ones and q.spatial is None,
+    )
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> int:

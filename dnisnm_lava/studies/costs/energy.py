@@ -1,4 +1,5 @@
-"""What an integer network costs on images, seen in four ways: the paper's, a quantized ANN's, a chip's, and NeuroBench's.
+"""What an integer network costs on images, seen in four ways: the paper's, a quantized ANN's, a chip's, and
+NeuroBench's.
 
 Operations are counted (`counting`); energies are *estimated by the rules* of `energies`, never measured.
 """
@@ -21,7 +22,8 @@ from dnisnm_lava.system.progress import Progress
 
 @dataclass(frozen=True)
 class Paper:
-    """Eq. (24) to (26), pJ an image. `own` and `arriving`: two readings of (25). drop: of energy, as a share of the ANN's."""
+    """Eq. (24) to (26), pJ an image. `own` and `arriving`: two readings of (25). drop: of energy, as a share
+    of the ANN's."""
 
     operations_ann: float
     operations_snn: dict[str, float]
@@ -34,10 +36,11 @@ class Paper:
 class Quantized:
     """Arithmetic of weights alone, pJ an image; max-pools are left out on both sides.
 
-    activation_bits: {population: of the ANN's activation in its place}. ann: all synapses that exist; ann_skipping: those of
-    activations other than 0. snn_image, snn_spikes: the same network, spiking; the image comes in each of T steps. spike_rate:
-    spikes a neuron and step. break_even: the rate at which the SNN costs what `ann` does, all spikes scaled alike; below 0 where
-    the image alone costs more. break_even_skipping: what `ann_skipping` does.
+    activation_bits: {population: of the ANN's activation in its place}. ann: all synapses that exist;
+    ann_skipping: those of activations other than 0. snn_image, snn_spikes: the same network, spiking; the
+    image comes in each of T steps. spike_rate: spikes a neuron and step. break_even: the rate at which the
+    SNN costs what `ann` does, all spikes scaled alike; below 0 where the image alone costs more.
+    break_even_skipping: what `ann_skipping` does.
     """
 
     weight_bits: int
@@ -57,9 +60,9 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip like Loihi, pJ an image: synaptic operations (their memory access with them) and, of graded spikes, multiplications;
-    updates of neurons that change, and that do not; messages, one for each spike and population that reads it. Without leakage,
-    the host, and what is read out."""
+    """A chip like Loihi, pJ an image: synaptic operations (their memory access with them) and, of graded
+    spikes, multiplications; updates of neurons that change, and that do not; messages, one for each spike and
+    population that reads it. Without leakage, the host, and what is read out."""
 
     synaptic_operations: float
     multiplications: float
@@ -69,13 +72,20 @@ class Chip:
 
     @property
     def total(self) -> float:
-        return self.synaptic_operations + self.multiplications + self.updates_active + self.updates_inactive + self.messages
+        return (
+            self.synaptic_operations
+            + self.multiplications
+            + self.updates_active
+            + self.updates_inactive
+            + self.messages
+        )
 
 
 @dataclass(frozen=True)
 class PopulationCosts:
-    """Of one population, an image: spikes sent; synaptic operations that arrive, adding alone (ACs) or multiplying too (MACs);
-    updates of its neurons. quantized, chip: its energies, pJ; messages are the sender's."""
+    """Of one population, an image: spikes sent; synaptic operations that arrive, adding alone (ACs) or
+    multiplying too (MACs); updates of its neurons. quantized, chip: its energies, pJ; messages are the
+    sender's."""
 
     name: str
     kind: str
@@ -90,7 +100,8 @@ class PopulationCosts:
 
 @dataclass(frozen=True)
 class Costs:
-    """All views of one network on `images` images of `steps` steps. packed_bytes: the integers in the fewest bits."""
+    """All views of one network on `images` images of `steps` steps. packed_bytes: the integers in the fewest
+    bits."""
 
     images: int
     steps: int
@@ -102,17 +113,27 @@ class Costs:
     populations: tuple[PopulationCosts, ...]
 
 
-def energy(graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None) -> Costs:
-    """Costs of an integer network on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): images."""
+def energy(
+    graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
+) -> Costs:
+    """Costs of an integer network on `images` (N, *input shape) over `steps` (default: the graph's).
+    progress(done, of): images."""
     (found,) = energies(graph, images, (graph.steps if steps is None else steps,), progress=progress).values()
     return found
 
 
-def energies(graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None) -> dict[int, Costs]:
-    """{T: what `energy` tells of T steps}, in the order of `steps`, in one simulation of the longest where no population leads."""
+def energies(
+    graph: SpikingGraph, images: Images, steps: Sequence[int], *, progress: Progress | None = None
+) -> dict[int, Costs]:
+    """{T: what `energy` tells of T steps}, in the order of `steps`, in one simulation of the longest where no
+    population leads."""
     if not graph.is_integer:
-        raise OutOfRange("energy: the graph holds floats, and what integers cost is asked for; quantize it first")
-    return {t: costs(graph, counts) for t, counts in count_each(graph, images, steps, progress=progress).items()}
+        raise OutOfRange(
+            "energy: the graph holds floats, and what integers cost is asked for; quantize it first"
+        )
+    return {
+        t: costs(graph, counts) for t, counts in count_each(graph, images, steps, progress=progress).items()
+    }
 
 
 def costs(graph: SpikingGraph, counts: Counts) -> Costs:
@@ -137,7 +158,8 @@ def costs(graph: SpikingGraph, counts: Counts) -> Costs:
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits of the operands: of weights; of what a population sends (a sign aside); of the ANN's activation in its place."""
+    """Bits of the operands: of weights; of what a population sends (a sign aside); of the ANN's activation in
+    its place."""
 
     weights: int
     spikes: dict[str, int]
@@ -145,7 +167,9 @@ class Widths:
 
     def spiking(self, s: Synapses) -> float:
         """pJ of all spikes that were delivered."""
-        each = prices.accumulate() if s.adds else prices.multiply_accumulate(self.spikes[s.source], self.weights)
+        each = (
+            prices.accumulate() if s.adds else prices.multiply_accumulate(self.spikes[s.source], self.weights)
+        )
         return each * s.delivered
 
     def quantized(self, s: Synapses, operations: float) -> float:
@@ -170,9 +194,13 @@ def widths_of(graph: SpikingGraph, steps: int) -> Widths:
 def _paper(graph: SpikingGraph, counts: Counts) -> Paper:
     found = prices.layers(graph)
     first = [layer.first for layer in found]
-    rate = prices.rates(graph, {a.name: (a.spikes, 0) for a in counts.populations}, counts.images, counts.steps)
+    rate = prices.rates(
+        graph, {a.name: (a.spikes, 0) for a in counts.populations}, counts.images, counts.steps
+    )
     ann = [float(layer.operations) for layer in found]
-    snn = {reading: [prices.operations(layer, rate, reading) for layer in found] for reading in prices.READINGS}
+    snn = {
+        reading: [prices.operations(layer, rate, reading) for layer in found] for reading in prices.READINGS
+    }
     return Paper(
         sum(ann),
         {reading: sum(ops) for reading, ops in snn.items()},
@@ -202,7 +230,11 @@ def weights_of(a: Activity) -> tuple[Synapses, ...]:
 
 def _chip(widths: Widths, counts: Counts, a: Activity) -> Chip:
     readers = sum(any(s.source == a.name for s in other.synapses) for other in counts.populations)
-    extra = sum(prices.graded_extra(widths.spikes[s.source], widths.weights) * s.delivered for s in a.synapses if not s.adds)
+    extra = sum(
+        prices.graded_extra(widths.spikes[s.source], widths.weights) * s.delivered
+        for s in a.synapses
+        if not s.adds
+    )
     parts = (
         prices.SYNAPTIC_OPERATION * sum(s.delivered for s in a.synapses),
         extra,
@@ -216,4 +248,6 @@ def _chip(widths: Widths, counts: Counts, a: Activity) -> Chip:
 def _row(widths: Widths, images: int, a: Activity, chip: Chip) -> PopulationCosts:
     acs, macs = (sum(s.delivered for s in a.synapses if s.adds is adds) / images for adds in (True, False))
     arithmetic = sum(widths.spiking(s) for s in weights_of(a)) / images
-    return PopulationCosts(a.name, a.kind, a.neurons, a.spikes / images, acs, macs, a.updates / images, arithmetic, chip.total)
+    return PopulationCosts(
+        a.name, a.kind, a.neurons, a.spikes / images, acs, macs, a.updates / images, arithmetic, chip.total
+    )

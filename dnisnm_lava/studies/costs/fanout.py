@@ -1,4 +1,5 @@
-"""How many synapses leave each neuron: only those that exist, so fewer at borders and none for weights of zero."""
+"""How many synapses leave each neuron: only those that exist, so fewer at borders and none for weights of
+zero."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from dnisnm_lava.ir.arithmetic import Pair, Window
 
 
 def of_projection(q: Projection, source: Shape) -> np.ndarray:
-    """(*source) synapses of each neuron of the source, of weights that are not zero. Behind a sum-pool or a resampling these
-    are the ways from a neuron to the targets, as on a chip that has no place for the sums in between."""
+    """(*source) synapses of each neuron of the source, of weights that are not zero. Behind a sum-pool or a
+    resampling these are the ways from a neuron to the targets, as on a chip that has no place for the sums in
+    between."""
     fan = of_weights(q, q.read_shape(source))
     if q.sum_pool is not None:
         fan = through(fan, *windows(q.sum_pool, (source[1], source[2])))
@@ -30,7 +32,9 @@ def of_weights(q: Projection, read: Shape, *, zeros: bool = False) -> np.ndarray
         return present.sum(axis=0).reshape(read)
     _, inputs, *kernel = present.shape
     taps = present.reshape(q.groups, -1, inputs, *kernel).sum(axis=1).reshape(-1, *kernel)  # (I, ky, kx)
-    rows, cols = (reach(q.window, axis, size).sum(axis=1) for axis, size in enumerate(read[1:]))  # (ky, H), (kx, W)
+    rows, cols = (
+        reach(q.window, axis, size).sum(axis=1) for axis, size in enumerate(read[1:])
+    )  # (ky, H), (kx, W)
     return np.einsum("cab,ay,bx->cyx", taps, rows, cols)
 
 

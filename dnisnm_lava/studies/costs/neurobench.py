@@ -17,9 +17,10 @@ from dnisnm_lava.studies.costs.counts import Counts
 
 @dataclass(frozen=True)
 class SynapticOperations:
-    """Per image. Effective: values other than 0 times weights other than 0. A projection counts as ACs where all that its weights
-    can read is 1 and -1; else as MACs: the image, graded spikes (payload times weight), and sums of a pool. NeuroBench looks at
-    each batch and step instead: where graded spikes happen to be 1 alone, it says ACs. Dense: all synapses that exist."""
+    """Per image. Effective: values other than 0 times weights other than 0. A projection counts as ACs where
+    all that its weights can read is 1 and -1; else as MACs: the image, graded spikes (payload times weight),
+    and sums of a pool. NeuroBench looks at each batch and step instead: where graded spikes happen to be 1
+    alone, it says ACs. Dense: all synapses that exist."""
 
     Effective_MACs: float
     Effective_ACs: float
@@ -28,9 +29,10 @@ class SynapticOperations:
 
 @dataclass(frozen=True)
 class NeuroBench:
-    """footprint: bytes of parameters and buffers, in the dtypes that they are stored in. connection_sparsity: share of weights that
-    are 0. activation_sparsity: share of steps in which a neuron that can fire does not. membrane_updates: steps of such neurons
-    that change the potential, per image; the first counts always. Max-pools and read-outs are no activations."""
+    """footprint: bytes of parameters and buffers, in the dtypes that they are stored in. connection_sparsity:
+    share of weights that are 0. activation_sparsity: share of steps in which a neuron that can fire does not.
+    membrane_updates: steps of such neurons that change the potential, per image; the first counts always.
+    Max-pools and read-outs are no activations."""
 
     footprint: int
     connection_sparsity: float
@@ -65,7 +67,8 @@ def projections(graph: SpikingGraph) -> Iterator[Projection]:
 
 
 def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
-    """What a module would keep as parameters and buffers. Units and ranges are told for people, and no executor reads them."""
+    """What a module would keep as parameters and buffers. Units and ranges are told for people, and no
+    executor reads them."""
     for q in projections(graph):
         yield q.weight
         yield from (a for a in (q.source_channels, q.target_channels, q.target_order) if a is not None)
@@ -79,8 +82,8 @@ def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
 
 
 def packed_bytes(graph: SpikingGraph) -> dict[str, float]:
-    """The integers in the fewest bits that hold them, in bytes, and the state (v of 24 bits, m of 0 to T K), which NeuroBench's
-    footprint leaves out: a module has none before it runs."""
+    """The integers in the fewest bits that hold them, in bytes, and the state (v of 24 bits, m of 0 to T K),
+    which NeuroBench's footprint leaves out: a module has none before it runs."""
     snm = graph.of(SNM)
     integrating: list[SNM | ReadOut] = [*snm, *graph.readouts]
     bits = {

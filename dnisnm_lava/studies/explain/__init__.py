@@ -1,1 +1,2 @@
-"""Why the accuracy is what it is: `dnisnm explain` runs `explain.explain`, whose result is `values.Explanation`."""
+"""Why the accuracy is what it is: `dnisnm explain` runs `explain.explain`, whose result is
+`values.Explanation`."""

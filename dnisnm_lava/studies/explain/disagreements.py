@@ -18,10 +18,10 @@ NETWORKS = ("ann", "float", "integer")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of NETWORKS: against labels}, where
-    there are some, and spreads: {ann, labels}}. disagreements: none where values are measured. alone: {float, integer: of how many
-    images it alone says the ANN's answer}, none where an image has several answers. answers: the ANN's, where they are counted
-    and there are labels."""
+    """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of
+    NETWORKS: against labels}, where there are some, and spreads: {ann, labels}}. disagreements: none where
+    values are measured. alone: {float, integer: of how many images it alone says the ANN's answer}, none
+    where an image has several answers. answers: the ANN's, where they are counted and there are labels."""
 
     counts: Counts
     disagreements: tuple[Disagreement, ...]
@@ -30,26 +30,29 @@ class Outcome:
 
 
 def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray | None, first: int) -> Outcome:
-    """values: of NETWORKS, each (n, *shape of the output), in real units. labels: (n, *spots). first: index of the first image."""
+    """values: of NETWORKS, each (n, *shape of the output), in real units. labels: (n, *spots). first: index
+    of the first image."""
     said = dict(zip(NETWORKS, map(measure.said, values), strict=True))
     wanted = {"ann": said["ann"], **({} if labels is None else {"labels": labels})}
     counts: Counts = {
-        name: {key: measure.count(found, right) for key, found in said.items() if key != name} for name, right in wanted.items()
+        name: {key: measure.count(found, right) for key, found in said.items() if key != name}
+        for name, right in wanted.items()
     }
     counts["spreads"] = {name: measure.spread(right) for name, right in wanted.items()}
     parted = _disagreements(measure, values[0], values[2], labels, first) if measure.is_share else ()
     met = [said[name] == said["ann"] for name in NETWORKS[1:]]
     single = measure.is_share and measure.answers == 1
     alone = {
-        name: int(np.count_nonzero(one & ~other)) if single else 0 for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
+        name: int(np.count_nonzero(one & ~other)) if single else 0
+        for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
     }
     answers = None if labels is None or not measure.is_share else of_measure(measure, said["ann"], labels)
     return Outcome(counts, tuple(parted), alone, answers)
 
 
 def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:
-    """{network: the value of its score} against labels, or the ANN (`name`); empty where there is no such, and where the values to be met
-    do not vary, as of one image."""
+    """{network: the value of its score} against labels, or the ANN (`name`); empty where there is no such,
+    and where the values to be met do not vary, as of one image."""
     if name not in found.counts:
         return {}
     spread = tallies.branch(found.counts, "spreads", name)
@@ -61,7 +64,7 @@ def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str
 
 def _disagreements(
     measure: Measure, ann: np.ndarray, integer: np.ndarray, labels: np.ndarray | None, first: int
-) -> Iterable[Disagreement]:  # fmt: skip
+) -> Iterable[Disagreement]:
     """One for each image with a pixel, of that where the two part most."""
     ann, integer = _by_class(measure, ann), _by_class(measure, integer)
     ours, theirs = ann.argmax(axis=1), integer.argmax(axis=1)
@@ -72,12 +75,18 @@ def _disagreements(
         place = int(parted[i].argmax())
         label = None if wanted is None else int(wanted[i, place])
         yield Disagreement(
-            first + int(i), place, int(ours[i, place]), int(theirs[i, place]), label, *(float(m[i, place]) for m in margins)
-        )  # fmt: skip
+            first + int(i),
+            place,
+            int(ours[i, place]),
+            int(theirs[i, place]),
+            label,
+            *(float(m[i, place]) for m in margins),
+        )
 
 
 def _by_class(measure: Measure, values: np.ndarray) -> np.ndarray:
-    """(n, classes, pixels); of binary answers 0 and the value, of which that is larger which the threshold says."""
+    """(n, classes, pixels); of binary answers 0 and the value, of which that is larger which the threshold
+    says."""
     if measure.kind == "binary":
         return np.stack([np.zeros_like(values), values], axis=1).reshape(len(values), 2, -1)
     return np.moveaxis(values, 1 + measure.axis, 1).reshape(len(values), measure.classes, -1)
@@ -91,7 +100,9 @@ def _margin(scores: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarra
 
 def summed(outcomes: Sequence[Outcome]) -> Outcome:
     """Of all images; the largest disagreements first."""
-    everything = sorted((d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin))
+    everything = sorted(
+        (d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin)
+    )
     alone = {name: sum(o.alone[name] for o in outcomes) for name in NETWORKS[1:]}
     answers = tables.summed([o.answers for o in outcomes])
     return Outcome(tallies.total(o.counts for o in outcomes), tuple(everything), alone, answers)

@@ -1,4 +1,5 @@
-"""`explain`: the error of each population in parts, and what else tells why the accuracy is what it is. See `explanation`."""
+"""`explain`: the error of each population in parts, and what else tells why the accuracy is what it is. See
+`explanation`."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ COMPUTE, SET_UP = Compute(), SetUp()
 
 @dataclass(frozen=True)
 class Detail:
-    """What `explain` keeps. tolerance: mean squared error, by the mean squared activation, above which a population counts as wrong.
-    raster: index of the image whose spikes are drawn. disagreements: to keep."""
+    """What `explain` keeps. tolerance: mean squared error, by the mean squared activation, above which a
+    population counts as wrong. raster: index of the image whose spikes are drawn. disagreements: to keep."""
 
     tolerance: float = 0.1
     raster: int = 0
@@ -46,15 +47,25 @@ DETAIL = Detail()
 
 
 def explain(
-    nets: Networks, images: Any, labels: Any = None, *, steps: int | None = None, measure: Asked = AUTO, detail: Detail = DETAIL,
-    compute: Compute = COMPUTE, set_up: SetUp = SET_UP, stages: Stages = in_silence,
-) -> Explanation:  # fmt: skip
-    """Why the integer network of `nets` says what it says of `images` (N, *input shape), in `steps` (default: the graph's).
+    nets: Networks,
+    images: Any,
+    labels: Any = None,
+    *,
+    steps: int | None = None,
+    measure: Asked = AUTO,
+    detail: Detail = DETAIL,
+    compute: Compute = COMPUTE,
+    set_up: SetUp = SET_UP,
+    stages: Stages = in_silence,
+) -> Explanation:
+    """Why the integer network of `nets` says what it says of `images` (N, *input shape), in `steps` (default:
+    the graph's).
 
-    labels: (N,) classes, or (N, H, W) of outputs that are maps, 0 and 1, or targets, for accuracies. measure: as in `compare`; without
-    labels, the values of outputs that may hold anything are compared with the ANN's. Where `nets` has statistics, the threshold maps
-    compare what calibration saw with `images`, else the even images with the odd; where it has its recipe, no remedy says what is set
-    already. compute: memory for spikes and activations is 1 GiB at most: as many images are taken at once, one at least, 16 at most.
+    labels: (N,) classes, or (N, H, W) of outputs that are maps, 0 and 1, or targets, for accuracies. measure:
+    as in `compare`; without labels, the values of outputs that may hold anything are compared with the ANN's.
+    Where `nets` has statistics, the threshold maps compare what calibration saw with `images`, else the even
+    images with the odd; where it has its recipe, no remedy says what is set already. compute: memory for
+    spikes and activations is 1 GiB at most: as many images are taken at once, one at least, 16 at most.
     set_up: what is expected of the ANN, and what was raised before.
     """
     _check(nets)
@@ -66,7 +77,9 @@ def explain(
     steps = checked_steps(integer.steps if steps is None else steps)
     raster, tolerance = detail.raster, detail.tolerance
     if not 0 <= raster < len(x):
-        raise OutOfRange(f"raster: image {raster} asked for, of {len(x)}; give an index from 0 to {len(x) - 1}")
+        raise OutOfRange(
+            f"raster: image {raster} asked for, of {len(x)}; give an index from 0 to {len(x) - 1}"
+        )
     stats, setting = nets.statistics, Setting.of(nets)
     train = {} if stats is None else {name: stats.maxima(name) for name in stats.high}
     seen = {p.name: Observed(p, spiking[p.name], integer[p.name]) for p in analog if not isinstance(p, Input)}
@@ -87,25 +100,48 @@ def explain(
     saturating = max((p for p in rows if p.saturations), key=lambda p: p.saturations, default=None)
 
     def advice(p: Explained, part: str) -> tuple[Remedy, ...]:
-        return remedies.remedies(p, part, setting, steps, tuple(c for c in codes if c.population == p.name), saturating)
+        return remedies.remedies(
+            p, part, setting, steps, tuple(c for c in codes if c.population == p.name), saturating
+        )
 
     first_wrong = findings.first_wrong(rows, tolerance, advice)
-    sentence, advised = (first_wrong.sentence, first_wrong.remedies) if first_wrong else findings.all_well(rows, tolerance, advice)
+    sentence, advised = (
+        (first_wrong.sentence, first_wrong.remedies)
+        if first_wrong
+        else findings.all_well(rows, tolerance, advice)
+    )
     return Explanation(
-        len(x), steps, tolerance, rows, first_wrong, sentence,
+        len(x),
+        steps,
+        tolerance,
+        rows,
+        first_wrong,
+        sentence,
         disagreements.scores(asked, found, "ann", len(x)),
-        disagreements.scores(asked, found, "labels", len(x)), found.disagreements[: detail.disagreements], len(found.disagreements),
-        raster, _sets(stats, len(x)), clipped, asked,
-        (*_broken(found, set_up), *_worse(nets, rows, found, len(x), steps)), advised,
-    )  # fmt: skip
+        disagreements.scores(asked, found, "labels", len(x)),
+        found.disagreements[: detail.disagreements],
+        len(found.disagreements),
+        raster,
+        _sets(stats, len(x)),
+        clipped,
+        asked,
+        (*_broken(found, set_up), *_worse(nets, rows, found, len(x), steps)),
+        advised,
+    )
 
 
 def _broken(found: Outcome, set_up: SetUp) -> Sequence[Alarm]:
     """The alarms of the ANN on these images, else those raised before."""
-    return sanity.of_answers(found.answers, "of these images", set_up.expected, set_up.causes) or set_up.alarms or ()
+    return (
+        sanity.of_answers(found.answers, "of these images", set_up.expected, set_up.causes)
+        or set_up.alarms
+        or ()
+    )
 
 
-def _worse(nets: Networks, rows: Sequence[Explained], found: Outcome, images: int, steps: int) -> tuple[Alarm, ...]:
+def _worse(
+    nets: Networks, rows: Sequence[Explained], found: Outcome, images: int, steps: int
+) -> tuple[Alarm, ...]:
     """The alarm of integers that lose what the float SNN has, and where."""
     where = weak_spots.look_at(nets.integer, {p.name: p.saturations for p in rows}, nets.spiking)
     return sanity.integers(found.alone["float"], found.alone["integer"], images, steps, where)
@@ -114,15 +150,22 @@ def _worse(nets: Networks, rows: Sequence[Explained], found: Outcome, images: in
 def _check(nets: Networks) -> None:
     names = [[p.name for p in g] for g in (nets.analog, nets.spiking, nets.integer)]
     if names[0] != names[1] or names[1] != names[2]:
-        raise OutOfRange("explain: the three graphs have other populations; give the ANN, its float network and that one's integers")
+        raise OutOfRange(
+            "explain: the three graphs have other populations; give the ANN, its float network and that "
+            "one's integers"
+        )
     if nets.spiking.is_integer or not nets.integer.is_integer:
-        raise OutOfRange("explain: give the float network of convert or fit, then the integer network that quantize made of it")
+        raise OutOfRange(
+            "explain: give the float network of convert or fit, then the integer network that quantize "
+            "made of it"
+        )
     if any((p.unit != 1).any() for p in nets.spiking.of(SNM)):
         raise OutOfRange("explain: the float network's weights are normalized; convert with branch='balance'")
 
 
 def _measure(analog: AnalogGraph, labels: np.ndarray | None, wanted: Ask) -> Measure:
-    """Without labels, and where none is asked for: classes of outputs that hold nothing else, the values of others."""
+    """Without labels, and where none is asked for: classes of outputs that hold nothing else, the values of
+    others."""
     try:
         return measures.of(analog, labels, wanted.kind, wanted.output, wanted.ignored)
     except OutOfRange:
@@ -138,17 +181,28 @@ def _sets(stats: Statistics | None, images: int) -> tuple[str, str]:
     return f"{stats.images:,} calibration images", f"these {images:,} images"
 
 
-def _chunks(x: np.ndarray, nets: Networks, steps: int, memory: int | None) -> Iterator[tuple[int, np.ndarray]]:
-    """(index of the first, images): all spikes of both networks, and a few times the largest population's currents and rates, fit."""
+def _chunks(
+    x: np.ndarray, nets: Networks, steps: int, memory: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index of the first, images): all spikes of both networks, and a few times the largest population's
+    currents and rates, fit."""
     sizes = [int(np.prod(p.shape)) for p in nets.integer]
     bytes_each = steps * (12 * sum(sizes) + 24 * max(sizes)) + 100 * max(sizes)
-    count = max(1, min(AT_ONCE, (min(free_memory() // 4, ENOUGH) if memory is None else memory) // bytes_each))
+    count = max(
+        1, min(AT_ONCE, (min(free_memory() // 4, ENOUGH) if memory is None else memory) // bytes_each)
+    )
     for first in range(0, len(x), count):
         yield first, x[first : first + count]
 
 
 def _observe(
-    nets: Networks, runs: Runs, seen: dict[str, Observed], first: int, raster: int, measure: Measure, labels: np.ndarray | None
+    nets: Networks,
+    runs: Runs,
+    seen: dict[str, Observed],
+    first: int,
+    raster: int,
+    measure: Measure,
+    labels: np.ndarray | None,
 ) -> Outcome:
     """Add to `seen` what some images show, from index `first` on; their answers."""
     values: list[np.ndarray] = []

@@ -19,8 +19,8 @@ MEANINGS = {
 
 
 def first_wrong(rows: Sequence[Explained], tolerance: float, advice: Advice) -> Finding | None:
-    """The first population whose error exceeds `tolerance` of its power; what dominates there, and where that comes from. advice: the
-    remedies for a population's part."""
+    """The first population whose error exceeds `tolerance` of its power; what dominates there, and where that
+    comes from. advice: the remedies for a population's part."""
     wrong = next((p for p in rows if p.total.mean_squared > tolerance), None)
     return None if wrong is None else _finding(wrong, _upstream(wrong, rows), tolerance, advice)
 
@@ -42,14 +42,17 @@ def all_well(rows: Sequence[Explained], tolerance: float, advice: Advice) -> tup
     found = advice(origin, cause)
     traced = "" if part != "inherited" else f", most of it {cause} in {origin.name}"
     return (
-        f"No population's error exceeds {_percent(tolerance)} of its activations' power; the largest is that of {worst.name}, "
-        f"{_percent(worst.total.mean_squared)}; its largest part is {part}, {_percent(size(worst, part))} (parts may cancel){traced}. "
+        f"No population's error exceeds {_percent(tolerance)} of its activations' power; the largest is "
+        f"that of {worst.name}, "
+        f"{_percent(worst.total.mean_squared)}; its largest part is {part}, "
+        f"{_percent(size(worst, part))} (parts may cancel){traced}. "
         f"What would lower it: {remedies.told(found)}."
     ), found
 
 
 def _cause(p: Explained, part: str, upstream: Sequence[Explained]) -> tuple[Explained, str]:
-    """Where a part of p comes from: p itself, or, of what is inherited, the population with the largest own part, and that."""
+    """Where a part of p comes from: p itself, or, of what is inherited, the population with the largest own
+    part, and that."""
     if part != "inherited":
         return p, part
     origin = max(upstream, key=lambda q: size(q, _largest(q, OWN)))
@@ -70,15 +73,22 @@ def _finding(p: Explained, upstream: Sequence[Explained], tolerance: float, advi
     origin, cause = _cause(p, part, upstream)
     value, cause_value = size(p, part), size(origin, cause)
     told = (
-        f"{p.name} is the first population whose error exceeds {_percent(tolerance)} of its activations' power: it is "
-        f"{_percent(p.total.mean_squared)}, and its largest part is {part} ({_percent(value)}), {MEANINGS[part]}"
+        f"{p.name} is the first population whose error exceeds {_percent(tolerance)} of its activations' "
+        f"power: it is "
+        f"{_percent(p.total.mean_squared)}, and its largest part is {part} ({_percent(value)}), "
+        f"{MEANINGS[part]}"
     )
     if part == "inherited":
-        told += f"; of what the populations up to it add themselves, the largest is {cause} in {origin.name} ({_percent(cause_value)})"
+        told += (
+            f"; of what the populations up to it add themselves, the largest is {cause} in "
+            f"{origin.name} ({_percent(cause_value)})"
+        )
     found = advice(origin, cause)
     remedy = remedies.told(found)
     sentence = f"{told}. What to do: {remedy}."
-    return Finding(p.name, p.total.mean_squared, part, value, origin.name, cause, cause_value, sentence, remedy, found)
+    return Finding(
+        p.name, p.total.mean_squared, part, value, origin.name, cause, cause_value, sentence, remedy, found
+    )
 
 
 def _percent(share: float) -> str:

@@ -17,8 +17,8 @@ from dnisnm_lava.ir.integers import encode_images
 
 
 def reached(graph: SpikingGraph, images: np.ndarray, run: Run, device: str) -> dict[str, tuple[int, int]]:
-    """{population that integrates: (largest |v|, largest m)} that any neuron reached on these images, from a `run` of them that
-    recorded every spike. float64 holds every integer."""
+    """{population that integrates: (largest |v|, largest m)} that any neuron reached on these images, from a
+    `run` of them that recorded every spike. float64 holds every integer."""
     codes, _ = encode_images(graph, images)
     sent = {graph.input.name: codes[:, None], **run.spikes}
     found: dict[str, tuple[int, int]] = {}
@@ -42,7 +42,10 @@ def _current(q: Projection, spikes: np.ndarray, device: str) -> Tensor:
 
 def _largest(p: SNM, current: Tensor, spikes: np.ndarray) -> tuple[int, int]:
     """Of potentials as they are before a spike, and of memories."""
-    v_init, vth, payload, bias = (torch.tensor(a, dtype=torch.float64, device=current.device) for a in (p.v_init, p.vth, p.payload, p.bias))
+    v_init, vth, payload, bias = (
+        torch.tensor(a, dtype=torch.float64, device=current.device)
+        for a in (p.v_init, p.vth, p.payload, p.bias)
+    )
     v = v_init.expand(len(current), *p.shape).clone()
     m = torch.zeros_like(v)
     steps = spikes.shape[1]

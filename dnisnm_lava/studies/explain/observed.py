@@ -12,7 +12,15 @@ from dnisnm_lava.ir import SNM, MaxPool, Population, ReadOut, Rectifier, sources
 from dnisnm_lava.ir.integers import StateRange
 from dnisnm_lava.studies.explain import threshold_maps
 from dnisnm_lava.studies.explain.rates import Rates
-from dnisnm_lava.studies.explain.values import PARTS, Explained, Headroom, Part, Raster, ThresholdMap, Thresholds
+from dnisnm_lava.studies.explain.values import (
+    PARTS,
+    Explained,
+    Headroom,
+    Part,
+    Raster,
+    ThresholdMap,
+    Thresholds,
+)
 
 SHOWN = 64  # neurons of a raster
 BYTE = 127
@@ -22,8 +30,9 @@ BYTE = 127
 class Observed:
     """One population in the ANN, the float SNN and the integer SNN, and what was seen of it so far.
 
-    sums: of d^2, d and what d contributes, (7, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2. sounded, active: which neurons
-    sent, or were above 0 in the ANN. maxima: (2, *shape), over the even and the odd images.
+    sums: of d^2, d and what d contributes, (7, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2.
+    sounded, active: which neurons sent, or were above 0 in the ANN. maxima: (2, *shape), over the even and
+    the odd images.
     """
 
     own: Population
@@ -48,7 +57,9 @@ class Observed:
         r0, *_, r4, r5 = rates
         spiking, whole = r4 - r0, r5 - r0
         differences = [b - a for a, b in itertools.pairwise(rates)]
-        weights = [spiking] * 4 + [whole + spiking]  # (r5 - r4) (r5 + r4 - 2 r0) is the difference of the squares
+        weights = [spiking] * 4 + [
+            whole + spiking
+        ]  # (r5 - r4) (r5 + r4 - 2 r0) is the difference of the squares
         pairs = [*zip(differences, weights, strict=True), (whole, whole), (spiking, spiking)]
         self.sums += [[float(d.square().sum()), float(d.sum()), float((d * w).sum())] for d, w in pairs]
         self.power += float(r0.square().sum())
@@ -71,11 +82,14 @@ class Observed:
         self.saturations += saturations
 
     def draw(self, spikes: np.ndarray) -> None:
-        """The raster, of one image's spikes (T, *shape): neurons evenly spaced from the most to the least active that fired."""
+        """The raster, of one image's spikes (T, *shape): neurons evenly spaced from the most to the least
+        active that fired."""
         flat = spikes.reshape(len(spikes), -1)
         events = np.count_nonzero(flat, axis=0)
         firing = int(np.count_nonzero(events))
-        chosen = np.argsort(-events, kind="stable")[np.arange(min(SHOWN, events.size)) * max(firing, SHOWN) // SHOWN]
+        chosen = np.argsort(-events, kind="stable")[
+            np.arange(min(SHOWN, events.size)) * max(firing, SHOWN) // SHOWN
+        ]
         if isinstance(self.integer, SNM):
             payload = np.maximum(self.integer.payload.reshape(-1)[chosen], 1)
             levels = np.clip(flat[:, chosen] // payload, -BYTE, BYTE)
@@ -84,22 +98,38 @@ class Observed:
         self.raster = Raster(chosen, levels.astype(np.int8), firing, events.size)
 
 
-def explained(o: Observed, steps: int, images: int, ranges: dict[str, StateRange], train: np.ndarray | None) -> Explained:
-    """train: largest ANN activations (*shape) on calibration images; without them, the even images' stand against the odd ones'."""
+def explained(
+    o: Observed, steps: int, images: int, ranges: dict[str, StateRange], train: np.ndarray | None
+) -> Explained:
+    """train: largest ANN activations (*shape) on calibration images; without them, the even images' stand
+    against the odd ones'."""
     size = int(np.prod(o.own.shape))
     fires = not isinstance(o.own, ReadOut)
     parts = [_part(row, o.power, o.count) for row in o.sums]
     events = images * steps * size
     return Explained(
-        name=o.own.name, kind=type(o.own).__name__, shape=o.own.shape, neurons=size, sources=sources(o.own),
-        levels=o.integer.levels if isinstance(o.integer, SNM) else 0, lead=o.integer.lead if isinstance(o.integer, SNM) else 0,
-        power=o.power / o.count, parts=dict(zip(PARTS, parts[: len(PARTS)], strict=True)), total=parts[-2], spiking=parts[-1],
-        rate_up=o.up / events, rate_down=o.down / events,
+        name=o.own.name,
+        kind=type(o.own).__name__,
+        shape=o.own.shape,
+        neurons=size,
+        sources=sources(o.own),
+        levels=o.integer.levels if isinstance(o.integer, SNM) else 0,
+        lead=o.integer.lead if isinstance(o.integer, SNM) else 0,
+        power=o.power / o.count,
+        parts=dict(zip(PARTS, parts[: len(PARTS)], strict=True)),
+        total=parts[-2],
+        spiking=parts[-1],
+        rate_up=o.up / events,
+        rate_down=o.down / events,
         dead=int(np.count_nonzero(o.integer.vth == 0)) if isinstance(o.integer, SNM) else 0,
-        silent=size - int(np.count_nonzero(o.sounded)) if fires else 0, inactive=size - int(np.count_nonzero(o.active)) if fires else 0,
-        saturations=o.saturations, headroom=None if isinstance(o.own, MaxPool) else _headroom(o, ranges[o.own.name]),
-        thresholds=_thresholds(o.spiking), map=_map(o, images, train), raster=o.raster,
-    )  # fmt: skip
+        silent=size - int(np.count_nonzero(o.sounded)) if fires else 0,
+        inactive=size - int(np.count_nonzero(o.active)) if fires else 0,
+        saturations=o.saturations,
+        headroom=None if isinstance(o.own, MaxPool) else _headroom(o, ranges[o.own.name]),
+        thresholds=_thresholds(o.spiking),
+        map=_map(o, images, train),
+        raster=o.raster,
+    )
 
 
 def _part(sums: np.ndarray, power: float, count: int) -> Part:
@@ -117,7 +147,11 @@ def _thresholds(p: Population) -> Thresholds | None:
     if not isinstance(p, SNM):
         return None
     alive = p.vth[p.vth > 0]
-    return Thresholds(float(alive.min()), float(np.median(alive)), float(alive.max())) if alive.size else Thresholds(0.0, 0.0, 0.0)
+    return (
+        Thresholds(float(alive.min()), float(np.median(alive)), float(alive.max()))
+        if alive.size
+        else Thresholds(0.0, 0.0, 0.0)
+    )
 
 
 def _map(o: Observed, images: int, train: np.ndarray | None) -> ThresholdMap | None:

@@ -1,4 +1,5 @@
-"""What populations send in a step, on average, one thing more wrong at a time: the six rates of `explanation`, on some images."""
+"""What populations send in a step, on average, one thing more wrong at a time: the six rates of
+`explanation`, on some images."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.networks import Networks
 
-Rates = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]  # r0 to r5, each (n, *shape), float64, in real units
+Rates = tuple[
+    Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
+]  # r0 to r5, each (n, *shape), float64, in real units
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
     with torch.inference_mode(), exact_sums(runs.device):
         for p in nets.analog.populations[1:]:
             r4 = _sent(nets.spiking, p.name, runs.spiking, runs)
-            r5 = _sent(nets.integer, p.name, runs.integer, runs) * runs.tensor(per_channel(worth[p.name], p.shape))
+            r5 = _sent(nets.integer, p.name, runs.integer, runs) * runs.tensor(
+                per_channel(worth[p.name], p.shape)
+            )
             if isinstance(p, MaxPool):
                 a = max_pool(ann[p.source], p.window)
                 found = a, a, a, r4, r4, r5
@@ -72,8 +77,9 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
 
 def _expected(
     own: Rectifier | Relay, p: Population, ann: Mapping[str, Tensor], heard: Mapping[str, Tensor], runs: Runs
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """r0 to r3. own, p: the population in the ANN and in the float SNN, whose weights and bias `fit` may have moved."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """r0 to r3. own, p: the population in the ANN and in the float SNN, whose weights and bias `fit` may have
+    moved."""
     assert isinstance(p, SNM)
     z = _total(own, ann, runs)
     a = z.clamp(0, own.ceiling) if isinstance(own, Rectifier) else z
@@ -83,7 +89,8 @@ def _expected(
 
 
 def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
-    """S(x): what neurons of the float SNN send in a step, on average, when x, (n, *shape), arrives in every step, bias in it."""
+    """S(x): what neurons of the float SNN send in a step, on average, when x, (n, *shape), arrives in every
+    step, bias in it."""
     each = (p.vth, p.v_init, lower_threshold(p.vth, p.down))
     vth, v_init, lower = (torch.tensor(a, dtype=x.dtype, device=x.device) for a in each)
     v, guard = v_init + steps * x, torch.where(vth > 0, vth, torch.inf)
@@ -103,7 +110,8 @@ def _total(p: Rectifier | Relay | SNM | ReadOut, sources: Mapping[str, Tensor], 
 
 
 def _sent(graph: SpikingGraph, name: str, run: Run, runs: Runs) -> Tensor:
-    """(n, *shape): what was sent in a step, on average, in the graph's units; of a read-out, its potential by T."""
+    """(n, *shape): what was sent in a step, on average, in the graph's units; of a read-out, its potential by
+    T."""
     p = graph[name]
     if isinstance(p, ReadOut):
         potentials = run.logits if name == graph.readout.name else run.further[name]
@@ -112,7 +120,8 @@ def _sent(graph: SpikingGraph, name: str, run: Run, runs: Runs) -> Tensor:
 
 
 def worths(integer: SpikingGraph) -> dict[str, np.ndarray]:
-    """{population: (C,) real units of one step of what an integer graph sends; of a read-out, of its potential}."""
+    """{population: (C,) real units of one step of what an integer graph sends; of a read-out, of its
+    potential}."""
     worth: dict[str, np.ndarray] = {}
     for p in integer:
         if isinstance(p, MaxPool):

@@ -1,4 +1,5 @@
-"""What to do about the largest part of an error, given what the network was made with: options to paste, none that is set already."""
+"""What to do about the largest part of an error, given what the network was made with: options to paste, none
+that is set already."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from dnisnm_lava.stages.quantization import PAYLOAD_BITS
 from dnisnm_lava.stages.recipes import BYTE, Recipe
 from dnisnm_lava.studies.explain.values import Explained, Remedy
 
-ENOUGH = 128  # calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
+# calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
+ENOUGH = 128
 WANTED, FINE = 1000, 12  # calibration images; bits of weights of which a few large ones take the range
 GOOD_LEVELS = 4
 MOST_LEVELS = 32
@@ -36,12 +38,21 @@ class Setting:
 
 
 def remedies(
-    p: Explained, part: str, setting: Setting, steps: int, codes: tuple[Codes, ...] = (), saturating: Explained | None = None
+    p: Explained,
+    part: str,
+    setting: Setting,
+    steps: int,
+    codes: tuple[Codes, ...] = (),
+    saturating: Explained | None = None,
 ) -> tuple[Remedy, ...]:
-    """The likeliest first, one a dial. p: the population whose `part` (one of explanation.OWN) is the cause. codes: of its projections.
-    saturating: the population whose state saturates most often, if one does."""
+    """The likeliest first, one a dial. p: the population whose `part` (one of explanation.OWN) is the cause.
+    codes: of its projections. saturating: the population whose state saturates most often, if one does."""
     found: dict[str, Remedy] = {}
-    for remedy in (*_saturating(saturating, setting), *_few_images(setting), *BY_PART[part](p, setting, steps, codes)):
+    for remedy in (
+        *_saturating(saturating, setting),
+        *_few_images(setting),
+        *BY_PART[part](p, setting, steps, codes),
+    ):
         if not _is_set(remedy, setting):
             found.setdefault(remedy.dial, remedy)
     return tuple(found.values())
@@ -53,7 +64,10 @@ def _is_set(remedy: Remedy, setting: Setting) -> bool:
 
 def _saturating(p: Explained | None, setting: Setting) -> Iterator[Remedy]:
     if p is not None:
-        why = f"the state of {p.name} saturates ({p.saturations:,} times): these images reach further than those of calibration"
+        why = (
+            f"the state of {p.name} saturates ({p.saturations:,} times): these images reach further "
+            f"than those of calibration"
+        )
         yield from _more_images(setting, "calibration_images", why)
 
 
@@ -78,7 +92,9 @@ def _clipping(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
     fires = p.kind == "Rectifier"
     if fires:
         yield Remedy("threshold", "max", "its rule leaves thresholds below the largest activations")
-    yield from _more_images(setting, "calibration_images", "activations exceed the maxima that calibration saw")
+    yield from _more_images(
+        setting, "calibration_images", "activations exceed the maxima that calibration saw"
+    )
     if fires and _own(setting, "granularity"):
         yield Remedy("granularity", "channel", "neurons of a channel share the largest maximum")
 
@@ -98,7 +114,9 @@ def _asynchronism(p: Explained, setting: Setting, steps: int, codes: tuple[Codes
         yield from _levels(p, "more levels leave less to the order of arrival")
     yield time
     if p.lead < steps - 1:
-        yield Remedy("lead", steps - 1, "hears all before it fires, for its latency; `dnisnm tune` tries shorter ones")
+        yield Remedy(
+            "lead", steps - 1, "hears all before it fires, for its latency; `dnisnm tune` tries shorter ones"
+        )
     yield from _levels(p, "more levels leave less to the order of arrival")
     yield from _fitted(setting)
 
@@ -109,7 +127,10 @@ def _integers(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
     if weight < WEIGHT_BITS:
         yield Remedy("weight_bits", WEIGHT_BITS, f"weights of {weight} bits")
     elif starved is not None:
-        why = f"in {starved} {100 * starved.zeros:.0f} % of the weights become 0 beside larger ones: {starved.bits:.1f} bits are used"
+        why = (
+            f"in {starved} {100 * starved.zeros:.0f} % of the weights become 0 beside larger ones: "
+            f"{starved.bits:.1f} bits are used"
+        )
         yield Remedy("weight_bits", max(FINE, weight + 4), why)
     payload = PAYLOAD_BITS if setting.recipe is None else setting.recipe.payloads
     tell = setting.recipe is None or setting.recipe.own_thresholds  # else payloads have nothing to tell
@@ -121,7 +142,12 @@ def _integers(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
     yield Remedy("weight_bits", max(WEIGHT_BITS, weight) + 4, "finer weights")
 
 
-BY_PART = {"clipping": _clipping, "discreteness": _discreteness, "asynchronism": _asynchronism, "integers": _integers}
+BY_PART = {
+    "clipping": _clipping,
+    "discreteness": _discreteness,
+    "asynchronism": _asynchronism,
+    "integers": _integers,
+}
 
 
 def _levels(p: Explained, why: str) -> Iterator[Remedy]:
@@ -133,7 +159,9 @@ def _levels(p: Explained, why: str) -> Iterator[Remedy]:
 
 def _fitted(setting: Setting) -> Iterator[Remedy]:
     if setting.recipe is not None and set(setting.recipe.correct) < set(CORRECTIONS):
-        yield Remedy("correct", CORRECTIONS, "weights, biases and initial potentials make up for what can be foreseen")
+        yield Remedy(
+            "correct", CORRECTIONS, "weights, biases and initial potentials make up for what can be foreseen"
+        )
     if setting.recipe is not None and setting.recipe.threshold != "sequential":
         yield Remedy("threshold", "sequential", "thresholds for what is really heard")
 

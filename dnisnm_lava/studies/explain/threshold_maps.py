@@ -1,4 +1,5 @@
-"""Thresholds by maxima over two sets of images, as maps: what data-based initialization rests on (paper, Fig. 4)."""
+"""Thresholds by maxima over two sets of images, as maps: what data-based initialization rests on (paper, Fig.
+4)."""
 
 from __future__ import annotations
 
@@ -17,10 +18,13 @@ def compared(train: np.ndarray, test: np.ndarray) -> ThresholdMap:
     alive = train > 0
     constant = train.std() == 0 or test.std() == 0
     return ThresholdMap(
-        as_matrix(train), as_matrix(test),
-        None if constant else float(np.corrcoef(train.ravel(), test.ravel())[0, 1]), float(np.mean(test > train)),
-        float(train.max() / np.median(train[alive])) if alive.any() else None, int(np.count_nonzero(~alive)),
-    )  # fmt: skip
+        as_matrix(train),
+        as_matrix(test),
+        None if constant else float(np.corrcoef(train.ravel(), test.ravel())[0, 1]),
+        float(np.mean(test > train)),
+        float(train.max() / np.median(train[alive])) if alive.any() else None,
+        int(np.count_nonzero(~alive)),
+    )
 
 
 def as_matrix(a: np.ndarray) -> np.ndarray:
@@ -34,4 +38,8 @@ def encoded(maxima: np.ndarray) -> dict[str, Any]:
     matrix = as_matrix(maxima)
     largest = float(matrix.max())
     greys = (matrix / (largest or 1) * GREYS).astype(np.uint8)
-    return {"shape": list(greys.shape), "largest": largest, "greys": base64.b64encode(greys.tobytes()).decode()}
+    return {
+        "shape": list(greys.shape),
+        "largest": largest,
+        "greys": base64.b64encode(greys.tobytes()).decode(),
+    }

@@ -1,11 +1,14 @@
 """A layer on Loihi 2's cores: an estimate, by a rule that explains the published tables (docs/resources.md).
 
-A layer is cut over cores of its own. Synapses lie in words of 64 bits. A kernel that all positions share takes a list of weights for each
-of its taps and input channels; a synapse that nothing shares takes a weight and an index, in one list for each input axon, of at most 127:
+A layer is cut over cores of its own. Synapses lie in words of 64 bits. A kernel that all positions share
+takes a list of weights for each of its taps and input channels; a synapse that nothing shares takes a weight
+and an index, in one list for each input axon, of at most 127:
 
-    shared: taps * channels read * ceil((rows on the core * bits + 21) / 64)        single: axons * ceil((synapses * (bits + 11) + 12) / 64)
+    shared: taps * channels read * ceil((rows on the core * bits + 21) / 64)        single: axons *
+        ceil((synapses * (bits + 11) + 12) / 64)
 
-bits = ceil(log2(max |w|)) + 1. Neurons take words for what differs between them: potential, memory, threshold, payload, bias.
+bits = ceil(log2(max |w|)) + 1. Neurons take words for what differs between them: potential, memory,
+threshold, payload, bias.
 """
 
 from __future__ import annotations
@@ -58,7 +61,8 @@ class Shared:
 
 @dataclass(frozen=True)
 class Single:
-    """`synapses` from `axons` neurons into a population of `targets`, each with a weight `bits` wide of its own."""
+    """`synapses` from `axons` neurons into a population of `targets`, each with a weight `bits` wide of its
+    own."""
 
     axons: int
     synapses: int
@@ -76,7 +80,9 @@ class Single:
         axons = min(self.axons, here)
         if axons == 0:  # a resampling of zeros joins nothing
             return 0
-        return axons * ceil_div(ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
+        return axons * ceil_div(
+            ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS
+        )
 
 
 Synapses = Shared | Single
@@ -92,8 +98,8 @@ def weight_bits(largest: int) -> int:
 
 @dataclass(frozen=True)
 class Layer:
-    """What the rule knows of a population. synapses: of a kernel, all its taps for each neuron, also those beyond the border, where
-    `energy` counts none; weights: those that are stored apart."""
+    """What the rule knows of a population. synapses: of a kernel, all its taps for each neuron, also those
+    beyond the border, where `energy` counts none; weights: those that are stored apart."""
 
     name: str
     kind: str
@@ -114,8 +120,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Row:
-    """A layer on its cores. tile: the part of `shape` on a core, the last ones may hold less; axons, neurons_on_core and words (of
-    synapse memory): of a core; state_words: of one neuron; fits: whether a core holds its tile."""
+    """A layer on its cores. tile: the part of `shape` on a core, the last ones may hold less; axons,
+    neurons_on_core and words (of synapse memory): of a core; state_words: of one neuron; fits: whether a core
+    holds its tile."""
 
     name: str
     kind: str
@@ -140,9 +147,19 @@ def placed(layer: Layer) -> Row:
     tile = _tile_of_map(layer) if len(layer.shape) == 3 else _part_of_vector(layer)
     shown = tuple(min(t, s) for t, s in zip(tile, layer.shape, strict=True))
     return Row(
-        layer.name, layer.kind, layer.shape, shown, _cores(layer.shape, tile), sum(s.axons for s in layer.inputs), prod(layer.shape),
-        prod(shown), layer.synapses, layer.weights, layer.words(shown[0], prod(shown)), layer.state_words,
-    )  # fmt: skip
+        layer.name,
+        layer.kind,
+        layer.shape,
+        shown,
+        _cores(layer.shape, tile),
+        sum(s.axons for s in layer.inputs),
+        prod(layer.shape),
+        prod(shown),
+        layer.synapses,
+        layer.weights,
+        layer.words(shown[0], prod(shown)),
+        layer.state_words,
+    )
 
 
 def _cores(shape: Shape, tile: Shape) -> int:
@@ -150,9 +167,10 @@ def _cores(shape: Shape, tile: Shape) -> int:
 
 
 def _tile_of_map(layer: Layer) -> Shape:
-    """(channels, rows, columns). As in the published tables, columns are a power of two, even where that is more than there are, rows
-    and channels are halved, and channels are parted only where synapses or neurons do not fit otherwise; of these the fewest cores.
-    What a tile holds beyond the map takes neurons, and no synapses."""
+    """(channels, rows, columns). As in the published tables, columns are a power of two, even where that is
+    more than there are, rows and channels are halved, and channels are parted only where synapses or neurons
+    do not fit otherwise; of these the fewest cores. What a tile holds beyond the map takes neurons, and no
+    synapses."""
 
     def fits(t: Shape) -> bool:
         return prod(t) * layer.state_words <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
@@ -165,18 +183,29 @@ def _tile_of_map(layer: Layer) -> Shape:
 
 
 def _tiles(shape: Shape) -> Iterator[tuple[int, int, int]]:
-    channels, rows = (sorted({ceil_div(size, 1 << i) for i in range(size.bit_length() + 1)}) for size in shape[:2])
+    channels, rows = (
+        sorted({ceil_div(size, 1 << i) for i in range(size.bit_length() + 1)}) for size in shape[:2]
+    )
     columns = [1 << i for i in range((shape[2] - 1).bit_length() + 1)]
     return product(channels, rows, columns)
 
 
 def _part_of_vector(layer: Layer) -> Shape:
-    """(features,). Divided by how many times too large it is, until a part fits: so the compiler is said to go about it (the README
-    at limits.WORD_BITS). Then no more than lists can hold, the last core holding the rest."""
+    """(features,). Divided by how many times too large it is, until a part fits: so the compiler is said to
+    go about it (the README at limits.WORD_BITS). Then no more than lists can hold, the last core holding the
+    rest."""
     (features,) = layer.shape
     for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
         part = features
-        while (excess := max(ceil_div(layer.words(part, part), limit), ceil_div(part * layer.state_words, STATE_WORDS))) > 1 < part:
+        while (
+            (
+                excess := max(
+                    ceil_div(layer.words(part, part), limit), ceil_div(part * layer.state_words, STATE_WORDS)
+                )
+            )
+            > 1
+            < part
+        ):
             part = ceil_div(features, ceil_div(features, part) * excess)
         if excess == 1:
             break

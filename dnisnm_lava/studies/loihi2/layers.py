@@ -1,8 +1,9 @@
 """What each population of a network would take of Loihi 2's cores: an estimate by the rule of `cores`.
 
-Sum-pools are composed into the kernels behind them; what is resampled is a kernel that pixels share where their synapses are alike, as
-those of a transposed convolution or an upsampling by a whole factor are, else single synapses; a max-pool as a tap and a running
-sum for each input of its windows, and the image as neurons that send.
+Sum-pools are composed into the kernels behind them; what is resampled is a kernel that pixels share where
+their synapses are alike, as those of a transposed convolution or an upsampling by a whole factor are, else
+single synapses; a max-pool as a tap and a running sum for each input of its windows, and the image as neurons
+that send.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut,
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
-from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, Synapses, ceil_div, placed, weight_bits
+from dnisnm_lava.studies.loihi2.cores import (
+    Layer,
+    Row,
+    Shared,
+    Single,
+    Synapses,
+    ceil_div,
+    placed,
+    weight_bits,
+)
 from dnisnm_lava.studies.loihi2.limits import WORD_BITS
 
 
@@ -28,19 +38,34 @@ def estimate(graph: SpikingGraph) -> tuple[Row, ...]:
 
 
 def layer_of(p: Population, graph: SpikingGraph) -> Layer:
-    """The population as the rule sees it: sum-pools and resamplings composed into kernels where these are shared."""
+    """The population as the rule sees it: sum-pools and resamplings composed into kernels where these are
+    shared."""
     kind = type(p).__name__
     if isinstance(p, Input):
         return Layer(p.name, kind, p.shape)
     if isinstance(p, MaxPool):
         taps, channels = prod(p.window.kernel), p.shape[0]
-        state = ceil_div((taps + 1) * STATE_BITS, WORD_BITS)  # a running sum for each input of the window, and the last maximum
-        return Layer(p.name, kind, p.shape, (Shared(taps, channels, channels, channels, 1),), state, taps * prod(p.shape), taps * channels)
+        state = ceil_div(
+            (taps + 1) * STATE_BITS, WORD_BITS
+        )  # a running sum for each input of the window, and the last maximum
+        return Layer(
+            p.name,
+            kind,
+            p.shape,
+            (Shared(taps, channels, channels, channels, 1),),
+            state,
+            taps * prod(p.shape),
+            taps * channels,
+        )
     assert isinstance(p, SNM | ReadOut)
     found = [_synapses(q, graph[q.source].shape, p.shape) for q in p.projections]
-    kept = sum(s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s, _ in found)
+    kept = sum(
+        s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s, _ in found
+    )
     state = ceil_div(state_bits(p, graph.steps), WORD_BITS)
-    return Layer(p.name, kind, p.shape, tuple(s for s, _ in found), state, sum(count for _, count in found), kept)
+    return Layer(
+        p.name, kind, p.shape, tuple(s for s, _ in found), state, sum(count for _, count in found), kept
+    )
 
 
 def _synapses(q: Projection, source: Shape, target: Shape) -> tuple[Synapses, int]:
@@ -51,7 +76,9 @@ def _synapses(q: Projection, source: Shape, target: Shape) -> tuple[Synapses, in
     channels = q.weight.shape[1] * q.groups
     if q.resample is None:
         taps = _taps(q)
-        return Shared(taps, channels, rows, q.groups, bits), taps * (channels // q.groups) * rows * prod(q.given_shape(source)[1:])
+        return Shared(taps, channels, rows, q.groups, bits), taps * (channels // q.groups) * rows * prod(
+            q.given_shape(source)[1:]
+        )
     pairs, read = _resampled(q, q.resample)
     count = pairs * channels // q.groups * rows
     taps = prod(_shared_taps(a, q.window, i) for i, a in enumerate((q.resample.rows, q.resample.cols)))
@@ -64,7 +91,11 @@ def _dense(q: Projection, source: Shape, targets: int, bits: int) -> tuple[Synap
     """Pixels whose sum the weights read share one list, where each is in one window."""
     rows, pool = q.weight.shape[0], q.sum_pool
     read = q.read_shape(source)[0] * prod(source[1:])
-    apart = pool is not None and all(s >= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
+    apart = (
+        pool is not None
+        and all(s >= k for s, k in zip(pool.stride, pool.kernel, strict=True))
+        and pool.dilation == (1, 1)
+    )
     lists = q.weight.shape[1] if apart else read
     return Single(lists, lists * rows, targets, bits), read * rows
 
@@ -78,20 +109,24 @@ def largest_weight(q: Projection) -> int:
 def _taps(q: Projection) -> int:
     """Positions of a kernel, where the windows of a sum-pool in front of it are composed into it."""
     pool = q.sum_pool or Window((1, 1), (1, 1))
-    return prod(_positions(q.weight.shape[2 + i], q.dilation[i] * pool.stride[i], pool.kernel[i], pool.dilation[i]) for i in range(2))
+    return prod(
+        _positions(q.weight.shape[2 + i], q.dilation[i] * pool.stride[i], pool.kernel[i], pool.dilation[i])
+        for i in range(2)
+    )
 
 
 def _positions(taps: int, step: int, kernel: int, gap: int) -> int:
-    """How many numbers are `tap * step + k * gap`. Taps of the same remainder by `gap` form a chain, in which each adds `step` of its own
-    at most, counted in gaps and over the chains."""
+    """How many numbers are `tap * step + k * gap`. Taps of the same remainder by `gap` form a chain, in which
+    each adds `step` of its own at most, counted in gaps and over the chains."""
     common = gcd(step, gap)
     chains = min(taps, gap // common)
     return chains * kernel + (taps - chains) * min(kernel, step // common)
 
 
 def _shared_taps(matrix: np.ndarray, window: Window, axis: int) -> int:
-    """Positions of the kernels that pixels share: of each kind of column of `matrix` (resampled, read), as it meets the window's
-    stride, how many targets it reaches. The zeros of a transposed convolution make one kind; bilinear upsampling has others at borders."""
+    """Positions of the kernels that pixels share: of each kind of column of `matrix` (resampled, read), as it
+    meets the window's stride, how many targets it reaches. The zeros of a transposed convolution make one
+    kind; bilinear upsampling has others at borders."""
     stride, gap, before = window.stride[axis], window.dilation[axis], window.padding[axis][0]
     kinds: dict[tuple[int, bytes], int] = {}
     for column in matrix.T:
@@ -100,7 +135,9 @@ def _shared_taps(matrix: np.ndarray, window: Window, axis: int) -> int:
             first, inside = int(at[0] + before), at - at[0]
             kind = first % stride, column[at[0] : at[-1] + 1].tobytes()
             if kind not in kinds:
-                reached = (inside[:, None] + first % stride - gap * np.arange(window.kernel[axis])).reshape(-1)
+                reached = (inside[:, None] + first % stride - gap * np.arange(window.kernel[axis])).reshape(
+                    -1
+                )
                 kinds[kind] = len(np.unique(reached[reached % stride == 0]))
     return sum(kinds.values())
 
@@ -108,7 +145,10 @@ def _shared_taps(matrix: np.ndarray, window: Window, axis: int) -> int:
 def _resampled(q: Projection, resample: Resample) -> tuple[int, int]:
     """(pairs of pixels that a kernel behind a resampling joins, pixels that are read)."""
     size = resample.rows.shape[0], resample.cols.shape[0]
-    joined = [_joined(a != 0, q.window, i, q.window.output_size(size)[i]) for i, a in enumerate((resample.rows, resample.cols))]
+    joined = [
+        _joined(a != 0, q.window, i, q.window.output_size(size)[i])
+        for i, a in enumerate((resample.rows, resample.cols))
+    ]
     return prod(pairs for pairs, _ in joined), prod(read for _, read in joined)
 
 
@@ -124,15 +164,20 @@ def _joined(present: np.ndarray, window: Window, axis: int, outputs: int) -> tup
 
 
 def state_bits(p: SNM | ReadOut, steps: int) -> int:
-    """Of one neuron: its potential, and what differs between the neurons of its population; the rest is the program's."""
+    """Of one neuron: its potential, and what differs between the neurons of its population; the rest is the
+    program's."""
     bits = STATE_BITS + (STATE_BITS if _differs(p.bias) else 0)
     if isinstance(p, ReadOut):
         return bits
     memory = 0 if p.two_sided else (steps * p.levels).bit_length()
     payload = int(p.payload.max(initial=0)).bit_length() if _differs(p.payload) else 0
     threshold = STATE_BITS if _differs(p.vth) else 0
-    lower = STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0  # else it is 1, or the threshold
-    known = np.array_equal(p.v_init, p.vth >> 1) or (p.two_sided and not p.v_init.any())  # to the program, of itself
+    lower = (
+        STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
+    )  # else it is 1, or the threshold
+    known = np.array_equal(p.v_init, p.vth >> 1) or (
+        p.two_sided and not p.v_init.any()
+    )  # to the program, of itself
     return bits + memory + payload + threshold + lower + (0 if known else STATE_BITS)
 
 

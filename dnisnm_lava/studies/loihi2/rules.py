@@ -1,6 +1,7 @@
 """Design rules for Loihi 2 and Lava: functions named in English, from a network to all that breaks them.
 
-What they rest on stands in `limits`: published limits, and for cores the estimate of `resources`; nothing was verified on a chip.
+What they rest on stands in `limits`: published limits, and for cores the estimate of `resources`; nothing was
+verified on a chip.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from dnisnm_lava.studies.loihi2.layers import largest_weight
 
 @dataclass(frozen=True)
 class Violation:
-    """`rule` does not hold in `population` (empty: in the whole): `value` exceeds `limit`; `remedy` says what now."""
+    """`rule` does not hold in `population` (empty: in the whole): `value` exceeds `limit`; `remedy` says what
+    now."""
 
     rule: str
     population: str
@@ -65,14 +67,18 @@ class Network:
     def delays(self) -> tuple[Delay, ...]:
         """Those of every projection that reads spikes, in the order of the graph."""
         graph, offset = self.graph, self.graph.offsets()
-        return tuple(Delay(q.source, name, offset[name] - 1 - offset[q.source] - lead(graph[q.source])) for name, q in self.projections)
+        return tuple(
+            Delay(q.source, name, offset[name] - 1 - offset[q.source] - lead(graph[q.source]))
+            for name, q in self.projections
+        )
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest and actual period.
-    largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike without a payload. few_bits: projections whose
-    weights use few of their bits, which costs accuracy and breaks no rule."""
+    """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest
+    and actual period. largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike
+    without a payload. few_bits: projections whose weights use few of their bits, which costs accuracy and
+    breaks no rule."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -90,7 +96,8 @@ class Checked:
 
 
 def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> Checked:
-    """All rules on an integer graph. period: steps from one sample to the next (default: the shortest power of two)."""
+    """All rules on an integer graph. period: steps from one sample to the next (default: the shortest power
+    of two)."""
     if not graph.is_integer:
         raise OutOfRange("check: the graph holds floats, which have no widths; quantize it first")
     if chips < 1 or (period is not None and period < 1):
@@ -99,7 +106,17 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
     network = Network(graph, layers.estimate(graph), period or 1 << (shortest - 1).bit_length(), chips)
     violations = tuple(Violation(named(rule), *breach) for rule in RULES for breach in rule(network))
     delays = tuple(d for d in network.delays if d.steps)
-    return Checked(violations, network.rows, delays, shortest, network.period, network.cores, chips, largest_spikes(graph), few_bits(graph))
+    return Checked(
+        violations,
+        network.rows,
+        delays,
+        shortest,
+        network.period,
+        network.cores,
+        chips,
+        largest_spikes(graph),
+        few_bits(graph),
+    )
 
 
 def shortest_period(graph: SpikingGraph) -> int:
@@ -114,7 +131,9 @@ def weights_fit_8_bits(network: Network) -> Breaches:
     for name, q in network.projections:
         value, limit = largest_weight(q), limits.WEIGHT.limit
         if value > limit:
-            how = "of the weights" if q.resample is None else "of weights times the resampling in front of them"
+            how = (
+                "of the weights" if q.resample is None else "of weights times the resampling in front of them"
+            )
             remedy = f"quantize with fewer weight_bits ({how}; from {q.source})"
             yield (name, value, limit, remedy)
 
@@ -185,7 +204,10 @@ def samples_do_not_overlap(network: Network) -> Breaches:
 def groups_fit_the_stock_conv(network: Network) -> Breaches:
     for name, q in network.projections:
         if q.is_conv and q.groups > limits.CONV_GROUPS:
-            remedy = "this project's Conv, or PyConvModelFast for Lava's (procs/stock_conv.py); Lava's own model sends zeros"
+            remedy = (
+                "this project's Conv, or PyConvModelFast for Lava's (procs/stock_conv.py); Lava's "
+                "own model sends zeros"
+            )
             yield (name, q.groups, limits.CONV_GROUPS, remedy)
 
 
@@ -193,7 +215,10 @@ def convolutions_read_at_most_256_columns(network: Network) -> Breaches:
     for name, q in network.projections:
         columns = network.graph[q.source].shape[-1]
         if q.is_conv and columns > limits.CONV_COLUMNS:
-            remedy = f"smaller images, or {ceil_div(columns, limits.CONV_COLUMNS)} strips: spikes near column 255 may be dropped"
+            remedy = (
+                f"smaller images, or {ceil_div(columns, limits.CONV_COLUMNS)} strips: spikes near "
+                f"column 255 may be dropped"
+            )
             yield (name, columns, limits.CONV_COLUMNS, remedy)
 
 
@@ -210,7 +235,9 @@ def input_axons_fit_a_core(network: Network) -> Breaches:
 def synapses_fit_a_core(network: Network) -> Breaches:
     for row in network.rows:
         if row.words > limits.SYNAPSE_WORDS:
-            remedy = f"a smaller fan-in: one neuron alone takes {row.words:,} words{_of_pools(network, row.name)}"
+            remedy = (
+                f"a smaller fan-in: one neuron alone takes {row.words:,} words{_of_pools(network, row.name)}"
+            )
             yield (row.name, row.words, limits.SYNAPSE_WORDS, remedy)
 
 
@@ -218,7 +245,11 @@ def _of_pools(network: Network, name: str) -> str:
     """A clamp, since the front-end leaves out a ReLU of what is never negative."""
     pooled = any(q.sum_pool is not None for who, q in network.projections if who == name)
     how = "torch.clamp(x, 0, 1e6) behind the pool, where its map is never negative"
-    return f"; an average pool is composed into its kernel, give the pooled map a layer of its own: {how}" if pooled else ""
+    return (
+        f"; an average pool is composed into its kernel, give the pooled map a layer of its own: {how}"
+        if pooled
+        else ""
+    )
 
 
 def neurons_fit_a_core(network: Network) -> Breaches:
@@ -238,11 +269,22 @@ def cores_fit_the_chips(network: Network) -> Breaches:
 
 Rule = Callable[[Network], Breaches]
 RULES: tuple[Rule, ...] = (
-    weights_fit_8_bits, thresholds_fit_the_state, biases_fit_the_state, initial_potentials_fit_the_state,
-    expected_potentials_fit_the_state, spikes_fit_graded_messages, delays_are_0_to_62_steps, the_reset_interval_is_a_power_of_two,
-    samples_do_not_overlap, groups_fit_the_stock_conv, convolutions_read_at_most_256_columns, input_axons_fit_a_core,
-    synapses_fit_a_core, neurons_fit_a_core, cores_fit_the_chips,
-)  # fmt: skip
+    weights_fit_8_bits,
+    thresholds_fit_the_state,
+    biases_fit_the_state,
+    initial_potentials_fit_the_state,
+    expected_potentials_fit_the_state,
+    spikes_fit_graded_messages,
+    delays_are_0_to_62_steps,
+    the_reset_interval_is_a_power_of_two,
+    samples_do_not_overlap,
+    groups_fit_the_stock_conv,
+    convolutions_read_at_most_256_columns,
+    input_axons_fit_a_core,
+    synapses_fit_a_core,
+    neurons_fit_a_core,
+    cores_fit_the_chips,
+)
 
 
 def named(rule: Rule) -> str:

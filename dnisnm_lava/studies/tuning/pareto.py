@@ -16,14 +16,17 @@ KINDS = {
     "drop": "points below the ANN",
     "error": "RMSE by the standard deviation",
 }
-QUALITIES = ("drop", "error")  # limits of how good it is, for as little latency as can be; the others limit what it costs  # fmt: skip
+QUALITIES = (
+    "drop",
+    "error",
+)  # limits of how good it is, for as little latency as can be; the others limit what it costs
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe, measured on held-back images. score: share of the answers that are the wanted ones; of values, R2. drop: points (%)
-    by which the ANN's own score is higher. interval: 95 % of the score. latency: steps until the read-out's last, with leads and
-    depth. spikes: of an image."""
+    """One recipe, measured on held-back images. score: share of the answers that are the wanted ones; of
+    values, R2. drop: points (%) by which the ANN's own score is higher. interval: 95 % of the score. latency:
+    steps until the read-out's last, with leads and depth. spikes: of an image."""
 
     phase: str
     recipe: Recipe
@@ -57,7 +60,9 @@ class Target:
     def __post_init__(self) -> None:
         least = 0 if self.kind in QUALITIES else 1
         if not self.limit >= least:  # NaN too
-            raise OutOfRange(f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})")
+            raise OutOfRange(
+                f"{self.kind}: at most {self.limit:g} asked for; give {least} or more ({KINDS[self.kind]})"
+            )
 
     def met(self, trial: Trial) -> bool:
         return float(getattr(trial, self.kind)) <= self.limit
@@ -67,8 +72,8 @@ class Target:
 
 
 def best(target: Target, trials: Sequence[Trial]) -> Trial:
-    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the cheapest. If none does: the
-    one that comes nearest."""
+    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the
+    cheapest. If none does: the one that comes nearest."""
     return max(trials, key=lambda trial: rank(target, trial))
 
 
@@ -81,8 +86,13 @@ def rank(target: Target, trial: Trial) -> tuple[float, ...]:
 
 
 def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first, each once."""
-    kept = [t for i, t in enumerate(trials) if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))]
+    """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first,
+    each once."""
+    kept = [
+        t
+        for i, t in enumerate(trials)
+        if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))
+    ]
     return tuple(sorted(kept, key=lambda t: t.cost))
 
 
@@ -97,12 +107,20 @@ def _beats(a: Trial, b: Trial) -> bool:
 def difference(recipe: Recipe, other: Recipe) -> str:
     """What `other` does otherwise, in words."""
     told = {
-        "steps": f"T = {other.steps}", "levels": levels_told(other.levels), "down": f"down {other.down:g}", "lead": lead_told(other.lead),
-        "threshold": f"threshold {other.threshold}", "correct": f"correct {','.join(other.correct) or 'none'}",
-        "rounding": f"rounding {other.rounding}", "granularity": f"granularity {other.granularity}",
+        "steps": f"T = {other.steps}",
+        "levels": levels_told(other.levels),
+        "down": f"down {other.down:g}",
+        "lead": lead_told(other.lead),
+        "threshold": f"threshold {other.threshold}",
+        "correct": f"correct {','.join(other.correct) or 'none'}",
+        "rounding": f"rounding {other.rounding}",
+        "granularity": f"granularity {other.granularity}",
         "relay_levels": f"{other.relay_levels} relay levels",
-    }  # fmt: skip
-    return ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name)) or "the same"
+    }
+    return (
+        ", ".join(text for name, text in told.items() if getattr(recipe, name) != getattr(other, name))
+        or "the same"
+    )
 
 
 def levels_told(levels: int | Mapping[str, int]) -> str:

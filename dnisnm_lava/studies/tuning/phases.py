@@ -46,7 +46,11 @@ class Search:
         return [p.name for p in self.analog.of(Rectifier)]
 
     def latency(self, recipe: Recipe) -> int:
-        return latency(conversion.convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead), recipe.steps, self.measure.output)
+        return latency(
+            conversion.convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead),
+            recipe.steps,
+            self.measure.output,
+        )
 
     def affordable(self, recipe: Recipe) -> bool:
         """What can be told before it is tried."""
@@ -57,14 +61,17 @@ class Search:
 
 
 def latency(graph: Any, steps: int, readout: str | None = None) -> int:
-    """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps (docs/design.md, 1.3)."""
+    """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps
+    (docs/design.md, 1.3)."""
     return int(graph.offsets()[readout or graph.readout.name]) + steps
 
 
 def steps_and_levels(search: Search) -> Phase:
     for levels in search.levels:
         for steps in search.steps:
-            recipe = replace(search.base, steps=steps, levels=levels, lead=0 if "lead" in search.vary else search.base.lead)
+            recipe = replace(
+                search.base, steps=steps, levels=levels, lead=0 if "lead" in search.vary else search.base.lead
+            )
             if not search.affordable(recipe):
                 break
             trial = yield recipe
@@ -101,8 +108,8 @@ def leads(search: Search) -> Phase:
 
 
 def levels_of_populations(search: Search) -> Phase:
-    """Twice the levels where that alone brings something, half of them where it costs nothing: some populations need finer spikes than
-    others, and some send fewer of them."""
+    """Twice the levels where that alone brings something, half of them where it costs nothing: some
+    populations need finer spikes than others, and some send fewer of them."""
     names, now = search.rectifiers, search.best
     if isinstance(now.recipe.levels, Mapping) or len(names) < 2:
         return
@@ -119,7 +126,8 @@ def levels_of_populations(search: Search) -> Phase:
 
 
 def leads_of_populations(search: Search) -> Phase:
-    """From halves of the populations down to eighths: where a lead is lost without loss, or where one alone brings something."""
+    """From halves of the populations down to eighths: where a lead is lost without loss, or where one alone
+    brings something."""
     names, now = search.rectifiers, search.best
     least = len(_parts(names)[0]) if names else 1
     if isinstance(now.recipe.lead, Mapping) or now.steps == 1 or len(names) < 2:
@@ -180,15 +188,36 @@ def relay_levels(search: Search) -> Phase:
 
 
 PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help
-    "steps and levels": (steps_and_levels, "steps", "more steps, and more levels of a spike, say an activation more finely."),
-    "lower threshold": (lower_thresholds, "down", "a level too much is taken back the sooner, for a spike, the lower it is."),
-    "lead": (leads, "lead", "a neuron that waits hears more of its currents before it fires, and each population's wait is latency."),
+    "steps and levels": (
+        steps_and_levels,
+        "steps",
+        "more steps, and more levels of a spike, say an activation more finely.",
+    ),
+    "lower threshold": (
+        lower_thresholds,
+        "down",
+        "a level too much is taken back the sooner, for a spike, the lower it is.",
+    ),
+    "lead": (
+        leads,
+        "lead",
+        "a neuron that waits hears more of its currents before it fires, and each population's wait is "
+        "latency.",
+    ),
     "thresholds": (thresholds, "threshold", "other rules, from what the best does with its own."),
     "corrections": (corrections, "correct", "each left out of the best."),
     "rounding": (rounding, "rounding", "the other way from weights to integers."),
-    "granularity": (granularities, "granularity", "thresholds of neurons are finer, those of channels hold on other images too."),
+    "granularity": (
+        granularities,
+        "granularity",
+        "thresholds of neurons are finer, those of channels hold on other images too.",
+    ),
     "relay levels": (relay_levels, "relay_levels", "linear tensors that are relayed, coarser or finer."),
-    "levels by population": (levels_of_populations, "levels", "twice or half the levels of a part of the populations."),
+    "levels by population": (
+        levels_of_populations,
+        "levels",
+        "twice or half the levels of a part of the populations.",
+    ),
     "lead by population": (leads_of_populations, "lead", "leads only where they bring something."),
 }
 
@@ -196,8 +225,14 @@ PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it 
 def most_trials(search: Search) -> int:
     """That the phases may come to, as each ends early where it brings nothing."""
     most = {
-        "steps": len(search.steps) * len(search.levels), "lead": 2 * len(search.levels) * (2 * max(search.steps)).bit_length() + 2 * PARTS,
-        "threshold": len(THRESHOLDS) - 1, "correct": len(search.base.correct), "rounding": len(recipes.ROUNDINGS) - 1,
-        "down": len(DOWNS), "granularity": 2, "relay_levels": len(RELAY_LEVELS), "levels": 2 * PARTS,
-    }  # fmt: skip
+        "steps": len(search.steps) * len(search.levels),
+        "lead": 2 * len(search.levels) * (2 * max(search.steps)).bit_length() + 2 * PARTS,
+        "threshold": len(THRESHOLDS) - 1,
+        "correct": len(search.base.correct),
+        "rounding": len(recipes.ROUNDINGS) - 1,
+        "down": len(DOWNS),
+        "granularity": 2,
+        "relay_levels": len(RELAY_LEVELS),
+        "levels": 2 * PARTS,
+    }
     return sum(number for dial, number in most.items() if dial in search.vary or dial == "steps")

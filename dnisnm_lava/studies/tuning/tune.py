@@ -1,7 +1,9 @@
-"""Which recipe serves a target best: a search over steps, levels, leads, thresholds and corrections that tells its reasons.
+"""Which recipe serves a target best: a search over steps, levels, leads, thresholds and corrections that
+tells its reasons.
 
-Each phase changes one thing of what is best so far, and says in a sentence what that brought. Trials are fitted on some images
-and measured on others; the winner is fitted on all, and measured once more on images that the search never saw.
+Each phase changes one thing of what is best so far, and says in a sentence what that brought. Trials are
+fitted on some images and measured on others; the winner is fitted on all, and measured once more on images
+that the search never saw.
 """
 
 from __future__ import annotations
@@ -30,7 +32,16 @@ from dnisnm_lava.stages.fitting import CORRECTIONS
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import BEST, Recipe
 from dnisnm_lava.studies.tuning.pareto import Target, Trial, difference, front, lead_told, levels_told
-from dnisnm_lava.studies.tuning.phases import DIALS, LEVELS, PHASES, STEPS, Phase, Search, latency, most_trials
+from dnisnm_lava.studies.tuning.phases import (
+    DIALS,
+    LEVELS,
+    PHASES,
+    STEPS,
+    Phase,
+    Search,
+    latency,
+    most_trials,
+)
 from dnisnm_lava.system.progress import Stages, in_silence
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
@@ -40,9 +51,10 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Tuning:
-    """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on held-back images
-    that the search did not see; `networks` are its. story: a sentence for each phase. images: how many for what. measure: what
-    scores are of. alarms: what makes all of it meaningless (`sanity`)."""
+    """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on
+    held-back images that the search did not see; `networks` are its. story: a sentence for each phase.
+    images: how many for what. measure: what scores are of. alarms: what makes all of it meaningless
+    (`sanity`)."""
 
     target: Target
     measure: Measure
@@ -89,10 +101,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched. base: the recipe where it begins; of it, `vary` names what the search may change (of DIALS; where spikes are 1 and
-    -1 alone, neither levels nor granularity). steps, levels: the T and K that it tries. held_back: a share of the images, chosen by
-    `seed`, that nothing is fitted on: half of it measures the trials, half the winner. images: that a trial is fitted on; the winner
-    is on all."""
+    """What is searched. base: the recipe where it begins; of it, `vary` names what the search may change (of
+    DIALS; where spikes are 1 and -1 alone, neither levels nor granularity). steps, levels: the T and K that
+    it tries. held_back: a share of the images, chosen by `seed`, that nothing is fitted on: half of it
+    measures the trials, half the winner. images: that a trial is fitted on; the winner is on all."""
 
     base: Recipe = BEST
     vary: Iterable[str] = DIALS
@@ -107,32 +119,54 @@ SPACE, SET_UP = Space(), SetUp()
 
 
 def tune(
-    analog: AnalogGraph, images: Images, target: Target, labels: Labels | None = None, *, measure: Asked = AUTO, space: Space = SPACE,
-    statistics: Statistics | None = None, device: Device = "cpu", set_up: SetUp = SET_UP, stages: Stages = in_silence,
+    analog: AnalogGraph,
+    images: Images,
+    target: Target,
+    labels: Labels | None = None,
+    *,
+    measure: Asked = AUTO,
+    space: Space = SPACE,
+    statistics: Statistics | None = None,
+    device: Device = "cpu",
+    set_up: SetUp = SET_UP,
+    stages: Stages = in_silence,
     journal: Journal | None = None,
-) -> Tuning:  # fmt: skip
-    """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8, without training.
+) -> Tuning:
+    """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
+    without training.
 
-    target: at most so many `steps` T; steps of `latency` until the read-out is done, leads and depth included; `spikes` of an
-    image; a `drop` of points (%) below the ANN, or, of values, an `error`, RMSE by the standard deviation of the wanted ones, for as few
-    steps of latency as can be. For the first three the most accurate. A target that one answer for every image would meet is refused.
+    target: at most so many `steps` T; steps of `latency` until the read-out is done, leads and depth
+    included; `spikes` of an image; a `drop` of points (%) below the ANN, or, of values, an `error`, RMSE by
+    the standard deviation of the wanted ones, for as few steps of latency as can be. For the first three the
+    most accurate. A target that one answer for every image would meet is refused.
 
-    labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are wanted, and scores
-    are agreement with the ANN. measure: as in `compare`; labels that images bring help `auto`. statistics: maxima from other, or more,
-    images (default: from those that are fitted on). journal: keeps each trial, and has those of an attempt before.
+    labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are
+    wanted, and scores are agreement with the ANN. measure: as in `compare`; labels that images bring help
+    `auto`. statistics: maxima from other, or more, images (default: from those that are fitted on). journal:
+    keeps each trial, and has those of an attempt before.
 
-    Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show that the ANN guesses, or is
-    below what `set_up` expects. Alarms that it holds are not looked for again then, nor told.
+    Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
+    that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
+    then, nor told.
     """
     x, brought = checked_pairs(analog, images, labels)
     fitted_on, choosing, confirming = split(len(x), space.held_back, space.seed)
     y = None if labels is None else brought
-    found = measure if isinstance(measure, Measure) else measure_of(analog, brought, labels is not None, ask(measure))
+    found = (
+        measure
+        if isinstance(measure, Measure)
+        else measure_of(analog, brought, labels is not None, ask(measure))
+    )
     _check_quality(target, found)
     stats = maxima(analog, x[fitted_on], device) if statistics is None else statistics
     search = _search(target, found, analog, stats, space)
-    alarms = _raised(analog, x, brought, ask(measure), set_up, device) if set_up.alarms is None else set_up.alarms
-    held, unseen = (_held(analog, found, x[part], None if y is None else y[part], device) for part in (choosing, confirming))
+    alarms = (
+        _raised(analog, x, brought, ask(measure), set_up, device) if set_up.alarms is None else set_up.alarms
+    )
+    held, unseen = (
+        _held(analog, found, x[part], None if y is None else y[part], device)
+        for part in (choosing, confirming)
+    )
     _check_that_it_can_fail(target, held)
     kept = Journal() if journal is None else journal
     kept.of = most_trials(search)
@@ -143,7 +177,9 @@ def tune(
         before = search.best if search.trials else None
         progress = stages(phase)
         count, asked = len(search.trials), run(search)
-        for number, trial in enumerate(_trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1):
+        for number, trial in enumerate(
+            _trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1
+        ):
             search.trials.append(trial)
             if progress:
                 progress(number, number)
@@ -151,16 +187,37 @@ def tune(
     stages("confirm")
     networks = follow(search.best.recipe, analog, stats, x[fitted_on])
     confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
-    counts = {"fit": len(fitted_on), "search": min(space.images, len(fitted_on)), "choose": len(choosing), "confirm": len(confirming)}
-    return Tuning(target, found, tuple(search.trials), search.best, confirmed, networks, tuple(story), counts, tuple(alarms))
+    counts = {
+        "fit": len(fitted_on),
+        "search": min(space.images, len(fitted_on)),
+        "choose": len(choosing),
+        "confirm": len(confirming),
+    }
+    return Tuning(
+        target,
+        found,
+        tuple(search.trials),
+        search.best,
+        confirmed,
+        networks,
+        tuple(story),
+        counts,
+        tuple(alarms),
+    )
 
 
 # ---------------------------------------------------------------- measuring
 
 
 def _trials(
-    asked: Phase, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
-) -> Generator[Trial, None, None]:  # fmt: skip
+    asked: Phase,
+    search: Search,
+    held: Held,
+    fit_images: np.ndarray,
+    phase: str,
+    device: Device,
+    journal: Journal,
+) -> Generator[Trial, None, None]:
     """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
     known = {repr(t.recipe): t for t in search.trials}
     answer: Trial | None = None
@@ -176,12 +233,20 @@ def _trials(
 
 
 def _tried(
-    recipe: Recipe, search: Search, held: Held, fit_images: np.ndarray, phase: str, device: Device, journal: Journal
-) -> Trial:  # fmt: skip
+    recipe: Recipe,
+    search: Search,
+    held: Held,
+    fit_images: np.ndarray,
+    phase: str,
+    device: Device,
+    journal: Journal,
+) -> Trial:
     """One recipe, measured now or in an attempt before."""
 
     def measured() -> dict[str, Any]:
-        return asdict(_measured(follow(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device))
+        return asdict(
+            _measured(follow(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device)
+        )
 
     told = journal.once(repr(recipe), measured)
     return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
@@ -196,7 +261,8 @@ def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device
 
 
 def measure_of(analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, asked: Ask) -> Measure:
-    """wanted: are the labels (N, ...) to be met, or the ANN's own answers? Those that are not still tell answers from values."""
+    """wanted: are the labels (N, ...) to be met, or the ANN's own answers? Those that are not still tell
+    answers from values."""
     if wanted:
         return measures.of(analog, labels, asked.kind, asked.output, asked.ignored)
     try:
@@ -206,7 +272,9 @@ def measure_of(analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, ask
     return replace(found, labels=False, ignored=None)
 
 
-def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device) -> Held:
+def _held(
+    analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.ndarray | None, device: Device
+) -> Held:
     own = measure.said(ann.ann(analog, images, readout=measure.output, device=device))
     wanted = own if labels is None or not measure.labels else measure.wanted(labels)
     held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
@@ -214,21 +282,34 @@ def _held(analog: AnalogGraph, measure: Measure, images: np.ndarray, labels: np.
 
 
 def _raised(
-    analog: AnalogGraph, images: np.ndarray, labels: np.ndarray | None, asked: Ask, set_up: SetUp, device: Device
+    analog: AnalogGraph,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    asked: Ask,
+    set_up: SetUp,
+    device: Device,
 ) -> tuple[Alarm, ...]:
-    """The alarms of what the ANN says of labelled images, each told at once; none where labels are none of this output's answers."""
+    """The alarms of what the ANN says of labelled images, each told at once; none where labels are none of
+    this output's answers."""
     if labels is None or asked.kind == "values":
         return ()
     try:
         found = measures.of(analog, labels, asked.kind, asked.output, asked.ignored)
         parts = [
-            of_measure(found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y))
+            of_measure(
+                found, found.said(ann.ann(analog, x, readout=found.output, device=device)), found.wanted(y)
+            )
             for x, y in zip(_batches(images), _batches(labels), strict=True)
             if found.is_share
         ]
     except OutOfRange:
         return ()
-    alarms = sanity.of_answers(summed([part for part in parts if part is not None]), "of these images", set_up.expected, set_up.causes)
+    alarms = sanity.of_answers(
+        summed([part for part in parts if part is not None]),
+        "of these images",
+        set_up.expected,
+        set_up.causes,
+    )
     for alarm in alarms:
         warnings.warn(f"tune: {alarm.sentence}", stacklevel=3)
     return alarms
@@ -253,7 +334,10 @@ def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
     if before is None:
         return f"{len(trials)} tried. {_facts(search, now)}"
     scale, digits, unit = (100, 1, "points") if search.measure.is_share else (1, 4, "R2")
-    others = "; ".join(f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})" for t in trials)
+    others = "; ".join(
+        f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})"
+        for t in trials
+    )
     kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
     return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}. {kept}"
 
@@ -265,7 +349,8 @@ def _cost(trial: Trial) -> str:
 def _facts(search: Search, trial: Trial) -> str:
     recipe = trial.recipe
     return (
-        f"T = {trial.steps}, {levels_told(recipe.levels)}, {lead_told(recipe.lead)}: {_score(search.measure, trial)}, "
+        f"T = {trial.steps}, {levels_told(recipe.levels)}, {lead_told(recipe.lead)}: "
+        f"{_score(search.measure, trial)}, "
         f"latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
         + ("." if search.target.met(trial) else f"; {search.target} is not met.")
     )
@@ -283,9 +368,15 @@ def _score(measure: Measure, trial: Trial) -> str:
 def _check_quality(target: Target, measure: Measure) -> None:
     """A drop is of shares, an error of values."""
     if target.kind == "drop" and not measure.is_share:
-        raise OutOfRange(f"tune: max_drop counts answers below the ANN's, values have none; give max_error instead ({measure})")
+        raise OutOfRange(
+            f"tune: max_drop counts answers below the ANN's, values have none; give max_error instead "
+            f"({measure})"
+        )
     if target.kind == "error" and measure.is_share:
-        raise OutOfRange(f"tune: max_error is of values, answers are counted; give max_drop instead, or measure=values ({measure})")
+        raise OutOfRange(
+            f"tune: max_error is of values, answers are counted; give max_drop instead, or "
+            f"measure=values ({measure})"
+        )
 
 
 def _check_that_it_can_fail(target: Target, held: Held) -> None:
@@ -293,17 +384,22 @@ def _check_that_it_can_fail(target: Target, held: Held) -> None:
     constant = held.measure.constant(held.wanted)
     if held.measure.is_share and constant == 1:
         raise OutOfRange(
-            f"tune: the same answer is wanted of all {len(held.images)} held-back images, so that no recipe could fail; give images of "
+            f"tune: the same answer is wanted of all {len(held.images)} held-back images, so that no "
+            f"recipe could fail; give images of "
             f"several classes, or say measure=values ({held.measure})"
         )
     drop, error = 100 * (held.ann - constant), 1.0
     if (target.kind == "drop" and drop <= target.limit) or (target.kind == "error" and error <= target.limit):
         lost = f"{drop:.1f} points" if target.kind == "drop" else "1"
-        raise OutOfRange(f"tune: {target} asked for, which one answer for every image would meet ({lost}); ask for less ({held.measure})")
+        raise OutOfRange(
+            f"tune: {target} asked for, which one answer for every image would meet ({lost}); ask for "
+            f"less ({held.measure})"
+        )
 
 
 def split(count: int, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of `count` images are fitted on, in this order, which measure the trials, and which the winner: indices."""
+    """Which of `count` images are fitted on, in this order, which measure the trials, and which the winner:
+    indices."""
     if count < LEAST_IMAGES:
         raise OutOfRange(f"tune: {count} images given; give {LEAST_IMAGES} or more, better a thousand")
     if not 0 < held_back < 1:
@@ -324,12 +420,20 @@ def _search(target: Target, measure: Measure, analog: AnalogGraph, stats: Statis
     if not dials <= set(DIALS):
         raise OutOfRange(f"vary: {', '.join(sorted(dials - set(DIALS)))} given; choose of {', '.join(DIALS)}")
     if not steps or not levels or min(*steps, *levels) < 1:
-        raise OutOfRange(f"tune: steps {tuple(steps)} and levels {tuple(levels)} given; give some, of 1 or more")
+        raise OutOfRange(
+            f"tune: steps {tuple(steps)} and levels {tuple(levels)} given; give some, of 1 or more"
+        )
     tried = {*steps, int(target.limit)} if target.kind == "steps" else set(steps)
     search = Search(
-        target, measure, base, analog, stats, dials, tuple(sorted(tried)) if "steps" in dials else (base.steps,),
+        target,
+        measure,
+        base,
+        analog,
+        stats,
+        dials,
+        tuple(sorted(tried)) if "steps" in dials else (base.steps,),
         tuple(levels) if "levels" in dials else (base.levels,),
-    )  # fmt: skip
+    )
     _check(search)
     return search
 
@@ -338,11 +442,17 @@ def _check(search: Search) -> None:
     unknown = set(search.base.correct) - set(CORRECTIONS)
     if unknown:
         raise OutOfRange(f"correct: {', '.join(sorted(unknown))} given; choose of {', '.join(CORRECTIONS)}")
-    first = replace(search.base, steps=min(search.steps), lead=0 if "lead" in search.vary else search.base.lead)
+    first = replace(
+        search.base, steps=min(search.steps), lead=0 if "lead" in search.vary else search.base.lead
+    )
     if search.target.kind == "steps" and not search.affordable(first):
-        raise OutOfRange(f"tune: {search.target} asked for, but T = {first.steps} is the least that may be tried; give more, or free it")
+        raise OutOfRange(
+            f"tune: {search.target} asked for, but T = {first.steps} is the least that may be tried; "
+            f"give more, or free it"
+        )
     if not search.affordable(first):
         raise OutOfRange(
-            f"tune: {search.target} asked for, but with T = {first.steps} and {lead_told(first.lead)} this network needs "
+            f"tune: {search.target} asked for, but with T = {first.steps} and {lead_told(first.lead)} "
+            f"this network needs "
             f"{search.latency(first)} steps until its read-out is done; give more"
         )

@@ -1,6 +1,7 @@
 """The curves: accuracy, agreement, spikes and energy over T, and what is traded for what. Plotly figures.
 
-Colours keep a contrast of 3:1 with the page in light and dark; what depends on the theme, the page's script sets.
+Colours keep a contrast of 3:1 with the page in light and dark; what depends on the theme, the page's script
+sets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ RULES = {"chip": "a chip like Loihi", "arithmetic": "integer arithmetic", "paper
 
 
 def energies(costs: Costs, rule: str) -> tuple[float, float]:
-    """µJ an image by one of RULES: (of the spiking network, of the ANN beside it; 0 where the rule knows none)."""
+    """µJ an image by one of RULES: (of the spiking network, of the ANN beside it; 0 where the rule knows
+    none)."""
     if rule == "chip":
         return costs.chip.total / 1e6, 0.0
     if rule == "arithmetic":
@@ -48,7 +50,9 @@ def accuracy(found: Gathered) -> go.Figure:
     _line(figure, ann, NAMES["ann"], GREY, images["ann"], dash="dash", symbol=None)
     for key, symbol in (("float", "circle"), ("integer", "square")):
         _line(figure, found.accuracy(key), NAMES[key], COLOURS[key], images[key], symbol=symbol)
-    shown = [(share, images[key]) for key in ("ann", "float", "integer") for share in found.accuracy(key).values()]
+    shown = [
+        (share, images[key]) for key in ("ann", "float", "integer") for share in found.accuracy(key).values()
+    ]
     low = max(-2.0, 100 * min(wilson(*pair)[0] for pair in shown) - 3)
     figure.update_yaxes(range=[low, 100 + (100 - low) / 25])
     return figure
@@ -68,9 +72,14 @@ def spikes_over_steps(found: Gathered) -> go.Figure:
     counts = [spikes(found.costs[t]) for t in found.steps]
     hover = "T = %{x}: %{y:,.0f} spikes<extra></extra>"
     figure.add_scatter(
-        x=list(found.steps), y=counts, mode="lines+markers", line={"color": ORANGE}, marker={"symbol": "square"}, hovertemplate=hover,
+        x=list(found.steps),
+        y=counts,
+        mode="lines+markers",
+        line={"color": ORANGE},
+        marker={"symbol": "square"},
+        hovertemplate=hover,
         showlegend=False,
-    )  # fmt: skip
+    )
     return figure.update_yaxes(rangemode="tozero")
 
 
@@ -83,23 +92,39 @@ def energy_over_steps(found: Gathered, rule: str) -> go.Figure:
     ):
         if any(values):
             figure.add_scatter(
-                x=list(found.steps), y=values, name=name, mode="lines+markers", line={"color": colour}, marker={"symbol": symbol},
+                x=list(found.steps),
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour},
+                marker={"symbol": symbol},
                 hovertemplate="%{y:,.4~g} µJ",
-            )  # fmt: skip
+            )
     return figure.update_yaxes(rangemode="tozero")
 
 
 def _line(
-    figure: go.Figure, shares: Mapping[int, float], name: str, colour: str, images: int, *, dash: str = "solid",
+    figure: go.Figure,
+    shares: Mapping[int, float],
+    name: str,
+    colour: str,
+    images: int,
+    *,
+    dash: str = "solid",
     symbol: str | None = "circle",
-) -> None:  # fmt: skip
+) -> None:
     lows, highs = zip(*(wilson(share, images) for share in shares.values()), strict=True)
     told = [f"{100 * low:.2f} to {100 * high:.2f}" for low, high in zip(lows, highs, strict=True)]
     figure.add_scatter(
-        x=list(shares), y=[100 * s for s in shares.values()], name=name, mode="lines+markers" if symbol else "lines",
-        line={"color": colour, "dash": dash}, marker={"symbol": symbol or "circle", "size": 7, "color": colour}, customdata=told,
+        x=list(shares),
+        y=[100 * s for s in shares.values()],
+        name=name,
+        mode="lines+markers" if symbol else "lines",
+        line={"color": colour, "dash": dash},
+        marker={"symbol": symbol or "circle", "size": 7, "color": colour},
+        customdata=told,
         hovertemplate="%{y:.2f} % (%{customdata})",
-    )  # fmt: skip
+    )
 
 
 def _band(figure: go.Figure, shares: Mapping[int, float], images: int, colour: str) -> None:
@@ -108,7 +133,15 @@ def _band(figure: go.Figure, shares: Mapping[int, float], images: int, colour: s
     x = [*shares, *reversed(list(shares))]
     y = [100 * v for v in (*lows, *reversed(highs))]
     rgb = ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
-    figure.add_scatter(x=x, y=y, fill="toself", fillcolor=f"rgba({rgb},0.13)", mode="none", hoverinfo="skip", showlegend=False)
+    figure.add_scatter(
+        x=x,
+        y=y,
+        fill="toself",
+        fillcolor=f"rgba({rgb},0.13)",
+        mode="none",
+        hoverinfo="skip",
+        showlegend=False,
+    )
 
 
 # ---------------------------------------------------------------- trade-offs
@@ -123,7 +156,9 @@ COSTS: dict[str, tuple[str, Callable[[int, Costs], float]]] = {
 def on_front(found: Gathered, cost: str) -> dict[int, bool]:
     """{T: does no other T beat its integer accuracy at this cost?}"""
     values = [COSTS[cost][1](t, found.costs[t]) for t in found.steps]
-    return dict(zip(found.steps, front([found.accuracy("integer")[t] for t in found.steps], values), strict=True))
+    return dict(
+        zip(found.steps, front([found.accuracy("integer")[t] for t in found.steps], values), strict=True)
+    )
 
 
 def trade(found: Gathered, cost: str) -> go.Figure:
@@ -141,11 +176,20 @@ def trade(found: Gathered, cost: str) -> go.Figure:
     ):
         if chosen:
             figure.add_scatter(
-                x=[points[t][0] for t in chosen], y=[points[t][1] for t in chosen], mode=mode, name=name, marker=marker,
-                line={"color": ORANGE, "width": 1.5}, text=[str(t) for t in chosen], textposition="bottom right",
-                hovertemplate="T = %{text}<br>%{x:,.5~g}, %{y:.2f} %<extra></extra>", cliponaxis=False,
-            )  # fmt: skip
-    figure.add_hline(y=100 * found.accuracy("ann")[found.steps[0]], line={"color": GREY, "dash": "dash", "width": 1.5})
+                x=[points[t][0] for t in chosen],
+                y=[points[t][1] for t in chosen],
+                mode=mode,
+                name=name,
+                marker=marker,
+                line={"color": ORANGE, "width": 1.5},
+                text=[str(t) for t in chosen],
+                textposition="bottom right",
+                hovertemplate="T = %{text}<br>%{x:,.5~g}, %{y:.2f} %<extra></extra>",
+                cliponaxis=False,
+            )
+    figure.add_hline(
+        y=100 * found.accuracy("ann")[found.steps[0]], line={"color": GREY, "dash": "dash", "width": 1.5}
+    )
     return figure
 
 

@@ -1,4 +1,5 @@
-"""The page: templates filled, with scripts, styles, figures and the result inside; written whole or not at all."""
+"""The page: templates filled, with scripts, styles, figures and the result inside; written whole or not at
+all."""
 
 from __future__ import annotations
 
@@ -39,9 +40,16 @@ SVG = "http://www.w3.org/2000/svg"
 
 
 def report(
-    path: Path | str, nets: Networks, images: Images, labels: Labels | None = None, *, overwrite: bool = False, **options: Any
+    path: Path | str,
+    nets: Networks,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    overwrite: bool = False,
+    **options: Any,
 ) -> Gathered:
-    """Write the page on these networks and images to `path`; options as in `overview.gather`. Returns what it tells."""
+    """Write the page on these networks and images to `path`; options as in `overview.gather`. Returns what it
+    tells."""
     refuse_unwritable(Path(path), overwrite)
     found = gather(nets, images, labels, **options)
     write_whole(Path(path), render(found), overwrite=overwrite)
@@ -51,29 +59,43 @@ def report(
 def render(found: Gathered) -> bytes:
     """The page in UTF-8: the same bytes for the same findings."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         loader=jinja2.FunctionLoader(lambda name: (ASSETS / name).read_text()),
-    )  # fmt: skip
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "sort_keys": True, "separators": (",", ":")}
+    )
+    environment.policies["json.dumps_kwargs"] = {
+        "allow_nan": False,
+        "sort_keys": True,
+        "separators": (",", ":"),
+    }
     environment.filters.update(count=count, percent=percent, digits=digits, size=size)
     environment.tests["following"] = lambda cell: isinstance(cell, At)
     return environment.get_template("page.html").render(**_context(found)).encode()
 
 
 def result(found: Gathered) -> dict[str, Any]:
-    """All numbers of the page, for programs: of `compare`, `energy` at each T, `check`, `inspect` and `explain`."""
+    """All numbers of the page, for programs: of `compare`, `energy` at each T, `check`, `inspect` and
+    `explain`."""
     compared = comparison_json(found.comparison, found.provenance)
     costs = {str(t): costs_json(c, {}) for t, c in found.costs.items()}
     coverage = None if found.coverage is None else coverage_json(_without_folders(found.coverage))
     return {
-        **compared, "title": found.title, "suggested_steps": found.suggested, "costs": costs, "check": check_json(found.checked),
-        "coverage": coverage, "network": network_json(found.integer),
+        **compared,
+        "title": found.title,
+        "suggested_steps": found.suggested,
+        "costs": costs,
+        "check": check_json(found.checked),
+        "coverage": coverage,
+        "network": network_json(found.integer),
         "explanation": _without_pixels(explanation_json(found.explanation, {})),
-    }  # fmt: skip
+    }
 
 
 def _without_folders(coverage: Coverage) -> Coverage:
-    """Lines of code as the tables have them: a page for others does not tell where its author's files lie, nor depend on it."""
+    """Lines of code as the tables have them: a page for others does not tell where its author's files lie,
+    nor depend on it."""
     return replace(coverage, rows=tuple(replace(row, line=place(row.line)) for row in coverage.rows))
 
 
@@ -91,12 +113,25 @@ def _context(found: Gathered) -> dict[str, Any]:
     scripts = [_script(plotly.offline.get_plotlyjs()), _script((ASSETS / "page.js").read_text())]
     texts = tables.texts(found)
     return {
-        "found": found, "chosen": str(found.suggested), "texts": texts, "here": texts[str(found.suggested)], "names": NAMES, "rules": RULES,
-        "pictures": shown, "figures": {key: p.figure for key, p in shown.items()}, "result": result(found), "basis": BASIS,
-        "tables": tables, "parts": MEANINGS, "maps": _maps(found), "thumbnails": _thumbnails(found),
-        "drawing": _drawing(found), "scripts": scripts, "policy": " ".join(f"'{_digest(s)}'" for s in scripts),
+        "found": found,
+        "chosen": str(found.suggested),
+        "texts": texts,
+        "here": texts[str(found.suggested)],
+        "names": NAMES,
+        "rules": RULES,
+        "pictures": shown,
+        "figures": {key: p.figure for key, p in shown.items()},
+        "result": result(found),
+        "basis": BASIS,
+        "tables": tables,
+        "parts": MEANINGS,
+        "maps": _maps(found),
+        "thumbnails": _thumbnails(found),
+        "drawing": _drawing(found),
+        "scripts": scripts,
+        "policy": " ".join(f"'{_digest(s)}'" for s in scripts),
         "style": Markup((ASSETS / "page.css").read_text()),
-    }  # fmt: skip
+    }
 
 
 def _script(source: str) -> Markup:
@@ -121,13 +156,20 @@ def _thumbnails(found: Gathered) -> list[dict[str, Any]]:
         return "" if index is None else found.classes[index] if index < len(found.classes) else str(index)
 
     return [
-        {"image": t.image, "uri": rasters.thumbnail(t.pixels), "ann": named(t.ann), "integer": named(t.integer), "label": named(t.label)}
+        {
+            "image": t.image,
+            "uri": rasters.thumbnail(t.pixels),
+            "ann": named(t.ann),
+            "integer": named(t.integer),
+            "label": named(t.label),
+        }
         for t in found.thumbnails
     ]
 
 
 def _drawing(found: Gathered) -> Markup:
-    """The graph, as an element of the page: what is drawn is read and written again, so that it can be no markup but SVG."""
+    """The graph, as an element of the page: what is drawn is read and written again, so that it can be no
+    markup but SVG."""
     ET.register_namespace("", SVG)
     root = ET.fromstring(graph_svg.svg(found.integer, ""))
     for metadata in root.findall(f"{{{SVG}}}metadata"):

@@ -38,8 +38,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A Plotly figure as a dictionary. alt: what it shows, in words. over_steps: its x is T, where the chosen one is marked.
-    table: the same numbers; None where another table of the page has them. least_width: pixels, below which it scrolls."""
+    """A Plotly figure as a dictionary. alt: what it shows, in words. over_steps: its x is T, where the chosen
+    one is marked. table: the same numbers; None where another table of the page has them. least_width:
+    pixels, below which it scrolls."""
 
     id: str
     figure: Mapping[str, Any]

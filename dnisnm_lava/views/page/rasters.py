@@ -16,7 +16,8 @@ COLOURS = "viridis"
 
 
 def thumbnail(pixels: np.ndarray) -> str:
-    """An image (C, H, W) in [0, 1]: grey of one channel, colours of three, else the mean; vectors as a row."""
+    """An image (C, H, W) in [0, 1]: grey of one channel, colours of three, else the mean; vectors as a
+    row."""
     x = pixels.reshape(1, 1, -1) if pixels.ndim < 3 else pixels
     x = x if len(x) in (1, 3) else x.mean(axis=0, keepdims=True)
     shrunk = np.stack([_shrunk(channel) for channel in x], axis=-1)  # (H, W, C)
@@ -28,14 +29,20 @@ def heatmaps(found: ThresholdMap) -> tuple[str, str]:
     """Train and test on one scale, from 0 to the largest of both."""
     train, test = _shrunk(found.train), _shrunk(found.test)
     largest = max(float(train.max(initial=0)), float(test.max(initial=0))) or 1.0
-    first, second = (_uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test))
+    first, second = (
+        _uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test)
+    )
     return first, second
 
 
 def _shrunk(values: np.ndarray) -> np.ndarray:
     """(h, w), at most MOST either way: means of blocks."""
     rows, columns = (-(-s // MOST) for s in values.shape)
-    padded = np.pad(values.astype(np.float64), ((0, -values.shape[0] % rows), (0, -values.shape[1] % columns)), mode="edge")
+    padded = np.pad(
+        values.astype(np.float64),
+        ((0, -values.shape[0] % rows), (0, -values.shape[1] % columns)),
+        mode="edge",
+    )
     h, w = padded.shape
     return padded.reshape(h // rows, rows, w // columns, columns).mean(axis=(1, 3))
 

@@ -66,9 +66,16 @@ def accuracy(found: Gathered) -> Table:
     for t in found.steps:
         shares = (found.accuracy(key)[t] for key in keys)
         low, high = wilson(found.accuracy("integer")[t], found.comparison.images["integer"])
-        rows.append((str(t), *(f"{100 * share:.2f}" for share in shares), f"{100 * low:.2f} to {100 * high:.2f}"))
+        rows.append(
+            (str(t), *(f"{100 * share:.2f}" for share in shares), f"{100 * low:.2f} to {100 * high:.2f}")
+        )
     told = "; ".join(f"{NAMES[key]}: {found.comparison.images[key]:,} images" for key in keys)
-    return Table("accuracy-table", f"Accuracy over T. {told}.", (Column("T"), *columns, Column("integer, 95 %")), tuple(rows))
+    return Table(
+        "accuracy-table",
+        f"Accuracy over T. {told}.",
+        (Column("T"), *columns, Column("integer, 95 %")),
+        tuple(rows),
+    )
 
 
 def agreement(found: Gathered) -> Table:
@@ -82,11 +89,23 @@ def cost(found: Gathered) -> Table:
     rows = []
     for t in found.steps:
         told = [energies(found.costs[t], rule) for rule in ENERGY_RULES]
-        rows.append((str(t), count(spikes(found.costs[t])), *(digits(e) for e, _ in told), *(digits(ann) for _, ann in told[1:])))
+        rows.append(
+            (
+                str(t),
+                count(spikes(found.costs[t])),
+                *(digits(e) for e, _ in told),
+                *(digits(ann) for _, ann in told[1:]),
+            )
+        )
     columns = (
-        Column("T"), Column("spikes"), Column("chip, µJ"), Column("arithmetic, µJ"), Column("paper, µJ"), Column("ANN: arithmetic, µJ"),
+        Column("T"),
+        Column("spikes"),
+        Column("chip, µJ"),
+        Column("arithmetic, µJ"),
+        Column("paper, µJ"),
+        Column("ANN: arithmetic, µJ"),
         Column("ANN: paper, µJ"),
-    )  # fmt: skip
+    )
     return Table("cost-table", "Spikes and estimated energy of an image.", columns, tuple(rows))
 
 
@@ -96,11 +115,24 @@ def trade(found: Gathered) -> Table:
     for t in found.steps:
         marks = ("yes" if kept[t] else "no" for kept in fronts.values())
         spent = found.costs[t]
-        rows.append((str(t), f"{100 * found.accuracy('integer')[t]:.2f}", count(spikes(spent)), digits(energies(spent, "chip")[0]), *marks))
+        rows.append(
+            (
+                str(t),
+                f"{100 * found.accuracy('integer')[t]:.2f}",
+                count(spikes(spent)),
+                digits(energies(spent, "chip")[0]),
+                *marks,
+            )
+        )
     columns = (
-        Column("T"), Column("integer SNN, %"), Column("spikes"), Column("chip, µJ"), Column("front in T", False),
-        Column("front in spikes", False), Column("front in energy", False),
-    )  # fmt: skip
+        Column("T"),
+        Column("integer SNN, %"),
+        Column("spikes"),
+        Column("chip, µJ"),
+        Column("front in T", False),
+        Column("front in spikes", False),
+        Column("front in energy", False),
+    )
     return Table("trade-table", "Every T, and whether another T is better for less.", columns, tuple(rows))
 
 
@@ -109,30 +141,56 @@ def trade(found: Gathered) -> Table:
 
 def activity(found: Gathered) -> Table:
     columns = (
-        NAME, Column("kind", False), Column("neurons"), Column("spikes", help="an image, at the chosen T"),
-        Column("rate", help="spikes a neuron and step"), Column("synaptic operations", help="an image, at the chosen T"),
+        NAME,
+        Column("kind", False),
+        Column("neurons"),
+        Column("spikes", help="an image, at the chosen T"),
+        Column("rate", help="spikes a neuron and step"),
+        Column("synaptic operations", help="an image, at the chosen T"),
         Column("µJ", help="an image, estimated for a chip like Loihi"),
-    )  # fmt: skip
+    )
     some = next(iter(found.costs.values()))
     rows = tuple(
-        (p.name, p.kind, count(p.neurons), At(f"spikes.{i}"), At(f"rate.{i}"), At(f"operations.{i}"), At(f"chip.{i}"))
+        (
+            p.name,
+            p.kind,
+            count(p.neurons),
+            At(f"spikes.{i}"),
+            At(f"rate.{i}"),
+            At(f"operations.{i}"),
+            At(f"chip.{i}"),
+        )
         for i, p in enumerate(some.populations)
     )
-    return Table("activity-table", f"What each population does for an image, on average of {some.images:,}.", columns, rows)
+    return Table(
+        "activity-table",
+        f"What each population does for an image, on average of {some.images:,}.",
+        columns,
+        rows,
+    )
 
 
 def errors(found: Gathered) -> Table:
     told = found.explanation
     kind = Column("kind", False, "of the ANN's tensor; a Rectifier (ReLU) and a Relay (linear) become SNM")
-    wholes = Column("float SNN", help="its error, all but integers"), Column("integer SNN", help="its error, all parts together")
+    wholes = (
+        Column("float SNN", help="its error, all but integers"),
+        Column("integer SNN", help="its error, all parts together"),
+    )
     columns = (NAME, kind, *(Column(name) for name in PARTS), *wholes)
     rows = tuple(
-        (p.name, p.kind, *(f"{100 * first_wrong.size(p, n):.3f}" for n in PARTS), f"{100 * p.spiking.mean_squared:.3f}",
-         f"{100 * p.total.mean_squared:.3f}")
+        (
+            p.name,
+            p.kind,
+            *(f"{100 * first_wrong.size(p, n):.3f}" for n in PARTS),
+            f"{100 * p.spiking.mean_squared:.3f}",
+            f"{100 * p.total.mean_squared:.3f}",
+        )
         for p in told.populations
-    )  # fmt: skip
+    )
     caption = (
-        f"How large each part is by itself, as in the sentence above: its mean square, % of the mean squared activation; parts may cancel, "
+        f"How large each part is by itself, as in the sentence above: its mean square, % of the mean "
+        f"squared activation; parts may cancel, "
         f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
     )
     return Table("error-table", caption, columns, rows)
@@ -140,12 +198,22 @@ def errors(found: Gathered) -> Table:
 
 def weights(found: Gathered) -> Table:
     columns = (
-        NAME, Column("from", False), Column("exponent", help="a weight is worth so many doublings of its channel's unit"),
-        Column("rms", help="of the integer weights"), Column("zeros, %", help="integer weights that are 0"),
+        NAME,
+        Column("from", False),
+        Column("exponent", help="a weight is worth so many doublings of its channel's unit"),
+        Column("rms", help="of the integer weights"),
+        Column("zeros, %", help="integer weights that are 0"),
         Column("bits used", help="log2(1 + sqrt(12) rms): below 4, their rounding costs accuracy"),
-    )  # fmt: skip
+    )
     rows = tuple(
-        (use.population, use.source, str(use.exponent), f"{use.rms:.1f}", f"{100 * use.zeros:.1f}", f"{use.bits:.1f}")
+        (
+            use.population,
+            use.source,
+            str(use.exponent),
+            f"{use.rms:.1f}",
+            f"{100 * use.zeros:.1f}",
+            f"{use.bits:.1f}",
+        )
         for use in weight_use(found.integer)
     )
     return Table("weight-table", "The integer weights of each projection.", columns, rows)
@@ -153,13 +221,20 @@ def weights(found: Gathered) -> Table:
 
 def neurons(found: Gathered) -> Table:
     columns = (
-        NAME, Column("neurons"), Column("K", help="levels of a spike"), Column("lead", help="steps before it may fire"),
-        Column("up", help="positive spikes a neuron and step"), Column("down", help="negative spikes a neuron and step"),
-        Column("dead", help="threshold 0: never active in calibration"), Column("silent", help="sent nothing on these images"),
-        Column("inactive", help="0 in the ANN on these images"), Column("saturations", help="of the state, all steps and images"),
+        NAME,
+        Column("neurons"),
+        Column("K", help="levels of a spike"),
+        Column("lead", help="steps before it may fire"),
+        Column("up", help="positive spikes a neuron and step"),
+        Column("down", help="negative spikes a neuron and step"),
+        Column("dead", help="threshold 0: never active in calibration"),
+        Column("silent", help="sent nothing on these images"),
+        Column("inactive", help="0 in the ANN on these images"),
+        Column("saturations", help="of the state, all steps and images"),
         Column("headroom", help="bits of the 24-bit state that no image needed"),
-        Column("theta", help="the median of the living neurons"), Column("largest", help="the largest theta"),
-    )  # fmt: skip
+        Column("theta", help="the median of the living neurons"),
+        Column("largest", help="the largest theta"),
+    )
     rows = []
     for p in found.explanation.populations:
         at = p.thresholds
@@ -168,7 +243,19 @@ def neurons(found: Gathered) -> Table:
         fires = p.kind != "ReadOut"
         told = (count(p.dead), count(p.silent), count(p.inactive)) if fires else ("",) * 3
         rate = (f"{p.rate_up:.4f}", f"{p.rate_down:.4f}") if fires else ("", "")
-        rows.append((p.name, count(p.neurons), str(p.levels or ""), str(p.lead), *rate, *told, count(p.saturations), room, *theta))
+        rows.append(
+            (
+                p.name,
+                count(p.neurons),
+                str(p.levels or ""),
+                str(p.lead),
+                *rate,
+                *told,
+                count(p.saturations),
+                room,
+                *theta,
+            )
+        )
     return Table("neuron-table", "Neurons, firing and state of each population.", columns, tuple(rows))
 
 
@@ -179,45 +266,95 @@ def coverage(found: Gathered) -> Table | None:
     if found.coverage is None:
         return None
     columns = (
-        Column("layer", False), Column("operation", False), Column("line", False), Column("how", False), Column("became", False),
-        Column("shapes", False), Column("parameters"), Column("MACs"),
-    )  # fmt: skip
+        Column("layer", False),
+        Column("operation", False),
+        Column("line", False),
+        Column("how", False),
+        Column("became", False),
+        Column("shapes", False),
+        Column("parameters"),
+        Column("MACs"),
+    )
     rows = tuple(
-        (r.name, r.shown, place(r.line), r.how, r.became,
-         f"{', '.join(map(size, r.inputs))} → {size(r.output)}", count(r.parameters), count(r.macs))
+        (
+            r.name,
+            r.shown,
+            place(r.line),
+            r.how,
+            r.became,
+            f"{', '.join(map(size, r.inputs))} → {size(r.output)}",
+            count(r.parameters),
+            count(r.macs),
+        )
         for r in found.coverage.rows
-    )  # fmt: skip
+    )
     return Table("coverage-table", "Each operation of the model, and what became of it.", columns, rows)
 
 
 def resources(found: Gathered) -> Table:
     columns = (
-        NAME, Column("kind", False), Column("shape", False), Column("on a core", False), Column("cores"),
-        Column("input axons", help="of a core"), Column("neurons", help="of a core"),
-        Column("state words", help="of a neuron"), Column("synapses"),
-        Column("stored", help="weights that are kept apart"), Column("words", help="of a core's synapse memory"),
-    )  # fmt: skip
+        NAME,
+        Column("kind", False),
+        Column("shape", False),
+        Column("on a core", False),
+        Column("cores"),
+        Column("input axons", help="of a core"),
+        Column("neurons", help="of a core"),
+        Column("state words", help="of a neuron"),
+        Column("synapses"),
+        Column("stored", help="weights that are kept apart"),
+        Column("words", help="of a core's synapse memory"),
+    )
     rows = tuple(
-        (r.name, r.kind, size(r.shape), size(r.tile), count(r.cores) if r.fits else "no fit", count(r.axons), count(r.neurons_on_core),
-         count(r.state_words), count(r.synapses), count(r.weights), count(r.words))
+        (
+            r.name,
+            r.kind,
+            size(r.shape),
+            size(r.tile),
+            count(r.cores) if r.fits else "no fit",
+            count(r.axons),
+            count(r.neurons_on_core),
+            count(r.state_words),
+            count(r.synapses),
+            count(r.weights),
+            count(r.words),
+        )
         for r in found.checked.rows
-    )  # fmt: skip
-    return Table("resource-table", "Cores of Loihi 2 that each population would take, by an estimate.", columns, rows)
+    )
+    return Table(
+        "resource-table", "Cores of Loihi 2 that each population would take, by an estimate.", columns, rows
+    )
 
 
 def rules(found: Gathered) -> Table:
     broken: dict[str, int] = {}
     for v in found.checked.violations:
         broken[v.rule] = broken.get(v.rule, 0) + 1
-    rows = tuple((named(r), f"does not hold, {broken[named(r)]}×" if named(r) in broken else "holds") for r in RULES)
-    return Table("rule-table", "Design rules of Loihi 2 and Lava.", (Column("rule", False), Column("result", False)), rows)
+    rows = tuple(
+        (named(r), f"does not hold, {broken[named(r)]}×" if named(r) in broken else "holds") for r in RULES
+    )
+    return Table(
+        "rule-table",
+        "Design rules of Loihi 2 and Lava.",
+        (Column("rule", False), Column("result", False)),
+        rows,
+    )
 
 
 def violations(found: Gathered) -> Table | None:
     if not found.checked.violations:
         return None
-    columns = (Column("rule", False), Column("population", False), Column("value"), Column("limit"), Column("what now", False))
-    rows = tuple((v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in found.checked.violations)
+    columns = (
+        Column("rule", False),
+        Column("population", False),
+        Column("value"),
+        Column("limit"),
+        Column("what now", False),
+    )
+    rows = tuple(
+        (v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy)
+        for v in found.checked.violations
+    )
     return Table("violation-table", "What does not hold, and what to do.", columns, rows)
 
 
@@ -233,7 +370,19 @@ def equality(found: Gathered) -> Table | None:
         Column("first", False),
     )
     rows = tuple(
-        (f"{r.a} = {r.b}", count(r.images), count(r.steps), count(r.spikes_compared), count(r.different), r.first)
+        (
+            f"{r.a} = {r.b}",
+            count(r.images),
+            count(r.steps),
+            count(r.spikes_compared),
+            count(r.different),
+            r.first,
+        )
         for r in found.comparison.equality
     )
-    return Table("equality-table", "Two executors side by side: every spike and every read-out, compared for equality.", columns, rows)
+    return Table(
+        "equality-table",
+        "Two executors side by side: every spike and every read-out, compared for equality.",
+        columns,
+        rows,
+    )
