@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.expression import Expression, Refusal, owned
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import expanded
+from dnisnm_lava.frontend.operations import Operation, named
 from dnisnm_lava.ir.arithmetic import Pair
 
 
@@ -30,6 +30,12 @@ class Call:
             build,
             label,
         )
+
+    @property
+    def operation(self) -> Operation:
+        found = named(self.name)
+        assert found is not None
+        return found
 
     def get(self, position: int, key: str, default: Any = None) -> Any:
         """An argument by position or by keyword."""
@@ -52,9 +58,6 @@ class Call:
         tensor = _constant(self.get(position, key)).detach().cpu()
         exact = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
         return owned(exact.numpy())
-
-
-Operation = Callable[[Call], Any]
 
 
 def _constant(value: Any) -> torch.Tensor:

@@ -6,14 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
-FUNCTIONAL = {  # of ATen's names, those that say less than torch's own
-    "_native_batch_norm_legit_no_training": "batch_norm",
-    "max_pool2d_with_indices": "max_pool2d",
-    "addmm": "linear",
-    "_adaptive_avg_pool2d": "adaptive_avg_pool2d",
-    "_softmax": "softmax",
-    "_log_softmax": "log_softmax",
-}
 
 
 @dataclass(frozen=True)
@@ -22,8 +14,9 @@ class Row:
 
     operation: as ATen names it, or the package. name: of the layer that owns its weights, or of the node.
     line: of the model's code, `model.py:12 `code``. became: where it went, "projection into layer1.0.relu".
-    how: "exact", "approximated", "dropped" or "refused", then with reason and remedy. inputs, output: shapes
-    for one image. macs: multiplications with additions.
+    how: "exact", "approximated", "dropped" or "refused", then with reason and remedy. called: its name in
+    tables, where ATen's says less. inputs, output: shapes for one image. macs: multiplications with
+    additions.
     """
 
     operation: str
@@ -37,12 +30,12 @@ class Row:
     macs: int
     reason: str = ""
     remedy: str = ""
+    called: str = ""
 
     @property
     def shown(self) -> str:
         """The operation in tables: as torch.nn.functional names it."""
-        name = self.operation.removeprefix("aten.").removeprefix("dnisnm_lava.")
-        return FUNCTIONAL.get(name, name)
+        return self.called or self.operation.removeprefix("aten.").removeprefix("dnisnm_lava.")
 
 
 @dataclass(frozen=True)

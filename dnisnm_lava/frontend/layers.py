@@ -23,6 +23,7 @@ from dnisnm_lava.frontend.call import (
 from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
+from dnisnm_lava.frontend.operations import operation
 from dnisnm_lava.ir import Projection
 
 
@@ -35,6 +36,7 @@ def _kernel(call: Call) -> tuple[np.ndarray, int]:
     return (weight[:, :, None] if rank == 1 else weight), rank
 
 
+@operation("convolution", weight=1)
 def convolution(call: Call) -> Expression:
     """aten.convolution(x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)."""
     stride, padding, dilation = (
@@ -48,6 +50,8 @@ def convolution(call: Call) -> Expression:
     return (_transposed if transposed else _convolved)(call, stride, padding, dilation, groups, extra)
 
 
+@operation("conv1d", "conv2d", weight=1)
+@operation("conv3d")  # refused, with what to take instead
 def conv_forward(call: Call) -> Expression:
     """aten.conv1d, conv2d(x, weight, bias, stride, padding, dilation, groups)."""
     return _convolved(
@@ -59,6 +63,8 @@ def conv_forward(call: Call) -> Expression:
     )
 
 
+@operation("conv_transpose1d", "conv_transpose2d", weight=1)
+@operation("conv_transpose3d")
 def conv_transpose(call: Call) -> Expression:
     """aten.conv_transpose1d, 2d(x, weight, bias, stride, padding, output_padding, groups, dilation)."""
     stride, padding, extra = (
@@ -113,11 +119,13 @@ def _transposed(call: Call, stride: Any, padding: Any, dilation: Any, groups: in
     )
 
 
+@operation("linear", weight=1)
 def linear(call: Call) -> Expression:
     """aten.linear(x, weight, bias)."""
     return _linear(call, call.expression(), call.kernel(1, "weight"), call.constant(2, "bias"))
 
 
+@operation("addmm", weight=2, turned=True, merges=True, shown="linear")
 def addmm(call: Call) -> Expression:
     """aten.addmm(bias, x, weight.T); beta, alpha."""
     weight, bias = call.kernel(2, "mat2"), call.constant(0, "self")
@@ -126,6 +134,8 @@ def addmm(call: Call) -> Expression:
     return _linear(call, call.expression(1), weight.T, bias)
 
 
+@operation("mm", weight=1, turned=True, merges=True)
+@operation("matmul", weight=1, turned=True)
 def matmul(call: Call) -> Expression:
     """aten.mm, matmul(x, weight.T)."""
     weight = call.kernel(1, "other")
@@ -152,6 +162,8 @@ def _linear(call: Call, e: Expression, weight: np.ndarray, bias: np.ndarray | No
 # ---------------------------------------------------------------- affine maps
 
 
+@operation("batch_norm")
+@operation("_native_batch_norm_legit_no_training", shown="batch_norm")
 def batch_norm(call: Call) -> Any:
     """aten.batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn), or
     aten._native_batch_norm_legit_no_training(x, weight, bias, mean, var, momentum, eps)."""
@@ -182,14 +194,17 @@ def batch_norm(call: Call) -> Any:
     return (normed, None, None) if native else normed
 
 
+@operation("add")
 def add(call: Call) -> Expression:
     return _sum(call, call.args[0], call.args[1], 1, call.kwargs.get("alpha", 1))
 
 
+@operation("sub")
 def subtract(call: Call) -> Expression:
     return _sum(call, call.args[0], call.args[1], 1, -call.kwargs.get("alpha", 1))
 
 
+@operation("rsub")
 def subtract_from(call: Call) -> Expression:
     return _sum(call, call.args[0], call.args[1], -call.kwargs.get("alpha", 1), 1)
 
@@ -213,10 +228,12 @@ def _weighted(call: Call, *shares: tuple[Any, np.ndarray]) -> Expression:
     return total
 
 
+@operation("mul")
 def multiply(call: Call) -> Expression:
     return _product(call, call.args[0], call.args[1])
 
 
+@operation("div")
 def divide(call: Call) -> Expression:
     if isinstance(call.args[1], Expression) or call.kwargs.get("rounding_mode") is not None:
         raise Refusal(
@@ -241,11 +258,13 @@ def _product(call: Call, a: Any, b: Any) -> Expression:
     return tensors.multiplied(broadcast(e, shape), constant(factor, shape))
 
 
+@operation("where")
 def where(call: Call) -> Expression:
     """aten.where(mask, a, b), where the mask is a constant: a where it is true, b elsewhere."""
     return _masked(call, call.args[0], call.args[1], call.args[2])
 
 
+@operation("masked_fill")
 def masked_fill(call: Call) -> Expression:
     """aten.masked_fill(x, mask, value), where the mask is a constant."""
     return _masked(call, call.args[1], call.args[2], call.args[0])
@@ -258,5 +277,6 @@ def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
     return _weighted(call, (chosen, kept), (other, 1 - kept))
 
 
+@operation("neg")
 def negative(call: Call) -> Expression:
     return tensors.multiplied(call.expression(), np.array(-1.0))

@@ -51,6 +51,7 @@ class Builder:
         self.populations: list[Population] = [_input("input", input_shape, labels.get("input"))]
         self.names = {"input"}
         self.nonnegative: set[str] = set()
+        self.ceilings: dict[str, float] = {}  # of rectifiers, and of the pools behind them
         self.became: dict[str, list[str]] = {}
         self.pools: dict[tuple[str, Window], str] = {}
 
@@ -83,11 +84,13 @@ class Builder:
 
     def rectify(self, e: Expression, node: str, ceiling: float = np.inf) -> Expression:
         """relu(e), at most `ceiling`; `e` itself where that changes nothing."""
-        if ceiling == np.inf and self.is_nonnegative(e):
+        if self.is_nonnegative(e) and (ceiling == np.inf or self._is_below(e, ceiling)):
             return e
         if not e.terms:
             return replace(e, bias=np.clip(e.bias, 0, ceiling))
-        return self._populate(e, e.label or node, partial(Rectifier, ceiling=ceiling), nonnegative=True)
+        made = self._populate(e, e.label or node, partial(Rectifier, ceiling=ceiling), nonnegative=True)
+        self.ceilings.update({term.source: ceiling for term in made.terms})
+        return made
 
     def relay(self, e: Expression, strip: bool = False) -> Expression:
         """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself
@@ -256,6 +259,8 @@ class Builder:
             self.pools[source, window] = name
             if source in self.nonnegative:
                 self.nonnegative.add(name)
+            if source in self.ceilings:
+                self.ceilings[name] = self.ceilings[source]
         return self.pools[source, window]
 
     def _shown(self, e: Expression) -> list[Term] | None:
@@ -277,6 +282,17 @@ class Builder:
             and t.linear is None
             and (t.scale >= 0).all()
             and all(a is None or bool((a >= 0).all()) for a in (t.rows, t.cols, t.gain))
+            for t in e.terms
+        )
+
+    def _is_below(self, e: Expression, ceiling: float) -> bool:
+        """Is e what one population sends, unscaled, that never sends more?"""
+        return not e.bias.any() and all(
+            len(e.terms) == 1
+            and t.linear is None
+            and (t.scale == 1).all()
+            and all(a is None for a in (t.rows, t.cols, t.gain))
+            and self.ceilings.get(t.source, np.inf) <= ceiling
             for t in e.terms
         )
 

@@ -14,63 +14,53 @@ import torch
 
 from dnisnm_lava.frontend.expression import Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
+from dnisnm_lava.frontend.operations import Kind, Operation, register
 from dnisnm_lava.frontend.tensors import no_bias
 from dnisnm_lava.frontend.trace import BATCH
 from dnisnm_lava.ir import Shape
 
-ALONG_CHANNELS = (
-    "cat",
-    "slice",
-    "split",
-    "split_with_sizes",
-    "chunk",
-    "narrow",
-    "tensor_split",
-)  # where their axis is the channels'
-MOVES = {
-    f"aten.{name}"
-    for name in (
-        *ALONG_CHANNELS,
-        "stack",
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "squeeze_",
-        "unsqueeze",
-        "unsqueeze_",
-        "permute",
-        "transpose",
-        "t",
-        "movedim",
-        "swapaxes",
-        "select",
-        "unbind",
-        "index",
-        "_unsafe_index",
-        "index_select",
-        "flip",
-        "roll",
-        "rot90",
-        "repeat",
-        "expand",
-        "repeat_interleave",
-        "constant_pad_nd",
-        "pad",
-        "reflection_pad1d",
-        "reflection_pad2d",
-        "replication_pad1d",
-        "replication_pad2d",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "native_channel_shuffle",
-        "unfold",
-    )
-}
 Run = Callable[[list[torch.Tensor]], Any]
+for _name in (
+    "permute",
+    "transpose",
+    "t",
+    "movedim",
+    "swapaxes",
+    "select",
+    "unbind",
+    "index",
+    "_unsafe_index",
+    "index_select",
+    "flip",
+    "roll",
+    "rot90",
+    "repeat",
+    "expand",
+    "repeat_interleave",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "native_channel_shuffle",
+    "unfold",
+    "stack",
+    "unflatten",
+):
+    register(Operation(_name, Kind.MOVE))
+for _name in ("view", "_unsafe_view", "reshape", "flatten"):
+    register(Operation(_name, Kind.MOVE, merges=True, reshapes=True, views=True))
+for _name in ("squeeze", "unsqueeze"):
+    register(Operation(_name, Kind.MOVE, reshapes=True))
+for _name in ("cat", "narrow"):
+    register(Operation(_name, Kind.MOVE, axis=1))
+for _name in ("split", "split_with_sizes", "chunk", "tensor_split"):
+    register(Operation(_name, Kind.MOVE, axis=2))
+register(Operation("slice", Kind.MOVE, axis=1, reshapes=True))
+register(Operation("constant_pad_nd", Kind.MOVE, value=2))
+register(Operation("pad", Kind.MOVE, value=3))
 
 
 def constant(value: Any, shape: Shape) -> np.ndarray:
@@ -96,10 +86,10 @@ def expanded(e: Expression, run: Callable[[torch.Tensor], torch.Tensor]) -> Expr
     return moved
 
 
-def move(parts: list[Expression], run: Run, name: str = "") -> Any:
+def move(parts: list[Expression], run: Run, axis: int | None = None) -> Any:
     """What `run`, a move of tensors (N, *shape) in the order of `parts`, makes of expressions: one, or a
-    tuple."""
-    shallow = _along_channels(parts, name)
+    tuple. axis: the one of the tensors that it moves along, where there is but one."""
+    shallow = axis == 1 and _by_axes(parts)
     probe = run([torch.zeros(()).expand(BATCH, *p.shape) for p in parts])
     many = isinstance(probe, list | tuple)
     shapes = [_image_shape(out) for out in (probe if many else [probe])]
@@ -130,11 +120,9 @@ def _image_shape(out: torch.Tensor) -> Shape:
     return tuple(out.shape[1:])
 
 
-def _along_channels(parts: list[Expression], name: str) -> bool:
+def _by_axes(parts: list[Expression]) -> bool:
     """May channels move alone, as vectors? Only where all layouts fall into axes, over the same pixels."""
-    return name.endswith(tuple(f"{n}@1" for n in ALONG_CHANNELS)) and all(
-        len(p.shape) == 3 and all(t.layout.axes is not None for t in p.terms) for p in parts
-    )
+    return all(len(p.shape) == 3 and all(t.layout.axes is not None for t in p.terms) for p in parts)
 
 
 def _alone(

@@ -1,199 +1,119 @@
-"""What each ATen operation means. What is not listed here or in `moves` is refused by name."""
+"""What is known of each ATen operation: one table, filled where the meaning stands (layers, rectifiers,
+spatial, neutral, moves).
+
+An operation in place is the one without the underscore behind its name. What is not in the table is refused
+by name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-import numpy as np
-import torch
-
-from dnisnm_lava.frontend.call import Call, Operation
-from dnisnm_lava.frontend.expression import Expression, Refusal
-from dnisnm_lava.frontend.layers import (
-    add,
-    addmm,
-    batch_norm,
-    conv_forward,
-    conv_transpose,
-    convolution,
-    divide,
-    linear,
-    masked_fill,
-    matmul,
-    multiply,
-    negative,
-    subtract,
-    subtract_from,
-    where,
-)
-from dnisnm_lava.frontend.rectifiers import (
-    adaptive_max,
-    at_least,
-    at_most,
-    clamp,
-    hard_sigmoid,
-    leaky,
-    max_pool,
-    maximum_over,
-    relu,
-    threshold,
-)
 from dnisnm_lava.frontend.refusals import ATTENTION, RECURRENT
-from dnisnm_lava.frontend.spatial import MODES, adaptive_average, average_pool, mean, sampled, total, upsample
-from dnisnm_lava.frontend.trace import BATCH
-from dnisnm_lava.ir.functions import ALONG_AN_AXIS
+from dnisnm_lava.frontend.trace import name_of
+
+Bounds = tuple[Any, Any]  # low and high, None where there is none
+Meaning = Callable[[Any], Any]  # of a Call
 
 
-def same(call: Call) -> Any:
-    return call.args[0]
+class Kind(Enum):
+    MOVE = "moves elements alone: it runs itself on indices"
+    LINEAR = "a linear map of what it reads"
+    POPULATION = "makes a population"
+    LAST = "a function behind the last layer, which is left out; refused anywhere else"
+    SHAPE = "reads the shape alone"
 
 
-def restrided(call: Call) -> Expression:
-    """aten.as_strided, which torch writes behind the global average of a channels-last model: the same
-    pixels."""
-    e, size = call.expression(), tuple(call.get(1, "size"))
-    if size != (BATCH, *e.shape) or any(n != 1 for n in e.shape[1:]):
-        raise Refusal("as_strided reads memory, not a tensor's elements; use views, slices and permutations")
-    return e
+@dataclass(frozen=True)
+class Operation:
+    """What is known of one operation, whatever its arguments.
+
+    name: ATen's, without `aten.`; of the package's own operations in full. meaning: what a Call of it is, as
+    Expressions; of Kind.LAST the function and its axis; None where the operation runs itself (MOVE, SHAPE).
+    weight: which argument is the weight of its matrix, and turned: whether that is (inputs, outputs). bounds:
+    what a Call of it clips to, None where it is no clip. merges: does it work on images that a view joined
+    with the batch? reshapes: does it leave elements in their order, whatever the axes, and views: does it say
+    nothing but a shape? axis: which argument is the one axis that it moves along. value: which argument is
+    the value of a pad. function: of Kind.LAST, in `ir.functions`. shown: as torch.nn.functional names it,
+    where ATen's name says less.
+    """
+
+    name: str
+    kind: Kind
+    meaning: Meaning | None = None
+    weight: int | None = None
+    turned: bool = False
+    bounds: Callable[[Any], Bounds | None] | None = None
+    merges: bool = False
+    reshapes: bool = False
+    views: bool = False
+    axis: int | None = None
+    value: int | None = None
+    function: str = ""
+    shown: str = ""
 
 
-def to_dtype(call: Call) -> Any:
-    dtypes = [a for a in (*call.args[1:], *call.kwargs.values()) if isinstance(a, torch.dtype)]
-    if any(not d.is_floating_point for d in dtypes):
-        raise Refusal("it rounds feature maps to integers; keep them floating")
-    return call.args[0]
+TABLE: dict[str, Operation] = {}
 
 
-def last(call: Call) -> tuple[str, int]:
-    """(function, axis without the batch) of what stands behind the last layer and is left out: it does not
-    change the class."""
-    name, shape = LAST[call.name], call.expression().shape
-    if name == "softplus" and (call.get(1, "beta", 1), call.get(2, "threshold", 20)) != (1, 20):
-        raise Refusal(
-            "a softplus with another beta or threshold than 1 and 20 is not supported; apply it outside "
-            "the model"
-        )
-    if name not in ALONG_AN_AXIS:
-        return name, 0
-    axis = call.get(1, "dim") % (len(shape) + 1)
-    if axis == 0 or shape[axis - 1] == 1 or (axis > 1 and int(np.prod(shape)) > shape[axis - 1]):
-        raise Refusal(
-            f"a softmax over axis {axis} of {('N', *shape)} changes the class; apply it outside the model"
-        )
-    return name, axis - 1
+def register(operation: Operation) -> None:
+    assert operation.name not in TABLE, f"{operation.name} is listed twice"
+    TABLE[operation.name] = operation
 
 
-def dropout(call: Call) -> Expression:
-    if call.get(2, "train", call.get(2, "training", False)):
-        raise Refusal("dropout in training mode is random; use nn.Dropout, or pass training=self.training")
-    return call.expression()
+def operation(*names: str, kind: Kind = Kind.LINEAR, **facts: Any) -> Callable[[Meaning], Meaning]:
+    """A decorator: the function is what operations of these names mean. facts: fields of Operation."""
+
+    def listed(meaning: Meaning) -> Meaning:
+        for name in names:
+            register(Operation(name, kind, meaning, **facts))
+        return meaning
+
+    return listed
 
 
-OPERATIONS: dict[str, Operation] = {
-    "aten.convolution": convolution,
-    "aten.conv1d": conv_forward,
-    "aten.conv2d": conv_forward,
-    "aten.conv3d": conv_forward,
-    "aten.conv_transpose1d": conv_transpose,
-    "aten.conv_transpose2d": conv_transpose,
-    "aten.conv_transpose3d": conv_transpose,
-    "aten.linear": linear,
-    "aten.addmm": addmm,
-    "aten.mm": matmul,
-    "aten.matmul": matmul,
-    "aten._native_batch_norm_legit_no_training": batch_norm,
-    "aten.batch_norm": batch_norm,
-    "aten.add": add,
-    "aten.add_": add,
-    "aten.sub": subtract,
-    "aten.sub_": subtract,
-    "aten.rsub": subtract_from,
-    "aten.mul": multiply,
-    "aten.mul_": multiply,
-    "aten.div": divide,
-    "aten.div_": divide,
-    "aten.neg": negative,
-    "aten.where": where,
-    "aten.masked_fill": masked_fill,
-    "aten.avg_pool1d": average_pool,
-    "aten.avg_pool2d": average_pool,
-    "aten.adaptive_avg_pool1d": adaptive_average,
-    "aten.adaptive_avg_pool2d": adaptive_average,
-    "aten._adaptive_avg_pool2d": adaptive_average,
-    "aten.mean": mean,
-    "aten.sum": total,
-    **{f"aten.{name}": upsample for name in MODES},
-    "dnisnm_lava.sampled": sampled,
-    "aten.relu": relu,
-    "aten.relu_": relu,
-    "aten.relu6": clamp,
-    "aten.hardtanh": clamp,
-    "aten.hardtanh_": clamp,
-    "aten.clamp": clamp,
-    "aten.clamp_": clamp,
-    "aten.clamp_min": clamp,
-    "aten.clamp_max": clamp,
-    "aten.threshold": threshold,
-    "aten.hardsigmoid": hard_sigmoid,
-    "aten.hardsigmoid_": hard_sigmoid,
-    "aten.maximum": at_least,
-    "aten.minimum": at_most,
-    "aten.leaky_relu": leaky,
-    "aten.leaky_relu_": leaky,
-    "aten.amax": maximum_over,
-    "aten.max": maximum_over,
-    "aten.max_pool1d": max_pool,
-    "aten.max_pool2d": max_pool,
-    "aten.max_pool2d_with_indices": max_pool,
-    "aten.adaptive_max_pool1d": adaptive_max,
-    "aten.adaptive_max_pool2d": adaptive_max,
-    "aten.clone": same,
-    "aten.alias": same,
-    "aten.detach": same,
-    "aten.contiguous": same,
-    "aten.lift_fresh_copy": same,
-    "aten.detach_": same,
-    "aten.positive": same,
-    "aten._to_copy": to_dtype,
-    "aten.to": to_dtype,
-    "aten.dropout": dropout,
-    "aten.as_strided": restrided,
-    "aten.feature_dropout": dropout,
-}
-LAST = {  # what may stand behind the last layer -> its name in `functions`
-    "aten._softmax": "softmax",
-    "aten.softmax": "softmax",
-    "aten._log_softmax": "log_softmax",
-    "aten.log_softmax": "log_softmax",
-    "aten.sigmoid": "sigmoid",
-    "aten.sigmoid_": "sigmoid",
-    "aten.tanh": "tanh",
-    "aten.tanh_": "tanh",
-    "aten.log_sigmoid": "log_sigmoid",
-    "aten.log_sigmoid_forward": "log_sigmoid",
-    "aten.softplus": "softplus",
-    "aten.exp": "exp",
-}
+def named(name: str) -> Operation | None:
+    """The operation of a name as torch spells it, in place or not, with `aten.` or without."""
+    return TABLE.get(_plain(name))
+
+
+def operation_of(node: Any) -> Operation | None:
+    return named(name_of(node))
+
+
+def is_kind(node: Any, *kinds: Kind) -> bool:
+    found = operation_of(node)
+    return found is not None and found.kind in kinds
+
+
+def weight_of(node: Any) -> int | None:
+    """Which argument of the node is the weight of a matrix or convolution."""
+    found = operation_of(node)
+    return None if found is None else found.weight
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("aten.").removesuffix("_")
+
+
 _ACTIVATION = "it has no meaning in spikes; train with ReLU, or replace it by ReLU and fine-tune"
 _STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 REMEDIES = {
     **dict.fromkeys(
         (
             "leaky_relu",
-            "leaky_relu_",
             "prelu",
             "_prelu_kernel",
             "silu",
-            "silu_",
             "gelu",
             "hardswish",
-            "hardswish_",
             "elu",
-            "elu_",
             "celu",
             "selu",
             "mish",
-            "mish_",
             "softplus",
             "tanh",
             "exp",
@@ -241,19 +161,7 @@ REMEDIES = {
         ATTENTION,
     ),
     **dict.fromkeys(
-        (
-            "slice_scatter",
-            "select_scatter",
-            "copy",
-            "copy_",
-            "fill",
-            "fill_",
-            "scatter",
-            "index_put",
-            "index_put_",
-            "masked_fill",
-            "where",
-        ),
+        ("slice_scatter", "select_scatter", "copy", "fill", "scatter", "index_put", "masked_fill", "where"),
         "it writes into part of a tensor, or chooses by a mask; put the parts together with torch.cat, "
         "or leave the mask out",
     ),
@@ -271,7 +179,7 @@ REMEDIES = {
 def remedy(name: str) -> str:
     """What to do about an operation that is not supported."""
     return REMEDIES.get(
-        name.removeprefix("aten."),
+        _plain(name),
         "it has no exact meaning as spiking populations; replace it by ReLU, conv, linear, batch norm, "
         "pooling, concatenation or addition",
     )

@@ -11,23 +11,27 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
+from dnisnm_lava.frontend.operations import Bounds, Kind, operation, operation_of
 from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.ir.arithmetic import Window
 
+P = Kind.POPULATION
 
+
+@operation("relu", kind=P, merges=True, bounds=lambda get: (0, None))
 def relu(call: Call) -> Expression:
     return call.build.rectify(call.expression(), call.node.name)
 
 
+@operation("relu6", kind=P, merges=True, bounds=lambda get: (0, 6))
+@operation("hardtanh", kind=P, merges=True, bounds=lambda get: (get(1, "min_val", -1), get(2, "max_val", 1)))
+@operation("clamp", kind=P, merges=True, bounds=lambda get: (get(1, "min"), get(2, "max")))
+@operation("clamp_min", kind=P, merges=True, bounds=lambda get: (get(1, "min"), None))
+@operation("clamp_max", kind=P, merges=True, bounds=lambda get: (None, get(1, "max")))
 def clamp(call: Call) -> Expression:
-    """aten.clamp, clamp_min, clamp_max, hardtanh, relu6: low + relu(x - low), at most high - low."""
-    low, high = call.get(1, "min"), call.get(2, "max")
-    if "relu6" in call.name:
-        low, high = 0, 6
-    elif "hardtanh" in call.name:
-        low, high = call.get(1, "min_val", -1), call.get(2, "max_val", 1)
-    elif "clamp_max" in call.name:
-        low, high = None, call.get(1, "max")
+    """low + relu(x - low), at most high - low."""
+    assert call.operation.bounds is not None
+    low, high = call.operation.bounds(call.get) or (None, None)
     if isinstance(low, torch.Tensor | Expression) or isinstance(high, torch.Tensor | Expression):
         raise Refusal("a clamp to a tensor is not supported; give numbers")
     return _clamped(call, call.expression(), low, high)
@@ -46,12 +50,14 @@ def _clamped(call: Call, e: Expression, low: float | None, high: float | None) -
     return tensors.shifted(inner, np.array(float(low)))
 
 
+@operation("hardsigmoid", kind=P)
 def hard_sigmoid(call: Call) -> Expression:
     """aten.hardsigmoid: relu6(x + 3) / 6."""
     shifted = tensors.shifted(call.expression(), np.array(3.0))
     return tensors.multiplied(call.build.rectify(shifted, call.node.name, 6.0), np.array(1 / 6))
 
 
+@operation("threshold", kind=P)
 def threshold(call: Call) -> Expression:
     """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
     low, value = call.get(1, "threshold"), call.get(2, "value")
@@ -62,6 +68,8 @@ def threshold(call: Call) -> Expression:
     return _clamped(call, call.expression(), low, None)
 
 
+@operation("max_pool1d", "max_pool2d", kind=P)
+@operation("max_pool2d_with_indices", kind=P, shown="max_pool2d")
 def max_pool(call: Call) -> Any:
     """aten.max_pool1d, 2d(x, kernel, stride, padding, dilation, ceil_mode), with or without indices."""
     e = call.expression()
@@ -81,12 +89,15 @@ def max_pool(call: Call) -> Any:
 
 
 def _pooled(call: Call, e: Expression, window: Window) -> Expression:
-    """ReLU and max-pool commute: where nothing but ReLUs reads the pool, it moves behind its ReLU."""
-    if not call.build.is_nonnegative(e) and _only_rectified(call.node):
-        e = call.build.rectify(e, call.node.name)
+    """A clip to 0 ... c and a max-pool commute: where nothing but such clips reads the pool, it moves behind
+    them."""
+    clips = _clips(call.node)
+    if clips and not call.build.is_nonnegative(e):
+        e = call.build.rectify(e, call.node.name, max(clips))
     return call.build.max_pool(e, window)
 
 
+@operation("adaptive_max_pool1d", "adaptive_max_pool2d", kind=P)
 def adaptive_max(call: Call) -> Any:
     """aten.adaptive_max_pool1d, 2d(x, size): windows of uneven length are filled up with their own last
     pixel."""
@@ -109,6 +120,7 @@ def adaptive_max(call: Call) -> Any:
     return pooled, None
 
 
+@operation("amax", "max", kind=P)
 def maximum_over(call: Call) -> Any:
     """aten.amax(x, axes, keepdim) and max(x, axis, keepdim): a max-pool over all pixels."""
     e = call.expression()
@@ -133,11 +145,13 @@ def maximum_over(call: Call) -> Any:
     return best if "amax" in call.name else (best, None)
 
 
+@operation("maximum", kind=P)
 def at_least(call: Call) -> Expression:
     """aten.maximum(x, constant): the constant + ReLU of what x is above it."""
     return _beyond(call, 1.0)
 
 
+@operation("minimum", kind=P)
 def at_most(call: Call) -> Expression:
     """aten.minimum(x, constant)."""
     return _beyond(call, -1.0)
@@ -163,6 +177,7 @@ def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expre
     )
 
 
+@operation("leaky_relu", kind=P)
 def leaky(call: Call) -> Expression:
     """aten.leaky_relu: a ReLU where its slope is 0."""
     if call.get(1, "negative_slope", 0.01) != 0:
@@ -179,6 +194,28 @@ def _ceil_extra(size: int, kernel: int, stride: int, padding: int, dilation: int
     return max(0, (outputs - 1) * stride - reach)
 
 
-def _only_rectified(node: Any) -> bool:
+def _clips(node: Any) -> list[float]:
+    """The ceilings of the node's readers, infinity for ReLU, where all of them clip from 0 on; else
+    nothing."""
     users = [u for user in node.users for u in (user.users if name_of(user) == "getitem" else [user])]
-    return bool(users) and all(name_of(user) in ("aten.relu", "aten.relu_", "aten.relu6") for user in users)
+    found = [_bounds(user) for user in users]
+    ceilings = [np.inf if b[1] is None else b[1] for b in found if b is not None and _is_from_0(b)]
+    return [float(c) for c in ceilings] if len(ceilings) == len(users) else []
+
+
+def _bounds(node: Any) -> Bounds | None:
+    known = operation_of(node)
+
+    def get(position: int, key: str, default: Any = None) -> Any:
+        return node.args[position] if len(node.args) > position else node.kwargs.get(key, default)
+
+    return None if known is None or known.bounds is None else known.bounds(get)
+
+
+def _is_from_0(bounds: Bounds) -> bool:
+    low, high = bounds
+    return (
+        isinstance(low, int | float)
+        and low == 0
+        and (high is None or (isinstance(high, int | float) and high > 0))
+    )

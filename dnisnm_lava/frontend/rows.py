@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.frontend.coverage import Coverage, Row
-from dnisnm_lava.frontend.operations import LAST
+from dnisnm_lava.frontend.operations import Kind, is_kind, named, operation_of, weight_of
 from dnisnm_lava.frontend.refusals import Refused
-from dnisnm_lava.frontend.sharing import MATRICES
-from dnisnm_lava.frontend.trace import BATCH, line_of, name_of, short_name
+from dnisnm_lava.frontend.trace import BATCH, line_of, name_of
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, Shape, sources
 
 
@@ -77,11 +76,24 @@ def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> R
         reason, _, now = note.refused.reason.partition("; ")
         operation, line = note.refused.packet, note.refused.line
         return Row(
-            operation, note.label, line, "", "refused", note.inputs, output, note.parameters, 0, reason, now
+            operation,
+            note.label,
+            line,
+            "",
+            "refused",
+            note.inputs,
+            output,
+            note.parameters,
+            0,
+            reason,
+            now,
+            _called(operation),
         )
-    how, became = "dropped" if name_of(node) in LAST else "exact", _became(note, kept, places)
+    how, became = "dropped" if is_kind(node, Kind.LAST) else "exact", _became(note, kept, places)
+    name = name_of(node)
+    macs = _macs(node)
     return Row(
-        name_of(node),
+        name,
         note.label,
         line_of(node),
         became,
@@ -89,8 +101,14 @@ def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> R
         note.inputs,
         output,
         note.parameters,
-        _macs(node),
+        macs,
+        called=_called(name),
     )
+
+
+def _called(name: str) -> str:
+    found = named(name)
+    return "" if found is None else found.shown
 
 
 def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> str:
@@ -99,7 +117,7 @@ def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -
         for p in dict.fromkeys(places)
         if p in kept
     )
-    if name_of(note.node) in LAST:
+    if is_kind(note.node, Kind.LAST):
         return "left out: behind the last layer"
     if note.made is not None:
         return "population " + (
@@ -109,7 +127,7 @@ def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -
         return "nothing: no output reads it"
     return (
         f"projection into {shown}"
-        if short_name(note.node) in MATRICES
+        if weight_of(note.node) is not None
         else f"part of the projection into {shown}"
     )
 
@@ -117,11 +135,11 @@ def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -
 def _macs(node: Any) -> int:
     """Multiplications of one image: each weight once for each position, of the output or, transposed, of the
     input."""
-    name = short_name(node)
-    if name not in MATRICES:
+    known = operation_of(node)
+    if known is None or known.weight is None:
         return 0
-    weight = node.args[MATRICES[name]].meta["val"]
-    if "transpose" in name or (name == "convolution" and node.args[6]):
+    weight = node.args[known.weight].meta["val"]
+    if "transpose" in known.name or (known.name == "convolution" and node.args[6]):
         return int(weight.numel() * node.args[0].meta["val"].numel() // (BATCH * weight.shape[0]))
-    outputs = weight.shape[1 if name in ("addmm", "mm", "matmul") else 0]
+    outputs = weight.shape[1 if known.turned else 0]
     return int(weight.numel() * node.meta["val"].numel() // (BATCH * outputs))

@@ -9,46 +9,8 @@ import numpy as np
 
 from dnisnm_lava.frontend.expression import Expression, Term
 from dnisnm_lava.frontend.lowering import COMPOSE_LIMIT, relay_cost
-from dnisnm_lava.frontend.trace import short_name
+from dnisnm_lava.frontend.operations import Kind, is_kind, operation_of, weight_of
 
-POPULATIONS = frozenset(
-    (
-        "relu",
-        "relu_",
-        "relu6",
-        "clamp",
-        "clamp_",
-        "clamp_min",
-        "clamp_max",
-        "hardtanh",
-        "hardtanh_",
-        "threshold",
-        "max_pool1d",
-        "max_pool2d",
-        "max_pool2d_with_indices",
-        "adaptive_max_pool1d",
-        "adaptive_max_pool2d",
-        "maximum",
-        "minimum",
-        "hardsigmoid",
-        "hardsigmoid_",
-        "leaky_relu",
-        "leaky_relu_",
-        "amax",
-        "max",
-    )
-)
-MATRICES = {  # operation -> which argument is its weight
-    "convolution": 1,
-    "conv1d": 1,
-    "conv2d": 1,
-    "conv_transpose1d": 1,
-    "conv_transpose2d": 1,
-    "linear": 1,
-    "addmm": 2,
-    "mm": 1,
-    "matmul": 1,
-}
 Readers = frozenset[Any]
 
 
@@ -67,7 +29,7 @@ def readers_of(node: Any, known: dict[Any, Readers]) -> Readers:
     if node not in known:
         found: set[Any] = set()
         for user in node.users:
-            if user.op == "output" or short_name(user) in MATRICES or short_name(user) in POPULATIONS:
+            if user.op == "output" or weight_of(user) is not None or is_kind(user, Kind.POPULATION):
                 found.add(user)
             else:
                 found |= readers_of(user, known)
@@ -77,11 +39,11 @@ def readers_of(node: Any, known: dict[Any, Readers]) -> Readers:
 
 def _reading(e: Expression, reader: Any) -> tuple[float, float]:
     """Multiplications of one reader of e: composed with what e is, and of e as a population."""
-    name = "" if reader.op == "output" else short_name(reader)
-    if name not in MATRICES:
+    known = None if reader.op == "output" else operation_of(reader)
+    if known is None or known.weight is None:
         return float(relay_cost(e)), float(np.prod(e.shape))
-    weight, out = reader.args[MATRICES[name]].meta["val"].shape, reader.meta["val"].shape
-    if name in ("addmm", "mm", "matmul"):
+    weight, out = reader.args[known.weight].meta["val"].shape, reader.meta["val"].shape
+    if known.turned:
         weight = weight[::-1]
     positions = float(np.prod(out[2:] if len(weight) > 2 else out[1:-1]))
     read = (

@@ -14,6 +14,7 @@ from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of, p
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.layout import BLOCKS
 from dnisnm_lava.frontend.moves import expanded
+from dnisnm_lava.frontend.operations import operation
 from dnisnm_lava.ir import Projection
 
 
@@ -32,6 +33,7 @@ def _resampled(
     return back(call.build.resample(m, a, b), e)
 
 
+@operation("avg_pool1d", "avg_pool2d")
 def average_pool(call: Call) -> Expression:
     """aten.avg_pool1d, 2d(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)."""
     rank = len(call.expression().shape) - 1
@@ -50,6 +52,8 @@ def average_pool(call: Call) -> Expression:
     return pooled if divisor is None else tensors.multiplied(pooled, np.array(1 / divisor))
 
 
+@operation("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+@operation("_adaptive_avg_pool2d", shown="adaptive_avg_pool2d")
 def adaptive_average(call: Call) -> Expression:
     """aten.adaptive_avg_pool1d, 2d(x, size)."""
     rank = len(call.expression().shape) - 1
@@ -66,20 +70,28 @@ def adaptive_average(call: Call) -> Expression:
     return _resampled(call, along(0), along(1))
 
 
-MODES = {
-    "upsample_nearest1d": "nearest",
-    "upsample_nearest2d": "nearest",
-    "_upsample_nearest_exact1d": "nearest-exact",
-    "_upsample_nearest_exact2d": "nearest-exact",
-    "upsample_linear1d": "bilinear",
-    "upsample_bilinear2d": "bilinear",
-    "upsample_bicubic2d": "bicubic",
-}
+@operation("upsample_nearest1d", "upsample_nearest2d")
+def nearest(call: Call) -> Expression:
+    return _upsampled(call, "nearest")
 
 
-def upsample(call: Call) -> Expression:
-    """aten.upsample_*: nearest, linear, cubic, one axis after the other."""
-    mode = MODES[call.name.removeprefix("aten.")]
+@operation("_upsample_nearest_exact1d", "_upsample_nearest_exact2d")
+def nearest_exact(call: Call) -> Expression:
+    return _upsampled(call, "nearest-exact")
+
+
+@operation("upsample_linear1d", "upsample_bilinear2d")
+def bilinear(call: Call) -> Expression:
+    return _upsampled(call, "bilinear")
+
+
+@operation("upsample_bicubic2d")
+def bicubic(call: Call) -> Expression:
+    return _upsampled(call, "bicubic")
+
+
+def _upsampled(call: Call, mode: str) -> Expression:
+    """aten.upsample_*, one axis after the other. mode: as torch.nn.functional.interpolate calls it."""
     size = (1, *shape_of(call)[1:])[-2:]
     align = bool(call.get(2, "align_corners", False)) if "linear" in mode or "cubic" in mode else None
     factors = _factors(call)
@@ -99,6 +111,7 @@ def upsample(call: Call) -> Expression:
     return _resampled(call, along(0), along(1))
 
 
+@operation("dnisnm_lava.sampled")
 def sampled(call: Call) -> Expression:
     """sampling.sampled(x, rows, cols, coefficient, inside)."""
     rows, cols, coefficient, inside = (
@@ -119,10 +132,12 @@ def _factors(call: Call) -> list[float]:
     return list(lists[0]) if lists else [float(v) for v in values if isinstance(v, float)]
 
 
+@operation("mean")
 def mean(call: Call) -> Expression:
     return _reduced(call, average=True)
 
 
+@operation("sum")
 def total(call: Call) -> Expression:
     return _reduced(call, average=False)
 

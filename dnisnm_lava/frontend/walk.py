@@ -17,12 +17,13 @@ from torch.fx.node import map_aggregate
 from dnisnm_lava.data.forward import check_arguments, refuse_other_inputs
 from dnisnm_lava.errors import UnsupportedModel
 from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend import layers, moves, neutral, rectifiers, spatial  # noqa: F401, they fill the table
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
-from dnisnm_lava.frontend.moves import ALONG_CHANNELS, MOVES, move
-from dnisnm_lava.frontend.operations import LAST, OPERATIONS, last, remedy
+from dnisnm_lava.frontend.moves import move
+from dnisnm_lava.frontend.operations import Kind, Operation, is_kind, operation_of, remedy
 from dnisnm_lava.frontend.refusals import (
     WHOLE,
     Opaque,
@@ -34,35 +35,16 @@ from dnisnm_lava.frontend.refusals import (
     whole_layer,
 )
 from dnisnm_lava.frontend.rows import Note, coverage_of
-from dnisnm_lava.frontend.sharing import POPULATIONS, Readers, relaying_pays
+from dnisnm_lava.frontend.sharing import Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.tensors import padded, remembered, view
-from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, short_name, tensors_of
+from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, tensors_of
 from dnisnm_lava.ir import AnalogGraph, Relay
 from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
-VIEWS = ("aten.view", "aten._unsafe_view", "aten.reshape", "aten.flatten")
-MERGEABLE = (
-    *VIEWS,
-    "aten.addmm",
-    "aten.mm",
-    "aten.relu",
-    "aten.relu_",
-    "aten.hardtanh",
-    "aten.clone",
-    "aten.detach",
-    "aten.alias",
-)
-RESHAPES = (*VIEWS, "aten.slice", "aten.squeeze", "aten.unsqueeze", "aten.clone", "aten.alias", "aten.detach")
-THROUGH = (*MOVES, *RESHAPES, "getitem")
-PADS = ("aten.constant_pad_nd", "aten.pad")  # their zeros are none of the function
 BRANCH = (
     "a branch or a loop that depends on the input (torch.cond and its like) has no meaning in spikes; "
     "make forward free of data-dependent control flow"
-)
-SHAPES_ONLY = tuple(
-    f"aten.{n}"
-    for n in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full")
 )
 
 
@@ -228,9 +210,8 @@ class _Walk:
 
     def _of_opaque(self, node: Any) -> Any:
         """Behind what was refused, only what is refused whatever it reads."""
-        name = name_of(node)
-        if name not in OPERATIONS and name not in MOVES and name not in SHAPES_ONLY:
-            self._refuse(node, node.target, remedy(name))
+        if operation_of(node) is None or is_kind(node, Kind.LAST):
+            self._refuse(node, node.target, remedy(name_of(node)))
         return unknown(node)
 
     def _refuse(self, node: Any, operation: Any, reason: str, label: str = "") -> None:
@@ -250,14 +231,14 @@ class _Walk:
             return self._item(node, args)
         if not _has_expression((args, kwargs)):
             return self._constant(node, args, kwargs)
-        if name_of(node) in SHAPES_ONLY:
+        if is_kind(node, Kind.SHAPE):
             return self._constant(
                 node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)]))
             )
         name, before = name_of(node), len(self.build.populations)
         value = self._applied(node, name, args, kwargs)
         _check_shape(node, value)
-        makes = short_name(node) in POPULATIONS
+        makes = is_kind(node, Kind.POPULATION)
         made = (
             tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
             if makes
@@ -268,35 +249,40 @@ class _Walk:
         return value if makes else remembered(value, node.name)
 
     def _applied(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
-        if name not in MERGEABLE and any(e.merged for e in _expressions((args, kwargs))):
+        known = operation_of(node)
+        if not (known and known.merges) and any(e.merged for e in _expressions((args, kwargs))):
             raise Refusal(
                 "it works on images that a view joined with the batch; keep the batch axis first and apart"
             )
-        if name in MOVES:
-            return self._moved(node, name, args, kwargs)
-        call = Call(node, name, args, kwargs, self.build, self._label(node))
-        if name in LAST and self._leads_out(node, LAST[name] in ALONG_AN_AXIS):
-            self.functions[node] = last(call)
-            self.notices.append(
-                f"{name} at {line_of(node)} was left out: behind the last layer it does not change the "
-                f"class; values have it applied"
-            )
-            return (call.expression(), None) if "forward" in name else call.expression()
-        if name not in OPERATIONS:
+        if known is None:
             raise Refusal(remedy(name))
-        return OPERATIONS[name](call)
+        if known.kind is Kind.MOVE:
+            return self._moved(node, known, args, kwargs)
+        call = Call(node, name, args, kwargs, self.build, self._label(node))
+        if known.kind is not Kind.LAST:
+            assert known.meaning is not None
+            return known.meaning(call)
+        if not self._leads_out(node, known.function in ALONG_AN_AXIS):
+            raise Refusal(remedy(name))
+        assert known.meaning is not None
+        self.functions[node] = known.meaning(call)
+        self.notices.append(
+            f"{name} at {line_of(node)} was left out: behind the last layer it does not change the "
+            f"class; values have it applied"
+        )
+        return (call.expression(), None) if "forward" in name else call.expression()
 
-    def _moved(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
-        if name in VIEWS:
+    def _moved(self, node: Any, known: Operation, args: Any, kwargs: Any) -> Any:
+        if known.views:
             return _viewed(args[0], node.meta["val"].shape)
-        if name in ("aten.cat", "aten.stack"):
+        if known.name in ("cat", "stack"):
             args = ([_as_expression(a) for a in args[0]], *args[1:])
         parts = list(_expressions((args, kwargs)))
-        if name in ("aten.constant_pad_nd", "aten.pad"):
-            args, kwargs, value = self._without_value(node, args, kwargs)
+        if known.value is not None:
+            args, kwargs, value = self._without_value(node, known.value, args, kwargs)
         else:
             value = 0.0
-        if len(parts) == 1 and name == "aten.slice" and _shapes(node) == [parts[0].shape]:
+        if len(parts) == 1 and known.name == "slice" and _shapes(node) == [parts[0].shape]:
             return parts[0]
 
         def run(tensors: list[torch.Tensor]) -> Any:
@@ -304,12 +290,7 @@ class _Walk:
             a, k = _replaced(args, feed), _replaced(kwargs, feed)
             return node.target(*a, **k)
 
-        short = short_name(node)
-        axis = (
-            f"{short}@{_axis(short, args, kwargs, len(parts[0].shape) + 1)}"
-            if short in ALONG_CHANNELS
-            else ""
-        )
+        axis = None if known.axis is None else _axis(known.axis, args, kwargs, len(parts[0].shape) + 1)
         moved = move(parts, run, axis)
         return (
             moved
@@ -317,9 +298,9 @@ class _Walk:
             else padded(moved, value, run([torch.ones(BATCH, *parts[0].shape)])[0].numpy())
         )
 
-    def _without_value(self, node: Any, args: Any, kwargs: Any) -> tuple[Any, Any, float]:
-        """The arguments of a constant pad with zero for its value, and the value."""
-        place = 2 if name_of(node) == "aten.constant_pad_nd" else 3
+    def _without_value(self, node: Any, place: int, args: Any, kwargs: Any) -> tuple[Any, Any, float]:
+        """The arguments of a constant pad with zero for its value, and the value, which is the argument at
+        `place`."""
         value = args[place] if len(args) > place else kwargs.get("value", 0)
         args, kwargs = (*args[:place], *args[place + 1 :]), {k: v for k, v in kwargs.items() if k != "value"}
         if value is None or value == 0:
@@ -344,7 +325,7 @@ class _Walk:
 
     def _constant(self, node: Any, args: Any, kwargs: Any) -> Any:
         """What does not depend on the input: computed in float64, as what is folded into it later is."""
-        if name_of(node) not in MOVES:
+        if not is_kind(node, Kind.MOVE):
             args, kwargs = _wide(args), _wide(kwargs)
         first = next((a for a in node.all_input_nodes if a in self.parameter), None)
         if first is not None:
@@ -377,17 +358,17 @@ class _Walk:
         """Does only the output read it, through moves alone; along an axis, with axes of length one more or
         less?"""
 
-        def moves(user: Any) -> bool:
+        def hands_on(user: Any) -> bool:
             if along:
-                return name_of(user) in RESHAPES and _sizes(user) == _sizes(node)
-            return name_of(user) in THROUGH and name_of(user) not in PADS and user.all_input_nodes == [node]
+                return _reshapes(user) and _sizes(user) == _sizes(node)
+            return _passes(user) and not _pads(user) and user.all_input_nodes == [node]
 
-        return all(moves(u) and self._leads_out(u, along) for u in node.users if u.op != "output")
+        return all(hands_on(u) and self._leads_out(u, along) for u in node.users if u.op != "output")
 
     def _function(self, output: Any, shape: tuple[int, ...]) -> tuple[str, int]:
         """(function, axis of the output of `shape`) that was left out on the way to it."""
         node = output
-        while node not in self.functions and name_of(node) in THROUGH and len(node.all_input_nodes) == 1:
+        while node not in self.functions and _passes(node) and len(node.all_input_nodes) == 1:
             node = node.all_input_nodes[0]
         name, axis = self.functions.get(node, ("", 0))
         if name not in ALONG_AN_AXIS or node is output:
@@ -476,8 +457,23 @@ def _replaced(value: Any, feed: Any) -> Any:
     return map_aggregate(value, lambda v: next(feed) if isinstance(v, Expression) else v)
 
 
-def _axis(name: str, args: Any, kwargs: Any, rank: int) -> int:
-    position = 2 if name in ("split", "split_with_sizes", "chunk", "tensor_split") else 1
+def _reshapes(node: Any) -> bool:
+    known = operation_of(node)
+    return known is not None and known.reshapes
+
+
+def _passes(node: Any) -> bool:
+    """Does it hand on elements as they are?"""
+    return is_kind(node, Kind.MOVE) or _reshapes(node) or name_of(node) == "getitem"
+
+
+def _pads(node: Any) -> bool:
+    """Its zeros are none of the function."""
+    known = operation_of(node)
+    return known is not None and known.value is not None
+
+
+def _axis(position: int, args: Any, kwargs: Any, rank: int) -> int:
     axis = args[position] if len(args) > position else kwargs.get("dim", 0)
     return axis % rank if isinstance(axis, int) else -1
 

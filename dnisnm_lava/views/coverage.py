@@ -22,10 +22,7 @@ HOW = ("exact", "approximated", "dropped", "refused")
 
 def coverage_json(coverage: Coverage) -> dict[str, Any]:
     """Every row, and the totals."""
-    rows = [
-        {**asdict(r), "inputs": [list(shape) for shape in r.inputs], "output": list(r.output)}
-        for r in coverage.rows
-    ]
+    rows = [_row_json(r) for r in coverage.rows]
     counts = {how: coverage.count(how) for how in HOW}
     others = {f.name: getattr(coverage, f.name) for f in fields(coverage)}
     return {
@@ -35,6 +32,11 @@ def coverage_json(coverage: Coverage) -> dict[str, Any]:
         "populations": dict(coverage.populations),
         "notices": list(coverage.notices),
     }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    facts = {key: value for key, value in asdict(row).items() if key != "called"}
+    return {**facts, "inputs": [list(shape) for shape in row.inputs], "output": list(row.output)}
 
 
 def coverage_table(coverage: Coverage) -> RenderableType:
