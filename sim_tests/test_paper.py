@@ -556,7 +556,7 @@ def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:
     )
     kept = {(r["method"], r["T"]): np.array(list(r["correct"])) == "1" for r in theirs["rows"]}
     rows = {(r["method"], r["T"], r["lead"]): np.array(list(r["correct"][0])) == "1" for r in ours["rows"]}
-    assert len(ours["against"]) == 120
+    assert len(ours["against"]) == 138
     for pair in ours["against"]:
         a, b = rows[pair["ours"], pair["T"], pair["lead"]], kept[pair["method"], pair["T"]]
         assert (pair["only_ours"], pair["only_theirs"]) == (int((a & ~b).sum()), int((b & ~a).sum()))
