@@ -73,9 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add: dict[str, argparse.ArgumentParser] = {}
     for name, verb in VERBS.items():
-        about = manual.description(name, verb.__doc__)
+        does = " ".join((verb.__doc__ or "").split())
+        about = manual.description(name, does)
         add[name] = verbs.add_parser(
-            name, help=verb.__doc__, description=about, epilog=manual.epilog(name), formatter_class=raw
+            name, help=does, description=about, epilog=manual.epilog(name), formatter_class=raw
         )
     for name in ("convert", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
         _model_options(add[name], required=name not in OF_A_FILE_TOO)
