@@ -1,4 +1,4 @@
-"""What became of a model's operations: values that the front-end fills and `comparison_report` shows."""
+"""What became of a model's operations: values that the front-end fills and `views.coverage` shows."""
 
 from __future__ import annotations
 

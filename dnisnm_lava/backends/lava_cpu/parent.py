@@ -74,7 +74,7 @@ def run(
 
     All images stream through one runtime, one every `period` steps (default steps + the largest lead).
     record: every spike (True), or those of the named populations. progress(done, of): in time steps.
-    lava_python: another Python to run Lava in (`lava_python.chosen`).
+    lava_python: another Python to run Lava in (`interpreter.chosen`).
     BackendMissing where Lava is not installed; BackendFailed where the child dies or outlives `deadline`.
     """
     steps = checked_steps(graph.steps if steps is None else steps)

@@ -1,7 +1,7 @@
 """What an integer network costs on images, seen in four ways: the paper's, a quantized ANN's, a chip's, and
 NeuroBench's.
 
-Operations are counted (`counting`); energies are *estimated by the rules* of `energies`, never measured.
+Operations are counted (`counts`); energies are *estimated by the rules* of `prices`, never measured.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """`explain`: the error of each population in parts, and what else tells why the accuracy is what it is. See
-`explanation`."""
+`values`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """What populations send in a step, on average, one thing more wrong at a time: the six rates of
-`explanation`, on some images."""
+`values`, on some images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Design rules for Loihi 2 and Lava: functions named in English, from a network to all that breaks them.
 
-What they rest on stands in `limits`: published limits, and for cores the estimate of `resources`; nothing was
+What they rest on stands in `limits`: published limits, and for cores the estimate of `layers`; nothing was
 verified on a chip.
 """
 
