@@ -1,10 +1,11 @@
-"""The specification: one sample, one population, one step at a time, in NumPy."""
+"""The specification: one image or frame, one population, one step at a time, in NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from dnisnm_lava.backends.results import Run, count_spikes
+from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
 from dnisnm_lava.ir.integers import check_state, encode_images
@@ -14,40 +15,58 @@ from dnisnm_lava.system.progress import Progress
 def run(
     graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
 ) -> Run:
-    """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
-    progress(done, of): called after each image."""
+    """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike; the
+    frames of one stream, where the graph carries its state. progress(done, of): called after each image."""
+    return follow(graph, images, initial(graph), steps=steps, progress=progress)[0]
+
+
+def follow(
+    graph: SpikingGraph,
+    images: Images,
+    state: State,
+    *,
+    steps: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Run, State]:
+    """The same, from `state` on, and the state behind the last frame; each image begins at `state` where the
+    graph carries none."""
     steps = checked_steps(graph.steps if steps is None else steps)
     check_state(graph, "the reference")
     x, clipped = encode_images(graph, images)
     saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}
     samples = []
     for image in x:
-        samples.append(_sample(graph, image[None], steps, saturations))
+        sent, after = _sample(graph, image, state, steps, saturations)
+        state = after if graph.carry else state
+        samples.append(sent)
         if progress:
             progress(len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     logits, further = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
     counts = {name: count_spikes(trace) for name, trace in traces.items()}
-    return Run(logits, traces, counts, saturations, clipped, further, graph.units, graph.functions)
+    run = Run(logits, traces, counts, saturations, clipped, further, graph.units, graph.functions)
+    return run, state
 
 
 def _sample(
-    graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]
-) -> dict[str, np.ndarray]:
-    """{population: (T, *shape)} what it sends; for the read-out, its potential."""
+    graph: SpikingGraph, image: np.ndarray, state: State, steps: int, saturations: dict[str, int]
+) -> tuple[dict[str, np.ndarray], State]:
+    """{population: (T, *shape)} what it sends; for the read-out, its potential. And the state behind it."""
     sent: dict[str, np.ndarray] = {}
+    after: dict[str, np.ndarray] = {}
     for p in graph:
-        if isinstance(p, SNM):
-            sent[p.name], saturated = _neurons(p, sent, steps, image.dtype.kind)
-            saturations[p.name] += saturated
-        elif isinstance(p, ReadOut):
-            sent[p.name], saturated = _readout(p, sent, steps, image.dtype.kind)
+        if isinstance(p, SNM | ReadOut):
+            kind = _neurons if isinstance(p, SNM) else _readout
+            sent[p.name], saturated = kind(p, sent, steps, state, after)  # type: ignore[operator]
             saturations[p.name] += saturated
         elif isinstance(p, MaxPool):
-            sent[p.name] = _max_pool(p, sent[p.source])
+            sent[p.name] = _max_pool(p, sent[p.source], state, after)
         elif isinstance(p, Input):
-            sent[p.name] = np.repeat(image, steps, axis=0)
-    return {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
+            after[f"image {p.name}"] = image.astype(state.of("image", p.name).dtype)
+            change = after[f"image {p.name}"] - state.of("image", p.name)
+            sent[p.name] = np.repeat(change[None], steps, axis=0)
+    traces = {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
+    return traces, State(state.frames + 1, after)
 
 
 def _currents(p: SNM | ReadOut, sent: dict[str, np.ndarray], t: int) -> np.ndarray:
@@ -58,39 +77,45 @@ def _currents(p: SNM | ReadOut, sent: dict[str, np.ndarray], t: int) -> np.ndarr
     return z
 
 
-def _initial(v_init: np.ndarray, kind: str) -> np.ndarray:
-    return v_init[None].astype(np.float64 if kind == "f" else np.int64)
+def _bias(p: SNM | ReadOut, state: State) -> np.ndarray:
+    """Biases act in the first frame alone."""
+    return np.zeros_like(p.bias) if state.frames else p.bias
 
 
-def _neurons(p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str) -> tuple[np.ndarray, int]:
-    v, m, saturations, spikes = _initial(p.v_init, kind), np.zeros((1, *p.shape), np.int64), 0, []
-    lower = dynamics.lower_threshold(p.vth, p.down)
+def _neurons(
+    p: SNM, sent: dict[str, np.ndarray], steps: int, state: State, after: dict[str, np.ndarray]
+) -> tuple[np.ndarray, int]:
+    v, m, bias = state.of("v", p.name)[None], state.of("m", p.name)[None], _bias(p, state)
+    lower, upper = dynamics.lower_threshold(p.vth, p.down), dynamics.upper_threshold(p.vth, p.up)
+    saturations, spikes = 0, []
     for t in range(steps + p.lead):
         if t < steps:
-            v, saturated = dynamics.integrate(v, _currents(p, sent, t), p.bias)
+            v, saturated = dynamics.integrate(v, _currents(p, sent, t), bias)
             saturations += saturated
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, upper, p.most)
             spikes.append(k * p.payload)
+    after[f"v {p.name}"], after[f"m {p.name}"] = v[0], m[0]
     return np.concatenate(spikes), saturations
 
 
-def _readout(p: ReadOut, sent: dict[str, np.ndarray], steps: int, kind: str) -> tuple[np.ndarray, int]:
-    v, saturations, trace = _initial(np.zeros(p.shape), kind), 0, []
+def _readout(
+    p: ReadOut, sent: dict[str, np.ndarray], steps: int, state: State, after: dict[str, np.ndarray]
+) -> tuple[np.ndarray, int]:
+    v, bias, saturations, trace = state.of("v", p.name)[None], _bias(p, state), 0, []
     for t in range(steps):
-        v, saturated = dynamics.integrate(v, _currents(p, sent, t), p.bias)
+        v, saturated = dynamics.integrate(v, _currents(p, sent, t), bias)
         saturations += saturated
         trace.append(v)
+    after[f"v {p.name}"] = v[0]
     return np.concatenate(trace), saturations
 
 
-def _max_pool(p: MaxPool, spikes: np.ndarray) -> np.ndarray:
-    spikes = spikes.astype(
-        np.int64 if spikes.dtype.kind == "i" else np.float64
-    )  # an image's 8 bits hold no running sum
-    total, before, trace = np.zeros_like(spikes[:1]), np.zeros((1, *p.shape), spikes.dtype), []
+def _max_pool(p: MaxPool, spikes: np.ndarray, state: State, after: dict[str, np.ndarray]) -> np.ndarray:
+    total, before, trace = state.of("total", p.name)[None], state.of("best", p.name)[None], []
     for t in range(len(spikes)):
         total, best = dynamics.pool(total, spikes[t : t + 1], p.window)
         trace.append(best - before)
         before = best
+    after[f"total {p.name}"], after[f"best {p.name}"] = total[0], before[0]
     return np.concatenate(trace)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ from dnisnm_lava.ir.populations import (
     sources,
 )
 from dnisnm_lava.ir.projections import Projection
-from dnisnm_lava.ir.values import Shape, Value, feed
+from dnisnm_lava.ir.values import SINCE_0_1, Shape, Value, feed
 
 P = TypeVar("P")
 V = TypeVar("V")
@@ -80,6 +80,11 @@ class Graph(Value):
         if isinstance(population, SNM) and not 0 <= population.down <= 1:
             raise OutOfRange(
                 f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold"
+            )
+        if isinstance(population, SNM) and not (0 <= population.up <= 1 and population.most >= 0):
+            raise OutOfRange(
+                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a share "
+                f"of the threshold, and levels, 0 or more"
             )
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
@@ -203,9 +208,13 @@ class AnalogGraph(Graph):
 
 @dataclass(frozen=True, eq=False)
 class SpikingGraph(Graph):
-    """The SNN: Input, SNM, MaxPool and ReadOut populations, in float64 or in integers, for `steps` steps."""
+    """The SNN: Input, SNM, MaxPool and ReadOut populations, in float64 or in integers, for `steps` steps.
+
+    carry: images are the frames of one stream: every state goes on from one to the next, the input sends by
+    how much its integers change, and biases act in the first frame alone. Else each image begins anew."""
 
     steps: int = 0
+    carry: bool = field(default=False, metadata=SINCE_0_1)
 
     @property
     def is_integer(self) -> bool:

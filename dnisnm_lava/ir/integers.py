@@ -35,6 +35,8 @@ def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
     for p in graph:
         if not isinstance(p, ReadOut):
             largest[p.name] = largest_spike(p, largest)
+            if graph.carry and isinstance(p, Input):
+                largest[p.name] *= 2  # a change, from one end to the other
     return largest
 
 
@@ -90,7 +92,7 @@ def with_state_bits(graph: SpikingGraph, bits: Bits) -> SpikingGraph:
     named."""
     own = bits_by_population(graph, bits, STATE_BITS)
     done = [replace(p, state_bits=own[p.name]) if isinstance(p, SNM | ReadOut) else p for p in graph]
-    return SpikingGraph(tuple(done), steps=graph.steps)
+    return replace(graph, populations=tuple(done))
 
 
 def check_state(graph: SpikingGraph, who: str) -> None:

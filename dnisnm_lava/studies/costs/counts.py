@@ -30,7 +30,7 @@ from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.populations import lead
-from dnisnm_lava.studies.costs import fanout
+from dnisnm_lava.ir import fanout
 from dnisnm_lava.system.progress import Progress
 
 BLOCK = 1 << 22  # values of the largest population, over all steps, that are held at once

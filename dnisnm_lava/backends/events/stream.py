@@ -1,0 +1,379 @@
+"""A stream, frame by frame: spikes are lists, and only what they reach is computed.
+
+Where many spikes leave a population at once, as in the first frame, a projection of it is computed whole, by
+`batched`'s ways; both give the same integers, so which is taken decides time alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from dnisnm_lava.backends.batched.currents import Synapses
+from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
+from dnisnm_lava.backends.batched.storage import Code, unflat
+from dnisnm_lava.backends.events import kernels
+from dnisnm_lava.backends.events.tables import (
+    Convolution,
+    Events,
+    Matrix,
+    channels_first,
+    events_of,
+    pixels_first,
+    table,
+)
+from dnisnm_lava.backends.results import Run
+from dnisnm_lava.backends.state import State, initial
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph, fanout
+from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
+from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.ir.integers import check_state, encode_images
+from dnisnm_lava.system.progress import Progress
+
+DENSE = 4.0  # a synapse of an event costs as much as so many of a whole layer
+WAYS = ("auto", "events", "whole")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the model's
+    outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went to}, the
+    image's among them. saturations: {population: neurons clipped}. clipped_inputs: values of the frame outside the
+    input's 8 bits. spikes: {population: (T, *shape)} of those that were recorded."""
+
+    outputs: Mapping[str, np.ndarray]
+    spike_counts: Mapping[str, tuple[int, int]]
+    delivered: Mapping[str, int]
+    saturations: Mapping[str, int]
+    clipped_inputs: int = 0
+    spikes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Stream:
+    """The state of one stream of an integer graph that carries it; `step` takes a frame.
+
+    state: where to go on (default: the beginning). ways: `auto`, or `events` or `whole` layers wherever they can be;
+    all give the same integers. OutOfRange for a graph of images, for floats, and where numba is missing."""
+
+    def __init__(self, graph: SpikingGraph, state: State | None = None, *, ways: str = "auto") -> None:
+        if not (graph.carry and graph.is_integer):
+            raise OutOfRange("events: they drive the integers of a stream; make the graph by `streaming`")
+        if ways not in WAYS:
+            raise OutOfRange(f"ways: {ways!r} given; choose {', '.join(WAYS)}")
+        check_state(graph, "a stream")
+        self.graph, self._ways, self._prepared = graph, ways, prepared(graph)
+        self.state = initial(graph) if state is None else state
+
+    @property
+    def state(self) -> State:
+        """What is kept, to save and to go on from."""
+        values: dict[str, np.ndarray] = {}
+        for p in self.graph:
+            for kind, array in self._kept[p.name].items():
+                shape = self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
+                values[f"{kind} {p.name}"] = channels_first(array, shape).astype(np.int64)
+        return State(self._frames, values)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._frames = state.frames
+        self._kept: dict[str, dict[str, np.ndarray]] = {p.name: {} for p in self.graph}
+        for key, array in state.values.items():
+            kind, name = key.split(" ", 1)
+            p = self.graph[name]
+            shape = self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
+            self._kept[name][kind] = pixels_first(array, shape).astype(self._prepared[name].dtype)
+        self._room = {
+            p.name: _Room.of(self._kept[p.name]["v" if "v" in self._kept[p.name] else "best"])
+            for p in self.graph.populations[1:]
+        }
+        if state.frames:  # what it may have to send still is not known
+            for room in self._room.values():
+                room.pending[:] = 1
+
+    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
+        """Take the next frame, (*image shape), floats. record: keep every spike."""
+        codes, clipped = encode_images(self.graph, image[None])
+        done = _Done(clipped)
+        sent: dict[str, list[_Sent]] = {}
+        for p, heard in self.graph.flow(sent):
+            own, kept = self._prepared[p.name], self._kept[p.name]
+            if isinstance(p, Input):
+                new = pixels_first(codes[0].astype(np.int64), p.shape).astype(own.dtype)
+                change = _Sent(p, own.code, events_of(new - kept["image"]))
+                kept["image"] = new
+                sent[p.name] = [change] * self.graph.steps
+            elif isinstance(p, MaxPool):
+                sent[p.name] = [self._pooled(p, s, done) for s in heard[p.source]]
+            elif isinstance(p, SNM):
+                sent[p.name] = self._fired(p, heard, done)
+            else:
+                assert isinstance(p, ReadOut)
+                done.outputs[p.name] = self._summed(p, heard, done)
+            if not isinstance(p, ReadOut):
+                events = sent[p.name]
+                done.delivered[p.name] = sum(
+                    kernels.delivered(s.events.pixel, s.events.channel, own.fan) for s in events
+                )
+                if record and not isinstance(p, Input):
+                    done.spikes[p.name] = np.stack([s.dense() for s in events]).astype(np.int32)
+        self._frames += 1
+        return done.frame(self.graph)
+
+    def _arrive(self, p: SNM | ReadOut, heard: Mapping[str, list[_Sent]], t: int) -> None:
+        """The currents of step t into the room of p, and its bias in the first frame."""
+        room, own = self._room[p.name], self._prepared[p.name]
+        for projection in own.projections:
+            projection.add(heard[projection.source][t], room, self._ways)
+        if self._frames == 0:
+            room.acc += own.bias
+            room.touched[:] = 1
+
+    def _fired(self, p: SNM, heard: Mapping[str, list[_Sent]], done: _Done) -> list[_Sent]:
+        room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
+        kind, steps, sent, counts = own.dtype.type, self.graph.steps, [], np.zeros(3, np.int64)
+        most = kind(p.most) if p.most else kind(np.inf)
+        for t in range(steps + p.lead):
+            if t < steps:
+                self._arrive(p, heard, t)
+            out = _room_for(room.acc)
+            count, *seen = kernels.fire(
+                room.acc,
+                room.touched,
+                room.pending,
+                kept["v"],
+                kept["m"],
+                own.constants,
+                kind(p.levels),
+                most,
+                p.two_sided,
+                kind(STATE.limit),
+                t >= p.lead,
+                *out,
+            )
+            counts += seen
+            if t >= p.lead:
+                sent.append(_Sent(p, own.code, Events(*(a[:count].copy() for a in out))))
+        done.count(p.name, int(counts[0]), int(counts[1]))
+        done.saturations[p.name] = int(counts[2])
+        return sent
+
+    def _summed(self, p: ReadOut, heard: Mapping[str, list[_Sent]], done: _Done) -> np.ndarray:
+        """(T, *shape of the model's output)."""
+        room, v, trace, over = self._room[p.name], self._kept[p.name]["v"], [], 0
+        for t in range(self.graph.steps):
+            self._arrive(p, heard, t)
+            over += kernels.add_up(room.acc, room.touched, v, v.dtype.type(STATE.limit))
+            trace.append(channels_first(v, p.shape).reshape(p.view or p.shape).astype(np.int64))
+        done.saturations[p.name] = over
+        return np.stack(trace)
+
+    def _pooled(self, p: MaxPool, heard: _Sent, done: _Done) -> _Sent:
+        room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
+        out = _room_for(kept["best"])
+        events, w = heard.events, p.window
+        size = (*self.graph[p.source].shape[1:], *p.shape[1:])
+        geometry = (*size, *w.stride, w.padding[0][0], w.padding[1][0], *w.dilation)
+        if self._frames == 0:
+            room.touched[:] = 1
+        count, up, down = kernels.pool(
+            events.pixel,
+            events.channel,
+            events.value,
+            kept["total"],
+            kept["best"],
+            room.touched,
+            geometry,
+            w.kernel,
+            *out,
+        )
+        done.count(p.name, up, down)
+        return _Sent(p, own.code, Events(*(a[:count].copy() for a in out)))
+
+
+def follow(
+    graph: SpikingGraph,
+    frames: Images | Iterable[np.ndarray],
+    state: State | None = None,
+    *,
+    record: bool = False,
+    ways: str = "auto",
+    progress: Progress | None = None,
+) -> tuple[Run, State]:
+    """All `frames` (N, *image shape) of one stream, as a Run, and the state behind the last. record: keep every
+    spike."""
+    stream = Stream(graph, state, ways=ways)
+    done = []
+    for frame in frames:
+        done.append(stream.step(np.asarray(frame), record=record))
+        if progress:
+            progress(len(done), len(frames) if isinstance(frames, np.ndarray) else len(done))
+    sums = {name: np.stack([d.outputs[name] for d in done]) for name in done[0].outputs}
+    first = graph.readout.name
+    counts = {name: np.sum([d.spike_counts[name] for d in done], axis=0) for name in done[0].spike_counts}
+    run = Run(
+        sums.pop(first),
+        {name: np.stack([d.spikes[name] for d in done]) for name in done[0].spikes},
+        {name: (int(up), int(down)) for name, (up, down) in counts.items()},
+        {name: sum(d.saturations[name] for d in done) for name in done[0].saturations},
+        sum(d.clipped_inputs for d in done),
+        sums,
+        graph.units,
+        graph.functions,
+    )
+    return run, stream.state
+
+
+# ---------------------------------------------------------------- what a step works with
+
+
+@dataclass
+class _Done:
+    """A frame in the making."""
+
+    clipped: int
+    outputs: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    delivered: dict[str, int] = field(default_factory=dict)
+    saturations: dict[str, int] = field(default_factory=dict)
+    spikes: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def count(self, name: str, up: int, down: int) -> None:
+        before = self.counts.get(name, (0, 0))
+        self.counts[name] = before[0] + up, before[1] + down
+
+    def frame(self, graph: SpikingGraph) -> Frame:
+        return Frame(self.outputs, self.counts, self.delivered, self.saturations, self.clipped, self.spikes)
+
+
+@dataclass
+class _Sent:
+    """What a population sends in one step: as events, and as `batched` stores it, once that is asked for."""
+
+    population: Population
+    code: Code
+    events: Events
+    _stored: torch.Tensor | None = None
+
+    def stored(self) -> torch.Tensor:
+        """(1, *shape)."""
+        if self._stored is None:
+            flat = np.full((1, 1, int(np.prod(self.population.shape))), self.code.offset, NUMPY[self.code.dtype])
+            at = self.events.pixel.astype(np.int64) * self.population.shape[0] + self.events.channel
+            flat[0, 0, at] = self.events.value + self.code.offset
+            self._stored = unflat(flat, self.population.shape)[:, 0]
+        return self._stored
+
+    def dense(self) -> np.ndarray:
+        """(*shape), float64."""
+        shape = self.population.shape
+        a = np.zeros((int(np.prod(shape[1:])), shape[0]))
+        a[self.events.pixel, self.events.channel] = self.events.value
+        return channels_first(a, shape)
+
+
+@dataclass
+class _Room:
+    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived; pending
+    (pixels,), where a neuron has more to send."""
+
+    acc: np.ndarray
+    touched: np.ndarray
+    pending: np.ndarray
+
+    @classmethod
+    def of(cls, v: np.ndarray) -> _Room:
+        return cls(np.zeros_like(v), np.zeros(len(v), np.uint8), np.zeros(len(v), np.uint8))
+
+
+def _room_for(v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For as many events as there are neurons; memory is taken as it fills."""
+    return np.empty(v.size, np.int32), np.empty(v.size, np.int32), np.empty(v.size, np.float64)
+
+
+# ---------------------------------------------------------------- what a graph is prepared to
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """Synapses both ways. work: of a whole layer, its multiplications."""
+
+    source: str
+    whole: Synapses
+    events: Convolution | Matrix | None
+    work: int
+
+    def add(self, sent: _Sent, room: _Room, ways: str) -> None:
+        if not len(sent.events):
+            return
+        if self.events is not None and ways != "whole":
+            if ways == "events" or len(sent.events) * self.events.fan * DENSE < self.work:
+                self.events.add(sent.events, room.acc, room.touched)
+                return
+        with torch.inference_mode():
+            z = self.whole.apply(sent.stored())[0].movedim(0, -1).reshape(room.acc.shape).numpy()
+        room.acc += z
+        if isinstance(self.whole.silence, np.ndarray):
+            room.acc -= pixels_first(self.whole.silence, self.whole.silence.shape)
+        room.touched[:] = 1
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of `kernels.fire`.
+    fan: (pixels, C) synapses that a spike of each neuron goes to."""
+
+    dtype: np.dtype
+    code: Code
+    projections: tuple[_Projection, ...]
+    bias: np.ndarray
+    constants: np.ndarray
+    fan: np.ndarray
+
+
+def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
+    plans = planned(graph, neurons="stepped")
+    fans: dict[str, np.ndarray] = {p.name: np.zeros(p.shape, np.int64) for p in graph}
+    for p in graph:
+        if isinstance(p, MaxPool):
+            fans[p.source] = fans[p.source] + fanout.of_max_pool(p, graph[p.source].shape)
+        elif isinstance(p, SNM | ReadOut):
+            for q in p.projections:
+                fans[q.source] = fans[q.source] + fanout.of_projection(q, graph[q.source].shape)
+    return {p.name: _prepare(graph, p, plans[p.name], fans[p.name]) for p in graph}
+
+
+def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) -> _Prepared:
+    nothing, driven = np.zeros(0), isinstance(p, SNM | ReadOut)
+    dtype = np.dtype(NUMPY[plan.dtype]) if driven else np.dtype(np.float64)
+    projections: tuple[_Projection, ...] = ()
+    bias = constants = nothing
+    if isinstance(p, SNM | ReadOut):
+        projections = tuple(
+            _Projection(
+                q.source,
+                whole,
+                table(q, graph[q.source].shape, p.shape),
+                max(1, q.macs(graph[q.source].shape)),
+            )
+            for q, (_, whole) in zip(p.projections, plan.projections, strict=True)
+        )
+        bias = pixels_first(p.bias, p.shape).astype(dtype)
+    if isinstance(p, SNM):
+        constants = _constants(p, dtype)
+    return _Prepared(dtype, plan.code, projections, bias, constants, pixels_first(fan, p.shape).astype(np.int32))
+
+
+def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
+    """(5, pixels or 1, C): vth, guard, payload, slack, lower; as `batched.neurons.neurons` says them."""
+    lower, slack = lower_threshold(p.vth, p.down), upper_threshold(p.vth, p.up) - p.vth
+    guard = np.where(p.vth > 0, p.vth, np.inf)
+    left = np.where((p.vth > 0) & (lower < p.vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
+    rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, slack, left)])
+    return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
+

@@ -1,0 +1,40 @@
+"""From the network of an image to that of a stream: the same integers, whose state is kept from frame to
+frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_steps
+
+LARGEST_HYSTERESIS = 2.0  # of which the lower threshold is a whole one
+
+
+def streaming(
+    graph: SpikingGraph, *, steps: int = 1, hysteresis: float = 0.0, levels: int | None = None
+) -> SpikingGraph:
+    """The network of a stream of frames, each of `steps` steps; float or integer, from one of images.
+
+    A population's resolution is R = steps * its levels, what it says of one frame: m holds R levels at most
+    (a relay's, R either way). levels: how many a rectifier may send at once (default: all of a change; a relay
+    always may). hysteresis: h, 0 to 2: the upper threshold is (1 + h / 2) theta, the lower one h / 2 theta, so
+    a change of less than about h levels is not sent. With h = 0 and `levels` None, spikes sum, after each frame, to those
+    of the frame alone (design 1.8). OutOfRange for a graph that carries its state already, and for dials out
+    of range.
+    """
+    if graph.carry:
+        raise OutOfRange("streaming: the network is that of a stream already; give the one of images")
+    steps = checked_steps(steps)
+    if not 0 <= hysteresis <= LARGEST_HYSTERESIS:
+        raise OutOfRange(f"hysteresis: {hysteresis} given; give 0 to {LARGEST_HYSTERESIS:g}, in levels")
+    if levels is not None and levels < 1:
+        raise OutOfRange(f"levels: {levels} given; give 1 or more, what may be sent at once")
+    done = tuple(_carrying(p, steps, hysteresis, levels) if isinstance(p, SNM) else p for p in graph)
+    return replace(graph, populations=done, steps=steps, carry=True)
+
+
+def _carrying(p: SNM, steps: int, hysteresis: float, levels: int | None) -> SNM:
+    most = steps * p.levels
+    at_once = 2 * most if p.two_sided else most if levels is None else min(levels, most)
+    return replace(p, most=most, levels=at_once, down=hysteresis / 2, up=hysteresis / 2)
