@@ -36,6 +36,7 @@ from exporters.hdf5 import NAME_BYTES
 from exporters.netx_reading import (
     FORMAT,
     VERSION,
+    WITH_CARRY,
     WITH_DOWN,
     WITH_SHARED,
     WITHOUT_DOWN,
@@ -128,6 +129,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
     header, version = file.create_group("format"), _least_version(graph)
     header["name"], header["version"] = _text(FORMAT), version
     file["simulation/steps"] = graph.steps
+    if graph.carry:
+        file["simulation/carry"] = 1
     index: dict[str, int] = {}  # population -> its layer
     layers = file.create_group("layer")
     for p in graph:
@@ -152,6 +155,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
 def _least_version(graph: SpikingGraph) -> int:
     """The least that says all, what a channel's neurons share once."""
     neurons = graph.of(SNM)
+    if graph.carry or any(p.up or p.most for p in neurons):
+        return WITH_CARRY
     if any(narrowed(getattr(p, key)).shape != p.shape for p in neurons for key in NEURON_CONSTANTS):
         return WITH_SHARED
     return WITH_DOWN if any(p.down != 1 for p in neurons) else WITHOUT_DOWN
@@ -207,6 +212,10 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
         neuron["two_sided"] = int(p.two_sided)
         if p.down != 1:
             neuron["down"] = p.down
+        if p.up:
+            neuron["up"] = p.up
+        if p.most:
+            neuron["most"] = p.most
         neuron["spike_unit"] = p.spike_unit
     neuron["unit"], neuron["v_range"] = p.unit, p.v_range
 

@@ -102,6 +102,7 @@ def _neuron_params(
         "steps": int(file["simulation/steps"][()]),
         "period": reset_interval or ONCE,
         "offset": reset_offset + sum(int(before[()]) for before in leads if before is not None),
+        "carry": "simulation/carry" in file and bool(file["simulation/carry"][()]),
     }
     if "readout" in neuron:
         return {"neuron_proc": ReadOutProcess, **params}
@@ -110,8 +111,12 @@ def _neuron_params(
         for key, name in (("vth", "theta"), ("payload", "payload"), ("v_init", "v_init"))
     }  # (W, H, C)
     dials = {key: int(neuron[key][()]) for key in ("levels", "lead", "two_sided")}
-    down = float(np.reshape(neuron["down"][()], -1)[0]) if "down" in neuron else 1.0
-    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down}
+    dials["most"] = int(neuron["most"][()]) if "most" in neuron else 0
+    down, up = (
+        float(np.reshape(neuron[key][()], -1)[0]) if key in neuron else missing
+        for key, missing in (("down", 1.0), ("up", 0.0))
+    )
+    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down, "up": up}
 
 
 # ---------------------------------------------------------------- what lava-dl would get wrong

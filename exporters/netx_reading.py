@@ -37,7 +37,8 @@ from exporters.hdf5 import Group, root
 FORMAT = "dnisnm-netx"
 WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have none are still written in it
 WITH_DOWN = 2
-WITH_SHARED = VERSION = 3  # what a channel's neurons share is stored once
+WITH_SHARED = 3  # what a channel's neurons share is stored once
+WITH_CARRY = VERSION = 4  # a stream's network
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
 SHARING_LIMIT = (
@@ -105,6 +106,11 @@ def graph_of(data: bytes) -> SpikingGraph:
             f"format version {version} knows no neuron/down, and this file has one; write it again with "
             f"netx.write"
         )
+    if version < WITH_CARRY and (graph.carry or any(p.up or p.most for p in graph.of(SNM))):
+        raise BadFile(
+            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this file has "
+            f"one; write it again with netx.write"
+        )
     return graph
 
 
@@ -147,8 +153,12 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
         layers.append(layer)
     if version >= WITH_SHARED:
         _check_sharing([layer.population for layer in layers if not layer.flat])
-    steps = file.group("simulation").integer("steps", 1, INT32)
-    return SpikingGraph(tuple(layer.population for layer in layers if not layer.flat), steps=steps)
+    simulation = file.group("simulation")
+    steps = simulation.integer("steps", 1, INT32)
+    carry = "carry" in simulation and bool(simulation.integer("carry", 0, 1))
+    return SpikingGraph(
+        tuple(layer.population for layer in layers if not layer.flat), steps=steps, carry=carry
+    )
 
 
 def _check_sharing(populations: list[Population]) -> None:
@@ -268,6 +278,8 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         lead=lead,
         two_sided=two_sided,
         down=down,
+        up=neuron.number("up", 0, 1) if "up" in neuron else 0.0,
+        most=neuron.integer("most", 0, INT32) if "most" in neuron else 0,
     )
 
 

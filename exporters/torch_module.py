@@ -3,7 +3,8 @@ it.
 
 `module(graph)(images)` gives what `backends.reference.run(graph, images)` gives, integer for integer. The
 classes need torch alone (a Window is four tuples); `module` fills them from a graph, and `torch.jit.trace`
-makes a file that needs no code. Neurons count in int64. Products of weights travel in float64, since torch
+makes a file that needs no code. Of a stream's network it is a `Stream`, whose state goes in and comes out as tensors,
+in a `Kept`, which keeps it. Neurons count in int64. Products of weights travel in float64, since torch
 multiplies no integer matrices on GPUs, and are exact: each partial sum is an integer below 2**53, in any
 order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN may choose a transform that
 rounds.
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.ir.arithmetic import Window, require_exact
-from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
 from dnisnm_lava.ir.integers import check_state, largest_spikes
 
 LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
@@ -44,6 +45,56 @@ class Network(nn.Module):
         for p in self.populations:  # in topological order: each one's sources have sent all of their T spikes
             sent[p.name] = p(sent)
         outputs = tuple(sent[p.name] for p in self.populations if isinstance(p, Sum))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+class Stream(nn.Module):
+    """Frames (N, C, H, W) of N streams, floats, and their state to (the read-outs' running sums, a tuple of (N, T,
+    *shape of the model's output), int64; the state behind them): `initial(N)` is the first one, a tuple of tensors. So it
+    has no state of its own, and exports."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.image, self.populations, self.steps = network.image, network.populations, network.steps
+
+    def initial(self, streams: int) -> tuple[Tensor, ...]:
+        """1 before the first frame, and 0 behind it; the image; then two of each population."""
+        image = torch.zeros((streams, *self.image.inside), dtype=torch.int64)
+        states = {self.image.name: (image,)}
+        for p in self.populations:
+            states[p.name] = p.initial(streams)
+        return (torch.ones(1, dtype=torch.int64), *(s for state in states.values() for s in state))
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        fresh, before, *states = state
+        image = self.image(x)
+        change = image - before
+        sent = {self.image.name: change.unsqueeze(1).expand(-1, self.steps, *change.shape[1:])}
+        after = [torch.zeros_like(fresh), image]
+        for i, p in enumerate(self.populations):
+            sent[p.name], *kept = p.go_on(sent, states[2 * i], states[2 * i + 1], fresh)
+            after += kept
+        return tuple(sent[p.name] for p in self.populations if isinstance(p, Sum)), tuple(after)
+
+
+class Kept(nn.Module):
+    """A `Stream` that keeps its state: frames (N, C, H, W) to the read-outs' running sums, (N, T, *shape of the
+    model's output), one after the other; a tuple of them where the model has several outputs. `reset()` forgets. The
+    first frame behind it says how many streams there are."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+        self.state: tuple[Tensor, ...] = ()
+
+    def reset(self) -> None:
+        self.state = ()
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        state = self.state or tuple(s.to(x.device) for s in self.stream.initial(len(x)))
+        if len(x) != len(state[1]):
+            raise ValueError(f"frames: {len(x)} streams given, and {len(state[1])} before; reset() to begin anew")
+        outputs, self.state = self.stream(x, *state)
         return outputs[0] if len(outputs) == 1 else outputs
 
 
@@ -148,8 +199,9 @@ class Driven(nn.Module):
         z = torch.stack([s(sent[s.source].flatten(0, 1)) for s in self.synapses]).sum(0)  # (N T, *shape)
         return z.reshape(-1, steps, *z.shape[1:]).unbind(1)
 
-    def integrate(self, v: Tensor, z: Tensor) -> Tensor:
-        return (v + z + self.bias).clamp(-LARGEST, LARGEST)
+    def integrate(self, v: Tensor, z: Tensor, fresh: Tensor) -> Tensor:
+        """fresh: 1, or 0 behind the first frame of a stream, in which alone biases act."""
+        return (v + z + self.bias * fresh).clamp(-LARGEST, LARGEST)
 
 
 class Neurons(Driven):
@@ -160,6 +212,7 @@ class Neurons(Driven):
     payload: Tensor
     v_init: Tensor
     lower: Tensor | None  # the lower threshold; none: it is vth
+    slack: Tensor | None  # by how much the upper one lies above vth
 
     def __init__(
         self,
@@ -169,24 +222,34 @@ class Neurons(Driven):
         levels: int,
         lead: int,
         two_sided: bool,
+        most: int,
         **each: Tensor | None,
     ) -> None:
         super().__init__(name, synapses, bias)
-        self.levels, self.lead, self.two_sided = levels, lead, two_sided
+        self.levels, self.lead, self.two_sided, self.most = levels, lead, two_sided, most
         for key, values in each.items():
             self.register_buffer(key, values)
 
+    def initial(self, images: int) -> tuple[Tensor, Tensor]:
+        v = self.v_init.expand(images, *self.v_init.shape)
+        return v, torch.zeros_like(v)
+
     def forward(self, sent: dict[str, Tensor]) -> Tensor:
+        v, m = self.initial(sent[self.synapses[0].source].shape[0])
+        return self.go_on(sent, v, m, torch.ones_like(v[:1]))[0]
+
+    def go_on(
+        self, sent: dict[str, Tensor], v: Tensor, m: Tensor, fresh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         z, spikes = self.currents(sent), []
-        v, m = self.v_init.expand_as(z[0]), torch.zeros_like(z[0])
         for t in range(len(z) + self.lead):
             if t < len(z):
-                v = self.integrate(v, z[t])
+                v = self.integrate(v, z[t], fresh)
             if t >= self.lead:
                 k = self.fire(v, m)
                 v, m = v - k * self.vth, m + k
                 spikes.append(k * self.payload)
-        return torch.stack(spikes, 1)
+        return torch.stack(spikes, 1), v, m
 
     def fire(self, v: Tensor, m: Tensor) -> Tensor:
         """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave
@@ -197,38 +260,67 @@ class Neurons(Driven):
         down = (
             down.clamp(max=self.levels) if self.two_sided else torch.minimum(down.clamp(max=self.levels), m)
         )
-        return torch.where(v > 0, whole.clamp(max=self.levels), -down) * (self.vth > 0)
+        if self.slack is not None:
+            whole = torch.div((v - self.slack).clamp(min=0), step, rounding_mode="floor")
+        up = whole.clamp(max=self.levels)
+        if self.most:
+            up, down = torch.minimum(up, self.most - m), torch.minimum(down, self.most + m)
+        return torch.where(v > 0, up, -down) * (self.vth > 0)
 
 
 class Sum(Driven):
     """A read-out: neurons that never fire. view: the shape of the model's output."""
 
-    def __init__(self, name: str, synapses: list[Synapses], bias: Tensor, view: tuple[int, ...]) -> None:
+    def __init__(
+        self, name: str, synapses: list[Synapses], bias: Tensor, shape: tuple[int, ...], view: tuple[int, ...]
+    ) -> None:
         super().__init__(name, synapses, bias)
-        self.view = view
+        self.shape, self.view = shape, view
+
+    def initial(self, images: int) -> tuple[Tensor, Tensor]:
+        v = torch.zeros((images, *self.shape), dtype=torch.int64, device=self.bias.device)
+        return v, v[:, :0]
 
     def forward(self, sent: dict[str, Tensor]) -> Tensor:
-        z, sums = self.currents(sent), []
-        v = torch.zeros_like(z[0])
-        for current in z:
-            v = self.integrate(v, current)
+        v, nothing = self.initial(sent[self.synapses[0].source].shape[0])
+        return self.go_on(sent, v, nothing, torch.ones_like(v[:1]))[0]
+
+    def go_on(
+        self, sent: dict[str, Tensor], v: Tensor, nothing: Tensor, fresh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        sums = []
+        for current in self.currents(sent):
+            v = self.integrate(v, current, fresh)
             sums.append(v.reshape(-1, *self.view))
-        return torch.stack(sums, 1)
+        return torch.stack(sums, 1), v, nothing
 
 
 class Pool(nn.Module):
     """A max-pool: sends by how much the maximum of the running sums in its window changes."""
 
-    def __init__(self, name: str, source: str, window: Window) -> None:
+    def __init__(
+        self, name: str, source: str, window: Window, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    ) -> None:
         super().__init__()
-        self.name, self.source, self.window = name, source, window
+        self.name, self.source, self.window, self.shapes = name, source, window, shapes
+
+    def initial(self, images: int) -> tuple[Tensor, Tensor]:
+        total, best = (torch.zeros((images, *shape), dtype=torch.int64) for shape in self.shapes)
+        return total, best
 
     def forward(self, sent: dict[str, Tensor]) -> Tensor:
-        total = sent[self.source].cumsum(1).double()  # (N, T, C, H, W)
-        x = padded(total.flatten(0, 1), self.window, -torch.inf)
-        best = F.max_pool2d(x, self.window.kernel, self.window.stride, 0, self.window.dilation).long()
-        best = best.reshape(-1, total.shape[1], *best.shape[1:])
-        return torch.diff(best, dim=1, prepend=torch.zeros_like(best[:, :1]))
+        spikes = sent[self.source]
+        total, best = (s.to(spikes.device) for s in self.initial(spikes.shape[0]))
+        return self.go_on(sent, total, best, best)[0]
+
+    def go_on(
+        self, sent: dict[str, Tensor], total: Tensor, best: Tensor, fresh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        totals = sent[self.source].cumsum(1) + total.unsqueeze(1)  # (N, T, C, H, W)
+        x = padded(totals.double().flatten(0, 1), self.window, -torch.inf)
+        new = F.max_pool2d(x, self.window.kernel, self.window.stride, 0, self.window.dilation).long()
+        new = new.reshape(-1, totals.shape[1], *new.shape[1:])
+        return torch.diff(new, dim=1, prepend=best.unsqueeze(1)), totals[:, -1], new[:, -1]
 
 
 def padded(x: Tensor, window: Window, value: float) -> Tensor:
@@ -239,9 +331,9 @@ def padded(x: Tensor, window: Window, value: float) -> Tensor:
 # ---------------------------------------------------------------- from a graph
 
 
-def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
+def module(graph: SpikingGraph, *, steps: int | None = None) -> Network | Kept:
     """The network of an integer graph, for `steps` (default: the graph's); its integers are buffers, in the
-    state_dict.
+    state_dict. Kept, where the graph is a stream's.
 
     OutOfRange for a float graph, and where a current may reach 2**53."""
     if not graph.is_integer:
@@ -251,12 +343,15 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network:
     populations: list[Neurons | Pool | Sum] = []
     for p in graph.populations[1:]:
         if isinstance(p, MaxPool):
-            populations.append(Pool(p.name, p.source, p.window))
+            populations.append(Pool(p.name, p.source, p.window, (graph[p.source].shape, p.shape)))
             continue
         assert isinstance(p, SNM | ReadOut)
         require_exact(sum(q.bound(sent[q.source]) for q in p.projections), p.name)
         populations.append(_driven(p))
-    return Network(_image(graph.input), populations, checked_steps(graph.steps if steps is None else steps))
+    network = Network(
+        _image(graph.input), populations, checked_steps(graph.steps if steps is None else steps)
+    )
+    return Kept(Stream(network)) if graph.carry else network
 
 
 def _image(p: Input) -> Image:
@@ -270,10 +365,11 @@ def _image(p: Input) -> Image:
 def _driven(p: SNM | ReadOut) -> Neurons | Sum:
     synapses, bias = [_synapses(q) for q in p.projections], _integers(p.bias)
     if isinstance(p, ReadOut):
-        return Sum(p.name, synapses, bias, p.view or p.shape)
+        return Sum(p.name, synapses, bias, p.shape, p.view or p.shape)
     each: dict[str, Tensor | None] = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
     each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
-    return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, **each)
+    each["slack"] = _integers(upper_threshold(p.vth, p.up) - p.vth) if p.up else None
+    return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
 
 
 def _synapses(q: Projection) -> Synapses:

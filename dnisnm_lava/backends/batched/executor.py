@@ -7,8 +7,9 @@ cut into chunks that fit a budget of memory. Every integer is exact on every way
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, tens
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
-from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
@@ -59,9 +60,13 @@ def run(
     least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
     float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
     and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
-    in float64. progress(done, of): after each chunk, in images.
+    in float64. progress(done, of): after each chunk, in images. Images of a graph that carries its state are
+    frames of one stream: `backends.events` takes them one by one, or the reference, for floats or where numba is
+    missing.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
+    if graph.carry:
+        return _stream(replace(graph, steps=steps), checked_images(graph, images), record, progress)
     memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
@@ -97,6 +102,21 @@ def run(
         graph.units,
         graph.functions,
     )
+
+
+def _stream(
+    graph: SpikingGraph, frames: np.ndarray, record: bool | Collection[str], progress: Progress | None
+) -> Run:
+    if not graph.is_integer or importlib.util.find_spec("numba") is None:
+        from dnisnm_lava.backends import reference
+
+        run = reference.run(graph, frames, progress=progress)
+    else:
+        from dnisnm_lava.backends import events
+
+        run = events.follow(graph, frames, record=bool(record), progress=progress)[0]
+    kept = {n: s for n, s in run.spikes.items() if record is True or (record is not False and n in record)}
+    return replace(run, spikes=kept)
 
 
 @dataclass(frozen=True)
@@ -196,6 +216,7 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
+    slack = tensor(upper_threshold(p.vth, p.up) - p.vth, plan.dtype, device) if p.up else None
     for t in range(steps + p.lead):
         if t < steps:
             v += current[:, min(t, current.shape[1] - 1)] + bias
@@ -203,9 +224,13 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
             rise, fall = (_both_sides if p.two_sided else _one_side)(v, guard, p.levels)
+            if slack is not None:
+                rise = torch.div(v - slack, guard, rounding_mode="floor").clamp_(0, p.levels)
             if p.down < 1:
                 fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
             fall = fall if p.two_sided else torch.minimum(fall, m)
+            if p.most:
+                rise, fall = torch.minimum(rise, p.most - m), torch.minimum(fall, p.most + m)
             k = rise - fall
             m += k
             v -= k * vth

@@ -82,7 +82,7 @@ def _plan(graph: SpikingGraph, asked: str, compiled: bool, device: str) -> dict[
     for p in graph:
         code = code_of(sent.get(p.name, 0))
         plan[p.name] = (
-            _planned(graph, p, code, plan, sent, asked, compiled, device)
+            _planned(graph, p, code, plan, sent, asked, compiled and not _is_of_a_stream(p), device)
             if isinstance(p, SNM | ReadOut)
             else Plan(code, compiled=compiled)
         )
@@ -98,6 +98,7 @@ def _planned_float(p: Population, asked: str, compiled: bool, device: str) -> Pl
         return Plan(code, dtype)
     way = str(dtype).removeprefix("torch.")
     ways = tuple((q.source, Synapses(linear(q, dtype, device), 0.0, 0, way)) for q in p.projections)
+    compiled = compiled and not _is_of_a_stream(p)
     constants = _neurons(p, code, dtype, p.bias, None, UNLIMITED) if isinstance(p, SNM) and compiled else None
     return Plan(code, dtype, ways, None, p.bias, compiled, UNLIMITED, constants)
 
@@ -178,6 +179,11 @@ def _shortcut(
             if weight is not None:
                 return q, (q.source, weight)
     return None, None
+
+
+def _is_of_a_stream(p: Population) -> bool:
+    """Has it an upper threshold of its own, or a bound of m? The compiled neurons know neither."""
+    return isinstance(p, SNM) and (p.up > 0 or p.most > 0)
 
 
 def _is_compiled(graph: SpikingGraph, asked: str, device: str) -> bool:

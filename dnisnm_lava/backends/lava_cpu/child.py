@@ -52,11 +52,15 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
 
     for p in graph:
         if isinstance(p, Input):
-            process[p.name] = Source(images=images, steps=steps, period=period)
+            process[p.name] = Source(images=images, steps=steps, period=period, carry=graph.carry)
             continue
         if isinstance(p, MaxPool):
             pool = MaxPoolProcess(
-                input_shape=graph[p.source].shape, window=p.window, period=period, offset=offset[p.name] - 1
+                input_shape=graph[p.source].shape,
+                window=p.window,
+                period=period,
+                offset=offset[p.name] - 1,
+                carry=graph.carry,
             )
             process[p.source].s_out.connect(pool.a_in)
             process[p.name] = pool
@@ -67,6 +71,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             "steps": steps,
             "period": period,
             "offset": offset[p.name],
+            "carry": graph.carry,
         }
         if isinstance(p, ReadOut):
             neurons = ReadOutProcess(**window)
@@ -80,6 +85,8 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
                 lead=p.lead,
                 two_sided=p.two_sided,
                 down=p.down,
+                up=p.up,
+                most=p.most,
             )
         process[p.name] = neurons
         for projection in p.projections:

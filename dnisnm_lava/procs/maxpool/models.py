@@ -24,11 +24,12 @@ class AbstractPyMaxPool(PyLoihiProcessModel):
     change: np.ndarray
     period: int = LavaPyType(int, int)
     offset: int = LavaPyType(int, int)
+    carry: int = LavaPyType(int, int)
 
     def run_spk(self) -> None:
         self.s_out.send(self.change)
         spikes = self.a_in.recv()
-        if (self.time_step - 1 - int(self.offset)) % int(self.period) == 0:
+        if not int(self.carry) and (self.time_step - 1 - int(self.offset)) % int(self.period) == 0:
             self.total[:] = 0
             self.largest[:] = 0
         total, largest = dynamics.pool(self.total[None], spikes[None], self.proc_params["window"])

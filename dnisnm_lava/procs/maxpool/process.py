@@ -11,7 +11,7 @@ class MaxPool(AbstractProcess):
     """Sends, one step late, the change of the windows' maximum of the running sums of what arrived.
 
     input_shape: (C, H, W). window: kernel, stride, padding, dilation. offset: steps before the source's
-    first window of spikes; the sums restart every `period` steps from there.
+    first window of spikes; the sums restart every `period` steps from there, but for `carry`: in a stream they go on.
     """
 
     def __init__(
@@ -21,6 +21,7 @@ class MaxPool(AbstractProcess):
         window: Window,
         period: int,
         offset: int = 0,
+        carry: bool = False,
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
@@ -33,3 +34,4 @@ class MaxPool(AbstractProcess):
         self.change = Var(shape=shape, init=0)
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
+        self.carry = Var(shape=(1,), init=int(carry))

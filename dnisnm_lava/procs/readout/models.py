@@ -13,21 +13,25 @@ from dnisnm_lava.procs.readout.process import ReadOut
 
 
 class AbstractPyReadOut(PyLoihiProcessModel):
-    """Sums over each window; resets at its first step."""
+    """Sums over each window; resets at its first step, but where it carries its sums."""
 
     steps: int = LavaPyType(int, int)
     period: int = LavaPyType(int, int)
     offset: int = LavaPyType(int, int)
+    carry: int = LavaPyType(int, int)
     saturations: int = LavaPyType(int, int)
 
     def run_spk(self) -> None:
         a = self.a_in.recv()
-        local = self.time_step - 1 - int(self.offset)
-        local = local % int(self.period) if local >= 0 else -1
-        if local == 0:
+        window, local = divmod(self.time_step - 1 - int(self.offset), int(self.period))
+        local = local if window >= 0 else -1
+        carry = bool(int(self.carry))
+        if local == 0 and not carry:
             self.v[:] = 0
         if 0 <= local < self.steps:
-            self.v[:], saturated = dynamics.integrate(self.v, a, self.bias)
+            self.v[:], saturated = dynamics.integrate(
+                self.v, a, np.zeros_like(self.bias) if carry and window else self.bias
+            )
             self.saturations += saturated
         self.s_out.send(self.v)
 

@@ -10,7 +10,7 @@ from lava.magma.core.process.variable import Var
 class ReadOut(AbstractProcess):
     """Neurons that never fire: v sums a_in + bias over each window and leaves through s_out.
 
-    steps, period, offset: as in SNM. Between windows v keeps its last value.
+    steps, period, offset, carry: as in SNM. Between windows v keeps its last value.
     """
 
     def __init__(
@@ -21,6 +21,7 @@ class ReadOut(AbstractProcess):
         period: int,
         bias: npt.ArrayLike = 0,
         offset: int = 0,
+        carry: bool = False,
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
@@ -32,4 +33,5 @@ class ReadOut(AbstractProcess):
         self.steps = Var(shape=(1,), init=steps)
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
+        self.carry = Var(shape=(1,), init=int(carry))
         self.saturations = Var(shape=(1,), init=0)

@@ -13,7 +13,8 @@ from dnisnm_lava.procs.snm.process import SNM
 
 
 class AbstractPySNM(PyLoihiProcessModel):
-    """Windows of SNM: reset at the first step, silent before the first window and between windows.
+    """Windows of SNM: reset at the first step, but where it carries its state; silent before the first window
+    and between windows.
 
     What the population shares is an array of one: after `.set()` of an `int`, which Lava makes a float,
     `.get()` hangs.
@@ -23,6 +24,9 @@ class AbstractPySNM(PyLoihiProcessModel):
     lead: np.ndarray = LavaPyType(np.ndarray, np.int64)
     two_sided: np.ndarray = LavaPyType(np.ndarray, np.int64)
     down: np.ndarray = LavaPyType(np.ndarray, float)
+    up: np.ndarray = LavaPyType(np.ndarray, float)
+    most: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    carry: np.ndarray = LavaPyType(np.ndarray, np.int64)
     steps: np.ndarray = LavaPyType(np.ndarray, np.int64)
     period: np.ndarray = LavaPyType(np.ndarray, np.int64)
     offset: np.ndarray = LavaPyType(np.ndarray, np.int64)
@@ -31,19 +35,23 @@ class AbstractPySNM(PyLoihiProcessModel):
     def run_spk(self) -> None:
         a = self.a_in.recv()
         steps, lead = self.steps.item(), self.lead.item()
-        local = self.time_step - 1 - self.offset.item()  # time_step counts from 1
-        local = local % self.period.item() if local >= 0 else -1
-        if local == 0:
+        window, local = divmod(self.time_step - 1 - self.offset.item(), self.period.item())  # counted from 0
+        local = local if window >= 0 else -1
+        carry = bool(self.carry.item())
+        if local == 0 and not carry:
             self.v[:] = self.v_init
             self.m[:] = 0
         if 0 <= local < steps:
-            self.v[:], saturated = dynamics.integrate(self.v, a, self.bias)
+            bias = np.zeros_like(self.bias) if carry and window else self.bias
+            self.v[:], saturated = dynamics.integrate(self.v, a, bias)
             self.saturations += saturated
         spikes = np.zeros_like(self.payload)
         if lead <= local < steps + lead:
             lower = dynamics.lower_threshold(self.vth, self.down.item())
+            upper = dynamics.upper_threshold(self.vth, self.up.item())
+            two_sided, most = bool(self.two_sided.item()), self.most.item()
             k, self.v[:], self.m[:] = dynamics.fire(
-                self.v, self.m, self.vth, self.levels.item(), bool(self.two_sided.item()), lower
+                self.v, self.m, self.vth, self.levels.item(), two_sided, lower, upper, most
             )
             spikes[:] = k * self.payload
         self.s_out.send(spikes)

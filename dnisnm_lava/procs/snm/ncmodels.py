@@ -11,12 +11,15 @@ Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
 
     v         potential                                    starts at v_init, again at step 0 of each window
     m         levels sent, net; below levels * steps       starts at 0, again at step 0 of each window
+                                                           (both go on where frames of a stream carry them)
+    fresh     1 in the first window of a stream, whose     starts at 1
+              biases act there alone
     c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from
               then on
-    vth, lower, payload, v_init, bias                      constants of the neuron; vth = 0: it never fires;
-                                                           lower: see dynamics.py
-    steps, lead, period                                    constants of the population, as are levels and
-                                                           two_sided
+    vth, lower, upper, payload, v_init, bias               constants of the neuron; vth = 0: it never fires;
+                                                           lower, upper: see dynamics.py
+    steps, lead, period, most                              constants of the population, as are levels,
+                                                           two_sided and carry
     a         what synapses brought in this step           cleared by reading
 
 `v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and
@@ -43,18 +46,17 @@ except ImportError:  # no extension, no neuro-core model; Lava imports this file
 
 LARGEST = 2**23 - 1
 REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
+OF_STREAMS = ("fresh", "upper", "most")  # registers of a stream's neurons, beside them
 
 # Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second
 # operand where
 # the first, a flag, is 1, else the third. SPIKE: sends its operand, unless that is 0.
 BEGIN = """
-    EQ   first   c       0            window begins: forget the last one
-    SEL  v       first   v_init  v
-    SEL  m       first   0       m
+    {reset}
     GE   open    c       0            silent before the first window
     LT   hears   c       steps        (19): currents and bias in the first `steps` steps
     AND  hears   hears   open
-    ADD  z       a       bias
+    {bias}
     SEL  z       hears   z       0
     ADD  v       v       z
     ADD  end     steps   lead         fires in steps lead ... steps + lead - 1
@@ -66,11 +68,12 @@ BEGIN = """
     ADD  k       0       0
 """
 LEVEL = """
-    GE   up      v       vth          (21), one level: up ...
+    GE   up      v       {upper}          (21), one level: up ...
     NEG  n       v
     GE   down    n       lower        ... or down; not both in one step, for lower <= vth
     AND  up      up      armed
     AND  down    down    armed
+    {bound}
     {gate}
     SUB  d       up      down
     MUL  q       d       vth
@@ -90,6 +93,28 @@ END = """
     SEL  c       last    0       c
 """
 
+RESET = """
+    EQ   first   c       0            window begins: forget the last one
+    SEL  v       first   v_init  v
+    SEL  m       first   0       m
+"""
+ONCE = """
+    SEL  b       fresh   bias    0    in the first frame alone
+    ADD  z       a       b
+"""
+BOUND = """
+    LT   room    m       most         holds no more than that
+    AND  up      up      room
+"""
+BOUND_BELOW = """
+    NEG  owed    m
+    LT   room    owed    most         a two-sided neuron, either way
+    AND  down    down    room
+"""
+AGED = """
+    SEL  fresh   last    0       fresh
+"""
+
 ARITHMETIC: dict[str, Callable[..., int]] = {
     "ADD": lambda a, b: a + b,
     "SUB": lambda a, b: a - b,
@@ -105,10 +130,15 @@ ARITHMETIC: dict[str, Callable[..., int]] = {
 OPERANDS = {"NEG": 1, "SPIKE": 1, "SEL": 3}  # the others take 2
 
 
-def program(levels: int, two_sided: bool) -> list[tuple[str, ...]]:
+def program(levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[str, ...]]:
     """One step of one neuron: (operation, target, operand, ...). No jumps and no division: a level is one
-    compare and subtract."""
-    text = BEGIN + levels * LEVEL.format(gate="" if two_sided else GATE.strip()) + END
+    compare and subtract. carry: of a stream's network."""
+    begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
+    bound = BOUND + (BOUND_BELOW if two_sided else "") if carry else ""
+    level = LEVEL.format(
+        upper="upper" if carry else "vth", bound=bound.strip(), gate="" if two_sided else GATE.strip()
+    )
+    text = begin + levels * level + END + (AGED if carry else "")
     lines = [line.split() for line in text.splitlines() if line.strip()]
     return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]
 

@@ -13,10 +13,17 @@ from dnisnm_lava.procs.source.process import Source
 
 class AbstractPySource(PyLoihiProcessModel):
     def run_spk(self) -> None:
-        images, steps, period = (self.proc_params[key] for key in ("images", "steps", "period"))
+        images, steps, period, carry = (
+            self.proc_params[key] for key in ("images", "steps", "period", "carry")
+        )
         sample, local = divmod(self.time_step - 1, period)
-        shown = sample < len(images) and local < steps
-        self.s_out.send(images[sample] if shown else np.zeros_like(images[0]))
+        if sample >= len(images) or local >= steps:
+            self.s_out.send(np.zeros_like(images[0]))
+        elif carry and sample:
+            wide = np.float64 if images.dtype.kind == "f" else np.int32  # a change of 8 bits has 9
+            self.s_out.send(images[sample].astype(wide) - images[sample - 1])
+        else:
+            self.s_out.send(images[sample])
 
 
 @implements(proc=Source, protocol=LoihiProtocol)

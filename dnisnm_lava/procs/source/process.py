@@ -6,7 +6,8 @@ from lava.magma.core.process.process import AbstractProcess, LogConfig
 
 
 class Source(AbstractProcess):
-    """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros."""
+    """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros. carry:
+    of a stream, by how much image n differs from the one before."""
 
     def __init__(
         self,
@@ -14,8 +15,11 @@ class Source(AbstractProcess):
         images: np.ndarray,
         steps: int,
         period: int,
+        carry: bool = False,
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
-        super().__init__(images=images, steps=steps, period=period, name=name, log_config=log_config)
+        super().__init__(
+            images=images, steps=steps, period=period, carry=carry, name=name, log_config=log_config
+        )
         self.s_out = OutPort(shape=images.shape[1:])

@@ -169,16 +169,24 @@ def state_bits(p: SNM | ReadOut, steps: int) -> int:
     bits = STATE_BITS + (STATE_BITS if _differs(p.bias) else 0)
     if isinstance(p, ReadOut):
         return bits
-    memory = 0 if p.two_sided else (steps * p.levels).bit_length()
+    memory = _memory_bits(p, steps)
     payload = int(p.payload.max(initial=0)).bit_length() if _differs(p.payload) else 0
     threshold = STATE_BITS if _differs(p.vth) else 0
     lower = (
         STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
     )  # else it is 1, or the threshold
+    upper = STATE_BITS if p.up and _differs(p.vth) else 0  # else it is the threshold, or the program's
     known = np.array_equal(p.v_init, p.vth >> 1) or (
         p.two_sided and not p.v_init.any()
     )  # to the program, of itself
-    return bits + memory + payload + threshold + lower + (0 if known else STATE_BITS)
+    return bits + memory + payload + threshold + lower + upper + (0 if known else STATE_BITS)
+
+
+def _memory_bits(p: SNM, steps: int) -> int:
+    """Of m; a two-sided neuron needs one only where it has a bound, with a sign."""
+    if p.most:
+        return p.most.bit_length() + int(p.two_sided)
+    return 0 if p.two_sided else (steps * p.levels).bit_length()
 
 
 def _differs(values: np.ndarray) -> bool:
