@@ -34,6 +34,7 @@ from dnisnm_lava.stages.recipes import BEST as BEST
 from dnisnm_lava.stages.recipes import BINARY as BINARY
 from dnisnm_lava.stages.recipes import PAPER as PAPER
 from dnisnm_lava.stages.recipes import Recipe as Recipe
+from dnisnm_lava.stages.streaming import streaming as streaming
 from dnisnm_lava.studies.costs.energy import energy as energy
 from dnisnm_lava.studies.explain.explain import Detail as Detail
 from dnisnm_lava.studies.explain.explain import explain as explain
@@ -41,6 +42,7 @@ from dnisnm_lava.studies.loihi2.rules import check as check
 from dnisnm_lava.studies.overview import About as About
 from dnisnm_lava.studies.precision import Tried as Tried
 from dnisnm_lava.studies.precision import precision as precision
+from dnisnm_lava.studies.streams.following import stream as stream
 from dnisnm_lava.studies.tuning.pareto import Target as Target
 from dnisnm_lava.studies.tuning.tune import Space as Space
 from dnisnm_lava.studies.tuning.tune import tune as tune

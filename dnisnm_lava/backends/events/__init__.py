@@ -6,6 +6,6 @@ from frame to frame.
 
 from __future__ import annotations
 
-from dnisnm_lava.backends.events.stream import Frame, Stream, follow
+from dnisnm_lava.backends.events.stream import Stream, follow
 
-__all__ = ["Frame", "Stream", "follow"]
+__all__ = ["Stream", "follow"]

@@ -27,9 +27,10 @@ from dnisnm_lava.backends.events.tables import (
 )
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
+from dnisnm_lava.backends.streams import Frame, fans
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph, fanout
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
 from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
@@ -37,21 +38,6 @@ from dnisnm_lava.system.progress import Progress
 
 DENSE = 4.0  # a synapse of an event costs as much as so many of a whole layer
 WAYS = ("auto", "events", "whole")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the model's
-    outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went to}, the
-    image's among them. saturations: {population: neurons clipped}. clipped_inputs: values of the frame outside the
-    input's 8 bits. spikes: {population: (T, *shape)} of those that were recorded."""
-
-    outputs: Mapping[str, np.ndarray]
-    spike_counts: Mapping[str, tuple[int, int]]
-    delivered: Mapping[str, int]
-    saturations: Mapping[str, int]
-    clipped_inputs: int = 0
-    spikes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Stream:
@@ -338,14 +324,8 @@ class _Prepared:
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
     plans = planned(graph, neurons="stepped")
-    fans: dict[str, np.ndarray] = {p.name: np.zeros(p.shape, np.int64) for p in graph}
-    for p in graph:
-        if isinstance(p, MaxPool):
-            fans[p.source] = fans[p.source] + fanout.of_max_pool(p, graph[p.source].shape)
-        elif isinstance(p, SNM | ReadOut):
-            for q in p.projections:
-                fans[q.source] = fans[q.source] + fanout.of_projection(q, graph[q.source].shape)
-    return {p.name: _prepare(graph, p, plans[p.name], fans[p.name]) for p in graph}
+    spread = fans(graph)
+    return {p.name: _prepare(graph, p, plans[p.name], spread.get(p.name, np.zeros(p.shape, np.int64))) for p in graph}
 
 
 def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) -> _Prepared:

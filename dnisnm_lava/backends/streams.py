@@ -1,0 +1,88 @@
+"""A stream of any graph, frame by frame: by events, or by the reference for floats and where numba is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from dnisnm_lava.backends import reference
+from dnisnm_lava.backends.state import State, initial
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import MaxPool, ReadOut, SpikingGraph, fanout
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the
+    model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went
+    to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs: values of the frame
+    outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were recorded."""
+
+    outputs: Mapping[str, np.ndarray]
+    spike_counts: Mapping[str, tuple[int, int]]
+    delivered: Mapping[str, int]
+    saturations: Mapping[str, int]
+    clipped_inputs: int = 0
+    spikes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Going(Protocol):
+    """A stream under way. state: what is kept, to save and to go on from; may be set."""
+
+    state: State
+
+    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
+        """Take the next frame, (*image shape), floats. record: keep every spike."""
+
+
+def going(graph: SpikingGraph, state: State | None = None) -> Going:
+    """A stream of `graph`, from `state` on (default: the beginning). OutOfRange for a graph of images."""
+    if not graph.carry:
+        raise OutOfRange("stream: the network is one of images; make a stream's of it by `streaming`")
+    if graph.is_integer and importlib.util.find_spec("numba") is not None:
+        from dnisnm_lava.backends import events
+
+        return events.Stream(graph, state)
+    return Stepwise(graph, state)
+
+
+class Stepwise:
+    """The same by the reference."""
+
+    def __init__(self, graph: SpikingGraph, state: State | None = None) -> None:
+        self.graph, self.state = graph, initial(graph) if state is None else state
+        self._fans = fans(graph)
+
+    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
+        before = self.state
+        run, self.state = reference.follow(self.graph, image[None], before)
+        sums = {self.graph.readout.name: run.logits[0], **{name: a[0] for name, a in run.further.items()}}
+        spikes = {name: a[0] for name, a in run.spikes.items()}
+        source = self.graph.input.name
+        change = self.state.of("image", source) - before.of("image", source)
+        sent = {source: np.repeat(change[None], self.graph.steps, axis=0), **spikes}
+        delivered = {name: int(((a != 0) * self._fans[name]).sum()) for name, a in sent.items()}
+        return Frame(
+            sums,
+            run.spike_counts,
+            delivered,
+            run.saturations,
+            run.clipped_inputs,
+            spikes if record else {},
+        )
+
+
+def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
+    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among them."""
+    found = {p.name: np.zeros(p.shape, np.int64) for p in graph}
+    for p in graph:
+        if isinstance(p, MaxPool):
+            found[p.source] = found[p.source] + fanout.of_max_pool(p, graph[p.source].shape)
+        else:
+            for q in getattr(p, "projections", ()):
+                found[q.source] = found[q.source] + fanout.of_projection(q, graph[q.source].shape)
+    return {name: fan for name, fan in found.items() if not isinstance(graph[name], ReadOut)}
