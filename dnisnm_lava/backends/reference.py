@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dnisnm_lava.backends.results import Run, count_spikes
@@ -44,6 +46,7 @@ def follow(
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     logits, further = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
     counts = {name: count_spikes(trace) for name, trace in traces.items()}
+    state = replace(state, saturated=state.saturated + sum(saturations.values()))
     run = Run(logits, traces, counts, saturations, clipped, further, graph.units, graph.functions)
     return run, state
 
@@ -66,7 +69,7 @@ def _sample(
             change = after[f"image {p.name}"] - state.of("image", p.name)
             sent[p.name] = np.repeat(change[None], steps, axis=0)
     traces = {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
-    return traces, State(state.frames + 1, after)
+    return traces, replace(state, frames=state.frames + 1, values=after)
 
 
 def _currents(p: SNM | ReadOut, sent: dict[str, np.ndarray], t: int) -> np.ndarray:
@@ -78,8 +81,8 @@ def _currents(p: SNM | ReadOut, sent: dict[str, np.ndarray], t: int) -> np.ndarr
 
 
 def _bias(p: SNM | ReadOut, state: State) -> np.ndarray:
-    """Biases act in the first frame alone."""
-    return np.zeros_like(p.bias) if state.frames else p.bias
+    """What acts: in the first frame alone."""
+    return p.bias if state.is_new else np.zeros_like(p.bias)
 
 
 def _neurons(

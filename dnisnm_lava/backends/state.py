@@ -18,19 +18,27 @@ FORMAT = "dnisnm-state 1"
 
 @dataclass(frozen=True)
 class State:
-    """After `frames` frames. values: {"KIND NAME": array of the population's shape}: `image`, the last one as the
+    """After `frames` frames. began: the frame at which all states were at their beginning. saturated: neurons clipped
+    since then. values: {"KIND NAME": array of the population's shape}: `image`, the last one as the
     input holds it; `v` of neurons and read-outs; `m` of neurons; `total` (of its source's shape) and `best`, the
     running sums and their windows' maxima, of max-pools."""
 
     frames: int
     values: Mapping[str, np.ndarray]
+    began: int = 0
+    saturated: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Is the next frame the first one, in which biases act?"""
+        return self.frames == self.began
 
     def of(self, kind: str, name: str) -> np.ndarray:
         return self.values[f"{kind} {name}"]
 
 
-def initial(graph: SpikingGraph) -> State:
-    """Before the first frame: v_init, and zeros."""
+def initial(graph: SpikingGraph, frames: int = 0) -> State:
+    """At the beginning, after so many frames: v_init, and zeros."""
     wide = np.int64 if graph.is_integer else np.float64
     values: dict[str, np.ndarray] = {}
     for p in graph:
@@ -44,7 +52,7 @@ def initial(graph: SpikingGraph) -> State:
         elif isinstance(p, MaxPool):
             values[f"total {p.name}"] = np.zeros(graph[p.source].shape, wide)
             values[f"best {p.name}"] = np.zeros(p.shape, wide)
-    return State(0, values)
+    return State(frames, values, began=frames)
 
 
 def save(path: str | Path, state: State, graph: SpikingGraph) -> Path:
@@ -55,7 +63,7 @@ def save(path: str | Path, state: State, graph: SpikingGraph) -> Path:
         buffer,
         format=np.array(FORMAT),
         digest=np.array(graph.digest()),
-        frames=np.array(state.frames),
+        counts=np.array([state.frames, state.began, state.saturated]),
         keys=np.array(list(state.values)),
         **names,
     )
@@ -69,7 +77,8 @@ def load(path: str | Path, graph: SpikingGraph) -> State:
             if str(file["format"]) != FORMAT:
                 raise BadFile(f"{path}: not the state of a stream ({FORMAT}); give a file that a stream saved")
             keys = [str(key) for key in file["keys"]]
-            digest, frames = str(file["digest"]), int(file["frames"])
+            digest = str(file["digest"])
+            frames, began, saturated = (int(n) for n in file["counts"])
             values = {key: file[f"value {i}"] for i, key in enumerate(keys)}
     except BadFile:
         raise
@@ -83,13 +92,14 @@ def load(path: str | Path, graph: SpikingGraph) -> State:
             f"{path}: the state of another network ({digest[:12]}, and this one is {graph.digest()[:12]}); resume "
             f"with the network and the dials that it was saved with, or begin anew"
         )
-    _check(Path(path), State(frames, values), initial(graph))
-    return State(frames, values)
+    state = State(frames, values, began, saturated)
+    _check(Path(path), state, initial(graph))
+    return state
 
 
 def _check(path: Path, given: State, wanted: State) -> None:
     """BadFile where arrays are missing, or have another shape or dtype."""
-    same = given.frames >= 0 and set(given.values) == set(wanted.values)
+    same = 0 <= given.began <= given.frames and given.saturated >= 0 and set(given.values) == set(wanted.values)
     if not same or any(
         given.values[key].shape != value.shape or given.values[key].dtype != value.dtype
         for key, value in wanted.values.items()

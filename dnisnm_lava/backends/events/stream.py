@@ -7,7 +7,7 @@ Where many spikes leave a population at once, as in the first frame, a projectio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -63,11 +63,11 @@ class Stream:
             for kind, array in self._kept[p.name].items():
                 shape = self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
                 values[f"{kind} {p.name}"] = channels_first(array, shape).astype(np.int64)
-        return State(self._frames, values)
+        return replace(self._state, values=values)
 
     @state.setter
     def state(self, state: State) -> None:
-        self._frames = state.frames
+        self._state = replace(state, values={})
         self._kept: dict[str, dict[str, np.ndarray]] = {p.name: {} for p in self.graph}
         for key, array in state.values.items():
             kind, name = key.split(" ", 1)
@@ -78,7 +78,7 @@ class Stream:
             p.name: _Room.of(self._kept[p.name]["v" if "v" in self._kept[p.name] else "best"])
             for p in self.graph.populations[1:]
         }
-        if state.frames:  # what it may have to send still is not known
+        if not state.is_new:  # what it may have to send still is not known
             for room in self._room.values():
                 room.pending[:] = 1
 
@@ -108,7 +108,8 @@ class Stream:
                 )
                 if record and not isinstance(p, Input):
                     done.spikes[p.name] = np.stack([s.dense() for s in events]).astype(np.int32)
-        self._frames += 1
+        over = sum(done.saturations.values())
+        self._state = replace(self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over)
         return done.frame(self.graph)
 
     def _arrive(self, p: SNM | ReadOut, heard: Mapping[str, list[_Sent]], t: int) -> None:
@@ -116,7 +117,7 @@ class Stream:
         room, own = self._room[p.name], self._prepared[p.name]
         for projection in own.projections:
             projection.add(heard[projection.source][t], room, self._ways)
-        if self._frames == 0:
+        if self._state.is_new:
             room.acc += own.bias
             room.touched[:] = 1
 
@@ -165,7 +166,7 @@ class Stream:
         events, w = heard.events, p.window
         size = (*self.graph[p.source].shape[1:], *p.shape[1:])
         geometry = (*size, *w.stride, w.padding[0][0], w.padding[1][0], *w.dilation)
-        if self._frames == 0:
+        if self._state.is_new:
             room.touched[:] = 1
         count, up, down = kernels.pool(
             events.pixel,

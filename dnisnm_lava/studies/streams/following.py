@@ -67,25 +67,26 @@ class Following(Iterator[Followed]):
         if refresh < 0:
             raise OutOfRange(f"refresh: {refresh} given; give frames from one new beginning to the next, or 0")
         self.graph, self._frames, self._refresh = graph, iter(frames), refresh
-        self._going, self._count = going(graph, state), 0 if state is None else state.frames
-        self._since, self._exact = self._count, True
+        self._going, self._frame = going(graph, state), 0 if state is None else state.frames
+        self._began = 0 if state is None else state.began
+        self._exact = state is None or not state.saturated
 
     @property
     def state(self) -> State:
-        return State(self._count, self._going.state.values)
+        return self._going.state
 
     def save(self, path: str | Path) -> Path:
         """Write the state to `path` (.npz), for `dn.stream(..., state=path)` to go on from."""
         return states.save(path, self.state, self.graph)
 
     def __next__(self) -> Followed:
-        image = _checked(self._next(), self._count, self.graph)
-        if self._refresh and self._count - self._since >= self._refresh:
-            self._going.state, self._since, self._exact = initial(self.graph), self._count, True
+        image = _checked(self._next(), self._frame, self.graph)
+        if self._refresh and self._frame - self._began >= self._refresh:
+            self._going.state, self._began, self._exact = initial(self.graph, self._frame), self._frame, True
         frame = self._going.step(image)
         self._exact &= not any(frame.saturations.values())
-        self._count += 1
-        return _followed(self.graph, frame, self._count - 1, self._exact)
+        self._frame += 1
+        return _followed(self.graph, frame, self._frame - 1, self._exact)
 
     def _next(self) -> object:
         try:
@@ -94,7 +95,7 @@ class Following(Iterator[Followed]):
             raise
         except Exception as error:
             raise OutOfRange(
-                f"frame {self._count}: its source failed ({type(error).__name__}: {error}); what came before it is "
+                f"frame {self._frame}: its source failed ({type(error).__name__}: {error}); what came before it is "
                 f"kept: go on from the saved state, with the frames behind it"
             ) from error
 
