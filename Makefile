@@ -4,8 +4,9 @@ READY := .venv/.ready
 OUT ?= demo-result
 
 # What a current Python, NumPy and torch could change: integers, files, the front-end, the way to Lava.
-MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics executors frontend lava_python netx rounding stages torch_module \
-	user_networks)
+MODERN := $(addprefix sim_tests/,backends/test_executors.py backends/test_lava_python.py exporters/test_archive.py exporters/test_netx.py \
+	exporters/test_torch_module.py frontend/test_composition.py frontend/test_frontend.py frontend/test_user_networks.py ir/test_dynamics.py \
+	stages/test_rounding.py stages/test_stages.py)
 
 # Two files of tests at a time, each by a process of one thread: as fast as two cores are.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -24,7 +25,7 @@ modern: $(READY)
 # The lower bound of every dependency: by hand, when one of them moves.
 lowest: $(READY)
 	@sh tools/setup.sh .venv-lowest requirements-lowest.txt 3.10
-	DNISNM_LAVA_PYTHON=$(CURDIR)/$(BIN)/python .venv-lowest/bin/python -m pytest $(MODERN) sim_tests/test_loading.py sim_tests/test_nir.py
+	DNISNM_LAVA_PYTHON=$(CURDIR)/$(BIN)/python .venv-lowest/bin/python -m pytest $(MODERN) sim_tests/data/test_loading.py sim_tests/exporters/test_nir.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ COLUMNS = (
 HEAD = """# Coverage
 
 What becomes of torchvision's networks, at a reduced size of the image. Written by `python tools/measure_coverage.py`; all but
-VGG11, VGG16 and the wide ResNet are tested in `sim_tests/test_torchvision.py`.
+VGG11, VGG16 and the wide ResNet are tested in `sim_tests/frontend/test_torchvision.py`.
 Weights are random but sound: Kaiming, with batch-norm statistics of random images, gamma in U(0.5, 1.5),
 beta in N(0, 0.2); auxiliary heads off.
 {versions}.

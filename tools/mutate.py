@@ -51,36 +51,39 @@ LOADED = (
     "matplotlib.figure",
     "PIL.Image",
 )
-STAGES = ("test_stages.py", "test_rounding.py", "test_composition.py")
+STAGES = ("stages/test_stages.py", "stages/test_rounding.py", "frontend/test_composition.py")
 READ = (
-    "test_netx.py",
-    "test_fuzz.py",
-    "test_archive.py",
+    "exporters/test_netx.py",
+    "exporters/test_fuzz.py",
+    "exporters/test_archive.py",
     "-k",
     "not thousand and not of_its_seed and not campaign and not renewed and not command",
 )
 LAVA = (
-    "test_windows.py",
-    "test_lava.py",
+    "procs/test_windows.py",
+    "backends/test_lava.py",
     "-k",
     "window or keeps or lava_fixed or floating or every_length or silence or saturations or hand",
 )
 TARGETS: dict[
     str, tuple[tuple[str, ...], tuple[str, ...]]
 ] = {  # files, and the tests that are to see their mutants
-    "dynamics": (("dnisnm_lava/ir/dynamics.py",), ("test_dynamics.py", "test_executors.py")),
+    "dynamics": (("dnisnm_lava/ir/dynamics.py",), ("ir/test_dynamics.py", "backends/test_executors.py")),
     "fixedpoint": (
         ("dnisnm_lava/ir/fixedpoint.py",),
-        ("test_fixedpoint.py", "test_dynamics.py", "test_stages.py"),
+        ("ir/test_fixedpoint.py", "ir/test_dynamics.py", "stages/test_stages.py"),
     ),
-    "quantization": (("dnisnm_lava/stages/quantization.py",), (*STAGES, "test_executors.py")),
+    "quantization": (("dnisnm_lava/stages/quantization.py",), (*STAGES, "backends/test_executors.py")),
     "netx": (("exporters/netx.py", "exporters/netx_reading.py", "exporters/hdf5.py"), READ),
     "procs": (
         tuple(f"dnisnm_lava/procs/{n}/models.py" for n in ("snm", "maxpool", "delay", "readout", "source")),
         LAVA,
     ),
-    "im2col": (("dnisnm_lava/procs/im2col.py", "dnisnm_lava/procs/stock_conv.py"), ("test_fast_conv.py",)),
-    "ncmodels": (("dnisnm_lava/procs/snm/ncmodels.py",), ("test_ncmodels.py",)),
+    "im2col": (
+        ("dnisnm_lava/procs/im2col.py", "dnisnm_lava/procs/stock_conv.py"),
+        ("procs/test_fast_conv.py",),
+    ),
+    "ncmodels": (("dnisnm_lava/procs/snm/ncmodels.py",), ("procs/test_ncmodels.py",)),
 }
 COMPARED = {
     ast.Lt: ast.LtE,

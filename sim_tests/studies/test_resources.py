@@ -29,7 +29,7 @@ from dnisnm_lava.studies.loihi2 import layers as resources
 from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed, weight_bits
 from dnisnm_lava.studies.loihi2.limits import STATE_WORDS, SYNAPSE_WORDS, SYNAPSE_WORDS_CUT
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ from dnisnm_lava.studies.loihi2.layers import _joined, _positions
 from exporters import hdf5, netx
 from exporters.netx_reading import graph_of
 
-ROOT = Path(__file__).resolve().parents[1]
-CORPUS = Path(__file__).parent / "corpus"
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = Path(__file__).parents[1] / "corpus"
 
 
 def test_three_thousand_hostile_files_are_refused_or_are_graphs() -> None:

@@ -13,17 +13,18 @@ import pytest
 
 ASKED = "DNISNM_MUTATIONS"
 pytestmark = pytest.mark.skipif(
-    not os.environ.get(ASKED), reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/test_mutations.py"
+    not os.environ.get(ASKED),
+    reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/project/test_mutations.py",
 )
-ROOT = Path(__file__).resolve().parents[1]
-LAVA = ("test_lava.py", "equals_batched and paper")
-NEURON = ("test_dynamics.py", "papers_neuron")
-BATCHED = ("test_executors.py", "batched_equals")
-PYTHON = ("test_executors.py", "python_integers")
-RELAY = ("test_composition.py", "to_the_nearest_level")
-CEILING = ("test_composition.py", "ceiling")
-COMPOSED = ("test_pieces.py", "is_the_model and 3x3")
-PADS = ("test_pieces.py", "is_the_model and roll or is_the_model and negative or is_the_model and zero")
+ROOT = Path(__file__).resolve().parents[2]
+LAVA = ("backends/test_lava.py", "equals_batched and paper")
+NEURON = ("ir/test_dynamics.py", "papers_neuron")
+BATCHED = ("backends/test_executors.py", "batched_equals")
+PYTHON = ("backends/test_executors.py", "python_integers")
+RELAY = ("frontend/test_composition.py", "to_the_nearest_level")
+CEILING = ("frontend/test_composition.py", "ceiling")
+COMPOSED = ("whole/test_pieces.py", "is_the_model and 3x3")
+PADS = ("whole/test_pieces.py", "is_the_model and roll or is_the_model and negative or is_the_model and zero")
 MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
     "firing up is strict": ("ir/dynamics.py", "up = alive & (v >= vth)", "up = alive & (v > vth)", *NEURON),
     "firing down is strict": ("ir/dynamics.py", "(rest >= (vth if", "(rest > (vth if", *NEURON),
@@ -117,7 +118,7 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
         "backends/lava_cpu/child.py",
         "output(source, early)",
         "output(source, early + (early > 0))",
-        "test_lava.py",
+        "backends/test_lava.py",
         "every_length",
     ),
 }
@@ -126,7 +127,7 @@ MUTATIONS = {  # file, what it says, what it says instead, the tests that see it
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutation_is_caught(name: str, tmp_path: Path) -> None:
     file, sound, broken, tests, chosen = MUTATIONS[name]
-    if tests == "test_lava.py" and importlib.util.find_spec("lava") is None:
+    if tests == "backends/test_lava.py" and importlib.util.find_spec("lava") is None:
         pytest.skip("lava-nc is not installed")
     for folder in ("dnisnm_lava", "exporters", "sim_tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -22,7 +22,7 @@ from dnisnm_lava.data import digits
 from dnisnm_lava.data.models import call_factory
 from exporters import netx
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 

@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, graph:
         "netx.write(sys.argv[2], graph, overwrite=True)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "source.net"), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2])
     assert done.returncode == 1
     assert "BadFile" in done.stderr.splitlines()[-1]
     assert "a.net: could not be written (File too large), and nothing was left behind" in done.stderr
@@ -488,7 +488,7 @@ def test_flipped_bytes_give_a_graph_or_one_sentence(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 10

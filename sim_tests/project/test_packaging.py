@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 import dnisnm_lava as dn
 from dnisnm_lava.system import extras
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = [
     "torch",
     "torchvision",

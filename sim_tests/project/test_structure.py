@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dnisnm_lava"
 
 CORE = (
@@ -42,6 +42,13 @@ LINTER = Path(sys.executable).with_name("lint-imports")
 
 def modules() -> list[Path]:
     return [p for p in PACKAGE.rglob("*.py") if p.name not in ("__init__.py", "__main__.py")]
+
+
+def test_tests_stand_in_folders_named_as_the_packages() -> None:
+    """Beside them: what only a whole network or the whole project shows, and faults made on purpose."""
+    folders = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
+    found = {p.parent.relative_to(ROOT / "sim_tests").as_posix() for p in ROOT.glob("sim_tests/**/test_*.py")}
+    assert found == folders | {"exporters", "whole", "project", "faults"}
 
 
 def test_imports_go_one_way() -> None:

@@ -19,7 +19,7 @@ from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.ir import SNM, ReadOut
 from exporters import netx
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARCHIVE = ROOT / "sim_tests/archive"
 FILES = sorted(ARCHIVE.glob("*/*.net"))
 

@@ -321,7 +321,7 @@ def test_resnet20_at_four_steps(shared: Path) -> None:
     data = datasets.load_data(
         str(shared / "cifar10-lossless-subset.npz"), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
     )
-    spec = str(Path(__file__).resolve().parents[1] / "examples/resnet20.py") + ":resnet20"
+    spec = str(Path(__file__).resolve().parents[2] / "examples/resnet20.py") + ":resnet20"
     model = models.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"), (3, 32, 32))
     x, _ = datasets.arrays(data.train, datasets.choose(data.train, 400, 0))
     test, labels = datasets.arrays(data.test, datasets.choose(data.test, 200, 0))

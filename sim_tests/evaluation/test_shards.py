@@ -23,7 +23,7 @@ from dnisnm_lava.evaluation.tallies import Tally
 from dnisnm_lava.system.ranks import Group
 from exporters import netx
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 250  # 3 blocks: uneven over two ranks, and the last one is smaller
 FAULT = """if os.environ.get("KILL") == os.environ.get("RANK", "0") and i >= 150:
             while not glob.glob("*.parts/*.json"):  # another rank has finished something; newer torchrun ends the job at once

@@ -17,7 +17,7 @@ from dnisnm_lava.ir import dynamics
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from dnisnm_lava.procs.snm import ncmodels
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STATE = st.one_of(st.integers(-300, 300), st.integers(-ncmodels.LARGEST, ncmodels.LARGEST))
 
 

@@ -27,7 +27,7 @@ from dnisnm_lava.cli.narrow import fitted
 from dnisnm_lava.cli.output import Result, _print
 from dnisnm_lava.cli.parser import VERBS, _parser
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -75,7 +75,7 @@ def test_a_network_with_no_exact_meaning_is_refused_by_name_and_line(name: str) 
 
 
 def test_the_page_of_coverage_is_measured(tmp_path: Path) -> None:
-    script = str(Path(__file__).resolve().parents[1] / "tools/measure_coverage.py")
+    script = str(Path(__file__).resolve().parents[2] / "tools/measure_coverage.py")
     command = [
         sys.executable,
         script,

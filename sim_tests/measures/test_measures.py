@@ -406,7 +406,7 @@ def both(): return seeded(Both)
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "nets.py").write_text(MODULE.format(tests=str(Path(__file__).parent)))
+    (tmp_path / "nets.py").write_text(MODULE.format(tests=str(Path(__file__).parents[1])))
     np.savez(tmp_path / "bright.npz", x_train=X, y_train=Y, x_test=X, y_test=Y)
     np.savez(tmp_path / "rows.npz", x_train=F, y_train=np.arange(60) % 2, x_test=F, y_test=np.arange(60) % 2)
     return tmp_path

@@ -23,7 +23,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, SpikingGraph
 from exporters import torch_module
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def assert_equal(graph: SpikingGraph, x: np.ndarray, steps: int | None = None) -> None:

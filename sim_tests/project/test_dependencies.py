@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from dnisnm_lava.backends.lava_cpu import installation, interpreter
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (ROOT / "pyproject.toml").read_text()
 MACHINERY = {"import-linter", "mypy", "pytest-xdist", "ruff"}  # the same for every stack
 # What the site, its notebook, the wheel and the browser are tested with, in one version: the extra `docs`,

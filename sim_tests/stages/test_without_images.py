@@ -296,7 +296,7 @@ def bare():
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(NETWORK.format(tests=str(Path(__file__).parent)))
+    (tmp_path / "net.py").write_text(NETWORK.format(tests=str(Path(__file__).parents[1])))
     np.savez(
         "data.npz",
         x_test=images(20, (2, 6, 6), 1),
@@ -385,7 +385,7 @@ def test_resnet20_needs_no_image(shared: Path) -> None:
     weights, data = shared / "weights/resnet20-12fca82f.th", shared / "cifar10-lossless-subset.npz"
     if not weights.is_file() or not data.is_file():
         pytest.skip("shared/data has no ResNet-20 or no lossless CIFAR-10")
-    model = dn.load_model(str(Path(__file__).parents[1] / "examples/resnet20.py:resnet20"), weights)
+    model = dn.load_model(str(Path(__file__).parents[2] / "examples/resnet20.py:resnet20"), weights)
     mean, std = (np.array(a).reshape(3, 1, 1) for a in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with np.load(data) as arrays:
         x, y = (

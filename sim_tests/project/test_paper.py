@@ -550,7 +550,7 @@ def test_a_row_changes_the_dials_that_it_names() -> None:
 
 def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:
     """Both sides keep a digit for each image, of the same images: counted here by arrays of truth values."""
-    results = Path(__file__).resolve().parents[1] / common.RESULTS
+    results = Path(__file__).resolve().parents[2] / common.RESULTS
     ours, theirs = (
         common.read_json(results / f"{name}_resnet20_lossless.json") for name in ("few_steps", "spikingjelly")
     )
@@ -565,7 +565,7 @@ def test_paired_tests_follow_from_the_outcomes_that_are_kept() -> None:
 
 def test_the_page_of_the_paper_is_what_the_results_give() -> None:
     """Generated: `python -m examples.paper.page`."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     written_page = (root / page.PAGE).read_text()
     assert page.page(root / common.RESULTS) == written_page
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", written_page):
