@@ -27,8 +27,11 @@ class Neuron:
         levels: int,
         two_sided: bool = False,
         down: float = 1.0,
+        up: float = 0.0,
+        most: int = 0,
     ) -> None:
         self.two_sided, self.lower = two_sided, max(1, round(down * vth))
+        self.upper, self.most = vth + round(up * vth), most or 1 << 60
         self.vth, self.payload, self.bias, self.levels = vth, payload, bias, levels
         self.v, self.m = v_init, 0
 
@@ -44,12 +47,13 @@ class Neuron:
         sent = 0
         if self.vth == 0:
             return 0
-        if self.v >= self.vth:
-            while self.v >= self.vth and sent < self.levels:
+        if self.v >= self.upper:
+            while self.v >= self.upper and sent < self.levels and self.m + sent < self.most:
                 self.v -= self.vth
                 sent += 1
         else:
-            while self.v <= -self.lower and -sent < self.levels and (self.two_sided or self.m + sent > 0):
+            least = -self.most if self.two_sided else 0
+            while self.v <= -self.lower and -sent < self.levels and self.m + sent > least:
                 self.v += self.vth
                 sent -= 1
         self.m += sent
@@ -151,14 +155,31 @@ def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.
     return sum((current(q, sent[q.source][t]) for q in p.projections), start=np.zeros(p.shape, dtype=object))
 
 
-def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
+def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
     bias = np.broadcast_to(p.bias, p.shape)
-    neurons = {
+    return {
         i: Neuron(
-            int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels, p.two_sided, p.down
+            int(p.vth[i]),
+            int(p.payload[i]),
+            int(p.v_init[i]),
+            int(bias[i]),
+            p.levels,
+            p.two_sided,
+            p.down,
+            p.up,
+            p.most,
         )
         for i in np.ndindex(*p.shape)
     }
+
+
+def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
+    return go_on(p, neurons_of(p), sent, steps)
+
+
+def go_on(
+    p: SNM, neurons: dict[tuple[int, ...], Neuron], sent: dict[str, list[np.ndarray]], steps: int
+) -> list[np.ndarray]:
     out = []
     for t in range(1, steps + p.lead + 1):
         if t <= steps:
@@ -180,3 +201,44 @@ def summed(p: ReadOut, sent: dict[str, list[np.ndarray]], steps: int) -> list[np
         out.append(np.array([max(-LARGEST, min(LARGEST, int(a))) for a in v.reshape(-1)]).reshape(p.shape))
         v = out[-1].astype(object)
     return out
+
+
+def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron lives as
+    long as the stream, and hears its bias in the first frame alone."""
+    neurons = {p.name: neurons_of(p) for p in graph if isinstance(p, SNM)}
+    totals = {p.name: np.zeros(graph[p.source].shape, dtype=object) for p in graph if isinstance(p, MaxPool)}
+    sums = {p.name: np.zeros(p.shape, dtype=object) for p in graph if isinstance(p, ReadOut)}
+    told: list[dict[str, np.ndarray]] = []
+    for f, codes in enumerate(frames.astype(object)):
+        sent: dict[str, list[np.ndarray]] = {}
+        for p in graph:
+            if isinstance(p, Input):
+                sent[p.name] = [codes - frames[f - 1].astype(object) if f else codes] * steps
+            elif isinstance(p, MaxPool):
+                before = best_of(p, totals[p.name])
+                sent[p.name] = []
+                for spikes in sent[p.source]:
+                    totals[p.name] = totals[p.name] + spikes
+                    best = best_of(p, totals[p.name])
+                    sent[p.name].append(best - before)
+                    before = best
+            elif isinstance(p, SNM):
+                for neuron in neurons[p.name].values():
+                    neuron.bias = 0 if f else neuron.bias
+                sent[p.name] = go_on(p, neurons[p.name], sent, steps)
+            elif isinstance(p, ReadOut):
+                sent[p.name] = []
+                for t in range(steps):
+                    v = sums[p.name] + arriving(p, sent, t) + (0 if f else p.bias)
+                    sums[p.name] = np.vectorize(lambda a: max(-LARGEST, min(LARGEST, int(a))), otypes=[object])(v)
+                    sent[p.name].append(sums[p.name])
+        told.append({name: np.array(trace, dtype=np.int64) for name, trace in sent.items()})
+    return {name: np.stack([frame[name] for frame in told]) for name in told[0]}
+
+
+def best_of(p: MaxPool, total: np.ndarray) -> np.ndarray:
+    best = np.zeros(p.shape, dtype=object)
+    for c, y, x in np.ndindex(*p.shape):
+        best[c, y, x] = max(total[c, iy, ix] for _, _, iy, ix in seen(p.window, total.shape[1:], y, x))
+    return best
