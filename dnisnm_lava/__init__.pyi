@@ -43,6 +43,7 @@ from dnisnm_lava.studies.overview import About as About
 from dnisnm_lava.studies.precision import Tried as Tried
 from dnisnm_lava.studies.precision import precision as precision
 from dnisnm_lava.studies.streams.following import stream as stream
+from dnisnm_lava.studies.streams.watching import watch as watch
 from dnisnm_lava.studies.tuning.pareto import Target as Target
 from dnisnm_lava.studies.tuning.tune import Space as Space
 from dnisnm_lava.studies.tuning.tune import tune as tune

@@ -20,7 +20,9 @@ class Frame:
     """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the
     model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went
     to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs: values of the frame
-    outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were recorded."""
+    outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were recorded. inputs: values of the
+    image that were sent, in all steps. pooled: {population: of what it delivered, windows of max-pools}. moved:
+    {neurons or read-out: potentials that are others than before the frame}, where they were counted."""
 
     outputs: Mapping[str, np.ndarray]
     spike_counts: Mapping[str, tuple[int, int]]
@@ -28,6 +30,9 @@ class Frame:
     saturations: Mapping[str, int]
     clipped_inputs: int = 0
     spikes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    inputs: int = 0
+    pooled: Mapping[str, int] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
 
 
 class Going(Protocol):
@@ -35,8 +40,9 @@ class Going(Protocol):
 
     state: State
 
-    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
-        """Take the next frame, (*image shape), floats. record: keep every spike."""
+    def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
+        """Take the next frame, (*image shape), floats. record: keep every spike. moves: count the potentials
+        that are others behind it."""
 
 
 def going(graph: SpikingGraph, state: State | None = None) -> Going:
@@ -55,9 +61,9 @@ class Stepwise:
 
     def __init__(self, graph: SpikingGraph, state: State | None = None) -> None:
         self.graph, self.state = graph, initial(graph) if state is None else state
-        self._fans = fans(graph)
+        self._fans, self._pools = fans(graph), pool_fans(graph)
 
-    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
+    def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
         before = self.state
         run, self.state = reference.follow(self.graph, image[None], before)
         sums = {self.graph.readout.name: run.logits[0], **{name: a[0] for name, a in run.further.items()}}
@@ -66,6 +72,7 @@ class Stepwise:
         change = self.state.of("image", source) - before.of("image", source)
         sent = {source: np.repeat(change[None], self.graph.steps, axis=0), **spikes}
         delivered = {name: int(((a != 0) * self._fans[name]).sum()) for name, a in sent.items()}
+        pooled = {name: int(((sent[name] != 0) * fan).sum()) for name, fan in self._pools.items()}
         return Frame(
             sums,
             run.spike_counts,
@@ -73,7 +80,15 @@ class Stepwise:
             run.saturations,
             run.clipped_inputs,
             spikes if record else {},
+            int(np.count_nonzero(sent[source])),
+            pooled,
+            _moved(before, self.state) if moves else {},
         )
+
+
+def _moved(before: State, after: State) -> dict[str, int]:
+    kept = (key for key in after.values if key.startswith("v "))
+    return {key[2:]: int(np.count_nonzero(before.values[key] != after.values[key])) for key in kept}
 
 
 def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
@@ -86,3 +101,11 @@ def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
             for q in getattr(p, "projections", ()):
                 found[q.source] = found[q.source] + fanout.of_projection(q, graph[q.source].shape)
     return {name: fan for name, fan in found.items() if not isinstance(graph[name], ReadOut)}
+
+
+def pool_fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
+    """Of these, the windows alone, of the populations that max-pools look at."""
+    found: dict[str, np.ndarray] = {}
+    for p in graph.of(MaxPool):
+        found[p.source] = found.get(p.source, 0) + fanout.of_max_pool(p, graph[p.source].shape)
+    return found

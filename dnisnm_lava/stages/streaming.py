@@ -25,13 +25,18 @@ def streaming(
     """
     if graph.carry:
         raise OutOfRange("streaming: the network is that of a stream already; give the one of images")
-    steps = checked_steps(steps)
+    check_dials(steps, hysteresis, levels)
+    done = tuple(_carrying(p, steps, hysteresis, levels) if isinstance(p, SNM) else p for p in graph)
+    return replace(graph, populations=done, steps=steps, carry=True)
+
+
+def check_dials(steps: int, hysteresis: float, levels: int | None) -> None:
+    """OutOfRange for a dial out of range."""
+    checked_steps(steps)
     if not 0 <= hysteresis <= LARGEST_HYSTERESIS:
         raise OutOfRange(f"hysteresis: {hysteresis} given; give 0 to {LARGEST_HYSTERESIS:g}, in levels")
     if levels is not None and levels < 1:
         raise OutOfRange(f"levels: {levels} given; give 1 or more, what may be sent at once")
-    done = tuple(_carrying(p, steps, hysteresis, levels) if isinstance(p, SNM) else p for p in graph)
-    return replace(graph, populations=done, steps=steps, carry=True)
 
 
 def _carrying(p: SNM, steps: int, hysteresis: float, levels: int | None) -> SNM:

@@ -106,7 +106,8 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
             totals[p.name] = oracle.best_of(p, totals[p.source])
         else:
             heard = sum(
-                (oracle.current(q, totals[q.source]) for q in p.projections), start=np.zeros(p.shape, dtype=object)
+                (oracle.current(q, totals[q.source]) for q in p.projections),
+                start=np.zeros(p.shape, dtype=object),
             )
             heard = heard + p.bias * graph.steps
             if isinstance(p, SNM):
@@ -139,7 +140,10 @@ def test_sums_behind_a_frame_are_those_of_the_frame_alone(graph: SpikingGraph, s
 
 MODELS = {
     "residual, pooled": (ResidualPoolNet, (2, 6, 6)),
-    "concat": (lambda: torch.nn.Sequential(Dense(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(3)), (4, 6, 6)),
+    "concat": (
+        lambda: torch.nn.Sequential(Dense(4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(3)),
+        (4, 6, 6),
+    ),
     "relay, depthwise": (
         lambda: torch.nn.Sequential(InvertedResidual(4, 4), torch.nn.Flatten(), torch.nn.LazyLinear(3)),
         (4, 6, 6),
@@ -307,8 +311,9 @@ def test_counts_are_those_of_the_spikes() -> None:
     graph = streaming(nets.integer, hysteresis=0.5)
     slow, fast = Stepwise(graph), events.Stream(graph)
     for image in x:
-        a, b = slow.step(image, record=True), fast.step(image, record=True)
+        a, b = (going.step(image, record=True, moves=True) for going in (slow, fast))
         assert (a.delivered, a.spike_counts, a.saturations) == (b.delivered, b.spike_counts, b.saturations)
+        assert (a.inputs, a.pooled, a.moved) == (b.inputs, b.pooled, b.moved)
         for name, (up, down) in b.spike_counts.items():
             assert (up, down) == ((b.spikes[name] > 0).sum(), (b.spikes[name] < 0).sum())
 
@@ -317,7 +322,10 @@ def test_counts_are_those_of_the_spikes() -> None:
     ("frames", "told"),
     [
         ([None], "frame 0: nothing came, as of a camera that is closed"),
-        ([np.zeros((2, 6, 6)), np.zeros((2, 6, 7))], "frame 1: shape \\(2, 6, 7\\) given, and \\(2, 6, 6\\) needed"),
+        (
+            [np.zeros((2, 6, 6)), np.zeros((2, 6, 7))],
+            "frame 1: shape \\(2, 6, 7\\) given, and \\(2, 6, 6\\) needed",
+        ),
         ([np.full((2, 6, 6), np.nan)], "frame 0: 72 of 72 values are NaN or infinite"),
         (["no frame"], "frame 0: a str came, no array"),
     ],
@@ -464,7 +472,9 @@ def test_many_streams_at_once_in_the_module_are_each_alone() -> None:
     with pytest.raises(ValueError, match="frames: 1 streams given, and 2 before"):
         module(torch.tensor(x[:1]))
     module.reset()
-    np.testing.assert_array_equal(module(torch.tensor(x[:1])).numpy()[0], reference.run(graph, x[:1]).logits[0])
+    np.testing.assert_array_equal(
+        module(torch.tensor(x[:1])).numpy()[0], reference.run(graph, x[:1]).logits[0]
+    )
 
 
 def test_a_graph_carries_its_state_in_its_digest_and_only_then() -> None:

@@ -27,7 +27,7 @@ from dnisnm_lava.backends.events.tables import (
 )
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
-from dnisnm_lava.backends.streams import Frame, fans
+from dnisnm_lava.backends.streams import Frame, fans, pool_fans
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
@@ -82,18 +82,21 @@ class Stream:
             for room in self._room.values():
                 room.pending[:] = 1
 
-    def step(self, image: np.ndarray, *, record: bool = False) -> Frame:
-        """Take the next frame, (*image shape), floats. record: keep every spike."""
+    def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
+        """Take the next frame, (*image shape), floats. record: keep every spike. moves: count the potentials
+        that are others behind it."""
         codes, clipped = encode_images(self.graph, image[None])
         done = _Done(clipped)
         sent: dict[str, list[_Sent]] = {}
         for p, heard in self.graph.flow(sent):
             own, kept = self._prepared[p.name], self._kept[p.name]
+            before = kept["v"].copy() if moves and "v" in kept else None
             if isinstance(p, Input):
                 new = pixels_first(codes[0].astype(np.int64), p.shape).astype(own.dtype)
                 change = _Sent(p, own.code, events_of(new - kept["image"]))
                 kept["image"] = new
                 sent[p.name] = [change] * self.graph.steps
+                done.inputs += len(change.events) * self.graph.steps
             elif isinstance(p, MaxPool):
                 sent[p.name] = [self._pooled(p, s, done) for s in heard[p.source]]
             elif isinstance(p, SNM):
@@ -101,15 +104,19 @@ class Stream:
             else:
                 assert isinstance(p, ReadOut)
                 done.outputs[p.name] = self._summed(p, heard, done)
+            if before is not None:
+                done.moved[p.name] = int(np.count_nonzero(before != kept["v"]))
             if not isinstance(p, ReadOut):
                 events = sent[p.name]
-                done.delivered[p.name] = sum(
-                    kernels.delivered(s.events.pixel, s.events.channel, own.fan) for s in events
-                )
+                done.delivered[p.name] = _delivered(events, own.fan)
+                if own.pools.size:
+                    done.pooled[p.name] = _delivered(events, own.pools)
                 if record and not isinstance(p, Input):
                     done.spikes[p.name] = np.stack([s.dense() for s in events]).astype(np.int32)
         over = sum(done.saturations.values())
-        self._state = replace(self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over)
+        self._state = replace(
+            self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over
+        )
         return done.frame(self.graph)
 
     def _arrive(self, p: SNM | ReadOut, heard: Mapping[str, list[_Sent]], t: int) -> None:
@@ -229,13 +236,26 @@ class _Done:
     delivered: dict[str, int] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
+    inputs: int = 0
+    pooled: dict[str, int] = field(default_factory=dict)
+    moved: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, up: int, down: int) -> None:
         before = self.counts.get(name, (0, 0))
         self.counts[name] = before[0] + up, before[1] + down
 
     def frame(self, graph: SpikingGraph) -> Frame:
-        return Frame(self.outputs, self.counts, self.delivered, self.saturations, self.clipped, self.spikes)
+        return Frame(
+            self.outputs,
+            self.counts,
+            self.delivered,
+            self.saturations,
+            self.clipped,
+            self.spikes,
+            self.inputs,
+            self.pooled,
+            self.moved,
+        )
 
 
 @dataclass
@@ -250,7 +270,9 @@ class _Sent:
     def stored(self) -> torch.Tensor:
         """(1, *shape)."""
         if self._stored is None:
-            flat = np.full((1, 1, int(np.prod(self.population.shape))), self.code.offset, NUMPY[self.code.dtype])
+            flat = np.full(
+                (1, 1, int(np.prod(self.population.shape))), self.code.offset, NUMPY[self.code.dtype]
+            )
             at = self.events.pixel.astype(np.int64) * self.population.shape[0] + self.events.channel
             flat[0, 0, at] = self.events.value + self.code.offset
             self._stored = unflat(flat, self.population.shape)[:, 0]
@@ -262,6 +284,10 @@ class _Sent:
         a = np.zeros((int(np.prod(shape[1:])), shape[0]))
         a[self.events.pixel, self.events.channel] = self.events.value
         return channels_first(a, shape)
+
+
+def _delivered(sent: list[_Sent], fan: np.ndarray) -> int:
+    return sum(kernels.delivered(s.events.pixel, s.events.channel, fan) for s in sent)
 
 
 @dataclass
@@ -313,7 +339,7 @@ class _Projection:
 @dataclass(frozen=True)
 class _Prepared:
     """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of `kernels.fire`.
-    fan: (pixels, C) synapses that a spike of each neuron goes to."""
+    fan: (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of max-pools, or nothing."""
 
     dtype: np.dtype
     code: Code
@@ -321,15 +347,27 @@ class _Prepared:
     bias: np.ndarray
     constants: np.ndarray
     fan: np.ndarray
+    pools: np.ndarray
 
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
     plans = planned(graph, neurons="stepped")
-    spread = fans(graph)
-    return {p.name: _prepare(graph, p, plans[p.name], spread.get(p.name, np.zeros(p.shape, np.int64))) for p in graph}
+    spread, pools = fans(graph), pool_fans(graph)
+    none = np.zeros(0, np.int32)
+    return {
+        p.name: _prepare(
+            graph, p, plans[p.name], _flat(p, spread.get(p.name, none)), _flat(p, pools.get(p.name, none))
+        )
+        for p in graph
+    }
 
 
-def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) -> _Prepared:
+def _flat(p: Population, fan: np.ndarray) -> np.ndarray:
+    """(pixels, C), or nothing."""
+    return pixels_first(fan, p.shape).astype(np.int32) if fan.size else fan
+
+
+def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, pools: np.ndarray) -> _Prepared:
     nothing, driven = np.zeros(0), isinstance(p, SNM | ReadOut)
     dtype = np.dtype(NUMPY[plan.dtype]) if driven else np.dtype(np.float64)
     projections: tuple[_Projection, ...] = ()
@@ -347,7 +385,7 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) ->
         bias = pixels_first(p.bias, p.shape).astype(dtype)
     if isinstance(p, SNM):
         constants = _constants(p, dtype)
-    return _Prepared(dtype, plan.code, projections, bias, constants, pixels_first(fan, p.shape).astype(np.int32))
+    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools)
 
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
@@ -357,4 +395,3 @@ def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     left = np.where((p.vth > 0) & (lower < p.vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
     rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, slack, left)])
     return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ class Followed:
     spike_counts: {population: (up, down)}. operations: synapses that spikes went to, those of the image too;
     delivered: {population: its part}. saturations: neurons clipped to the 24-bit state; clipped_inputs: values of the
     frame outside the input's 8 bits. exact: are the sums those of the frame alone, as far as h = 0 and `levels` None
-    make them so: has no state been clipped since the stream began anew?"""
+    make them so: has no state been clipped since the stream began anew? fresh: did it begin anew with this frame?
+    inputs, pooled, moved: as of `backends.streams.Frame`."""
 
     index: int
     outputs: Mapping[str, np.ndarray]
@@ -39,6 +40,10 @@ class Followed:
     saturations: int
     clipped_inputs: int
     exact: bool
+    fresh: bool = False
+    inputs: int = 0
+    pooled: Mapping[str, int] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def logits(self) -> np.ndarray:
@@ -59,17 +64,26 @@ class Followed:
 
 
 class Following(Iterator[Followed]):
-    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it keeps."""
+    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it keeps.
+    moves: count the potentials that change."""
 
     def __init__(
-        self, graph: SpikingGraph, frames: Iterable[np.ndarray], state: State | None, refresh: int
+        self,
+        graph: SpikingGraph,
+        frames: Iterable[np.ndarray],
+        state: State | None,
+        refresh: int,
+        *,
+        moves: bool = False,
     ) -> None:
         if refresh < 0:
-            raise OutOfRange(f"refresh: {refresh} given; give frames from one new beginning to the next, or 0")
+            raise OutOfRange(
+                f"refresh: {refresh} given; give frames from one new beginning to the next, or 0"
+            )
         self.graph, self._frames, self._refresh = graph, iter(frames), refresh
         self._going, self._frame = going(graph, state), 0 if state is None else state.frames
         self._began = 0 if state is None else state.began
-        self._exact = state is None or not state.saturated
+        self._exact, self._moves = state is None or not state.saturated, moves
 
     @property
     def state(self) -> State:
@@ -83,10 +97,10 @@ class Following(Iterator[Followed]):
         image = _checked(self._next(), self._frame, self.graph)
         if self._refresh and self._frame - self._began >= self._refresh:
             self._going.state, self._began, self._exact = initial(self.graph, self._frame), self._frame, True
-        frame = self._going.step(image)
+        frame = self._going.step(image, moves=self._moves)
         self._exact &= not any(frame.saturations.values())
         self._frame += 1
-        return _followed(self.graph, frame, self._frame - 1, self._exact)
+        return _followed(self.graph, frame, self._frame - 1, self._exact, self._frame - 1 == self._began)
 
     def _next(self) -> object:
         try:
@@ -120,24 +134,40 @@ def stream(
     finite.
     """
     graph = networks.integer if isinstance(networks, Networks) else networks
+    graph = of_stream(graph, steps, hysteresis, levels)
+    return Following(graph, frames, begun(state, graph), refresh)
+
+
+def of_stream(graph: SpikingGraph, steps: int, hysteresis: float, levels: int | None) -> SpikingGraph:
+    """The network of a stream; OutOfRange for dials beside one that has its own."""
     if not graph.carry:
-        graph = streaming(graph, steps=steps, hysteresis=hysteresis, levels=levels)
-    elif (steps, hysteresis, levels) != (1, 0.0, None) and steps != graph.steps:
-        raise OutOfRange("stream: the network is a stream's already; its own steps, hysteresis and levels hold")
-    begin = states.load(state, graph) if isinstance(state, str | Path) else state
-    return Following(graph, frames, begin, refresh)
+        return streaming(graph, steps=steps, hysteresis=hysteresis, levels=levels)
+    if steps not in (1, graph.steps) or (hysteresis, levels) != (0.0, None):
+        raise OutOfRange(
+            "stream: the network is a stream's already; its own steps, hysteresis and levels hold"
+        )
+    return graph
+
+
+def begun(state: State | str | Path | None, graph: SpikingGraph) -> State | None:
+    """Where to go on; BadFile as of `states.load`."""
+    return states.load(state, graph) if isinstance(state, str | Path) else state
 
 
 def _checked(image: object, index: int, graph: SpikingGraph) -> np.ndarray:
     """The frame as an array of the network's input; OutOfRange where it is none."""
     shape = graph.input.image_shape
     if image is None:
-        raise OutOfRange(f"frame {index}: nothing came, as of a camera that is closed; give frames of {shape}")
+        raise OutOfRange(
+            f"frame {index}: nothing came, as of a camera that is closed; give frames of {shape}"
+        )
     try:
         array = np.asarray(image)
         array = array if array.dtype.kind in "fiub" else np.asarray(image, np.float32)
     except (TypeError, ValueError):
-        raise OutOfRange(f"frame {index}: a {type(image).__name__} came, no array; give frames of {shape}") from None
+        raise OutOfRange(
+            f"frame {index}: a {type(image).__name__} came, no array; give frames of {shape}"
+        ) from None
     if array.shape == (1, *shape):
         array = array[0]
     if array.shape != shape:
@@ -147,11 +177,13 @@ def _checked(image: object, index: int, graph: SpikingGraph) -> np.ndarray:
         )
     if not np.isfinite(array).all():
         bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise OutOfRange(f"frame {index}: {bad} of {array.size} values are NaN or infinite; clean the data first")
+        raise OutOfRange(
+            f"frame {index}: {bad} of {array.size} values are NaN or infinite; clean the data first"
+        )
     return array
 
 
-def _followed(graph: SpikingGraph, frame: Frame, index: int, exact: bool) -> Followed:
+def _followed(graph: SpikingGraph, frame: Frame, index: int, exact: bool, fresh: bool) -> Followed:
     outputs = {name: sums[-1] for name, sums in frame.outputs.items()}
     values = {
         name: applied(*graph.functions.get(name, ("", 0)), (sums * graph.units[name] / graph.steps)[None])[0]
@@ -166,4 +198,8 @@ def _followed(graph: SpikingGraph, frame: Frame, index: int, exact: bool) -> Fol
         sum(frame.saturations.values()),
         frame.clipped_inputs,
         exact,
+        fresh,
+        frame.inputs,
+        frame.pooled,
+        frame.moved,
     )
