@@ -1,4 +1,4 @@
-"""What counted work costs, in the views of docs/energy.md; each is estimated by the rules of `costs.prices`."""
+"""What counted work costs, in the views of docs/energy.md, each by the rules of `costs.prices`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Bill:
 
     @cached_property
     def multiplications(self) -> int:
-        """Of the ANN, a frame: (24), as `inspect` and the paper count them, borders and weights of 0 in them."""
+        """Of the ANN, a frame: (24), as `inspect` counts them, borders and weights of 0 in them."""
         return sum(layer.operations for layer in self._layers)
 
     def _once(self, source: str) -> float:

@@ -1,4 +1,4 @@
-"""A stream watched: beside what it says of each frame, what its integers say of the frame alone, and the ANN."""
+"""A stream watched: beside what it says of each frame, what the frame alone gives, and the ANN."""
 
 from __future__ import annotations
 
