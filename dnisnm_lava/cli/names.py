@@ -5,6 +5,9 @@ from __future__ import annotations
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 TUNING, FRONT = "tuning.json", "front.png"
 PRECISION, BITS = "precision.json", "precision.png"
+STREAM_NET, STREAM_ROWS, STREAM_SUMMARY = "stream.net", "frames.csv", "summary.json"
+STREAM_STATE, STREAM_PICTURE = "state.npz", "stream.png"
+STREAM_FILES = (STREAM_ROWS, STREAM_SUMMARY, STREAM_NET, STREAM_STATE, STREAM_PICTURE)
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
 PAGE, COST_IMAGES, EXPLAINED_IMAGES, COUNTED_IMAGES = "report.html", 16, 64, 100
 PASTED = 76  # columns of a command that is printed to be pasted

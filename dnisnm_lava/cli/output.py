@@ -43,6 +43,11 @@ class Stages:
             if self.lines and time.monotonic() - self.told >= PATIENCE:
                 self._line(f"{self.bars.tasks[self.current].description}: {done:,} of {of:,} ...")
 
+    def rename(self, name: str) -> None:
+        """Call the stage that is on otherwise, such as by its pace."""
+        if self.current is not None:
+            self.bars.update(self.current, description=name)
+
     def __call__(self, name: str) -> Told:
         self.finish()
         if self.lines:
