@@ -67,7 +67,8 @@ def save(path: str | Path, state: State, graph: SpikingGraph) -> Path:
         keys=np.array(list(state.values)),
         **names,
     )
-    return write_whole(Path(path), buffer.getvalue(), overwrite=True)
+    write_whole(Path(path), buffer.getvalue(), overwrite=True)
+    return Path(path)
 
 
 def load(path: str | Path, graph: SpikingGraph) -> State:
