@@ -23,7 +23,7 @@ from dnisnm_lava.frontend.call import (
 from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
-from dnisnm_lava.frontend.operations import operation
+from dnisnm_lava.frontend.table import operation
 from dnisnm_lava.ir import Projection
 
 

@@ -11,7 +11,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
-from dnisnm_lava.frontend.operations import Bounds, Kind, operation, operation_of
+from dnisnm_lava.frontend.table import Bounds, Kind, operation, operation_of
 from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.ir.arithmetic import Window
 

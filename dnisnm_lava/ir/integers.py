@@ -26,7 +26,7 @@ def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]
     if not graph.is_integer:
         return x.astype(np.float64), 0
     assert graph.input.scale is not None
-    return FixedPointFormat(graph.input.bits).encode(x / per_channel(graph.input.scale, graph.input.shape))
+    return FixedPointFormat(graph.input.bits).rounded(x / per_channel(graph.input.scale, graph.input.shape))
 
 
 def largest_spikes(graph: SpikingGraph) -> dict[str, int]:

@@ -29,7 +29,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
     (share of codes), effective_bits: by projection. weight_bits, state_bits and the input's `bits` have a
     sign, payload_bits none."""
     ranges = {r.name: r for r in state_ranges(graph)}
-    offsets = graph.offsets()
+    offsets = graph.window_starts()
     populations = []
     for p in graph:
         entry: dict[str, Any] = {

@@ -30,7 +30,7 @@ CORE = (
     "stages.conversion",
     "stages.quantization",
     "stages.recipes",
-    "stages.rounding",
+    "stages.compensation",
     "studies.costs.energy",
     "studies.loihi2.cores",
     "studies.loihi2.layers",

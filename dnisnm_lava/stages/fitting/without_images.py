@@ -37,10 +37,10 @@ from dnisnm_lava.ir import (
 from dnisnm_lava.ir.arithmetic import Window, max_pool, taps
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.stages.calibration import Statistics, checked_granularity
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import least_squares, normal, thresholds
 from dnisnm_lava.stages.fitting.normal import Moments
 from dnisnm_lava.stages.quantization import Readings
-from dnisnm_lava.stages.rounding import Reads
 
 DEVIATIONS = 6  # from the mean to what counts as the largest, as in data-free quantization
 OF_PIXELS = 3  # the same of pixels, which have an end: those of normalised photographs lie within 2.7

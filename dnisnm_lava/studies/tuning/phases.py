@@ -63,7 +63,7 @@ class Search:
 def latency(graph: Any, steps: int, readout: str | None = None) -> int:
     """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps
     (docs/design.md, 1.3)."""
-    return int(graph.offsets()[readout or graph.readout.name]) + steps
+    return int(graph.window_starts()[readout or graph.readout.name]) + steps
 
 
 def steps_and_levels(search: Search) -> Phase:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.frontend import walk  # noqa: F401, it fills the table
-from dnisnm_lava.frontend.operations import REMEDIES, TABLE, Kind, named
+from dnisnm_lava.frontend.table import REMEDIES, TABLE, Kind, named
 from dnisnm_lava.ir import MaxPool, Rectifier, Relay
 from dnisnm_lava.ir.functions import FUNCTIONS
 
