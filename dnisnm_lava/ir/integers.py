@@ -39,7 +39,7 @@ def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
 
 
 def largest_spike(p: Population, sent: Mapping[str, int]) -> int:
-    """Of one population, given those before it; a read-out sends nothing."""
+    """The largest spike of one population, given those before it; a read-out sends nothing."""
     if isinstance(p, Input):
         return FixedPointFormat(p.bits).limit
     if isinstance(p, MaxPool):

@@ -27,7 +27,7 @@ class Reads:
     covariance: np.ndarray
 
     def rescaled(self, by: np.ndarray) -> Reads:
-        """Of what is read times `by`, (G, K) for all columns."""
+        """The reads of what is read times `by`, (G, K) for all columns."""
         scale = by[:, self.columns]
         return Reads(self.columns, self.mean * scale, self.covariance * scale[:, :, None] * scale[:, None])
 

@@ -247,8 +247,8 @@ def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> f
 def expected_error(
     p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths
 ) -> float:
-    """Of the weights, in the units that suit them best without clipping, and of the drives' resamplings,
-    whose entries are wrong by a share `of_matrices` of the largest."""
+    """The error of the weights, in the units that suit them best without clipping, and of the drives'
+    resamplings, whose entries are wrong by a share `of_matrices` of the largest."""
     least = least_unit(p, drives, widths)
     exponents = by_expected_error(p, drives, widths, least).exponents
     weights, _ = _of_least_error(p, drives, exponents, widths, least, CLIPS[:1])

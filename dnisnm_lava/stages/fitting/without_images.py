@@ -241,7 +241,8 @@ def _constant(a: np.ndarray, shape: Shape) -> Tensor:
 
 
 def _summed(p: Rectifier | Relay | ReadOut, sent: dict[str, Moments]) -> Moments:
-    """Of p's pre-activation: batch norm's for what it covers, and what the other projections bring."""
+    """Moments of p's pre-activation: batch norm's for what it covers, and what the other projections
+    bring."""
     norm = None if isinstance(p, ReadOut) else p.batch_norm
     mean = _constant(p.bias if norm is None else norm.mean, p.shape)
     variance = _constant(np.zeros(1) if norm is None else norm.variance, p.shape)
@@ -259,7 +260,7 @@ def _squared(q: Projection) -> Projection:
 
 
 def _largest(moments: Moments, window: Window) -> Moments:
-    """Of the largest in each window, pair by pair; the border never wins."""
+    """Moments of the largest in each window, pair by pair; the border never wins."""
     mean, variance = (m.numpy() for m in moments)
     seen = taps(np.ones((1, 1, *mean.shape[2:])), window)
     views = zip(taps(mean, window), taps(variance, window), seen, strict=True)

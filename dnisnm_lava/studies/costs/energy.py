@@ -83,8 +83,8 @@ class Chip:
 
 @dataclass(frozen=True)
 class PopulationCosts:
-    """Of one population, an image: spikes sent; synaptic operations that arrive, adding alone (ACs) or
-    multiplying too (MACs); updates of its neurons. quantized, chip: its energies, pJ; messages are the
+    """What one population takes, an image: spikes sent; synaptic operations that arrive, adding alone (ACs)
+    or multiplying too (MACs); updates of its neurons. quantized, chip: its energies, pJ; messages are the
     sender's."""
 
     name: str

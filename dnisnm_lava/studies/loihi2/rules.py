@@ -60,7 +60,7 @@ class Network:
 
     @property
     def cores(self) -> int:
-        """Of the populations that fit."""
+        """The cores of the populations that fit."""
         return sum(row.cores for row in self.rows if row.fits)
 
     @cached_property

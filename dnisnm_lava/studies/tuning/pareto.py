@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """Of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
+        """The error of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
         return sqrt(max(0.0, 1 - self.score))
 
     @property
@@ -72,8 +72,8 @@ class Target:
 
 
 def best(target: Target, trials: Sequence[Trial]) -> Trial:
-    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the
-    cheapest. If none does: the one that comes nearest."""
+    """The best that meets `target`: for a drop or an error the cheapest, else the most accurate, of equals
+    the cheapest. If none does: the one that comes nearest."""
     return max(trials, key=lambda trial: rank(target, trial))
 
 
