@@ -74,6 +74,16 @@ def state_ranges(graph: SpikingGraph) -> list[StateRange]:
     return ranges
 
 
+def signed_bits(codes: np.ndarray) -> int:
+    """Bits of the narrowest signed integers that hold every code and its negative."""
+    return int(np.abs(codes.astype(np.int64)).max(initial=0)).bit_length() + 1
+
+
+def unsigned_bits(codes: np.ndarray) -> int:
+    """Bits of the narrowest integers without a sign that hold every code."""
+    return max(1, int(codes.max(initial=0)).bit_length())
+
+
 def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:
     """{population: bits} of all."""
     if not isinstance(bits, Mapping):

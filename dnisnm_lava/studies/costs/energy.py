@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
-from dnisnm_lava.ir.integers import largest_spikes
+from dnisnm_lava.ir.integers import largest_spikes, signed_bits
 from dnisnm_lava.studies.costs import neurobench as neurobench_metrics
 from dnisnm_lava.studies.costs import prices
 from dnisnm_lava.studies.costs.counts import Activity, Counts, Synapses, count_each
-from dnisnm_lava.studies.costs.neurobench import NeuroBench, signed_bits
+from dnisnm_lava.studies.costs.neurobench import NeuroBench
 from dnisnm_lava.system.progress import Progress
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import intervals
 from dnisnm_lava.stages.recipes import Recipe
 
 KINDS = {
@@ -88,20 +90,11 @@ def rank(target: Target, trial: Trial) -> tuple[float, ...]:
 def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first,
     each once."""
-    kept = [
-        t
-        for i, t in enumerate(trials)
-        if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))
-    ]
-    return tuple(sorted(kept, key=lambda t: t.cost))
-
-
-def _as_good(a: Trial, b: Trial) -> bool:
-    return a.score >= b.score and all(x <= y for x, y in zip(a.cost, b.cost, strict=True))
-
-
-def _beats(a: Trial, b: Trial) -> bool:
-    return _as_good(a, b) and not _as_good(b, a)
+    unbeaten = intervals.front([t.score for t in trials], *zip(*(t.cost for t in trials), strict=True))
+    kept: dict[tuple[float, ...], Trial] = {}
+    for trial in itertools.compress(trials, unbeaten):
+        kept.setdefault((trial.score, *trial.cost), trial)
+    return tuple(sorted(kept.values(), key=lambda t: t.cost))
 
 
 def difference(recipe: Recipe, other: Recipe) -> str:
