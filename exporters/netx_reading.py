@@ -77,7 +77,7 @@ def provenance(path: str | Path) -> dict[str, Any]:
 
 
 def _is_printable(told: Any) -> bool:
-    """Of what a terminal may be shown, at any depth."""
+    """Is it what a terminal may be shown, at any depth?"""
     if isinstance(told, dict):
         return all(map(_is_printable, (*told, *told.values())))
     return (

@@ -47,7 +47,7 @@ def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
     float64 product, at least 1."""
     product = down * vth.astype(np.float64)
     return (
-        product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.encode(product)[0], 1).astype(vth.dtype)
+        product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.rounded(product)[0], 1).astype(vth.dtype)
     )
 
 

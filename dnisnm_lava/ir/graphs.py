@@ -235,14 +235,14 @@ class SpikingGraph(Graph):
         }
         return shown.pop(self.readout.name), shown
 
-    def offsets(self) -> dict[str, int]:
+    def window_starts(self) -> dict[str, int]:
         """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""
-        offset: dict[str, int] = {}
+        start: dict[str, int] = {}
         for population in self.populations:
-            offset[population.name] = max(
-                (1 + offset[s] + lead(self[s]) for s in sources(population)), default=0
+            start[population.name] = max(
+                (1 + start[s] + lead(self[s]) for s in sources(population)), default=0
             )
-        return offset
+        return start
 
     @property
     def dead_neurons(self) -> dict[str, int]:

@@ -159,8 +159,8 @@ def _seen(
     of: int,
     progress: Progress | None,
 ) -> dict[str, _Seen]:
-    """Of images x (n, *shape), block by block. before, of: images that progress counts before these, and in
-    all."""
+    """What is seen of images x (n, *shape), block by block. before, of: images that progress counts before
+    these, and in all."""
     block = max(1, BLOCK // (ends[-1] * max(int(np.prod(p.shape)) for p in graph)))
     seen: dict[str, _Seen] = {}
     for start in range(0, len(x), block):

@@ -41,7 +41,7 @@ def _current(q: Projection, spikes: np.ndarray, device: str) -> Tensor:
 
 
 def _largest(p: SNM, current: Tensor, spikes: np.ndarray) -> tuple[int, int]:
-    """Of potentials as they are before a spike, and of memories."""
+    """The largest of potentials as they are before a spike, and of memories."""
     v_init, vth, payload, bias = (
         torch.tensor(a, dtype=torch.float64, device=current.device)
         for a in (p.v_init, p.vth, p.payload, p.bias)
