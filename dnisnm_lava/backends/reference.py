@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
@@ -12,17 +13,24 @@ from dnisnm_lava.system.progress import Progress
 
 
 def run(
-    graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    observe: Observe | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike.
-    progress(done, of): called after each image."""
+    observe(population, step, v, m, k): called after each step of each population, one image at a time, with
+    arrays (1, *shape): `backends.observing.Observe` tells what they hold. progress(done, of): called after
+    each image."""
     steps = checked_steps(graph.steps if steps is None else steps)
     check_state(graph, "the reference")
     x, clipped = encode_images(graph, images)
     saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}
     samples = []
     for image in x:
-        samples.append(_sample(graph, image[None], steps, saturations))
+        samples.append(_sample(graph, image[None], steps, saturations, observe))
         if progress:
             progress(len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
@@ -32,13 +40,17 @@ def run(
 
 
 def _sample(
-    graph: SpikingGraph, image: np.ndarray, steps: int, saturations: dict[str, int]
+    graph: SpikingGraph,
+    image: np.ndarray,
+    steps: int,
+    saturations: dict[str, int],
+    observe: Observe | None = None,
 ) -> dict[str, np.ndarray]:
     """{population: (T, *shape)} what it sends; for the read-out, its potential."""
     sent: dict[str, np.ndarray] = {}
     for p in graph:
         if isinstance(p, SNM):
-            sent[p.name], saturated = _neurons(p, sent, steps, image.dtype.kind)
+            sent[p.name], saturated = _neurons(p, sent, steps, image.dtype.kind, observe)
             saturations[p.name] += saturated
         elif isinstance(p, ReadOut):
             sent[p.name], saturated = _readout(p, sent, steps, image.dtype.kind)
@@ -47,6 +59,8 @@ def _sample(
             sent[p.name] = _max_pool(p, sent[p.source])
         elif isinstance(p, Input):
             sent[p.name] = np.repeat(image, steps, axis=0)
+        if observe and isinstance(p, Input | MaxPool | ReadOut):
+            tell(observe, p, sent[p.name][None])
     return {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
 
 
@@ -62,9 +76,12 @@ def _initial(v_init: np.ndarray, kind: str) -> np.ndarray:
     return v_init[None].astype(np.float64 if kind == "f" else np.int64)
 
 
-def _neurons(p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str) -> tuple[np.ndarray, int]:
+def _neurons(
+    p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str, observe: Observe | None
+) -> tuple[np.ndarray, int]:
     v, m, saturations, spikes = _initial(p.v_init, kind), np.zeros((1, *p.shape), np.int64), 0, []
     lower = dynamics.lower_threshold(p.vth, p.down)
+    k = np.zeros_like(m)  # what is sent before it may fire
     for t in range(steps + p.lead):
         if t < steps:
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), p.bias)
@@ -72,6 +89,8 @@ def _neurons(p: SNM, sent: dict[str, np.ndarray], steps: int, kind: str) -> tupl
         if t >= p.lead:
             k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
             spikes.append(k * p.payload)
+        if observe:
+            observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))
     return np.concatenate(spikes), saturations
 
 

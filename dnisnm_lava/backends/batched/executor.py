@@ -19,8 +19,10 @@ from dnisnm_lava.backends.batched.device import checked_device, exact_sums
 from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, tensor, unflat
+from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
+from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.ir.integers import encode_images
@@ -50,6 +52,7 @@ def run(
     device: Device = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
+    observe: Observe | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
@@ -59,23 +62,28 @@ def run(
     least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
     float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
     and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
-    in float64. progress(done, of): after each chunk, in images.
+    in float64. observe(population, step, v, m, k): called after each step of each population, a chunk of
+    images at a time, with arrays (n, *shape): `observing.Observe` tells what they hold. The integers are the
+    reference's. Compiled neurons keep no v and m of each step, so a run that is watched is stepped, in one
+    worker, and `auto` takes float64 for a float network; OutOfRange where compiled ones are asked for.
+    progress(done, of): after each chunk, in images.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, neurons, place)
+    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
     parts: dict[str, list[np.ndarray]] = {
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)
+    threads = (1 if observe else torch.get_num_threads()) if place == "cpu" else 0
+    chunk, workers = chunks(graph, steps, memory, len(x), threads)
     clipped = 0
 
     def work(start: int) -> _Chunk:
-        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place)
+        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place, observe)
 
     with exact_sums(place):
         for done in in_workers(work, range(0, len(x), chunk), workers):
@@ -99,6 +107,16 @@ def run(
     )
 
 
+def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
+    """The way of the neurons; OutOfRange where it keeps nothing of what is to be observed."""
+    if observe and neurons == "compiled":
+        raise OutOfRange(
+            "neurons: compiled asked for, and observe; compiled ones keep no v and m of a step: choose auto "
+            "or stepped"
+        )
+    return "stepped" if observe and neurons == "auto" else neurons
+
+
 @dataclass(frozen=True)
 class _Chunk:
     """What a chunk of images gave."""
@@ -109,7 +127,13 @@ class _Chunk:
 
 
 def _chunk(
-    graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps: int, kept: set[str], device: str
+    graph: SpikingGraph,
+    plan: dict[str, Plan],
+    images: np.ndarray,
+    steps: int,
+    kept: set[str],
+    device: str,
+    observe: Observe | None = None,
 ) -> _Chunk:
     """Recorded: {population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
     x, clipped = encode_images(graph, images)
@@ -133,17 +157,22 @@ def _chunk(
             elif isinstance(p, SNM) and own.compiled:
                 sent[p.name] = _compiled(p, own, heard, steps, done)
             elif isinstance(p, SNM):
-                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done)
+                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done, observe)
             if p.name in kept:
-                spikes = (
-                    own.code.decode(
-                        sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32
-                    )
-                    .cpu()
-                    .numpy()
-                )
+                spikes = _decoded(own.code, sent[p.name])
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
+            if observe and isinstance(p, Input | MaxPool):
+                trace = _decoded(own.code, sent[p.name]).astype(np.int64 if graph.is_integer else np.float64)
+                tell(observe, p, np.broadcast_to(trace, (len(x), steps, *p.shape)))
+            elif observe and isinstance(p, ReadOut):
+                tell(observe, p, recorded[p.name])
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
+
+
+def _decoded(code: Code, stored: Tensor) -> np.ndarray:
+    """Stored values as floats that hold them exactly, in their shape."""
+    wide = torch.float64 if code.dtype is torch.float64 else torch.float32
+    return code.decode(stored, wide).cpu().numpy()
 
 
 def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
@@ -184,7 +213,9 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
     return unflat(spikes, p.shape)
 
 
-def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
+def _stepped(
+    p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally, observe: Observe | None = None
+) -> Tensor:
     """One step of the neurons after the other, in torch."""
     integer = p.vth.dtype.kind == "i"
     device = str(current.device)
@@ -192,7 +223,10 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
         tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias)
     )
     v = v_init.expand(len(current), *p.shape).clone()
-    m = torch.zeros_like(v)
+    m, k = torch.zeros_like(v), torch.zeros_like(v)
+    watched = (
+        _Watched(p, observe, np.zeros(v.shape, np.int64 if integer else np.float64)) if observe else None
+    )
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
@@ -211,7 +245,24 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
             v -= k * vth
             tally.add(int(torch.count_nonzero(rise)), int(torch.count_nonzero(fall)))
             spikes.append(plan.code.encode(k * payload))
+        if watched:
+            watched.tell(t + 1, v, k)
     return torch.stack(spikes, dim=1)
+
+
+@dataclass
+class _Watched:
+    """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is
+    told: float32, which the neurons may take, holds no sum beyond 2**24."""
+
+    p: SNM
+    observe: Observe
+    m: np.ndarray
+
+    def tell(self, step: int, v: Tensor, k: Tensor) -> None:
+        v_now, sent = (a.cpu().numpy().astype(self.m.dtype) for a in (v, k))  # copies: v goes on in place
+        self.m = self.m + sent
+        self.observe(self.p, step, v_now, self.m, sent)
 
 
 def _one_side(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
