@@ -29,6 +29,7 @@ from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 
+COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
 CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
 
 
@@ -229,6 +230,8 @@ def _stepped(
     )
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
+    divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
+    sides = _both_sides if divides else _one_side
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
     for t in range(steps + p.lead):
         if t < steps:
@@ -236,7 +239,7 @@ def _stepped(
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
-            rise, fall = (_both_sides if p.two_sided else _one_side)(v, guard, p.levels)
+            rise, fall = sides(v, guard, p.levels)
             if p.down < 1:
                 fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
             fall = fall if p.two_sided else torch.minimum(fall, m)
