@@ -59,7 +59,7 @@ def _sample(
             sent[p.name] = _max_pool(p, sent[p.source])
         elif isinstance(p, Input):
             sent[p.name] = np.repeat(image, steps, axis=0)
-        if observe and isinstance(p, Input | MaxPool | ReadOut):
+        if observe is not None and isinstance(p, Input | MaxPool | ReadOut):
             tell(observe, p, sent[p.name][None])
     return {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
 
@@ -89,7 +89,7 @@ def _neurons(
         if t >= p.lead:
             k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
             spikes.append(k * p.payload)
-        if observe:
+        if observe is not None:
             observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))
     return np.concatenate(spikes), saturations
 

@@ -79,8 +79,7 @@ def run(
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    threads = (1 if observe else torch.get_num_threads()) if place == "cpu" else 0
-    chunk, workers = chunks(graph, steps, memory, len(x), threads)
+    chunk, workers = chunks(graph, steps, memory, len(x), _threads(place, observe))
     clipped = 0
 
     def work(start: int) -> _Chunk:
@@ -110,12 +109,22 @@ def run(
 
 def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
     """The way of the neurons; OutOfRange where it keeps nothing of what is to be observed."""
-    if observe and neurons == "compiled":
+    if observe is None:
+        return neurons
+    if neurons == "compiled":
         raise OutOfRange(
             "neurons: compiled asked for, and observe; compiled ones keep no v and m of a step: choose auto "
             "or stepped"
         )
-    return "stepped" if observe and neurons == "auto" else neurons
+    return "stepped"
+
+
+def _threads(device: str, observe: Observe | None) -> int:
+    """For `chunks`: whoever watches hears of one chunk after the other, and of no large ones, whose values
+    are told in 8 bytes each."""
+    if observe is not None:
+        return 1
+    return torch.get_num_threads() if device == "cpu" else 0
 
 
 @dataclass(frozen=True)
@@ -162,11 +171,11 @@ def _chunk(
             if p.name in kept:
                 spikes = _decoded(own.code, sent[p.name])
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
-            if observe and isinstance(p, Input | MaxPool):
+            if observe is not None and isinstance(p, ReadOut):
+                tell(observe, p, recorded[p.name])
+            elif observe is not None and isinstance(p, Input | MaxPool):
                 trace = _decoded(own.code, sent[p.name]).astype(np.int64 if graph.is_integer else np.float64)
                 tell(observe, p, np.broadcast_to(trace, (len(x), steps, *p.shape)))
-            elif observe and isinstance(p, ReadOut):
-                tell(observe, p, recorded[p.name])
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
 
 
@@ -225,9 +234,7 @@ def _stepped(
     )
     v = v_init.expand(len(current), *p.shape).clone()
     m, k = torch.zeros_like(v), torch.zeros_like(v)
-    watched = (
-        _Watched(p, observe, np.zeros(v.shape, np.int64 if integer else np.float64)) if observe else None
-    )
+    watched = None if observe is None else _Watched.of(p, observe, len(v))
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
     divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
@@ -248,19 +255,25 @@ def _stepped(
             v -= k * vth
             tally.add(int(torch.count_nonzero(rise)), int(torch.count_nonzero(fall)))
             spikes.append(plan.code.encode(k * payload))
-        if watched:
+        if watched is not None:
             watched.tell(t + 1, v, k)
     return torch.stack(spikes, dim=1)
 
 
 @dataclass
 class _Watched:
-    """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is
-    told: float32, which the neurons may take, holds no sum beyond 2**24."""
+    """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is told: float32,
+    which the neurons may take, holds no sum beyond 2**24."""
 
     p: SNM
     observe: Observe
     m: np.ndarray
+
+    @classmethod
+    def of(cls, p: SNM, observe: Observe, images: int) -> _Watched:
+        """At the beginning of a window."""
+        kind = np.int64 if p.vth.dtype.kind == "i" else np.float64
+        return cls(p, observe, np.zeros((images, *p.shape), kind))
 
     def tell(self, step: int, v: Tensor, k: Tensor) -> None:
         v_now, sent = (a.cpu().numpy().astype(self.m.dtype) for a in (v, k))  # copies: v goes on in place

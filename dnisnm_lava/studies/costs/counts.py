@@ -101,7 +101,7 @@ def count(
     graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
 ) -> Counts:
     """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after
-    each block, in images. Clipped values and saturations are as in every executor, whose runs tell how many
+    each chunk, in images. Clipped values and saturations are as in every executor, whose runs tell how many
     there were."""
     steps = checked_steps(graph.steps if steps is None else steps)
     return count_each(graph, images, (steps,), progress=progress)[steps]
