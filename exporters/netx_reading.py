@@ -108,7 +108,8 @@ def graph_of(data: bytes) -> SpikingGraph:
         )
     if version < WITH_CARRY and (graph.carry or any(p.up or p.most for p in graph.of(SNM))):
         raise BadFile(
-            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this file has "
+            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this "
+            f"file has "
             f"one; write it again with netx.write"
         )
     return graph

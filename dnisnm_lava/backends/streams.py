@@ -1,4 +1,5 @@
-"""A stream of any graph, frame by frame: by events, or by the reference for floats and where numba is missing."""
+"""A stream of any graph, frame by frame: by events, or by the reference for floats and where numba is
+missing."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from dnisnm_lava.ir import MaxPool, ReadOut, SpikingGraph, fanout
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the
-    model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went
-    to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs: values of the frame
-    outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were recorded."""
+    """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of
+    the model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its
+    spikes went to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs:
+    values of the frame outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were
+    recorded."""
 
     outputs: Mapping[str, np.ndarray]
     spike_counts: Mapping[str, tuple[int, int]]
@@ -77,7 +79,8 @@ class Stepwise:
 
 
 def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
-    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among them."""
+    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among
+    them."""
     found = {p.name: np.zeros(p.shape, np.int64) for p in graph}
     for p in graph:
         if isinstance(p, MaxPool):

@@ -83,7 +83,8 @@ class Graph(Value):
             )
         if isinstance(population, SNM) and not (0 <= population.up <= 1 and population.most >= 0):
             raise OutOfRange(
-                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a share "
+                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a "
+                f"share "
                 f"of the threshold, and levels, 0 or more"
             )
         if isinstance(population, MaxPool):

@@ -28,7 +28,6 @@ from dnisnm_lava.backends.events.tables import (
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans
-from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
 from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
@@ -43,8 +42,9 @@ WAYS = ("auto", "events", "whole")
 class Stream:
     """The state of one stream of an integer graph that carries it; `step` takes a frame.
 
-    state: where to go on (default: the beginning). ways: `auto`, or `events` or `whole` layers wherever they can be;
-    all give the same integers. OutOfRange for a graph of images, for floats, and where numba is missing."""
+    state: where to go on (default: the beginning). ways: `auto`, or `events` or `whole` layers wherever they
+    can be; all give the same integers. OutOfRange for a graph of images, for floats, and where numba is
+    missing."""
 
     def __init__(self, graph: SpikingGraph, state: State | None = None, *, ways: str = "auto") -> None:
         if not (graph.carry and graph.is_integer):
@@ -109,7 +109,9 @@ class Stream:
                 if record and not isinstance(p, Input):
                     done.spikes[p.name] = np.stack([s.dense() for s in events]).astype(np.int32)
         over = sum(done.saturations.values())
-        self._state = replace(self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over)
+        self._state = replace(
+            self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over
+        )
         return done.frame(self.graph)
 
     def _arrive(self, p: SNM | ReadOut, heard: Mapping[str, list[_Sent]], t: int) -> None:
@@ -185,15 +187,15 @@ class Stream:
 
 def follow(
     graph: SpikingGraph,
-    frames: Images | Iterable[np.ndarray],
+    frames: Iterable[np.ndarray],
     state: State | None = None,
     *,
     record: bool = False,
     ways: str = "auto",
     progress: Progress | None = None,
 ) -> tuple[Run, State]:
-    """All `frames` (N, *image shape) of one stream, as a Run, and the state behind the last. record: keep every
-    spike."""
+    """All `frames` (N, *image shape) of one stream, as a Run, and the state behind the last. record: keep
+    every spike."""
     stream = Stream(graph, state, ways=ways)
     done = []
     for frame in frames:
@@ -250,7 +252,9 @@ class _Sent:
     def stored(self) -> torch.Tensor:
         """(1, *shape)."""
         if self._stored is None:
-            flat = np.full((1, 1, int(np.prod(self.population.shape))), self.code.offset, NUMPY[self.code.dtype])
+            flat = np.full(
+                (1, 1, int(np.prod(self.population.shape))), self.code.offset, NUMPY[self.code.dtype]
+            )
             at = self.events.pixel.astype(np.int64) * self.population.shape[0] + self.events.channel
             flat[0, 0, at] = self.events.value + self.code.offset
             self._stored = unflat(flat, self.population.shape)[:, 0]
@@ -266,8 +270,8 @@ class _Sent:
 
 @dataclass
 class _Room:
-    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived; pending
-    (pixels,), where a neuron has more to send."""
+    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived;
+    pending (pixels,), where a neuron has more to send."""
 
     acc: np.ndarray
     touched: np.ndarray
@@ -295,13 +299,16 @@ class _Projection:
     events: Convolution | Matrix | None
     work: int
 
+    def _by_events(self, count: int, ways: str) -> bool:
+        assert self.events is not None
+        return ways != "whole" and (ways == "events" or count * self.events.fan * DENSE < self.work)
+
     def add(self, sent: _Sent, room: _Room, ways: str) -> None:
         if not len(sent.events):
             return
-        if self.events is not None and ways != "whole":
-            if ways == "events" or len(sent.events) * self.events.fan * DENSE < self.work:
-                self.events.add(sent.events, room.acc, room.touched)
-                return
+        if self.events is not None and self._by_events(len(sent.events), ways):
+            self.events.add(sent.events, room.acc, room.touched)
+            return
         with torch.inference_mode():
             z = self.whole.apply(sent.stored())[0].movedim(0, -1).reshape(room.acc.shape).numpy()
         room.acc += z
@@ -312,8 +319,8 @@ class _Projection:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of `kernels.fire`.
-    fan: (pixels, C) synapses that a spike of each neuron goes to."""
+    """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of
+    `kernels.fire`. fan: (pixels, C) synapses that a spike of each neuron goes to."""
 
     dtype: np.dtype
     code: Code
@@ -326,7 +333,10 @@ class _Prepared:
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
     plans = planned(graph, neurons="stepped")
     spread = fans(graph)
-    return {p.name: _prepare(graph, p, plans[p.name], spread.get(p.name, np.zeros(p.shape, np.int64))) for p in graph}
+    return {
+        p.name: _prepare(graph, p, plans[p.name], spread.get(p.name, np.zeros(p.shape, np.int64)))
+        for p in graph
+    }
 
 
 def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) -> _Prepared:
@@ -347,7 +357,9 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray) ->
         bias = pixels_first(p.bias, p.shape).astype(dtype)
     if isinstance(p, SNM):
         constants = _constants(p, dtype)
-    return _Prepared(dtype, plan.code, projections, bias, constants, pixels_first(fan, p.shape).astype(np.int32))
+    return _Prepared(
+        dtype, plan.code, projections, bias, constants, pixels_first(fan, p.shape).astype(np.int32)
+    )
 
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
@@ -357,4 +369,3 @@ def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     left = np.where((p.vth > 0) & (lower < p.vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
     rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, slack, left)])
     return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
-

@@ -23,13 +23,14 @@ from dnisnm_lava.stages.streaming import streaming
 class Followed:
     """What the network says of one frame, and what it took.
 
-    index: of the frame, from 0; of a stream that was resumed, counted on. logits: (*shape of the model's output)
-    running sums of the first read-out behind the frame, in its unit; outputs: of each, by name. values: what the sums
-    say of the model's outputs, by name, float64, its last functions applied. spikes: sent by neurons and max-pools;
-    spike_counts: {population: (up, down)}. operations: synapses that spikes went to, those of the image too;
-    delivered: {population: its part}. saturations: neurons clipped to the 24-bit state; clipped_inputs: values of the
-    frame outside the input's 8 bits. exact: are the sums those of the frame alone, as far as h = 0 and `levels` None
-    make them so: has no state been clipped since the stream began anew?"""
+    index: of the frame, from 0; of a stream that was resumed, counted on. logits: (*shape of the model's
+    output) running sums of the first read-out behind the frame, in its unit; outputs: of each, by name.
+    values: what the sums say of the model's outputs, by name, float64, its last functions applied. spikes:
+    sent by neurons and max-pools; spike_counts: {population: (up, down)}. operations: synapses that spikes
+    went to, those of the image too; delivered: {population: its part}. saturations: neurons clipped to the
+    24-bit state; clipped_inputs: values of the frame outside the input's 8 bits. exact: are the sums those of
+    the frame alone, as far as h = 0 and `levels` None make them so: has no state been clipped since the
+    stream began anew?"""
 
     index: int
     outputs: Mapping[str, np.ndarray]
@@ -59,13 +60,16 @@ class Followed:
 
 
 class Following(Iterator[Followed]):
-    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it keeps."""
+    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it
+    keeps."""
 
     def __init__(
         self, graph: SpikingGraph, frames: Iterable[np.ndarray], state: State | None, refresh: int
     ) -> None:
         if refresh < 0:
-            raise OutOfRange(f"refresh: {refresh} given; give frames from one new beginning to the next, or 0")
+            raise OutOfRange(
+                f"refresh: {refresh} given; give frames from one new beginning to the next, or 0"
+            )
         self.graph, self._frames, self._refresh = graph, iter(frames), refresh
         self._going, self._frame = going(graph, state), 0 if state is None else state.frames
         self._began = 0 if state is None else state.began
@@ -95,7 +99,8 @@ class Following(Iterator[Followed]):
             raise
         except Exception as error:
             raise OutOfRange(
-                f"frame {self._frame}: its source failed ({type(error).__name__}: {error}); what came before it is "
+                f"frame {self._frame}: its source failed ({type(error).__name__}: {error}); what came "
+                f"before it is "
                 f"kept: go on from the saved state, with the frames behind it"
             ) from error
 
@@ -112,18 +117,20 @@ def stream(
 ) -> Following:
     """What the network says of each of `frames`, one after the other, its state kept and only change sent.
 
-    networks: of `dn.build` (its integers are taken), or a graph, of images or already a stream's (then its own dials
-    hold). frames: any iterable of (*input shape) arrays, prepared as in training; taken one by one, and none is kept.
-    steps: T, of each frame. hysteresis: h, in levels: changes of less are not sent. levels: how many may be sent at
-    once (default: all). refresh: begin anew after so many frames (0: never). state: of a stream of the same network and
-    dials, or a file of it, to go on from. OutOfRange, as frames come, for one that is missing, of another shape, or not
-    finite.
+    networks: of `dn.build` (its integers are taken), or a graph, of images or already a stream's (then its
+    own dials hold). frames: any iterable of (*input shape) arrays, prepared as in training; taken one by one,
+    and none is kept. steps: T, of each frame. hysteresis: h, in levels: changes of less are not sent. levels:
+    how many may be sent at once (default: all). refresh: begin anew after so many frames (0: never). state:
+    of a stream of the same network and dials, or a file of it, to go on from. OutOfRange, as frames come, for
+    one that is missing, of another shape, or not finite.
     """
     graph = networks.integer if isinstance(networks, Networks) else networks
     if not graph.carry:
         graph = streaming(graph, steps=steps, hysteresis=hysteresis, levels=levels)
     elif (steps, hysteresis, levels) != (1, 0.0, None) and steps != graph.steps:
-        raise OutOfRange("stream: the network is a stream's already; its own steps, hysteresis and levels hold")
+        raise OutOfRange(
+            "stream: the network is a stream's already; its own steps, hysteresis and levels hold"
+        )
     begin = states.load(state, graph) if isinstance(state, str | Path) else state
     return Following(graph, frames, begin, refresh)
 
@@ -132,22 +139,29 @@ def _checked(image: object, index: int, graph: SpikingGraph) -> np.ndarray:
     """The frame as an array of the network's input; OutOfRange where it is none."""
     shape = graph.input.image_shape
     if image is None:
-        raise OutOfRange(f"frame {index}: nothing came, as of a camera that is closed; give frames of {shape}")
+        raise OutOfRange(
+            f"frame {index}: nothing came, as of a camera that is closed; give frames of {shape}"
+        )
     try:
         array = np.asarray(image)
         array = array if array.dtype.kind in "fiub" else np.asarray(image, np.float32)
     except (TypeError, ValueError):
-        raise OutOfRange(f"frame {index}: a {type(image).__name__} came, no array; give frames of {shape}") from None
+        raise OutOfRange(
+            f"frame {index}: a {type(image).__name__} came, no array; give frames of {shape}"
+        ) from None
     if array.shape == (1, *shape):
         array = array[0]
     if array.shape != shape:
         raise OutOfRange(
-            f"frame {index}: shape {array.shape} given, and {shape} needed; prepare every frame as the images that the "
+            f"frame {index}: shape {array.shape} given, and {shape} needed; prepare every frame as the "
+            f"images that the "
             f"network was made with"
         )
     if not np.isfinite(array).all():
         bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise OutOfRange(f"frame {index}: {bad} of {array.size} values are NaN or infinite; clean the data first")
+        raise OutOfRange(
+            f"frame {index}: {bad} of {array.size} values are NaN or infinite; clean the data first"
+        )
     return array
 
 
