@@ -4,7 +4,7 @@ READY := .venv/.ready
 OUT ?= demo-result
 
 # What a current Python, NumPy and torch could change: integers, files, the front-end, the way to Lava.
-MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics executors frontend lava_python netx rounding stages torch_module \
+MODERN := $(patsubst %,sim_tests/test_%.py,archive composition dynamics events executors frames frontend lava_python netx rounding stages torch_module \
 	user_networks)
 
 # Two files of tests at a time, each by a process of one thread: as fast as two cores are.
