@@ -21,6 +21,8 @@ EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is alw
     "nir": "nir",
     "jinja2": "report",
     "plotly": "report",
+    "av": "video",
+    "aedat": "events",
 }
 
 

@@ -22,11 +22,18 @@ SETTLED = 2.0  # seconds: whoever makes a file holds it by then
 def write_whole(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     """Write `data` beside `path`, then move it there. BadFile where `path` exists and `overwrite` is false,
     or cannot be written; what was there before stays."""
+    with whole_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """An empty temporary file to fill, beside `path`; it moves there when the block ends, or is removed when
+    it fails. BadFile as of `write_whole`."""
     refuse_existing(path, overwrite)
     try:
         with _beside(path) as temporary, open(temporary, "xb") as file, held(temporary):
-            file.write(data)
-            file.flush()
+            yield temporary
             os.fsync(file.fileno())
             _publish(temporary, path, overwrite)
     except OSError as error:
