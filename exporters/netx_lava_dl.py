@@ -11,9 +11,9 @@ network is a chain.
 
 docs/format.md has the whole of it. Lava's maps are (W, H, C); a dense first layer takes x.reshape(len(x),
 -1). `net.out` carries the read-out's running sum, `net.layers[l].out` the spikes of population l + 1, whose
-window of image n is the steps `o + n * period + 1 ... o + n * period + T + lead`, o of `graph.offsets()`.
-`reset_offset` delays all windows: the steps that the source comes late. Without `reset_interval` there is one
-window, and silence behind it.
+window of image n is the steps `o + n * period + 1 ... o + n * period + T + lead`, o of
+`graph.window_starts()`. `reset_offset` delays all windows: the steps that the source comes late. Without
+`reset_interval` there is one window, and silence behind it.
 """
 
 from __future__ import annotations

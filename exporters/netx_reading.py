@@ -77,7 +77,7 @@ def provenance(path: str | Path) -> dict[str, Any]:
 
 
 def _is_printable(told: Any) -> bool:
-    """Of what a terminal may be shown, at any depth."""
+    """Is it what a terminal may be shown, at any depth?"""
     if isinstance(told, dict):
         return all(map(_is_printable, (*told, *told.values())))
     return (
@@ -108,7 +108,8 @@ def graph_of(data: bytes) -> SpikingGraph:
         )
     if version < WITH_CARRY and (graph.carry or any(p.up or p.most for p in graph.of(SNM))):
         raise BadFile(
-            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this file has "
+            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this "
+            f"file has "
             f"one; write it again with netx.write"
         )
     return graph

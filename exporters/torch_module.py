@@ -3,11 +3,11 @@ it.
 
 `module(graph)(images)` gives what `backends.reference.run(graph, images)` gives, integer for integer. The
 classes need torch alone (a Window is four tuples); `module` fills them from a graph, and `torch.jit.trace`
-makes a file that needs no code. Of a stream's network it is a `Stream`, whose state goes in and comes out as tensors,
-in a `Kept`, which keeps it. Neurons count in int64. Products of weights travel in float64, since torch
-multiplies no integer matrices on GPUs, and are exact: each partial sum is an integer below 2**53, in any
-order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN may choose a transform that
-rounds.
+makes a file that needs no code. Of a stream's network it is a `Stream`, whose state goes in and comes out as
+tensors, in a `Kept`, which keeps it. Neurons count in int64. Products of weights travel in float64, since
+torch multiplies no integer matrices on GPUs, and are exact: each partial sum is an integer below 2**53, in
+any order. On CUDA, run it under `torch.backends.cudnn.flags(enabled=False)`: cuDNN may choose a transform
+that rounds.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Network(nn.Module):
 
 
 class Stream(nn.Module):
-    """Frames (N, C, H, W) of N streams, floats, and their state to (the read-outs' running sums, a tuple of (N, T,
-    *shape of the model's output), int64; the state behind them): `initial(N)` is the first one, a tuple of tensors. So it
-    has no state of its own, and exports."""
+    """Frames (N, C, H, W) of N streams, floats, and their state to (the read-outs' running sums, a tuple of
+    (N, T, *shape of the model's output), int64; the state behind them): `initial(N)` is the first one, a
+    tuple of tensors. So it has no state of its own, and exports."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -78,9 +78,9 @@ class Stream(nn.Module):
 
 
 class Kept(nn.Module):
-    """A `Stream` that keeps its state: frames (N, C, H, W) to the read-outs' running sums, (N, T, *shape of the
-    model's output), one after the other; a tuple of them where the model has several outputs. `reset()` forgets. The
-    first frame behind it says how many streams there are."""
+    """A `Stream` that keeps its state: frames (N, C, H, W) to the read-outs' running sums, (N, T, *shape of
+    the model's output), one after the other; a tuple of them where the model has several outputs. `reset()`
+    forgets. The first frame behind it says how many streams there are."""
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
@@ -93,7 +93,9 @@ class Kept(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         state = self.state or tuple(s.to(x.device) for s in self.stream.initial(len(x)))
         if len(x) != len(state[1]):
-            raise ValueError(f"frames: {len(x)} streams given, and {len(state[1])} before; reset() to begin anew")
+            raise ValueError(
+                f"frames: {len(x)} streams given, and {len(state[1])} before; reset() to begin anew"
+            )
         outputs, self.state = self.stream(x, *state)
         return outputs[0] if len(outputs) == 1 else outputs
 

@@ -77,7 +77,7 @@ def stream(
     assert len(net) == len(graph.populations) - 1 or "num_layers" in options
     flat = x.transpose(0, 3, 2, 1) if len(net.inp.shape) == 3 else x.reshape(len(x), -1)
     Source(images=flat, steps=graph.steps, period=period).s_out.connect(net.inp)
-    offset = graph.offsets()
+    offset = graph.window_starts()
     last = (len(x) - 1) * period + graph.steps + max(offset[p.name] + lead(p) for p in graph)
     traces, found = run_with_traces(net, last, config(conv)), {}
     for p, trace in zip(graph.populations[1:], traces, strict=False):
@@ -117,7 +117,7 @@ def arguments() -> dict[str, Any]:
     found: dict[str, Any] = {}
     graph = netx.read("net.net")
     x = samples(graph)[0].astype(np.int32).T[..., None]
-    steps = graph.steps + max(graph.offsets()[p.name] + lead(p) for p in graph) + 9
+    steps = graph.steps + max(graph.window_starts()[p.name] + lead(p) for p in graph) + 9
     for name, late in (("one window", 0), ("late", 4)):
         data = np.concatenate(
             [np.zeros_like(x)] * late + [x] * graph.steps + [np.zeros_like(x)] * (steps - late - graph.steps),
@@ -128,7 +128,7 @@ def arguments() -> dict[str, Any]:
         traces = run_with_traces(net, steps, config())
         found[name] = traces[-1][-1].tolist()
         if name == "one window":
-            end = max(graph.offsets()[p.name] + graph.steps + lead(p) for p in graph.of(SNM))
+            end = max(graph.window_starts()[p.name] + graph.steps + lead(p) for p in graph.of(SNM))
             found["silence"] = not any(trace[end:].any() for trace in traces[:-1])
         net.stop()
     found["sparse and fast"] = stream("net.net", conv=PyConvModelFast, sparse_fc_layer=True)[0]["out"][

@@ -204,8 +204,8 @@ def summed(p: ReadOut, sent: dict[str, list[np.ndarray]], steps: int) -> list[np
 
 
 def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-    """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron lives as
-    long as the stream, and hears its bias in the first frame alone."""
+    """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron
+    lives as long as the stream, and hears its bias in the first frame alone."""
     neurons = {p.name: neurons_of(p) for p in graph if isinstance(p, SNM)}
     totals = {p.name: np.zeros(graph[p.source].shape, dtype=object) for p in graph if isinstance(p, MaxPool)}
     sums = {p.name: np.zeros(p.shape, dtype=object) for p in graph if isinstance(p, ReadOut)}
@@ -231,7 +231,9 @@ def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.
                 sent[p.name] = []
                 for t in range(steps):
                     v = sums[p.name] + arriving(p, sent, t) + (0 if f else p.bias)
-                    sums[p.name] = np.vectorize(lambda a: max(-LARGEST, min(LARGEST, int(a))), otypes=[object])(v)
+                    sums[p.name] = np.vectorize(
+                        lambda a: max(-LARGEST, min(LARGEST, int(a))), otypes=[object]
+                    )(v)
                     sent[p.name].append(sums[p.name])
         told.append({name: np.array(trace, dtype=np.int64) for name, trace in sent.items()})
     return {name: np.stack([frame[name] for frame in told]) for name in told[0]}

@@ -186,7 +186,7 @@ def windows() -> Figure:
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     for ax, leads in zip(figure.subplots(2, 1, sharex=True), (0, 3), strict=True):
         graph = chain(steps, leads)
-        offsets, names = graph.offsets(), [p.name for p in graph]
+        offsets, names = graph.window_starts(), [p.name for p in graph]
         for image in range(2):
             for row, p in enumerate(graph):
                 start = offsets[p.name] + image * (steps + leads)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.data.inputs import Images
@@ -15,11 +16,18 @@ from dnisnm_lava.system.progress import Progress
 
 
 def run(
-    graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    observe: Observe | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's), recording every spike; the
-    frames of one stream, where the graph carries its state. progress(done, of): called after each image."""
-    return follow(graph, images, initial(graph), steps=steps, progress=progress)[0]
+    frames of one stream, where the graph carries its state. observe(population, step, v, m, k): called after
+    each step of each population, one image at a time, with arrays (1, *shape): `backends.observing.Observe`
+    tells what they hold. progress(done, of): called after each image."""
+    return follow(graph, images, initial(graph), steps=steps, observe=observe, progress=progress)[0]
 
 
 def follow(
@@ -28,6 +36,7 @@ def follow(
     state: State,
     *,
     steps: int | None = None,
+    observe: Observe | None = None,
     progress: Progress | None = None,
 ) -> tuple[Run, State]:
     """The same, from `state` on, and the state behind the last frame; each image begins at `state` where the
@@ -38,7 +47,7 @@ def follow(
     saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}
     samples = []
     for image in x:
-        sent, after = _sample(graph, image, state, steps, saturations)
+        sent, after = _sample(graph, image, state, steps, saturations, observe)
         state = after if graph.carry else state
         samples.append(sent)
         if progress:
@@ -52,15 +61,22 @@ def follow(
 
 
 def _sample(
-    graph: SpikingGraph, image: np.ndarray, state: State, steps: int, saturations: dict[str, int]
+    graph: SpikingGraph,
+    image: np.ndarray,
+    state: State,
+    steps: int,
+    saturations: dict[str, int],
+    observe: Observe | None,
 ) -> tuple[dict[str, np.ndarray], State]:
     """{population: (T, *shape)} what it sends; for the read-out, its potential. And the state behind it."""
     sent: dict[str, np.ndarray] = {}
     after: dict[str, np.ndarray] = {}
     for p in graph:
-        if isinstance(p, SNM | ReadOut):
-            kind = _neurons if isinstance(p, SNM) else _readout
-            sent[p.name], saturated = kind(p, sent, steps, state, after)  # type: ignore[operator]
+        if isinstance(p, SNM):
+            sent[p.name], saturated = _neurons(p, sent, steps, state, after, observe)
+            saturations[p.name] += saturated
+        elif isinstance(p, ReadOut):
+            sent[p.name], saturated = _readout(p, sent, steps, state, after)
             saturations[p.name] += saturated
         elif isinstance(p, MaxPool):
             sent[p.name] = _max_pool(p, sent[p.source], state, after)
@@ -68,6 +84,8 @@ def _sample(
             after[f"image {p.name}"] = image.astype(state.of("image", p.name).dtype)
             change = after[f"image {p.name}"] - state.of("image", p.name)
             sent[p.name] = np.repeat(change[None], steps, axis=0)
+        if observe is not None and isinstance(p, Input | MaxPool | ReadOut):
+            tell(observe, p, sent[p.name][None])
     traces = {name: trace for name, trace in sent.items() if not isinstance(graph[name], Input)}
     return traces, replace(state, frames=state.frames + 1, values=after)
 
@@ -86,11 +104,17 @@ def _bias(p: SNM | ReadOut, state: State) -> np.ndarray:
 
 
 def _neurons(
-    p: SNM, sent: dict[str, np.ndarray], steps: int, state: State, after: dict[str, np.ndarray]
+    p: SNM,
+    sent: dict[str, np.ndarray],
+    steps: int,
+    state: State,
+    after: dict[str, np.ndarray],
+    observe: Observe | None,
 ) -> tuple[np.ndarray, int]:
     v, m, bias = state.of("v", p.name)[None], state.of("m", p.name)[None], _bias(p, state)
     lower, upper = dynamics.lower_threshold(p.vth, p.down), dynamics.upper_threshold(p.vth, p.up)
     saturations, spikes = 0, []
+    k = np.zeros_like(m)  # what is sent before it may fire
     for t in range(steps + p.lead):
         if t < steps:
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), bias)
@@ -98,6 +122,8 @@ def _neurons(
         if t >= p.lead:
             k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, upper, p.most)
             spikes.append(k * p.payload)
+        if observe is not None:
+            observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))
     after[f"v {p.name}"], after[f"m {p.name}"] = v[0], m[0]
     return np.concatenate(spikes), saturations
 

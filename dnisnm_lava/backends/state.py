@@ -18,10 +18,10 @@ FORMAT = "dnisnm-state 1"
 
 @dataclass(frozen=True)
 class State:
-    """After `frames` frames. began: the frame at which all states were at their beginning. saturated: neurons clipped
-    since then. values: {"KIND NAME": array of the population's shape}: `image`, the last one as the
-    input holds it; `v` of neurons and read-outs; `m` of neurons; `total` (of its source's shape) and `best`, the
-    running sums and their windows' maxima, of max-pools."""
+    """After `frames` frames. began: the frame at which all states were at their beginning. saturated: neurons
+    clipped since then. values: {"KIND NAME": array of the population's shape}: `image`, the last one as the
+    input holds it; `v` of neurons and read-outs; `m` of neurons; `total` (of its source's shape) and `best`,
+    the running sums and their windows' maxima, of max-pools."""
 
     frames: int
     values: Mapping[str, np.ndarray]
@@ -67,7 +67,8 @@ def save(path: str | Path, state: State, graph: SpikingGraph) -> Path:
         keys=np.array(list(state.values)),
         **names,
     )
-    return write_whole(Path(path), buffer.getvalue(), overwrite=True)
+    write_whole(Path(path), buffer.getvalue(), overwrite=True)
+    return Path(path)
 
 
 def load(path: str | Path, graph: SpikingGraph) -> State:
@@ -75,7 +76,9 @@ def load(path: str | Path, graph: SpikingGraph) -> State:
     try:
         with np.load(path, allow_pickle=False) as file:
             if str(file["format"]) != FORMAT:
-                raise BadFile(f"{path}: not the state of a stream ({FORMAT}); give a file that a stream saved")
+                raise BadFile(
+                    f"{path}: not the state of a stream ({FORMAT}); give a file that a stream saved"
+                )
             keys = [str(key) for key in file["keys"]]
             digest = str(file["digest"])
             frames, began, saturated = (int(n) for n in file["counts"])
@@ -89,7 +92,8 @@ def load(path: str | Path, graph: SpikingGraph) -> State:
         ) from None
     if digest != graph.digest():
         raise BadFile(
-            f"{path}: the state of another network ({digest[:12]}, and this one is {graph.digest()[:12]}); resume "
+            f"{path}: the state of another network ({digest[:12]}, and this one is "
+            f"{graph.digest()[:12]}); resume "
             f"with the network and the dials that it was saved with, or begin anew"
         )
     state = State(frames, values, began, saturated)
@@ -99,7 +103,9 @@ def load(path: str | Path, graph: SpikingGraph) -> State:
 
 def _check(path: Path, given: State, wanted: State) -> None:
     """BadFile where arrays are missing, or have another shape or dtype."""
-    same = 0 <= given.began <= given.frames and given.saturated >= 0 and set(given.values) == set(wanted.values)
+    same = (
+        0 <= given.began <= given.frames and given.saturated >= 0 and set(given.values) == set(wanted.values)
+    )
     if not same or any(
         given.values[key].shape != value.shape or given.values[key].dtype != value.dtype
         for key, value in wanted.values.items()

@@ -1,4 +1,5 @@
-"""A stream of any graph, frame by frame: by events, or by the reference for floats and where numba is missing."""
+"""A stream of any graph, frame by frame: by events, or by the reference for floats and where numba is
+missing."""
 
 from __future__ import annotations
 
@@ -17,12 +18,13 @@ from dnisnm_lava.ir import MaxPool, ReadOut, SpikingGraph, fanout
 
 @dataclass(frozen=True)
 class Frame:
-    """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of the
-    model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its spikes went
-    to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs: values of the frame
-    outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were recorded. inputs: values of the
-    image that were sent, in all steps. pooled: {population: of what it delivered, windows of max-pools}. moved:
-    {neurons or read-out: potentials that are others than before the frame}, where they were counted."""
+    """What a frame gave. outputs: {read-out: (T, *shape of the model's output)} running sums, in the order of
+    the model's outputs. spike_counts: {population: (up, down)}. delivered: {population: synapses that its
+    spikes went to}, those of the image too. saturations: {population: neurons clipped}. clipped_inputs:
+    values of the frame outside the input's 8 bits. spikes: {population: (T, *shape)}, where they were
+    recorded. inputs: values of the image that were sent, in all steps. pooled: {population: of what it
+    delivered, windows of max-pools}. moved: {neurons or read-out: potentials that are others than before the
+    frame}, where they were counted."""
 
     outputs: Mapping[str, np.ndarray]
     spike_counts: Mapping[str, tuple[int, int]]
@@ -92,7 +94,8 @@ def _moved(before: State, after: State) -> dict[str, int]:
 
 
 def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
-    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among them."""
+    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among
+    them."""
     found = {p.name: np.zeros(p.shape, np.int64) for p in graph}
     for p in graph:
         if isinstance(p, MaxPool):

@@ -68,4 +68,3 @@ def begun(kept: Kept | None, graph: SpikingGraph, first: State | None) -> Parts:
             f"{kept.folder}: not what this program kept ({type(error).__name__}); remove it, and begin again"
         ) from error
     return Parts(kept, done, state, len(done))
-

@@ -157,5 +157,7 @@ def _data_of(frames: Frames) -> Data:
 
 def title(args: argparse.Namespace) -> str:
     """Network and frames by their names, without folders."""
-    model = str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
+    model = (
+        str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
+    )
     return f"{model} on {Path(args.video or args.frames or args.events).name}"

@@ -223,11 +223,7 @@ def _factory(spec: str) -> tuple[Any, Any]:
 
 
 def _is_dataset(value: Any) -> bool:
-    return (
-        hasattr(value, "__getitem__")
-        and hasattr(value, "__len__")
-        and not isinstance(value, tuple | dict | str)
-    )
+    return isinstance(value, list) or inputs.is_dataset(value)
 
 
 # ---------------------------------------------------------------- asking the model

@@ -75,7 +75,7 @@ def first(images: Images) -> Any:
         or hasattr(images, "__next__")
     ):
         return images
-    if not (_is_dataset(images) or hasattr(images, "__iter__")):
+    if not (is_dataset(images) or hasattr(images, "__iter__")):
         return images
     item = next(_items(images), None)
     if item is None:
@@ -161,7 +161,7 @@ def pool(images: Images) -> Pool:
         return Given(_Pairs(array(images[0]), array(images[1], "labels")), "images")
     if is_array(images) or _is_nested(images):
         return Given(array(images), "images")
-    if _is_dataset(images):
+    if is_dataset(images):
         return Given(images, _name(images))
     parts = [_split(item) for item in _items(images)]
     if not parts:
@@ -228,14 +228,14 @@ def is_array(values: Any) -> bool:
 
 def _items(images: Any) -> Iterator[Any]:
     """Batches, single images, or pairs of such with labels, in order."""
-    if _is_dataset(images):
+    if is_dataset(images):
         return (images[i] for i in range(len(images)))
     if isinstance(images, dict | str | bytes) or not hasattr(images, "__iter__"):
         raise OutOfRange(f"images: a {_name(images)} given; {WANTED}")
     return iter(images)
 
 
-def _is_dataset(images: Any) -> bool:
+def is_dataset(images: Any) -> bool:
     """Map-style: read by index, since torch's Dataset cannot be relied upon to end when it is iterated."""
     return (
         hasattr(images, "__getitem__")

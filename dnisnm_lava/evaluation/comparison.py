@@ -337,7 +337,7 @@ def integers_alarm(
     parted: Mapping[str, Mapping[int, int]],
     images: int,
 ) -> tuple[Alarm, ...]:
-    """Of the T at which the integer SNN loses most, by a test that counts all of them."""
+    """An alarm for the T at which the integer SNN loses most, by a test that counts all of them."""
     worst = max(parted["float"], key=lambda t: (parted["float"][t] - parted["integer"][t], t), default=None)
     if worst is None:
         return ()
@@ -388,8 +388,8 @@ def _activity(p: SNM, run: Tally) -> Activity:
 
 
 def versions(other: Interpreter | None = None) -> dict[str, str]:
-    """Of Python and of the packages that decide a result; `absent` for those not installed. With another
-    Python for Lava, `lava-python` and `lava-python numpy`, and its lava-nc."""
+    """Versions of Python and of the packages that decide a result; `absent` for those not installed. With
+    another Python for Lava, `lava-python` and `lava-python numpy`, and its lava-nc."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

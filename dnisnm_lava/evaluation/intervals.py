@@ -18,7 +18,11 @@ def suggested(accuracy: Mapping[int, float], images: int) -> int:
     return min(t for t, share in accuracy.items() if share >= enough)
 
 
-def front(accuracy: Sequence[float], cost: Sequence[float]) -> list[bool]:
-    """Of points, which no other beats: as accurate for less, or more accurate for as little."""
-    points = list(zip(accuracy, cost, strict=True))
-    return [not any((a >= x and c < y) or (a > x and c <= y) for a, c in points) for x, y in points]
+def front(score: Sequence[float], *costs: Sequence[float]) -> list[bool]:
+    """Is each of these points one that no other beats: as good for no more of any cost, and not the same?"""
+    points = list(zip(score, *costs, strict=True))
+
+    def beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+        return a[0] >= b[0] and all(x <= y for x, y in zip(a[1:], b[1:], strict=True)) and a != b
+
+    return [not any(beats(other, point) for other in points) for point in points]

@@ -21,7 +21,7 @@ from dnisnm_lava.measures import classes, named_output
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N images, each read after its own number of `steps` (N,).
+    """Answers for N images, each read after its own number of `steps` (N,).
 
     values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the
     sums before a last function, which may round what they differ by away. margins (N,): by how much, in the

@@ -123,8 +123,8 @@ def set_up(
     said: Sequence[int] | np.ndarray = (),
     maps: int = 0,
 ) -> tuple[Alarm, ...]:
-    """Of an ANN, or `who` else, that says the class of `right` of images of `data`; by_class: images of each
-    class of its output. At most one alarm.
+    """The alarm of an ANN, or `who` else, that says the class of `right` of images of `data`. by_class:
+    images of each class of its output. At most one alarm.
 
     expected: the accuracy that it should have, a share. causes: what may be wrong, the likeliest first. maps:
     so many images, of whose pixels right, by_class and `said`, how many got each class, tell: images are the

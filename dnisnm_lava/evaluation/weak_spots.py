@@ -34,8 +34,8 @@ class Codes:
 
 
 def codes(integer: SpikingGraph, spiking: SpikingGraph | None = None) -> Iterable[Codes]:
-    """Of all projections with several weights a row: those of one use what they need. spiking: the float
-    network."""
+    """The codes of all projections with several weights a row: those of one use what they need. spiking: the
+    float network."""
     for p in (p for p in integer if isinstance(p, SNM | ReadOut)):
         floats = None if spiking is None else spiking[p.name]
         assert floats is None or isinstance(floats, SNM | ReadOut)

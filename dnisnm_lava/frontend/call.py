@@ -11,7 +11,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.expression import Expression, Refusal, owned
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import expanded
-from dnisnm_lava.frontend.operations import Operation, named
+from dnisnm_lava.frontend.table import Operation, named
 from dnisnm_lava.ir.arithmetic import Pair
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.ir import Projection, Shape
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair
+from dnisnm_lava.ir.channels import per_channel
 
 
 class Refusal(Exception):
@@ -167,10 +168,6 @@ def wide(weight: np.ndarray) -> np.ndarray:
     return weight.astype(np.float64, copy=False)
 
 
-def per_channel(a: np.ndarray, rank: int) -> np.ndarray:
-    return np.asarray(a).reshape(-1, *(1,) * (rank - 1))
-
-
 # ---------------------------------------------------------------- a term in the form of a map
 
 
@@ -231,7 +228,9 @@ def scaled(term: Term, factor: np.ndarray) -> Term:
     if term.linear is None:
         return replace(term, scale=term.scale * factor)
     weight = term.linear.weight
-    return replace(term, linear=replace(term.linear, weight=owned(weight * per_channel(factor, weight.ndim))))
+    return replace(
+        term, linear=replace(term.linear, weight=owned(weight * per_channel(factor, weight.shape)))
+    )
 
 
 def gather(term: Term, channels: np.ndarray) -> Term:

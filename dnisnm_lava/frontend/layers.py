@@ -20,11 +20,12 @@ from dnisnm_lava.frontend.call import (
     pixels_of,
     shape_of,
 )
-from dnisnm_lava.frontend.expression import Expression, Refusal, per_channel, selection
+from dnisnm_lava.frontend.expression import Expression, Refusal, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
-from dnisnm_lava.frontend.operations import operation
+from dnisnm_lava.frontend.table import operation
 from dnisnm_lava.ir import Projection
+from dnisnm_lava.ir.channels import per_channel
 
 
 def _kernel(call: Call) -> tuple[np.ndarray, int]:
@@ -182,12 +183,11 @@ def batch_norm(call: Call) -> Any:
     factor = (1.0 if gamma is None else gamma) / np.sqrt(variance + epsilon)
     beta = np.zeros_like(mean) if beta is None else beta
     e = call.expression()
-    rank = len(e.shape)
     normed = tensors.shifted(
-        tensors.multiplied(e, per_channel(factor, rank)), per_channel(beta - mean * factor, rank)
+        tensors.multiplied(e, per_channel(factor, e.shape)), per_channel(beta - mean * factor, e.shape)
     )
     normed = normed.with_moments(
-        (True,) * len(normed.terms), per_channel(beta, rank), per_channel(factor**2 * variance, rank)
+        (True,) * len(normed.terms), per_channel(beta, e.shape), per_channel(factor**2 * variance, e.shape)
     )
     if not (e.is_composite and len(e.terms) == 1):  # behind a convolution, the name is the convolution's
         normed = replace(normed, label=call.label)

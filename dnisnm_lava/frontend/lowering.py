@@ -33,6 +33,7 @@ from dnisnm_lava.ir import (
     sources,
 )
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.channels import per_channel
 
 COMPOSE_LIMIT = 2  # times the multiplications of the linear maps one by one
 
@@ -306,7 +307,7 @@ class Builder:
         e, pieces = self._composable(e, linear)
         terms = tuple(_conv_piece(piece, linear, shape) for piece in pieces)
         mapped = compact(replace(linear)(e.full_bias()[None])[0]) if e.bias.any() else no_bias(shape)
-        mapped = mapped if bias is None else mapped + ex.per_channel(bias, 3)
+        mapped = mapped if bias is None else mapped + per_channel(bias, shape)
         return Expression(terms, mapped, shape, label, e.nodes)
 
     def matrix(self, e: Expression, weight: np.ndarray, bias: np.ndarray | None, label: str) -> Expression:

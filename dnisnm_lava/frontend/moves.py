@@ -14,7 +14,7 @@ import torch
 
 from dnisnm_lava.frontend.expression import Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
-from dnisnm_lava.frontend.operations import Kind, Operation, register
+from dnisnm_lava.frontend.table import Kind, Operation, register
 from dnisnm_lava.frontend.tensors import no_bias
 from dnisnm_lava.frontend.trace import BATCH
 from dnisnm_lava.ir import Shape

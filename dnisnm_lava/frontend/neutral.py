@@ -9,7 +9,7 @@ import torch
 
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Expression, Refusal
-from dnisnm_lava.frontend.operations import Kind, Operation, operation, register
+from dnisnm_lava.frontend.table import Kind, Operation, operation, register
 from dnisnm_lava.frontend.trace import BATCH
 
 for _name in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"):

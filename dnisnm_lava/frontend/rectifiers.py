@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
-from dnisnm_lava.frontend.operations import Bounds, Kind, operation, operation_of
+from dnisnm_lava.frontend.table import Bounds, Kind, operation, operation_of
 from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.ir.arithmetic import Window
 
@@ -57,7 +58,12 @@ def hard_sigmoid(call: Call) -> Expression:
     return tensors.multiplied(call.build.rectify(shifted, call.node.name, 6.0), np.array(1 / 6))
 
 
-@operation("threshold", kind=P)
+def _from_threshold(get: Callable[..., Any]) -> Bounds | None:
+    low, value = get(1, "threshold"), get(2, "value")
+    return (low, None) if low == value else None
+
+
+@operation("threshold", kind=P, bounds=_from_threshold)
 def threshold(call: Call) -> Expression:
     """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
     low, value = call.get(1, "threshold"), call.get(2, "value")
@@ -177,7 +183,11 @@ def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expre
     )
 
 
-@operation("leaky_relu", kind=P)
+def _without_slope(get: Callable[..., Any]) -> Bounds | None:
+    return (0, None) if get(1, "negative_slope", 0.01) == 0 else None
+
+
+@operation("leaky_relu", kind=P, bounds=_without_slope)
 def leaky(call: Call) -> Expression:
     """aten.leaky_relu: a ReLU where its slope is 0."""
     if call.get(1, "negative_slope", 0.01) != 0:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.frontend.coverage import Coverage, Row
-from dnisnm_lava.frontend.operations import Kind, is_kind, named, operation_of, weight_of
 from dnisnm_lava.frontend.refusals import Refused
+from dnisnm_lava.frontend.table import Kind, is_kind, named, operation_of, weight_of
 from dnisnm_lava.frontend.trace import BATCH, line_of, name_of
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, Shape, sources
 

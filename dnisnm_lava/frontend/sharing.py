@@ -9,7 +9,7 @@ import numpy as np
 
 from dnisnm_lava.frontend.expression import Expression, Term
 from dnisnm_lava.frontend.lowering import COMPOSE_LIMIT, relay_cost
-from dnisnm_lava.frontend.operations import Kind, is_kind, operation_of, weight_of
+from dnisnm_lava.frontend.table import Kind, is_kind, operation_of, weight_of
 
 Readers = frozenset[Any]
 

@@ -46,8 +46,8 @@ def _refuse_hooks(name: str, module: torch.nn.Module) -> None:
 
 
 def _refuse_quantized(name: str, module: torch.nn.Module) -> None:
-    """Of torch.ao, in eager mode and by fx: integers in packed layers, or floats that are rounded on the
-    way."""
+    """Refuse what torch.ao makes, in eager mode and by fx: integers in packed layers, or floats that are
+    rounded on the way."""
     kinds = {c.__name__ for c in type(module).__mro__}
     who = name or type(module).__name__
     if QUANTIZERS & kinds:

@@ -14,7 +14,7 @@ from dnisnm_lava.frontend.call import Call, as_map, back, padding_of, pair_of, p
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.layout import BLOCKS
 from dnisnm_lava.frontend.moves import expanded
-from dnisnm_lava.frontend.operations import operation
+from dnisnm_lava.frontend.table import operation
 from dnisnm_lava.ir import Projection
 
 

@@ -23,7 +23,6 @@ from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import move
-from dnisnm_lava.frontend.operations import Kind, Operation, is_kind, operation_of, remedy
 from dnisnm_lava.frontend.refusals import (
     WHOLE,
     Opaque,
@@ -37,6 +36,7 @@ from dnisnm_lava.frontend.refusals import (
 from dnisnm_lava.frontend.rows import Note, coverage_of
 from dnisnm_lava.frontend.sharing import Readers, relaying_pays
 from dnisnm_lava.frontend.soundness import check_model
+from dnisnm_lava.frontend.table import Kind, Operation, is_kind, operation_of, remedy
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, tensors_of
 from dnisnm_lava.ir import AnalogGraph, Relay

@@ -47,7 +47,7 @@ def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
     float64 product, at least 1."""
     product = down * vth.astype(np.float64)
     return (
-        product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.encode(product)[0], 1).astype(vth.dtype)
+        product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.rounded(product)[0], 1).astype(vth.dtype)
     )
 
 
@@ -55,7 +55,7 @@ def upper_threshold(vth: np.ndarray, up: float) -> np.ndarray:
     """Of neurons with the thresholds `vth`: (1 + up) * vth; for integers vth and the nearest (ties to even)
     to the float64 product up * vth, int64."""
     product = up * vth.astype(np.float64)
-    return vth + (product if vth.dtype.kind == "f" else THRESHOLDS.encode(product)[0].astype(np.int64))
+    return vth + (product if vth.dtype.kind == "f" else THRESHOLDS.rounded(product)[0].astype(np.int64))
 
 
 def fire(

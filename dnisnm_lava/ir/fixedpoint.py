@@ -37,15 +37,15 @@ class FixedPointFormat:
     def dtype(self) -> type[np.signedinteger]:
         return next(dtype for bits, dtype in _STORAGE if self.bits <= bits)
 
-    def encode(self, values: npt.ArrayLike) -> tuple[np.ndarray, int]:
+    def rounded(self, values: npt.ArrayLike) -> tuple[np.ndarray, int]:
         """Nearest integers (ties to even), clipped to the format, and how many were clipped."""
-        rounded = np.rint(np.asarray(values, dtype=np.float64))
-        clipped = int(np.count_nonzero(np.abs(rounded) > self.limit))
-        return np.clip(rounded, -self.limit, self.limit).astype(self.dtype), clipped
+        nearest = np.rint(np.asarray(values, dtype=np.float64))
+        clipped = int(np.count_nonzero(np.abs(nearest) > self.limit))
+        return np.clip(nearest, -self.limit, self.limit).astype(self.dtype), clipped
 
-    def encode_exactly(self, values: npt.ArrayLike, who: str) -> np.ndarray:
+    def rounded_within(self, values: npt.ArrayLike, who: str) -> np.ndarray:
         """Nearest integers; OutOfRange, in the name of `who`, where one does not fit."""
-        codes, clipped = self.encode(values)
+        codes, clipped = self.rounded(values)
         if clipped:
             worst = float(np.max(np.abs(np.asarray(values, dtype=np.float64))))
             raise OutOfRange(

@@ -83,7 +83,8 @@ class Graph(Value):
             )
         if isinstance(population, SNM) and not (0 <= population.up <= 1 and population.most >= 0):
             raise OutOfRange(
-                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a share "
+                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a "
+                f"share "
                 f"of the threshold, and levels, 0 or more"
             )
         if isinstance(population, MaxPool):
@@ -235,14 +236,14 @@ class SpikingGraph(Graph):
         }
         return shown.pop(self.readout.name), shown
 
-    def offsets(self) -> dict[str, int]:
+    def window_starts(self) -> dict[str, int]:
         """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""
-        offset: dict[str, int] = {}
+        start: dict[str, int] = {}
         for population in self.populations:
-            offset[population.name] = max(
-                (1 + offset[s] + lead(self[s]) for s in sources(population)), default=0
+            start[population.name] = max(
+                (1 + start[s] + lead(self[s]) for s in sources(population)), default=0
             )
-        return offset
+        return start
 
     @property
     def dead_neurons(self) -> dict[str, int]:

@@ -26,7 +26,7 @@ def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]
     if not graph.is_integer:
         return x.astype(np.float64), 0
     assert graph.input.scale is not None
-    return FixedPointFormat(graph.input.bits).encode(x / per_channel(graph.input.scale, graph.input.shape))
+    return FixedPointFormat(graph.input.bits).rounded(x / per_channel(graph.input.scale, graph.input.shape))
 
 
 def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
@@ -41,7 +41,7 @@ def largest_spikes(graph: SpikingGraph) -> dict[str, int]:
 
 
 def largest_spike(p: Population, sent: Mapping[str, int]) -> int:
-    """Of one population, given those before it; a read-out sends nothing."""
+    """The largest spike of one population, given those before it; a read-out sends nothing."""
     if isinstance(p, Input):
         return FixedPointFormat(p.bits).limit
     if isinstance(p, MaxPool):
@@ -74,6 +74,16 @@ def state_ranges(graph: SpikingGraph) -> list[StateRange]:
             )
             ranges.append(StateRange(p.name, current, int(np.ceil((p.v_range / p.unit).max()))))
     return ranges
+
+
+def signed_bits(codes: np.ndarray) -> int:
+    """Bits of the narrowest signed integers that hold every code and its negative."""
+    return int(np.abs(codes.astype(np.int64)).max(initial=0)).bit_length() + 1
+
+
+def unsigned_bits(codes: np.ndarray) -> int:
+    """Bits of the narrowest integers without a sign that hold every code."""
+    return max(1, int(codes.max(initial=0)).bit_length())
 
 
 def bits_by_population(graph: Graph, bits: Bits, default: int) -> dict[str, int]:

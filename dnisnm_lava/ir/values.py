@@ -78,7 +78,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _without_repetition(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of two arrays of one shape, one element along the axes along which both are stored once."""
+    """Two arrays of one shape, with one element along the axes along which both are stored once."""
     once = tuple(slice(1 if i == j == 0 else None) for i, j in zip(a.strides, b.strides, strict=True))
     return a[once], b[once]
 

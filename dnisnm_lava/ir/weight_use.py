@@ -29,7 +29,7 @@ class WeightUse:
 
 
 def weight_use(graph: SpikingGraph) -> tuple[WeightUse, ...]:
-    """Of every projection of an integer graph, in the graph's order."""
+    """The use of every projection of an integer graph, in the graph's order."""
     return tuple(used(p.name, q) for p in graph if isinstance(p, SNM | ReadOut) for q in p.projections)
 
 

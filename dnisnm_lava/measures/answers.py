@@ -42,10 +42,10 @@ class Answers:
 
 
 def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
-    """Of an ANN's outputs (N, C, ...) before their last function, and classes (N, ...), a class for each row
-    of C, or answers 0 and 1 for one value or for each of them, as `measures.chosen` tells. None where labels
-    are none of these or targets. In maps one number beside the classes, such as 255, is a label that is not
-    counted."""
+    """The answers in an ANN's outputs (N, C, ...) before their last function, and classes (N, ...), a class
+    for each row of C, or answers 0 and 1 for one value or for each of them, as `measures.chosen` tells. None
+    where labels are none of these or targets. In maps one number beside the classes, such as 255, is a label
+    that is not counted."""
     if labels is None or len(labels) != len(scores) or scores.ndim < 2:
         return None
     if scores.size == len(scores) * scores.shape[1]:
@@ -58,7 +58,7 @@ def answers(scores: np.ndarray, labels: np.ndarray | None) -> Answers | None:
 
 
 def _beside(shape: tuple[int, ...], labels: np.ndarray) -> int | None:
-    """Of maps, the one label that is no class; None where there is none, or several."""
+    """The one label of maps that is no class; None where there is none, or several."""
     if len(shape) < 2 or labels.dtype.kind not in "iu" or labels.ndim < 2:
         return None
     beside = np.unique(labels[(labels < 0) | (labels >= max(2, shape[0]))])
@@ -66,7 +66,8 @@ def _beside(shape: tuple[int, ...], labels: np.ndarray) -> int | None:
 
 
 def of_measure(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> Answers | None:
-    """Of answers and labels (N, *spots), by a measure that is a share; None where no label counts."""
+    """The count of answers and labels (N, *spots), by a measure that is a share; None where no label
+    counts."""
     said = said.astype(np.int64)
     wanted = wanted if measure.ignored is None else np.where(wanted == measure.ignored, -1, wanted)
     channels = 1 if measure.kind == "classes" or not measure.shape else measure.shape[0]
@@ -81,14 +82,15 @@ def of_measure(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> Answer
 
 
 def table(said: np.ndarray, labels: np.ndarray, count: int) -> Answers:
-    """Of classes said (N,) and told (N,), of `count` classes; labels beyond them are not counted."""
+    """The count of classes said (N,) and told (N,), of `count` classes; labels beyond them are not
+    counted."""
     known = (labels >= 0) & (labels < count)
     pairs = labels[known].astype(np.int64) * count + said[known]
     return Answers(np.bincount(pairs, minlength=count * count).reshape(count, count))
 
 
 def summed(parts: Sequence[Answers | None]) -> Answers | None:
-    """Of all images; None where some part is, or they count other labels."""
+    """The answers to all images; None where some part is, or they count other labels."""
     told = [part for part in parts if part is not None]
     labels = [p.by_label for p in told if p.by_label is not None]
     if (

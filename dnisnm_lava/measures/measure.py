@@ -78,7 +78,7 @@ class Measure:
 
     @property
     def answers(self) -> int:
-        """Of an image."""
+        """How many answers an image has."""
         return prod(self.spots)
 
     def said(self, values: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Of a score, as a heading."""
+        """What a score is called, as a heading."""
         if not self.is_share:
             return "R2" if self.labels else "R2 to the ANN"
         if not self.labels:
@@ -203,7 +203,7 @@ class Measure:
         return float(np.unique(counted, return_counts=True)[1].max(initial=0) / max(1, counted.size))
 
     def spread(self, wanted: np.ndarray) -> Counts:
-        """Of wanted values (N, *spots), what their variance follows from; of answers, how many images."""
+        """What the variance of wanted values (N, *spots) follows from; of answers, how many images."""
         if self.is_share:
             return {"images": len(wanted)}
         channels = wanted.reshape(len(wanted), self.shape[0] if self.shape else 1, -1)

@@ -13,9 +13,9 @@ EXACT_FLOAT32 = 1 << 24
 
 @dataclass
 class _Buffers:
-    """Of one dtype. image: (I, H, W) inside a border of zeros; seen: (I, ky, kx, H', W') the view of what
-    each kernel element sees; columns: its copy, or itself where it is contiguous; kernels: (groups, O /
-    groups, I / groups * ky * kx); result: (O, H', W')."""
+    """The buffers of one dtype. image: (I, H, W) inside a border of zeros; seen: (I, ky, kx, H', W') the view
+    of what each kernel element sees; columns: its copy, or itself where it is contiguous; kernels: (groups, O
+    / groups, I / groups * ky * kx); result: (O, H', W')."""
 
     image: np.ndarray
     seen: np.ndarray

@@ -117,8 +117,8 @@ def statistics(analog: AnalogGraph, batches: Images, executor: Executor) -> Stat
 
 
 def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:
-    """Of all images at once: the labels of one batch may look like others than they are. None where some have
-    none."""
+    """The answers to all images at once: the labels of one batch may look like others than they are. None
+    where some have none."""
     scores, labels = [s for s, _ in said], [y for _, y in said if y is not None]
     if len(labels) < len(scores) or len({y.shape[1:] for y in labels}) != 1:
         return None

@@ -18,8 +18,8 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut,
 from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
 from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
 from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spike
-from dnisnm_lava.stages import resampling, rounding, units
-from dnisnm_lava.stages.rounding import Reads
+from dnisnm_lava.stages import compensation, resampling, units
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.units import Drive, Units, Widths
 
 INPUT_BITS = 8
@@ -84,7 +84,7 @@ def quantize(
             counted = units.chosen(p, drives, widths)
             unit = counted.unit
             projections, lacking = _encode_weights(p, drives, counted, widths)
-            bias = widths.state.encode_exactly(
+            bias = widths.state.rounded_within(
                 p.bias / per_channel(unit, p.shape) + lacking, f"{p.name}: bias"
             )
             encoded = replace(
@@ -165,10 +165,10 @@ def _encode_weights(
     for d, exponent in zip(drives, counted.exponents, strict=True):
         values = d.weight / counted.steps(d, exponent)
         if d.blocks:
-            codes, lost = rounding.compensated(values, d.blocks, widths.of(d.weight))
+            codes, lost = compensation.compensated(values, d.blocks, widths.of(d.weight))
             lacking = lacking + _lacking(p, d, lost * 2.0**exponent)
         else:
-            codes = widths.of(d.weight).encode_exactly(values, f"{p.name}: weights")
+            codes = widths.of(d.weight).rounded_within(values, f"{p.name}: weights")
         if d.weight.any() and not codes.any():
             warnings.warn(
                 f"{p.name}: its weights from {d.projection.source} are all 0 as integers, too small "
@@ -245,7 +245,7 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
             f"messages; use fewer"
         )
     alpha = np.where(largest > 0, largest, 1.0) / payloads.limit
-    codes, _ = payloads.encode(p.payload / per_channel(alpha, p.shape))
+    codes, _ = payloads.rounded(p.payload / per_channel(alpha, p.shape))
     return alpha, np.where(alive, np.maximum(codes, 1), 0).astype(np.int32)
 
 
@@ -261,7 +261,7 @@ def _thresholds(
         * per_channel(alpha, p.shape)
         * np.where(p.payload > 0, p.vth / np.where(p.payload > 0, p.payload, 1), 0)
     )
-    codes = state.encode_exactly(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
+    codes = state.rounded_within(theta / per_channel(unit, p.shape), f"{p.name}: thresholds")
     return np.where(payload > 0, np.maximum(codes, 1), 0).astype(np.int32)
 
 
@@ -281,7 +281,7 @@ def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat)
     dead, 0."""
     if p.two_sided and not p.v_init.any():
         return np.zeros_like(vth)
-    shift = state.encode_exactly(
+    shift = state.rounded_within(
         (p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials"
     )
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)

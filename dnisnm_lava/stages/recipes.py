@@ -133,8 +133,8 @@ def named(name: str) -> Recipe:
 
 
 def parsed(told: Any) -> Recipe:
-    """Of an object as JSON has it, with some of Recipe's fields; TypeError or AttributeError for what is
-    none."""
+    """The recipe that an object says as JSON has it, with some of Recipe's fields; TypeError or
+    AttributeError for what is none."""
     before = SINCE_0_1 if {f.name for f in fields(Recipe)} - set(told) == set(SINCE_0_1) else {}
     return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
 

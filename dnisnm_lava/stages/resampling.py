@@ -29,7 +29,7 @@ def _matrix(a: np.ndarray, limit: int) -> tuple[np.ndarray, float, float]:
     format = FixedPointFormat(WEIGHT_BITS)
     largest = float(np.abs(a).max(initial=0)) or 1.0
     for denominator in range(1, int(limit / largest) + 1):
-        codes, _ = format.encode(a * denominator)
+        codes, _ = format.rounded(a * denominator)
         if (
             np.abs(codes - a * denominator).max(initial=0) < 1e-9
         ):  # fractions of float64: 2**-53 * 127, with room
@@ -42,10 +42,10 @@ def _matrix(a: np.ndarray, limit: int) -> tuple[np.ndarray, float, float]:
 def _with_its_sum(row: np.ndarray, format: FixedPointFormat) -> np.ndarray:
     """The nearest integers, and those whose rounding took most from the sum, or gave most to it, one further,
     until the row's sum is its own to the nearest: a constant picture stays what it was."""
-    codes, _ = format.encode(row)
-    wanted, _ = STATE.encode(row.sum(keepdims=True))
+    codes, _ = format.rounded(row)
+    wanted, _ = STATE.rounded(row.sum(keepdims=True))
     off = int(wanted[0]) - int(codes.sum())
     order = np.argsort(codes - row if off > 0 else row - codes, kind="stable")
     further = np.zeros_like(codes)
     further[order[: abs(off)]] = np.sign(off)
-    return format.encode(codes + further.astype(np.float64))[0]
+    return format.rounded(codes + further.astype(np.float64))[0]

@@ -17,11 +17,11 @@ def streaming(
     """The network of a stream of frames, each of `steps` steps; float or integer, from one of images.
 
     A population's resolution is R = steps * its levels, what it says of one frame: m holds R levels at most
-    (a relay's, R either way). levels: how many a rectifier may send at once (default: all of a change; a relay
-    always may). hysteresis: h, 0 to 2: the upper threshold is (1 + h / 2) theta, the lower one h / 2 theta, so
-    a change of less than about h levels is not sent. With h = 0 and `levels` None, spikes sum, after each frame, to those
-    of the frame alone (design 1.8). OutOfRange for a graph that carries its state already, and for dials out
-    of range.
+    (a relay's, R either way). levels: how many a rectifier may send at once (default: all of a change; a
+    relay always may). hysteresis: h, 0 to 2: the upper threshold is (1 + h / 2) theta, the lower one h / 2
+    theta, so a change of less than about h levels is not sent. With h = 0 and `levels` None, spikes sum,
+    after each frame, to those of the frame alone (design 1.8). OutOfRange for a graph that carries its state
+    already, and for dials out of range.
     """
     if graph.carry:
         raise OutOfRange("streaming: the network is that of a stream already; give the one of images")

@@ -16,8 +16,8 @@ import numpy as np
 from dnisnm_lava.ir import SNM, Projection, ReadOut
 from dnisnm_lava.ir.channels import channel_max
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS, FixedPointFormat
-from dnisnm_lava.stages import rounding
-from dnisnm_lava.stages.rounding import Reads
+from dnisnm_lava.stages import compensation
+from dnisnm_lava.stages.compensation import Reads
 
 STATE_MARGIN = 1.25  # of the range measured in calibration: test images go somewhat further
 QUICK_CURRENT = 1 << 22  # of a step, by the same bound: twice of it, and a bias, are exact in float32
@@ -74,7 +74,7 @@ class Drive:
         """(O,) squared error of the rows' currents with the nearest codes in `steps`, of spikes that are all
         the largest."""
         gaps = (
-            w - format.encode(w / step)[0] * step for w, step in zip(self.weight, steps, strict=True)
+            w - format.rounded(w / step)[0] * step for w, step in zip(self.weight, steps, strict=True)
         )  # a row at a time: there may be many
         return np.array([float((gap**2).sum()) for gap in gaps]) * (self.gain * self.largest) ** 2
 
@@ -247,8 +247,8 @@ def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> f
 def expected_error(
     p: SNM | ReadOut, drives: Sequence[Drive], of_matrices: Sequence[float], widths: Widths
 ) -> float:
-    """Of the weights, in the units that suit them best without clipping, and of the drives' resamplings,
-    whose entries are wrong by a share `of_matrices` of the largest."""
+    """The error of the weights, in the units that suit them best without clipping, and of the drives'
+    resamplings, whose entries are wrong by a share `of_matrices` of the largest."""
     least = least_unit(p, drives, widths)
     exponents = by_expected_error(p, drives, widths, least).exponents
     weights, _ = _of_least_error(p, drives, exponents, widths, least, CLIPS[:1])
@@ -323,7 +323,8 @@ def error(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, widths: Width
     for d, exponent in zip(drives, units.exponents, strict=True):
         steps = units.steps(d, exponent)
         if d.blocks:
-            lost = rounding.error(d.weight, widths.of(d.weight).encode(d.weight / steps)[0] * steps, d.blocks)
+            codes, _ = widths.of(d.weight).rounded(d.weight / steps)
+            lost = compensation.error(d.weight, codes * steps, d.blocks)
         else:
             lost = d.error_of_the_largest(steps, widths.of(d.weight))
         found += d.onto(lost, p.shape[0])

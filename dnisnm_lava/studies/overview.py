@@ -72,7 +72,7 @@ class Gathered:
 
     @property
     def standard_error(self) -> float:
-        """Of the best integer accuracy: what the rule allows."""
+        """The standard error of the best integer accuracy: what the rule allows."""
         return standard_error(max(self.accuracy("integer").values()), self.comparison.images["integer"])
 
     def accuracy(self, key: str) -> Mapping[int, float]:

@@ -30,10 +30,10 @@ TOLERANCE = 2.0  # points of agreement that a population may cost alone
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one integer network on all images. accuracy: share of labels met; agreement: share of the float
-    network's answers; of values, R2 against targets and against the float network's; accuracy None without
-    labels, both None where these bits do not hold the network, as `refused` tells. saturations: of the state,
-    all together."""
+    """What one integer network says of all images. accuracy: share of labels met; agreement: share of the
+    float network's answers; of values, R2 against targets and against the float network's; accuracy None
+    without labels, both None where these bits do not hold the network, as `refused` tells. saturations: of
+    the state, all together."""
 
     accuracy: float | None
     agreement: float | None

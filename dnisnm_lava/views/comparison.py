@@ -120,7 +120,7 @@ def _scores_table(
 
 
 def _rmse(comparison: Comparison) -> str:
-    """Of each network in a line, in the units of the output."""
+    """A line with the error of each network, in the units of the output."""
     found = {
         key: score[max(score)] if isinstance(score, Mapping) else score
         for key, score in comparison.scores.items()

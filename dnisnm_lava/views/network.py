@@ -15,7 +15,7 @@ from rich.text import Text
 
 from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
 from dnisnm_lava.ir.fixedpoint import STATE
-from dnisnm_lava.ir.integers import state_ranges
+from dnisnm_lava.ir.integers import signed_bits, state_ranges
 from dnisnm_lava.ir.weight_use import used
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
     (share of codes), effective_bits: by projection. weight_bits, state_bits and the input's `bits` have a
     sign, payload_bits none."""
     ranges = {r.name: r for r in state_ranges(graph)}
-    offsets = graph.offsets()
+    offsets = graph.window_starts()
     populations = []
     for p in graph:
         entry: dict[str, Any] = {
@@ -81,11 +81,6 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
         "digest": graph.digest(),
         "populations": populations,
     }
-
-
-def signed_bits(codes: np.ndarray) -> int:
-    """Bits of the narrowest signed integers that hold every code and its negative."""
-    return int(np.abs(codes.astype(np.int64)).max(initial=0)).bit_length() + 1
 
 
 def network_table(graph: SpikingGraph, title: str) -> RenderableType:

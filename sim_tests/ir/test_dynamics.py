@@ -263,7 +263,7 @@ def test_a_pools_running_sum_is_the_maximum_of_its_inputs_running_sums(spikes: l
 @given(bits=st.integers(2, 32), value=st.floats(-1e12, 1e12))
 def test_encode_rounds_to_nearest_even_and_clips(bits: int, value: float) -> None:
     """Once by Python's round (ties to even) on the exact fraction, once by the definition of nearest."""
-    code, clipped = FixedPointFormat(bits).encode([value])
+    code, clipped = FixedPointFormat(bits).rounded([value])
     limit = 2 ** (bits - 1) - 1
     whole = round(Fraction(value))
     assert int(code[0]) == max(-limit, min(limit, whole))
@@ -274,12 +274,12 @@ def test_encode_rounds_to_nearest_even_and_clips(bits: int, value: float) -> Non
 
 @pytest.mark.parametrize(("value", "code"), [(0.5, 0), (1.5, 2), (2.5, 2), (-0.5, 0), (-1.5, -2)])
 def test_ties_go_to_even(value: float, code: int) -> None:
-    assert FixedPointFormat(8).encode([value])[0].tolist() == [code]
+    assert FixedPointFormat(8).rounded([value])[0].tolist() == [code]
 
 
 def test_a_value_that_does_not_fit_is_refused_in_the_name_of_its_owner() -> None:
     with pytest.raises(OutOfRange, match=r"conv1: weights: 1 value\(s\) up to 128 exceed 127 \(8 bits\)"):
-        FixedPointFormat(8).encode_exactly([128.0, 3.0], "conv1: weights")
+        FixedPointFormat(8).rounded_within([128.0, 3.0], "conv1: weights")
 
 
 @pytest.mark.parametrize("bits", [1, 33])

@@ -23,7 +23,7 @@ def test_a_format_holds_its_limit_and_no_more(bits: int) -> None:
     assert format.limit == largest
     assert np.iinfo(format.dtype).max >= largest
     assert np.dtype(format.dtype).itemsize == next(n for n in (1, 2, 4) if 8 * n >= bits)
-    codes, clipped = format.encode([largest, -largest, largest + 1, -largest - 1, 0])
+    codes, clipped = format.rounded([largest, -largest, largest + 1, -largest - 1, 0])
     assert codes.tolist() == [largest, -largest, largest, -largest, 0]
     assert clipped == 2
 
@@ -36,10 +36,10 @@ def test_other_widths_are_refused(bits: int) -> None:
 
 def test_the_nearest_integer_and_of_two_the_even_one() -> None:
     values = [n / 8 for n in range(-40, 41)]
-    assert FixedPointFormat(8).encode(values)[0].tolist() == [round(Fraction(v)) for v in values]
+    assert FixedPointFormat(8).rounded(values)[0].tolist() == [round(Fraction(v)) for v in values]
 
 
 def test_what_does_not_fit_is_told_with_its_size() -> None:
-    assert FixedPointFormat(4).encode_exactly([7, -7, 7.5 - 2**-40], "a").tolist() == [7, -7, 7]
+    assert FixedPointFormat(4).rounded_within([7, -7, 7.5 - 2**-40], "a").tolist() == [7, -7, 7]
     with pytest.raises(OutOfRange, match=r"a: 2 value\(s\) up to 9.25 exceed 7 \(4 bits\)"):
-        FixedPointFormat(4).encode_exactly([1, -9.25, 8], "a")
+        FixedPointFormat(4).rounded_within([1, -9.25, 8], "a")

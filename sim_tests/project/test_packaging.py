@@ -33,6 +33,8 @@ HEAVY = [
     "PIL",
     "onnx",
     "nir",
+    "av",
+    "aedat",
 ]
 
 

@@ -18,9 +18,9 @@ from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import FixedPointFormat
 from dnisnm_lava.ir.integers import with_state_bits
-from dnisnm_lava.stages import quantization, resampling, rounding, units
+from dnisnm_lava.stages import compensation, quantization, resampling, units
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import least_squares
-from dnisnm_lava.stages.rounding import Reads
 from dnisnm_lava.stages.units import Drive, Units, Widths
 
 WIDTHS = Widths(FixedPointFormat(8), FixedPointFormat(24))
@@ -110,7 +110,7 @@ def reads(x: np.ndarray) -> tuple[Reads, ...]:
 def test_where_nothing_is_correlated_it_is_the_nearest_code() -> None:
     weight = np.random.default_rng(0).uniform(-7, 7, (5, 6))
     independent = (Reads(slice(0, 6), np.zeros((1, 6)), np.diag(np.arange(1.0, 7))[None]),)
-    codes, _ = rounding.compensated(weight, independent, FixedPointFormat(4))
+    codes, _ = compensation.compensated(weight, independent, FixedPointFormat(4))
     np.testing.assert_array_equal(codes, np.rint(weight))
 
 
@@ -118,9 +118,9 @@ def test_errors_reach_later_columns_together_or_one_by_one(monkeypatch: pytest.M
     """Sums of another order: 2**-53 of them, and no code of this seed lies so near a tie."""
     rng = np.random.default_rng(4)
     weight, x = rng.uniform(-60, 60, (5, 200)), rng.normal(size=(400, 200)) @ rng.normal(size=(200, 200))
-    together = rounding.compensated(weight, reads(x), FixedPointFormat(8))
-    monkeypatch.setattr(rounding, "LAZY", 1)
-    alone = rounding.compensated(weight, reads(x), FixedPointFormat(8))
+    together = compensation.compensated(weight, reads(x), FixedPointFormat(8))
+    monkeypatch.setattr(compensation, "LAZY", 1)
+    alone = compensation.compensated(weight, reads(x), FixedPointFormat(8))
     np.testing.assert_array_equal(together[0], alone[0])
     assert np.count_nonzero(together[0] != np.rint(weight)) > 200  # and it was not the nearest
 
@@ -133,11 +133,11 @@ def test_it_is_nearer_than_the_nearest_codes() -> None:
         x, _, _ = regression(rng, 200, 6, 1)
         weight = rng.uniform(-6.5, 6.5, (1, 6))
         r = reads(x)
-        codes, _ = rounding.compensated(weight, r, FixedPointFormat(4))
-        nearest += float(rounding.error(weight, np.rint(weight), r).sum())
-        compensated += float(rounding.error(weight, codes, r).sum())
+        codes, _ = compensation.compensated(weight, r, FixedPointFormat(4))
+        nearest += float(compensation.error(weight, np.rint(weight), r).sum())
+        compensated += float(compensation.error(weight, codes, r).sum())
         options = itertools.product(*[(np.floor(w), np.ceil(w)) for w in weight[0]])
-        best += min(float(rounding.error(weight, np.array([o]), r).sum()) for o in options)
+        best += min(float(compensation.error(weight, np.array([o]), r).sum()) for o in options)
     assert best < compensated < 0.5 * nearest
 
 
@@ -145,10 +145,10 @@ def test_the_error_is_that_of_the_currents() -> None:
     rng = np.random.default_rng(3)
     x, _, _ = regression(rng, 50, 4, 2)
     weight = rng.uniform(-7, 7, (2, 4))
-    codes, lost = rounding.compensated(weight, reads(x), FixedPointFormat(4))
+    codes, lost = compensation.compensated(weight, reads(x), FixedPointFormat(4))
     gap = x @ (weight - codes).T
     np.testing.assert_allclose(lost, gap.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(rounding.error(weight, codes, reads(x)), gap.var(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(compensation.error(weight, codes, reads(x)), gap.var(axis=0), rtol=1e-9)
 
 
 def test_groups_are_rounded_each_by_what_it_reads() -> None:
@@ -162,9 +162,9 @@ def test_groups_are_rounded_each_by_what_it_reads() -> None:
             np.stack([np.cov(x.T, bias=True) for x in inputs]),
         ),
     )
-    codes, lost = rounding.compensated(weight, both, FixedPointFormat(4))
+    codes, lost = compensation.compensated(weight, both, FixedPointFormat(4))
     for g, x in enumerate(inputs):
-        own, gone = rounding.compensated(
+        own, gone = compensation.compensated(
             weight[2 * g : 2 * g + 2].reshape(2, 9), reads(x), FixedPointFormat(4)
         )
         np.testing.assert_array_equal(codes[2 * g : 2 * g + 2].reshape(2, 9), own)

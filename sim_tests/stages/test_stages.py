@@ -113,7 +113,14 @@ def test_leads_may_differ_by_population() -> None:
     spiking = dn.convert(analog, stats, steps=5, lead={"conv2": 3})
     assert [p.lead for p in spiking.of(SNM)] == [0, 3, 0]
     # o = 1 + max over sources (o + lead): conv2 waits for conv1, the pool for conv2's three steps of lead
-    assert spiking.offsets() == {"input": 0, "conv1": 1, "conv2": 2, "conv2.pool": 6, "conv3": 7, "fc": 8}
+    assert spiking.window_starts() == {
+        "input": 0,
+        "conv1": 1,
+        "conv2": 2,
+        "conv2.pool": 6,
+        "conv3": 7,
+        "fc": 8,
+    }
 
 
 @settings(max_examples=15)

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched import chunks
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
@@ -309,12 +310,26 @@ def test_one_simulation_tells_the_costs_of_all_t_unless_a_population_leads(
 ) -> None:
     graph, x = graphs.small(lead=lead)
     expected = {t: dn.energy(graph, x[:2], steps=t) for t in (4, 2)}
-    monkeypatch.setattr(counting, "BLOCK", 1)  # one image a block
+    monkeypatch.setattr(chunks, "SPIKES", 1)  # one image a chunk
     seen: list[tuple[int, int]] = []
     assert (
         energy.energies(graph, x[:2], (4, 2), progress=lambda done, of: seen.append((done, of))) == expected
     )
     assert seen == told
+
+
+@pytest.mark.parametrize("lead", [0, 2])
+def test_counts_are_the_same_where_torch_is_not_installed(lead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the reference is watched, image by image."""
+    graph, x = graphs.small(levels=2, lead=lead)
+    expected = counting.count_each(graph, x[:3], (2, 5))
+    monkeypatch.setattr(counting, "find_spec", lambda _: None)
+    monkeypatch.setattr(batched, "run", None)
+    told: list[tuple[int, int]] = []
+    found = counting.count_each(graph, x[:3], (2, 5), progress=lambda done, of: told.append((done, of)))
+    assert found == expected
+    of = 6 if lead else 3
+    assert told == [(i + 1, of) for i in range(of)]
 
 
 def test_costs_of_no_steps_are_refused_and_of_no_t_are_none() -> None:
@@ -363,7 +378,7 @@ def test_spikes_are_those_of_the_executor_in_integers_and_floats(
     assert {a.name: a.spikes for a in whole.populations if a.name in expected} == {
         name: sum(c) for name, c in expected.items()
     }
-    monkeypatch.setattr(counting, "BLOCK", 1)  # one image a block
+    monkeypatch.setattr(chunks, "SPIKES", 1)  # one image a chunk
     told: list[tuple[int, int]] = []
     assert counting.count(graph, x, steps=5, progress=lambda done, of: told.append((done, of))) == whole
     assert told == [(i + 1, len(x)) for i in range(len(x))]

@@ -449,7 +449,8 @@ def test_relays_have_parts_too() -> None:
 def test_potentials_and_memories_are_those_of_python_integers() -> None:
     graph, x = small(steps=4, levels=2, lead=1)
     codes, _ = encode_images(graph, x[:2])
-    run = batched.run(graph, x[:2], record=True)
+    reached = headroom.Reached(graph.steps)
+    run = batched.run(graph, x[:2], observe=reached)
     largest = {p.name: [0, 0] for p in graph.of(SNM)}
     for code in codes:
         sent = {name: list(trace) for name, trace in oracle.simulate(graph, code, 4).items()} | {
@@ -469,7 +470,7 @@ def test_potentials_and_memories_are_those_of_python_integers() -> None:
                     if t >= p.lead:
                         neuron.fire()
                         largest[p.name][1] = max(largest[p.name][1], neuron.m)
-    found = headroom.reached(graph, x[:2], run, "cpu")
+    found = reached.largest
     assert {name: list(pair) for name, pair in found.items() if name in largest} == largest
     assert found[graph.readout.name] == (int(np.abs(run.logits).max()), 0)
 

@@ -172,7 +172,7 @@ def test_scores_are_those_of_the_recipe_on_held_back_images(
     assert tuned.confirmed.score == np.mean(
         run.predictions(tuned.recipe.steps) == classes(ann.ann(analog, confirming))
     )
-    assert tuned.confirmed.latency == network.offsets()[network.readout.name] + tuned.recipe.steps
+    assert tuned.confirmed.latency == network.window_starts()[network.readout.name] + tuned.recipe.steps
 
 
 def test_it_repeats_itself(tuned: tune.Tuning, analog: dn.AnalogGraph, images: np.ndarray) -> None:

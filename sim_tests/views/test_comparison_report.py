@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from dnisnm_lava.frontend import walk  # noqa: F401, it fills the table
 from dnisnm_lava.frontend.coverage import Coverage, Row
-from dnisnm_lava.frontend.operations import TABLE
+from dnisnm_lava.frontend.table import TABLE
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from dnisnm_lava.views.coverage import coverage_json, coverage_table
 from dnisnm_lava.views.network import network_json, network_table

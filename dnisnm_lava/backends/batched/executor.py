@@ -20,14 +20,17 @@ from dnisnm_lava.backends.batched.device import checked_device, exact_sums
 from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, tensor, unflat
+from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
+from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 
+COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
 CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
 
 
@@ -51,6 +54,7 @@ def run(
     device: Device = "cpu",
     synapses: str = "auto",
     neurons: str = "auto",
+    observe: Observe | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Simulate `images` (N, *input shape) for `steps` (default: the graph's).
@@ -60,27 +64,31 @@ def run(
     least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
     float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
     and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
-    in float64. progress(done, of): after each chunk, in images. Images of a graph that carries its state are
-    frames of one stream: `backends.events` takes them one by one, or the reference, for floats or where numba is
-    missing.
+    in float64. observe(population, step, v, m, k): called after each step of each population, a chunk of
+    images at a time, with arrays (n, *shape): `observing.Observe` tells what they hold. The integers are the
+    reference's. Compiled neurons keep no v and m of each step, so a run that is watched is stepped, in one
+    worker, and `auto` takes float64 for a float network; OutOfRange where compiled ones are asked for.
+    progress(done, of): after each chunk, in images. Images of a graph that carries its state are frames of
+    one stream: `backends.events` takes them one by one, or the reference, for floats, where numba is missing,
+    or where the run is watched.
     """
     steps = checked_steps(graph.steps if steps is None else steps)
     if graph.carry:
-        return _stream(replace(graph, steps=steps), checked_images(graph, images), record, progress)
+        return _stream(replace(graph, steps=steps), checked_images(graph, images), record, observe, progress)
     memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, neurons, place)
+    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
     parts: dict[str, list[np.ndarray]] = {
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    chunk, workers = chunks(graph, steps, memory, len(x), torch.get_num_threads() if place == "cpu" else 0)
+    chunk, workers = chunks(graph, steps, memory, len(x), _threads(place, observe))
     clipped = 0
 
     def work(start: int) -> _Chunk:
-        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place)
+        return _chunk(graph, plan, x[start : start + chunk], steps, kept, place, observe)
 
     with exact_sums(place):
         for done in in_workers(work, range(0, len(x), chunk), workers):
@@ -105,18 +113,42 @@ def run(
 
 
 def _stream(
-    graph: SpikingGraph, frames: np.ndarray, record: bool | Collection[str], progress: Progress | None
+    graph: SpikingGraph,
+    frames: np.ndarray,
+    record: bool | Collection[str],
+    observe: Observe | None,
+    progress: Progress | None,
 ) -> Run:
-    if not graph.is_integer or importlib.util.find_spec("numba") is None:
+    if observe is not None or not graph.is_integer or importlib.util.find_spec("numba") is None:
         from dnisnm_lava.backends import reference
 
-        run = reference.run(graph, frames, progress=progress)
+        run = reference.run(graph, frames, observe=observe, progress=progress)
     else:
         from dnisnm_lava.backends import events
 
         run = events.follow(graph, frames, record=bool(record), progress=progress)[0]
     kept = {n: s for n, s in run.spikes.items() if record is True or (record is not False and n in record)}
     return replace(run, spikes=kept)
+
+
+def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
+    """The way of the neurons; OutOfRange where it keeps nothing of what is to be observed."""
+    if observe is None:
+        return neurons
+    if neurons == "compiled":
+        raise OutOfRange(
+            "neurons: compiled asked for, and observe; compiled ones keep no v and m of a step: choose auto "
+            "or stepped"
+        )
+    return "stepped"
+
+
+def _threads(device: str, observe: Observe | None) -> int:
+    """For `chunks`: whoever watches hears of one chunk after the other, and of no large ones, whose values
+    are told in 8 bytes each."""
+    if observe is not None:
+        return 1
+    return torch.get_num_threads() if device == "cpu" else 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +161,13 @@ class _Chunk:
 
 
 def _chunk(
-    graph: SpikingGraph, plan: dict[str, Plan], images: np.ndarray, steps: int, kept: set[str], device: str
+    graph: SpikingGraph,
+    plan: dict[str, Plan],
+    images: np.ndarray,
+    steps: int,
+    kept: set[str],
+    device: str,
+    observe: Observe | None = None,
 ) -> _Chunk:
     """Recorded: {population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
     x, clipped = encode_images(graph, images)
@@ -153,17 +191,22 @@ def _chunk(
             elif isinstance(p, SNM) and own.compiled:
                 sent[p.name] = _compiled(p, own, heard, steps, done)
             elif isinstance(p, SNM):
-                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done)
+                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done, observe)
             if p.name in kept:
-                spikes = (
-                    own.code.decode(
-                        sent[p.name], torch.float64 if own.code.dtype is torch.float64 else torch.float32
-                    )
-                    .cpu()
-                    .numpy()
-                )
+                spikes = _decoded(own.code, sent[p.name])
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
+            if observe is not None and isinstance(p, ReadOut):
+                tell(observe, p, recorded[p.name])
+            elif observe is not None and isinstance(p, Input | MaxPool):
+                trace = _decoded(own.code, sent[p.name]).astype(np.int64 if graph.is_integer else np.float64)
+                tell(observe, p, np.broadcast_to(trace, (len(x), steps, *p.shape)))
     return _Chunk(recorded, {name: tally[name] for name in tally if name != graph.input.name}, clipped)
+
+
+def _decoded(code: Code, stored: Tensor) -> np.ndarray:
+    """Stored values as floats that hold them exactly, in their shape."""
+    wide = torch.float64 if code.dtype is torch.float64 else torch.float32
+    return code.decode(stored, wide).cpu().numpy()
 
 
 def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
@@ -204,7 +247,9 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
     return unflat(spikes, p.shape)
 
 
-def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
+def _stepped(
+    p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally, observe: Observe | None = None
+) -> Tensor:
     """One step of the neurons after the other, in torch."""
     integer = p.vth.dtype.kind == "i"
     device = str(current.device)
@@ -212,9 +257,12 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
         tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias)
     )
     v = v_init.expand(len(current), *p.shape).clone()
-    m = torch.zeros_like(v)
+    m, k = torch.zeros_like(v), torch.zeros_like(v)
+    watched = None if observe is None else _Watched.of(p, observe, len(v))
     spikes: list[Tensor] = []
     guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
+    divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
+    sides = _both_sides if divides else _one_side
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
     slack = tensor(upper_threshold(p.vth, p.up) - p.vth, plan.dtype, device) if p.up else None
     for t in range(steps + p.lead):
@@ -223,7 +271,7 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
-            rise, fall = (_both_sides if p.two_sided else _one_side)(v, guard, p.levels)
+            rise, fall = sides(v, guard, p.levels)
             if slack is not None:
                 rise = torch.div(v - slack, guard, rounding_mode="floor").clamp_(0, p.levels)
             if p.down < 1:
@@ -236,7 +284,30 @@ def _stepped(p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> 
             v -= k * vth
             tally.add(int(torch.count_nonzero(rise)), int(torch.count_nonzero(fall)))
             spikes.append(plan.code.encode(k * payload))
+        if watched is not None:
+            watched.tell(t + 1, v, k)
     return torch.stack(spikes, dim=1)
+
+
+@dataclass
+class _Watched:
+    """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is told: float32,
+    which the neurons may take, holds no sum beyond 2**24."""
+
+    p: SNM
+    observe: Observe
+    m: np.ndarray
+
+    @classmethod
+    def of(cls, p: SNM, observe: Observe, images: int) -> _Watched:
+        """At the beginning of a window."""
+        kind = np.int64 if p.vth.dtype.kind == "i" else np.float64
+        return cls(p, observe, np.zeros((images, *p.shape), kind))
+
+    def tell(self, step: int, v: Tensor, k: Tensor) -> None:
+        v_now, sent = (a.cpu().numpy().astype(self.m.dtype) for a in (v, k))  # copies: v goes on in place
+        self.m = self.m + sent
+        self.observe(self.p, step, v_now, self.m, sent)
 
 
 def _one_side(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:

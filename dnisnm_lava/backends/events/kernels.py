@@ -1,8 +1,8 @@
 """Spikes as events, one after the other, compiled by numba for the CPU.
 
-Maps lie as (pixels, channels), a vector as one pixel. An event is a pixel, a channel and a value. Currents add up
-in `acc`, exactly, in a float dtype that the sums fit; `touched` says at which pixels one arrived, so that only they
-are looked at afterwards.
+Maps lie as (pixels, channels), a vector as one pixel. An event is a pixel, a channel and a value. Currents
+add up in `acc`, exactly, in a float dtype that the sums fit; `touched` says at which pixels one arrived, so
+that only they are looked at afterwards.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def convolve(pixel, channel, value, first, where, weight, rows, scale, geometry, base, target, acc, touched):  # type: ignore[no-untyped-def]
-    """Add what events bring through a convolution. first, where: the places where each channel of the source is
-    read, (C + 1,) and (I,). weight: (I, ky, kx, O / groups). rows: output rows of a group. geometry: width of the
-    source; height and width of the output; strides; paddings; dilations. base: the output's first channel, where
-    channels follow each other; else target (O,) says each."""
+    """Add what events bring through a convolution. first, where: the places where each channel of the source
+    is read, (C + 1,) and (I,). weight: (I, ky, kx, O / groups). rows: output rows of a group. geometry: width
+    of the source; height and width of the output; strides; paddings; dilations. base: the output's first
+    channel, where channels follow each other; else target (O,) says each."""
     width, height, out_width, sy, sx, py, px, dy, dx = geometry
     follows = target.size == 0
     inputs = weight.shape[0] // rows.shape[0]
@@ -62,7 +62,8 @@ def multiply(pixel, channel, value, first, where, pixels, weight, scale, acc):  
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _level(v, m, guard, vth, slack, lower, levels, most, two_sided, one, zero):  # type: ignore[no-untyped-def]
-    """k of one neuron (design 1.1), as `batched.neurons` has it: products tell what a quotient of floats rounds."""
+    """k of one neuron (design 1.1), as `batched.neurons` has it: products tell what a quotient of floats
+    rounds."""
     above = v > zero
     size = max(v - slack, zero) if above else -v
     whole = type(one)(np.int32(min(size / guard, type(one)(MOST_LEVELS))))
@@ -76,9 +77,9 @@ def _level(v, m, guard, vth, slack, lower, levels, most, two_sided, one, zero): 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fires, pixel, channel, value):  # type: ignore[no-untyped-def]
-    """Currents into potentials, and spikes out of them, where one arrived or a neuron has more to send. table:
-    (5, pixels or 1, C): vth, guard, payload, slack and lower. fires: may they, in this step? pixel, channel, value:
-    room for all events. (events, up, down, saturated)."""
+    """Currents into potentials, and spikes out of them, where one arrived or a neuron has more to send.
+    table: (5, pixels or 1, C): vth, guard, payload, slack and lower. fires: may they, in this step? pixel,
+    channel, value: room for all events. (events, up, down, saturated)."""
     kind = v.dtype.type
     one, zero = kind(1), kind(0)
     count, up, over = 0, 0, 0
@@ -105,7 +106,9 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
             continue
         some, left = zero, zero
         for c in range(channels):
-            k[c] = _level(vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, two_sided, one, zero)
+            k[c] = _level(
+                vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, two_sided, one, zero
+            )
             vp[c] -= k[c] * vth[c]
             mp[c] += k[c]
             some += abs(k[c])
@@ -143,8 +146,8 @@ def add_up(acc, touched, v, limit):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def pool(pixel, channel, value, total, best, touched, geometry, kernel, room_pixel, room_channel, room_value):  # type: ignore[no-untyped-def]
-    """Events into running sums, and the changes of their windows' maxima out. geometry: height and width of the
-    source and of the output; strides; paddings; dilations. (events, up, down)."""
+    """Events into running sums, and the changes of their windows' maxima out. geometry: height and width of
+    the source and of the output; strides; paddings; dilations. (events, up, down)."""
     rows, width, height, out_width, sy, sx, py, px, dy, dx = geometry
     for e in range(pixel.size):
         total[pixel[e], channel[e]] += value[e]

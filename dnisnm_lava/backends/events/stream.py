@@ -28,7 +28,6 @@ from dnisnm_lava.backends.events.tables import (
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans, pool_fans
-from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
 from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
@@ -43,8 +42,9 @@ WAYS = ("auto", "events", "whole")
 class Stream:
     """The state of one stream of an integer graph that carries it; `step` takes a frame.
 
-    state: where to go on (default: the beginning). ways: `auto`, or `events` or `whole` layers wherever they can be;
-    all give the same integers. OutOfRange for a graph of images, for floats, and where numba is missing."""
+    state: where to go on (default: the beginning). ways: `auto`, or `events` or `whole` layers wherever they
+    can be; all give the same integers. OutOfRange for a graph of images, for floats, and where numba is
+    missing."""
 
     def __init__(self, graph: SpikingGraph, state: State | None = None, *, ways: str = "auto") -> None:
         if not (graph.carry and graph.is_integer):
@@ -192,15 +192,15 @@ class Stream:
 
 def follow(
     graph: SpikingGraph,
-    frames: Images | Iterable[np.ndarray],
+    frames: Iterable[np.ndarray],
     state: State | None = None,
     *,
     record: bool = False,
     ways: str = "auto",
     progress: Progress | None = None,
 ) -> tuple[Run, State]:
-    """All `frames` (N, *image shape) of one stream, as a Run, and the state behind the last. record: keep every
-    spike."""
+    """All `frames` (N, *image shape) of one stream, as a Run, and the state behind the last. record: keep
+    every spike."""
     stream = Stream(graph, state, ways=ways)
     done = []
     for frame in frames:
@@ -292,8 +292,8 @@ def _delivered(sent: list[_Sent], fan: np.ndarray) -> int:
 
 @dataclass
 class _Room:
-    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived; pending
-    (pixels,), where a neuron has more to send."""
+    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived;
+    pending (pixels,), where a neuron has more to send."""
 
     acc: np.ndarray
     touched: np.ndarray
@@ -321,13 +321,16 @@ class _Projection:
     events: Convolution | Matrix | None
     work: int
 
+    def _by_events(self, count: int, ways: str) -> bool:
+        assert self.events is not None
+        return ways != "whole" and (ways == "events" or count * self.events.fan * DENSE < self.work)
+
     def add(self, sent: _Sent, room: _Room, ways: str) -> None:
         if not len(sent.events):
             return
-        if self.events is not None and ways != "whole":
-            if ways == "events" or len(sent.events) * self.events.fan * DENSE < self.work:
-                self.events.add(sent.events, room.acc, room.touched)
-                return
+        if self.events is not None and self._by_events(len(sent.events), ways):
+            self.events.add(sent.events, room.acc, room.touched)
+            return
         with torch.inference_mode():
             z = self.whole.apply(sent.stored())[0].movedim(0, -1).reshape(room.acc.shape).numpy()
         room.acc += z
@@ -338,8 +341,9 @@ class _Projection:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of `kernels.fire`.
-    fan: (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of max-pools, or nothing."""
+    """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of
+    `kernels.fire`. fan: (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of
+    max-pools, or nothing."""
 
     dtype: np.dtype
     code: Code

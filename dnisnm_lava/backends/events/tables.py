@@ -28,7 +28,11 @@ class Events:
 
 def pixels_first(a: np.ndarray, shape: Shape) -> np.ndarray:
     """(*shape) -> (pixels, C), contiguous; a vector is one pixel."""
-    a = np.broadcast_to(a, shape).reshape(shape[0], -1) if len(shape) == 3 else np.broadcast_to(a, shape)[:, None]
+    a = (
+        np.broadcast_to(a, shape).reshape(shape[0], -1)
+        if len(shape) == 3
+        else np.broadcast_to(a, shape)[:, None]
+    )
     return np.ascontiguousarray(a.T)
 
 
@@ -103,8 +107,8 @@ class Matrix:
 
 
 def table(q: Projection, source: Shape, target: Shape) -> Convolution | Matrix | None:
-    """The projection for events; None where it is neither one convolution nor one matrix, behind a resampling or
-    some pools."""
+    """The projection for events; None where it is neither one convolution nor one matrix, behind a resampling
+    or some pools."""
     q = composed(q, source)
     if q.spatial is not None or (q.is_conv and q.target_order is not None):
         return None
@@ -112,7 +116,8 @@ def table(q: Projection, source: Shape, target: Shape) -> Convolution | Matrix |
 
 
 def _places(q: Projection, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each channel of the source stands among those that the weights read: first (C + 1,), where (I,)."""
+    """Where each channel of the source stands among those that the weights read: first (C + 1,), where
+    (I,)."""
     read = np.arange(channels) if q.source_channels is None else q.source_channels
     where = np.argsort(read, kind="stable")
     return np.searchsorted(read[where], np.arange(channels + 1)).astype(np.int32), where.astype(np.int32)
@@ -140,7 +145,15 @@ def _convolution(q: Projection, source: Shape, target: Shape) -> Convolution:
     first, where = _places(q, source[0])
     fan = max(1, each * kernel[0] * kernel[1] // (q.stride[0] * q.stride[1]))
     return Convolution(
-        first, where, _narrow(weight), rows, 2.0**q.exponent, geometry, base if not placed.size else 0, placed, fan
+        first,
+        where,
+        _narrow(weight),
+        rows,
+        2.0**q.exponent,
+        geometry,
+        base if not placed.size else 0,
+        placed,
+        fan,
     )
 
 

@@ -37,7 +37,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
     from dnisnm_lava.procs.snm.process import SNM as SNMProcess
     from dnisnm_lava.procs.source.process import Source
 
-    offset = graph.offsets()
+    offset = graph.window_starts()
     process: dict[str, Any] = {}
     delayed: dict[tuple[str, int], Any] = {}
 
@@ -110,7 +110,7 @@ def simulate(
     from dnisnm_lava.ir import SNM, ReadOut, lead
 
     process = build(graph, images, steps, period)
-    offset = graph.offsets()
+    offset = graph.window_starts()
     recorded = [*names, *(p.name for p in graph.readouts)]
     extractors = {name: Extractor(shape=graph[name].shape, buffer_size=period + 1) for name in recorded}
     for name, extractor in extractors.items():

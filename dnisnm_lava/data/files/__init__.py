@@ -1,2 +1,4 @@
-"""Images and labels out of files and folders, as they lie there; the order of their axes; how they are
-prepared."""
+"""Images and labels as files and folders hold them: what lies there, the order of its axes, its preparation.
+
+May import `data.inputs` and what `data` may; which file a spec means is decided in `data.datasets`.
+"""

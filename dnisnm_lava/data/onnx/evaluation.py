@@ -27,10 +27,9 @@ SEEDS = (0, 1, 2)
 SMALL = 1_000_000  # values of all tensors together: beyond, one seed
 FREE_BATCH = "export it with a free batch axis, and keep that axis first and apart"
 TOLERANCE = 2.0**-21
-"""Of (largest input) * max(1, largest weight), at most. An output is a sum of n products, n below 2^16; in
-float64 (unit roundoff
-2^-53) both orders of summing err by less than n * 2^-53 * sum |w x| <= n^2 * 2^-53 * max|w| max|x| < 2^-21
-    max|w| max|x|."""
+"""The share of (largest input) * max(1, largest weight), at most. An output is a sum of n products, n below
+2^16; in float64 (unit roundoff 2^-53) both orders of summing err by less than n * 2^-53 * sum |w x| <= n^2 *
+2^-53 * max|w| max|x| < 2^-21 max|w| max|x|."""
 CONTROL = ("If", "Loop", "Scan")
 
 

@@ -49,7 +49,7 @@ class Node:
         return None if given is None else [*given] if isinstance(given, list | tuple) else [given]
 
     def shape(self, i: int = 0) -> Shape:
-        """Of input i, all of it known."""
+        """The shape of input i, all of it known."""
         if not self.shapes[i] or not all(self.shapes[i]):
             raise Refusal("the shape of its input is not known; give the shape of an image (--input-shape)")
         return self.shapes[i]

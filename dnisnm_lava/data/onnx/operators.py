@@ -107,7 +107,7 @@ def elementwise(function: Callable[..., torch.Tensor]) -> Translator:
 
 
 def many(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], divided: bool = False) -> Translator:
-    """Of any number of tensors, one after the other."""
+    """The translator of `function` on any number of tensors, one after the other."""
 
     def translate(node: Node) -> torch.nn.Module | None:
         if len(node.inputs) == 1:

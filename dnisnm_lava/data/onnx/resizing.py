@@ -97,14 +97,15 @@ def _ways(node: Node, size: tuple[int, ...]) -> Iterator[Callable[[torch.Tensor]
 
 
 def _scales(node: Node, rank: int) -> list[float]:
-    """Of the pixels, where the node gives scales, not sizes."""
+    """The scales of the pixels, where the node gives scales, not sizes."""
     place = 1 if node.kind == "Upsample" or node.version < 11 else 2
     given = node.numbers("scales", place) if node.has(place) or "scales" in node.attributes else None
     return [float(s) for s in given[-rank:]] if given else []
 
 
 def _places(node: Node, size: tuple[int, ...], scales: list[float]) -> list[list[float]] | None:
-    """Of each axis: where each new pixel lies, in pixels of the old map; None where that has no rule here."""
+    """Where each new pixel lies along each axis, in pixels of the old map; None where that has no rule
+    here."""
     rule = RULES.get(
         "asymmetric"
         if node.kind == "Upsample" or node.version < 11

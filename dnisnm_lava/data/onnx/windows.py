@@ -41,7 +41,8 @@ class Window:
         self.reach = [d * (k - 1) + 1 for k, d in zip(kernel, self.dilations, strict=True)]
 
     def borders(self, node: Node) -> Borders:
-        """Of a convolution or a pool, `auto_pad` resolved: SAME makes ceil(size / stride) outputs."""
+        """The borders of a convolution or a pool, `auto_pad` resolved: SAME makes ceil(size / stride)
+        outputs."""
         auto, rank = automatic(node), len(self.kernel)
         if auto == "VALID":
             return [(0, 0)] * rank

@@ -158,7 +158,7 @@ def _seconds(text: str) -> float:
 
 def _upright(pixels: np.ndarray, frame: Any) -> np.ndarray:
     """Turned as the camera was held: by multiples of 90 degrees, counterclockwise."""
-    turns = getattr(frame, "rotation", 0) // 90 % 4
+    turns = frame.rotation // 90 % 4
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 

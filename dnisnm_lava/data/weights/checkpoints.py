@@ -107,7 +107,7 @@ def _own(model: torch.nn.Module) -> Own:
 
 
 def _inner(own: Own) -> Own:
-    """Of a module around one network (DataParallel, or a user's own), that network's names; nothing for any
+    """The names of the one network that a module holds (DataParallel, or a user's own); nothing for any
     other."""
     first = {name.partition(".")[0] for name in own}
     return {name.partition(".")[2]: value for name, value in own.items()} if len(first) == 1 else {}

@@ -10,8 +10,9 @@ from dnisnm_lava.ir.arithmetic import Window
 class MaxPool(AbstractProcess):
     """Sends, one step late, the change of the windows' maximum of the running sums of what arrived.
 
-    input_shape: (C, H, W). window: kernel, stride, padding, dilation. offset: steps before the source's
-    first window of spikes; the sums restart every `period` steps from there, but for `carry`: in a stream they go on.
+    input_shape: (C, H, W). window: kernel, stride, padding, dilation. offset: steps before the source's first
+    window of spikes; the sums restart every `period` steps from there, but for `carry`: in a stream they go
+    on.
     """
 
     def __init__(

@@ -19,12 +19,12 @@ class SNM(AbstractProcess):
     payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires. two_sided: no
     memory gate; spikes may sum below zero, as a linear tensor's do. down: the lower threshold as a share of
     vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is above it. 1 is the
-    paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. up: by which share
-    of vth, 0 to 1, the upper threshold, from which on the neuron fires, lies above it. most: the levels that m may
-    hold, and minus which a two-sided neuron's may (0: no bound). carry: windows are frames of one stream: v and m
-    go on from one to the next, and bias acts in the first alone. steps: currents per window. lead: steps of a window before the first spike. period: steps from window to window
-    (default steps + lead). offset: steps before the first window; with one synapse between the source and
-    these neurons, 1.
+    paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. up: by which
+    share of vth, 0 to 1, the upper threshold, from which on the neuron fires, lies above it. most: the levels
+    that m may hold, and minus which a two-sided neuron's may (0: no bound). carry: windows are frames of one
+    stream: v and m go on from one to the next, and bias acts in the first alone. steps: currents per window.
+    lead: steps of a window before the first spike. period: steps from window to window (default steps +
+    lead). offset: steps before the first window; with one synapse between the source and these neurons, 1.
 
     Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
     """
@@ -102,4 +102,6 @@ def _check(
 
 def _check_stream(up: float, most: int) -> None:
     if not 0 <= up <= 1 or most < 0:
-        raise ValueError(f"SNM: up {up}, most {most}; give 0 to 1, a share of the threshold, and levels, 0 or more")
+        raise ValueError(
+            f"SNM: up {up}, most {most}; give 0 to 1, a share of the threshold, and levels, 0 or more"
+        )

@@ -6,8 +6,8 @@ from lava.magma.core.process.process import AbstractProcess, LogConfig
 
 
 class Source(AbstractProcess):
-    """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros. carry:
-    of a stream, by how much image n differs from the one before."""
+    """Sends image n (of `images`, (N, *shape)) in steps n * period + 1 ... n * period + steps; else zeros.
+    carry: of a stream, by how much image n differs from the one before."""
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
-"""Thresholds, weights, biases and initial potentials from what each population really hears, without
-training."""
+"""Thresholds, weights, biases and initial potentials from what each population hears, without training.
+
+May import `backends.batched`, which tells what is heard, and every file of `stages` but `networks`, the door.
+"""
 
 THRESHOLDS = (
     "max",

@@ -23,9 +23,9 @@ NO_LIMIT = 1 << 62
 
 @dataclass(frozen=True)
 class Activity:
-    """Of one population, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T, *shape), in
-    steps of `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent in every
-    step."""
+    """What one population does, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T,
+    *shape), in steps of `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent
+    in every step."""
 
     ann: Spool
     levels: Spool | None
@@ -155,8 +155,8 @@ def _constants(p: SNM) -> neurons.Neurons:
 
 
 def errors(p: SNM, scales: np.ndarray, ann: Spool, heard: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Of thresholds of `scales` (S,) times p's, sums over images of (activation - mean spike) squared, and of
-    itself: (S, *shape). heard: the currents, chunk by chunk."""
+    """Sums over images of (activation - mean spike) squared, and of itself, with thresholds of `scales` (S,)
+    times p's: (S, *shape) each. heard: the currents, chunk by chunk."""
     constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
     for activation, current in zip(ann, heard, strict=True):
         x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])

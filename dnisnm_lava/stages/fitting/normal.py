@@ -16,7 +16,7 @@ def tail(h: Tensor) -> Tensor:
 
 
 def density(h: Tensor) -> Tensor:
-    """Of a standard normal number, at h."""
+    """The density of a standard normal number, at h."""
     return torch.exp(-h.square() / 2) / (2 * torch.pi) ** 0.5
 
 
@@ -66,9 +66,9 @@ def larger(a: Moments, b: Moments) -> Moments:
 
 
 def cheapest(mean: Tensor, spread: Tensor, levels: int) -> Tensor:
-    """Of many C, (G,) that at which (C / levels)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least, z normal
-    with this mean and this standard deviation, (G,): rounding to that many levels up to C, and clipping
-    there."""
+    """The one of many C, (G,), at which (C / levels)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least, z
+    normal with this mean and this standard deviation, (G,): rounding to that many levels up to C, and
+    clipping there."""
     reaches = mean.clamp(min=0)[:, None] + spread[:, None] * torch.linspace(
         0.02, 8, REACHES, dtype=torch.float64
     )

@@ -1,4 +1,4 @@
-"""What the weights of a network read from its own spikes on calibration images: for `rounding`."""
+"""What the weights of a network read from its own spikes on calibration images: for `compensation`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import activity, least_squares
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
 from dnisnm_lava.stages.fitting.fit import through
 from dnisnm_lava.stages.fitting.least_squares import Moments
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 from dnisnm_lava.stages.quantization import Readings
-from dnisnm_lava.stages.rounding import Reads
 from dnisnm_lava.system.progress import Progress
 
 

@@ -97,7 +97,7 @@ def ltb(p: SNM, heard: Heard) -> Chosen:
 
 
 def mmse(p: SNM, heard: Heard) -> Chosen:
-    """Of `scales` times the maxima, the theta whose staircase of T steps and K levels is nearest to the
+    """The theta, of `scales` times the maxima, whose staircase of T steps and K levels is nearest to the
     activations: theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
     errors = np.zeros((len(heard.choice.scales), *p.shape))
     for activation in heard.ann:
@@ -150,7 +150,7 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
 
 
 def sequential(p: SNM, heard: Heard) -> Chosen:
-    """Of `scales` times the maxima, the theta whose mean spikes are nearest to the activations, in squared
+    """The theta, of `scales` times the maxima, whose mean spikes are nearest to the activations, in squared
     error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
     seen together."""
     scales = np.array(heard.choice.scales)

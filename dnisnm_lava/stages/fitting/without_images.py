@@ -37,10 +37,10 @@ from dnisnm_lava.ir import (
 from dnisnm_lava.ir.arithmetic import Window, max_pool, taps
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.stages.calibration import Statistics, checked_granularity
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import least_squares, normal, thresholds
 from dnisnm_lava.stages.fitting.normal import Moments
 from dnisnm_lava.stages.quantization import Readings
-from dnisnm_lava.stages.rounding import Reads
 
 DEVIATIONS = 6  # from the mean to what counts as the largest, as in data-free quantization
 OF_PIXELS = 3  # the same of pixels, which have an end: those of normalised photographs lie within 2.7
@@ -241,7 +241,8 @@ def _constant(a: np.ndarray, shape: Shape) -> Tensor:
 
 
 def _summed(p: Rectifier | Relay | ReadOut, sent: dict[str, Moments]) -> Moments:
-    """Of p's pre-activation: batch norm's for what it covers, and what the other projections bring."""
+    """Moments of p's pre-activation: batch norm's for what it covers, and what the other projections
+    bring."""
     norm = None if isinstance(p, ReadOut) else p.batch_norm
     mean = _constant(p.bias if norm is None else norm.mean, p.shape)
     variance = _constant(np.zeros(1) if norm is None else norm.variance, p.shape)
@@ -259,7 +260,7 @@ def _squared(q: Projection) -> Projection:
 
 
 def _largest(moments: Moments, window: Window) -> Moments:
-    """Of the largest in each window, pair by pair; the border never wins."""
+    """Moments of the largest in each window, pair by pair; the border never wins."""
     mean, variance = (m.numpy() for m in moments)
     seen = taps(np.ones((1, 1, *mean.shape[2:])), window)
     views = zip(taps(mean, window), taps(variance, window), seen, strict=True)

@@ -1,18 +1,19 @@
 """What a spiking network does on images, counted one by one: spikes, synaptic operations, updates of
 potentials.
 
-Population by population in NumPy, by the reference's own step: so potentials are seen, which no run keeps.
+A watched run (`backends.observing`) tells each step of each population; what is told is counted here.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from itertools import pairwise
+from importlib.util import find_spec
 
 import numpy as np
 
+from dnisnm_lava.backends import reference
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import (
     SNM,
@@ -23,17 +24,16 @@ from dnisnm_lava.ir import (
     ReadOut,
     Shape,
     SpikingGraph,
+    checked_images,
     checked_steps,
-    dynamics,
+    fanout,
 )
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
-from dnisnm_lava.ir.integers import check_state, encode_images
+from dnisnm_lava.ir.integers import check_state
 from dnisnm_lava.ir.populations import lead
-from dnisnm_lava.ir import fanout
 from dnisnm_lava.system.progress import Progress
 
-BLOCK = 1 << 22  # values of the largest population, over all steps, that are held at once
 Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
 
 
@@ -85,31 +85,23 @@ class Counts:
         return [a for a in self.populations if a.kind == kind.__name__]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Seen:
-    """Up to each of E ends. sent: (E, *shape) values other than 0 of each neuron; active: (E, *shape) images
-    whose values of a neuron do not cancel; reads: by projection, (E, *what the weights read) values other
-    than 0; changes: (E,) of potentials. Sums over images and steps."""
+    """Over images and steps. sent: (*shape) values other than 0 of each neuron; active: (*shape) images whose
+    values of a neuron do not cancel; reads: by projection, (*what the weights read) values other than 0;
+    changes: of potentials."""
 
     sent: np.ndarray
     active: np.ndarray
     reads: tuple[np.ndarray, ...]
-    changes: np.ndarray
-
-    def __add__(self, other: _Seen) -> _Seen:
-        reads = tuple(a + b for a, b in zip(self.reads, other.reads, strict=True))
-        return _Seen(self.sent + other.sent, self.active + other.active, reads, self.changes + other.changes)
-
-    def at(self, i: int) -> _Seen:
-        """Up to the i-th of these steps alone, without the first axis."""
-        return _Seen(self.sent[i], self.active[i], tuple(a[i] for a in self.reads), self.changes[i])
+    changes: int
 
 
 def count(
     graph: SpikingGraph, images: Images, *, steps: int | None = None, progress: Progress | None = None
 ) -> Counts:
     """Counts on `images` (N, *input shape) over `steps` (default: the graph's). progress(done, of): after
-    each block, in images. Clipped values and saturations are as in every executor, whose runs tell how many
+    each chunk, in images. Clipped values and saturations are as in every executor, whose runs tell how many
     there were."""
     steps = checked_steps(graph.steps if steps is None else steps)
     return count_each(graph, images, (steps,), progress=progress)[steps]
@@ -125,13 +117,14 @@ def count_each(
     ends = tuple(sorted(set(asked)))
     runs = [ends] if ends and not any(map(lead, graph)) else [(t,) for t in ends]
     check_state(graph, "the count of operations")
-    x, _ = encode_images(graph, images)
+    x = checked_images(graph, images)
     ones = sends_ones(graph)
     found: dict[int, Counts] = {}
     for i, run in enumerate(runs):
-        seen = _seen(graph, x, run, i * len(x), len(runs) * len(x), progress)
+        counter = _Counter(graph, run)
+        _watch(graph, x, run[-1], counter, _in_all(progress, i, len(runs)))
         for at, t in enumerate(run):
-            until = {name: s.at(at) for name, s in seen.items()}
+            until = {p.name: counter.until(p, at) for p in graph}
             found[t] = Counts(len(x), t, tuple(_activity(graph, p, until, ones, len(x), t) for p in graph))
     return {t: found[t] for t in asked}
 
@@ -148,130 +141,97 @@ def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
     return ones
 
 
-# ---------------------------------------------------------------- one block of images
+# ---------------------------------------------------------------- a run, watched
 
 
-def _seen(
-    graph: SpikingGraph,
-    x: np.ndarray,
-    ends: Ends,
-    before: int,
-    of: int,
-    progress: Progress | None,
-) -> dict[str, _Seen]:
-    """Of images x (n, *shape), block by block. before, of: images that progress counts before these, and in
-    all."""
-    block = max(1, BLOCK // (ends[-1] * max(int(np.prod(p.shape)) for p in graph)))
-    seen: dict[str, _Seen] = {}
-    for start in range(0, len(x), block):
-        found = _block(graph, x[start : start + block], ends)
-        seen = {name: seen[name] + s for name, s in found.items()} if seen else found
+def _watch(
+    graph: SpikingGraph, x: np.ndarray, steps: int, counter: _Counter, progress: Progress | None
+) -> None:
+    """Run images x (N, *input shape). Where torch is not installed, the reference takes them one by one, so
+    that its spikes of one image alone are held."""
+    if find_spec("torch") is not None:
+        from dnisnm_lava.backends import batched
+
+        batched.run(graph, x, steps=steps, observe=counter, progress=progress)
+        return
+    for i in range(len(x)):
+        reference.run(graph, x[i : i + 1], steps=steps, observe=counter)
         if progress:
-            progress(before + min(start + block, len(x)), of)
-    return seen
+            progress(i + 1, len(x))
 
 
-def _block(graph: SpikingGraph, x: np.ndarray, ends: Ends) -> dict[str, _Seen]:
-    sent: dict[str, np.ndarray] = {}  # (n, T, *shape)
-    seen: dict[str, _Seen] = {}
-    for p, heard in graph.flow(sent):
-        none = np.zeros(len(ends), np.int64)
-        if isinstance(p, Input):
-            sent[p.name] = np.broadcast_to(x[:, None], (len(x), ends[-1], *p.shape))
-            active, changes = [_nonzero(x, 0)] * len(ends), none
-        elif isinstance(p, MaxPool):
-            sent[p.name], active = _pooled(p, heard[p.source], ends)
-            changes = _until(sent[p.name], ends).sum(axis=(1, 2, 3))
-        elif isinstance(p, SNM):
-            sent[p.name], active, changes = _fired(p, _currents(p, heard), ends)
-        else:
-            assert isinstance(p, ReadOut)
-            sent[p.name] = np.zeros((len(x), 0, *p.shape), np.int64)
-            active, changes = [np.zeros(p.shape, np.int64)] * len(ends), _summed(p, _currents(p, heard), ends)
-        reads = (
-            tuple(_read(q, heard[q.source], ends) for q in p.projections)
-            if isinstance(p, SNM | ReadOut)
-            else ()
-        )
-        seen[p.name] = _Seen(_until(sent[p.name], ends), np.stack(active), reads, changes)
-    return seen
+def _in_all(progress: Progress | None, before: int, runs: int) -> Progress | None:
+    """Who is told of the images of one of several runs as of all of them. before: runs that are done."""
+    if progress is None:
+        return None
+    return lambda done, of: progress(before * of + done, runs * of)
 
 
-def _nonzero(a: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    return np.asarray(np.count_nonzero(a, axis=axis), np.int64)
+class _Counter:
+    """An observer of a run of ends[-1] steps, which counts up to each end what `_Seen` holds.
+
+    sent, changes, reads: what came after the end before, (E, ...); reads by population and index of its
+    projection, of those alone that read sums or a resampling. active: up to each end.
+    """
+
+    def __init__(self, graph: SpikingGraph, ends: Ends) -> None:
+        self.ends = ends
+        shapes = {p.name: (len(ends), *p.shape) for p in graph}
+        self.sent = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+        self.active = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+        self.changes = {p.name: np.zeros(len(ends), np.int64) for p in graph}
+        self.reads: dict[tuple[str, int], np.ndarray] = {}
+        self.readers: dict[str, list[tuple[tuple[str, int], Projection]]] = {p.name: [] for p in graph}
+        self.before = np.zeros(0)  # potentials a step earlier
+        for p in graph.populations:
+            for i, q in enumerate(_projections(p)):
+                if q.spatial is not None:
+                    self.readers[q.source].append(((p.name, i), q))
+                    self.reads[p.name, i] = np.zeros(
+                        (len(ends), *q.read_shape(graph[q.source].shape)), np.int64
+                    )
+
+    def __call__(self, p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        at = bisect_left(self.ends, step - lead(p))
+        if isinstance(p, SNM | ReadOut):
+            self.changes[p.name][at] += np.count_nonzero(v != self.before) if step > 1 else v.size
+            self.before = v
+        if isinstance(p, ReadOut) or step <= lead(p):
+            return  # which send nothing
+        values = k * p.payload if isinstance(p, SNM) else k
+        self.sent[p.name][at] += np.count_nonzero(values, axis=0)
+        if isinstance(p, MaxPool):
+            self.changes[p.name][at] += np.count_nonzero(values)
+        for reader, q in self.readers[p.name]:
+            self.reads[reader][at] += np.count_nonzero(_read(q, values), axis=0)
+        if step - lead(p) in self.ends:
+            self.active[p.name][at] += np.count_nonzero(m, axis=0)
+
+    def until(self, p: Population, at: int) -> _Seen:
+        """What was seen of a population up to the end with that index."""
+        reads = tuple(self._reads(p.name, i, q, at) for i, q in enumerate(_projections(p)))
+        changes = int(self.changes[p.name][: at + 1].sum())
+        return _Seen(self._sent(p.name, at), self.active[p.name][at], reads, changes)
+
+    def _sent(self, name: str, at: int) -> np.ndarray:
+        return self.sent[name][: at + 1].sum(axis=0)
+
+    def _reads(self, name: str, i: int, q: Projection, at: int) -> np.ndarray:
+        if q.spatial is not None:
+            return self.reads[name, i][: at + 1].sum(axis=0)
+        sent = self._sent(q.source, at)
+        return sent if q.source_channels is None else sent[q.source_channels]
 
 
-def _until(a: np.ndarray, ends: Ends) -> np.ndarray:
-    """(E, *shape) values other than 0 of a (n, T, *shape), over images and the steps before each end."""
-    return np.cumsum([_nonzero(a[:, start:end], (0, 1)) for start, end in pairwise((0, *ends))], axis=0)
+def _projections(p: Population) -> tuple[Projection, ...]:
+    return p.projections if isinstance(p, SNM | ReadOut) else ()
 
 
-def _read(q: Projection, sent: np.ndarray, ends: Ends) -> np.ndarray:
-    """(E, *what the weights read) values other than 0."""
-    x = sent if q.source_channels is None else sent[:, :, q.source_channels]
-    if q.spatial is None:
-        return _until(x, ends)
-    flat = x.reshape(-1, *x.shape[2:]).astype(np.float64)
-    read = synapses.sum_pool(flat, q.spatial) if isinstance(q.spatial, Window) else q.spatial(flat)
-    return _until(read.reshape(*x.shape[:2], *read.shape[1:]), ends)
-
-
-def _currents(p: SNM | ReadOut, sent: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(n, T, *shape), projections summed in their order."""
-    parts = []
-    for q in p.projections:
-        n, steps, *shape = sent[q.source].shape
-        parts.append(q(sent[q.source].reshape(n * steps, *shape)).reshape(n, steps, *p.shape))
-    return reduce(np.add, parts)
-
-
-def _fired(p: SNM, z: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Values sent (n, T, *shape); by each end, images whose levels do not cancel (*shape), and changes of
-    potentials, which those before the first spike of a population that leads are part of."""
-    steps = ends[-1]
-    wide = np.int64 if p.vth.dtype.kind == "i" else np.float64
-    v = np.broadcast_to(p.v_init.astype(wide), (len(z), *p.shape))
-    m, lower = np.zeros(v.shape, np.int64), dynamics.lower_threshold(p.vth, p.down)
-    spikes = np.empty((len(z), steps, *p.shape), wide)
-    changes, active = [], []
-    for t in range(steps + p.lead):
-        before = v
-        if t < steps:
-            v, _ = dynamics.integrate(v, z[:, t], p.bias)
-        if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower)
-            spikes[:, t - p.lead] = k * p.payload
-        changes.append(int(np.count_nonzero(v != before)) if t else v.size)
-        if t - p.lead + 1 in ends:
-            active.append(_nonzero(m, 0))
-    return spikes, active, np.cumsum(changes)[[end + p.lead - 1 for end in ends]]
-
-
-def _summed(p: ReadOut, z: np.ndarray, ends: Ends) -> np.ndarray:
-    """(E,) changes of potentials."""
-    v, changes = np.zeros((len(z), *p.shape), z.dtype), []
-    for t in range(ends[-1]):
-        before = v
-        v, _ = dynamics.integrate(v, z[:, t], p.bias)
-        changes.append(int(np.count_nonzero(v != before)) if t else v.size)
-    return np.cumsum(changes)[[end - 1 for end in ends]]
-
-
-def _pooled(p: MaxPool, spikes: np.ndarray, ends: Ends) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Changes of the maxima (n, T, *shape), and images where they are not 0 by each end, (*shape)."""
-    wide = spikes.astype(
-        np.int64 if spikes.dtype.kind == "i" else np.float64
-    )  # the image's 8 bits hold no running sum
-    total = np.zeros_like(wide[:, 0])
-    before = np.zeros((len(wide), *p.shape), wide.dtype)
-    changes, active = [], []
-    for t in range(wide.shape[1]):
-        total, best = dynamics.pool(total, wide[:, t], p.window)
-        changes.append(best - before)
-        before = best
-        if t + 1 in ends:
-            active.append(_nonzero(best, 0))
-    return np.stack(changes, axis=1), active
+def _read(q: Projection, values: np.ndarray) -> np.ndarray:
+    """(n, *what the weights read) sums, or a resampling, of the values (n, *shape) of the source."""
+    x = (values if q.source_channels is None else values[:, q.source_channels]).astype(np.float64)
+    assert q.spatial is not None
+    return synapses.sum_pool(x, q.spatial) if isinstance(q.spatial, Window) else q.spatial(x)
 
 
 # ---------------------------------------------------------------- what was seen, as synapses
@@ -304,7 +264,7 @@ def _activity(
         neurons,
         int(seen[p.name].sent.sum()),
         updates,
-        int(seen[p.name].changes),
+        seen[p.name].changes,
         found,
     )
 

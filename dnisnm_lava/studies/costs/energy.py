@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
-from dnisnm_lava.ir.integers import largest_spikes
+from dnisnm_lava.ir.integers import largest_spikes, signed_bits
 from dnisnm_lava.studies.costs import neurobench as neurobench_metrics
 from dnisnm_lava.studies.costs import prices
 from dnisnm_lava.studies.costs.counts import Activity, Counts, Synapses, count_each
-from dnisnm_lava.studies.costs.neurobench import NeuroBench, signed_bits
+from dnisnm_lava.studies.costs.neurobench import NeuroBench
 from dnisnm_lava.system.progress import Progress
 
 
@@ -83,8 +83,8 @@ class Chip:
 
 @dataclass(frozen=True)
 class PopulationCosts:
-    """Of one population, an image: spikes sent; synaptic operations that arrive, adding alone (ACs) or
-    multiplying too (MACs); updates of its neurons. quantized, chip: its energies, pJ; messages are the
+    """What one population takes, an image: spikes sent; synaptic operations that arrive, adding alone (ACs)
+    or multiplying too (MACs); updates of its neurons. quantized, chip: its energies, pJ; messages are the
     sender's."""
 
     name: str

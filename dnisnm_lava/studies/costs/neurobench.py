@@ -12,6 +12,7 @@ import numpy as np
 
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
+from dnisnm_lava.ir.integers import signed_bits, unsigned_bits
 from dnisnm_lava.studies.costs.counts import Counts
 
 
@@ -96,11 +97,3 @@ def packed_bytes(graph: SpikingGraph) -> dict[str, float]:
         "memories": sum((graph.steps * p.levels).bit_length() * p.vth.size for p in snm if not p.two_sided),
     }
     return {name: total / 8 for name, total in bits.items()}
-
-
-def signed_bits(a: np.ndarray) -> int:
-    return int(np.abs(a.astype(np.int64)).max(initial=0)).bit_length() + 1
-
-
-def unsigned_bits(a: np.ndarray) -> int:
-    return max(1, int(a.max(initial=0)).bit_length())

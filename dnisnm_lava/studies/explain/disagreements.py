@@ -18,10 +18,11 @@ NETWORKS = ("ann", "float", "integer")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of some images. counts: {ann: {float, integer: against the ANN's own answers}, labels: {each of
-    NETWORKS: against labels}, where there are some, and spreads: {ann, labels}}. disagreements: none where
-    values are measured. alone: {float, integer: of how many images it alone says the ANN's answer}, none
-    where an image has several answers. answers: the ANN's, where they are counted and there are labels."""
+    """What networks say of some images. counts: {ann: {float, integer: against the ANN's own answers},
+    labels: {each of NETWORKS: against labels}, where there are some, and spreads: {ann, labels}}.
+    disagreements: none where values are measured. alone: {float, integer: of how many images it alone says
+    the ANN's answer}, none where an image has several answers. answers: the ANN's, where they are counted and
+    there are labels."""
 
     counts: Counts
     disagreements: tuple[Disagreement, ...]
@@ -99,7 +100,7 @@ def _margin(scores: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarra
 
 
 def summed(outcomes: Sequence[Outcome]) -> Outcome:
-    """Of all images; the largest disagreements first."""
+    """The outcome of all images; the largest disagreements first."""
     everything = sorted(
         (d for o in outcomes for d in o.disagreements), key=lambda d: -(d.ann_margin + d.integer_margin)
     )

@@ -18,7 +18,7 @@ from dnisnm_lava.ir.integers import state_ranges
 from dnisnm_lava.measures import AUTO, Ask, Asked, Measure, ask
 from dnisnm_lava.stages.calibration import Statistics
 from dnisnm_lava.stages.networks import Networks
-from dnisnm_lava.studies.explain import disagreements, headroom, rates, remedies
+from dnisnm_lava.studies.explain import disagreements, rates, remedies
 from dnisnm_lava.studies.explain import first_wrong as findings
 from dnisnm_lava.studies.explain.disagreements import Outcome
 from dnisnm_lava.studies.explain.observed import Observed, explained
@@ -214,6 +214,6 @@ def _observe(
         seen[name].add_spikes(spikes)
         if first <= raster < first + len(spikes):
             seen[name].draw(spikes[raster - first])
-    for name, (v, m) in headroom.reached(nets.integer, runs.images, runs.integer, runs.device).items():
+    for name, (v, m) in runs.reached.items():
         seen[name].add_state(v, m, runs.integer.saturations[name])
     return disagreements.outcome(measure, values, labels, first)

@@ -53,7 +53,7 @@ class Observed:
         self.maxima = np.zeros((2, *self.own.shape))
 
     def add_rates(self, rates: Rates, first: int) -> None:
-        """Of images from index `first` on."""
+        """Add the rates of images from index `first` on."""
         r0, *_, r4, r5 = rates
         spiking, whole = r4 - r0, r5 - r0
         differences = [b - a for a, b in itertools.pairwise(rates)]

@@ -19,6 +19,7 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, Rectifier, 
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.networks import Networks
+from dnisnm_lava.studies.explain.headroom import Reached
 
 Rates = tuple[
     Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
@@ -27,11 +28,13 @@ Rates = tuple[
 
 @dataclass(frozen=True)
 class Runs:
-    """Both spiking networks on the same images, (n, *input shape), with every spike."""
+    """Both spiking networks on the same images, (n, *input shape), with every spike. reached: {population
+    that integrates: (largest |v|, largest m)} of the integer network, as `headroom` tells."""
 
     images: np.ndarray
     spiking: Run
     integer: Run
+    reached: Mapping[str, tuple[int, int]]
     device: str
 
     @property
@@ -44,8 +47,9 @@ class Runs:
 
 def run(nets: Networks, images: np.ndarray, steps: int, device: str) -> Runs:
     spiking = batched.run(nets.spiking, images, steps=steps, record=True, device=device, synapses="float64")
-    integer = batched.run(nets.integer, images, steps=steps, record=True, device=device)
-    return Runs(images, spiking, integer, device)
+    reached = Reached(steps)
+    integer = batched.run(nets.integer, images, steps=steps, record=True, device=device, observe=reached)
+    return Runs(images, spiking, integer, reached.largest, device)
 
 
 def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:

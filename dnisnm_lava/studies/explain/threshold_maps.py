@@ -14,7 +14,7 @@ GREYS = 255
 
 
 def compared(train: np.ndarray, test: np.ndarray) -> ThresholdMap:
-    """Of the largest activations of a population's neurons, (*shape), over two sets of images."""
+    """The map of the largest activations of a population's neurons, (*shape), over two sets of images."""
     alive = train > 0
     constant = train.std() == 0 or test.std() == 0
     return ThresholdMap(

@@ -52,7 +52,8 @@ class Shared:
     axons: int = CONV_AXONS
 
     def words(self, channels: int, neurons: int) -> int:
-        """Of synapse memory, where `channels` of the population lie on the core, whole groups together."""
+        """Words of synapse memory, where `channels` of the population lie on the core, whole groups
+        together."""
         each = self.rows // self.groups
         rows = min(channels, self.rows)
         read = self.read // self.groups * min(self.groups, ceil_div(rows, each))
@@ -75,7 +76,7 @@ class Single:
         return max(1, LIST_SYNAPSES * self.axons * self.targets // max(1, self.synapses))
 
     def words(self, channels: int, neurons: int) -> int:
-        """Of synapse memory, where `neurons` of the population lie on the core."""
+        """Words of synapse memory, where `neurons` of the population lie on the core."""
         here = ceil_div(self.synapses * min(neurons, self.targets), self.targets)
         axons = min(self.axons, here)
         if axons == 0:  # a resampling of zeros joins nothing

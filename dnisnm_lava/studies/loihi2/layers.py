@@ -69,7 +69,8 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
 
 
 def _synapses(q: Projection, source: Shape, target: Shape) -> tuple[Synapses, int]:
-    """Of a projection into `target` from `source`, as they are stored; and how many there are."""
+    """The synapses of a projection into `target` from `source`, as they are stored; and how many there
+    are."""
     bits, rows = weight_bits(largest_weight(q)), q.weight.shape[0]
     if not q.is_conv:
         return _dense(q, source, prod(target), bits)
@@ -153,7 +154,8 @@ def _resampled(q: Projection, resample: Resample) -> tuple[int, int]:
 
 
 def _joined(present: np.ndarray, window: Window, axis: int, outputs: int) -> tuple[int, int]:
-    """Of one axis; present: (resampled, read). Padding is never written down: a file may claim much of it."""
+    """Pairs and reads along one axis. present: (resampled, read). Padding is never written down: a file may
+    claim much of it."""
     gap, span = window.dilation[axis], window.dilation[axis] * (window.kernel[axis] - 1) + 1
     pairs, read = 0, np.zeros(present.shape[1], bool)
     for out in range(outputs):
@@ -164,8 +166,8 @@ def _joined(present: np.ndarray, window: Window, axis: int, outputs: int) -> tup
 
 
 def state_bits(p: SNM | ReadOut, steps: int) -> int:
-    """Of one neuron: its potential, and what differs between the neurons of its population; the rest is the
-    program's."""
+    """Bits of one neuron: its potential, and what differs between the neurons of its population; the rest is
+    the program's."""
     bits = STATE_BITS + (STATE_BITS if _differs(p.bias) else 0)
     if isinstance(p, ReadOut):
         return bits

@@ -60,13 +60,13 @@ class Network:
 
     @property
     def cores(self) -> int:
-        """Of the populations that fit."""
+        """The cores of the populations that fit."""
         return sum(row.cores for row in self.rows if row.fits)
 
     @cached_property
     def delays(self) -> tuple[Delay, ...]:
         """Those of every projection that reads spikes, in the order of the graph."""
-        graph, offset = self.graph, self.graph.offsets()
+        graph, offset = self.graph, self.graph.window_starts()
         return tuple(
             Delay(q.source, name, offset[name] - 1 - offset[q.source] - lead(graph[q.source]))
             for name, q in self.projections

@@ -23,14 +23,15 @@ from dnisnm_lava.stages.streaming import streaming
 class Followed:
     """What the network says of one frame, and what it took.
 
-    index: of the frame, from 0; of a stream that was resumed, counted on. logits: (*shape of the model's output)
-    running sums of the first read-out behind the frame, in its unit; outputs: of each, by name. values: what the sums
-    say of the model's outputs, by name, float64, its last functions applied. spikes: sent by neurons and max-pools;
-    spike_counts: {population: (up, down)}. operations: synapses that spikes went to, those of the image too;
-    delivered: {population: its part}. saturations: neurons clipped to the 24-bit state; clipped_inputs: values of the
-    frame outside the input's 8 bits. exact: are the sums those of the frame alone, as far as h = 0 and `levels` None
-    make them so: has no state been clipped since the stream began anew? fresh: did it begin anew with this frame?
-    inputs, pooled, moved: as of `backends.streams.Frame`."""
+    index: of the frame, from 0; of a stream that was resumed, counted on. logits: (*shape of the model's
+    output) running sums of the first read-out behind the frame, in its unit; outputs: of each, by name.
+    values: what the sums say of the model's outputs, by name, float64, its last functions applied. spikes:
+    sent by neurons and max-pools; spike_counts: {population: (up, down)}. operations: synapses that spikes
+    went to, those of the image too; delivered: {population: its part}. saturations: neurons clipped to the
+    24-bit state; clipped_inputs: values of the frame outside the input's 8 bits. exact: are the sums those of
+    the frame alone, as far as h = 0 and `levels` None make them so: has no state been clipped since the
+    stream began anew? fresh: did it begin anew with this frame? inputs, pooled, moved: as of
+    `backends.streams.Frame`."""
 
     index: int
     outputs: Mapping[str, np.ndarray]
@@ -64,8 +65,8 @@ class Followed:
 
 
 class Following(Iterator[Followed]):
-    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it keeps.
-    moves: count the potentials that change."""
+    """A stream that goes on as it is asked for the next frame. graph: the stream's network. state: what it
+    keeps. moves: count the potentials that change."""
 
     def __init__(
         self,
@@ -109,7 +110,8 @@ class Following(Iterator[Followed]):
             raise
         except Exception as error:
             raise OutOfRange(
-                f"frame {self._frame}: its source failed ({type(error).__name__}: {error}); what came before it is "
+                f"frame {self._frame}: its source failed ({type(error).__name__}: {error}); what came "
+                f"before it is "
                 f"kept: go on from the saved state, with the frames behind it"
             ) from error
 
@@ -126,12 +128,12 @@ def stream(
 ) -> Following:
     """What the network says of each of `frames`, one after the other, its state kept and only change sent.
 
-    networks: of `dn.build` (its integers are taken), or a graph, of images or already a stream's (then its own dials
-    hold). frames: any iterable of (*input shape) arrays, prepared as in training; taken one by one, and none is kept.
-    steps: T, of each frame. hysteresis: h, in levels: changes of less are not sent. levels: how many may be sent at
-    once (default: all). refresh: begin anew after so many frames (0: never). state: of a stream of the same network and
-    dials, or a file of it, to go on from. OutOfRange, as frames come, for one that is missing, of another shape, or not
-    finite.
+    networks: of `dn.build` (its integers are taken), or a graph, of images or already a stream's (then its
+    own dials hold). frames: any iterable of (*input shape) arrays, prepared as in training; taken one by one,
+    and none is kept. steps: T, of each frame. hysteresis: h, in levels: changes of less are not sent. levels:
+    how many may be sent at once (default: all). refresh: begin anew after so many frames (0: never). state:
+    of a stream of the same network and dials, or a file of it, to go on from. OutOfRange, as frames come, for
+    one that is missing, of another shape, or not finite.
     """
     graph = networks.integer if isinstance(networks, Networks) else networks
     graph = of_stream(graph, steps, hysteresis, levels)
@@ -172,7 +174,8 @@ def _checked(image: object, index: int, graph: SpikingGraph) -> np.ndarray:
         array = array[0]
     if array.shape != shape:
         raise OutOfRange(
-            f"frame {index}: shape {array.shape} given, and {shape} needed; prepare every frame as the images that the "
+            f"frame {index}: shape {array.shape} given, and {shape} needed; prepare every frame as the "
+            f"images that the "
             f"network was made with"
         )
     if not np.isfinite(array).all():

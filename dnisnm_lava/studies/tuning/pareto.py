@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import intervals
 from dnisnm_lava.stages.recipes import Recipe
 
 KINDS = {
@@ -42,7 +44,7 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """Of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
+        """The error of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
         return sqrt(max(0.0, 1 - self.score))
 
     @property
@@ -72,8 +74,8 @@ class Target:
 
 
 def best(target: Target, trials: Sequence[Trial]) -> Trial:
-    """Of those that meet `target`: for a drop or an error the cheapest, else the most accurate, of equals the
-    cheapest. If none does: the one that comes nearest."""
+    """The best that meets `target`: for a drop or an error the cheapest, else the most accurate, of equals
+    the cheapest. If none does: the one that comes nearest."""
     return max(trials, key=lambda trial: rank(target, trial))
 
 
@@ -88,20 +90,11 @@ def rank(target: Target, trial: Trial) -> tuple[float, ...]:
 def front(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     """Those that no other beats or equals in score, latency, spikes and steps together; the cheapest first,
     each once."""
-    kept = [
-        t
-        for i, t in enumerate(trials)
-        if not any(_beats(o, t) or (_as_good(o, t) and j < i) for j, o in enumerate(trials))
-    ]
-    return tuple(sorted(kept, key=lambda t: t.cost))
-
-
-def _as_good(a: Trial, b: Trial) -> bool:
-    return a.score >= b.score and all(x <= y for x, y in zip(a.cost, b.cost, strict=True))
-
-
-def _beats(a: Trial, b: Trial) -> bool:
-    return _as_good(a, b) and not _as_good(b, a)
+    unbeaten = intervals.front([t.score for t in trials], *zip(*(t.cost for t in trials), strict=True))
+    kept: dict[tuple[float, ...], Trial] = {}
+    for trial in itertools.compress(trials, unbeaten):
+        kept.setdefault((trial.score, *trial.cost), trial)
+    return tuple(sorted(kept.values(), key=lambda t: t.cost))
 
 
 def difference(recipe: Recipe, other: Recipe) -> str:

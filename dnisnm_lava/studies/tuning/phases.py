@@ -61,9 +61,9 @@ class Search:
 
 
 def latency(graph: Any, steps: int, readout: str | None = None) -> int:
-    """Of Lava's time: where the window of a read-out begins (default: of the first), and its T steps
+    """Steps of Lava's time: where the window of a read-out begins (default: of the first), and its T steps
     (docs/design.md, 1.3)."""
-    return int(graph.offsets()[readout or graph.readout.name]) + steps
+    return int(graph.window_starts()[readout or graph.readout.name]) + steps
 
 
 def steps_and_levels(search: Search) -> Phase:
@@ -82,7 +82,7 @@ def steps_and_levels(search: Search) -> Phase:
 
 
 def lower_thresholds(search: Search) -> Phase:
-    """Of rectifiers, as shares of their thresholds. In one step nothing is taken back."""
+    """Lower thresholds of rectifiers, as shares of their thresholds. In one step nothing is taken back."""
     return _others(search, "down", DOWNS if search.best.steps > 1 else ())
 
 
@@ -183,7 +183,7 @@ def granularities(search: Search) -> Phase:
 
 
 def relay_levels(search: Search) -> Phase:
-    """Of populations that relay a linear tensor, where there are some."""
+    """Levels of populations that relay a linear tensor, where there are some."""
     return _others(search, "relay_levels", RELAY_LEVELS if any(search.analog.of(Relay)) else ())
 
 

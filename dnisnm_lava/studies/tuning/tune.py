@@ -320,7 +320,7 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
 
 
 def maxima(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
-    """Of images that are fitted on, where there are no others to calibrate on."""
+    """The maxima on images that are fitted on, where there are no others to calibrate on."""
     return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device)
 
 

@@ -33,7 +33,7 @@ def energies(costs: Costs, rule: str) -> tuple[float, float]:
 
 
 def spikes(costs: Costs) -> float:
-    """Of an image, without those of the image itself."""
+    """How many spikes an image takes, without those of the image itself."""
     return sum(p.spikes for p in costs.populations if p.kind != "Input")
 
 

@@ -27,7 +27,7 @@ class Reads:
     covariance: np.ndarray
 
     def rescaled(self, by: np.ndarray) -> Reads:
-        """Of what is read times `by`, (G, K) for all columns."""
+        """The reads of what is read times `by`, (G, K) for all columns."""
         scale = by[:, self.columns]
         return Reads(self.columns, self.mean * scale, self.covariance * scale[:, :, None] * scale[:, None])
 
@@ -64,7 +64,7 @@ def _compensated(rows: np.ndarray, covariance: np.ndarray, format: FixedPointFor
     for start in range(0, len(order), LAZY):
         stop = start + LAZY
         for j, column in enumerate(order[start:stop], start):
-            codes[:, column], _ = format.encode(left[:, j])
+            codes[:, column], _ = format.rounded(left[:, j])
             errors[:, j] = (left[:, j] - codes[:, column]) / factor[j, j]
             left[:, j + 1 : stop] -= np.outer(errors[:, j], factor[j, j + 1 : stop])
         left[:, stop:] -= errors[:, start:stop] @ factor[start:stop, stop:]
