@@ -50,6 +50,9 @@ ABOUT: dict[str, str] = {
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
     "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).",
+    "stream": "Of a netx file, of images or a stream's own, or of a model. A stream follows each frame,\n"
+    "and beside it by the integers of that frame alone and by the ANN; --no-compare leaves those\n"
+    "out. With --out, frames are kept as they are done, and --resume goes on (docs/streams.md).",
     "tune": "Varies T, levels, leads, thresholds, corrections and rounding on training images that\n"
     "are not fitted on. The result serves as --recipe; the next command is printed. With --out,\n"
     "each trial is kept as it finishes, and --resume goes on.",
@@ -111,6 +114,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm costs network.net",
         "dnisnm costs network.net --data images/ --images 20 -o costs.json",
         f"dnisnm costs {MODEL}",
+    ),
+    "stream": (
+        "dnisnm stream network.net --video clip.mp4",
+        f"dnisnm stream {MODEL} --video clip.mp4 --hysteresis 0.5 --out followed",
+        "dnisnm stream network.net --frames frames/ --every 2 --limit 100 --out followed --write seen.mp4",
+        "dnisnm stream network.net --events recording.aedat4 --microseconds 20000",
+        "dnisnm stream followed/stream.net --frames more.npy --state followed/state.npz",
     ),
     "tune": (
         f"dnisnm tune {MODEL} --max-latency 30 --out tuned",

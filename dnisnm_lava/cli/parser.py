@@ -41,6 +41,8 @@ from dnisnm_lava.cli.options import (
     _tune_options,
 )
 from dnisnm_lava.cli.simulating import simulate, verify
+from dnisnm_lava.cli.stream_options import _stream_options
+from dnisnm_lava.cli.streaming import stream
 from dnisnm_lava.cli.values import _bytes, _sizes
 from dnisnm_lava.cli.version import Version
 
@@ -54,6 +56,7 @@ VERBS = {
     "compare": compare,
     "predict": predict,
     "costs": costs,
+    "stream": stream,
     "tune": tune,
     "precision": precision,
     "explain": explain,
@@ -63,7 +66,7 @@ VERBS = {
 }
 
 
-OF_A_FILE_TOO = ("verify", "compare", "costs", "explain", "report")
+OF_A_FILE_TOO = ("verify", "compare", "costs", "stream", "explain", "report")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name] = verbs.add_parser(
             name, help=does, description=about, epilog=manual.epilog(name), formatter_class=raw
         )
-    for name in ("convert", "verify", "compare", "costs", "tune", "precision", "explain", "report"):
+    for name in ("convert", "verify", "compare", "costs", "stream", "tune", "precision", "explain", "report"):
         _model_options(add[name], required=name not in OF_A_FILE_TOO)
         _alarm_options(add[name])
     for name in (
@@ -100,7 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         )
         _data_options(add[name], required=of_a_model, default="" if of_a_model else default)
     _data_options(add["predict"], of="images to predict: ")
-    for name in ("convert", "simulate", "compare", "tune", "precision", "explain", "report"):
+    _data_options(
+        add["stream"],
+        required=False,
+        of="training images, of a model: ",
+        default=" (default: frames of the stream)",
+    )
+    _stream_options(add["stream"])
+    for name in ("convert", "simulate", "compare", "stream", "tune", "precision", "explain", "report"):
         _measure_options(add[name])
     _precision_options(add["precision"])
     _tune_options(add["tune"])
@@ -253,12 +263,13 @@ def _parser() -> argparse.ArgumentParser:
         "compare",
         "predict",
         "costs",
+        "stream",
         "tune",
         "precision",
         "explain",
         "report",
     ):
-        what = "--svg" if name == "inspect" else "--out"
+        what = {"inspect": "--svg", "stream": "--out and --write"}.get(name, "--out")
         add[name].add_argument("--overwrite", action="store_true", help=f"replace what {what} names")
     for name in ("demo", "simulate", "verify", "compare", "report"):
         add[name].add_argument(

@@ -49,8 +49,8 @@ class Parts:
 
 
 def begun(kept: Kept | None, graph: SpikingGraph, first: State | None) -> Parts:
-    """What an attempt before has left; else nothing, and the state `first`. BadFile where it is of another network or
-    of other options, or where something of it is missing."""
+    """What an attempt before has left; else nothing, and the state `first`. BadFile where it is of another
+    network or of other options, or where something of it is missing."""
     from dnisnm_lava.backends import state as states
     from dnisnm_lava.studies.streams import rows
 

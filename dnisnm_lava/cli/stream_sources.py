@@ -92,11 +92,12 @@ def _are_pictures(source: Frames) -> bool:
 
 @dataclass(frozen=True)
 class Followed:
-    """The network of a stream: networks that were made now, or a file's graph, of images or a stream's; the ANN,
-    where it is known."""
+    """The network of a stream: networks that were made now, or a file's graph, of images or a stream's; the
+    ANN, where it is known. data: training images, of a model."""
 
     networks: Networks | dn.SpikingGraph
     analog: dn.AnalogGraph | None
+    data: Data | None = None
     alarms: tuple[Alarm, ...] = ()
 
 
@@ -108,7 +109,7 @@ def network_of(args: argparse.Namespace, source: Frames, stages: Stages) -> Foll
         raise OutOfRange("stream: give a .net file, or a model as --model")
     data = _data(args) if args.data is not None else _data_of(prepared(args, source))
     made, set_up = _network(args, data, stages)
-    return Followed(made, made.analog, set_up.alarms or ())
+    return Followed(made, made.analog, data, set_up.alarms or ())
 
 
 def _of_file(args: argparse.Namespace, stages: Stages) -> Followed:

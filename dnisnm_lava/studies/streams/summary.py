@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from dnisnm_lava.evaluation import tallies
 from dnisnm_lava.ir import SNM, SpikingGraph
@@ -33,7 +34,7 @@ class Summary:
     stream's answers, None where the reference's values do not vary; the interval takes frames for
     independent, which those of a clip are not. disagreeing: {"alone", "ann"} frames with another answer.
     saturations, clipped: in all. inexact: frames behind a saturation, the first of which is first_inexact.
-    seconds: of a frame, by who."""
+    seconds: of a frame, by who, the median, since the first frames wait for compilers."""
 
     frames: int
     first: int
@@ -99,7 +100,7 @@ def summary(rows: Sequence[Row], told: Dials, measure: Measure | None, multiplic
             for key in sorted(said)
             if measure is not None and measure.is_share
         },
-        _means(rows, lambda row: row.seconds),
+        {key: median(row.seconds[key] for row in rows) for key in rows[0].seconds},
     )
 
 
