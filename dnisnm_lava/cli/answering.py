@@ -17,6 +17,7 @@ from dnisnm_lava.cli.shared import (
     _data,
     _images,
     _network,
+    _of_images,
     _provenance,
     _recall,
     _refuse_dials,
@@ -41,11 +42,10 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import predictions as predictions_report
-    from exporters import netx
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
-    graph = netx.read(args.net)
+    graph = _of_images(args)
     remembering.recall(args)
     _require_data(args)
     images = _data(args, graph).test
@@ -153,7 +153,6 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
     metrics."""
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
-    from exporters import netx
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
@@ -166,8 +165,9 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
         graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
+        of_file = _of_images(args)
         remembering.recall(args, "data")
-        graph, steps, title, alarms = netx.read(args.net), args.steps, str(args.net), ()
+        graph, steps, title, alarms = of_file, args.steps, str(args.net), ()
         data = _data(args, graph)
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))

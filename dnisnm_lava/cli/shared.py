@@ -234,10 +234,21 @@ def _recall(args: argparse.Namespace) -> None:
     """Of a verb that takes a netx file or a model: what the file remembers of model, weights and data.
     OutOfRange for neither."""
     if _file(args) is not None:
+        _of_images(args)
         remembering.recall(args, "model", "weights", "data")
     elif not args.model:
         raise OutOfRange(f"{args.verb}: give a .net file, or a model as --model")
     _require_data(args)
+
+
+def _of_images(args: argparse.Namespace) -> dn.SpikingGraph:
+    """The file's network; OutOfRange where it is a stream's."""
+    from dnisnm_lava.ir.integers import check_images
+    from exporters import netx
+
+    graph = netx.read(args.net)
+    check_images(graph, f"{args.net}: {args.verb}")
+    return graph
 
 
 def _refuse_dials(args: argparse.Namespace) -> None:

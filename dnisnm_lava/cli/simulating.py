@@ -23,6 +23,7 @@ from dnisnm_lava.cli.shared import (
     _lava,
     _measure,
     _network,
+    _of_images,
     _provenance,
     _refuse_dials,
     _require_data,
@@ -46,10 +47,9 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_existing, write_whole
     from dnisnm_lava.views import simulation as simulation_view
-    from exporters import netx
 
     with ranks.joined(args.device) as group:
-        graph = netx.read(args.net)
+        graph = _of_images(args)
         remembering.recall(args, "data")
         steps = args.steps or graph.steps
         data = _data(args, graph)

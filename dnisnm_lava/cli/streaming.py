@@ -177,7 +177,8 @@ class _Pace:
 
 
 def _result(args: argparse.Namespace, watching: Watching, rows: Sequence[Row]) -> Result:
-    from dnisnm_lava.studies.streams.summary import dials, summary
+    from dnisnm_lava.studies.streams.dials import dials
+    from dnisnm_lava.studies.streams.summary import summary
     from dnisnm_lava.views import streams as view
 
     told = dials(watching.graph, args.refresh)
@@ -194,7 +195,8 @@ def _write(
     rows: Sequence[Row],
     made_of: Mapping[str, Any],
 ) -> None:
-    from dnisnm_lava.studies.streams.summary import dials, summary
+    from dnisnm_lava.studies.streams.dials import dials
+    from dnisnm_lava.studies.streams.summary import summary
     from dnisnm_lava.system.files import whole_folder, write_whole
     from dnisnm_lava.views import streams as view
     from exporters import netx

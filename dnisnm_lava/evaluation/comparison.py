@@ -33,6 +33,7 @@ from dnisnm_lava.evaluation.tallies import (
     scores,
 )
 from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
@@ -193,6 +194,7 @@ def compare(
     measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
     what is expected of the ANN, and what was raised before.
     """
+    check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)

@@ -16,6 +16,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import early
 from dnisnm_lava.evaluation.exits import Exits
 from dnisnm_lava.ir import Shape, SpikingGraph
+from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import classes, named_output
 
 
@@ -52,6 +53,7 @@ def predict(
     """What an output (the first, or that of this name or index) says of images that come in batches (n,
     *input shape); after `steps` (default: the graph's), or where `exits`, of as many, let each image stop: it
     is simulated no further (`early.run`)."""
+    check_images(graph, "predict")
     name = named_output(graph.output_shapes, output)
     shape = graph.output_shapes[name]
     if exits is not None and not has_classes(shape):

@@ -113,3 +113,13 @@ def check_state(graph: SpikingGraph, who: str) -> None:
             f"{few.name}: has a state of {few.state_bits} bits, and {who} knows {STATE_BITS}; "
             "quantize without state_bits, or run it with backends.batched"
         )
+
+
+def check_images(graph: SpikingGraph, who: str) -> None:
+    """OutOfRange where the network is a stream's, and `who` takes images that have nothing to do with each
+    other."""
+    if graph.carry:
+        raise OutOfRange(
+            f"{who}: the network is a stream's, which keeps its state from frame to frame; give the network "
+            f"of images that it was made of, or follow frames with dnisnm stream (dn.stream)"
+        )

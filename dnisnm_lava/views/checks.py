@@ -14,8 +14,9 @@ from rich.text import Text
 
 from dnisnm_lava.ir.weight_use import sentence
 from dnisnm_lava.studies.loihi2.cores import Row
-from dnisnm_lava.studies.loihi2.limits import CORES_PER_CHIP
+from dnisnm_lava.studies.loihi2.limits import CORES_PER_CHIP, WORD_BITS
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, Violation
+from dnisnm_lava.views.dials import dials_told
 
 BASIS = (
     "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
@@ -28,8 +29,12 @@ HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "
 def check_json(found: Checked) -> dict[str, Any]:
     """Every row, delay and violation."""
     rows = [{**asdict(row), "fits": row.fits} for row in found.rows]
+    facts = asdict(found)
+    dials = facts.pop("stream")
+    kept = {} if dials is None else {"stream": {**dials, "state_words": found.state_words}}
     return {
-        **asdict(found),
+        **facts,
+        **kept,
         "rows": rows,
         "chips_needed": found.chips_needed,
         "rules": len(RULES),
@@ -78,9 +83,20 @@ def _lines(found: Checked) -> list[str]:
         f"{found.cores:,} cores{without}, {found.chips_needed} chip(s) of {CORES_PER_CHIP}: {basis(found)}",
         f"period {found.period} steps (windows of {found.shortest_period})"
         + "".join(f"\ndelay of {d.steps} from {d.source} into {d.target}" for d in found.delays),
+        *_stream(found),
         _spikes(found),
         LIMITS,
         *filter(None, [sentence(found.few_bits)]),
+    ]
+
+
+def _stream(found: Checked) -> list[str]:
+    """What a stream's network keeps."""
+    if found.stream is None:
+        return []
+    return [
+        f"a stream's network ({dials_told(found.stream)}): {found.state_words:,} words of state, of "
+        f"{WORD_BITS} bits, are kept from frame to frame"
     ]
 
 

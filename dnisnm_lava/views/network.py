@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from dnisnm_lava.ir.weight_use import used
 
 if TYPE_CHECKING:
     pass
+from dnisnm_lava.studies.streams.dials import dials
 from dnisnm_lava.views.comparison import short
+from dnisnm_lava.views.dials import dials_told
 
 
 def network_json(graph: SpikingGraph) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
         populations.append(entry)
     return {
         "steps": graph.steps,
+        **({"stream": asdict(dials(graph))} if graph.carry else {}),
         "latency": graph.steps + max(offsets[p.name] for p in graph.readouts),
         "neurons": sum(p.vth.size for p in graph.of(SNM)),
         "dead_neurons": sum(graph.dead_neurons.values()),
@@ -97,6 +101,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
     lines = Text(
         f"{facts['neurons']:,} spiking neurons, {facts['dead_neurons']:,} of them dead; "
         f"{facts['weights']:,} weights\n"
+        f"{stream_told(graph)}"
         f"T = {facts['steps']:,} steps; the read-outs are done {facts['latency']:,} steps after an image "
         f"arrives\n"
         "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
@@ -108,6 +113,14 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
         f"digest {facts['digest']}"
     )
     return Panel(Group(table, lines), title=Text(title), box=box.ROUNDED, expand=False)
+
+
+def stream_told(graph: SpikingGraph) -> str:
+    """A line where the network is a stream's."""
+    if not graph.carry:
+        return ""
+    told = dials_told(dials(graph))
+    return f"a stream's network, whose state is kept from frame to frame (dnisnm stream): {told}\n"
 
 
 def _lower_thresholds(populations: Sequence[Mapping[str, Any]]) -> str:

@@ -17,8 +17,9 @@ from rich.text import Text
 
 from dnisnm_lava.measures import Score, Share
 from dnisnm_lava.studies.streams.rows import Row
-from dnisnm_lava.studies.streams.summary import Dials, Summary
+from dnisnm_lava.studies.streams.summary import Summary
 from dnisnm_lava.views.costs import ESTIMATED, joules
+from dnisnm_lava.views.dials import dials_told
 from dnisnm_lava.views.png import png
 
 if TYPE_CHECKING:
@@ -135,20 +136,6 @@ def _lines(found: Summary) -> Iterator[str]:
     yield ESTIMATED
 
 
-def dials_told(dials: Dials) -> str:
-    """T, R, K and h, in a line."""
-    refresh = f", begun anew every {dials.refresh} frames" if dials.refresh else ""
-    return (
-        f"T = {dials.steps} a frame, R = {_span(dials.resolution)} levels, K = {_span(dials.at_once)} at "
-        f"once, h = {dials.hysteresis:g}{refresh}"
-    )
-
-
-def _span(numbers: tuple[int, int]) -> str:
-    least, most = numbers
-    return str(most) if least == most else f"{least}-{most}"
-
-
 def _agreed(found: Summary, score: Score | None) -> str:
     if score is None:
         return "not told, since its values do not vary"
@@ -201,7 +188,7 @@ def stream_picture(rows: Sequence[Row], found: Summary, title: str) -> bytes:
     _operations(parts[0], rows, at, found)
     for key in rows[0].spikes:
         parts[1].plot(at, [row.spikes[key] for row in rows], color=COLOURS[key], label=NAMES[key])
-    parts[1].set_ylabel("spikes")
+    parts[1].set(ylabel="spikes", ylim=(0, None))
     if compared:
         _agreement(parts[2], rows, at, found)
     parts[-1].set_xlabel("frame")
@@ -216,7 +203,7 @@ def _operations(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summa
     axes.axhline(
         found.operations["ann"], color=COLOURS["ann"], linestyle="--", label="the ANN's multiplications"
     )
-    axes.set(ylabel="operations", yscale="symlog", ylim=(0, None))
+    axes.set(ylabel="operations", ylim=(0, None))
     axes.legend(fontsize=8, ncols=2)
     for frame in (row.frame for row in rows if not row.exact):
         axes.axvline(frame, color="0.85", zorder=0)
@@ -233,5 +220,6 @@ def _agreement(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summar
     for height, key in enumerate(found.agreement):
         other = np.array([row.frame for row in rows if row.agreement[key] < 1])
         axes.plot(other, np.full(len(other), height), "|", color=COLOURS[key], markersize=12)
-    axes.set_yticks(range(len(found.agreement)), [f"other than {NAMES[key]}" for key in found.agreement])
+    axes.set_yticks(range(len(found.agreement)), [NAMES[key] for key in found.agreement])
+    axes.set_ylabel("differs from")
     axes.set_ylim(-0.7, len(found.agreement) - 0.3)

@@ -15,8 +15,9 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import Fit, Share
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.streams import rows as kept
+from dnisnm_lava.studies.streams.dials import dials
 from dnisnm_lava.studies.streams.references import frame_wise
-from dnisnm_lava.studies.streams.summary import dials, summary
+from dnisnm_lava.studies.streams.summary import summary
 from dnisnm_lava.studies.streams.watching import Watched
 
 

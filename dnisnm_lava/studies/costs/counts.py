@@ -30,7 +30,7 @@ from dnisnm_lava.ir import (
 )
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
-from dnisnm_lava.ir.integers import check_state
+from dnisnm_lava.ir.integers import check_images, check_state
 from dnisnm_lava.ir.populations import lead
 from dnisnm_lava.system.progress import Progress
 
@@ -116,6 +116,7 @@ def count_each(
     asked = [checked_steps(t) for t in steps]
     ends = tuple(sorted(set(asked)))
     runs = [ends] if ends and not any(map(lead, graph)) else [(t,) for t in ends]
+    check_images(graph, "the count of operations")
     check_state(graph, "the count of operations")
     x = checked_images(graph, images)
     ones = sends_ones(graph)

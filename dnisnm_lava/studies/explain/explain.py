@@ -14,7 +14,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, checked_pairs, checked_steps
-from dnisnm_lava.ir.integers import state_ranges
+from dnisnm_lava.ir.integers import check_images, state_ranges
 from dnisnm_lava.measures import AUTO, Ask, Asked, Measure, ask
 from dnisnm_lava.stages.calibration import Statistics
 from dnisnm_lava.stages.networks import Networks
@@ -69,6 +69,7 @@ def explain(
     set_up: what is expected of the ANN, and what was raised before.
     """
     _check(nets)
+    check_images(nets.integer, "explain")
     analog, spiking, integer = nets.analog, nets.spiking, nets.integer
     x, y = checked_pairs(analog, images, labels)
     y = None if labels is None else y

@@ -19,6 +19,7 @@ from dnisnm_lava.ir.weight_use import WeightUse, few_bits
 from dnisnm_lava.studies.loihi2 import layers, limits
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
 from dnisnm_lava.studies.loihi2.layers import largest_weight
+from dnisnm_lava.studies.streams.dials import Dials, dials
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Checked:
     """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest
     and actual period. largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike
     without a payload. few_bits: projections whose weights use few of their bits, which costs accuracy and
-    breaks no rule."""
+    breaks no rule. stream: the dials, of a stream's network."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -89,6 +90,12 @@ class Checked:
     chips: int
     largest_spikes: Mapping[str, int]
     few_bits: tuple[WeightUse, ...] = ()
+    stream: Dials | None = None
+
+    @property
+    def state_words(self) -> int:
+        """Words of 64 bits that all neurons keep; of a stream's network, from frame to frame."""
+        return sum(row.neurons * row.state_words for row in self.rows)
 
     @property
     def chips_needed(self) -> int:
@@ -116,6 +123,7 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
         chips,
         largest_spikes(graph),
         few_bits(graph),
+        dials(graph) if graph.carry else None,
     )
 
 

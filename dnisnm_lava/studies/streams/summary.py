@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from dnisnm_lava.evaluation import tallies
-from dnisnm_lava.ir import SNM, SpikingGraph
 from dnisnm_lava.measures import Counts, Measure, Score
 from dnisnm_lava.studies.streams.bills import Energy
+from dnisnm_lava.studies.streams.dials import Dials
 from dnisnm_lava.studies.streams.rows import Row
-
-
-@dataclass(frozen=True)
-class Dials:
-    """Of a stream: steps T of a frame; hysteresis h; resolution: least and largest R of a rectifier; at_once:
-    least and largest of what it may send in a step; refresh: frames from one new beginning to the next, 0:
-    never."""
-
-    steps: int
-    hysteresis: float
-    resolution: tuple[int, int]
-    at_once: tuple[int, int]
-    refresh: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,23 +46,6 @@ class Summary:
     def ratio(self, of: str) -> float | None:
         """The stream's operations by those of `of`; None where they were not counted."""
         return self.operations["stream"] / self.operations[of] if self.operations.get(of) else None
-
-
-def dials(graph: SpikingGraph, refresh: int = 0) -> Dials:
-    """Of a stream's network."""
-    neurons = [p for p in graph.of(SNM) if not p.two_sided] or list(graph.of(SNM))
-    return Dials(
-        graph.steps,
-        max((p.up + p.down for p in neurons), default=0.0),
-        _span(p.most for p in neurons),
-        _span(p.levels for p in neurons),
-        refresh,
-    )
-
-
-def _span(numbers: Iterable[int]) -> tuple[int, int]:
-    found = list(numbers)
-    return min(found, default=0), max(found, default=0)
 
 
 def summary(rows: Sequence[Row], told: Dials, measure: Measure | None, multiplications: int) -> Summary:

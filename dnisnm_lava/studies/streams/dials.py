@@ -1,0 +1,38 @@
+"""The dials of a stream, as its network has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dnisnm_lava.ir import SNM, SpikingGraph
+
+
+@dataclass(frozen=True)
+class Dials:
+    """Of a stream: steps T of a frame; hysteresis h; resolution: least and largest R of a rectifier; at_once:
+    least and largest of what it may send in a step; refresh: frames from one new beginning to the next, 0:
+    never."""
+
+    steps: int
+    hysteresis: float
+    resolution: tuple[int, int]
+    at_once: tuple[int, int]
+    refresh: int = 0
+
+
+def dials(graph: SpikingGraph, refresh: int = 0) -> Dials:
+    """Of a stream's network."""
+    neurons = [p for p in graph.of(SNM) if not p.two_sided] or list(graph.of(SNM))
+    return Dials(
+        graph.steps,
+        max((p.up + p.down for p in neurons), default=0.0),
+        _span(p.most for p in neurons),
+        _span(p.levels for p in neurons),
+        refresh,
+    )
+
+
+def _span(numbers: Iterable[int]) -> tuple[int, int]:
+    found = list(numbers)
+    return min(found, default=0), max(found, default=0)
