@@ -29,7 +29,7 @@ needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="av
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder: network.net of images (2, 6, 6), and frames.npy, of which a column changes from one to the next."""
+    """A folder: network.net of images (2, 6, 6), and frames.npy, of which a column changes each time."""
     folder = tmp_path_factory.mktemp("made")
     netx.write(folder / "network.net", small(levels=15, down=0.0, steps=1)[0])
     frames = np.repeat(images(1, (2, 6, 6), 3), FRAMES, axis=0)
@@ -80,7 +80,7 @@ def test_a_model_is_followed_and_set_beside_its_ann(place: Path, capsys: pytest.
     assert found["operations"]["ann"] > found["operations"]["alone"]
     assert sorted(p.name for p in Path("out").iterdir()) == sorted(STREAM_FILES)
     rows = frames_of(Path("out"))
-    assert [row["operations_stream"] == row["operations_alone"] for row in rows][0]
+    assert rows[0]["operations_stream"] == rows[0]["operations_alone"]
     assert rows[3]["operations_stream"] == rows[3]["spikes_stream"] == "0"
     assert rows[3]["answer_stream"] == rows[3]["answer_alone"] == rows[2]["answer_alone"]
     # the file remembers the model: the ANN is there again, and the state goes on
@@ -168,7 +168,7 @@ def test_an_interrupted_stream_goes_on_to_the_same_result(
     assert "finished parts are kept: go on with --resume" in capsys.readouterr().err
     assert not Path("out").exists()
     monkeypatch.setattr(stream_parts.Parts, "follow", follow)
-    assert "--resume" in refused(*STREAM, "--out", "out", capsys=capsys)
+    assert "go on with --resume" in refused_last(*STREAM, "--out", "out", capsys=capsys)
     assert "of another network, other images, steps or options" in refused_last(
         *STREAM, "--out", "out", "--refresh", "2", "--resume", capsys=capsys
     )
