@@ -117,6 +117,11 @@ def _of_file(args: argparse.Namespace, stages: Stages) -> Followed:
 
     _refuse_dials(args)
     graph = netx.read(args.net)
+    if graph.carry and args.given & {"frame_steps", "hysteresis", "at_once"}:
+        raise OutOfRange(
+            f"{args.net}: the network is a stream's already; its own --frame-steps, --hysteresis and "
+            f"--at-once hold"
+        )
     remembering.recall(args)
     return Followed(graph, None if args.no_compare else _ann(args, graph, stages))
 

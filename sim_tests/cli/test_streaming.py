@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import DATA, LITTLE, NET, place, refused, refused_last, run
-from graphs import Chain, images, small
+from graphs import images, small
 from PIL import Image
 
 import dnisnm_lava as dn
@@ -133,8 +133,6 @@ def test_dials_reach_the_stream(here: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_clip_is_read_and_written_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dnisnm_lava.data.streams.video import video, write_video
 
-    nets, _ = small(Chain(), (6,), steps=1)
-    assert nets.input.image_shape == (6,)
     pictures = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3)).astype(np.uint8)
     write_video(here / "clip.mkv", pictures, 10.0)
     np.save("two.npy", np.load("frames.npy")[:5])
@@ -269,8 +267,9 @@ def test_a_picture_of_another_size_keeps_those_before_it(
     for i, size in enumerate(((6, 6), (6, 6), (7, 6))):
         Image.new("RGB", size, (40 * i, 0, 0)).save(folder / f"{i}.png")
     argv = ["stream", "network.net", "--no-compare", "--frames", "pictures", "--out", "out"]
+    capsys.readouterr()
     said = refused_last(*argv, capsys=capsys)
-    assert "2.png: is 7x6, and the first picture is 6x6" in said or "2.png: is 6x7" in said
+    assert "2.png: is 7x6, and the first picture is 6x6" in said
     assert "2 frames before it are kept" in said
     assert not Path("out").exists()
 
@@ -308,4 +307,4 @@ def test_a_streams_network_is_looked_at(here: Path, capsys: pytest.CaptureFixtur
     assert "stream" not in run("inspect", "network.net", capsys=capsys)
     assert "stream" not in run("check", "network.net", capsys=capsys)
     said = refused("stream", "stream.net", "--frames", "frames.npy", "--hysteresis", "1", capsys=capsys)
-    assert "its own steps, hysteresis and levels hold" in said
+    assert "its own --frame-steps, --hysteresis and --at-once hold" in said
