@@ -129,6 +129,16 @@ def test_dials_reach_the_stream(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert netx.read("out/stream.net").digest() == graph.digest()
 
 
+def test_events_are_followed_as_frames_of_counts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 6, (2, 50))
+    np.savez("events.npz", x=x, y=y, t=np.arange(50) * 10, p=rng.integers(0, 2, 50))
+    argv = ["stream", "network.net", "--events", "events.npz", "--sensor", "6,6", "--event-channels", "2"]
+    found = run(*argv, "--microseconds", "100", "--no-compare", capsys=capsys)
+    assert found["frames"] == 5
+    assert run(*argv, "--count", "25", "--no-compare", capsys=capsys)["frames"] == 2
+
+
 @needs_av
 def test_a_clip_is_read_and_written_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from dnisnm_lava.data.streams.video import video, write_video
