@@ -160,7 +160,8 @@ def verdict(found: Summary) -> str:
     if alone is None:
         return f"{_frames(found.frames)}, {found.rate:.3g} a second; {ann or 0:.3f} of the ANN's operations"
     said = ", ".join(told for key in found.agreement if (told := _met(found, key)))
-    return f"{said}; {alone:.3f} of the frame-wise operations, {ann or 0:.3f} of the ANN's"
+    cost = f"{alone:.3f} of the frame-wise operations, {ann or 0:.3f} of the ANN's"
+    return f"{said}; {cost}" if said else cost
 
 
 def _met(found: Summary, key: str) -> str:
