@@ -491,8 +491,9 @@ def _in_blocks(
         return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
-        pace = Pace(f"block{'' if group.size == 1 else ' of this process'}", stages.tell)
-        yield shards.evaluate(blocks.count, part, group, kept, pace.following(stages.progress))
+        unit = f"block{'' if group.size == 1 else ' of this process'}"
+        pace = Pace(unit, stages.tell, progress=stages.progress)
+        yield shards.evaluate(blocks.count, part, group, kept, pace)
 
 
 @contextlib.contextmanager

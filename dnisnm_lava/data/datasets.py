@@ -25,7 +25,7 @@ from dnisnm_lava.data.files.preparation import Preparation, Transform
 from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.data.models import call_factory
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 BATCH = 100
 UNKNOWN = np.iinfo(np.int64).min  # the label of an image that comes without one
@@ -292,8 +292,7 @@ def batches(
             )
         labels = _labels(dataset.name, [label for _, label in pairs], classes)
         yield np.stack([image.numpy() for image, _ in pairs]), labels
-        if progress:
-            progress(min(start + BATCH, len(indices)), len(indices))
+        tell(progress, min(start + BATCH, len(indices)), len(indices))
 
 
 def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:

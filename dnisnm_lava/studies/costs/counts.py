@@ -31,7 +31,7 @@ from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.populations import lead
 from dnisnm_lava.studies.costs import fanout
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 BLOCK = 1 << 22  # values of the largest population, over all steps, that are held at once
 Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
@@ -166,8 +166,7 @@ def _seen(
     for start in range(0, len(x), block):
         found = _block(graph, x[start : start + block], ends)
         seen = {name: seen[name] + s for name, s in found.items()} if seen else found
-        if progress:
-            progress(before + min(start + block, len(x)), of)
+        tell(progress, before + min(start + block, len(x)), of)
     return seen
 
 
