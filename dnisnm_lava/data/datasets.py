@@ -93,11 +93,14 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Data:
-    """train: to calibrate on. test: to measure on."""
+    """train: to calibrate on. test: to measure on. transforms: the name of those that prepare both, if they
+    have one. model: the module that their axes suit, if one was asked."""
 
     name: str
     train: Labelled
     test: Labelled
+    transforms: str = ""
+    model: torch.nn.Module | None = None
 
 
 def load_data(
@@ -164,7 +167,7 @@ def transformed(data: Data, transform: Transform) -> Data:
 def prepared(data: Data, change: Callable[[Preparation], Preparation]) -> Data:
     """The same images, prepared otherwise."""
     train, test = (Labelled(d.base, change(d.prepare), d.name) for d in (data.train, data.test))
-    return Data(data.name, train, test)
+    return replace(data, train=train, test=test)
 
 
 def are_pictures(data: Data) -> bool:

@@ -148,9 +148,9 @@ def is_unfinished(out: Path) -> bool:
     return parts_of(out).is_dir()
 
 
-def fingerprint(*facts: Any) -> str:
-    """SHA-256 of what a part depends on, hex."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+def fingerprint(**covered: Any) -> str:
+    """SHA-256 of all that a part depends on, by name, hex."""
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def evaluate(
