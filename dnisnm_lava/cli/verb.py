@@ -36,7 +36,7 @@ def argument(**how: Any) -> Any:
 class Verb:
     """What every verb is asked. verb: its name. given: fields that the command line itself fills. net: the
     netx file that it is about, if it is; made_of: what that remembers. What a verb has no option for stays as
-    it is here."""
+    it is here; a group that has one stands first among its groups, as dataclasses let the first win."""
 
     heading: ClassVar[str | None] = None  # of a group; "" for options that only stand in front
     about: ClassVar[str | None] = None
