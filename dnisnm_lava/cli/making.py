@@ -289,7 +289,7 @@ def tune(args: Tune, stages: Stages) -> Result:
         "recipe": asdict(base),
         "varied": sorted(space.vary),
         "held_images": args.held_images,
-        "target": str(target),
+        "target": asdict(target),
     }
     with _journal(args, data, covered, stages, most=True) as kept:
         found = tuning.tune(
