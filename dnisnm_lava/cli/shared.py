@@ -187,12 +187,12 @@ def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) ->
     channel = ", and --granularity channel --share channel" if "theta" in own else ""
     file = sum(FILE_BYTES[key] for key in own)
     held = SEEN_BYTES + file + sum(FLOAT_BYTES[key] for key in own)
+    smaller = "smaller images, fewer --fit-images or --recipe paper" if images else "smaller images"
     warnings.warn(
         f"{who}: {neurons:,} neurons: about {held * neurons / 1e9:.1f} GB for their thresholds, "
         f"potentials and maxima{fitted}; "
-        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: smaller images, fewer "
-        f"--fit-images or --recipe paper "
-        f"take less{channel}",
+        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: {smaller} take less"
+        f"{channel}",
         stacklevel=1,
     )
 

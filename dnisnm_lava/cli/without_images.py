@@ -10,7 +10,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import _recipe, _tell_unread
+from dnisnm_lava.cli.shared import _recipe, _tell_size, _tell_unread
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import Recipe
@@ -44,6 +44,7 @@ def network(args: Convert, stages: Stages) -> tuple[Networks, dict[str, str]]:
     recipe, given = _left(args), _of_images(args)
     model = load_model(args.model, args.weights, shape, stages("trace"))
     analog = dn.from_torch(model, np.zeros(shape, np.float32))
+    _tell_size(args.model, analog, recipe, 0)
     stages("propagate, convert, quantize")
     stats = dn.calibrate_without_images(analog, **given)
     origins = without_images.origins(analog)

@@ -319,7 +319,8 @@ def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
     labels = np.stack(found)
     if needed and is_unknown(labels):
         raise OutOfRange(
-            f"{name}: images come without classes, which accuracy needs; convert, tune and verify go without"
+            f"{name}: images come without classes, which accuracy needs; convert, tune, verify and predict "
+            f"go without, and compare does with --measure values, against the ANN's own"
         )
     return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
 

@@ -65,7 +65,8 @@ def multiply(pixel, channel, value, first, where, pixels, weight, scale, acc):  
 @numba.njit(cache=True, inline="always", error_model="numpy")
 def _level(v, m, guard, vth, slack, lower, levels, most, free, one, zero):  # type: ignore[no-untyped-def]
     """k of one neuron (design 1.1), as `batched.neurons` has it: products tell what a quotient of floats
-    rounds. free: `most` where the neuron is two-sided, else 0. No branches, so that loops become vector code."""
+    rounds. free: `most` where the neuron is two-sided, else 0. No branches, so that loops become vector
+    code."""
     above = v > zero
     size = max(v - slack, zero) if above else -v
     whole = type(one)(np.int32(min(size / guard, type(one)(MOST_LEVELS))))
