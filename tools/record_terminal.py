@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from dnisnm_lava.cli.output import Stages, progress_bars
-from dnisnm_lava.cli.parser import VERBS, _parser
+from dnisnm_lava.cli.verb import filled
+from dnisnm_lava.cli.verbs import VERBS, _parser
 from dnisnm_lava.system.files import write_whole
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs/terminal.svg"
@@ -28,11 +29,11 @@ def main() -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        args = _parser().parse_args([COMMAND])
-        args.command_line = f"dnisnm {COMMAND}"
+        kind, verb = VERBS[COMMAND]
+        args = filled(kind, _parser().parse_args([COMMAND]), command_line=f"dnisnm {COMMAND}")
         with Progress(*progress_bars(quiet=False).columns, console=Console(file=io.StringIO())) as bars:
             stages = Stages(bars)
-            result = VERBS[COMMAND](args, stages)
+            result = verb(args, stages)
             stages.finish()
         console.print(f"[b]$ dnisnm {COMMAND}[/b]", highlight=False)
         console.print(bars.get_renderable())

@@ -8,8 +8,8 @@ not understood.
 
 from dnisnm_lava.cli.entry import main
 from dnisnm_lava.cli.names import BITS, BITS_TRIED, EXPLAINED_IMAGES, FRONT, NET, PRECISION, TOLERANCE, TUNING
-from dnisnm_lava.cli.parser import VERBS
 from dnisnm_lava.cli.values import _bytes, _range
+from dnisnm_lava.cli.verbs import VERBS
 
 __all__ = [
     "BITS",

@@ -3,38 +3,34 @@ result, and by the exit code."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.options import AlarmOptions, DataOptions, OfModel
 from dnisnm_lava.cli.output import Result
 from dnisnm_lava.evaluation import sanity
 from dnisnm_lava.evaluation.sanity import Alarm
-from dnisnm_lava.measures import AUTO, named_output
+from dnisnm_lava.measures import named_output
 from dnisnm_lava.measures.answers import Answers
 
 if TYPE_CHECKING:
-    from dnisnm_lava.data.datasets import Labelled
+    from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.ir import AnalogGraph
 
 BROKEN = ("chance", "expectation")  # kinds after which nothing means anything
 FAILED = "the set-up is broken: the alarm above tells how; --anyway makes this exit code 0"
 
 
-def _raised(
-    args: argparse.Namespace, found: Answers | None, dataset: Labelled, analog: AnalogGraph
-) -> tuple[Alarm, ...]:
-    """The alarms of what the ANN said of `dataset`, told at once; none where its first output's answers are
-    not what is measured."""
-    measure, output = (
-        getattr(args, "measure", AUTO),
-        getattr(args, "output", None),
-    )  # of verbs that measure nothing: what they would
-    if measure == "values" or named_output(analog.output_shapes, output) != analog.readout.name:
+def _raised(args: OfModel, found: Answers | None, data: Data, analog: AnalogGraph) -> tuple[Alarm, ...]:
+    """The alarms of what the ANN said of training images, told at once; none where its first output's answers
+    are not what is measured."""
+    first = named_output(analog.output_shapes, args.ask.output) == analog.readout.name
+    if args.ask.kind == "values" or not first:
         return ()
-    return _told(sanity.of_answers(found, f"images of {dataset.name}", args.expect_accuracy, _causes(args)))
+    what, causes = f"images of {data.train.name}", _causes(args, data)
+    return _told(sanity.of_answers(found, what, args.expect_accuracy, causes))
 
 
 def _told(alarms: tuple[Alarm, ...]) -> tuple[Alarm, ...]:
@@ -44,7 +40,7 @@ def _told(alarms: tuple[Alarm, ...]) -> tuple[Alarm, ...]:
     return alarms
 
 
-def _causes_of_file(args: argparse.Namespace, steps: int, own: int) -> list[str]:
+def _causes_of_file(args: DataOptions, steps: int, own: int) -> list[str]:
     """What may be wrong where a file's network, made for `own` steps, guesses after `steps`; the likeliest
     first."""
     _, _, order = sanity.CAUSES
@@ -59,11 +55,11 @@ def _causes_of_file(args: argparse.Namespace, steps: int, own: int) -> list[str]
     return [*few, f"images are not prepared as in training: {how}", order, made]
 
 
-def _causes(args: argparse.Namespace) -> list[str]:
+def _causes(args: OfModel, data: Data) -> list[str]:
     """What may be wrong, the likeliest first."""
     weights, preparation, order = sanity.CAUSES
     prepared = [f"--{name}" for name in PREPARED_BY if getattr(args, name)]
-    if hasattr(args, "prepared_by") or args.transforms not in (None, "none"):
+    if data.transforms or args.transforms not in (None, "none"):
         prepared = ["--transforms"]
     if prepared:
         preparation = f"images are not prepared as in training: {', '.join(prepared)} given"
@@ -82,12 +78,12 @@ def _causes(args: argparse.Namespace) -> list[str]:
     return [missing, preparation, order]
 
 
-def _failed(args: argparse.Namespace, alarms: Iterable[Alarm], other: str = "") -> str:
+def _failed(args: AlarmOptions, alarms: Iterable[Alarm], other: str = "") -> str:
     """What is not as it should be, in a sentence, for a Result: `other`, or the set-up."""
     return other or (FAILED if any(a.kind in BROKEN for a in alarms) and not args.anyway else "")
 
 
-def _with_alarms(args: argparse.Namespace, result: Result, alarms: tuple[Alarm, ...]) -> Result:
+def _with_alarms(args: AlarmOptions, result: Result, alarms: tuple[Alarm, ...]) -> Result:
     """The result below its alarms, which its data hold, too."""
     from dataclasses import asdict
 

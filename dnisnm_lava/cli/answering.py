@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,19 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
+from dnisnm_lava.cli.names import CALIBRATION_IMAGES, COUNTED_IMAGES
+from dnisnm_lava.cli.options import (
+    AlarmOptions,
+    InMemory,
+    OfFile,
+    OfModelOrFile,
+    Overwriting,
+    Seeded,
+    confidence_option,
+    data_option,
+    images_option,
+    out_option,
+)
 from dnisnm_lava.cli.output import Result, Stages, _written
 from dnisnm_lava.cli.shared import (
     _data,
@@ -21,10 +35,10 @@ from dnisnm_lava.cli.shared import (
     _provenance,
     _recall,
     _refuse_dials,
-    _require_data,
     _title,
 )
 from dnisnm_lava.cli.simulating import _exits_on
+from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import named_output
 
@@ -35,7 +49,23 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.sanity import Alarm
 
 
-def predict(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Predict(OfFile, AlarmOptions, InMemory, Overwriting, Seeded):
+    data: str = data_option(required=True, of="images to predict: ")
+    steps: int | None = option(help="time steps (default: the file's)")
+    confidence: float | None = confidence_option()
+    calibration_images: int = option(default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    output: str | None = option(
+        metavar="NAME",
+        help="output of the model that is told, by name or index (default: the first)",
+    )
+    calibration: str | None = option(
+        metavar="DATA", help="training images for --confidence (default: what the file remembers)"
+    )
+    out: Path | None = out_option("file for the result, as JSON, or arrays as .npz")
+
+
+def predict(args: Predict, stages: Stages) -> Result:
     """What a netx file says of images without labels: classes with their margins, or values."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation import blocks, predictions
@@ -46,9 +76,9 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     graph = _of_images(args)
-    remembering.recall(args)
-    _require_data(args)
-    images = _data(args, graph).test
+    args = remembering.recall(args)
+    data = _data(args, graph)
+    images = data.test
     exits = _exits(args, graph, stages)
     read: list[blocks.Part] = []
     labels: list[np.ndarray] = []
@@ -71,7 +101,7 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     named = _names(images)
     classes = args.made_of.get("classes", ())
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
-    provenance = _provenance(args, graph)
+    provenance = _provenance(args, graph, data=data)
     provenance["digests"]["images"] = blocks.digest(read)
     facts = predictions_report.predictions_json(found, named, known, provenance)
     table = predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None)
@@ -80,17 +110,17 @@ def predict(args: argparse.Namespace, stages: Stages) -> Result:
     if args.out is None:
         return result
     as_arrays = args.out.suffix == ".npz"
-    data = (
+    content = (
         predictions_report.predictions_arrays(found, named)
         if as_arrays
         else (json.dumps(facts, indent=1) + "\n").encode()
     )
-    write_whole(args.out, data, overwrite=args.overwrite)
+    write_whole(args.out, content, overwrite=args.overwrite)
     return _written(result, str(args.out))
 
 
 def _of_labels(
-    args: argparse.Namespace,
+    args: Predict,
     graph: dn.SpikingGraph,
     found: Predictions,
     images: Labelled,
@@ -126,16 +156,14 @@ def _names(images: Labelled) -> list[str]:
     return [str(path) for path in files] if len(files) == len(images) else list(map(str, range(len(images))))
 
 
-def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> Exits | None:
+def _exits(args: Predict, graph: dn.SpikingGraph, stages: Stages) -> Exits | None:
     """Bounds of the margins, from the training images of --calibration, else of those that the file was made
     with."""
     if args.confidence is None:
         return None
-    calibration = argparse.Namespace(
-        **{**vars(args), "data": args.calibration, "given": args.given - {"data"}}
-    )
+    calibration = replace(args, data=args.calibration or "", given=args.given - {"data"})
     if args.calibration is None:
-        remembering.recall(calibration, "data", spelled={"data": "calibration"})
+        calibration = remembering.recall(calibration, "data", spelled={"data": "calibration"})
     steps = graph.steps if args.steps is None else args.steps
     return _exits_on(
         args,
@@ -148,7 +176,13 @@ def _exits(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> 
     )
 
 
-def costs(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Costs(OfModelOrFile, Overwriting, Seeded):
+    images: int = images_option(COUNTED_IMAGES)
+    out: Path | None = out_option("file for the result, as JSON")
+
+
+def costs(args: Costs, stages: Stages) -> Result:
     """What an image costs: operations counted, energies estimated by published rules, NeuroBench's
     metrics."""
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
@@ -156,22 +190,22 @@ def costs(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
-    if args.net is not None and args.model:
+    net = args.net
+    if net is not None and args.model:
         raise OutOfRange("costs: give either a .net file or --model, not both")
-    if args.net is None:
-        _recall(args)
+    if net is None:
+        args = _recall(args)
         data = _data(args)
         network, set_up = _network(args, data, stages)
         graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
-        of_file = _of_images(args)
-        remembering.recall(args, "data")
-        graph, steps, title, alarms = of_file, args.steps, str(args.net), ()
+        graph, steps, title, alarms = _of_images(args), args.steps, str(net), ()
+        args = remembering.recall(args, "data")
         data = _data(args, graph)
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
-    facts = costs_report.costs_json(found, _provenance(args, graph, x))
+    facts = costs_report.costs_json(found, _provenance(args, graph, x, data=data))
     result = _with_alarms(
         args,
         Result(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,40 +12,68 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _failed
-from dnisnm_lava.cli.names import BLOCK, DEMO, NET, NOT_EQUAL, PICTURE, RESULT
+from dnisnm_lava.cli.names import (
+    BLOCK,
+    DEMO,
+    DEMO_LAVA_IMAGES,
+    NET,
+    NOT_EQUAL,
+    PICTURE,
+    RESULT,
+    TEST_IMAGES,
+)
+from dnisnm_lava.cli.options import (
+    InMemory,
+    LavaOptions,
+    LavaToo,
+    MeasureOptions,
+    OfModelOrFile,
+    Overwriting,
+    Resumable,
+    Seeded,
+    images_option,
+    lava_images_option,
+    out_option,
+)
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.shared import (
     Blocks,
-    _allow_to_finish,
+    _allowed_to_finish,
     _blocks,
     _compute,
     _data,
     _in_blocks,
-    _lava,
     _measure,
     _network,
     _provenance,
     _recall,
-    _settle_lava,
+    _settled_lava,
     _title,
     _told_labels,
 )
 
 if TYPE_CHECKING:
+    from dnisnm_lava.backends.lava_cpu import Lava
     from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import Comparison, OnLava
     from dnisnm_lava.measures import Measure
     from dnisnm_lava.stages.networks import Networks
 
 
-def demo(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Demo(LavaToo, Overwriting, LavaOptions, Seeded):
+    out: Path = out_option("folder for the results", "demo-result")
+    lava_images: int | None = lava_images_option(DEMO_LAVA_IMAGES)
+
+
+def demo(args: Demo, stages: Stages) -> Result:
     """scikit-learn's digits: train, calibrate, convert, quantize, write, read back, verify, compare."""
     from dnisnm_lava.data import digits
     from dnisnm_lava.evaluation.comparison import compare
     from dnisnm_lava.system.files import whole_folder
     from exporters import netx
 
-    _settle_lava(args)
+    lava = _settled_lava(args)
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
         x_train, y_train, x_test, y_test = digits.digits(args.seed)
         model = digits.train(x_train, y_train, args.seed, stages("train"))
@@ -61,14 +88,20 @@ def demo(args: argparse.Namespace, stages: Stages) -> Result:
             netx.write(folder / NET, made.integer, provenance={"seed": args.seed, "made_by": DEMO})
         )
         nets = replace(made, integer=integer)
-        comparison = compare(nets, x_test, y_test, lava=_lava(args, args.lava_images), stages=stages)
-        provenance = _provenance(args, nets.analog, nets.spiking, integer, x_test, y_test)
+        comparison = compare(nets, x_test, y_test, lava=lava, stages=stages)
+        provenance = _provenance(args, nets.analog, nets.spiking, integer, x_test, y_test, lava=lava)
         result = _comparison_result(comparison, provenance, "scikit-learn digits")
         _write_results(folder, result, comparison, "scikit-learn digits")
     return _with_place(result, args.out)
 
 
-def compare(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Compare(OfModelOrFile, MeasureOptions, LavaToo, Resumable, InMemory, Overwriting, LavaOptions, Seeded):
+    images: int = images_option(TEST_IMAGES)
+    out: Path | None = out_option(f"folder for {NET}, {RESULT} and {PICTURE}")
+
+
+def compare(args: Compare, stages: Stages) -> Result:
     """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import comparison, tallies
@@ -77,15 +110,15 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
     from exporters import netx
 
     with ranks.joined(args.device) as group:
-        _allow_to_finish(args)
+        args = _allowed_to_finish(args)
         if args.out:
             refuse_full(args.out, args.overwrite)
-        _settle_lava(args)
-        _recall(args)
+        lava = _settled_lava(args)
+        args = _recall(args)
         data = _data(args)
         network, set_up = group.broadcast(_network(args, data, stages) if group.is_first else None)
         steps = comparison.checked(
-            tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, args.lava_images
+            tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )
         graphs = network.analog, network.spiking, network.integer
 
@@ -98,20 +131,22 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
             )
 
         stages("ANN, float SNN, integer SNN")
-        with _in_blocks(args, blocks, graphs, max(steps), work, group, stages) as parts:
+        covered = {"networks": [g.digest() for g in graphs], "steps": steps}
+        with _in_blocks(args, data, blocks, covered, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            on_lava = _on_lava(args, blocks, network, measure, steps, group.device, stages)
+            on_lava = _on_lava(lava, blocks, network, measure, steps, group.device, stages)
             summed = tallies.total(part.tally for part in parts)
             compared = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
             assert network.recipe is not None
-            provenance = {**_provenance(args, *graphs), "recipe": asdict(network.recipe)}
+            provenance = _provenance(args, *graphs, data=data, lava=lava)
+            provenance["recipe"] = asdict(network.recipe)
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, _title(args))
             result = replace(result, failed=_failed(args, compared.alarms, result.failed))
             if args.out is None:
                 return result
-            made_of = getattr(args, "made_of", None) or remembering.record(args, network.recipe, data)
+            made_of = args.made_of or remembering.record(args, network.recipe, data)
             with whole_folder(args.out, overwrite=args.overwrite) as folder:
                 netx.write(folder / NET, network.integer, provenance=made_of)
                 _write_results(folder, result, compared, _title(args))
@@ -119,7 +154,7 @@ def compare(args: argparse.Namespace, stages: Stages) -> Result:
 
 
 def _on_lava(
-    args: argparse.Namespace,
+    lava: Lava,
     blocks: Blocks,
     network: Networks,
     measure: Measure,
@@ -127,19 +162,19 @@ def _on_lava(
     device: str,
     stages: Stages,
 ) -> OnLava | None:
-    if not args.lava_images:
+    if not lava.images:
         return None
     from dnisnm_lava.evaluation import comparison
 
-    first = [blocks.read(block) for block in range(min(blocks.count, -(-args.lava_images // BLOCK)))]
-    x, y = (np.concatenate(parts)[: args.lava_images] for parts in zip(*first, strict=True))
+    first = [blocks.read(block) for block in range(min(blocks.count, -(-lava.images // BLOCK)))]
+    x, y = (np.concatenate(parts)[: lava.images] for parts in zip(*first, strict=True))
     return comparison.compared_on_lava(
         network,
         x,
         _told_labels(y),
         measure=measure,
         steps=steps,
-        lava=_lava(args, len(x)),
+        lava=lava,
         device=device,
         stages=stages,
     )

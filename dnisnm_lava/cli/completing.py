@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from dnisnm_lava.cli.output import Result, Stages
+from dnisnm_lava.cli.verb import Verb, argument
 
 SHELLS = ("bash", "zsh", "fish")
 FILES = {
@@ -18,11 +20,16 @@ FILES = {
 }  # options that may be files, besides those that are paths
 
 
-def completion(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Completion(Verb):
+    shell: str = argument(choices=SHELLS, help="for which shell")
+
+
+def completion(args: Completion, stages: Stages) -> Result:
     """A script that completes verbs, options and files in your shell."""
     import shtab
 
-    from dnisnm_lava.cli.parser import _parser
+    from dnisnm_lava.cli.verbs import _parser
 
     script = shtab.complete(_marked(_parser(), shtab.FILE), args.shell)
     return Result({"shell": args.shell, "script": script}, script.rstrip("\n"))

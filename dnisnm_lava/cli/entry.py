@@ -6,12 +6,14 @@ import os
 import shlex
 import signal
 import sys
-from argparse import SUPPRESS, Namespace, _SubParsersAction
+from argparse import SUPPRESS, _SubParsersAction
 from collections.abc import Sequence
 from typing import Any
 
+from dnisnm_lava.cli.options import Resumable
 from dnisnm_lava.cli.output import Stages, _notices, _print, _told, progress_bars
-from dnisnm_lava.cli.parser import VERBS, _parser
+from dnisnm_lava.cli.verb import Verb, filled
+from dnisnm_lava.cli.verbs import VERBS, _parser
 from dnisnm_lava.errors import DnisnmError
 from dnisnm_lava.system.extras import EXTRAS, missing
 
@@ -19,16 +21,17 @@ from dnisnm_lava.system.extras import EXTRAS, missing
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `dnisnm`; its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    args = _parser().parse_args(argv)
-    args.given = _given(argv, args.verb)
-    args.command_line = shlex.join(
+    found = _parser().parse_args(argv)
+    kind, verb = VERBS[found.verb]
+    command = shlex.join(
         ["dnisnm", *(a for a in argv if a != "--resume")]
     )  # one result, in however many attempts
+    args = filled(kind, found, given=_given(argv, found.verb), command_line=command)
     signal.signal(signal.SIGTERM, _end)
     try:
         with progress_bars(args.quiet) as bars, _notices():
             stages = Stages(bars)
-            result = VERBS[args.verb](args, stages)
+            result = verb(args, stages)
             stages.finish()
         if result.data:
             _print(result, args.json)
@@ -53,18 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _told(result.failed) if result.failed else 0
 
 
-def _given(argv: Sequence[str], verb: str) -> set[str]:
+def _given(argv: Sequence[str], verb: str) -> frozenset[str]:
     """What the command line says itself: all that is no default."""
     parser = _parser()
     (verbs,) = (a for a in parser._actions if isinstance(a, _SubParsersAction))
     for action in verbs.choices[verb]._actions:
         action.default = SUPPRESS
-    return set(vars(parser.parse_args(argv)))
+    return frozenset(vars(parser.parse_args(argv)))
 
 
-def _what_is_kept(args: Namespace) -> str:
-    parts = getattr(args, "resume", None) is not None and args.out is not None
-    return "finished parts are kept: go on with --resume" if parts else "no file is half-written"
+def _what_is_kept(args: Verb) -> str:
+    if isinstance(args, Resumable) and args.out is not None:
+        return "finished parts are kept: go on with --resume"
+    return "no file is half-written"
 
 
 class _Terminated(SystemExit):

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.alarms import _failed
-from dnisnm_lava.cli.names import NOT_EQUAL
+from dnisnm_lava.cli.names import (
+    COST_IMAGES,
+    EXPLAINED_IMAGES,
+    NOT_EQUAL,
+    PAGE,
+    TEST_IMAGES,
+    TRIED_IMAGES,
+)
+from dnisnm_lava.cli.options import (
+    InMemory,
+    LavaOptions,
+    LavaToo,
+    MeasureOptions,
+    OfModelOrFile,
+    Overwriting,
+    Seeded,
+    images_option,
+    out_option,
+)
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
-    _asked,
     _compute,
     _given,
-    _lava,
     _provenance,
     _recall,
-    _settle_lava,
+    _settled_lava,
     _title,
     _tried,
 )
+from dnisnm_lava.cli.verb import flag, option
+from dnisnm_lava.system.machine import Compute
 
 
-def explain(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Explain(OfModelOrFile, MeasureOptions, Overwriting, Seeded):
+    images: int = images_option(EXPLAINED_IMAGES)
+    out: Path | None = out_option("file for the result, as JSON")
+    try_remedies: bool = flag("--try", help=f"try the two likeliest remedies on {TRIED_IMAGES} test images")
+
+
+def explain(args: Explain, stages: Stages) -> Result:
     """Why the accuracy is what it is: each population's error in parts, and the first that goes wrong."""
     from rich.console import Group
 
@@ -33,16 +58,16 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
-    _recall(args)
+    args = _recall(args)
     data, network, set_up, x, y = _tried(args, stages)
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
     found = dn.explain(
-        network, x, y, measure=_asked(args), compute=_compute(args), set_up=set_up, stages=stages
+        network, x, y, measure=args.ask, compute=Compute(args.device), set_up=set_up, stages=stages
     )
     tried = try_remedies(args, data, network, found, stages) if args.try_remedies else ()
     facts = explanation.explanation_json(
-        found, {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
+        found, {**_provenance(args, *graphs, x, *_given(y), data=data), "recipe": asdict(network.recipe)}
     )
     facts["tried"] = tried_json(tried)
     if args.out:
@@ -51,7 +76,20 @@ def explain(args: argparse.Namespace, stages: Stages) -> Result:
     return Result(facts, told, _failed(args, found.alarms))
 
 
-def report(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Report(OfModelOrFile, MeasureOptions, LavaToo, InMemory, Overwriting, LavaOptions, Seeded):
+    images: int = images_option(TEST_IMAGES)
+    out: Path = out_option("file to write", PAGE)
+    title: str | None = option(help="of the page (default: model and data, without folders)")
+    cost_images: int = option(
+        default=COST_IMAGES, help="of the test images, to count operations on (%(default)s)"
+    )
+    explain_images: int = option(
+        default=EXPLAINED_IMAGES, help="of the test images, to explain (%(default)s)"
+    )
+
+
+def report(args: Report, stages: Stages) -> Result:
     """All of a network in one HTML file: accuracy, costs, why it errs, coverage, cores, checks."""
     from rich.console import Group
     from rich.text import Text
@@ -63,12 +101,13 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.views.page import page
 
     refuse_unwritable(args.out, args.overwrite)
-    _settle_lava(args)
-    _recall(args)
+    lava = _settled_lava(args)
+    args = _recall(args)
     data, network, set_up, x, y = _tried(args, stages)
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
-    provenance = {**_provenance(args, *graphs, x, *_given(y)), "recipe": asdict(network.recipe)}
+    provenance = _provenance(args, *graphs, x, *_given(y), data=data, lava=lava)
+    provenance["recipe"] = asdict(network.recipe)
     title = args.title or _title(args)
     about = overview.About(
         title,
@@ -85,8 +124,8 @@ def report(args: argparse.Namespace, stages: Stages) -> Result:
         x,
         y,
         about=about,
-        measure=_asked(args),
-        lava=_lava(args, args.lava_images),
+        measure=args.ask,
+        lava=lava,
         compute=_compute(args),
         set_up=set_up,
         stages=stages,

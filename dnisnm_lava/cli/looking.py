@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,34 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli.names import MODELS, WEIGHTS
+from dnisnm_lava.cli.options import DataOptions, Overwriting, data_option, input_shape_option
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data, _model
+from dnisnm_lava.cli.shared import _data, _module
+from dnisnm_lava.cli.verb import Verb, argument, flag, option
 from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.ir import Graph
 
 
-def inspect(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Subject(Verb):
+    heading = ""
+
+    subject: str = argument(metavar="SUBJECT", help=f"a netx file, or a model: {MODELS}")
+    weights: str | None = option(help=WEIGHTS)
+    input_shape: tuple[int, ...] = input_shape_option()
+    svg: Path | None = option(metavar="FILE", help="also draw the graph there (default: none)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect(Subject, DataOptions, Overwriting):
+    data: str = data_option(default="")
+    overwrite: bool = flag(help="replace what --svg names")
+
+
+def inspect(args: Inspect, stages: Stages) -> Result:
     """What a netx file holds, or what becomes of a model: every operation, and the graph. Simulates
     nothing."""
     from dnisnm_lava.system.files import refuse_unwritable
@@ -29,7 +47,7 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     if args.svg:
         refuse_unwritable(args.svg, args.overwrite)
     if args.subject.lower().endswith(".onnx") or (":" in args.subject and not Path(args.subject).is_file()):
-        return _inspect_model(args, stages)
+        return _inspect_model(replace(args, model=args.subject), stages)
     given = [
         f"--{name.replace('_', '-')}" for name in ("weights", "input_shape", "data") if getattr(args, name)
     ]
@@ -55,7 +73,7 @@ def inspect(args: argparse.Namespace, stages: Stages) -> Result:
     return Result({**network.network_json(graph), "made_of": made_of}, remembering.beside(table, made_of))
 
 
-def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
+def _inspect_model(args: Inspect, stages: Stages) -> Result:
     from dnisnm_lava.data.models import load_model, own_input_shape
     from dnisnm_lava.data.onnx.conversion import evaluation_of
     from dnisnm_lava.frontend import walk
@@ -69,7 +87,7 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
         raise OutOfRange(f"input_shape: {shape} given; every size must be 1 or more")
     progress = stages("trace")
     model = (
-        _model(args, data, progress)
+        _module(args, data, progress)
         if data
         else load_model(args.subject, args.weights, shape or (), progress)
     )
@@ -93,7 +111,7 @@ def _inspect_model(args: argparse.Namespace, stages: Stages) -> Result:
     return Result(result, coverage_view.coverage_table(coverage), told if failed else "")
 
 
-def _picture(args: argparse.Namespace, graph: Graph) -> None:
+def _picture(args: Inspect, graph: Graph) -> None:
     if args.svg:
         from dnisnm_lava.system.files import write_whole
         from dnisnm_lava.views import graph_svg
@@ -101,7 +119,16 @@ def _picture(args: argparse.Namespace, graph: Graph) -> None:
         write_whole(args.svg, graph_svg.svg(graph, args.subject), overwrite=args.overwrite)
 
 
-def check(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Check(Verb):
+    net: Path = argument(help="a netx file")
+    chips: int = option(default=1, help="chips to fit on (%(default)s)")
+    period: int | None = option(
+        metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
+    )
+
+
+def check(args: Check, stages: Stages) -> Result:
     """Whether a netx file fits Loihi 2: design rules, and an estimate of the cores it would take."""
     from dnisnm_lava.views import checks
     from exporters import netx

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import textwrap
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dnisnm_lava as dn
 from dnisnm_lava import measures
 from dnisnm_lava.cli import remembering, splitting
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
-from dnisnm_lava.cli.names import ANN_IMAGES, BITS, FRONT, NET, PASTED, PRECISION, TUNING
+from dnisnm_lava.cli.names import (
+    ANN_IMAGES,
+    BITS,
+    BITS_TRIED,
+    FRONT,
+    HELD_IMAGES,
+    NET,
+    PASTED,
+    PRECISION,
+    STUDY_IMAGES,
+    TOLERANCE,
+    TUNING,
+)
+from dnisnm_lava.cli.options import (
+    MeasureOptions,
+    OfModel,
+    Overwriting,
+    Resumable,
+    Seeded,
+    data_option,
+    images_option,
+    input_shape_option,
+    model_option,
+    out_option,
+)
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import (
-    _allow_to_finish,
-    _asked,
+    _allowed_to_finish,
     _data,
     _given,
     _images,
@@ -32,8 +55,11 @@ from dnisnm_lava.cli.shared import (
     _title,
     _told_labels,
     _traced,
+    _transforms,
     _tried,
 )
+from dnisnm_lava.cli.values import _range
+from dnisnm_lava.cli.verb import Verb, flag, option
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages import recipes
 
@@ -45,7 +71,15 @@ if TYPE_CHECKING:
     from dnisnm_lava.studies.tuning.pareto import Target
 
 
-def convert(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Convert(OfModel, MeasureOptions, Overwriting, Seeded):
+    model: str = model_option(required=True)
+    data: str = data_option(default=" (default: none, with --threshold gauss or max)")
+    input_shape: tuple[int, ...] = input_shape_option(", where there is no --data")
+    out: Path = out_option("file to write", NET)
+
+
+def convert(args: Convert, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
     from rich.console import Group
 
@@ -54,7 +88,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     from exporters import netx
 
     refuse_unwritable(args.out, args.overwrite)
-    if args.data is None:
+    if not args.data:
         return _without_images(args, stages)
     if args.input_shape:
         raise OutOfRange("convert: give either --input-shape or --data, not both")
@@ -81,7 +115,7 @@ def convert(args: argparse.Namespace, stages: Stages) -> Result:
     return _written(_with_alarms(args, Result(facts, shown), set_up.alarms or ()), str(args.out))
 
 
-def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
+def _without_images(args: Convert, stages: Stages) -> Result:
     """The same of a model alone."""
     from rich.console import Group
 
@@ -89,6 +123,9 @@ def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.views import network as network_view
     from exporters import netx
 
+    found = None if args.mean or args.range else _transforms(args)
+    if found is not None:
+        args = replace(args, transforms=found[0])
     network, origins = without_images.network(args, stages)
     assert network.recipe is not None
     stages("write")
@@ -111,7 +148,7 @@ def _without_images(args: argparse.Namespace, stages: Stages) -> Result:
     return _written(Result(facts, shown), str(args.out))
 
 
-def _seen_in_calibration(args: argparse.Namespace, network: Networks) -> tuple[dict[str, Any], str] | None:
+def _seen_in_calibration(args: Convert, network: Networks) -> tuple[dict[str, Any], str] | None:
     """What the ANN got right of the calibration images, where that is what is measured; else None."""
     from dnisnm_lava.measures import AUTO, Share, named_output
 
@@ -142,7 +179,7 @@ def _told_of_ann(measure: Measure, score: Score, images: int) -> tuple[dict[str,
 
 
 def _prepared(
-    args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, stages: Stages
+    args: Convert, analog: dn.AnalogGraph, data: Data, stages: Stages
 ) -> tuple[dict[str, Any] | None, str]:
     """What the ANN gets right of some training images, which tells whether they are prepared as in training;
     None where no labels tell, and why."""
@@ -168,7 +205,41 @@ def _prepared(
     return _told_of_ann(measure, score, len(x))
 
 
-def tune(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions(Verb):
+    heading = "target"
+    about = "one of these; of what a recipe's options fix, the search varies nothing"
+    exclusive = True
+
+    max_steps: int | None = option(metavar="T", help="time steps")
+    max_latency: int | None = option(
+        metavar="STEPS", help="until the read-out is done, leads and depth in it"
+    )
+    max_spikes: float | None = option(metavar="N", help="of an image")
+    max_drop: float | None = option(metavar="POINTS", help="below the ANN, for as little latency as can be")
+    max_error: float | None = option(
+        metavar="SHARE", help="of values: RMSE by the standard deviation, for as little latency"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Verb):
+    heading = "target"
+
+    labels: bool = flag(help="measure against training labels (default: the ANN's own answers)")
+    held_images: int = option(
+        default=HELD_IMAGES, help="training images to measure on, not fitted on (%(default)s)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tune(OfModel, MeasureOptions, TargetOptions, SearchOptions, Resumable, Overwriting, Seeded):
+    model: str = model_option(required=True)
+    data: str = data_option(required=True)
+    out: Path | None = out_option(f"folder for {NET}, {TUNING} and {FRONT}")
+
+
+def tune(args: Tune, stages: Stages) -> Result:
     """The recipe that serves a target best, found on training images; and its network."""
     from rich.console import Group
     from rich.text import Text
@@ -183,15 +254,15 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.views import tuning as tuning_report
     from exporters import netx
 
-    _allow_to_finish(args)
+    args = _allowed_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
-    for option, count, least in (
+    for name, count, least in (
         ("--fit-images", args.fit_images, 1),
         ("--held-images", args.held_images, 2),
     ):
         if count < least:
-            raise OutOfRange(f"{option}: {count} given; give {least} or more")
+            raise OutOfRange(f"{name}: {count} given; give {least} or more")
     base, data = _recipe(args), _data(args)
     analog = _traced(args, data, stages).graph
     split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
@@ -199,33 +270,43 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
     x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)
     told = answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
-    alarms = _raised(args, told, data.train, analog)
-    measure = tuning.measure_of(analog, labels, args.labels, _asked(args))
+    alarms = _raised(args, told, data, analog)
+    measure = tuning.measure_of(analog, labels, args.labels, args.ask)
     given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | (
         {"granularity"} if args.share is not None else set()
     )
-    with _journal(args, stages, analog.digest(), array_digest(x, *_given(labels)), most=True) as kept:
-        space = tuning.Space(
-            base,
-            set(phases.DIALS) - given,
-            held_back=splitting.share(args.fit_images, args.held_images),
-            seed=args.seed,
-        )
+    target = _target(args)
+    space = tuning.Space(
+        base,
+        set(phases.DIALS) - given,
+        held_back=splitting.share(args.fit_images, args.held_images),
+        seed=args.seed,
+    )
+    covered = {
+        "network": analog.digest(),
+        "images": array_digest(x, *_given(labels)),
+        "labels": args.labels,
+        "recipe": asdict(base),
+        "varied": sorted(space.vary),
+        "held_images": args.held_images,
+        "target": asdict(target),
+    }
+    with _journal(args, data, covered, stages, most=True) as kept:
         found = tuning.tune(
             analog,
             x,
-            _target(args),
+            target,
             labels if args.labels else None,
             measure=measure,
             space=space,
             statistics=stats,
             device=args.device,
-            set_up=_set_up(args, alarms),
+            set_up=_set_up(args, data, alarms),
             stages=stages,
             journal=kept,
         )
         title = _title(args)
-        made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer)
+        made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer, data=data)
         facts = {
             **tuning_report.tuning_json(found, made_of),
             "split": split.facts,
@@ -250,7 +331,7 @@ def tune(args: argparse.Namespace, stages: Stages) -> Result:
         return _with_place(result, args.out, NET, TUNING, FRONT)
 
 
-def _target(args: argparse.Namespace) -> Target:
+def _target(args: Tune) -> Target:
     """The one that is asked for."""
     from dnisnm_lava.studies.tuning.pareto import KINDS, Target
 
@@ -278,7 +359,7 @@ def _to_paste(command: str) -> str:
     return " \\\n".join(lines).replace("\0", " ")
 
 
-def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
+def _next_command(args: Tune, recipe: Recipe) -> str:
     """To paste: the winner on test images."""
     words = ["dnisnm", "compare", *remembering.words(args), *_measure_words(args)]
     if args.out:
@@ -293,7 +374,35 @@ def _next_command(args: argparse.Namespace, recipe: Recipe) -> str:
     )
 
 
-def precision(args: argparse.Namespace, stages: Stages) -> Result:
+def _bits_option(kind: str) -> Any:
+    return option(type=_range, default=BITS_TRIED[kind], metavar="BITS", help="(%(default)s)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitOptions(Verb):
+    heading = "bits to try"
+    about = "all combinations, then each population alone; `2-8` or `2,4,8`"
+
+    try_weight_bits: tuple[int, ...] = _bits_option("weight")
+    try_payload_bits: tuple[int, ...] = _bits_option("payload")
+    try_state_bits: tuple[int, ...] = _bits_option("state")
+    tolerance: float = option(
+        default=TOLERANCE,
+        metavar="POINTS",
+        help="of agreement with the float network that a population may cost alone before it counts as "
+        "broken (%(default)g)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision(OfModel, MeasureOptions, BitOptions, Resumable, Overwriting, Seeded):
+    model: str = model_option(required=True)
+    data: str = data_option(required=True)
+    out: Path | None = out_option(f"folder for {PRECISION} and {BITS}")
+    images: int = images_option(STUDY_IMAGES)
+
+
+def precision(args: Precision, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks
     first."""
     from dnisnm_lava.evaluation.comparison import array_digest
@@ -302,15 +411,20 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
     from dnisnm_lava.views import precision as bitwidths_report
 
-    _allow_to_finish(args)
+    args = _allowed_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
     check_bits(
         weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits
     )
-    _, network, set_up, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, stages)
     assert network.recipe is not None
-    with _journal(args, stages, network.spiking.digest(), array_digest(x, *_given(y))) as kept:
+    covered = {
+        "network": network.spiking.digest(),
+        "images": array_digest(x, *_given(y)),
+        "recipe": asdict(network.recipe),
+    }
+    with _journal(args, data, covered, stages) as kept:
         bits = Tried(args.try_weight_bits, args.try_payload_bits, args.try_state_bits)
         found = dn.precision(
             network,
@@ -318,14 +432,14 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
             y,
             bits=bits,
             tolerance=args.tolerance,
-            measure=_asked(args),
+            measure=args.ask,
             device=args.device,
             stages=stages,
             journal=kept,
         )
         title = f"{_title(args)}, T = {network.recipe.steps}"
         provenance = {
-            **_provenance(args, network.analog, network.spiking, x, *_given(y)),
+            **_provenance(args, network.analog, network.spiking, x, *_given(y), data=data),
             "recipe": asdict(network.recipe),
         }
         facts = bitwidths_report.precision_json(found, provenance)
@@ -341,7 +455,7 @@ def precision(args: argparse.Namespace, stages: Stages) -> Result:
         return _with_place(result, args.out, PRECISION, BITS)
 
 
-def lava_environment(args: argparse.Namespace, stages: Stages) -> Result:
+def lava_environment(args: Verb, stages: Stages) -> Result:
     """Makes a Python 3.10 with Lava in the cache folder, for --lava-python auto; anew where it is there."""
     from dnisnm_lava.backends.lava_cpu import installation, interpreter
 

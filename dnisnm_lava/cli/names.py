@@ -20,26 +20,6 @@ BITS_TRIED, TOLERANCE = (
     2.0,
 )  # as bitwidths has them, told without importing torch
 BLOCK = 100  # images that are read, simulated and kept together
-NOT_OF_A_PART = {
-    "out",
-    "resume",
-    "overwrite",
-    "json",
-    "memory",
-    "device",
-    "command_line",
-    "deadline",
-    "lava_python",
-    "lava_images",
-    "net",
-    "quiet",
-    "verb",
-    "given",
-    "made_of",
-    "module",
-    "expect_accuracy",
-    "anyway",
-}
 DEMO, DEMO_LAVA_IMAGES = "demo", 50
 NOT_EQUAL = "not equal: the rows above tell where; please report it with the .net and the command"
 MODELS = (

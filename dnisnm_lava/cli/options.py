@@ -2,273 +2,314 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dnisnm_lava.cli.names import (
-    BITS,
-    BITS_TRIED,
     CALIBRATION_IMAGES,
     FIT_IMAGES,
-    FRONT,
-    HELD_IMAGES,
+    LAVA_IMAGES,
+    LAVA_PYTHON,
     MODELS,
-    NET,
-    PRECISION,
-    TOLERANCE,
-    TUNING,
     WEIGHTS,
 )
-from dnisnm_lava.cli.values import _accuracy, _by_name, _numbers, _range, _sizes, _words
-from dnisnm_lava.measures import AUTO, KINDS
+from dnisnm_lava.cli.values import _accuracy, _by_name, _bytes, _numbers, _sizes, _words
+from dnisnm_lava.cli.verb import Verb, argument, flag, option
+from dnisnm_lava.measures import AUTO, KINDS, Ask
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import GRANULARITIES
 from dnisnm_lava.stages.fitting import THRESHOLDS
 
+# ---------------------------------------------------------------- options of which verbs say more
 
-def _model_options(verb: argparse.ArgumentParser, required: bool) -> None:
-    model = verb.add_argument_group("model")
-    model.add_argument("--model", required=required, metavar="MODEL", help=MODELS)
-    model.add_argument("--weights", help=WEIGHTS)
-    model.add_argument(
-        "--calibration-images",
-        type=int,
-        default=CALIBRATION_IMAGES,
-        help="training images for the maxima (%(default)s)",
+
+def model_option(required: bool = False) -> Any:
+    return option(default="", required=required, metavar="MODEL", help=MODELS)
+
+
+def data_option(
+    required: bool = False, default: str = " (default: what the file remembers)", of: str = ""
+) -> Any:
+    kinds = (
+        "an ImageFolder, pictures (a folder, or one; without classes), an .npz or .npy, mnist:DIR or "
+        "file.py:factory (the file is run)"
     )
-    model.add_argument(
-        "--fit-images",
-        type=int,
-        default=FIT_IMAGES,
-        help="training images for all else that is fitted (%(default)s)",
-    )
-    _recipe_options(verb)
+    return option(default="", required=required, help=of + kinds + ("" if required else default))
 
 
-def _alarm_options(verb: argparse.ArgumentParser) -> None:
-    """What is no part of a network: a file does not remember it."""
-    alarm = verb.add_argument_group("alarm", "where the ANN cannot be what it should be")
-    alarm.add_argument(
-        "--expect-accuracy",
-        type=_accuracy,
+def images_option(count: int) -> Any:
+    return option(default=count, help="test images, a seeded sample of them (%(default)s)")
+
+
+def confidence_option(also: str = "") -> Any:
+    return option(
         metavar="SHARE",
-        help="of the ANN, such as 0.926 or 92.6: an alarm where it has less (default: none)",
-    )
-    alarm.add_argument(
-        "--anyway",
-        action="store_true",
-        help="exit code 0 in spite of the alarm that the ANN is at chance, or below this",
+        help=f"{also}stop each image early: where its margin passes a bound from which this share of "
+        f"calibration images keep their class",
     )
 
 
-def _recipe_options(verb: argparse.ArgumentParser) -> None:
-    """Each is a field of Recipe of that name; None where the recipe decides."""
-    group = verb.add_argument_group("recipe", "what is not given here, the recipe decides")
+def out_option(what: str, default: str | None = None) -> Any:
+    return option(
+        "-o",
+        "--out",
+        default=None if default is None else Path(default),
+        help=f"{what} ({'default: none' if default is None else '%(default)s'})",
+    )
 
-    def add(option: str, text: str, name: str, **how: Any) -> None:
-        own = {which: recipes.written(getattr(recipe, name)) for which, recipe in recipes.RECIPES.items()}
-        defaults = (
-            own["best"]
-            if len(set(own.values())) == 1
-            else ", ".join(f"{which}: {value}" for which, value in own.items())
-        )
-        group.add_argument(option, dest=name, help=f"{text} ({defaults})", **how)
 
-    group.add_argument(
-        "--recipe",
+def input_shape_option(where: str = "") -> Any:
+    return option(
+        type=_sizes,
+        default=(),
+        metavar="C,H,W",
+        help=f"of one image{where} (C,L or F where it has no map)",
+    )
+
+
+def lava_images_option(count: int) -> Any:
+    return option(help=f"test images for Lava; 0: no Lava ({count}, where Lava is installed)")
+
+
+def _dial(name: str, text: str, **how: Any) -> Any:
+    """A field of Recipe of that name; None where the recipe decides."""
+    own = {which: recipes.written(getattr(recipe, name)) for which, recipe in recipes.RECIPES.items()}
+    same = len(set(own.values())) == 1
+    defaults = own["best"] if same else ", ".join(f"{which}: {value}" for which, value in own.items())
+    return option(help=f"{text} ({defaults})", **how)
+
+
+# ---------------------------------------------------------------- groups with a heading
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Verb):
+    heading = "model"
+
+    model: str = model_option()
+    weights: str | None = option(help=WEIGHTS)
+    calibration_images: int = option(
+        default=CALIBRATION_IMAGES, help="training images for the maxima (%(default)s)"
+    )
+    fit_images: int = option(
+        default=FIT_IMAGES, help="training images for all else that is fitted (%(default)s)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Verb):
+    heading = "recipe"
+    about = "what is not given here, the recipe decides"
+
+    recipe: str = option(
         default="best",
         metavar="RECIPE",
         help="best (graded spikes), binary (spikes of 1 and -1 alone), paper, or a JSON file of tune's "
         "(%(default)s)",
     )
-    add("--steps", "time steps T", "steps", type=int)
-    add("--threshold", "rule for the thresholds", "threshold", choices=THRESHOLDS)
-    add(
-        "--correct",
-        "weights, bias, v_init or some of them, with commas; or none",
+    steps: int | None = _dial("steps", "time steps T")
+    threshold: str | None = _dial("threshold", "rule for the thresholds", choices=THRESHOLDS)
+    correct: tuple[str, ...] | None = _dial(
         "correct",
+        "weights, bias, v_init or some of them, with commas; or none",
         type=_words,
         metavar="WHAT",
     )
-    add("--share", "who shares a choice of --threshold", "share", choices=GRANULARITIES)
-    add("--percentile", "of activations, for --threshold percentile", "percentile", type=float)
-    add(
-        "--subset",
-        "images, the first of those that are fitted on, for --threshold subset-max",
-        "subset",
-        type=int,
-        metavar="N",
+    share: str | None = _dial("share", "who shares a choice of --threshold", choices=GRANULARITIES)
+    percentile: float | None = _dial("percentile", "of activations, for --threshold percentile")
+    subset: int | None = _dial(
+        "subset", "images, the first of those that are fitted on, for --threshold subset-max", metavar="N"
     )
-    add("--granularity", "who shares a maximum", "granularity", choices=GRANULARITIES)
-    add("--levels", "levels K of a spike, for all or as NAME=K,...", "levels", type=_by_name, metavar="K")
-    add(
-        "--down",
+    granularity: str | None = _dial("granularity", "who shares a maximum", choices=GRANULARITIES)
+    levels: int | dict[str, int] | None = _dial(
+        "levels", "levels K of a spike, for all or as NAME=K,...", type=_by_name, metavar="K"
+    )
+    down: float | None = _dial(
+        "down",
         "lower threshold, as a share of the threshold: how much of a level too much is kept before it is "
         "taken back",
-        "down",
-        type=float,
         metavar="SHARE",
     )
-    add(
-        "--relay-levels",
-        "levels of the populations that relay a linear tensor",
-        "relay_levels",
-        type=int,
-        metavar="K",
+    relay_levels: int | None = _dial(
+        "relay_levels", "levels of the populations that relay a linear tensor", metavar="K"
     )
-    add(
-        "--lead",
-        "steps before a neuron may fire, for all or as NAME=STEPS,...",
+    lead: int | dict[str, int] | None = _dial(
         "lead",
+        "steps before a neuron may fire, for all or as NAME=STEPS,...",
         type=_by_name,
         metavar="STEPS",
     )
-    add("--weight-bits", "bits of a weight", "weight_bits", type=int)
-    add(
-        "--rounding",
-        "of weights: each to the nearest code, or what one loses others take up",
+    weight_bits: int | None = _dial("weight_bits", "bits of a weight")
+    rounding: str | None = _dial(
         "rounding",
+        "of weights: each to the nearest code, or what one loses others take up",
         choices=recipes.ROUNDINGS,
     )
-    add(
-        "--payload-bits",
-        "bits of a payload; auto: what 8-bit spikes leave to K levels, 5 at most",
-        "payload_bits",
-        type=int,
+    payload_bits: int | None = _dial(
+        "payload_bits", "bits of a payload; auto: what 8-bit spikes leave to K levels, 5 at most"
     )
-    add(
-        "--spikes",
+    spikes: str | None = _dial(
+        "spikes",
         "payloads of their own for neurons, or none: with --granularity and --share channel or layer, "
         "and --levels 1 for 1 and -1 alone",
-        "spikes",
         choices=("graded", "binary"),
     )
 
 
-def _measure_options(verb: argparse.ArgumentParser) -> None:
-    group = verb.add_argument_group("measure", "what is told in every result")
-    group.add_argument(
-        "--output",
-        metavar="NAME",
-        help="output of the model that is measured, by name or index (default: the first)",
-    )
-    group.add_argument(
-        "--measure",
-        choices=(AUTO, *KINDS),
-        default=AUTO,
-        help="classes (largest channel), binary (threshold at 0), values (RMSE and R2, of targets or of "
-        "the ANN's own values), or what "
-        "shape and labels tell (%(default)s)",
-    )
-    group.add_argument(
-        "--ignore-label",
-        type=int,
-        metavar="N",
-        help="a label that is not counted, such as 255 in masks (default: none)",
-    )
+@dataclass(frozen=True, kw_only=True)
+class AlarmOptions(Verb):
+    """What is no part of a network: a file does not remember it."""
 
+    heading = "alarm"
+    about = "where the ANN cannot be what it should be"
 
-def _tune_options(verb: argparse.ArgumentParser) -> None:
-    target = verb.add_argument_group(
-        "target", "one of these; of what a recipe's options fix, the search varies nothing"
-    )
-    only = target.add_mutually_exclusive_group(required=True)
-    only.add_argument("--max-steps", type=int, metavar="T", help="time steps")
-    only.add_argument(
-        "--max-latency", type=int, metavar="STEPS", help="until the read-out is done, leads and depth in it"
-    )
-    only.add_argument("--max-spikes", type=float, metavar="N", help="of an image")
-    only.add_argument(
-        "--max-drop", type=float, metavar="POINTS", help="below the ANN, for as little latency as can be"
-    )
-    only.add_argument(
-        "--max-error",
-        type=float,
+    expect_accuracy: float | None = option(
+        type=_accuracy,
         metavar="SHARE",
-        help="of values: RMSE by the standard deviation, for as little latency",
+        help="of the ANN, such as 0.926 or 92.6: an alarm where it has less (default: none)",
     )
-    target.add_argument(
-        "--labels",
-        action="store_true",
-        help="measure against training labels (default: the ANN's own answers)",
-    )
-    target.add_argument(
-        "--held-images",
-        type=int,
-        default=HELD_IMAGES,
-        help="training images to measure on, not fitted on (%(default)s)",
-    )
-    verb.add_argument(
-        "-o", "--out", type=Path, help=f"folder for {NET}, {TUNING} and {FRONT} (default: none)"
-    )
+    anyway: bool = flag(help="exit code 0 in spite of the alarm that the ANN is at chance, or below this")
 
 
-def _precision_options(verb: argparse.ArgumentParser) -> None:
-    group = verb.add_argument_group(
-        "bits to try", "all combinations, then each population alone; `2-8` or `2,4,8`"
-    )
-    for kind, default in BITS_TRIED.items():
-        group.add_argument(
-            f"--try-{kind}-bits", type=_range, default=default, metavar="BITS", help="(%(default)s)"
-        )
-    group.add_argument(
-        "--tolerance",
-        type=float,
-        default=TOLERANCE,
-        metavar="POINTS",
-        help="of agreement with the float network that a population may cost alone before it counts as "
-        "broken (%(default)g)",
-    )
-    verb.add_argument("-o", "--out", type=Path, help=f"folder for {PRECISION} and {BITS} (default: none)")
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Verb):
+    heading = "data"
 
-
-def _data_options(
-    verb: argparse.ArgumentParser, required: bool = True, default: str = "", of: str = ""
-) -> None:
-    data = verb.add_argument_group("data")
-    kinds = (
-        "an ImageFolder, pictures (a folder, or one; without classes), an .npz or .npy, mnist:DIR or "
-        "file.py:factory (the file is run)"
+    data: str = data_option()
+    mean: tuple[float, ...] = option(
+        type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted"
     )
-    data.add_argument("--data", required=required, help=of + kinds + default)
-    data.add_argument("--mean", type=_numbers, default=(), metavar="M,M,M", help="per channel, subtracted")
-    data.add_argument("--std", type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by")
-    data.add_argument(
-        "--resize",
-        type=_sizes,
-        default=(),
-        metavar="N|H,W",
-        help="shorter side, or height and width, in pixels",
+    std: tuple[float, ...] = option(
+        type=_numbers, default=(), metavar="S,S,S", help="per channel, divided by"
     )
-    data.add_argument(
-        "--crop",
+    resize: tuple[int, ...] = option(
+        type=_sizes, default=(), metavar="N|H,W", help="shorter side, or height and width, in pixels"
+    )
+    crop: tuple[int, ...] = option(
         type=_sizes,
         default=(),
         metavar="N|H,W",
         help="of the centre: a square, or height and width, in pixels",
     )
-    data.add_argument(
-        "--range",
+    range: tuple[float, ...] = option(
         type=_numbers,
         default=(),
         metavar="LOW,HIGH",
         help="what bytes 0 ... 255 become, 0,255 for a network that scales by itself (default: 0,1; "
         "arrays of a factory as they come)",
     )
-    data.add_argument(
-        "--layout",
+    layout: str = option(
         default="",
         metavar="AXES",
         help="axes of arrays, such as nhwc, nchw, nlc or ncl, behind a colon as the model takes them "
         "(default: what the model runs on)",
     )
-    data.add_argument("--grayscale", action="store_true", help="one channel")
-    data.add_argument(
-        "--transforms",
+    grayscale: bool = flag(help="one channel")
+    transforms: str | None = option(
         metavar="WEIGHTS",
         help="instead of these: the transforms of a set of torchvision's weights, such as "
         "ResNet18_Weights.DEFAULT (default: of --weights, "
         "where pictures or bytes are given and none of these); or none",
     )
-    data.add_argument("--device", default="cpu", help="where torch runs (%(default)s)")
+    device: str = option(default="cpu", help="where torch runs (%(default)s)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(Verb):
+    heading = "measure"
+    about = "what is told in every result"
+
+    output: str | None = option(
+        metavar="NAME",
+        help="output of the model that is measured, by name or index (default: the first)",
+    )
+    measure: str = option(
+        choices=(AUTO, *KINDS),
+        default=AUTO,
+        help="classes (largest channel), binary (threshold at 0), values (RMSE and R2, of targets or of "
+        "the ANN's own values), or what "
+        "shape and labels tell (%(default)s)",
+    )
+    ignore_label: int | None = option(
+        metavar="N", help="a label that is not counted, such as 255 in masks (default: none)"
+    )
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(self.measure, self.output, self.ignore_label)
+
+
+# ---------------------------------------------------------------- how a verb runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class LavaOptions(Verb):
+    deadline: float = option(
+        default=600.0, metavar="SECONDS", help="seconds for each run on Lava (%(default)g)"
+    )
+    lava_python: str | None = option(metavar="PATH", help=LAVA_PYTHON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LavaToo(LavaOptions):
+    """Of a verb that goes on without Lava."""
+
+    lava_images: int | None = lava_images_option(LAVA_IMAGES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overwriting(Verb):
+    overwrite: bool = flag(help="replace what --out names")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumable(Overwriting):
+    """What is kept as it goes, beside `out`."""
+
+    out: Path | None = None
+    resume: bool = flag(help="go on from the parts that an interrupted run left beside --out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InMemory(Verb):
+    memory: int | None = option(
+        type=_bytes,
+        metavar="SIZE",
+        help="for spikes and currents, such as 500M or 2G (default: a quarter of what is free)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(Verb):
+    seed: int = option(default=0, help="for training and for samples of images (%(default)s)")
+
+
+# ---------------------------------------------------------------- groups together
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(DataOptions, Seeded):
+    """Images, and which of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModel(ModelOptions, RecipeOptions, AlarmOptions, ImageOptions):
+    """What makes networks of a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModelOrFile(OfModel):
+    net: Path | None = argument(
+        nargs="?", help="a netx file, which remembers its model, data and preparation"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfFile(ImageOptions):
+    """What a file's network says of images; early, by bounds from `calibration_images`."""
+
+    net: Path = argument(help="a netx file")
+    steps: int | None = None
+    confidence: float | None = None
+    calibration_images: int = CALIBRATION_IMAGES

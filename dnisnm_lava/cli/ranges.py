@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from dataclasses import replace
 from math import sqrt
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
+    from dnisnm_lava.cli.options import DataOptions, ImageOptions
     from dnisnm_lava.data.datasets import Data, Labelled
     from dnisnm_lava.ir import AnalogGraph
 
@@ -24,7 +24,7 @@ WELL, GROSS, ERRORS = (
 )  # share that needs no trial; gain that is told, in share and in standard errors
 
 
-def tell_range(args: argparse.Namespace, data: Data) -> None:
+def tell_range(args: DataOptions, data: Data) -> None:
     """A notice of a range that nothing reads, and of a mean that belongs to another one."""
     from dnisnm_lava.data import datasets
 
@@ -47,12 +47,12 @@ def tell_range(args: argparse.Namespace, data: Data) -> None:
             )
 
 
-def tell_better_range(args: argparse.Namespace, analog: AnalogGraph, data: Data) -> None:
+def tell_better_range(args: ImageOptions, analog: AnalogGraph, data: Data) -> None:
     """A notice where the ANN knows the labels of bytes in another range grossly better than in the one that
     they have unasked."""
     from dnisnm_lava.data import datasets
 
-    if args.range or args.mean or hasattr(args, "prepared_by") or not datasets.have_bytes(data):
+    if args.range or args.mean or data.transforms or not datasets.have_bytes(data):
         return
     own = _bounds(data)
     given = _share(analog, data.train, args.seed)

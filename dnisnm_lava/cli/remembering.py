@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnisnm_lava.cli.names import DEMO, PREPARED_BY
-from dnisnm_lava.cli.options import _data_options, _model_options
+from dnisnm_lava.cli.options import DataOptions, ModelOptions, OfModel
+from dnisnm_lava.cli.verb import V, Verb, add_options
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.stages.recipes import BEST, Recipe, parsed
+from dnisnm_lava.stages.recipes import Recipe, parsed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,25 +30,24 @@ SOURCES = ("model", "weights", "data")
 
 @cache
 def _options() -> dict[str, argparse.Action]:
-    """Those of a model, of data and of their preparation; a recipe's are told by the recipe."""
+    """Those of a model, of data and of their preparation; the recipe tells its own."""
     verb = argparse.ArgumentParser(add_help=False)
-    _model_options(verb, required=False)
-    _data_options(verb, required=False)
-    verb.add_argument("--seed", type=int)
-    return {a.dest: a for a in verb._actions if a.dest not in ("device", "recipe", *asdict(BEST))}
+    add_options(verb, OfModel)
+    own = {*ModelOptions.__annotations__, *DataOptions.__annotations__, "seed"} - {"device"}
+    return {a.dest: a for a in verb._actions if a.dest in own}
 
 
 # ---------------------------------------------------------------- into the file
 
 
-def record(args: argparse.Namespace, recipe: Recipe, data: Data | None) -> dict[str, Any]:
+def record(args: Verb, recipe: Recipe, data: Data | None) -> dict[str, Any]:
     """What made a network, for its file: options as they were given, but of a path outside this folder the
     last part alone; the recipe; the names of the classes; SHA-256 of the code that was run."""
     from dnisnm_lava.data import datasets
 
     given = {name: getattr(args, name, None) for name in _options()}
-    if hasattr(args, "prepared_by"):
-        given["transforms"] = args.prepared_by
+    if data is not None and data.transforms:
+        given["transforms"] = data.transforms
     found: dict[str, Any] = {name: _told(value) for name, value in given.items() if value or name == "seed"}
     found["recipe"] = asdict(recipe)
     code = {
@@ -92,30 +92,31 @@ def _digest(path: Path | None, is_code: bool) -> str:
 # ---------------------------------------------------------------- out of the file
 
 
-def recall(args: argparse.Namespace, *needed: str, spelled: Mapping[str, str] | None = None) -> None:
-    """Options that are not given become what the file `args.net` remembers; of SOURCES, those that are
-    `needed`. args.made_of: its record. spelled: what an option is called here, where it has another name.
+def recall(args: V, *needed: str, spelled: Mapping[str, str] | None = None) -> V:
+    """The same, with what the file `args.net` remembers where an option is not given, and with its record; of
+    SOURCES, those that are `needed`. spelled: what an option is called here, where it has another name.
 
     BadFile where something needed is neither given nor remembered, or where what is remembered is not here
     any more.
     """
     from exporters import netx
 
-    args.made_of = netx.provenance(args.net)
+    assert args.net is not None
+    args = replace(args, made_of=netx.provenance(args.net))
     wanted = {name for name in _options() if hasattr(args, name) and (name not in SOURCES or name in needed)}
-    for name in wanted & set(args.made_of) - args.given:
-        setattr(args, name, _understood(args, name))
-    _one_preparation(args)
+    remembered = {name: _understood(args, name) for name in wanted & set(args.made_of) - args.given}
+    args = replace(args, **{**remembered, **_other_preparation(args)})
     for name in needed:
         option = (spelled or {}).get(name, name)
         if name in args.given or (name == "weights" and _has_own_weights(args)):
             continue
-        if getattr(args, name) is None:
+        if not getattr(args, name):
             raise BadFile(f"{args.net}: {_not_remembered(args, name)}; give --{option}")
         _check_here(args, name, getattr(args, name), option)
+    return args
 
 
-def _not_remembered(args: argparse.Namespace, name: str) -> str:
+def _not_remembered(args: Verb, name: str) -> str:
     if args.made_of.get("made_by") == DEMO:
         return (
             f"was made by dnisnm demo, which trains its network on scikit-learn's digits in memory: "
@@ -124,7 +125,7 @@ def _not_remembered(args: argparse.Namespace, name: str) -> str:
     return f"does not remember its --{name}"
 
 
-def words(args: argparse.Namespace) -> list[str]:
+def words(args: Verb) -> list[str]:
     """The options of model, data and preparation that the command line gave, to be given again."""
     found: list[str] = []
     for name, action in _options().items():
@@ -134,7 +135,7 @@ def words(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def recipe_of(args: argparse.Namespace) -> Recipe:
+def recipe_of(args: Verb) -> Recipe:
     """The recipe that the file remembers."""
     try:
         return parsed(args.made_of["recipe"])
@@ -144,11 +145,11 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         ) from error
 
 
-def _has_own_weights(args: argparse.Namespace) -> bool:
+def _has_own_weights(args: Verb) -> bool:
     return args.weights is None or args.model.startswith("torchvision:")
 
 
-def _understood(args: argparse.Namespace, name: str) -> Any:
+def _understood(args: Verb, name: str) -> Any:
     """The value of an option, as if it were written on the command line."""
     value, action = args.made_of[name], _options()[name]
     text = _written(value)
@@ -162,16 +163,14 @@ def _understood(args: argparse.Namespace, name: str) -> Any:
         ) from None
 
 
-def _one_preparation(args: argparse.Namespace) -> None:
-    """What is given takes the place of a remembered preparation of the other kind."""
+def _other_preparation(args: Verb) -> dict[str, Any]:
+    """What takes the place of a remembered preparation, where one of the other kind is given."""
     if "transforms" in args.given:
-        for name in set(PREPARED_BY) - args.given:
-            setattr(args, name, _options()[name].default)
-    elif args.given & set(PREPARED_BY):
-        args.transforms = None
+        return {name: _options()[name].default for name in set(PREPARED_BY) - args.given}
+    return {"transforms": None} if args.given & set(PREPARED_BY) else {}
 
 
-def _check_here(args: argparse.Namespace, name: str, spec: str, option: str) -> None:
+def _check_here(args: Verb, name: str, spec: str, option: str) -> None:
     who = f"{args.net}: made with --{name} {spec}"
     path, is_code = _place(spec)
     if path is not None and not path.exists():

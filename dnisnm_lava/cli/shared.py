@@ -3,24 +3,35 @@ from."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import ranges, remembering, splitting
 from dnisnm_lava.cli.alarms import _causes, _raised
-from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, NOT_OF_A_PART, PREPARED_BY
+from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, PREPARED_BY
+from dnisnm_lava.cli.options import (
+    DataOptions,
+    LavaOptions,
+    LavaToo,
+    MeasureOptions,
+    OfModel,
+    OfModelOrFile,
+    RecipeOptions,
+    Resumable,
+    Seeded,
+)
 from dnisnm_lava.cli.output import Stages
+from dnisnm_lava.cli.verb import Verb
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
@@ -31,7 +42,10 @@ from dnisnm_lava.system.pace import Pace, duration
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_cpu import Lava
-    from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
+    from dnisnm_lava.cli.comparing import Compare
+    from dnisnm_lava.cli.explaining import Explain, Report
+    from dnisnm_lava.cli.making import Precision, Tune
+    from dnisnm_lava.cli.simulating import Simulate
     from dnisnm_lava.cli.splitting import Split
     from dnisnm_lava.data.datasets import Data, Labelled
     from dnisnm_lava.data.inputs import Images
@@ -41,23 +55,25 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.trials import Journal
     from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.measures import Ask, Measure
+    from dnisnm_lava.measures import Measure
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
 
 
+M = TypeVar("M", bound=OfModelOrFile)
+R = TypeVar("R", bound=Resumable)
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
 SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen
 FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their own; a payload is theta
 FILE_BYTES = {"theta": 2 * 4, "v_init": 4}  # in a file, and as integers in memory: theta and payload
 
 
-def _traced(args: argparse.Namespace, data: Data, stages: Stages) -> Traced:
+def _traced(args: OfModel, data: Data, stages: Stages) -> Traced:
     """The model as a graph, with its coverage under the name that the user gave; notices told."""
     from dnisnm_lava.frontend import walk
 
-    traced = walk.trace(_model(args, data, stages("trace")), data.train.first)
+    traced = walk.trace(_module(args, data, stages("trace")), data.train.first)
     graph = traced.graph
     for notice in traced.coverage.notices:
         warnings.warn(notice, UserWarning, stacklevel=1)
@@ -66,7 +82,7 @@ def _traced(args: argparse.Namespace, data: Data, stages: Stages) -> Traced:
 
 
 def _statistics(
-    args: argparse.Namespace, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages
+    args: OfModel, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages
 ) -> dn.Statistics:
     from dnisnm_lava.data import datasets
 
@@ -75,7 +91,7 @@ def _statistics(
     )
 
 
-def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Networks, SetUp]:
+def _network(args: OfModel, data: Data, stages: Stages) -> tuple[Networks, SetUp]:
     """The networks, the file's integers in them where a verb is about one, and what is known of the
     set-up."""
     recipe = _recipe(args)
@@ -88,7 +104,7 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Netw
 
     def calibrated(analog: dn.AnalogGraph, stats: dn.Statistics, images: int) -> None:
         _tell_time(args.model, analog, recipe, stats, images)
-        raised.extend(_raised(args, stats.answers, data.train, analog))
+        raised.extend(_raised(args, stats.answers, data, analog))
 
     if split is None:
         made = dn.build(
@@ -104,17 +120,17 @@ def _network(args: argparse.Namespace, data: Data, stages: Stages) -> tuple[Netw
         )
     else:
         made = _of_split(args, traced, recipe, data, split, stages, calibrated)
-    return replace(made, integer=_integer(args, made.integer)), _set_up(args, tuple(raised))
+    return replace(made, integer=_integer(args, made.integer)), _set_up(args, data, tuple(raised))
 
 
-def _set_up(args: argparse.Namespace, alarms: tuple[Alarm, ...]) -> SetUp:
+def _set_up(args: OfModel, data: Data, alarms: tuple[Alarm, ...]) -> SetUp:
     from dnisnm_lava.evaluation.sanity import SetUp
 
-    return SetUp(args.expect_accuracy, _causes(args), alarms)
+    return SetUp(args.expect_accuracy, _causes(args, data), alarms)
 
 
 def _of_split(
-    args: argparse.Namespace,
+    args: OfModel,
     traced: Traced,
     recipe: Recipe,
     data: Data,
@@ -141,11 +157,11 @@ def _of_split(
     return replace(made, images=fitted, available=len(data.train), coverage=traced.coverage)
 
 
-def _fitted(args: argparse.Namespace, data: Data, split: Split | None) -> int:
+def _fitted(args: OfModel, data: Data, split: Split | None) -> int:
     return min(args.fit_images, len(data.train)) if split is None else len(split.fit)
 
 
-def _fit_images(args: argparse.Namespace, data: Data, split: Split | None) -> Images:
+def _fit_images(args: OfModel, data: Data, split: Split | None) -> Images:
     """What all but maxima is fitted on: a sample, or the images of `tune`."""
     from dnisnm_lava.data import datasets
 
@@ -171,12 +187,12 @@ def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) ->
     channel = ", and --granularity channel --share channel" if "theta" in own else ""
     file = sum(FILE_BYTES[key] for key in own)
     held = SEEN_BYTES + file + sum(FLOAT_BYTES[key] for key in own)
+    smaller = "smaller images, fewer --fit-images or --recipe paper" if images else "smaller images"
     warnings.warn(
         f"{who}: {neurons:,} neurons: about {held * neurons / 1e9:.1f} GB for their thresholds, "
         f"potentials and maxima{fitted}; "
-        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: smaller images, fewer "
-        f"--fit-images or --recipe paper "
-        f"take less{channel}",
+        f"a file takes {file * neurons / 1e6:,.0f} MB for them; time grows alike: {smaller} take less"
+        f"{channel}",
         stacklevel=1,
     )
 
@@ -204,9 +220,9 @@ def _tell_time(who: str, analog: dn.AnalogGraph, recipe: Recipe, stats: dn.Stati
     )
 
 
-def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph:
+def _integer(args: OfModel, made: dn.SpikingGraph) -> dn.SpikingGraph:
     """The file's, where there is one, with a notice where what was made anew is another; else `made`."""
-    if _file(args) is None:
+    if args.net is None:
         return made
     from exporters import netx
 
@@ -225,33 +241,30 @@ def _integer(args: argparse.Namespace, made: dn.SpikingGraph) -> dn.SpikingGraph
     return kept
 
 
-def _file(args: argparse.Namespace) -> Path | None:
-    """The netx file that a verb is about, if it is about one."""
-    return getattr(args, "net", None)
-
-
-def _recall(args: argparse.Namespace) -> None:
-    """Of a verb that takes a netx file or a model: what the file remembers of model, weights and data.
-    OutOfRange for neither."""
-    if _file(args) is not None:
+def _recall(args: M) -> M:
+    """The same, with what the netx file remembers of model, weights and data, where it is about one.
+    OutOfRange for neither file nor model."""
+    if args.net is not None:
         _of_images(args)
-        remembering.recall(args, "model", "weights", "data")
+        args = remembering.recall(args, "model", "weights", "data")
     elif not args.model:
         raise OutOfRange(f"{args.verb}: give a .net file, or a model as --model")
     _require_data(args)
+    return args
 
 
-def _of_images(args: argparse.Namespace) -> dn.SpikingGraph:
+def _of_images(args: Verb) -> dn.SpikingGraph:
     """The file's network; OutOfRange where it is a stream's."""
     from dnisnm_lava.ir.integers import check_images
     from exporters import netx
 
+    assert args.net is not None
     graph = netx.read(args.net)
     check_images(graph, f"{args.net}: {args.verb}")
     return graph
 
 
-def _refuse_dials(args: argparse.Namespace) -> None:
+def _refuse_dials(args: OfModelOrFile) -> None:
     """OutOfRange for a dial, but steps, of a recipe that is not read: the file is as it is."""
     dials = [f.name for f in fields(Recipe) if f.name != "steps" and f.name in args.given] + ["recipe"] * (
         "recipe" in args.given
@@ -263,15 +276,15 @@ def _refuse_dials(args: argparse.Namespace) -> None:
         )
 
 
-def _require_data(args: argparse.Namespace) -> None:
-    if args.data is None:
+def _require_data(args: DataOptions) -> None:
+    if not args.data:
         raise OutOfRange(f"{args.verb}: give images as --data")
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _recipe(args: OfModel) -> Recipe:
     """--recipe, and what other options say instead; of a file that remembers one, its own."""
     given = {f.name: getattr(args, f.name) for f in fields(Recipe) if getattr(args, f.name) is not None}
-    remembered = getattr(args, "made_of", {}).get("recipe")
+    remembered = args.made_of.get("recipe")
     if remembered is not None and (given or "recipe" in args.given):
         dial = next(iter(given), "recipe").replace("_", "-")
         raise OutOfRange(
@@ -284,7 +297,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
+def _tell_unread(args: RecipeOptions, recipe: Recipe) -> None:
     """A notice of each option that the recipe's threshold does not read."""
     readers = {
         "percentile": ["percentile"],
@@ -299,37 +312,31 @@ def _tell_unread(args: argparse.Namespace, recipe: Recipe) -> None:
             )
 
 
-def _data(args: argparse.Namespace, graph: Graph | None = None) -> Data:
+def _data(args: DataOptions, graph: Graph | None = None) -> Data:
     """--data, prepared as asked for; its axes as `graph`, or --model, takes them."""
     from dnisnm_lava.data import datasets
+    from dnisnm_lava.data.forward import runs_on
 
     data = _prepared(args)
-    return data if args.layout or len(data.train) == 0 else datasets.suited(data, _takes(args, data, graph))
-
-
-def _takes(args: argparse.Namespace, data: Data, graph: Graph | None) -> Callable[[Any], bool]:
-    """Does the graph, or the model, take such an image?"""
+    if args.layout or len(data.train) == 0:
+        return data
     if graph is not None:
         shape = graph.input.image_shape
         sequence = (shape[0], shape[2]) if len(shape) == 3 and shape[1] == 1 else shape  # as maps of one row
-        return lambda image: tuple(image.shape) in (shape, sequence)
-    from dnisnm_lava.data.forward import runs_on
-
-    model = _model(args, data)
-    return lambda image: runs_on(model, image)
+        return datasets.suited(data, lambda image: tuple(image.shape) in (shape, sequence))
+    module = _module(args, data)
+    return replace(datasets.suited(data, lambda image: runs_on(module, image)), model=module)
 
 
-def _model(args: argparse.Namespace, data: Data, progress: Progress | None = None) -> Any:
+def _module(args: Verb, data: Data, progress: Progress | None = None) -> Any:
     """The module of --model, or of what is inspected, with its weights: loaded once."""
     from dnisnm_lava.data.models import load_model
 
-    if not hasattr(args, "module"):
-        subject = getattr(args, "model", None) or args.subject
-        args.module = load_model(subject, args.weights, tuple(data.train[0][0].shape), progress)
-    return args.module
+    shape = tuple(data.train[0][0].shape)
+    return load_model(args.model, args.weights, shape, progress) if data.model is None else data.model
 
 
-def _prepared(args: argparse.Namespace) -> Data:
+def _prepared(args: DataOptions) -> Data:
     from dnisnm_lava.data import datasets
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
@@ -354,18 +361,16 @@ def _prepared(args: argparse.Namespace) -> Data:
         return data
     told = " ".join(repr(transform).replace("(", " ").replace(")", " ").split())
     warnings.warn(f"{args.data}: prepared by the transforms of {name}: {told}", stacklevel=1)
-    args.prepared_by = name
-    return datasets.transformed(data, transform)
+    return replace(datasets.transformed(data, transform), transforms=name)
 
 
-def _transforms(args: argparse.Namespace) -> tuple[str, Callable[[Any], Any]] | None:
+def _transforms(args: DataOptions) -> tuple[str, Callable[[Any], Any]] | None:
     """Those of --transforms, else those that torchvision's --weights were measured with."""
     from dnisnm_lava.data import models
 
     if args.transforms is not None:
         return None if args.transforms == "none" else models.transforms_named(args.transforms)
-    model = getattr(args, "model", None) or getattr(args, "subject", None)
-    return models.transforms_of(model, args.weights) if model and args.weights else None
+    return models.transforms_of(args.model, args.weights) if args.model and args.weights else None
 
 
 def _images(
@@ -380,18 +385,14 @@ def _images(
 
 
 def _tried(
-    args: argparse.Namespace, stages: Stages
+    args: Precision | Explain | Report, stages: Stages
 ) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
     labels where there are some, to try them on."""
     data = _data(args)
     nets, set_up = _network(args, data, stages)
-    x, y = _images(data.test, args.images, args.seed, stages, classes=_needs_labels(args))
+    x, y = _images(data.test, args.images, args.seed, stages, classes=args.measure != "values")
     return data, nets, set_up, x, _told_labels(y)
-
-
-def _needs_labels(args: argparse.Namespace) -> bool:
-    return bool(args.measure != "values")
 
 
 def _told_labels(y: np.ndarray) -> np.ndarray | None:
@@ -406,27 +407,20 @@ def _given(y: np.ndarray | None) -> tuple[np.ndarray, ...]:
     return () if y is None else (y,)
 
 
-def _asked(args: argparse.Namespace) -> Ask:
-    """What to measure."""
-    from dnisnm_lava.measures import Ask
-
-    return Ask(args.measure, args.output, args.ignore_label)
-
-
-def _lava(args: argparse.Namespace, images: int = 0) -> Lava:
+def _lava(args: LavaOptions, images: int) -> Lava:
     """How Lava is asked, on so many images."""
     from dnisnm_lava.backends.lava_cpu import Lava
 
     return Lava(images, args.deadline, args.lava_python)
 
 
-def _compute(args: argparse.Namespace, device: str | None = None) -> Compute:
+def _compute(args: Compare | Report, device: str | None = None) -> Compute:
     """Where torch computes: --device, or a rank's own."""
-    return Compute(args.device if device is None else device, getattr(args, "memory", None))
+    return Compute(args.device if device is None else device, args.memory)
 
 
-def _measure_words(args: argparse.Namespace) -> list[str]:
-    """The options of `_asked` that were given, as they are written."""
+def _measure_words(args: MeasureOptions) -> list[str]:
+    """The options of what is measured that were given, as they are written."""
     given = {
         "--measure": None if args.measure == "auto" else args.measure,
         "--output": args.output,
@@ -464,37 +458,37 @@ class Blocks:
         )
 
 
-def _blocks(args: argparse.Namespace, data: Data) -> Blocks:
+def _blocks(args: Compare | Simulate, data: Data) -> Blocks:
     """Those of the test images."""
     from dnisnm_lava.data import datasets
 
-    return Blocks(data.test, datasets.choose(data.test, args.images, args.seed), _needs_labels(args))
+    return Blocks(data.test, datasets.choose(data.test, args.images, args.seed), args.measure != "values")
 
 
-def _measure(args: argparse.Namespace, blocks: Blocks, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
+def _measure(args: MeasureOptions, blocks: Blocks, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
     """What the labels of the first block of test images tell; each block's must fit it."""
     from dnisnm_lava.measures import asked
 
-    return asked(graph, _told_labels(blocks.first[1]), _asked(args))
+    return asked(graph, _told_labels(blocks.first[1]), args.ask)
 
 
 @contextlib.contextmanager
 def _in_blocks(
-    args: argparse.Namespace,
+    args: Compare | Simulate,
+    data: Data,
     blocks: Blocks,
-    graphs: Sequence[Graph],
-    steps: int,
+    covered: Mapping[str, Any],
     work: Callable[[np.ndarray, np.ndarray | None], Tally],
     group: Group,
     stages: Stages,
 ) -> Iterator[list[Part]]:
     """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out
-    until the result is written."""
+    until the result is written. covered: what a part depends on beside images and the measure."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation.comparison import array_digest
 
     fingerprint = shards.fingerprint(
-        [g.digest() for g in graphs], steps, array_digest(blocks.chosen), _options(args)
+        **covered, prepared=_preparation(args, data), chosen=array_digest(blocks.chosen), measure=args.ask
     )
 
     def part(block: int) -> Part:
@@ -502,84 +496,90 @@ def _in_blocks(
         return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
-        pace = Pace(f"block{'' if group.size == 1 else ' of this process'}", stages.tell)
-        yield shards.evaluate(blocks.count, part, group, kept, pace.following(stages.progress))
+        unit = f"block{'' if group.size == 1 else ' of this process'}"
+        pace = Pace(unit, stages.tell, progress=stages.progress)
+        yield shards.evaluate(blocks.count, part, group, kept, pace)
 
 
 @contextlib.contextmanager
-def _journal(args: argparse.Namespace, stages: Stages, *facts: Any, most: bool = False) -> Iterator[Journal]:
-    """Trials beside --out. facts: what they depend on beside the options. most: is their number the most that
-    it may come to?"""
+def _journal(
+    args: Tune | Precision, data: Data, covered: Mapping[str, Any], stages: Stages, most: bool = False
+) -> Iterator[Journal]:
+    """Trials beside --out. covered: what they depend on beside training images and the measure. most: is
+    their number the most that it may come to?"""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import trials
 
-    fingerprint = shards.fingerprint(facts, _options(args))
+    fingerprint = shards.fingerprint(
+        **covered,
+        prepared=_preparation(args, data),
+        sampled=(args.calibration_images, args.fit_images, args.seed),
+        measure=args.ask,
+    )
     with trials.keeping(
         args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite
     ) as kept:
         yield kept
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """Those that a part of a result depends on."""
-    return {key: value for key, value in vars(args).items() if key not in NOT_OF_A_PART}
+def _preparation(args: DataOptions, data: Data) -> dict[str, Any]:
+    """What decides an image."""
+    own = {name: getattr(args, name) for name in ("data", *PREPARED_BY, "layout")}
+    return {**own, "transforms": data.transforms}
 
 
-def _allow_to_finish(args: argparse.Namespace) -> None:
+def _allowed_to_finish(args: R) -> R:
     """A run that is gone on with may replace what it could replace, or had written, when it was ended."""
     from dnisnm_lava.evaluation import blocks as shards
 
-    if args.out and args.resume and shards.is_unfinished(args.out):
-        args.overwrite = True
+    unfinished = args.out is not None and args.resume and shards.is_unfinished(args.out)
+    return replace(args, overwrite=args.overwrite or unfinished)
 
 
-def _settle_lava(args: argparse.Namespace) -> None:
-    """args.lava_images: what is asked for, else some; none, with a notice, where Lava is not installed and
+def _settled_lava(args: LavaToo) -> Lava:
+    """On as many images as are asked for, else some; on none, with a notice, where Lava is not installed and
     nobody asked for it. BackendMissing where somebody did."""
     from dnisnm_lava.backends import lava_cpu
     from dnisnm_lava.backends.lava_cpu import interpreter
 
     asked = args.lava_images is not None or args.lava_python or os.environ.get(interpreter.VARIABLE)
-    if args.lava_images is None:
-        args.lava_images = DEMO_LAVA_IMAGES if args.verb == "demo" else LAVA_IMAGES
-    if args.lava_images:
+    usual = DEMO_LAVA_IMAGES if args.verb == "demo" else LAVA_IMAGES
+    images = usual if args.lava_images is None else args.lava_images
+    if images:
         try:
             lava_cpu.require_lava(args.lava_python)
         except BackendMissing as error:
             if asked:
                 raise
-            args.lava_images = 0
+            images = 0
             warnings.warn(f"{args.verb} goes on without Lava: {error}", stacklevel=1)
+    return _lava(args, images)
 
 
-def _title(args: argparse.Namespace) -> str:
+def _title(args: DataOptions) -> str:
     """Model and data by their names, without folders: provenance has those."""
-    given = [text for text in (args.model, args.data) if text is not None]
+    given = [text for text in (args.model, args.data) if text]
     return " on ".join(":".join(Path(part).name or part for part in text.split(":")) for text in given)
 
 
-def _provenance(args: argparse.Namespace, *values: Any) -> dict[str, Any]:
-    """Digests of graphs (by mode) and of images with labels, versions, seed and command line."""
+def _provenance(
+    args: Seeded, *values: Any, data: Data | None = None, lava: Lava | None = None
+) -> dict[str, Any]:
+    """Digests of graphs (by mode) and of images with labels, versions, seed and command line. lava: as it was
+    asked, if it was."""
+    from dnisnm_lava.backends.lava_cpu import interpreter
     from dnisnm_lava.evaluation import comparison
 
     graphs = {_mode(g): g.digest() for g in values if hasattr(g, "digest")}
     arrays = [a for a in values if not hasattr(a, "digest")]
     return {
         "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
-        "versions": comparison.versions(_lava_interpreter(args)),
-        **({"transforms": args.prepared_by} if hasattr(args, "prepared_by") else {}),
-        **({"made_of": args.made_of} if getattr(args, "made_of", None) else {}),
+        "versions": comparison.versions(interpreter.chosen(lava.python) if lava and lava.images else None),
+        **({"transforms": data.transforms} if data and data.transforms else {}),
+        **({"made_of": args.made_of} if args.made_of else {}),
         "seed": args.seed,
         "command_line": args.command_line,
     }
-
-
-def _lava_interpreter(args: argparse.Namespace) -> Interpreter | None:
-    """The other Python in which this command ran Lava, if it did."""
-    from dnisnm_lava.backends.lava_cpu import interpreter
-
-    ran = args.verb == "verify" or getattr(args, "backend", "") == "lava" or getattr(args, "lava_images", 0)
-    return interpreter.chosen(args.lava_python) if ran else None
 
 
 def _mode(graph: dn.AnalogGraph | dn.SpikingGraph) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,30 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
-from dnisnm_lava.cli.names import NOT_EQUAL, VERIFY_STEPS
+from dnisnm_lava.cli.names import (
+    CALIBRATION_IMAGES,
+    LAVA_IMAGES,
+    NOT_EQUAL,
+    TEST_IMAGES,
+    VERIFY_STEPS,
+)
+from dnisnm_lava.cli.options import (
+    AlarmOptions,
+    InMemory,
+    LavaOptions,
+    MeasureOptions,
+    OfFile,
+    OfModelOrFile,
+    Overwriting,
+    Resumable,
+    Seeded,
+    confidence_option,
+    images_option,
+    out_option,
+)
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
-    _allow_to_finish,
+    _allowed_to_finish,
     _blocks,
     _data,
     _images,
@@ -28,10 +49,12 @@ from dnisnm_lava.cli.shared import (
     _refuse_dials,
     _require_data,
 )
+from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.results import Run
+    from dnisnm_lava.cli.answering import Predict
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.evaluation.exits import Exits
     from dnisnm_lava.evaluation.sanity import Alarm
@@ -40,7 +63,27 @@ if TYPE_CHECKING:
     from dnisnm_lava.system.ranks import Group
 
 
-def simulate(args: argparse.Namespace, stages: Stages) -> Result:
+def _way_option(*ways: str) -> Any:
+    return option(
+        choices=ways, default=ways[0], help="the batched executor's way; all are exact (%(default)s)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(OfFile, MeasureOptions, AlarmOptions, Resumable, InMemory, Overwriting, LavaOptions, Seeded):
+    images: int = images_option(TEST_IMAGES)
+    steps: int | None = option(help="time steps (default: the file's)")
+    backend: str = option(
+        choices=("batched", "reference", "lava"), default="batched", help="the executor (%(default)s)"
+    )
+    synapses: str = _way_option("auto", "int8", "float32", "float64")
+    neurons: str = _way_option("auto", "compiled", "stepped")
+    confidence: float | None = confidence_option("also ")
+    calibration_images: int = option(default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
+    out: Path | None = out_option("file for the result, as JSON")
+
+
+def simulate(args: Simulate, stages: Stages) -> Result:
     """A netx file on test images, with one executor."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import comparison, tallies
@@ -50,10 +93,10 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
 
     with ranks.joined(args.device) as group:
         graph = _of_images(args)
-        remembering.recall(args, "data")
+        args = remembering.recall(args, "data")
         steps = args.steps or graph.steps
         data = _data(args, graph)
-        _allow_to_finish(args)
+        args = _allowed_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         blocks = _blocks(args, data)
         measure = _measure(args, blocks, graph)
@@ -77,12 +120,20 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             summed = {**tallies.tally(run, measure, {"labels": right}, readable), "guessed": guessed}
             return summed if exits is None else {**summed, "early": tallies.early(run, measure, right, exits)}
 
-        with _in_blocks(args, blocks, [graph], steps, work, group, stages) as parts:
+        covered = {
+            "networks": [graph.digest()],
+            "steps": steps,
+            "executor": (args.backend, args.synapses, args.neurons),
+            "early": None if exits is None else (args.confidence, args.calibration_images, args.seed),
+        }
+        with _in_blocks(args, data, blocks, covered, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
             summed = tallies.total(part.tally for part in parts)
             result = simulation_view.simulation_json(summed, measure, args.backend, steps, exits)
-            result["provenance"] = {**_provenance(args, graph), "paths": _paths(args, graph, group.device)}
+            lava = _lava(args, len(blocks.chosen)) if args.backend == "lava" else None
+            provenance = _provenance(args, graph, data=data, lava=lava)
+            result["provenance"] = {**provenance, "paths": _paths(args, graph, group.device)}
             result["provenance"]["digests"]["images"] = shards.digest(parts)
             alarms = _told(_of_file(args, tallies.branch(summed, "guessed"), steps, graph.steps))
             table = simulation_view.simulation_table(result, measure, f"{args.net}, {args.backend}")
@@ -94,7 +145,7 @@ def simulate(args: argparse.Namespace, stages: Stages) -> Result:
             return shown
 
 
-def _of_file(args: argparse.Namespace, guessed: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
+def _of_file(args: Simulate, guessed: Tally, steps: int, own: int) -> tuple[Alarm, ...]:
     """The alarms of a file's network that said so of test images after `steps`."""
     from dnisnm_lava.evaluation import tallies
 
@@ -104,7 +155,7 @@ def _of_file(args: argparse.Namespace, guessed: Tally, steps: int, own: int) -> 
     )
 
 
-def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
+def _executor(args: Simulate, device: str) -> Callable[[dn.SpikingGraph, np.ndarray, int], Run]:
     if args.backend == "lava":
         from dnisnm_lava.backends import lava_cpu
 
@@ -122,7 +173,7 @@ def _executor(args: argparse.Namespace, device: str) -> Callable[[dn.SpikingGrap
     )
 
 
-def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dict[str, Any]:
+def _paths(args: Simulate, graph: dn.SpikingGraph, device: str) -> dict[str, Any]:
     """Which ways the batched executor took; none for the others."""
     if args.backend != "batched":
         return {}
@@ -132,7 +183,7 @@ def _paths(args: argparse.Namespace, graph: dn.SpikingGraph, device: str) -> dic
 
 
 def _exits(
-    args: argparse.Namespace,
+    args: Simulate,
     graph: dn.SpikingGraph,
     data: Data,
     steps: int,
@@ -151,7 +202,7 @@ def _exits(
 
 
 def _exits_on(
-    args: argparse.Namespace,
+    args: Simulate | Predict,
     graph: dn.SpikingGraph,
     data: Data,
     steps: int,
@@ -164,6 +215,7 @@ def _exits_on(
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation import exits
 
+    assert args.confidence is not None
     chosen = datasets.choose(data.train, args.calibration_images, args.seed)
     scores = [
         batched.run(graph, x, steps=steps, device=device, memory=args.memory).scores_of(output)
@@ -172,21 +224,26 @@ def _exits_on(
     return exits.calibrate(np.concatenate(scores), args.confidence)
 
 
-def verify(args: argparse.Namespace, stages: Stages) -> Result:
+@dataclass(frozen=True, kw_only=True)
+class Verify(OfModelOrFile, LavaOptions, Seeded):
+    images: int = images_option(LAVA_IMAGES)
+
+
+def verify(args: Verify, stages: Stages) -> Result:
     """Every spike of every population, in all executors and on Lava."""
     from dnisnm_lava.evaluation import comparison
     from dnisnm_lava.views import comparison as comparison_report
 
-    if bool(args.net) == bool(args.model):
+    net = args.net
+    if bool(net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
     alarms: tuple[Alarm, ...] = ()
-    if args.net:
+    if net is not None:
         from exporters import netx
 
         _refuse_dials(args)
-        remembering.recall(args, "data")
-        _require_data(args)
-        spiking, integer = None, netx.read(args.net)
+        args = remembering.recall(args, "data")
+        spiking, integer = None, netx.read(net)
         data = _data(args, integer)
     else:
         _require_data(args)
@@ -195,13 +252,14 @@ def verify(args: argparse.Namespace, stages: Stages) -> Result:
         spiking, integer, alarms = network.spiking, network.integer, set_up.alarms or ()
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
+    lava = _lava(args, len(x))
     checked = comparison.verify(
-        integer, x, steps=steps, spiking=spiking, device=args.device, lava=_lava(args, len(x)), stages=stages
+        integer, x, steps=steps, spiking=spiking, device=args.device, lava=lava, stages=stages
     )
     equal = all(row.different == 0 for row in checked.equality)
     facts = {
         "equality": comparison_report.equality_json(checked.equality),
-        "provenance": _provenance(args, integer, x, y),
+        "provenance": _provenance(args, integer, x, y, data=data, lava=lava),
     }
     result = Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)
     return _with_alarms(args, result, alarms)

@@ -3,7 +3,6 @@ wrote."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ import numpy as np
 from dnisnm_lava.errors import BadFile
 
 if TYPE_CHECKING:
+    from dnisnm_lava.cli.making import Tune
+    from dnisnm_lava.cli.options import OfModel
     from dnisnm_lava.data.datasets import Labelled
 
 
@@ -54,7 +55,7 @@ def share(fit_images: int, held_images: int) -> float:
     return held_images / (fit_images + held_images)
 
 
-def record(found: Split, args: argparse.Namespace, dataset: Labelled) -> dict[str, Any]:
+def record(found: Split, args: Tune, dataset: Labelled) -> dict[str, Any]:
     """What makes the same split again, for a file: with --calibration-images, --fit-images and --seed, and
     told by counts and a digest."""
     return {
@@ -66,10 +67,10 @@ def record(found: Split, args: argparse.Namespace, dataset: Labelled) -> dict[st
     }
 
 
-def remembered(args: argparse.Namespace, dataset: Labelled) -> Split | None:
+def remembered(args: OfModel, dataset: Labelled) -> Split | None:
     """That of the file of `tune` that a verb is about; None for other files and for models. Other data, seed
     or counts, where they are given, make another split."""
-    told = getattr(args, "made_of", {}).get("split")
+    told = args.made_of.get("split")
     if told is None:
         return None
     held = told.get("held_images") if isinstance(told, Mapping) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dnisnm_lava.cli.shared import _data, _network, _refuse_dials, _transforms
 from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
+    from dnisnm_lava.cli.stream_options import Stream
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.data.files.preparation import Preparation
     from dnisnm_lava.data.streams.stream import Frames
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_TO_FIT = 256  # frames of the stream itself, where there are no training images
 
 
-def source_of(args: argparse.Namespace) -> Frames:
+def source_of(args: Stream) -> Frames:
     """Those that are asked for, as they lie there."""
     from dnisnm_lava.data.streams import sources, stream
 
@@ -35,37 +35,46 @@ def source_of(args: argparse.Namespace) -> Frames:
         _refuse_dials_of_events(args)
     elif args.microseconds is None and args.count is None:
         raise OutOfRange("--events: say what a frame holds, by --microseconds or --count")
-    path = args.video or args.frames or args.events
     if args.video is not None:
         from dnisnm_lava.data.streams.video import video
 
-        found: stream.Frames = video(path)
+        found: stream.Frames = video(args.video)
         return found.part(every=args.every, limit=args.limit)
     return sources.frames(
-        path,
+        args.source,
         microseconds=args.microseconds,
         count=args.count,
-        shape=args.sensor,
+        shape=_sensor(args),
         channels=args.event_channels,
         every=args.every,
         limit=args.limit,
     )
 
 
-def _refuse_dials_of_events(args: argparse.Namespace) -> None:
+def _sensor(args: Stream) -> tuple[int, int] | None:
+    if args.sensor is None:
+        return None
+    if len(args.sensor) != 2:
+        raise OutOfRange(
+            f"--sensor: {','.join(map(str, args.sensor))} given; give height and width in pixels"
+        )
+    return args.sensor[0], args.sensor[1]
+
+
+def _refuse_dials_of_events(args: Stream) -> None:
     given = args.given & {"microseconds", "count", "sensor", "event_channels"}
     if given:
         raise OutOfRange(f"--{min(given).replace('_', '-')}: belongs to --events; leave it out")
 
 
-def prepared(args: argparse.Namespace, source: Frames) -> Frames:
+def prepared(args: Stream, source: Frames) -> Frames:
     """The same, as the network takes them."""
     from dnisnm_lava.data.streams.prepared import prepared
 
     return prepared(source, _preparation(args, source))
 
 
-def _preparation(args: argparse.Namespace, source: Frames) -> Preparation:
+def _preparation(args: Stream, source: Frames) -> Preparation:
     from dnisnm_lava.data.files import preparation
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
@@ -93,46 +102,48 @@ def _are_pictures(source: Frames) -> bool:
 @dataclass(frozen=True)
 class Followed:
     """The network of a stream: networks that were made now, or a file's graph, of images or a stream's; the
-    ANN, where it is known. data: training images, of a model."""
+    ANN, where it is known. args: with what the file remembers. data: training images, of a model."""
 
+    args: Stream
     networks: Networks | dn.SpikingGraph
     analog: dn.AnalogGraph | None
     data: Data | None = None
     alarms: tuple[Alarm, ...] = ()
 
 
-def network_of(args: argparse.Namespace, source: Frames, stages: Stages) -> Followed:
+def network_of(args: Stream, source: Frames, stages: Stages) -> Followed:
     """That of the file, or of --model: made on --data, or on frames of the stream itself."""
     if args.net is not None:
         return _of_file(args, stages)
     if not args.model:
         raise OutOfRange("stream: give a .net file, or a model as --model")
-    data = _data(args) if args.data is not None else _data_of(prepared(args, source))
+    data = _data(args) if args.data else _data_of(prepared(args, source))
     made, set_up = _network(args, data, stages)
-    return Followed(made, made.analog, data, set_up.alarms or ())
+    return Followed(args, made, made.analog, data, set_up.alarms or ())
 
 
-def _of_file(args: argparse.Namespace, stages: Stages) -> Followed:
+def _of_file(args: Stream, stages: Stages) -> Followed:
     from exporters import netx
 
     _refuse_dials(args)
+    assert args.net is not None
     graph = netx.read(args.net)
     if graph.carry and args.given & {"frame_steps", "hysteresis", "at_once"}:
         raise OutOfRange(
             f"{args.net}: the network is a stream's already; its own --frame-steps, --hysteresis and "
             f"--at-once hold"
         )
-    remembering.recall(args)
-    return Followed(graph, None if args.no_compare else _ann(args, graph, stages))
+    args = remembering.recall(args)
+    return Followed(args, graph, None if args.no_compare else _ann(args, graph, stages))
 
 
-def _ann(args: argparse.Namespace, graph: dn.SpikingGraph, stages: Stages) -> dn.AnalogGraph | None:
+def _ann(args: Stream, graph: dn.SpikingGraph, stages: Stages) -> dn.AnalogGraph | None:
     """Of the model that the file remembers, or that is given; None, with a notice, where it is not here."""
     from dnisnm_lava.data.models import load_model
     from dnisnm_lava.frontend import walk
 
     try:
-        remembering.recall(args, "model", "weights")
+        args = remembering.recall(args, "model", "weights")
     except BadFile as error:
         warnings.warn(f"the stream goes without the ANN: {error}", stacklevel=1)
         return None
@@ -161,9 +172,9 @@ def _data_of(frames: Frames) -> Data:
     return Data(frames.name, held, held)
 
 
-def title(args: argparse.Namespace) -> str:
+def title(args: Stream) -> str:
     """Network and frames by their names, without folders."""
     model = (
         str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
     )
-    return f"{model} on {Path(args.video or args.frames or args.events).name}"
+    return f"{model} on {args.source.name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import time
@@ -14,6 +13,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering, stream_parts, stream_sources
 from dnisnm_lava.cli.alarms import _with_alarms
 from dnisnm_lava.cli.names import (
+    PREPARED_BY,
     STREAM_FILES,
     STREAM_NET,
     STREAM_PICTURE,
@@ -22,12 +22,13 @@ from dnisnm_lava.cli.names import (
     STREAM_SUMMARY,
 )
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
-from dnisnm_lava.cli.shared import _allow_to_finish, _asked, _options, _provenance, _recipe
+from dnisnm_lava.cli.shared import _allowed_to_finish, _provenance, _recipe
 from dnisnm_lava.errors import BackendMissing, BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.system.extras import missing
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.state import State
+    from dnisnm_lava.cli.stream_options import Stream
     from dnisnm_lava.cli.stream_parts import Parts
     from dnisnm_lava.cli.stream_sources import Followed
     from dnisnm_lava.data.datasets import Data
@@ -36,15 +37,17 @@ if TYPE_CHECKING:
     from dnisnm_lava.studies.streams.rows import Row
     from dnisnm_lava.studies.streams.watching import Watching
 
-FREE = ("limit", "write")  # what may be another when a stream is gone on with
+FRAMES = ("video", "frames", "events", "microseconds", "count", "sensor", "event_channels", "every")
 RATE = 25.0  # frames a second of a clip that is written, where nothing tells
 
 
-def stream(args: argparse.Namespace, stages: Stages) -> Result:
+def stream(args: Stream, stages: Stages) -> Result:
     """A network on a clip, pictures or events: its state is kept, and only change is sent."""
+    args = _allowed_to_finish(args)
     _check_early(args)
     source = stream_sources.source_of(args)
     found = stream_sources.network_of(args, source, stages)
+    args = found.args
     graph, made_of = _graph(args, found), _made_of(args, found.data)
     with _keeping(args, graph) as kept:
         parts = stream_parts.begun(kept, graph, _state(args, graph))
@@ -57,7 +60,7 @@ def stream(args: argparse.Namespace, stages: Stages) -> Result:
     return _with_clip(args, result, source, parts.rows, made_of.get("classes", ()), stages)
 
 
-def _check_early(args: argparse.Namespace) -> None:
+def _check_early(args: Stream) -> None:
     """What would be refused in the end, before any work."""
     from dnisnm_lava.stages.streaming import check_dials
     from dnisnm_lava.system.files import refuse_full, refuse_unwritable
@@ -68,7 +71,6 @@ def _check_early(args: argparse.Namespace) -> None:
         raise OutOfRange(
             f"refresh: {args.refresh} given; give frames from one new beginning to the next, or 0"
         )
-    _allow_to_finish(args)
     if args.out is not None:
         refuse_full(args.out, args.overwrite)
     if args.write is not None:
@@ -85,7 +87,7 @@ def _check_clip(path: Path) -> None:
         raise BackendMissing(f"clips: {missing('av', 'video')}")
 
 
-def _graph(args: argparse.Namespace, found: Followed) -> SpikingGraph:
+def _graph(args: Stream, found: Followed) -> SpikingGraph:
     """The stream's network."""
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.studies.streams.following import of_stream
@@ -94,26 +96,31 @@ def _graph(args: argparse.Namespace, found: Followed) -> SpikingGraph:
     return of_stream(given, args.frame_steps, args.hysteresis, args.at_once)
 
 
-def _state(args: argparse.Namespace, graph: SpikingGraph) -> State | None:
+def _state(args: Stream, graph: SpikingGraph) -> State | None:
     from dnisnm_lava.backends import state
 
-    if args.state is not None and not args.state.is_file():
+    if args.state is None:
+        return None
+    if not args.state.is_file():
         raise BadFile(f"{args.state}: no such file; give the state.npz that a stream wrote")
-    return None if args.state is None else state.load(args.state, graph)
+    return state.load(args.state, graph)
 
 
-def _keeping(args: argparse.Namespace, graph: SpikingGraph) -> Any:
+def _keeping(args: Stream, graph: SpikingGraph) -> Any:
     from dnisnm_lava.evaluation import blocks
     from dnisnm_lava.system.ranks import Group
 
-    options = {key: value for key, value in _options(args).items() if key not in FREE}
-    fingerprint = blocks.fingerprint(graph.digest(), options)
+    fingerprint = blocks.fingerprint(
+        network=graph.digest(),
+        frames=[getattr(args, name) for name in FRAMES],
+        prepared=[getattr(args, name) for name in (*PREPARED_BY, "layout", "transforms")],
+        followed=(args.refresh, args.state, args.no_compare),
+        measure=args.ask,
+    )
     return blocks.keeping(args.out, fingerprint, Group(), resume=args.resume, overwrite=args.overwrite)
 
 
-def _followed(
-    args: argparse.Namespace, found: Followed, source: Frames, parts: Parts, stages: Stages
-) -> Watching:
+def _followed(args: Stream, found: Followed, source: Frames, parts: Parts, stages: Stages) -> Watching:
     """All frames that are left, into `parts`; what is kept there outlives an error."""
     from itertools import islice
 
@@ -136,7 +143,7 @@ def _followed(
         state=parts.state,
         compare=not args.no_compare,
         analog=found.analog,
-        measure=_asked(args),
+        measure=args.ask,
         device=args.device,
     )
     ann = None if watching.alone is None else watching.alone.bill.ann
@@ -152,7 +159,7 @@ def _followed(
     return watching
 
 
-def _with_what_is_kept(args: argparse.Namespace, error: DnisnmError, done: int) -> DnisnmError:
+def _with_what_is_kept(args: Stream, error: DnisnmError, done: int) -> DnisnmError:
     """The same error, and how the frames before it are had."""
     if args.out is None or not done:
         return error
@@ -176,7 +183,7 @@ class _Pace:
 # ---------------------------------------------------------------- what is told and written
 
 
-def _result(args: argparse.Namespace, watching: Watching, rows: Sequence[Row]) -> Result:
+def _result(args: Stream, watching: Watching, rows: Sequence[Row]) -> Result:
     from dnisnm_lava.studies.streams.dials import dials
     from dnisnm_lava.studies.streams.summary import summary
     from dnisnm_lava.views import streams as view
@@ -189,7 +196,7 @@ def _result(args: argparse.Namespace, watching: Watching, rows: Sequence[Row]) -
 
 
 def _write(
-    args: argparse.Namespace,
+    args: Stream,
     result: Result,
     watching: Watching,
     rows: Sequence[Row],
@@ -204,6 +211,7 @@ def _write(
     found = summary(
         rows, dials(watching.graph, args.refresh), watching.measure, watching.bill.multiplications
     )
+    assert args.out is not None
     with whole_folder(args.out, overwrite=args.overwrite) as folder:
         write_whole(folder / STREAM_ROWS, view.frames_csv(rows))
         write_whole(folder / STREAM_SUMMARY, (json.dumps(result.data, indent=1) + "\n").encode())
@@ -212,7 +220,7 @@ def _write(
         write_whole(folder / STREAM_PICTURE, view.stream_picture(rows, found, stream_sources.title(args)))
 
 
-def _made_of(args: argparse.Namespace, data: Data | None) -> dict[str, Any]:
+def _made_of(args: Stream, data: Data | None) -> dict[str, Any]:
     """What the file remembers: as of `convert`."""
     if args.net is not None:
         return dict(args.made_of)
@@ -220,7 +228,7 @@ def _made_of(args: argparse.Namespace, data: Data | None) -> dict[str, Any]:
 
 
 def _with_clip(
-    args: argparse.Namespace,
+    args: Stream,
     result: Result,
     source: Frames,
     rows: Sequence[Row],

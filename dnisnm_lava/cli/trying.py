@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from rich.text import Text
 import dnisnm_lava as dn
 from dnisnm_lava.cli import splitting
 from dnisnm_lava.cli.names import TRIED_IMAGES
+from dnisnm_lava.cli.options import OfModel
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import _fit_images, _images, _statistics
 from dnisnm_lava.errors import OutOfRange
@@ -50,7 +49,7 @@ class Tried:
 
 
 def try_remedies(
-    args: argparse.Namespace, data: Data, network: Networks, found: Explanation, stages: Stages
+    args: OfModel, data: Data, network: Networks, found: Explanation, stages: Stages
 ) -> tuple[Tried, ...]:
     """The first `MOST` of those found, each alone; none where values are measured."""
     from dnisnm_lava.backends import ann, batched
@@ -80,14 +79,11 @@ def try_remedies(
     return tuple(tried)
 
 
-def _remade(
-    args: argparse.Namespace, data: Data, network: Networks, remedy: Remedy, stages: Stages
-) -> dn.SpikingGraph:
+def _remade(args: OfModel, data: Data, network: Networks, remedy: Remedy, stages: Stages) -> dn.SpikingGraph:
     """The integer network with the remedy, and all else as it was."""
     from dnisnm_lava.data import datasets
 
-    asked = copy(args)
-    setattr(asked, remedy.dial, remedy.value)
+    asked = replace(args, **{remedy.dial: remedy.value})
     stats = network.statistics
     assert stats is not None
     assert network.recipe is not None

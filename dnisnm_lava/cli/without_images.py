@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import _recipe, _tell_unread, _transforms
+from dnisnm_lava.cli.shared import _recipe, _tell_size, _tell_unread
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import Recipe
+
+if TYPE_CHECKING:
+    from dnisnm_lava.cli.making import Convert
 
 UNREAD = (
     "calibration_images",
@@ -28,7 +30,7 @@ UNREAD = (
 NAMED = 4  # populations
 
 
-def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[str, str]]:
+def network(args: Convert, stages: Stages) -> tuple[Networks, dict[str, str]]:
     """The networks of the recipe without an image, and where each population's moments come from."""
     from dnisnm_lava.data.models import load_model, own_input_shape
     from dnisnm_lava.stages.fitting import without_images
@@ -42,6 +44,7 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[st
     recipe, given = _left(args), _of_images(args)
     model = load_model(args.model, args.weights, shape, stages("trace"))
     analog = dn.from_torch(model, np.zeros(shape, np.float32))
+    _tell_size(args.model, analog, recipe, 0)
     stages("propagate, convert, quantize")
     stats = dn.calibrate_without_images(analog, **given)
     origins = without_images.origins(analog)
@@ -50,7 +53,7 @@ def network(args: argparse.Namespace, stages: Stages) -> tuple[Networks, dict[st
     return made, origins
 
 
-def _left(args: argparse.Namespace) -> Recipe:
+def _left(args: Convert) -> Recipe:
     """What of the recipe needs no image, with a notice of what it loses; OutOfRange where that was asked
     for."""
     recipe = _recipe(args)
@@ -78,7 +81,7 @@ def _left(args: argparse.Namespace) -> Recipe:
     return left
 
 
-def _of_images(args: argparse.Namespace) -> dict[str, Any]:
+def _of_images(args: Convert) -> dict[str, Any]:
     """What the preparation tells of images, for calibrate_without_images; nothing where none is given. Bytes
     become --range, evenly spread for want of better, or are normalised by their own --mean and --std."""
     from dnisnm_lava.data.files import preparation
@@ -93,11 +96,7 @@ def _of_images(args: argparse.Namespace) -> dict[str, Any]:
         std=args.std,
         transform=None,
     )
-    own = args.mean or args.range
-    found = None if own else _transforms(args)
-    if found is not None:
-        args.prepared_by = found[0]
-    if not own:
+    if not args.mean and not args.range:
         return {}
     low, high = args.range or preparation.UNIT
     mean, std = np.array(args.mean or (0.0,)), np.array(args.std or (1.0,))
@@ -107,7 +106,7 @@ def _of_images(args: argparse.Namespace) -> dict[str, Any]:
     return {"image_mean": (low + high) / 2, "image_std": (high - low) / 12**0.5, "image_magnitude": magnitude}
 
 
-def _tell(args: argparse.Namespace, origins: Mapping[str, str], prepared: bool) -> None:
+def _tell(args: Convert, origins: Mapping[str, str], prepared: bool) -> None:
     """Notices: that no image was used, and where moments come from."""
     norm, both, alone = (
         [name for name, of in origins.items() if of == origin]

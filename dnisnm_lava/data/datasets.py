@@ -25,7 +25,7 @@ from dnisnm_lava.data.files.preparation import Preparation, Transform
 from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.data.models import call_factory
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 BATCH = 100
 UNKNOWN = np.iinfo(np.int64).min  # the label of an image that comes without one
@@ -93,11 +93,14 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Data:
-    """train: to calibrate on. test: to measure on."""
+    """train: to calibrate on. test: to measure on. transforms: the name of those that prepare both, if they
+    have one. model: the module that their axes suit, if one was asked."""
 
     name: str
     train: Labelled
     test: Labelled
+    transforms: str = ""
+    model: torch.nn.Module | None = None
 
 
 def load_data(
@@ -164,7 +167,7 @@ def transformed(data: Data, transform: Transform) -> Data:
 def prepared(data: Data, change: Callable[[Preparation], Preparation]) -> Data:
     """The same images, prepared otherwise."""
     train, test = (Labelled(d.base, change(d.prepare), d.name) for d in (data.train, data.test))
-    return Data(data.name, train, test)
+    return replace(data, train=train, test=test)
 
 
 def are_pictures(data: Data) -> bool:
@@ -288,8 +291,7 @@ def batches(
             )
         labels = _labels(dataset.name, [label for _, label in pairs], classes)
         yield np.stack([image.numpy() for image, _ in pairs]), labels
-        if progress:
-            progress(min(start + BATCH, len(indices)), len(indices))
+        tell(progress, min(start + BATCH, len(indices)), len(indices))
 
 
 def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
@@ -317,7 +319,8 @@ def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
     labels = np.stack(found)
     if needed and is_unknown(labels):
         raise OutOfRange(
-            f"{name}: images come without classes, which accuracy needs; convert, tune and verify go without"
+            f"{name}: images come without classes, which accuracy needs; convert, tune, verify and predict "
+            f"go without, and compare does with --measure values, against the ANN's own"
         )
     return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from dnisnm_lava.errors import BackendMissing
 from dnisnm_lava.system.extras import missing
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 STEPS = 32
 TRAIN_IMAGES = 1297  # of 1,797; the other 500 test
@@ -83,6 +83,5 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, progress: Progress | None = N
                 nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-            if progress:
-                progress(epoch + 1, EPOCHS)
+            tell(progress, epoch + 1, EPOCHS)
     return model.eval()

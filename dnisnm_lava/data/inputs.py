@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 if TYPE_CHECKING:
     import torch
@@ -148,8 +148,7 @@ class Sample:
                 some = " and ".join(str(s) for s in sorted({x.shape for x, _ in chosen})[:2])
                 raise OutOfRange(f"images: of several sizes, such as {some}; make them one")
             yield _stacked(chosen)
-            if self.progress:
-                self.progress(min(start + BATCH, len(self.indices)), len(self.indices))
+            tell(self.progress, min(start + BATCH, len(self.indices)), len(self.indices))
 
 
 def pool(images: Images) -> Pool:

@@ -22,6 +22,7 @@ from dnisnm_lava.data.onnx.conversion import load as load_onnx
 from dnisnm_lava.data.onnx.reading import image_shape, is_onnx
 from dnisnm_lava.data.weights import checkpoints, downloads, reading
 from dnisnm_lava.errors import BadFile
+from dnisnm_lava.system.progress import Progress
 
 TORCHVISION = "torchvision:"
 Weights: TypeAlias = str | Path | Mapping[str, torch.Tensor] | Enum
@@ -31,7 +32,7 @@ def load_model(
     spec: str | torch.nn.Module,
     weights: Weights | None = None,
     input_shape: Sequence[int] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> torch.nn.Module:
     """The module that `spec` names, or `spec` itself, in eval mode, with `weights` in it: a state_dict or a
     file of one; for torchvision also a set of its weights, or its name. What torchvision makes without

@@ -19,6 +19,7 @@ from dnisnm_lava.errors import BadFile
 from dnisnm_lava.evaluation.tallies import Tally
 from dnisnm_lava.system.files import held, missing_parents, remove_empty, unwritable, write_whole
 from dnisnm_lava.system.interrupts import undisturbed
+from dnisnm_lava.system.progress import Progress, tell
 from dnisnm_lava.system.ranks import Group
 
 
@@ -147,9 +148,9 @@ def is_unfinished(out: Path) -> bool:
     return parts_of(out).is_dir()
 
 
-def fingerprint(*facts: Any) -> str:
-    """SHA-256 of what a part depends on, hex."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+def fingerprint(**covered: Any) -> str:
+    """SHA-256 of all that a part depends on, by name, hex."""
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def evaluate(
@@ -157,7 +158,7 @@ def evaluate(
     work: Callable[[int], Part],
     group: Group,
     parts: Kept | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None = None,
 ) -> list[Part]:
     """`work(block)` of every block, in order, on every rank. Each rank does its share of those that no rank
     has finished. progress(done, of): in blocks of this rank."""
@@ -171,8 +172,7 @@ def evaluate(
         own[block] = work(block)
         if parts is not None:
             parts.write(block, own[block])
-        if progress:
-            progress(done, len(mine))
+        tell(progress, done, len(mine))
     for found in group.gather(own):
         finished.update(found)
     return [finished[block] for block in range(blocks)]

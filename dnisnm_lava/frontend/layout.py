@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 
 import numpy as np
 
@@ -66,6 +67,19 @@ class Layout:
         """Does each natural element stand in the tensor exactly once, and nothing else?"""
         flat = self.flat().ravel()
         return flat.size == np.prod(self.natural) and bool((np.sort(flat) == np.arange(flat.size)).all())
+
+    @property
+    def orders(self) -> list[tuple[int, ...]]:
+        """Orders of the tensor's axes in which it falls into those of the natural array, as maps do whose
+        channels stand last; its own first where it does."""
+        index = self.flat()
+        if index.ndim != len(self.natural):
+            return []
+        return [
+            order
+            for order in permutations(range(index.ndim))
+            if _axes(index.transpose(order), self.natural) is not None
+        ]
 
     @property
     def share(self) -> float:

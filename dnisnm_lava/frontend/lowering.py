@@ -193,8 +193,13 @@ class Builder:
         bare = (
             term.linear is None and term.rows is None and term.cols is None and term.reads_all and not others
         )
-        if bare and len(e.shape) == 3 and term.layout.is_permutation:
+        if not bare or len(e.shape) != 3:
+            return
+        if term.layout.is_permutation:
             self.wishes.setdefault(term.source, term.layout.flat().reshape(e.shape))
+        elif term.layout.shape == e.shape and term.layout.orders:  # axes turned, and padded or cut
+            whole = np.arange(int(np.prod(term.natural))).reshape(term.natural)
+            self.wishes.setdefault(term.source, whole.transpose(np.argsort(term.layout.orders[0])))
 
     @property
     def next_labels(self) -> dict[str, np.ndarray]:

@@ -152,12 +152,30 @@ def _reduced(call: Call, average: bool) -> Expression:
     )
     if 0 in axes:
         raise Refusal("it mixes the images of a batch; reduce over the axes of one image alone")
-    shape = list(e.shape)
-    for axis in axes:
-        n = shape[axis - 1]
-        e = _reduced_axis(call, e, axis - 1, 1 / n if average else 1.0)
-        shape[axis - 1] = 1
-    return e if keep else tensors.view(e, tuple(n for i, n in enumerate(e.shape) if i + 1 not in axes))
+    kept = tuple(1 if i + 1 in axes else n for i, n in enumerate(e.shape))
+    left = tuple(n for i, n in enumerate(e.shape) if i + 1 not in axes)
+    if len(e.shape) == 2:
+        e, axes = as_map(e), [1 if a == 1 else 3 for a in axes]
+    order = _order(e)
+    e = _permuted(e, order)
+    for axis in sorted(order.index(a - 1) for a in axes):
+        e = _reduced_axis(call, e, axis, 1 / e.shape[axis] if average else 1.0)
+    return tensors.view(_permuted(e, [order.index(i) for i in range(len(order))]), kept if keep else left)
+
+
+def _order(e: Expression) -> list[int]:
+    """The order of the axes in which e is maps (C, H, W): its own where it is, or where none is."""
+    own = tuple(range(len(e.shape)))
+    if len(e.shape) != 3 or all(t.layout.axes is not None for t in e.terms):
+        return list(own)
+    first, *others = (t.layout.orders for t in e.terms)
+    return list(next((o for o in first if all(o in found for found in others)), own))
+
+
+def _permuted(e: Expression, order: list[int]) -> Expression:
+    if order == sorted(order):
+        return e
+    return expanded(e, lambda x: x.permute(0, *(1 + i for i in order)))
 
 
 def _reduced_axis(call: Call, e: Expression, axis: int, factor: float) -> Expression:

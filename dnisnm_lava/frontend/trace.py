@@ -9,6 +9,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,11 @@ BATCH = 2  # images of the example: a batch of one could be mistaken for an axis
 RECOMPILED = re.compile("cache_size_limit|recompile_limit")  # older and newer torch
 CLAIM = "aten._assert_tensor_metadata"
 SEQUENCES = (torch.nn.Conv1d, torch.nn.ConvTranspose1d)
-OTHERS = ("/torch/", "<eval_with_key>", "/onnx_files/")  # code that is not the user's
+OTHERS = (  # code that is not the user's: torch's, and ours that translates ONNX nodes
+    "/torch/",
+    "<eval_with_key>",
+    f"{Path(inputs.__file__).parent}/",
+)
 MAPS = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Conv3d, torch.nn.ConvTranspose3d)
 
 

@@ -21,7 +21,7 @@ from dnisnm_lava.ir.integers import Bits
 from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.stages.quantization import Readings, quantize
-from dnisnm_lava.system.progress import Progress, Stages, in_silence
+from dnisnm_lava.system.progress import Stages, in_silence, tell
 
 KINDS = ("weights", "payloads", "state")
 WEIGHTS, PAYLOADS, STATE = range(2, 9), range(1, 9), range(16, STATE_BITS + 1)
@@ -154,11 +154,11 @@ def precision(
     grid = []
     for choice in combinations:
         grid.append(Cell(*choice, bench.outcome(*choice)))
-        _tell(progress, len(grid), count)
+        tell(progress, len(grid), count)
     alone: list[Alone] = []
     for name, kind, b in singles:
         alone.append(_alone(bench, grid[-1], name, kind, b))
-        _tell(progress, len(grid) + len(alone), count)
+        tell(progress, len(grid) + len(alone), count)
     return Precision(bench.score(own, right), tuple(grid), tuple(alone), tolerance, len(x), found)
 
 
@@ -222,8 +222,3 @@ def _singles(spiking: SpikingGraph, tried: Sequence[Sequence[int]]) -> Iterator[
         for kind, bits in zip(KINDS, tried, strict=True):
             if isinstance(p, SNM) or (isinstance(p, ReadOut) and kind != "payloads"):
                 yield from ((p.name, kind, b) for b in bits[:-1])
-
-
-def _tell(progress: Progress | None, done: int, of: int) -> None:
-    if progress:
-        progress(done, of)

@@ -7,20 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dnisnm_lava.system.progress import Progress
-
-
-def in_silence(_: str) -> None:
-    """Nobody is told."""
+from dnisnm_lava.system.progress import Progress, in_silence, tell
 
 
 @dataclass
 class Pace:
-    """unit: of what is done, such as "trial". most: is their number the most that it may come to?"""
+    """Itself a progress, which hands on to another. unit: of what is done, such as "trial". most: is their
+    number the most that it may come to?"""
 
     unit: str
     tell: Callable[[str], None] = in_silence
     most: bool = False
+    progress: Progress | None = None
+    last: float = field(default_factory=time.monotonic)
     seconds: list[float] = field(default_factory=list)
 
     def took(self, seconds: float, done: int, of: int) -> None:
@@ -35,19 +34,12 @@ class Pace:
         told = f"{done:,} of{at_most} {of:,} {self.unit}s, {each:.3g} s each"
         self.tell(f"{told}: done in {duration(left)}, about {_clock(left)}{latest}, at this pace")
 
-    def following(self, progress: Progress | None) -> Progress:
-        """`progress`, and the time from one call to the next."""
-        last = time.monotonic()
-
-        def done(number: int, of: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            self.took(now - last, number, of)
-            last = now
-            if progress:
-                progress(number, of)
-
-        return done
+    def __call__(self, done: int, of: int) -> None:
+        """One more is done, since the last or since this was made."""
+        now = time.monotonic()
+        self.took(now - self.last, done, of)
+        self.last = now
+        tell(self.progress, done, of)
 
 
 def duration(seconds: float) -> str:

@@ -169,6 +169,16 @@ def test_what_was_told_stays_as_it_was(quantize: bool) -> None:
         np.testing.assert_array_equal(kept.over_time(p.name), copied.over_time(p.name))
 
 
+@pytest.mark.parametrize("levels", [1, 31])
+def test_a_watched_run_lies_in_memory_as_any_other(levels: int) -> None:
+    """So that `explain`, whose sums of squares are of floats, has the same last bit."""
+    graph, x = small(levels=levels)
+    plain, watched = (batched.run(graph, x[:3], record=True, observe=o) for o in (None, Notes()))
+    for name, spikes in plain.spikes.items():
+        assert watched.spikes[name].strides == spikes.strides, name
+    assert watched.logits.strides == plain.logits.strides
+
+
 def test_fewer_bits_of_state_are_told_as_they_are() -> None:
     graph, x = small(levels=3)
     narrow = SpikingGraph(

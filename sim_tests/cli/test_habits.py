@@ -13,6 +13,8 @@ import shlex
 import subprocess
 import sys
 import time
+import typing
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +27,8 @@ from dnisnm_lava.cli import manual, output
 from dnisnm_lava.cli.command import meant, sentence
 from dnisnm_lava.cli.narrow import fitted
 from dnisnm_lava.cli.output import Result, _print
-from dnisnm_lava.cli.parser import VERBS, _parser
+from dnisnm_lava.cli.verb import Verb
+from dnisnm_lava.cli.verbs import VERBS, _parser
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -58,6 +61,21 @@ def test_each_verb_has_examples_that_are_understood_and_every_option_a_text(name
     assert manual.EXIT_CODES.strip() in told
     assert {"json", "quiet"} <= {a.dest for a in verb._actions}
     assert [a.dest for a in verb._actions if not a.help] == []
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_an_option_is_read_as_what_mypy_takes_it_for(name: str) -> None:
+    kind, _ = VERBS[name]
+    groups = [part for part in kind.__mro__ if issubclass(part, Verb)]
+    declared = {f.name for part in groups for f in fields(part) if f.metadata}
+    assert declared == {a.dest for a in verbs()[name]._actions} - {"help"}
+    types = typing.get_type_hints(kind)
+    for action in verbs()[name]._actions:
+        kinds = {types.get(action.dest), *typing.get_args(types.get(action.dest))}
+        if isinstance(action.const, bool):
+            assert bool in kinds, action.dest
+        elif action.dest != "help" and (action.type is None or isinstance(action.type, type)):
+            assert (action.type or str) in kinds, action.dest
 
 
 def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) -> None:

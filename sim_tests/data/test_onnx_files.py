@@ -542,6 +542,10 @@ def test_a_channels_last_network_converts(tmp_path: Path) -> None:
     found = as_spikes_see_it(spec, x)
     wanted = of_onnx(with_borders(spec, [0, 0, 1, 1]), x)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=100 * 2**-24 * 1000)  # as above
+    coverage = dn.inspect(load_model(spec, None, (6, 6, 3)), x[0])
+    assert coverage.populations["Relay"] == 0
+    assert coverage.graph_macs == coverage.macs
+    assert all(row.line.startswith("layer ") for row in coverage.rows), coverage.rows
 
 
 def test_functions_and_further_opset_domains_are_read(tmp_path: Path) -> None:

@@ -199,26 +199,13 @@ def test_transforms_may_be_named(
 
 
 def test_a_result_says_which_transforms_it_rests_on(folder: Path) -> None:
-    from argparse import Namespace
-
+    from dnisnm_lava.cli.making import Convert
     from dnisnm_lava.cli.shared import _data, _provenance
 
-    own: dict[str, Any] = {
-        "mean": (),
-        "std": (),
-        "resize": (),
-        "crop": (),
-        "grayscale": False,
-        "range": (),
-        "seed": 0,
-        "command_line": "",
-    }
-    args = Namespace(
-        verb="convert", data="images", transforms="ResNet18_Weights.DEFAULT", layout="chw", **own
-    )
+    args = Convert(data="images", transforms="ResNet18_Weights.DEFAULT", layout="chw")
     with pytest.warns(UserWarning, match="prepared by"):
-        _data(args)
-    assert _provenance(args)["transforms"] == "ResNet18_Weights.IMAGENET1K_V1"
+        data = _data(args)
+    assert _provenance(args, data=data)["transforms"] == "ResNet18_Weights.IMAGENET1K_V1"
 
 
 def test_in_python_a_transform_is_given(folder: Path) -> None:

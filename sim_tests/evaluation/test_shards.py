@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 
 from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.cli.options import DataOptions
+from dnisnm_lava.cli.shared import _preparation
+from dnisnm_lava.data import datasets
+from dnisnm_lava.data.files.preparation import Preparation
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.evaluation import blocks, early, exits, tallies
 from dnisnm_lava.evaluation.tallies import Tally
@@ -178,6 +182,13 @@ def test_an_interrupted_run_goes_on(
     assert not list(place.glob("*.parts"))
 
 
+def test_all_that_decides_an_image_decides_a_part() -> None:
+    none = datasets.Labelled([], Preparation(), "none")
+    covered = _preparation(DataOptions(), datasets.Data("none", none, none))
+    assert set(covered) == set(DataOptions.__annotations__) - {"device"}
+    assert blocks.fingerprint(images=covered) != blocks.fingerprint(images={**covered, "mean": (0.5,)})
+
+
 def test_a_broken_part_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "a.json.parts").mkdir()
     (place / "a.json.parts/000001.json").write_text("{")
@@ -226,9 +237,7 @@ def test_every_rank_does_what_no_rank_has_finished(tmp_path: Path) -> None:
 
     for rank in range(3):
         done.append([])
-        found = blocks.evaluate(
-            7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None, None
-        )
+        found = blocks.evaluate(7, lambda block: done[-1].append(block) or parts[block], Three(rank, 3), None)
         assert found == list(parts.values())
     assert done == [[0, 4], [1, 6], [3]]
 

@@ -132,7 +132,9 @@ def test_a_run_that_is_ended_anywhere_goes_on(
 def test_sigterm_is_told(
     out: list[str], kept: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(cli.VERBS, "simulate", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    kind, _ = cli.VERBS["simulate"]
+    killed = kind, lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    monkeypatch.setitem(cli.VERBS, "simulate", killed)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         assert cli.main(["simulate", "a.net", "--data", "d.npz", *out]) == 143

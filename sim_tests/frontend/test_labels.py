@@ -39,6 +39,33 @@ MODELS = {
         (6, 5, 3),
         {"c": nn.Conv2d(3, 4, 3, 2, 1), "l": nn.Linear(4, 3)},
     ),
+    "an image (H, W, C), padded": (
+        lambda n, x: n.l(F.relu(n.c(F.pad(x.permute(0, 3, 1, 2), (0, 1, 2, 0)))).mean((2, 3))),
+        (6, 5, 3),
+        {"c": nn.Conv2d(3, 4, 3, 2), "l": nn.Linear(4, 3)},
+    ),
+    "an image (H, W, C), padded by reflection": (
+        lambda n, x: n.l(
+            F.relu(n.c(F.pad(x.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="reflect"))).mean((2, 3))
+        ),
+        (6, 5, 3),
+        {"c": nn.Conv2d(3, 4, 3, 2), "l": nn.Linear(4, 3)},
+    ),
+    "an image (H, W, C), cut": (
+        lambda n, x: n.l(F.relu(n.c(x.permute(0, 3, 1, 2)[:, :, 1:, :-1])).mean((2, 3))),
+        (6, 5, 3),
+        {"c": nn.Conv2d(3, 4, 3), "l": nn.Linear(4, 3)},
+    ),
+    "(H, W, C) between all layers": (
+        lambda n, x: n.l(last(n.d, F.pad(last(n.c, x), (0, 0, 1, 0, 1, 0))).mean((1, 2))),
+        (6, 5, 3),
+        {"c": nn.Conv2d(3, 4, 3, padding=1), "d": nn.Conv2d(4, 4, 2), "l": nn.Linear(4, 3)},
+    ),
+    "(H, W, C), the sum of rows": (
+        lambda n, x: n.l(last(n.c, x).sum(2).flatten(1)),
+        (6, 5, 3),
+        {"c": nn.Conv2d(3, 4, 3), "l": nn.Linear(16, 3)},
+    ),
     "a flat image": (
         lambda n, x: n.l(F.relu(n.c(x.view(-1, 1, 6, 5))).flatten(1)),
         (30,),
@@ -61,6 +88,11 @@ MODELS = {
     ),
     "sequences (L, C)": (
         lambda n, x: n.l(F.relu(n.c(x.transpose(1, 2))).mean(2)),
+        (9, 3),
+        {"c": nn.Conv1d(3, 4, 3), "l": nn.Linear(4, 3)},
+    ),
+    "sequences (L, C) between all layers": (
+        lambda n, x: n.l(F.relu(n.c(F.pad(x.transpose(1, 2), (1, 0)))).transpose(1, 2).mean(1)),
         (9, 3),
         {"c": nn.Conv1d(3, 4, 3), "l": nn.Linear(4, 3)},
     ),
@@ -148,6 +180,11 @@ MODELS = {
         {"c": nn.Conv1d(2, 3, 3, padding=1), "u": nn.Conv2d(3, 2, 2)},
     ),
 }
+
+
+def last(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """A convolution and ReLU of maps whose channels stand last."""
+    return F.relu(layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
 def boxes(n: nn.Module, y: torch.Tensor) -> torch.Tensor:

@@ -78,7 +78,7 @@ def test_no_remedy_is_set_already_and_each_can_be_pasted(
     for r in found:
         assert getattr(recipe, r.dial, None) != r.value
         words = ["explain", "--model", "m", "--data", "d", *r.option.split()]
-        assert getattr(cli.parser._parser().parse_args(words), r.dial) == r.value
+        assert getattr(cli.verbs._parser().parse_args(words), r.dial) == r.value
 
 
 def test_levels_are_no_remedy_against_clipping() -> None:

@@ -19,7 +19,7 @@ from dnisnm_lava.backends.batched.chunks import chunks, in_workers
 from dnisnm_lava.backends.batched.device import checked_device, exact_sums
 from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
-from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, tensor, unflat
+from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, laid_out, tensor, unflat
 from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
@@ -286,7 +286,7 @@ def _stepped(
             spikes.append(plan.code.encode(k * payload))
         if watched is not None:
             watched.tell(t + 1, v, k)
-    return torch.stack(spikes, dim=1)
+    return laid_out(torch.stack(spikes, dim=1))
 
 
 @dataclass
@@ -360,7 +360,7 @@ def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -
     """Changes of the windows' maxima of the running sums, which float64 holds."""
     change = pool_changes(code.decode(stored, torch.float64).expand(-1, steps, *stored.shape[2:]), p.window)
     tally.add(int(torch.count_nonzero(change > 0)), int(torch.count_nonzero(change < 0)))
-    return code.encode(change)
+    return laid_out(code.encode(change))
 
 
 def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:

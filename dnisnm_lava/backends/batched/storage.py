@@ -23,6 +23,12 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
+def laid_out(spikes: Tensor) -> Tensor:
+    """(N, T, *shape) as compiled neurons leave them, their channels innermost in memory: whoever sums floats
+    over them has the same last bit on every way."""
+    return spikes.movedim(2, -1).contiguous().movedim(-1, 2)
+
+
 @dataclass(frozen=True)
 class Code:
     """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around

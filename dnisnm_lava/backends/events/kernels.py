@@ -21,10 +21,11 @@ def convolve(pixel, channel, value, first, where, weight, rows, scale, geometry,
     channel, where channels follow each other; else target (O,) says each."""
     width, height, out_width, sy, sx, py, px, dy, dx = geometry
     follows = target.size == 0
+    kind = acc.dtype.type
     inputs = weight.shape[0] // rows.shape[0]
     for e in range(pixel.size):
         y, x = pixel[e] // width, pixel[e] % width
-        amount = value[e] * scale
+        amount = kind(value[e] * scale)
         for at in range(first[channel[e]], first[channel[e] + 1]):
             read = where[at]
             row = rows[read // inputs]
@@ -42,37 +43,39 @@ def convolve(pixel, channel, value, first, where, weight, rows, scale, geometry,
                     if follows:
                         a = acc[to, base + row : base + row + w.size]
                         for o in range(w.size):
-                            a[o] += amount * w[o]
+                            a[o] += amount * kind(w[o])
                     else:
                         for o in range(w.size):
-                            acc[to, target[row + o]] += amount * w[o]
+                            acc[to, target[row + o]] += amount * kind(w[o])
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def multiply(pixel, channel, value, first, where, pixels, weight, scale, acc):  # type: ignore[no-untyped-def]
     """Add what events bring through a matrix, weight (I, O), whose rows are channels times `pixels`; acc:
     (O,)."""
+    kind = acc.dtype.type
     for e in range(pixel.size):
-        amount = value[e] * scale
+        amount = kind(value[e] * scale)
         for at in range(first[channel[e]], first[channel[e] + 1]):
             w = weight[where[at] * pixels + pixel[e]]
             for o in range(w.size):
-                acc[o] += amount * w[o]
+                acc[o] += amount * kind(w[o])
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _level(v, m, guard, vth, slack, lower, levels, most, two_sided, one, zero):  # type: ignore[no-untyped-def]
+def _level(v, m, guard, vth, slack, lower, levels, most, free, one, zero):  # type: ignore[no-untyped-def]
     """k of one neuron (design 1.1), as `batched.neurons` has it: products tell what a quotient of floats
-    rounds."""
+    rounds. free: `most` where the neuron is two-sided, else 0. No branches, so that loops become vector
+    code."""
     above = v > zero
     size = max(v - slack, zero) if above else -v
     whole = type(one)(np.int32(min(size / guard, type(one)(MOST_LEVELS))))
     whole -= one if whole * vth > size else zero
     whole += one if (whole + one) * guard <= size else zero
-    if above:
-        return min(min(whole, levels), most - m)
-    whole += one if size - whole * vth >= lower else zero
-    return -min(min(whole, levels), (m + most) if two_sided else m)
+    further = one if size - whole * vth >= lower else zero
+    up = min(min(whole, levels), most - m)
+    down = min(min(whole + further, levels), m + free)
+    return up if above else -down
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -84,48 +87,45 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
     one, zero = kind(1), kind(0)
     count, up, over = 0, 0, 0
     channels = v.shape[1]
+    free = most if two_sided else zero
+    settles = levels >= most + free  # a neuron never has more to send than it may at once
     k = np.empty(channels, v.dtype)
-    more = np.empty(channels, v.dtype)
     for p in range(v.shape[0]):
         if not (touched[p] or pending[p]):
             continue
         q = p if table.shape[1] > 1 else 0
         vth, guard, payload, slack, lower = table[0, q], table[1, q], table[2, q], table[3, q], table[4, q]
         vp, mp, ap = v[p], m[p], acc[p]
-        outside = zero
+        clips, sends, left = False, False, False  # sums of floats would keep loops from vector code
         for c in range(channels):
-            x = vp[c] + ap[c]
-            clipped = min(max(x, -limit), limit)
-            outside += one if x != clipped else zero
-            vp[c] = clipped
-            ap[c] = zero
-        over += int(outside)
+            ap[c] += vp[c]
+            vp[c] = min(max(ap[c], -limit), limit)
+            clips |= vp[c] != ap[c]
+        if clips:
+            for c in range(channels):
+                over += vp[c] != ap[c]
+        ap[:] = zero
         touched[p] = 0
         if not fires:
             pending[p] = 1
             continue
-        some, left = zero, zero
         for c in range(channels):
-            k[c] = _level(
-                vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, two_sided, one, zero
-            )
+            k[c] = _level(vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, free, one, zero)
             vp[c] -= k[c] * vth[c]
             mp[c] += k[c]
-            some += abs(k[c])
-        if some == zero:
-            pending[p] = 0
-            continue
-        for c in range(channels):
-            more[c] = _level(
-                vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, two_sided, one, zero
-            )
-            left += abs(more[c])
-        pending[p] = 1 if left > zero else 0
-        for c in range(channels):
-            if k[c] != zero:
-                pixel[count], channel[count], value[count] = p, c, k[c] * payload[c]
-                count += 1
-                up += k[c] > zero
+            sends |= k[c] != zero
+        if sends and not settles:
+            for c in range(channels):
+                left |= zero != _level(
+                    vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, free, one, zero
+                )
+        pending[p] = left
+        if sends:
+            for c in range(channels):
+                if k[c] != zero:
+                    pixel[count], channel[count], value[count] = p, c, k[c] * payload[c]
+                    count += 1
+                    up += k[c] > zero
     return count, up, count - up, over
 
 

@@ -29,13 +29,15 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans, pool_fans
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
 from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
+from dnisnm_lava.ir.pools import composed
 from dnisnm_lava.system.progress import Progress
 
 DENSE = 4.0  # a synapse of an event costs as much as so many of a whole layer
+READ = 4  # multiplications, as long as a value of the source takes
 WAYS = ("auto", "events", "whole")
 
 
@@ -382,7 +384,7 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, po
                 q.source,
                 whole,
                 table(q, graph[q.source].shape, p.shape),
-                max(1, q.macs(graph[q.source].shape)),
+                _work(q, graph[q.source].shape),
             )
             for q, (_, whole) in zip(p.projections, plan.projections, strict=True)
         )
@@ -390,6 +392,12 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, po
     if isinstance(p, SNM):
         constants = _constants(p, dtype)
     return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools)
+
+
+def _work(q: Projection, source: Shape) -> int:
+    """What the whole layer costs, in multiplications: those of its weights, pools composed into them, and the
+    source, which is written down and read."""
+    return composed(q, source).macs(source) + READ * int(np.prod(source))
 
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:

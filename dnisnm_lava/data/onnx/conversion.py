@@ -6,7 +6,7 @@ import copy
 import operator
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from dnisnm_lava.data.onnx.operators import OPERATORS
 from dnisnm_lava.data.onnx.reading import first_line, image, read
 from dnisnm_lava.data.onnx.refusals import Refused, reason, sentence
 from dnisnm_lava.errors import UnsupportedModel
+from dnisnm_lava.system.progress import Progress
 
 # stands for a free batch while shapes are computed: where it comes first, a tensor's own batch is taken
 FREE = 1
 WEIGHED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-Progress = Callable[[int, int], None]
 
 
 def load(path: Path, input_shape: Sequence[int], progress: Progress | None = None) -> torch.nn.Module:

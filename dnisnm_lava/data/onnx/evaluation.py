@@ -9,7 +9,7 @@ it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dnisnm_lava.data.onnx.parts import part_of
 from dnisnm_lava.data.onnx.reading import first_line, image
 from dnisnm_lava.data.onnx.reference import evaluated_node
 from dnisnm_lava.errors import UnsupportedModel
+from dnisnm_lava.system.progress import Progress, tell
 
 SEEDS = (0, 1, 2)
 SMALL = 1_000_000  # values of all tensors together: beyond, one seed
@@ -86,7 +87,7 @@ def evaluate(
     model: Any,
     module: torch.fx.GraphModule,
     tensors: Mapping[str, torch.fx.Node],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """UnsupportedModel at the first node whose shape or values are not onnx's. model: the whole ModelProto,
     with the image's shape."""
@@ -156,15 +157,14 @@ class _Held:
         self.depends = {source}
         self.found = Evaluation(0, 0, 0, 0, (), (), (), len(images), 0.0)
 
-    def run(self, progress: Callable[[int, int], None] | None) -> Evaluation:
+    def run(self, progress: Progress | None) -> Evaluation:
         from onnx import numpy_helper
 
         self.values.update((i.name, _wide(numpy_helper.to_array(i))) for i in self.model.graph.initializer)
         inferred = self._inferred()
         nodes = list(self.model.graph.node)
         for i, node in enumerate(nodes):
-            if progress:
-                progress(i + 1, len(nodes))
+            tell(progress, i + 1, len(nodes))
             self._node(node, inferred)
         return self.found
 

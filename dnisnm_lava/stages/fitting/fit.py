@@ -28,7 +28,7 @@ from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, activity
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 from dnisnm_lava.system import machine
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
 CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images
@@ -120,8 +120,7 @@ def through(
                 done.append(p)
                 for name in freed[p.name]:
                     activities.pop(name).close()
-                if progress:
-                    progress(i, len(graph.populations))
+                tell(progress, i, len(graph.populations))
     finally:
         for left in activities.values():
             left.close()

@@ -26,7 +26,7 @@ from dnisnm_lava.studies.explain.rates import Runs
 from dnisnm_lava.studies.explain.remedies import Setting
 from dnisnm_lava.studies.explain.values import Explained, Explanation, Remedy
 from dnisnm_lava.system.machine import Compute, free_memory
-from dnisnm_lava.system.progress import Stages, in_silence
+from dnisnm_lava.system.progress import Stages, in_silence, tell
 
 AT_ONCE = 16  # images; more gain nothing
 ENOUGH = 1 << 30  # bytes of spikes and activations: of large networks a few images at once are as fast
@@ -91,8 +91,7 @@ def explain(
         right = None if wanted is None else wanted[first : first + len(chunk)]
         outcomes.append(_observe(nets, runs, seen, first, raster, asked, right))
         clipped += runs.integer.clipped_inputs
-        if progress:
-            progress(first + len(chunk), len(x))
+        tell(progress, first + len(chunk), len(x))
     found = disagreements.summed(outcomes)
     ranges = {r.name: r for r in state_ranges(integer)}
     rows = tuple(explained(o, steps, len(x), ranges, train.get(name)) for name, o in seen.items())

@@ -42,7 +42,7 @@ from dnisnm_lava.studies.tuning.phases import (
     latency,
     most_trials,
 )
-from dnisnm_lava.system.progress import Stages, in_silence
+from dnisnm_lava.system.progress import Stages, in_silence, tell
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
@@ -181,8 +181,7 @@ def tune(
             _trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1
         ):
             search.trials.append(trial)
-            if progress:
-                progress(number, number)
+            tell(progress, number, number)
         story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
     stages("confirm")
     networks = follow(search.best.recipe, analog, stats, x[fitted_on])
