@@ -94,9 +94,7 @@ def stream_table(found: Summary, title: str) -> RenderableType:
     for heading in ("operations", "stream's", "spikes", "arithmetic", "chip", "the paper", "ms"):
         table.add_column(heading, justify="right")
     for key in NAMES:
-        if key in found.operations and (
-            key != "ann" or "ann" in found.agreement or "alone" in found.operations
-        ):
+        if key in found.operations:
             table.add_row(*_row(found, key))
     lines = Text("\n".join(_lines(found)))
     named = Text(f"{title}, {_frames(found.frames)}")
@@ -123,6 +121,9 @@ def _lines(found: Summary) -> Iterator[str]:
     yield "operations: synapses that spikes and changes of the image go to; of the ANN, multiplications"
     yield "stream's: the stream's operations by these"
     yield dials_told(found.dials)
+    if found.settled is not None:
+        others = _frames(found.frames - found.fresh)
+        yield f"{found.settled:,.0f} operations in a frame, of the {others} that did not begin anew"
     for key, score in found.agreement.items():
         yield f"agreement with {NAMES[key]}: {_agreed(found, score)}"
     yield (

@@ -115,6 +115,8 @@ def test_a_summary_is_the_mean_of_its_rows(nets: Networks, clip: np.ndarray) -> 
     assert found.dials.resolution == found.dials.at_once == (31, 31)
     assert found.operations["stream"] == pytest.approx(np.mean([r.operations["stream"] for r in rows]))
     assert found.ratio("alone") == pytest.approx(found.operations["stream"] / found.operations["alone"])
+    assert found.fresh == 1
+    assert found.settled == pytest.approx(np.mean([r.operations["stream"] for r in rows[1:]]))
     score = found.agreement["alone"]
     assert isinstance(score, Share)
     assert score.correct == sum(r.answers["stream"] == r.answers["alone"] for r in rows)

@@ -21,7 +21,9 @@ class Summary:
     stream's answers, None where the reference's values do not vary; the interval takes frames for
     independent, which those of a clip are not. disagreeing: {"alone", "ann"} frames with another answer.
     saturations, clipped: in all. inexact: frames behind a saturation, the first of which is first_inexact.
-    seconds: of a frame, by who, the median, since the first frames wait for compilers."""
+    fresh: frames with which the stream began anew; settled: its operations in a frame that is none of them,
+    None where there is none. seconds: of a frame, by who, the median, since the first frames wait for
+    compilers."""
 
     frames: int
     first: int
@@ -35,6 +37,8 @@ class Summary:
     clipped: int
     inexact: int
     first_inexact: int | None
+    fresh: int
+    settled: float | None
     disagreeing: Mapping[str, int]
     seconds: Mapping[str, float]
 
@@ -65,6 +69,8 @@ def summary(rows: Sequence[Row], told: Dials, measure: Measure | None, multiplic
         sum(row.clipped for row in rows),
         len(inexact),
         inexact[0] if inexact else None,
+        sum(row.fresh for row in rows),
+        _settled(rows),
         {
             key: sum(row.agreement[key] < 1 for row in rows)
             for key in sorted(said)
@@ -79,6 +85,11 @@ def _score(measure: Measure | None, rows: Sequence[Row], key: str) -> Score | No
     counts: Counts = tallies.total(dict(row.counts[key]) for row in rows)
     spread: Counts = tallies.total(dict(row.spread[key]) for row in rows)
     return measure.score(counts, spread, len(rows)) if measure.varies(spread) else None
+
+
+def _settled(rows: Sequence[Row]) -> float | None:
+    found = [row.operations["stream"] for row in rows if not row.fresh]
+    return sum(found) / len(found) if found else None
 
 
 def _means(rows: Sequence[Row], of: Callable[[Row], Mapping[str, float]]) -> dict[str, float]:
