@@ -155,7 +155,7 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
 def _least_version(graph: SpikingGraph) -> int:
     """The least that says all, what a channel's neurons share once."""
     neurons = graph.of(SNM)
-    if graph.carry or any(p.up or p.most for p in neurons):
+    if graph.carry or any(p.band or p.most for p in neurons):
         return WITH_CARRY
     if any(narrowed(getattr(p, key)).shape != p.shape for p in neurons for key in NEURON_CONSTANTS):
         return WITH_SHARED
@@ -212,8 +212,8 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
         neuron["two_sided"] = int(p.two_sided)
         if p.down != 1:
             neuron["down"] = p.down
-        if p.up:
-            neuron["up"] = p.up
+        if p.band:
+            neuron["band"] = p.band
         if p.most:
             neuron["most"] = p.most
         neuron["spike_unit"] = p.spike_unit

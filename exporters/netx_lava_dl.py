@@ -112,11 +112,11 @@ def _neuron_params(
     }  # (W, H, C)
     dials = {key: int(neuron[key][()]) for key in ("levels", "lead", "two_sided")}
     dials["most"] = int(neuron["most"][()]) if "most" in neuron else 0
-    down, up = (
+    down, band = (
         float(np.reshape(neuron[key][()], -1)[0]) if key in neuron else missing
-        for key, missing in (("down", 1.0), ("up", 0.0))
+        for key, missing in (("down", 1.0), ("band", 0.0))
     )
-    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down, "up": up}
+    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down, "band": band}
 
 
 # ---------------------------------------------------------------- what lava-dl would get wrong

@@ -106,9 +106,9 @@ def graph_of(data: bytes) -> SpikingGraph:
             f"format version {version} knows no neuron/down, and this file has one; write it again with "
             f"netx.write"
         )
-    if version < WITH_CARRY and (graph.carry or any(p.up or p.most for p in graph.of(SNM))):
+    if version < WITH_CARRY and (graph.carry or any(p.band or p.most for p in graph.of(SNM))):
         raise BadFile(
-            f"format version {version} knows no simulation/carry, neuron/up and neuron/most, and this "
+            f"format version {version} knows no simulation/carry, neuron/band and neuron/most, and this "
             f"file has "
             f"one; write it again with netx.write"
         )
@@ -279,7 +279,7 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         lead=lead,
         two_sided=two_sided,
         down=down,
-        up=neuron.number("up", 0, 1) if "up" in neuron else 0.0,
+        band=neuron.number("band", 0, 1) if "band" in neuron else 0.0,
         most=neuron.integer("most", 0, INT32) if "most" in neuron else 0,
     )
 

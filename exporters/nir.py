@@ -91,7 +91,7 @@ def losses(graph: SpikingGraph) -> tuple[str, ...]:
             [p for p in neurons if p.two_sided],
         ),
         ("the lower threshold of levels taken back", [p for p in neurons if p.down != 1]),
-        ("an upper threshold above what a level takes", [p for p in neurons if p.up]),
+        ("the dead band in which nothing is sent", [p for p in neurons if p.band]),
         ("a bound of the levels that a neuron holds", [p for p in neurons if p.most]),
         ("state that is kept from frame to frame", neurons if graph.carry else []),
         ("several levels a spike, since IF sends 0 or 1", [p for p in neurons if p.levels > 1]),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.ir.arithmetic import Window, require_exact
-from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
+from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import check_state, largest_spikes
 
 LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
@@ -214,7 +214,7 @@ class Neurons(Driven):
     payload: Tensor
     v_init: Tensor
     lower: Tensor | None  # the lower threshold; none: it is vth
-    slack: Tensor | None  # by how much the upper one lies above vth
+    band: Tensor | None  # the dead band; none: nothing is held back
 
     def __init__(
         self,
@@ -262,9 +262,9 @@ class Neurons(Driven):
         down = (
             down.clamp(max=self.levels) if self.two_sided else torch.minimum(down.clamp(max=self.levels), m)
         )
-        if self.slack is not None:
-            whole = torch.div((v - self.slack).clamp(min=0), step, rounding_mode="floor")
         up = whole.clamp(max=self.levels)
+        if self.band is not None:
+            up, down = up * (v >= self.vth + self.band), down * (v <= -self.band)
         if self.most:
             up, down = torch.minimum(up, self.most - m), torch.minimum(down, self.most + m)
         return torch.where(v > 0, up, -down) * (self.vth > 0)
@@ -370,7 +370,7 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
         return Sum(p.name, synapses, bias, p.shape, p.view or p.shape)
     each: dict[str, Tensor | None] = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
     each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
-    each["slack"] = _integers(upper_threshold(p.vth, p.up) - p.vth) if p.up else None
+    each["band"] = _integers(band_of(p.vth, p.band)) if p.band else None
     return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
 
 

@@ -27,11 +27,11 @@ class Neuron:
         levels: int,
         two_sided: bool = False,
         down: float = 1.0,
-        up: float = 0.0,
+        band: float = 0.0,
         most: int = 0,
     ) -> None:
         self.two_sided, self.lower = two_sided, max(1, round(down * vth))
-        self.upper, self.most = vth + round(up * vth), most or 1 << 60
+        self.band, self.most = round(band * vth), most or 1 << 60
         self.vth, self.payload, self.bias, self.levels = vth, payload, bias, levels
         self.v, self.m = v_init, 0
 
@@ -47,8 +47,10 @@ class Neuron:
         sent = 0
         if self.vth == 0:
             return 0
-        if self.v >= self.upper:
-            while self.v >= self.upper and sent < self.levels and self.m + sent < self.most:
+        if -self.band < self.v < self.vth + self.band:
+            return 0
+        if self.v >= self.vth:
+            while self.v >= self.vth and sent < self.levels and self.m + sent < self.most:
                 self.v -= self.vth
                 sent += 1
         else:
@@ -166,7 +168,7 @@ def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
             p.levels,
             p.two_sided,
             p.down,
-            p.up,
+            p.band,
             p.most,
         )
         for i in np.ndindex(*p.shape)

@@ -112,7 +112,7 @@ def _neurons(
     observe: Observe | None,
 ) -> tuple[np.ndarray, int]:
     v, m, bias = state.of("v", p.name)[None], state.of("m", p.name)[None], _bias(p, state)
-    lower, upper = dynamics.lower_threshold(p.vth, p.down), dynamics.upper_threshold(p.vth, p.up)
+    lower, band = dynamics.lower_threshold(p.vth, p.down), dynamics.band_of(p.vth, p.band)
     saturations, spikes = 0, []
     k = np.zeros_like(m)  # what is sent before it may fire
     for t in range(steps + p.lead):
@@ -120,7 +120,7 @@ def _neurons(
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), bias)
             saturations += saturated
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, upper, p.most)
+            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, band, p.most)
             spikes.append(k * p.payload)
         if observe is not None:
             observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))

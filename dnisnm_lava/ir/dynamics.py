@@ -1,15 +1,16 @@
 """One time step of a neuron, for floats and integers alike.
 
-    if t <= T:     v <- v + z + b                                                   (19)
-    if t > lead:   k =  min(floor((v - upper) / vth) + 1, levels, most - m)   if v >= upper            (21)
-                   k = -min(floor((-v - lower) / vth) + 1, levels, m)         if v <= -lower and m > 0 (21)
-                   v <- v - k * vth;   m <- m + k;   send k * payload               (22), (23)
+    if t <= T:     v <- v + z + b                                                          (19)
+    if t > lead:   k =  min(floor(v / vth), levels, most - m)              if v >= vth + band
+                   k = -min(floor((-v - lower) / vth) + 1, levels, m)      if v <= -lower, -band and m > 0
+                   v <- v - k * vth;   m <- m + k;   send k * payload                      (21) to (23)
 
 v: potential; z: arriving current; b: bias; vth: threshold; m >= 0: levels sent so far. lower: the lower
 threshold, above 0 and at most vth; floats have 0 too, which any v < 0 reaches: k = -min(ceil(-v / vth),
-levels, m). upper: the upper threshold, vth or above. most: what m may hold; a stream bounds it. With lower =
-upper = vth and no bound it is the paper's. Equation numbers: Wang et al., Neural Networks 174:106244 (2024);
-`levels`, `lead`, `most` and other `lower` and `upper` are this project's.
+levels, m). band: a stream's hysteresis, 0 elsewhere: by how much v has to leave what is at rest before
+anything is sent, and then all whole levels are. most: what m may hold; a stream bounds it. With lower = vth,
+no band and no bound it is the paper's. Equation numbers: Wang et al., Neural Networks 174:106244 (2024);
+`levels`, `lead`, `most`, `band` and another `lower` are this project's.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
     )
 
 
-def upper_threshold(vth: np.ndarray, up: float) -> np.ndarray:
-    """Of neurons with the thresholds `vth`: (1 + up) * vth; for integers vth and the nearest (ties to even)
-    to the float64 product up * vth, int64."""
-    product = up * vth.astype(np.float64)
-    return vth + (product if vth.dtype.kind == "f" else THRESHOLDS.rounded(product)[0].astype(np.int64))
+def band_of(vth: np.ndarray, band: float) -> np.ndarray:
+    """The dead band of neurons with the thresholds `vth`, either side: band * vth; for integers the nearest
+    (ties to even) to this float64 product, int64."""
+    product = band * vth.astype(np.float64)
+    return product if vth.dtype.kind == "f" else THRESHOLDS.rounded(product)[0].astype(np.int64)
 
 
 def fire(
@@ -65,21 +66,20 @@ def fire(
     levels: int,
     two_sided: bool = False,
     lower: np.ndarray | None = None,
-    upper: np.ndarray | None = None,
+    band: np.ndarray | None = None,
     most: int = 0,
 ) -> Fired:
-    """Eq. (21) to (23). A dead neuron (vth = 0) never fires; a two-sided one is not gated by m, so its
-    spikes may sum below zero. lower, upper: the thresholds down and up (default: vth). most: m stays at
-    `most` or below, and of a two-sided neuron at -most or above (0: no bound)."""
+    """Eq. (21) to (23). A dead neuron (vth = 0) never fires; a two-sided one is not gated by m, so its spikes
+    may sum below zero. lower: the lower threshold (default: vth). band: the dead band (default: none). most:
+    m stays at `most` or below, and of a two-sided neuron at -most or above (0: no bound)."""
     alive = vth > 0
-    step = np.where(alive, vth, 1)
-    whole, rest = np.divmod(np.abs(v), step)  # exact in floats as well
+    whole, rest = np.divmod(np.abs(v), np.where(alive, vth, 1))  # exact in floats as well
     further = (rest > 0) & (
         rest >= (vth if lower is None else lower)
     )  # floor((|v| - lower) / vth) + 1 is one more than whole
-    up = alive & (v >= (vth if upper is None else upper))
-    down = alive & (v < 0)
-    rise = np.minimum(whole if upper is None else np.floor_divide(v - (upper - vth), step), levels)
+    up = alive & (v >= (vth if band is None else vth + band))
+    down = alive & (v < 0) & (True if band is None else v <= -band)
+    rise = np.minimum(whole, levels)
     back = np.minimum(whole + further, levels if two_sided else np.minimum(m, levels))
     if most:
         rise, back = np.minimum(rise, most - m), np.minimum(back, m + most)

@@ -81,9 +81,9 @@ class Graph(Value):
             raise OutOfRange(
                 f"{population.name}: down is {population.down}; give 0 to 1, a share of the threshold"
             )
-        if isinstance(population, SNM) and not (0 <= population.up <= 1 and population.most >= 0):
+        if isinstance(population, SNM) and not (0 <= population.band <= 1 and population.most >= 0):
             raise OutOfRange(
-                f"{population.name}: up is {population.up} and most is {population.most}; give 0 to 1, a "
+                f"{population.name}: band is {population.band} and most is {population.most}; give 0 to 1, a "
                 f"share "
                 f"of the threshold, and levels, 0 or more"
             )

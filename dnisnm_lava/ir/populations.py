@@ -86,11 +86,11 @@ class SNM(Value):
     spike_unit: (C,) worth of one step of payload. v_range: (C,) largest |v| expected on the calibration
     images. A neuron with vth = 0 is dead: it never fires. two_sided: no memory gate, so that spikes may sum
     below zero: a linear tensor, relayed. down: 0 to 1, the lower threshold as a share of vth
-    (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0. up: 0 to 1,
-    by which share of vth the upper threshold lies above it (`dynamics.upper_threshold`). most: the levels
-    that m may hold, and minus which a two-sided one may (0: no bound). A stream has both
-    (`stages.streaming`). state_bits: of v in integers; fewer than 24 answer what if, and `backends.batched`
-    alone runs them.
+    (`dynamics.lower_threshold`): 1 is the paper's neuron, 0 takes a level back as soon as v < 0. band: 0 to
+    1, a dead band as a share of vth (`dynamics.band_of`): nothing is sent before v is so far above vth or
+    below 0, then all whole levels. most: the levels that m may hold, and minus which a two-sided one may (0:
+    no bound). A stream has both (`stages.streaming`). state_bits: of v in integers; fewer than 24 answer what
+    if, and `backends.batched` alone runs them.
     """
 
     name: str
@@ -108,7 +108,7 @@ class SNM(Value):
     lead: int = 0
     two_sided: bool = False
     down: float = field(default=1.0, metadata=SINCE_0_1)
-    up: float = field(default=0.0, metadata=SINCE_0_1)
+    band: float = field(default=0.0, metadata=SINCE_0_1)
     most: int = field(default=0, metadata=SINCE_0_1)
     state_bits: int = field(default=STATE_BITS, metadata=SINCE_0_1)
 
@@ -125,7 +125,7 @@ class SNM(Value):
                 object.__setattr__(self, key, np.broadcast_to(array.copy(), self.shape))
         super().__post_init__()
         object.__setattr__(self, "down", float(self.down))
-        object.__setattr__(self, "up", float(self.up))
+        object.__setattr__(self, "band", float(self.band))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ def streaming(
 
     A population's resolution is R = steps * its levels, what it says of one frame: m holds R levels at most
     (a relay's, R either way). levels: how many a rectifier may send at once (default: all of a change; a
-    relay always may). hysteresis: h, 0 to 2: the upper threshold is (1 + h / 2) theta, the lower one h / 2
-    theta, so a change of less than about h levels is not sent. With h = 0 and `levels` None, spikes sum,
-    after each frame, to those of the frame alone (design 1.8). OutOfRange for a graph that carries its state
-    already, and for dials out of range.
+    relay always may). hysteresis: h, 0 to 2: nothing is sent before v is h / 2 thresholds beyond [0, theta),
+    then all whole levels are, so a change of less than h / 2 levels never is. With h = 0 and `levels` None,
+    spikes sum, after each frame, to those of the frame alone (design 1.8). OutOfRange for a graph that
+    carries its state already, and for dials out of range.
     """
     if graph.carry:
         raise OutOfRange("streaming: the network is that of a stream already; give the one of images")
@@ -42,4 +42,4 @@ def check_dials(steps: int, hysteresis: float, levels: int | None) -> None:
 def _carrying(p: SNM, steps: int, hysteresis: float, levels: int | None) -> SNM:
     most = steps * p.levels
     at_once = 2 * most if p.two_sided else most if levels is None else min(levels, most)
-    return replace(p, most=most, levels=at_once, down=hysteresis / 2, up=hysteresis / 2)
+    return replace(p, most=most, levels=at_once, down=0.0, band=hysteresis / 2)

@@ -413,7 +413,7 @@ def test_a_stream_of_an_older_version_is_refused(tmp_path: Path) -> None:
 
 def test_nir_names_what_a_stream_loses() -> None:
     told = " ".join(nir.losses(streaming(small(steps=1)[0], hysteresis=0.5)))
-    for what in ("an upper threshold", "a bound of the levels", "state that is kept from frame to frame"):
+    for what in ("the dead band", "a bound of the levels", "state that is kept from frame to frame"):
         assert what in told
 
 
@@ -434,7 +434,7 @@ def test_the_neuro_core_program_carries_its_state(
         "v": vth >> 1,
         "vth": vth,
         "lower": neuron.lower,
-        "upper": neuron.upper,
+        "band": neuron.band,
         "payload": neuron.payload,
         "bias": 5,
         "steps": 2,

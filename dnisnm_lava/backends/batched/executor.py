@@ -25,7 +25,7 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
-from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
+from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
@@ -264,7 +264,7 @@ def _stepped(
     divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
     sides = _both_sides if divides else _one_side
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
-    slack = tensor(upper_threshold(p.vth, p.up) - p.vth, plan.dtype, device) if p.up else None
+    band = tensor(band_of(p.vth, p.band), plan.dtype, device) if p.band else None
     for t in range(steps + p.lead):
         if t < steps:
             v += current[:, min(t, current.shape[1] - 1)] + bias
@@ -272,10 +272,10 @@ def _stepped(
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead:
             rise, fall = sides(v, guard, p.levels)
-            if slack is not None:
-                rise = torch.div(v - slack, guard, rounding_mode="floor").clamp_(0, p.levels)
             if p.down < 1:
                 fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
+            if band is not None:
+                rise, fall = rise * (v >= vth + band), fall * (v <= -band)
             fall = fall if p.two_sided else torch.minimum(fall, m)
             if p.most:
                 rise, fall = torch.minimum(rise, p.most - m), torch.minimum(fall, p.most + m)

@@ -182,8 +182,8 @@ def _shortcut(
 
 
 def _is_of_a_stream(p: Population) -> bool:
-    """Has it an upper threshold of its own, or a bound of m? The compiled neurons know neither."""
-    return isinstance(p, SNM) and (p.up > 0 or p.most > 0)
+    """Has it a dead band, or a bound of m? The compiled neurons know neither."""
+    return isinstance(p, SNM) and (p.band > 0 or p.most > 0)
 
 
 def _is_compiled(graph: SpikingGraph, asked: str, device: str) -> bool:

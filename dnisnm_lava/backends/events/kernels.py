@@ -63,25 +63,25 @@ def multiply(pixel, channel, value, first, where, pixels, weight, scale, acc):  
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _level(v, m, guard, vth, slack, lower, levels, most, free, one, zero):  # type: ignore[no-untyped-def]
+def _level(v, m, guard, vth, band, lower, levels, most, free, one, zero):  # type: ignore[no-untyped-def]
     """k of one neuron (design 1.1), as `batched.neurons` has it: products tell what a quotient of floats
     rounds. free: `most` where the neuron is two-sided, else 0. No branches, so that loops become vector
     code."""
     above = v > zero
-    size = max(v - slack, zero) if above else -v
+    size = abs(v)
     whole = type(one)(np.int32(min(size / guard, type(one)(MOST_LEVELS))))
     whole -= one if whole * vth > size else zero
     whole += one if (whole + one) * guard <= size else zero
     further = one if size - whole * vth >= lower else zero
-    up = min(min(whole, levels), most - m)
-    down = min(min(whole + further, levels), m + free)
+    up = min(min(whole, levels), most - m) if size >= guard + band else zero
+    down = min(min(whole + further, levels), m + free) if size >= band else zero
     return up if above else -down
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fires, pixel, channel, value):  # type: ignore[no-untyped-def]
     """Currents into potentials, and spikes out of them, where one arrived or a neuron has more to send.
-    table: (5, pixels or 1, C): vth, guard, payload, slack and lower. fires: may they, in this step? pixel,
+    table: (5, pixels or 1, C): vth, guard, payload, band and lower. fires: may they, in this step? pixel,
     channel, value: room for all events. (events, up, down, saturated)."""
     kind = v.dtype.type
     one, zero = kind(1), kind(0)
@@ -94,7 +94,7 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
         if not (touched[p] or pending[p]):
             continue
         q = p if table.shape[1] > 1 else 0
-        vth, guard, payload, slack, lower = table[0, q], table[1, q], table[2, q], table[3, q], table[4, q]
+        vth, guard, payload, band, lower = table[0, q], table[1, q], table[2, q], table[3, q], table[4, q]
         vp, mp, ap = v[p], m[p], acc[p]
         clips, sends, left = False, False, False  # sums of floats would keep loops from vector code
         for c in range(channels):
@@ -110,14 +110,14 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
             pending[p] = 1
             continue
         for c in range(channels):
-            k[c] = _level(vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, free, one, zero)
+            k[c] = _level(vp[c], mp[c], guard[c], vth[c], band[c], lower[c], levels, most, free, one, zero)
             vp[c] -= k[c] * vth[c]
             mp[c] += k[c]
             sends |= k[c] != zero
         if sends and not settles:
             for c in range(channels):
                 left |= zero != _level(
-                    vp[c], mp[c], guard[c], vth[c], slack[c], lower[c], levels, most, free, one, zero
+                    vp[c], mp[c], guard[c], vth[c], band[c], lower[c], levels, most, free, one, zero
                 )
         pending[p] = left
         if sends:

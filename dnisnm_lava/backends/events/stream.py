@@ -30,7 +30,7 @@ from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans, pool_fans
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
-from dnisnm_lava.ir.dynamics import lower_threshold, upper_threshold
+from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.pools import composed
@@ -401,9 +401,9 @@ def _work(q: Projection, source: Shape) -> int:
 
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
-    """(5, pixels or 1, C): vth, guard, payload, slack, lower; as `batched.neurons.neurons` says them."""
-    lower, slack = lower_threshold(p.vth, p.down), upper_threshold(p.vth, p.up) - p.vth
+    """(5, pixels or 1, C): vth, guard, payload, band, lower; as `batched.neurons.neurons` says them."""
+    lower, band = lower_threshold(p.vth, p.down), band_of(p.vth, p.band)
     guard = np.where(p.vth > 0, p.vth, np.inf)
     left = np.where((p.vth > 0) & (lower < p.vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
-    rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, slack, left)])
+    rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, band, left)])
     return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)

@@ -85,7 +85,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
                 lead=p.lead,
                 two_sided=p.two_sided,
                 down=p.down,
-                up=p.up,
+                band=p.band,
                 most=p.most,
             )
         process[p.name] = neurons

@@ -24,7 +24,7 @@ class AbstractPySNM(PyLoihiProcessModel):
     lead: np.ndarray = LavaPyType(np.ndarray, np.int64)
     two_sided: np.ndarray = LavaPyType(np.ndarray, np.int64)
     down: np.ndarray = LavaPyType(np.ndarray, float)
-    up: np.ndarray = LavaPyType(np.ndarray, float)
+    band: np.ndarray = LavaPyType(np.ndarray, float)
     most: np.ndarray = LavaPyType(np.ndarray, np.int64)
     carry: np.ndarray = LavaPyType(np.ndarray, np.int64)
     steps: np.ndarray = LavaPyType(np.ndarray, np.int64)
@@ -48,10 +48,10 @@ class AbstractPySNM(PyLoihiProcessModel):
         spikes = np.zeros_like(self.payload)
         if lead <= local < steps + lead:
             lower = dynamics.lower_threshold(self.vth, self.down.item())
-            upper = dynamics.upper_threshold(self.vth, self.up.item())
+            band = dynamics.band_of(self.vth, self.band.item())
             two_sided, most = bool(self.two_sided.item()), self.most.item()
             k, self.v[:], self.m[:] = dynamics.fire(
-                self.v, self.m, self.vth, self.levels.item(), two_sided, lower, upper, most
+                self.v, self.m, self.vth, self.levels.item(), two_sided, lower, band, most
             )
             spikes[:] = k * self.payload
         self.s_out.send(spikes)

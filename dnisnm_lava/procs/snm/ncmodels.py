@@ -16,8 +16,8 @@ Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
               biases act there alone
     c         clock: step within the window                starts at -offset, runs from 0 to period - 1 from
               then on
-    vth, lower, upper, payload, v_init, bias               constants of the neuron; vth = 0: it never fires;
-                                                           lower, upper: see dynamics.py
+    vth, lower, band, payload, v_init, bias                constants of the neuron; vth = 0: it never fires;
+                                                           lower, band: see dynamics.py
     steps, lead, period, most                              constants of the population, as are levels,
                                                            two_sided and carry
     a         what synapses brought in this step           cleared by reading
@@ -46,7 +46,7 @@ except ImportError:  # no extension, no neuro-core model; Lava imports this file
 
 LARGEST = 2**23 - 1
 REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
-OF_STREAMS = ("fresh", "upper", "most")  # registers of a stream's neurons, beside them
+OF_STREAMS = ("fresh", "band", "most")  # registers of a stream's neurons, beside them
 
 # Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second
 # operand where
@@ -68,7 +68,7 @@ BEGIN = """
     ADD  k       0       0
 """
 LEVEL = """
-    GE   up      v       {upper}          (21), one level: up ...
+    GE   up      v       vth          (21), one level: up ...
     NEG  n       v
     GE   down    n       lower        ... or down; not both in one step, for lower <= vth
     AND  up      up      armed
@@ -102,9 +102,17 @@ ONCE = """
     SEL  b       fresh   bias    0    in the first frame alone
     ADD  z       a       b
 """
+DEAD_BAND = """
+    ADD  far     vth     band         before the first level: has v left the band?
+    GE   above   v       far
+    NEG  n       v
+    GE   below   n       band
+"""
 BOUND = """
     LT   room    m       most         holds no more than that
     AND  up      up      room
+    AND  up      up      above
+    AND  down    down    below
 """
 BOUND_BELOW = """
     NEG  owed    m
@@ -135,10 +143,8 @@ def program(levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[
     compare and subtract. carry: of a stream's network."""
     begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
     bound = BOUND + (BOUND_BELOW if two_sided else "") if carry else ""
-    level = LEVEL.format(
-        upper="upper" if carry else "vth", bound=bound.strip(), gate="" if two_sided else GATE.strip()
-    )
-    text = begin + levels * level + END + (AGED if carry else "")
+    level = LEVEL.format(bound=bound.strip(), gate="" if two_sided else GATE.strip())
+    text = begin + (DEAD_BAND if carry else "") + levels * level + END + (AGED if carry else "")
     lines = [line.split() for line in text.splitlines() if line.strip()]
     return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]
 

@@ -19,8 +19,8 @@ class SNM(AbstractProcess):
     payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires. two_sided: no
     memory gate; spikes may sum below zero, as a linear tensor's do. down: the lower threshold as a share of
     vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is above it. 1 is the
-    paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. up: by which
-    share of vth, 0 to 1, the upper threshold, from which on the neuron fires, lies above it. most: the levels
+    paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. band: a dead
+    band as a share of vth, 0 to 1: nothing is sent before v is so far above vth or below 0. most: the levels
     that m may hold, and minus which a two-sided neuron's may (0: no bound). carry: windows are frames of one
     stream: v and m go on from one to the next, and bias acts in the first alone. steps: currents per window.
     lead: steps of a window before the first spike. period: steps from window to window (default steps +
@@ -42,7 +42,7 @@ class SNM(AbstractProcess):
         lead: int = 0,
         two_sided: bool = False,
         down: float = 1.0,
-        up: float = 0.0,
+        band: float = 0.0,
         most: int = 0,
         carry: bool = False,
         period: int | None = None,
@@ -57,7 +57,7 @@ class SNM(AbstractProcess):
         period = steps + lead if period is None else period
         super().__init__(shape=shape, name=name, log_config=log_config)
         _check(vth, steps, levels, lead, period, offset, down)
-        _check_stream(up, most)
+        _check_stream(band, most)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v = Var(shape=shape, init=v_init.copy())
@@ -70,7 +70,7 @@ class SNM(AbstractProcess):
         self.lead = Var(shape=(1,), init=lead)
         self.two_sided = Var(shape=(1,), init=int(two_sided))
         self.down = Var(shape=(1,), init=float(down))
-        self.up = Var(shape=(1,), init=float(up))
+        self.band = Var(shape=(1,), init=float(band))
         self.most = Var(shape=(1,), init=most)
         self.carry = Var(shape=(1,), init=int(carry))
         self.steps = Var(shape=(1,), init=steps)
@@ -100,8 +100,8 @@ def _check(
         )
 
 
-def _check_stream(up: float, most: int) -> None:
-    if not 0 <= up <= 1 or most < 0:
+def _check_stream(band: float, most: int) -> None:
+    if not 0 <= band <= 1 or most < 0:
         raise ValueError(
-            f"SNM: up {up}, most {most}; give 0 to 1, a share of the threshold, and levels, 0 or more"
+            f"SNM: band {band}, most {most}; give 0 to 1, a share of the threshold, and levels, 0 or more"
         )

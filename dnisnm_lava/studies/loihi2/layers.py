@@ -177,11 +177,11 @@ def state_bits(p: SNM | ReadOut, steps: int) -> int:
     lower = (
         STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
     )  # else it is 1, or the threshold
-    upper = STATE_BITS if p.up and _differs(p.vth) else 0  # else it is the threshold, or the program's
+    band = STATE_BITS if p.band and _differs(p.vth) else 0  # else there is none, or it is the program's
     known = np.array_equal(p.v_init, p.vth >> 1) or (
         p.two_sided and not p.v_init.any()
     )  # to the program, of itself
-    return bits + memory + payload + threshold + lower + upper + (0 if known else STATE_BITS)
+    return bits + memory + payload + threshold + lower + band + (0 if known else STATE_BITS)
 
 
 def _memory_bits(p: SNM, steps: int) -> int:

@@ -26,7 +26,7 @@ def dials(graph: SpikingGraph, refresh: int = 0) -> Dials:
     neurons = [p for p in graph.of(SNM) if not p.two_sided] or list(graph.of(SNM))
     return Dials(
         graph.steps,
-        max((p.up + p.down for p in neurons), default=0.0),
+        max((2 * p.band for p in neurons), default=0.0),
         _span(p.most for p in neurons),
         _span(p.levels for p in neurons),
         refresh,
