@@ -185,7 +185,7 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
         (
             "format/version",
             99,
-            "format version 99, and this program reads up to 3; install a newer dnisnm-lava",
+            "format version 99, and this program reads up to 4; install a newer dnisnm-lava",
         ),
         ("format/version", 0, "format version 0 never existed"),
         ("layer/1/weight", None, "layer/1/weight is missing"),
