@@ -35,6 +35,8 @@ class Activity:
 
     def add(self, counted: Sequence[Sequence[int]]) -> None:
         """One more frame. ValueError where it has other populations."""
+        if any(len(new) != len(self.names) for new in counted):
+            raise ValueError("populations")
         if self.frames == self.width * COLUMNS:
             self.sent, self.delivered = _by_pairs(self.sent), _by_pairs(self.delivered)
             self.width *= 2
