@@ -107,7 +107,7 @@ def stream_table(found: Summary, title: str) -> RenderableType:
 
 
 def cells(found: Summary, key: str) -> list[str]:
-    """Of the stream or of a reference, below its name and HEADINGS."""
+    """Of the stream or of a reference: its name, and what stands below HEADINGS."""
     ratio, energy = found.ratio(key), found.energy.get(key)
     views = ["", "", ""]
     if energy is not None:

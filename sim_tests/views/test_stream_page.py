@@ -82,7 +82,7 @@ def test_it_tells_verdict_dials_frames_and_populations() -> None:
     assert re.findall(r'data-frame="(\d+)"', text) == ["0", "2", "4"]
     assert "2 changes of the stream&#39;s class" in text or "2 changes of the stream's class" in text
     assert text.count("before: ant") == text.count("before: bee") == 1
-    assert [li for li in re.findall(r"<li title=\"(.*?)\"", text)] == ["image", "conv", "fc"] * 2
+    assert re.findall(r"<li title=\"(.*?)\"", text) == ["image", "conv", "fc"] * 2
     told = json_of(text, "points")
     assert told["answers"]["stream"] == [0, 0, 1, 1, 0]
     assert told["classes"] == {"0": "ant", "1": "bee"}

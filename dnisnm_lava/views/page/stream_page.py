@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from dnisnm_lava.studies.streams.activity import Activity
 from dnisnm_lava.views import streams
+from dnisnm_lava.views.costs import ESTIMATED
 from dnisnm_lava.views.dials import dials_told
 from dnisnm_lava.views.page import shell
 from dnisnm_lava.views.page.pieces import Column, Table
@@ -56,14 +57,15 @@ def render(found: Follow, activity: Activity, frames: Iterable[np.ndarray]) -> b
 
 def _lines(found: Follow) -> list[str]:
     """Without what the page says elsewhere."""
-    said = ("operations: ", "stream's: ", "T = ", "Estimated", "estimated")
-    shown = [line for line in streams.lines(found.summary) if not line.startswith(said)]
-    return [line for line in shown if not found.summary.inexact or line != streams.saturated(found.summary)]
+    of = found.summary
+    said = {dials_told(of.dials), ESTIMATED, streams.saturated(of)}
+    shown = [line for line in streams.lines(of) if line not in said]
+    return [line for line in shown if not line.startswith(("operations: ", "stream's: "))]
 
 
 def _costs(found: Follow) -> Table:
     of = found.summary
-    rows = [(name, *streams.cells(of, key)) for key, name in streams.NAMES.items() if key in of.operations]
+    rows = [tuple(streams.cells(of, key)) for key in streams.NAMES if key in of.operations]
     columns = [Column(name, help=HELP.get(name, "")) for name in streams.HEADINGS]
     return Table(
         "costs", "Of a frame, on average", (Column("a frame", numeric=False), *columns), _filled(rows)

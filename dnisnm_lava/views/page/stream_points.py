@@ -36,7 +36,7 @@ def points(found: Follow) -> dict[str, Any]:
         "first": rows[0].frame,
         "frames": len(rows),
         "width": width,
-        "who": NAMES,
+        "who": [[key, name] for key, name in NAMES.items()],
         "operations": _means(groups, lambda row: row.operations),
         "multiplications": int(found.summary.operations["ann"]),
         "spikes": _means(groups, lambda row: row.spikes),

@@ -2,7 +2,7 @@
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const told = read("points"), span = read("span");
 const slider = document.getElementById("frame"), log = document.getElementById("log");
-const total = told.spikes.stream.length, keys = Object.keys(told.who);
+const total = told.spikes.stream.length, who = Object.fromEntries(told.who), keys = told.who.map(([key]) => key);
 const SVG = "http://www.w3.org/2000/svg", LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 40;
 
 function element(name, attributes, parent, text) {
@@ -48,7 +48,7 @@ function answer(key, i) {
 // ---------------------------------------------------------------- charts
 
 function series(name) {
-  const found = keys.filter((key) => told[name][key]).map((key) => ({ key, label: told.who[key], values: told[name][key] }));
+  const found = keys.filter((key) => told[name][key]).map((key) => ({ key, label: who[key], values: told[name][key] }));
   if (name === "operations") found.push({ key: "ann", label: "the ANN's multiplications", values: Array(total).fill(told.multiplications) });
   return found.map((s) => ({ ...s, dash: s.key === "skipping" ? "2 3" : s.key === "ann" && name === "operations" ? "6 4" : "" }));
 }
@@ -185,7 +185,7 @@ function row(body, key, i) {
   const work = key === "ann" ? told.multiplications : (told.operations[key] || [])[i];
   if (work === undefined) return;
   const line = html("tr", body), agreed = (told.agreement[key] || [])[i];
-  html("th", line, told.who[key]).scope = "row";
+  html("th", line, who[key]).scope = "row";
   const differs = told.kind === "class" && agreed < 1;
   const beside = agreed === undefined || told.kind === "class" ? "" : told.kind === "error" ? ` (RMSE ${agreed})` : ` (${(100 * agreed).toFixed(1)} % agree)`;
   html("td", line, answer(key, i) + beside, differs ? "bad" : "");
