@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli import remembering, stream_parts, stream_sources
+from dnisnm_lava.cli import remembering, stream_folder, stream_parts, stream_sources
 from dnisnm_lava.cli.alarms import _with_alarms
-from dnisnm_lava.cli.names import (
-    PREPARED_BY,
-    STREAM_FILES,
-    STREAM_NET,
-    STREAM_PICTURE,
-    STREAM_ROWS,
-    STREAM_STATE,
-    STREAM_SUMMARY,
-)
+from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
 from dnisnm_lava.cli.shared import _allowed_to_finish, _provenance, _recipe
+from dnisnm_lava.cli.stream_folder import Done
 from dnisnm_lava.errors import BackendMissing, BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.system.extras import missing
 
@@ -45,6 +37,7 @@ def stream(args: Stream, stages: Stages) -> Result:
     """A network on a clip, pictures or events: its state is kept, and only change is sent."""
     args = _allowed_to_finish(args)
     _check_early(args)
+    files = stream_folder.written(args)
     source = stream_sources.source_of(args)
     found = stream_sources.network_of(args, source, stages)
     args = found.args
@@ -52,11 +45,11 @@ def stream(args: Stream, stages: Stages) -> Result:
     with _keeping(args, graph) as kept:
         parts = stream_parts.begun(kept, graph, _state(args, graph))
         watching = _followed(args, found, source, parts, stages)
-        result = _result(args, watching, parts.rows)
-        result = _with_alarms(args, result, found.alarms)
+        done = Done(watching, parts, source, made_of)
+        result = _with_alarms(args, _result(args, done), found.alarms)
         if args.out is not None:
-            _write(args, result, watching, parts.rows, made_of)
-            result = _with_place(result, args.out, *STREAM_FILES)
+            stream_folder.write(args, result, done, files)
+            result = _with_place(result, args.out, *files)
     return _with_clip(args, result, source, parts.rows, made_of.get("classes", ()), stages)
 
 
@@ -150,7 +143,7 @@ def _followed(args: Stream, found: Followed, source: Frames, parts: Parts, stage
     pace = _Pace(stages, source.total, done)
     try:
         for frame in watching:
-            parts.follow(watching, rows.row(frame, ann))
+            parts.follow(watching, frame, rows.row(frame, ann))
             pace.took(len(parts.rows))
     except DnisnmError as error:
         parts.save(watching)
@@ -183,41 +176,13 @@ class _Pace:
 # ---------------------------------------------------------------- what is told and written
 
 
-def _result(args: Stream, watching: Watching, rows: Sequence[Row]) -> Result:
-    from dnisnm_lava.studies.streams.dials import dials
-    from dnisnm_lava.studies.streams.summary import summary
+def _result(args: Stream, done: Done) -> Result:
     from dnisnm_lava.views import streams as view
 
-    told = dials(watching.graph, args.refresh)
-    found = summary(rows, told, watching.measure, watching.bill.multiplications)
-    title = stream_sources.title(args)
-    facts = view.stream_json(found, {**_provenance(args, watching.graph), "state": watching.state.frames})
-    return Result(facts, view.stream_table(found, title))
-
-
-def _write(
-    args: Stream,
-    result: Result,
-    watching: Watching,
-    rows: Sequence[Row],
-    made_of: Mapping[str, Any],
-) -> None:
-    from dnisnm_lava.studies.streams.dials import dials
-    from dnisnm_lava.studies.streams.summary import summary
-    from dnisnm_lava.system.files import whole_folder, write_whole
-    from dnisnm_lava.views import streams as view
-    from exporters import netx
-
-    found = summary(
-        rows, dials(watching.graph, args.refresh), watching.measure, watching.bill.multiplications
-    )
-    assert args.out is not None
-    with whole_folder(args.out, overwrite=args.overwrite) as folder:
-        write_whole(folder / STREAM_ROWS, view.frames_csv(rows))
-        write_whole(folder / STREAM_SUMMARY, (json.dumps(result.data, indent=1) + "\n").encode())
-        netx.write(folder / STREAM_NET, watching.graph, provenance=made_of)
-        watching.save(folder / STREAM_STATE)
-        write_whole(folder / STREAM_PICTURE, view.stream_picture(rows, found, stream_sources.title(args)))
+    found, watching = done.summary(args), done.watching
+    provenance = {**_provenance(args, watching.graph), "state": watching.state.frames}
+    facts = view.stream_json(found, provenance, done.parts.activity.totals())
+    return Result(facts, view.stream_table(found, stream_sources.title(args)))
 
 
 def _made_of(args: Stream, data: Data | None) -> dict[str, Any]:

@@ -31,15 +31,18 @@ NAMES = {
     "skipping": "quantized ANN, zeros skipped",
     "ann": "the ANN",
 }
+HEADINGS = ("operations", "stream's", "spikes", "arithmetic", "chip", "the paper", "ms")
 COLOURS = {"stream": "C0", "alone": "C1", "skipping": "C2", "ann": "C3"}
 
 
 # ---------------------------------------------------------------- for programs
 
 
-def stream_json(found: Summary, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def stream_json(
+    found: Summary, provenance: Mapping[str, Any], populations: Mapping[str, Mapping[str, int]] | None = None
+) -> dict[str, Any]:
     """Every field; energies in pJ, seconds and counts of a frame on average; ratios: the stream's operations
-    by those of others."""
+    by those of others; populations: neurons, and spikes and operations of all frames, by name."""
     return {
         **asdict(found),
         "measure": None if found.measure is None else found.measure.facts,
@@ -48,6 +51,7 @@ def stream_json(found: Summary, provenance: Mapping[str, Any]) -> dict[str, Any]
             key: ratio for key in NAMES if (ratio := found.ratio(key)) is not None and key != "stream"
         },
         "frames_per_second": found.rate,
+        "populations": dict(populations or {}),
         "energies": ESTIMATED,
         "provenance": dict(provenance),
     }
@@ -62,13 +66,13 @@ def _score_json(score: Score | None) -> dict[str, Any] | None:
 
 def frames_csv(rows: Sequence[Row]) -> bytes:
     """A row a frame, energies in pJ; a cell is empty where nothing was found."""
-    cells = [_cells(row) for row in rows]
+    told = [_cells(row) for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(
-        text, list(dict.fromkeys(key for found in cells for key in found)), lineterminator="\n"
+        text, list(dict.fromkeys(key for found in told for key in found)), lineterminator="\n"
     )
     writer.writeheader()
-    writer.writerows(cells)
+    writer.writerows(told)
     return text.getvalue().encode()
 
 
@@ -91,18 +95,19 @@ def stream_table(found: Summary, title: str) -> RenderableType:
     """A row for the stream and for each reference, of a frame; then how it was followed, and a verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("a frame")
-    for heading in ("operations", "stream's", "spikes", "arithmetic", "chip", "the paper", "ms"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for key in NAMES:
         if key in found.operations:
-            table.add_row(*_row(found, key))
-    lines = Text("\n".join(_lines(found)))
-    named = Text(f"{title}, {_frames(found.frames)}")
-    panel = Panel(Group(table, lines), title=named, box=box.ROUNDED, expand=False)
+            table.add_row(*cells(found, key))
+    below = Text("\n".join(lines(found)))
+    named = Text(f"{title}, {frames_told(found.frames)}")
+    panel = Panel(Group(table, below), title=named, box=box.ROUNDED, expand=False)
     return Group(panel, Text(verdict(found)))
 
 
-def _row(found: Summary, key: str) -> list[str]:
+def cells(found: Summary, key: str) -> list[str]:
+    """Of the stream or of a reference: its name, and what stands below HEADINGS."""
     ratio, energy = found.ratio(key), found.energy.get(key)
     views = ["", "", ""]
     if energy is not None:
@@ -117,12 +122,13 @@ def _row(found: Summary, key: str) -> list[str]:
     ]
 
 
-def _lines(found: Summary) -> Iterator[str]:
+def lines(found: Summary) -> Iterator[str]:
+    """How it was followed, what it agrees with, and how fast it was."""
     yield "operations: synapses that spikes and changes of the image go to; of the ANN, multiplications"
     yield "stream's: the stream's operations by these"
     yield dials_told(found.dials)
     if found.settled is not None:
-        others = _frames(found.frames - found.fresh)
+        others = frames_told(found.frames - found.fresh)
         yield f"{found.settled:,.0f} operations in a frame, of the {others} that did not begin anew"
     for key, score in found.agreement.items():
         yield f"agreement with {NAMES[key]}: {_agreed(found, score)}"
@@ -159,7 +165,9 @@ def verdict(found: Summary) -> str:
     """The whole in a line."""
     alone, ann = (found.ratio(key) for key in ("alone", "ann"))
     if alone is None:
-        return f"{_frames(found.frames)}, {found.rate:.3g} a second; {ann or 0:.3f} of the ANN's operations"
+        return (
+            f"{frames_told(found.frames)}, {found.rate:.3g} a second; {ann or 0:.3f} of the ANN's operations"
+        )
     said = ", ".join(told for key in found.agreement if (told := _met(found, key)))
     cost = f"{alone:.3f} of the frame-wise operations, {ann or 0:.3f} of the ANN's"
     return f"{said}; {cost}" if said else cost
@@ -172,7 +180,7 @@ def _met(found: Summary, key: str) -> str:
     return "" if score is None else f"RMSE {score.rmse:.3g} to {NAMES[key]}"
 
 
-def _frames(count: int) -> str:
+def frames_told(count: int) -> str:
     return f"{count:,} frame{'s' * (count != 1)}"
 
 

@@ -113,6 +113,21 @@ def test_a_file_without_its_model_goes_without_the_ann(
     assert states.load("out/state.npz", graph).frames == FRAMES
 
 
+def test_a_stream_tells_its_populations_and_goes_without_its_page_where_jinja2_is_not(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "jinja2" else find(name, *more)
+    )
+    assert cli.main([*QUICK, "--out", "out"]) == 0
+    assert "the stream goes without its page: jinja2 is not installed" in capsys.readouterr().err
+    assert sorted(p.name for p in Path("out").iterdir()) == sorted(set(STREAM_FILES) - {"stream.html"})
+    found, rows = told(here / "out"), frames_of(here / "out")
+    operations = sum(of["operations"] for of in found["populations"].values())
+    assert operations == sum(int(row["operations_stream"]) for row in rows)
+
+
 def test_dials_reach_the_stream(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dials = ["--frame-steps", "2", "--hysteresis", "0.5", "--at-once", "3", "--refresh", "3", "--every", "2"]
     found = run(*QUICK, *dials, "--out", "out", capsys=capsys)

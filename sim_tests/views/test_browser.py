@@ -18,6 +18,8 @@ pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was no
 pytest.importorskip("plotly", reason="plotly is not installed: the report was not opened in a browser")
 
 from html_pages import EVIL, evil, evil_page  # noqa: E402
+from stream_pages import page as stream_page  # noqa: E402
+from stream_pages import rows_of  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
@@ -318,4 +320,47 @@ def test_a_sheet_is_as_wide_as_what_stands_on_it(browser: Any, file: Path) -> No
         "p.clientWidth && p.clientWidth).length"
     )
     assert opened.js(over) == 0
+    opened.context.close()
+
+
+# ---------------------------------------------------------------- the page of a stream
+
+OVERLAPS = """() => [...document.querySelectorAll('.chart svg')].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  const all = [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
+  return all.flatMap(([name, a], i) => [
+    ...(a.left < box.left - 1 || a.right > box.right + 1 ? [[name, 'cut']] : []),
+    ...all.slice(i + 1).filter(([, b]) =>
+      a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom
+    ).map(([other]) => [name, other]),
+  ]);
+})"""
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_of_a_stream_fits_and_its_slider_chooses_a_frame(
+    browser: Any, tmp_path: Path, artefacts: Path, width: int
+) -> None:
+    file = tmp_path / "stream.html"
+    names = (EVIL, "conv", "fc")
+    rows = rows_of([i // 9 % 2 for i in range(120)])
+    file.write_text(stream_page(rows, classes=(EVIL, "bee"), names=names))
+    opened = Opened(browser, file, {"width": width, "height": 900}, color_scheme="light")
+    for is_log in (False, True):
+        opened.page.set_checked("#log", is_log)
+        assert opened.js("document.documentElement.scrollWidth") == width
+        assert opened.js(OVERLAPS) == []
+    opened.js("frame.value = 60; frame.dispatchEvent(new Event('input'))")
+    assert opened.page.inner_text("#row caption") == "Frame 60"
+    assert opened.page.inner_text("#chosen") == "60"
+    told = opened.page.locator("#row tbody tr").first.locator("th, td").all_inner_texts()
+    assert [told[0], told[2], told[3]] == ["the stream", "100", "10"]
+    opened.page.locator(".shot").nth(1).click()
+    assert opened.page.inner_text("#row caption") == "Frame 9"
+    assert opened.js("document.querySelector('#row tbody td').textContent") == "bee"
+    assert without(opened.complaints) == []
+    assert opened.js("window.pwned") is None
+    worst = opened.js(CONTRAST)
+    assert 4.5 <= worst["ratio"] < 99, worst
+    opened.page.screenshot(path=artefacts / f"stream-{width}.png", full_page=True)
     opened.context.close()

@@ -422,8 +422,9 @@ def test_the_command_writes_what_it_prints(place: Path, capsys: pytest.CaptureFi
 def test_a_missing_library_is_named_with_its_extra(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "dnisnm_lava.views.page.page", raising=False)
-    monkeypatch.delattr("dnisnm_lava.views.page.page", raising=False)
+    for name in ("page", "shell"):
+        monkeypatch.delitem(sys.modules, f"dnisnm_lava.views.page.{name}", raising=False)
+        monkeypatch.delattr(f"dnisnm_lava.views.page.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     said = refused("report", *NET, *DATA, capsys=capsys)
     assert said == f"dnisnm: {missing('jinja2', 'report')}"

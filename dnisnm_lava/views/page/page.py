@@ -3,16 +3,12 @@ all."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import resources as packaged
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly.offline
 from markupsafe import Markup
 
@@ -30,12 +26,11 @@ from dnisnm_lava.views.costs import costs_json
 from dnisnm_lava.views.coverage import coverage_json, place
 from dnisnm_lava.views.explanation import explanation_json
 from dnisnm_lava.views.network import network_json
-from dnisnm_lava.views.page import rasters, tables
+from dnisnm_lava.views.page import rasters, shell, tables
 from dnisnm_lava.views.page.figures import NAMES, RULES
 from dnisnm_lava.views.page.pictures import pictures
-from dnisnm_lava.views.page.pieces import At, count, digits, percent, size
+from dnisnm_lava.views.page.pieces import At
 
-ASSETS = packaged.files("dnisnm_lava.views.page") / "assets"
 SVG = "http://www.w3.org/2000/svg"
 
 
@@ -58,19 +53,7 @@ def report(
 
 def render(found: Gathered) -> bytes:
     """The page in UTF-8: the same bytes for the same findings."""
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(lambda name: (ASSETS / name).read_text()),
-    )
-    environment.policies["json.dumps_kwargs"] = {
-        "allow_nan": False,
-        "sort_keys": True,
-        "separators": (",", ":"),
-    }
-    environment.filters.update(count=count, percent=percent, digits=digits, size=size)
+    environment = shell.environment()
     environment.tests["following"] = lambda cell: isinstance(cell, At)
     return environment.get_template("page.html").render(**_context(found)).encode()
 
@@ -110,7 +93,7 @@ def _without_pixels(value: Any) -> Any:
 
 def _context(found: Gathered) -> dict[str, Any]:
     shown = pictures(found)
-    scripts = [_script(plotly.offline.get_plotlyjs()), _script((ASSETS / "page.js").read_text())]
+    scripts = [shell.script(plotly.offline.get_plotlyjs()), shell.script(shell.asset("page.js"))]
     texts = tables.texts(found)
     return {
         "found": found,
@@ -129,18 +112,9 @@ def _context(found: Gathered) -> dict[str, Any]:
         "thumbnails": _thumbnails(found),
         "drawing": _drawing(found),
         "scripts": scripts,
-        "policy": " ".join(f"'{_digest(s)}'" for s in scripts),
-        "style": Markup((ASSETS / "page.css").read_text()),
+        "policy": shell.policy(scripts),
+        "style": Markup(shell.asset("page.css")),
     }
-
-
-def _script(source: str) -> Markup:
-    return Markup(source.replace("</script", r"<\/script"))
-
-
-def _digest(script: str) -> str:
-    """What a content security policy calls it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _maps(found: Gathered) -> list[dict[str, Any]]:

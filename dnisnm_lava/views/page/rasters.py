@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -22,7 +23,7 @@ def thumbnail(pixels: np.ndarray) -> str:
     x = x if len(x) in (1, 3) else x.mean(axis=0, keepdims=True)
     shrunk = np.stack([_shrunk(channel) for channel in x], axis=-1)  # (H, W, C)
     grey = colormaps["gray"](shrunk, bytes=True)[..., 0]  # each channel from 0 ... 1 to 0 ... 255
-    return _uri(grey[..., 0] if grey.shape[-1] == 1 else grey)
+    return uri(grey[..., 0] if grey.shape[-1] == 1 else grey)
 
 
 def heatmaps(found: ThresholdMap) -> tuple[str, str]:
@@ -30,7 +31,7 @@ def heatmaps(found: ThresholdMap) -> tuple[str, str]:
     train, test = _shrunk(found.train), _shrunk(found.test)
     largest = max(float(train.max(initial=0)), float(test.max(initial=0))) or 1.0
     first, second = (
-        _uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test)
+        uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test)
     )
     return first, second
 
@@ -47,7 +48,12 @@ def _shrunk(values: np.ndarray) -> np.ndarray:
     return padded.reshape(h // rows, rows, w // columns, columns).mean(axis=(1, 3))
 
 
-def _uri(pixels: np.ndarray) -> str:
+def uri(pixels: np.ndarray) -> str:
+    """PNG: grey (h, w), or colours (h, w, 3), of bytes."""
+    return encoded(Image.fromarray(np.ascontiguousarray(pixels)), "PNG")
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, format=kind, optimize=True, **options)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
