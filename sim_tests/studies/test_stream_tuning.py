@@ -39,7 +39,7 @@ def walk(shape: tuple[int, ...], seed: int = 3) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def analog() -> AnalogGraph:
-    return dn.from_torch(randomized(ResidualPoolNet(), 0), images(1, (2, 6, 6), 0)[0])
+    return dn.from_torch(randomized(ResidualPoolNet(), 11), images(1, (2, 6, 6), 0)[0])
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +251,7 @@ def test_a_search_goes_on_where_it_stopped(
         ([*STREAM, "--labels"], "--labels: is of images, and --stream measures against the ANN's"),
         ([*STREAM, "--try-hysteresis", "3"], "hysteresis: 3.0 given; give 0 to 2"),
         ([*STREAM, "--limit", "0"], "limit: 0 given; frames are counted from 1"),
-        ([*STREAM, "--count", "5", "--microseconds", "5"], "clip.npy"),
+        ([*STREAM, "--sensor", "6,6"], "--sensor: belongs to --events; leave it out"),
         (["--max-drop", "1", "--limit", "3"], "--limit: belongs to --stream CLIP; give that, too"),
         (["--stream", "none.npy", "--max-drop", "1"], "none.npy"),
     ],
