@@ -218,7 +218,11 @@ class TargetOptions(Verb):
         metavar="STEPS", help="until the read-out is done, leads and depth in it"
     )
     max_spikes: float | None = option(metavar="N", help="of an image")
-    max_drop: float | None = option(metavar="POINTS", help="below the ANN, for as little latency as can be")
+    max_drop: float | None = option(
+        metavar="POINTS",
+        help="below the ANN, for as little latency as can be; with --stream, below the best agreement, for "
+        "as few operations",
+    )
     max_error: float | None = option(
         metavar="SHARE", help="of values: RMSE by the standard deviation, for as little latency"
     )
