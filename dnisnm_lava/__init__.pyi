@@ -45,6 +45,8 @@ from dnisnm_lava.studies.precision import precision as precision
 from dnisnm_lava.studies.streams.following import stream as stream
 from dnisnm_lava.studies.streams.watching import watch as watch
 from dnisnm_lava.studies.tuning.pareto import Target as Target
+from dnisnm_lava.studies.tuning.streams import StreamSpace as StreamSpace
+from dnisnm_lava.studies.tuning.streams import tune_stream as tune_stream
 from dnisnm_lava.studies.tuning.tune import Space as Space
 from dnisnm_lava.studies.tuning.tune import tune as tune
 from dnisnm_lava.system.machine import Compute as Compute

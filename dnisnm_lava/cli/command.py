@@ -20,6 +20,7 @@ KINDS = {
     "_bytes": "a size such as 500M or 2G",
     "_sizes": "whole numbers with commas, such as 3,32,32",
     "_numbers": "numbers with commas, such as 0.5,0.5,0.5",
+    "_at_once": "whole numbers or all, with commas, such as all,4",
     "_range": "a range such as 2-8, or 2,4,8",
     "_accuracy": "an accuracy such as 0.926, 92.6 or 92.6%",
     "_by_name": "a whole number, or NAME=NUMBER with commas",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import textwrap
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dnisnm_lava as dn
 from dnisnm_lava import measures
-from dnisnm_lava.cli import remembering, splitting
+from dnisnm_lava.cli import remembering, splitting, stream_tuning
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
 from dnisnm_lava.cli.names import (
     ANN_IMAGES,
@@ -21,10 +20,11 @@ from dnisnm_lava.cli.names import (
     FRONT,
     HELD_IMAGES,
     NET,
-    PASTED,
     PRECISION,
+    STREAM_NET,
     STUDY_IMAGES,
     TOLERANCE,
+    TUNED_STREAM,
     TUNING,
 )
 from dnisnm_lava.cli.options import (
@@ -39,7 +39,7 @@ from dnisnm_lava.cli.options import (
     model_option,
     out_option,
 )
-from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
+from dnisnm_lava.cli.output import Result, Stages, _to_paste, _with_place, _written
 from dnisnm_lava.cli.shared import (
     _allowed_to_finish,
     _data,
@@ -50,6 +50,7 @@ from dnisnm_lava.cli.shared import (
     _network,
     _provenance,
     _recipe,
+    _require_data,
     _set_up,
     _statistics,
     _title,
@@ -58,6 +59,7 @@ from dnisnm_lava.cli.shared import (
     _transforms,
     _tried,
 )
+from dnisnm_lava.cli.stream_options import ClipOptions
 from dnisnm_lava.cli.values import _range
 from dnisnm_lava.cli.verb import Verb, flag, option
 from dnisnm_lava.errors import OutOfRange
@@ -216,7 +218,11 @@ class TargetOptions(Verb):
         metavar="STEPS", help="until the read-out is done, leads and depth in it"
     )
     max_spikes: float | None = option(metavar="N", help="of an image")
-    max_drop: float | None = option(metavar="POINTS", help="below the ANN, for as little latency as can be")
+    max_drop: float | None = option(
+        metavar="POINTS",
+        help="below the ANN, for as little latency as can be; with --stream, below the best agreement, for "
+        "as few operations",
+    )
     max_error: float | None = option(
         metavar="SHARE", help="of values: RMSE by the standard deviation, for as little latency"
     )
@@ -233,14 +239,19 @@ class SearchOptions(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tune(OfModel, MeasureOptions, TargetOptions, SearchOptions, Resumable, Overwriting, Seeded):
+class Tune(
+    OfModel, MeasureOptions, TargetOptions, SearchOptions, ClipOptions, Resumable, Overwriting, Seeded
+):
     model: str = model_option(required=True)
-    data: str = data_option(required=True)
-    out: Path | None = out_option(f"folder for {NET}, {TUNING} and {FRONT}")
+    data: str = data_option(default=" (default: with --stream, frames of it)")
+    out: Path | None = out_option(
+        f"folder for {NET}, {TUNING} and {FRONT}, or, with --stream, {STREAM_NET} and {TUNED_STREAM}"
+    )
 
 
 def tune(args: Tune, stages: Stages) -> Result:
-    """The recipe that serves a target best, found on training images; and its network."""
+    """The recipe that serves a target best, found on training images; or the dials of a stream; and its
+    network."""
     from rich.console import Group
     from rich.text import Text
 
@@ -257,6 +268,10 @@ def tune(args: Tune, stages: Stages) -> Result:
     args = _allowed_to_finish(args)
     if args.out:
         refuse_full(args.out, args.overwrite)
+    if args.stream is not None:
+        return stream_tuning.tune_stream(args, _target(args), stages)
+    stream_tuning.refuse_dials_of_streams(args)
+    _require_data(args)
     for name, count, least in (
         ("--fit-images", args.fit_images, 1),
         ("--held-images", args.held_images, 2),
@@ -341,22 +356,6 @@ def _target(args: Tune) -> Target:
             f"tune: {len(given)} targets given; give one of {', '.join(f'--max-{kind}' for kind in KINDS)}"
         )
     return given[0]
-
-
-def _to_paste(command: str) -> str:
-    """In lines of a terminal, which a shell reads as one."""
-    whole = " ".join(
-        shlex.quote(word).replace(" ", "\0") for word in shlex.split(command)
-    )  # a line may not end within quotes
-    lines = textwrap.wrap(
-        whole,
-        PASTED,
-        break_long_words=False,
-        break_on_hyphens=False,
-        initial_indent="  ",
-        subsequent_indent="    ",
-    )
-    return " \\\n".join(lines).replace("\0", " ")
 
 
 def _next_command(args: Tune, recipe: Recipe) -> str:

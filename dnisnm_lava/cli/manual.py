@@ -55,7 +55,8 @@ ABOUT: dict[str, str] = {
     "out. With --out, frames are kept as they are done, and --resume goes on (docs/streams.md).",
     "tune": "Varies T, levels, leads, thresholds, corrections and rounding on training images that\n"
     "are not fitted on. The result serves as --recipe; the next command is printed. With --out,\n"
-    "each trial is kept as it finishes, and --resume goes on.",
+    "each trial is kept as it finishes, and --resume goes on. With --stream, the dials of a stream:\n"
+    "which have the fewest operations where the ANN is still met, frame by frame (docs/streams.md).",
     "precision": "Each combination of bits on the whole network, then each population alone. With --out,\n"
     "each is kept as it finishes, and --resume goes on.",
     "explain": "Clipping, discreteness, asynchronism, integers, and what sources pass on: each of a\n"
@@ -125,6 +126,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "tune": (
         f"dnisnm tune {MODEL} --max-latency 30 --out tuned",
         f"dnisnm tune {MODEL} --max-drop 0.5 --labels",
+        f"dnisnm tune {MODEL} --stream clip.mp4 --max-drop 1 --out tuned",
     ),
     "precision": (
         f"dnisnm precision {MODEL} --try-weight-bits 3-8 --try-payload-bits 2,4,5 --out bits",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 NET, RESULT, PICTURE = "network.net", "result.json", "accuracy.png"
 TUNING, FRONT = "tuning.json", "front.png"
+TUNED_STREAM, TUNED_FRAMES = "tuned-stream.json", 60  # frames of a clip that dials are tried on
 PRECISION, BITS = "precision.json", "precision.png"
 STREAM_NET, STREAM_ROWS, STREAM_SUMMARY = "stream.net", "frames.csv", "summary.json"
 STREAM_STATE, STREAM_PICTURE, STREAM_PAGE = "state.npz", "stream.png", "stream.html"

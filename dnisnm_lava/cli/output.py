@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID,
 from rich.text import Text
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli.names import NET, PICTURE, RESULT
+from dnisnm_lava.cli.names import NET, PASTED, PICTURE, RESULT
 from dnisnm_lava.cli.narrow import fitted
 from dnisnm_lava.system.progress import Progress as Told
 
@@ -105,6 +107,22 @@ def _written(result: Result, where: str) -> Result:
     from rich.text import Text
 
     return Result(result.data, Group(result.text, Text(f"written to {where}")), result.failed)
+
+
+def _to_paste(command: str) -> str:
+    """In lines of a terminal, which a shell reads as one."""
+    whole = " ".join(
+        shlex.quote(word).replace(" ", "\0") for word in shlex.split(command)
+    )  # a line may not end within quotes
+    lines = textwrap.wrap(
+        whole,
+        PASTED,
+        break_long_words=False,
+        break_on_hyphens=False,
+        initial_indent="  ",
+        subsequent_indent="    ",
+    )
+    return " \\\n".join(lines).replace("\0", " ")
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
-"""Options of `stream`: where frames come from, how they are followed, what is written."""
+"""Options of `stream`: where frames come from, how they are followed, what is written; and of `tune
+--stream`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from dnisnm_lava.cli.names import STREAM_FILES
+from dnisnm_lava.cli.names import STREAM_FILES, TUNED_FRAMES
 from dnisnm_lava.cli.options import MeasureOptions, OfModelOrFile, Resumable, Seeded, data_option, out_option
-from dnisnm_lava.cli.values import _sizes
+from dnisnm_lava.cli.values import _at_once, _numbers, _sizes
 from dnisnm_lava.cli.verb import Verb, flag, option
 
 
@@ -45,6 +46,30 @@ class FrameOptions(Verb):
     )
     every: int = option(default=1, metavar="N", help="take each N-th frame (%(default)s)")
     limit: int | None = option(metavar="N", help="take so many frames at most (default: all)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(FrameOptions):
+    heading = "frames"
+    about = "a search over the dials of a stream, in place of those of images"
+
+    stream: Path | None = option(
+        metavar="CLIP",
+        help="a clip, a folder of pictures, an .npy or .npz of frames, or a file of events (default: none)",
+    )
+    limit: int = option(default=TUNED_FRAMES, metavar="N", help="follow so many frames (%(default)s)")
+    try_levels: tuple[int, ...] | None = option(
+        type=_sizes, metavar="K,...", help="levels of the network of images (7,15,31,63)"
+    )
+    try_frame_steps: tuple[int, ...] | None = option(
+        type=_sizes, metavar="T,...", help="time steps of a frame (1,2)"
+    )
+    try_hysteresis: tuple[float, ...] | None = option(
+        type=_numbers, metavar="H,...", help="hysteresis (0,0.25,0.5,1,1.5,2)"
+    )
+    try_at_once: tuple[int | None, ...] | None = option(
+        type=_at_once, metavar="K,...", help="levels that may be sent in a step, or all (all,4)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,3 +46,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
+
+
+def _at_once(text: str) -> tuple[int | None, ...]:
+    """`all,4`."""
+    return tuple(None if part == "all" else int(part) for part in text.split(","))

@@ -69,15 +69,8 @@ def build(
     refuse. UnsupportedModel and OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
     """
     check(recipe)
-    coverage = None
     pool = inputs.pool(images)
-    if isinstance(model, AnalogGraph):
-        analog = model
-    else:
-        from dnisnm_lava.frontend.walk import Traced, trace
-
-        traced = model if isinstance(model, Traced) else trace(model, pool.first)
-        analog, coverage = traced.graph, traced.coverage
+    analog, coverage = traced(model, pool)
     statistics = calibrate(analog, pool.sample(calibration_images, seed, stages("calibrate")), device=device)
     fitted = min(fit_images, len(pool)) if recipe.needs_images else 0
     if calibrated:
@@ -87,6 +80,18 @@ def build(
     return Networks(
         analog, made.spiking, made.integer, statistics, recipe, made.readings, fitted, len(pool), coverage
     )
+
+
+def traced(
+    model: torch.nn.Module | Traced | AnalogGraph, pool: inputs.Pool
+) -> tuple[AnalogGraph, Coverage | None]:
+    """The model's graph, and what became of its operations, where that is known."""
+    if isinstance(model, AnalogGraph):
+        return model, None
+    from dnisnm_lava.frontend.walk import Traced, trace
+
+    found = model if isinstance(model, Traced) else trace(model, pool.first)
+    return found.graph, found.coverage
 
 
 def follow(

@@ -12,7 +12,7 @@ from command_line import DATA, LITTLE, NET, refused_last, run
 from command_line import place as place
 
 from dnisnm_lava import cli
-from dnisnm_lava.cli.making import _to_paste
+from dnisnm_lava.cli.output import _to_paste
 from dnisnm_lava.cli.verbs import _parser
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.evaluation.trials import Journal, keeping

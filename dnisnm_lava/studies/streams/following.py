@@ -95,7 +95,7 @@ class Following(Iterator[Followed]):
         return states.save(path, self.state, self.graph)
 
     def __next__(self) -> Followed:
-        image = _checked(self._next(), self._frame, self.graph)
+        image = checked(self._next(), self._frame, self.graph.input.image_shape)
         if self._refresh and self._frame - self._began >= self._refresh:
             self._going.state, self._began, self._exact = initial(self.graph, self._frame), self._frame, True
         frame = self._going.step(image, moves=self._moves)
@@ -156,9 +156,8 @@ def begun(state: State | str | Path | None, graph: SpikingGraph) -> State | None
     return states.load(state, graph) if isinstance(state, str | Path) else state
 
 
-def _checked(image: object, index: int, graph: SpikingGraph) -> np.ndarray:
-    """The frame as an array of the network's input; OutOfRange where it is none."""
-    shape = graph.input.image_shape
+def checked(image: object, index: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The frame as an array of the network's input, of `shape`; OutOfRange where it is none."""
     if image is None:
         raise OutOfRange(
             f"frame {index}: nothing came, as of a camera that is closed; give frames of {shape}"

@@ -109,8 +109,7 @@ class Watching(Iterator[Watched]):
 
     def _compared(self, found: Watched, measure: Measure) -> Watched:
         image = np.asarray(self._source.last, np.float32).reshape(self.graph.input.image_shape)
-        sums = found.followed.outputs[measure.output]
-        said = measure.said((sums * self.graph.units[measure.output] / self.graph.steps)[None])
+        said = answers_of(self.graph, found.followed, measure)
         seconds, met, alone = dict(found.seconds), {}, None
         if self.alone is not None:
             start = time.perf_counter()
@@ -168,12 +167,17 @@ def watch(
     )
 
 
-def measure_of(graph: SpikingGraph, asked: Asked) -> Measure:
+def measure_of(graph: SpikingGraph | AnalogGraph, asked: Asked) -> Measure:
     """Of answers without labels. OutOfRange where neither the output's shape nor `asked` tells which."""
     if isinstance(asked, Measure):
         return asked
     wanted = ask(asked)
     return of(graph, None, wanted.kind, wanted.output, wanted.ignored)
+
+
+def answers_of(graph: SpikingGraph, frame: Followed, measure: Measure) -> np.ndarray:
+    """What a stream of `graph` says of a frame, (1, *spots)."""
+    return measure.said((frame.outputs[measure.output] * graph.units[measure.output] / graph.steps)[None])
 
 
 def _met(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> Met:

@@ -1,1 +1,3 @@
-"""The recipe that serves a target best. `dnisnm tune` runs `tune.tune`; `phases` are what it tries."""
+"""The recipe that serves a target best. `dnisnm tune` runs `tune.tune`; `phases` are what it tries. `streams`
+searches the dials of a stream.
+"""

@@ -157,7 +157,7 @@ def tune(
         if isinstance(measure, Measure)
         else measure_of(analog, brought, labels is not None, ask(measure))
     )
-    _check_quality(target, found)
+    check_quality(target, found)
     stats = maxima(analog, x[fitted_on], device) if statistics is None else statistics
     search = _search(target, found, analog, stats, space)
     alarms = (
@@ -364,7 +364,7 @@ def _score(measure: Measure, trial: Trial) -> str:
 # ---------------------------------------------------------------- checks
 
 
-def _check_quality(target: Target, measure: Measure) -> None:
+def check_quality(target: Target, measure: Measure) -> None:
     """A drop is of shares, an error of values."""
     if target.kind == "drop" and not measure.is_share:
         raise OutOfRange(
