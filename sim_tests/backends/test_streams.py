@@ -25,7 +25,6 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import encode_images
-from dnisnm_lava.procs.snm import ncmodels
 from dnisnm_lava.stages.streaming import streaming
 from exporters import netx, nir, torch_module
 
@@ -415,42 +414,6 @@ def test_nir_names_what_a_stream_loses() -> None:
     told = " ".join(nir.losses(streaming(small(steps=1)[0], hysteresis=0.5)))
     for what in ("the dead band", "a bound of the levels", "state that is kept from frame to frame"):
         assert what in told
-
-
-@given(
-    vth=st.integers(0, 60),
-    down=st.sampled_from([0.0, 0.25, 1.0]),
-    two_sided=st.booleans(),
-    most=st.integers(1, 9),
-    levels=st.integers(1, 9),
-    currents=st.lists(st.integers(-200, 200), min_size=12, max_size=12),
-)
-def test_the_neuro_core_program_carries_its_state(
-    vth: int, down: float, two_sided: bool, most: int, levels: int, currents: list[int]
-) -> None:
-    """Three windows of two steps, of a period of four, against the neuron in Python integers."""
-    neuron = oracle.Neuron(vth, 3 if vth else 0, vth >> 1, 5, levels, two_sided, down, down, most)
-    registers = dict.fromkeys((*ncmodels.REGISTERS, *ncmodels.OF_STREAMS), 0) | {
-        "v": vth >> 1,
-        "vth": vth,
-        "lower": neuron.lower,
-        "band": neuron.band,
-        "payload": neuron.payload,
-        "bias": 5,
-        "steps": 2,
-        "period": 4,
-        "most": most,
-        "fresh": 1,
-    }
-    program = ncmodels.program(levels, two_sided, carry=True)
-    for t, current in enumerate(currents):
-        sent = ncmodels.step(program, registers, current)
-        if t % 4 < 2:
-            neuron.integrate(current)
-            assert sent == neuron.fire()
-        else:
-            assert sent == 0
-        neuron.bias = 5 if t < 3 else 0
 
 
 def test_a_streams_module_exports_with_its_state_as_tensors() -> None:

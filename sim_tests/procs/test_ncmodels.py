@@ -147,3 +147,39 @@ def test_with_the_extension_loihi_2_takes_the_seam_and_hears_that_it_is_empty() 
     assert second.startswith(
         "BackendMissing SNM has no neuro-core model yet, so it does not run on a board: write NcSNM.allocate"
     )
+
+
+@given(
+    vth=st.integers(0, 60),
+    down=st.sampled_from([0.0, 0.25, 1.0]),
+    two_sided=st.booleans(),
+    most=st.integers(1, 9),
+    levels=st.integers(1, 9),
+    currents=st.lists(st.integers(-200, 200), min_size=12, max_size=12),
+)
+def test_the_neuro_core_program_carries_its_state(
+    vth: int, down: float, two_sided: bool, most: int, levels: int, currents: list[int]
+) -> None:
+    """Three windows of two steps, of a period of four, against the neuron in Python integers."""
+    neuron = oracle.Neuron(vth, 3 if vth else 0, vth >> 1, 5, levels, two_sided, down, down, most)
+    registers = dict.fromkeys((*ncmodels.REGISTERS, *ncmodels.OF_STREAMS), 0) | {
+        "v": vth >> 1,
+        "vth": vth,
+        "lower": neuron.lower,
+        "band": neuron.band,
+        "payload": neuron.payload,
+        "bias": 5,
+        "steps": 2,
+        "period": 4,
+        "most": most,
+        "fresh": 1,
+    }
+    program = ncmodels.program(levels, two_sided, carry=True)
+    for t, current in enumerate(currents):
+        sent = ncmodels.step(program, registers, current)
+        if t % 4 < 2:
+            neuron.integrate(current)
+            assert sent == neuron.fire()
+        else:
+            assert sent == 0
+        neuron.bias = 5 if t < 3 else 0
