@@ -6,8 +6,8 @@ it wants data.
 
 from __future__ import annotations
 
-import json
 import importlib.util
+import json
 import os
 import re
 import subprocess
