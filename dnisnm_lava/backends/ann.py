@@ -13,7 +13,7 @@ from dnisnm_lava.backends.batched.linear import linear, max_pool
 from dnisnm_lava.backends.batched.storage import tensor
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, checked_images
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 
 def preactivations(
@@ -51,6 +51,5 @@ def ann(
     outputs = []
     for start in range(0, len(x), batch):
         outputs.append(dict(preactivations(analog, x[start : start + batch], device))[name])
-        if progress:
-            progress(min(start + batch, len(x)), len(x))
+        tell(progress, min(start + batch, len(x)), len(x))
     return np.concatenate(outputs).reshape(len(x), *analog.output_shapes[name])

@@ -13,6 +13,7 @@ from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import tell as tell_progress
 
 
 def run(
@@ -50,8 +51,7 @@ def follow(
         sent, after = _sample(graph, image, state, steps, saturations, observe)
         state = after if graph.carry else state
         samples.append(sent)
-        if progress:
-            progress(len(samples), len(x))
+        tell_progress(progress, len(samples), len(x))
     traces = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     logits, further = graph.outputs({p.name: traces.pop(p.name) for p in graph.readouts})
     counts = {name: count_spikes(trace) for name, trace in traces.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from dnisnm_lava.backends import reference
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import MaxPool, ReadOut, SpikingGraph, fanout
+from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, fanout
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Stepwise:
 
     def __init__(self, graph: SpikingGraph, state: State | None = None) -> None:
         self.graph, self.state = graph, initial(graph) if state is None else state
-        self._fans, self._pools = fans(graph), pool_fans(graph)
+        self._pools = pool_fans(graph)
+        self._fans = fans(graph, self._pools)
 
     def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
         before = self.state
@@ -93,21 +94,20 @@ def _moved(before: State, after: State) -> dict[str, int]:
     return {key[2:]: int(np.count_nonzero(before.values[key] != after.values[key])) for key in kept}
 
 
-def fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
-    """{population: (*shape) synapses that a spike of each neuron goes to}, windows of max-pools among
-    them."""
-    found = {p.name: np.zeros(p.shape, np.int64) for p in graph}
+def fans(graph: SpikingGraph, pools: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{population: (*shape) synapses that a spike of each neuron goes to}; `pools`, windows of max-pools,
+    among them."""
+    found = {
+        p.name: pools.get(p.name, np.zeros(p.shape, np.int64)) for p in graph if not isinstance(p, ReadOut)
+    }
     for p in graph:
-        if isinstance(p, MaxPool):
-            found[p.source] = found[p.source] + fanout.of_max_pool(p, graph[p.source].shape)
-        else:
-            for q in getattr(p, "projections", ()):
-                found[q.source] = found[q.source] + fanout.of_projection(q, graph[q.source].shape)
-    return {name: fan for name, fan in found.items() if not isinstance(graph[name], ReadOut)}
+        for q in p.projections if isinstance(p, SNM | ReadOut) else ():
+            found[q.source] = found[q.source] + fanout.of_projection(q, graph[q.source].shape)
+    return found
 
 
 def pool_fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
-    """Of these, the windows alone, of the populations that max-pools look at."""
+    """{population that max-pools look at: (*shape) windows that a spike of each neuron goes to}."""
     found: dict[str, np.ndarray] = {}
     for p in graph.of(MaxPool):
         found[p.source] = found.get(p.source, 0) + fanout.of_max_pool(p, graph[p.source].shape)

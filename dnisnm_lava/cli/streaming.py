@@ -56,14 +56,12 @@ def stream(args: Stream, stages: Stages) -> Result:
 def _check_early(args: Stream) -> None:
     """What would be refused in the end, before any work."""
     from dnisnm_lava.stages.streaming import check_dials
+    from dnisnm_lava.studies.streams.following import check_refresh
     from dnisnm_lava.system.files import refuse_full, refuse_unwritable
 
     if args.net is None or args.given & {"frame_steps", "hysteresis", "at_once"}:
         check_dials(args.frame_steps, args.hysteresis, args.at_once)
-    if args.refresh < 0:
-        raise OutOfRange(
-            f"refresh: {args.refresh} given; give frames from one new beginning to the next, or 0"
-        )
+    check_refresh(args.refresh)
     if args.out is not None:
         refuse_full(args.out, args.overwrite)
     if args.write is not None:

@@ -29,6 +29,7 @@ from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import tell as tell_progress
 
 COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
 CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
@@ -97,8 +98,7 @@ def run(
                 parts[name].append(values)
             for name, counts in done.tally.items():
                 tally[name].add(counts.up, counts.down, counts.saturated)
-            if progress:
-                progress(sum(map(len, parts[graph.readout.name])), len(x))
+            tell_progress(progress, sum(map(len, parts[graph.readout.name])), len(x))
     logits, further = graph.outputs({p.name: np.concatenate(parts[p.name]) for p in graph.readouts})
     return Run(
         logits,

@@ -153,6 +153,12 @@ class Neurons:
     offset: int
 
 
+def guards(vth: np.ndarray, lower: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Guard and lower of `Neurons`, for potentials of the float `dtype`."""
+    guard = np.where(vth > 0, vth, np.inf)
+    return guard, np.where((vth > 0) & (lower < vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
+
+
 def neurons(
     bias: np.ndarray,
     vth: np.ndarray,
@@ -171,8 +177,7 @@ def neurons(
 ) -> Neurons:
     """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number
     above it."""
-    guard = np.where(vth > 0, vth, np.inf)
-    left = np.where((vth > 0) & (lower < vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
+    guard, left = guards(vth, lower, dtype)
     table = np.empty((7, len(vth)), dtype)
     for row, values in zip(table, (bias, vth, guard, payload, shortcut, left, v_init), strict=True):
         row[:] = values

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends.batched.currents import Synapses
+from dnisnm_lava.backends.batched.neurons import guards
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, unflat
 from dnisnm_lava.backends.events import kernels
@@ -34,7 +35,7 @@ from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.pools import composed
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 DENSE = 4.0  # a synapse of an event costs as much as so many of a whole layer
 READ = 4  # multiplications, as long as a value of the source takes
@@ -63,8 +64,7 @@ class Stream:
         values: dict[str, np.ndarray] = {}
         for p in self.graph:
             for kind, array in self._kept[p.name].items():
-                shape = self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
-                values[f"{kind} {p.name}"] = channels_first(array, shape).astype(np.int64)
+                values[f"{kind} {p.name}"] = channels_first(array, self._shape(kind, p)).astype(np.int64)
         return replace(self._state, values=values)
 
     @state.setter
@@ -73,9 +73,8 @@ class Stream:
         self._kept: dict[str, dict[str, np.ndarray]] = {p.name: {} for p in self.graph}
         for key, array in state.values.items():
             kind, name = key.split(" ", 1)
-            p = self.graph[name]
-            shape = self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
-            self._kept[name][kind] = pixels_first(array, shape).astype(self._prepared[name].dtype)
+            kept = pixels_first(array, self._shape(kind, self.graph[name]))
+            self._kept[name][kind] = kept.astype(self._prepared[name].dtype)
         self._room = {
             p.name: _Room.of(self._kept[p.name]["v" if "v" in self._kept[p.name] else "best"])
             for p in self.graph.populations[1:]
@@ -83,6 +82,10 @@ class Stream:
         if not state.is_new:  # what it may have to send still is not known
             for room in self._room.values():
                 room.pending[:] = 1
+
+    def _shape(self, kind: str, p: Population) -> Shape:
+        """Of what is kept: sums are those of a max-pool's source."""
+        return self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
 
     def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
         """Take the next frame, (*image shape), floats. record: keep every spike. moves: count the potentials
@@ -119,7 +122,7 @@ class Stream:
         self._state = replace(
             self._state, frames=self._state.frames + 1, saturated=self._state.saturated + over
         )
-        return done.frame(self.graph)
+        return Frame(**vars(done))
 
     def _arrive(self, p: SNM | ReadOut, heard: Mapping[str, list[_Sent]], t: int) -> None:
         """The currents of step t into the room of p, and its bias in the first frame."""
@@ -207,8 +210,7 @@ def follow(
     done = []
     for frame in frames:
         done.append(stream.step(np.asarray(frame), record=record))
-        if progress:
-            progress(len(done), len(frames) if isinstance(frames, np.ndarray) else len(done))
+        tell(progress, len(done), len(frames) if isinstance(frames, np.ndarray) else len(done))
     sums = {name: np.stack([d.outputs[name] for d in done]) for name in done[0].outputs}
     first = graph.readout.name
     counts = {name: np.sum([d.spike_counts[name] for d in done], axis=0) for name in done[0].spike_counts}
@@ -230,11 +232,11 @@ def follow(
 
 @dataclass
 class _Done:
-    """A frame in the making."""
+    """A frame in the making: the fields of `Frame`."""
 
-    clipped: int
+    clipped_inputs: int
     outputs: dict[str, np.ndarray] = field(default_factory=dict)
-    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    spike_counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     delivered: dict[str, int] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
     spikes: dict[str, np.ndarray] = field(default_factory=dict)
@@ -243,21 +245,8 @@ class _Done:
     moved: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, up: int, down: int) -> None:
-        before = self.counts.get(name, (0, 0))
-        self.counts[name] = before[0] + up, before[1] + down
-
-    def frame(self, graph: SpikingGraph) -> Frame:
-        return Frame(
-            self.outputs,
-            self.counts,
-            self.delivered,
-            self.saturations,
-            self.clipped,
-            self.spikes,
-            self.inputs,
-            self.pooled,
-            self.moved,
-        )
+        before = self.spike_counts.get(name, (0, 0))
+        self.spike_counts[name] = before[0] + up, before[1] + down
 
 
 @dataclass
@@ -358,7 +347,8 @@ class _Prepared:
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
     plans = planned(graph, neurons="stepped")
-    spread, pools = fans(graph), pool_fans(graph)
+    pools = pool_fans(graph)
+    spread = fans(graph, pools)
     none = np.zeros(0, np.int32)
     return {
         p.name: _prepare(
@@ -401,9 +391,8 @@ def _work(q: Projection, source: Shape) -> int:
 
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
-    """(5, pixels or 1, C): vth, guard, payload, band, lower; as `batched.neurons.neurons` says them."""
+    """(5, pixels or 1, C): vth, guard, payload, band, lower; `batched.neurons.Neurons` tells them."""
     lower, band = lower_threshold(p.vth, p.down), band_of(p.vth, p.band)
-    guard = np.where(p.vth > 0, p.vth, np.inf)
-    left = np.where((p.vth > 0) & (lower < p.vth), np.maximum(lower, np.finfo(dtype).tiny), np.inf)
+    guard, left = guards(p.vth, lower, dtype)
     rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, band, left)])
     return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)

@@ -32,7 +32,7 @@ from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_images, check_state
 from dnisnm_lava.ir.populations import lead
-from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.progress import Progress, tell
 
 Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
 
@@ -157,8 +157,7 @@ def _watch(
         return
     for i in range(len(x)):
         reference.run(graph, x[i : i + 1], steps=steps, observe=counter)
-        if progress:
-            progress(i + 1, len(x))
+        tell(progress, i + 1, len(x))
 
 
 def _in_all(progress: Progress | None, before: int, runs: int) -> Progress | None:

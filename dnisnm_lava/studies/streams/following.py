@@ -77,10 +77,7 @@ class Following(Iterator[Followed]):
         *,
         moves: bool = False,
     ) -> None:
-        if refresh < 0:
-            raise OutOfRange(
-                f"refresh: {refresh} given; give frames from one new beginning to the next, or 0"
-            )
+        check_refresh(refresh)
         self.graph, self._frames, self._refresh = graph, iter(frames), refresh
         self._going, self._frame = going(graph, state), 0 if state is None else state.frames
         self._began = 0 if state is None else state.began
@@ -149,6 +146,12 @@ def of_stream(graph: SpikingGraph, steps: int, hysteresis: float, levels: int | 
             "stream: the network is a stream's already; its own steps, hysteresis and levels hold"
         )
     return graph
+
+
+def check_refresh(refresh: int) -> None:
+    """OutOfRange for a number of frames below 0."""
+    if refresh < 0:
+        raise OutOfRange(f"refresh: {refresh} given; give frames from one new beginning to the next, or 0")
 
 
 def begun(state: State | str | Path | None, graph: SpikingGraph) -> State | None:

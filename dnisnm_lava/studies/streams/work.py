@@ -65,7 +65,8 @@ class Counter:
     """Counts the work of frames alone in `graph`, of images."""
 
     def __init__(self, graph: SpikingGraph) -> None:
-        self.graph, self._fans, self._pools = graph, fans(graph), pool_fans(graph)
+        self.graph, self._pools = graph, pool_fans(graph)
+        self._fans = fans(graph, self._pools)
         self._neurons = sum(int(np.prod(p.shape)) for p in graph if isinstance(p, SNM | ReadOut))
 
     def work(self, codes: np.ndarray, run: Run) -> Work:

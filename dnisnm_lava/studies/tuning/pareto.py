@@ -44,12 +44,17 @@ class Trial:
 
     @property
     def error(self) -> float:
-        """The error of values: RMSE by the standard deviation of the wanted ones, sqrt(1 - R2)."""
-        return sqrt(max(0.0, 1 - self.score))
+        """The error of values: RMSE by the standard deviation of the wanted ones."""
+        return error_of(self.score)
 
     @property
     def cost(self) -> tuple[int, float, int]:
         return self.latency, self.spikes, self.steps
+
+
+def error_of(score: float) -> float:
+    """sqrt(1 - R2) of the R2 `score`: RMSE by the standard deviation of the wanted values."""
+    return sqrt(max(0.0, 1 - score))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from dnisnm_lava.studies.streams.bills import Bill
 from dnisnm_lava.studies.streams.following import checked, stream
 from dnisnm_lava.studies.streams.references import Analog
 from dnisnm_lava.studies.streams.watching import answers_of, measure_of
-from dnisnm_lava.studies.tuning.pareto import QUALITIES, Target
+from dnisnm_lava.studies.tuning.pareto import QUALITIES, Target, error_of
 from dnisnm_lava.studies.tuning.tune import check_quality
 from dnisnm_lava.system.progress import Stages, in_silence, tell
 
@@ -98,7 +97,7 @@ class StreamTrial:
     @property
     def error(self) -> float:
         """Of values: RMSE by the standard deviation of the ANN's."""
-        return sqrt(max(0.0, 1 - self.score))
+        return error_of(self.score)
 
 
 @dataclass(frozen=True)
