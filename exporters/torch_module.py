@@ -370,7 +370,8 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
         return Sum(p.name, synapses, bias, p.shape, p.view or p.shape)
     each: dict[str, Tensor | None] = {key: _integers(getattr(p, key)) for key in ("vth", "payload", "v_init")}
     each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
-    each["band"] = _integers(band_of(p.vth, p.band)) if p.band else None
+    band = band_of(p.vth, p.band)
+    each["band"] = None if band is None else _integers(band)
     return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
 
 

@@ -52,9 +52,11 @@ def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
     )
 
 
-def band_of(vth: np.ndarray, band: float) -> np.ndarray:
+def band_of(vth: np.ndarray, band: float) -> np.ndarray | None:
     """The dead band of neurons with the thresholds `vth`, either side: band * vth; for integers the nearest
-    (ties to even) to this float64 product, int64."""
+    (ties to even) to this float64 product, int64. None where there is none, as in every network of images."""
+    if not band:
+        return None
     product = band * vth.astype(np.float64)
     return product if vth.dtype.kind == "f" else THRESHOLDS.rounded(product)[0].astype(np.int64)
 

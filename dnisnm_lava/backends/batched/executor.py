@@ -264,7 +264,8 @@ def _stepped(
     divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
     sides = _both_sides if divides else _one_side
     lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
-    band = tensor(band_of(p.vth, p.band), plan.dtype, device) if p.band else None
+    dead = band_of(p.vth, p.band)
+    band = None if dead is None else tensor(dead, plan.dtype, device)
     for t in range(steps + p.lead):
         if t < steps:
             v += current[:, min(t, current.shape[1] - 1)] + bias

@@ -394,5 +394,10 @@ def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     """(5, pixels or 1, C): vth, guard, payload, band, lower; `batched.neurons.Neurons` tells them."""
     lower, band = lower_threshold(p.vth, p.down), band_of(p.vth, p.band)
     guard, left = guards(p.vth, lower, dtype)
-    rows = np.stack([pixels_first(a, p.shape) for a in (p.vth, guard, p.payload, band, left)])
+    rows = np.stack(
+        [
+            pixels_first(a, p.shape)
+            for a in (p.vth, guard, p.payload, np.zeros(1) if band is None else band, left)
+        ]
+    )
     return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
