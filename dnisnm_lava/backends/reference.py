@@ -120,7 +120,11 @@ def _neurons(
             v, saturated = dynamics.integrate(v, _currents(p, sent, t), bias)
             saturations += saturated
         if t >= p.lead:
-            k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, band, p.most)
+            if p.curve is None:
+                k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, band, p.most)
+            else:
+                summed = min(t + 1, steps) if state.is_new else steps
+                k, v, m = dynamics.follow(v, m, p.vth, p.curve, summed, p.levels, p.two_sided, band, p.most)
             spikes.append(k * p.payload)
         if observe is not None:
             observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))

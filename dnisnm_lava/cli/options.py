@@ -134,6 +134,11 @@ class RecipeOptions(Verb):
     relay_levels: int | None = _dial(
         "relay_levels", "levels of the populations that relay a linear tensor", metavar="K"
     )
+    function_error: float | None = _dial(
+        "function_error",
+        "by how much the curve of a smooth activation may differ from it, as a share of a level",
+        metavar="SHARE",
+    )
     lead: int | dict[str, int] | None = _dial(
         "lead",
         "steps before a neuron may fire, for all or as NAME=STEPS,...",

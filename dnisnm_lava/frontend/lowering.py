@@ -20,8 +20,10 @@ from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
 from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
 from dnisnm_lava.ir import (
+    Activation,
     AnalogGraph,
     BatchNorm,
+    Curve,
     Input,
     MaxPool,
     Population,
@@ -30,6 +32,7 @@ from dnisnm_lava.ir import (
     Rectifier,
     Relay,
     Shape,
+    Smooth,
     sources,
 )
 from dnisnm_lava.ir.arithmetic import Window
@@ -93,6 +96,18 @@ class Builder:
         self.ceilings.update({term.source: ceiling for term in made.terms})
         return made
 
+    def activate(self, e: Expression, node: str, function: Curve | Smooth) -> Expression:
+        """function(e), element by element; of a curve with a row for each channel, channels stay what they
+        are."""
+        if not e.terms:
+            return replace(e, bias=function.at(np.broadcast_to(e.bias, e.shape)[None])[0])
+        of_channels = isinstance(function, Curve) and function.rows > 1
+        never_negative = isinstance(function, Curve) and not function.is_signed
+        made = partial(Activation, function=function)
+        return self._populate(
+            e, e.label or node, made, never_negative, strip=not of_channels, keep_channels=of_channels
+        )
+
     def relay(self, e: Expression, strip: bool = False) -> Expression:
         """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself
         where it is one already."""
@@ -127,6 +142,7 @@ class Builder:
         nonnegative: bool = False,
         strip: bool = True,
         one_unit: bool = False,
+        keep_channels: bool = False,
     ) -> Expression:
         shape, terms, bias, layout = _arranged(e, strip)
         told = e.normed
@@ -139,6 +155,7 @@ class Builder:
         label = self.labels.get(name)
         if (
             label is not None
+            and not keep_channels
             and label.size == bias.size
             and all(_can_be(_taken(t, own, label), label.shape) for t in terms)
         ):
@@ -153,7 +170,7 @@ class Builder:
         pieces = [self._pieces(term, shape, one_unit) for term in terms]
         projections = tuple(projection(piece, shape[0]) for of_term in pieces for piece in of_term)
         p = kind(name, shape, projections, _bias(bias))
-        if told is not None and isinstance(p, Rectifier | Relay):
+        if told is not None and isinstance(p, Rectifier | Relay | Activation):
             covered = [covers for covers, of_term in zip(told.covered, pieces, strict=True) for _ in of_term]
             p = replace(
                 p, batch_norm=BatchNorm(tuple(int(i) for i in np.flatnonzero(covered)), *map(_bias, moments))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dnisnm_lava.frontend import activations
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.table import Kind, Operation, operation, register
@@ -51,15 +52,21 @@ def dropout(call: Call) -> Expression:
 # without the batch)
 
 
-@operation("sigmoid", kind=Kind.LAST, function="sigmoid")
-@operation("tanh", kind=Kind.LAST, function="tanh")
-@operation("exp", kind=Kind.LAST, function="exp")
-@operation("log_sigmoid", "log_sigmoid_forward", kind=Kind.LAST, function="log_sigmoid")
+@operation("sigmoid", kind=Kind.LAST, function="sigmoid", inside=activations.smooth("sigmoid"))
+@operation("tanh", kind=Kind.LAST, function="tanh", inside=activations.smooth("tanh"))
+@operation("exp", kind=Kind.LAST, function="exp", inside=activations.smooth("exp"))
+@operation(
+    "log_sigmoid",
+    "log_sigmoid_forward",
+    kind=Kind.LAST,
+    function="log_sigmoid",
+    inside=activations.smooth("log_sigmoid"),
+)
 def elementwise(call: Call) -> tuple[str, int]:
     return call.operation.function, 0
 
 
-@operation("softplus", kind=Kind.LAST, function="softplus")
+@operation("softplus", kind=Kind.LAST, function="softplus", inside=activations.softplus)
 def softplus(call: Call) -> tuple[str, int]:
     if (call.get(1, "beta", 1), call.get(2, "threshold", 20)) != (1, 20):
         raise Refusal(

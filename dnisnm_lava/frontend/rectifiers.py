@@ -183,18 +183,6 @@ def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expre
     )
 
 
-def _without_slope(get: Callable[..., Any]) -> Bounds | None:
-    return (0, None) if get(1, "negative_slope", 0.01) == 0 else None
-
-
-@operation("leaky_relu", kind=P, bounds=_without_slope)
-def leaky(call: Call) -> Expression:
-    """aten.leaky_relu: a ReLU where its slope is 0."""
-    if call.get(1, "negative_slope", 0.01) != 0:
-        raise Refusal("it has no meaning in spikes; train with ReLU, or replace it by ReLU and fine-tune")
-    return relu(call)
-
-
 def _ceil_extra(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """Extra border at the far end that makes floor give torch's ceil-mode size."""
     reach = size + 2 * padding - dilation * (kernel - 1) - 1

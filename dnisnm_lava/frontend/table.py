@@ -37,8 +37,9 @@ class Operation:
     what a Call of it clips to, None where it is no clip. merges: does it work on images that a view joined
     with the batch? reshapes: does it leave elements in their order, whatever the axes, and views: does it say
     nothing but a shape? axis: which argument is the one axis that it moves along. value: which argument is
-    the value of a pad. function: of Kind.LAST, in `ir.functions`. shown: as torch.nn.functional names it,
-    where ATen's name says less.
+    the value of a pad. function: of Kind.LAST, in `ir.functions`; inside: what it means in front of other
+    layers, None where it is refused there. shown: as torch.nn.functional names it, where ATen's name says
+    less.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Operation:
     axis: int | None = None
     value: int | None = None
     function: str = ""
+    inside: Meaning | None = None
     shown: str = ""
 
 
@@ -99,34 +101,8 @@ def _plain(name: str) -> str:
     return name.removeprefix("aten.").removesuffix("_")
 
 
-_ACTIVATION = "it has no meaning in spikes; train with ReLU, or replace it by ReLU and fine-tune"
 _STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 REMEDIES = {
-    **dict.fromkeys(
-        (
-            "leaky_relu",
-            "prelu",
-            "_prelu_kernel",
-            "silu",
-            "gelu",
-            "hardswish",
-            "elu",
-            "celu",
-            "selu",
-            "mish",
-            "softplus",
-            "tanh",
-            "exp",
-            "rrelu",
-            "rrelu_with_noise",
-            "log_sigmoid",
-            "log_sigmoid_forward",
-            "hardshrink",
-            "softshrink",
-        ),
-        _ACTIVATION,
-    ),
-    "sigmoid": f"a sigmoid in the body is a gate or an activation: {_ACTIVATION}",
     **dict.fromkeys(
         ("_softmax", "softmax", "_log_softmax", "log_softmax"),
         "a softmax in the body divides by a sum over the input; "

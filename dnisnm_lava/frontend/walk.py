@@ -16,8 +16,8 @@ from torch.fx.node import map_aggregate
 
 from dnisnm_lava.data.forward import check_arguments, refuse_other_inputs
 from dnisnm_lava.errors import UnsupportedModel
+from dnisnm_lava.frontend import activations, layers, moves, neutral, rectifiers, spatial  # noqa: F401, they fill the table
 from dnisnm_lava.frontend import expression as ex
-from dnisnm_lava.frontend import layers, moves, neutral, rectifiers, spatial  # noqa: F401, they fill the table
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
@@ -210,7 +210,8 @@ class _Walk:
 
     def _of_opaque(self, node: Any) -> Any:
         """Behind what was refused, only what is refused whatever it reads."""
-        if operation_of(node) is None or is_kind(node, Kind.LAST):
+        known = operation_of(node)
+        if known is None or (known.kind is Kind.LAST and known.inside is None):
             self._refuse(node, node.target, remedy(name_of(node)))
         return unknown(node)
 
@@ -238,7 +239,7 @@ class _Walk:
         name, before = name_of(node), len(self.build.populations)
         value = self._applied(node, name, args, kwargs)
         _check_shape(node, value)
-        makes = is_kind(node, Kind.POPULATION)
+        makes = is_kind(node, Kind.POPULATION) or (is_kind(node, Kind.LAST) and node not in self.functions)
         made = (
             tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
             if makes
@@ -263,7 +264,9 @@ class _Walk:
             assert known.meaning is not None
             return known.meaning(call)
         if not self._leads_out(node, known.function in ALONG_AN_AXIS):
-            raise Refusal(remedy(name))
+            if known.inside is None:
+                raise Refusal(remedy(name))
+            return known.inside(call)
         assert known.meaning is not None
         self.functions[node] = known.meaning(call)
         self.notices.append(

@@ -7,10 +7,13 @@ neuron in `dynamics`.
 
 from __future__ import annotations
 
+from dnisnm_lava.ir.activations import Smooth
+from dnisnm_lava.ir.curves import Curve
 from dnisnm_lava.ir.graphs import AnalogGraph, Graph, SpikingGraph, checked_steps
 from dnisnm_lava.ir.images import checked_batches, checked_images, checked_pairs, labelled_batches
 from dnisnm_lava.ir.populations import (
     SNM,
+    Activation,
     BatchNorm,
     Input,
     MaxPool,
@@ -28,8 +31,10 @@ __all__ = [
     "NEURON_CONSTANTS",
     "OF_NEURONS",
     "SNM",
+    "Activation",
     "AnalogGraph",
     "BatchNorm",
+    "Curve",
     "Graph",
     "Input",
     "MaxPool",
@@ -40,6 +45,7 @@ __all__ = [
     "Relay",
     "Resample",
     "Shape",
+    "Smooth",
     "SpikingGraph",
     "checked_batches",
     "checked_images",

@@ -13,6 +13,11 @@ def channel_max(a: np.ndarray) -> np.ndarray:
     return a.reshape(a.shape[0], -1).max(axis=1)
 
 
+def channel_min(a: np.ndarray) -> np.ndarray:
+    """(C, ...) -> (C,) minima."""
+    return a.reshape(a.shape[0], -1).min(axis=1)
+
+
 def per_channel(a: np.ndarray, shape: Shape) -> np.ndarray:
     """(C,) -> an array that broadcasts along the first axis of `shape`."""
     return a.reshape(-1, *(1,) * (len(shape) - 1))

@@ -10,7 +10,8 @@ threshold, above 0 and at most vth; floats have 0 too, which any v < 0 reaches: 
 levels, m). band: a stream's hysteresis, 0 elsewhere: by how much v has to leave what is at rest before
 anything is sent, and then all whole levels are. most: what m may hold; a stream bounds it. With lower = vth,
 no band and no bound it is the paper's. Equation numbers: Wang et al., Neural Networks 174:106244 (2024);
-`levels`, `lead`, `most`, `band` and another `lower` are this project's.
+`levels`, `lead`, `most`, `band` and another `lower` are this project's, and so is a neuron with a
+curve (`follow`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 from dnisnm_lava.ir import arithmetic
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.curves import Curve
 from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
 
 THRESHOLDS = FixedPointFormat(32)
@@ -87,6 +89,39 @@ def fire(
         rise, back = np.minimum(rise, most - m), np.minimum(back, m + most)
     k = np.where(up, rise, np.where(down, -back, 0)).astype(m.dtype)
     return Fired(k, v - k * vth, m + k)
+
+
+def follow(
+    v: np.ndarray,
+    m: np.ndarray,
+    vth: np.ndarray,
+    curve: Curve,
+    steps: int,
+    levels: int,
+    two_sided: bool = False,
+    band: np.ndarray | None = None,
+    most: int = 0,
+) -> Fired:
+    """A neuron that sends the change of a function of its running sum v, which nothing is taken from:
+
+        goal = floor(t f(v / t) / vth + 1/2), at least 0 unless two-sided, within `most`
+        k    = goal - m, at most `levels` either way
+
+    steps: t, how many have been summed. band: nothing is sent before t f(v / t) is so far beyond half a level
+    from m. A dead neuron (vth = 0) never fires. With f a ReLU it sends what `fire` does with down = 0. This
+    project's; Lava's SigmaDelta is of its kind, with f a ReLU and a threshold of the change."""
+    alive, worth = vth > 0, np.where(vth > 0, vth, 1)
+    value = curve.at(v, steps)
+    goal = (2 * value + worth) // (2 * worth) if value.dtype.kind == "i" else np.floor(value / worth + 0.5)
+    least = 0 if not two_sided else -most if most else None
+    if least is not None or most:
+        goal = np.clip(goal, least, most or None)
+    change = np.where(alive, np.clip(goal - m, -levels, levels), 0)
+    if band is not None:
+        apart = 2 * (value - m * worth)
+        change = np.where((apart >= worth + 2 * band) | (apart < -worth - 2 * band), change, 0)
+    k = change.astype(m.dtype)
+    return Fired(k, v, m + k)
 
 
 def pool(total: np.ndarray, spikes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:

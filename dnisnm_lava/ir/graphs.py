@@ -22,6 +22,7 @@ from dnisnm_lava.ir.functions import FUNCTIONS, applied
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import (
     SNM,
+    Activation,
     Input,
     MaxPool,
     Population,
@@ -87,6 +88,8 @@ class Graph(Value):
                 f"share "
                 f"of the threshold, and levels, 0 or more"
             )
+        if isinstance(population, SNM) and population.curve is not None:
+            population.curve.check(population.name, population.shape[0])
         if isinstance(population, MaxPool):
             c, h, w = self[population.source].shape
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
@@ -175,7 +178,7 @@ class Graph(Value):
 
 @dataclass(frozen=True, eq=False)
 class AnalogGraph(Graph):
-    """The ANN itself: Input, Rectifier, Relay, MaxPool and ReadOut populations in float64."""
+    """The ANN itself: Input, Rectifier, Relay, Activation, MaxPool and ReadOut populations in float64."""
 
     def ann(self, x: np.ndarray) -> np.ndarray:
         """The network's first output (N, *its shape) for images `x` (N, *input shape), in float64."""
@@ -192,19 +195,24 @@ class AnalogGraph(Graph):
             elif isinstance(population, MaxPool):
                 values[population.name] = arithmetic.max_pool(heard[population.source], population.window)
             else:
-                assert isinstance(population, Rectifier | Relay | ReadOut)
+                assert isinstance(population, Rectifier | Relay | Activation | ReadOut)
                 z = (
                     sum((p(heard[p.source]) for p in population.projections), start=np.float64(0))
                     + population.bias
                 )
                 z = np.broadcast_to(z, (len(x), *population.shape))
-                values[population.name] = (
-                    np.clip(z, 0, population.ceiling) if isinstance(population, Rectifier) else z
-                )
+                values[population.name] = activation(population, z)
         return {
             p.name: applied(p.function, p.axis, values[p.name].reshape(len(x), *(p.view or p.shape)))
             for p in self.readouts
         }
+
+
+def activation(p: Population, z: np.ndarray) -> np.ndarray:
+    """What an analog population makes of its pre-activations (N, *shape), in float64."""
+    if isinstance(p, Activation):
+        return p.function.at(z)
+    return np.clip(z, 0, p.ceiling) if isinstance(p, Rectifier) else z
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir.activations import Smooth
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.curves import Curve
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.projections import Projection
 from dnisnm_lava.ir.values import NEURON_CONSTANTS, SINCE_0_1, Shape, Value
@@ -77,6 +79,20 @@ class Relay(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Activation(Value):
+    """An analog population: function(sum of projections + bias), element by element. function: a piecewise-
+    linear one, which its neurons compute as it is, or a smooth one, which they approximate. batch_norm: as of
+    a Rectifier."""
+
+    name: str
+    shape: Shape
+    projections: tuple[Projection, ...]
+    bias: np.ndarray
+    function: Curve | Smooth
+    batch_norm: BatchNorm | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
 class SNM(Value):
     """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
 
@@ -90,7 +106,8 @@ class SNM(Value):
     1, a dead band as a share of vth (`dynamics.band_of`): nothing is sent before v is so far above vth or
     below 0, then all whole levels. most: the levels that m may hold, and minus which a two-sided one may (0:
     no bound). A stream has both (`stages.streaming`). state_bits: of v in integers; fewer than 24 answer what
-    if, and `backends.batched` alone runs them.
+    if, and `backends.batched` alone runs them. curve: of neurons that send another function than a ReLU
+    (`dynamics.follow`): v keeps the running sum, and vth is what a level of the curve is worth.
     """
 
     name: str
@@ -111,6 +128,7 @@ class SNM(Value):
     band: float = field(default=0.0, metadata=SINCE_0_1)
     most: int = field(default=0, metadata=SINCE_0_1)
     state_bits: int = field(default=STATE_BITS, metadata=SINCE_0_1)
+    curve: Curve | None = field(default=None, metadata=SINCE_0_1)
 
     def __post_init__(self) -> None:
         for key in NEURON_CONSTANTS:
@@ -163,7 +181,7 @@ class ReadOut(Value):
     lead: int = field(default=0, init=False)
 
 
-Population = Input | Rectifier | Relay | SNM | MaxPool | ReadOut
+Population = Input | Rectifier | Relay | Activation | SNM | MaxPool | ReadOut
 
 
 def sources(population: Population) -> tuple[str, ...]:

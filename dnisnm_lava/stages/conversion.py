@@ -10,22 +10,27 @@ import numpy as np
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import (
     SNM,
+    Activation,
     AnalogGraph,
+    Curve,
     Input,
     MaxPool,
     Population,
     ReadOut,
     Rectifier,
     Relay,
+    Smooth,
     SpikingGraph,
     checked_steps,
     frozen,
     narrowed,
 )
-from dnisnm_lava.ir.channels import channel_max, per_channel
+from dnisnm_lava.ir import activations as curved
+from dnisnm_lava.ir.channels import channel_max, channel_min, per_channel
 from dnisnm_lava.stages.calibration import Statistics
 
 RELAY_LEVELS = 31  # what a 5-bit payload can say, either way
+FUNCTION_ERROR = 0.5  # of what one level is worth in all steps
 
 
 def convert(
@@ -38,29 +43,33 @@ def convert(
     lead: int | Mapping[str, int] = 0,
     relay_levels: int = RELAY_LEVELS,
     down: float = 1.0,
+    function_error: float = FUNCTION_ERROR,
 ) -> SpikingGraph:
     """The spiking network: theta from data, v_init = theta / 2 (DNI), signed neurons with memory.
 
     granularity: neuron, channel or layer, of the maxima (`normalize_weights` makes the paper's other branch
     of it). levels K: theta = maximum / K, so that K levels a step reach the maximum (K = 1 is the paper); for
-    all rectifiers, or {name: K} of each. lead: steps before a neuron may fire, for all rectifiers or {name:
-    lead}. relay_levels: those of two-sided populations, which pass on linear tensors. down: of rectifiers,
-    the lower threshold as a share of theta, 0 to 1 (1 is the paper): how much of a level too much is kept
-    before it is taken back. Relays have 0.
+    all rectifiers and activations, or {name: K} of each. lead: steps before a neuron may fire, for all of
+    them or {name: lead}. relay_levels: those of two-sided populations, which pass on linear tensors. down: of
+    rectifiers, the lower threshold as a share of theta, 0 to 1 (1 is the paper): how much of a level too much
+    is kept before it is taken back. Relays have 0.
     """
     checked_steps(steps)
     check_down(down)
-    leads = dict(lead) if isinstance(lead, Mapping) else {p.name: lead for p in analog.of(Rectifier)}
-    names = [p.name for p in analog if isinstance(p, Rectifier | Relay)]
+    check_function_error(function_error)
+    leads = dict(lead) if isinstance(lead, Mapping) else dict.fromkeys(with_levels(analog), lead)
+    names = [p.name for p in analog if isinstance(p, Rectifier | Relay | Activation)]
     if not set(leads) <= set(names) or any(v < 0 for v in leads.values()):
         raise OutOfRange(
             f"lead: {lead} names no population or is negative; give steps >= 0 for some of {', '.join(names)}"
         )
-    each = levels_of(levels, [p.name for p in analog.of(Rectifier)])
+    each = levels_of(levels, with_levels(analog))
     check_levels(levels=each, relay_levels=relay_levels)
     populations = tuple(
         _relay(p, stats, relay_levels, leads.get(p.name, 0))
         if isinstance(p, Relay)
+        else _activation(p, stats, steps, each[p.name], leads.get(p.name, 0), function_error)
+        if isinstance(p, Activation)
         else _convert(p, stats, steps, granularity, each.get(p.name, 1), leads.get(p.name, 0), down)
         for p in analog
     )
@@ -86,6 +95,17 @@ def levels_of(levels: int | Mapping[str, int], names: Sequence[str]) -> dict[str
             f"{', '.join(names)}"
         )
     return dict(levels)
+
+
+def with_levels(analog: AnalogGraph) -> list[str]:
+    """The populations that `levels` speaks of: rectifiers and activations."""
+    return [p.name for p in analog if isinstance(p, Rectifier | Activation)]
+
+
+def check_function_error(share: float) -> None:
+    """OutOfRange for what is no share."""
+    if not 0 < share <= 16:
+        raise OutOfRange(f"function_error: {share} given; give more than 0, at most 16, a share of a level")
 
 
 def check_down(down: float) -> None:
@@ -122,6 +142,46 @@ def _convert(
         lead=lead,
         down=down,
     )
+
+
+def _activation(
+    p: Activation, stats: Statistics, steps: int, levels: int, lead: int, function_error: float
+) -> SNM:
+    """A population that keeps its running sum and sends the change of its function: `levels` levels of one
+    threshold a channel reach the function's largest magnitude."""
+    low, high = channel_min(stats.low[p.name]), channel_max(stats.high[p.name])
+    theta = curved.largest(p.function, low, high) / levels
+    largest = channel_max(stats.magnitude(p.name))
+    ones, vth = np.ones(p.shape[0]), per_channel(theta, p.shape)
+    curve = of_levels(p.function, low, high, theta / steps, function_error)
+    return SNM(
+        p.name,
+        p.shape,
+        p.projections,
+        bias=p.bias,
+        vth=vth,
+        payload=vth,
+        v_init=np.zeros(p.shape),
+        unit=ones,
+        spike_unit=ones,
+        v_range=steps * largest,
+        levels=levels,
+        lead=lead,
+        two_sided=curve.is_signed,
+        down=0.0,
+        curve=curve,
+    )
+
+
+def of_levels(
+    function: Curve | Smooth, low: np.ndarray, high: np.ndarray, level: np.ndarray, tolerance: float
+) -> Curve:
+    """The curve of neurons whose level is worth `level` (C,), for x between `low` and `high` (C,): the
+    function itself where it is one."""
+    if isinstance(function, Curve):
+        return replace(function, low=low, high=high, tolerance=tolerance)
+    error = tolerance * np.where(level > 0, level, 1.0)
+    return curved.near(function, low, high, error, tolerance)
 
 
 def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:

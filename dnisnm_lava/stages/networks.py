@@ -126,6 +126,7 @@ def follow(
         lead=recipe.lead,
         down=recipe.down,
         relay_levels=recipe.relay_levels,
+        function_error=recipe.function_error,
     )
     if recipe.fits and moments_alone:
         from dnisnm_lava.stages.fitting import without_images

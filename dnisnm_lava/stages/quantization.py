@@ -14,8 +14,9 @@ from functools import partial
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
+from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_SHIFT, MULTIPLIER
 from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
 from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spike
 from dnisnm_lava.stages import compensation, resampling, units
@@ -94,9 +95,15 @@ def quantize(
                 assert isinstance(p, SNM)
                 payloads = FixedPointFormat(payload_of[p.name] + 1)  # unsigned; the sign is the spike's own
                 worth, payload = _payloads(p, payloads, spikes)
-                vth = _thresholds(p, payload, worth, unit, widths.state)
+                curve, vth = p.curve, np.zeros(0)
+                if curve is None:
+                    vth = _thresholds(p, payload, worth, unit, widths.state)
+                else:
+                    curve, vth = _curve(curve, payload, worth, unit)
                 alpha[p.name] = worth
-                if readings is not None:  # without, integers are what they were before readings told more
+                if readings is not None and curve is not None:
+                    alpha[p.name] = np.where(channel_max(payload) > 0, worth, 0.0)
+                elif readings is not None:  # without, integers are what they were before readings told more
                     worth = _snapped(p, payload, worth, vth, unit)
                     alpha[p.name] = np.where(
                         channel_max(payload) > 0, worth, 0.0
@@ -107,6 +114,7 @@ def quantize(
                     payload=payload,
                     v_init=_initial(p, vth, unit, widths.state),
                     spike_unit=worth * p.spike_unit,
+                    curve=curve,
                 )
             done.append(encoded)
         sent[p.name] = largest_spike(done[-1], sent)
@@ -232,7 +240,9 @@ def _payloads(p: SNM, payloads: FixedPointFormat, spikes: str) -> tuple[np.ndarr
     """alpha (C,), and payload (*shape): theta = payload * alpha, at least 1 where a neuron lives."""
     largest = channel_max(p.payload)
     alive = p.payload > 0
-    if spikes == "binary" or p.two_sided:  # a relay counts in levels: payload 1
+    if (
+        spikes == "binary" or p.two_sided or p.curve is not None
+    ):  # a relay, a curve count in levels: payload 1
         if (alive & (p.payload != per_channel(largest, p.shape))).any():
             raise OutOfRange(
                 f"{p.name}: binary spikes need one threshold per channel, but thresholds differ within one; "
@@ -279,9 +289,34 @@ def _snapped(p: SNM, payload: np.ndarray, alpha: np.ndarray, vth: np.ndarray, un
 def _initial(p: SNM, vth: np.ndarray, unit: np.ndarray, state: FixedPointFormat) -> np.ndarray:
     """v_init: vth / 2 of the snapped threshold, rounded down, and what a correction adds to that; of the
     dead, 0."""
-    if p.two_sided and not p.v_init.any():
+    if (p.two_sided or p.curve is not None) and not p.v_init.any():
         return np.zeros_like(vth)
     shift = state.rounded_within(
         (p.v_init - p.vth / 2) / per_channel(unit, p.shape), f"{p.name}: initial potentials"
     )
     return np.where(vth > 0, (vth >> 1) + shift, 0).astype(np.int32)
+
+
+def _curve(
+    curve: Curve, payload: np.ndarray, worth: np.ndarray, unit: np.ndarray
+) -> tuple[Curve, np.ndarray]:
+    """The curve in integers, of sums in `unit` (C,), and vth (*shape): its values count in 2**-shift of what
+    a level is worth (C,). The shift of a channel gives its steepest line a multiplier of 16 bits."""
+    knots = curve.knots / unit[:, None]
+    slopes, offsets = curve.slopes * (unit / worth)[:, None], curve.offsets / worth[:, None]
+    scale = 2.0 ** _shifts(slopes, offsets)
+    knots, slopes, offsets = (
+        np.rint(a).astype(np.int64) for a in (knots, slopes * scale[:, None], offsets * scale[:, None])
+    )
+    vth = (payload * per_channel(scale, payload.shape)).astype(np.int32)
+    return replace(curve, knots=knots, slopes=slopes, offsets=offsets), vth
+
+
+def _shifts(slopes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """(C,) the largest shifts with which multipliers and offsets fit, 30 at most: a threshold has 32 bits."""
+    with np.errstate(divide="ignore"):
+        rooms = [
+            np.log2(most / np.abs(a).max(axis=1))
+            for a, most in ((slopes, MULTIPLIER), (offsets, LARGEST_OFFSET))
+        ]
+    return np.clip(np.floor(np.minimum(*rooms)), 0, LARGEST_SHIFT)

@@ -12,7 +12,13 @@ from typing import Any
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import checked_steps
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS
-from dnisnm_lava.stages.conversion import RELAY_LEVELS, check_down, check_levels
+from dnisnm_lava.stages.conversion import (
+    FUNCTION_ERROR,
+    RELAY_LEVELS,
+    check_down,
+    check_function_error,
+    check_levels,
+)
 from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, WITHOUT_IMAGES
 from dnisnm_lava.stages.quantization import PAYLOAD_BITS, check_bits
 
@@ -22,11 +28,11 @@ BYTE = 127  # the largest spike of 8 bits
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps, granularity, levels, lead, down, relay_levels: of `convert`. threshold, correct, share,
-    percentile, subset: of `fit`, where `share` is the granularity of its choices. weight_bits, payload_bits,
-    spikes: of `quantize`; payload_bits None: 1 where thresholds are shared within channels, else as many as
-    leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the `nearest` code, or
-    `compensated` by what the weights read on the images."""
+    """steps, granularity, levels, lead, down, relay_levels, function_error: of `convert`. threshold, correct,
+    share, percentile, subset: of `fit`, where `share` is the granularity of its choices. weight_bits,
+    payload_bits, spikes: of `quantize`; payload_bits None: 1 where thresholds are shared within channels,
+    else as many as leave the spikes of K levels a signed byte, 5 at most. rounding: of weights, to the
+    `nearest` code, or `compensated` by what the weights read on the images."""
 
     steps: int = 1
     threshold: str = "sequential"
@@ -43,6 +49,7 @@ class Recipe:
     rounding: str = "compensated"
     percentile: float = PERCENTILE
     subset: int = SUBSET
+    function_error: float = FUNCTION_ERROR
 
     @property
     def fits(self) -> bool:
@@ -135,7 +142,8 @@ def named(name: str) -> Recipe:
 def parsed(told: Any) -> Recipe:
     """The recipe that an object says as JSON has it, with some of Recipe's fields; TypeError or
     AttributeError for what is none."""
-    before = SINCE_0_1 if {f.name for f in fields(Recipe)} - set(told) == set(SINCE_0_1) else {}
+    lacking = {f.name for f in fields(Recipe)} - set(told) - {"function_error"}
+    before = SINCE_0_1 if lacking == set(SINCE_0_1) else {}
     return Recipe(**{**before, **told, "correct": tuple(told.get("correct", CORRECTIONS))})
 
 
@@ -165,6 +173,7 @@ def check(recipe: Recipe) -> None:
     checked_steps(recipe.steps)
     check_levels(levels=recipe.levels, relay_levels=recipe.relay_levels)
     check_down(recipe.down)
+    check_function_error(recipe.function_error)
     if recipe.rounding not in ROUNDINGS:
         raise OutOfRange(f"rounding: {recipe.rounding!r} given; choose {' or '.join(ROUNDINGS)}")
     check_bits(weight_bits=recipe.weight_bits, payload_bits=recipe.payloads)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
 from dnisnm_lava.backends.batched.device import checked_device, exact_sums
 from dnisnm_lava.backends.batched.linear import pool_changes
@@ -24,7 +25,7 @@ from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
@@ -224,7 +225,7 @@ def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
 def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _Tally) -> Tensor:
     """All steps of the neurons at once, by numba, some images after the other, so that their currents stay in
     cache."""
-    from dnisnm_lava.backends.batched import neurons
+    from dnisnm_lava.backends.batched import curve_neurons, neurons
 
     sources = {
         *(name for name, _ in plan.projections),
@@ -236,14 +237,15 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
     for start in range(0, count, block):
         part = {name: sent[name][start : start + block] for name in sources}
         shortcut = None if plan.shortcut is None else flat(part[plan.shortcut[0]])
-        counts = neurons.run(
-            plan.neurons,
+        current, sent_now, threads = (
             flat(_current(plan, part)),
-            shortcut,
             spikes[start : start + block],
             torch.get_num_threads(),
         )
-        tally.add(*counts)
+        if p.curve is not None:
+            tally.add(*curve_neurons.run(plan.neurons, current, sent_now, threads))
+        else:
+            tally.add(*neurons.run(plan.neurons, current, shortcut, sent_now, threads))
     return unflat(spikes, p.shape)
 
 
@@ -271,7 +273,12 @@ def _stepped(
             v += current[:, min(t, current.shape[1] - 1)] + bias
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
-        if t >= p.lead:
+        if t >= p.lead and p.curve is not None:
+            k = _followed(p, p.curve, v, m, min(t + 1, steps))
+            m += k
+            tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
+            spikes.append(plan.code.encode(k * payload))
+        elif t >= p.lead:
             rise, fall = sides(v, guard, p.levels)
             if p.down < 1:
                 fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
@@ -288,6 +295,23 @@ def _stepped(
         if watched is not None:
             watched.tell(t + 1, v, k)
     return laid_out(torch.stack(spikes, dim=1))
+
+
+def _followed(p: SNM, curve: Curve, v: Tensor, m: Tensor, summed: int) -> Tensor:
+    """The levels that neurons with a curve send now (`dynamics.follow`), in v's dtype. In float64: of
+    integers all products are exact, and vth is a power of two."""
+    vth = tensor(p.vth, torch.float64, str(v.device))
+    worth = torch.where(vth > 0, vth, 1.0)
+    value, before = curves.at(curve, v.double(), summed), m.double()
+    goal = torch.floor(value / worth + 0.5)
+    goal = goal if p.two_sided else goal.clamp(min=0)
+    goal = goal.clamp(-p.most, p.most) if p.most else goal
+    k = torch.where(vth > 0, (goal - before).clamp(-p.levels, p.levels), 0.0)
+    dead = band_of(p.vth, p.band)
+    if dead is not None:
+        apart, band = 2 * (value - before * worth), 2 * tensor(dead, torch.float64, str(v.device))
+        k = torch.where((apart >= worth + band) | (apart < -worth - band), k, 0.0)
+    return k.to(v.dtype)
 
 
 @dataclass

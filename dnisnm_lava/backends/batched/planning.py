@@ -118,7 +118,7 @@ def _planned(
     bound = sum(q.bound(sent[q.source]) for q in p.projections) + largest
     require_exact(bound + STATE.limit, p.name)
     own, shortcut = None, None
-    if compiled and asked in ("auto", "int8"):
+    if compiled and asked in ("auto", "int8") and not (isinstance(p, SNM) and p.curve is not None):
         own, shortcut = _shortcut(graph, p, plan)
     ways = tuple(
         (q.source, synapses(q, plan[q.source].code, sent[q.source], graph[q.source].shape, asked, device))
@@ -151,6 +151,19 @@ def _neurons(
     shortcut: tuple[str, np.ndarray] | None,
     limit: int,
 ) -> Any:
+    if p.curve is not None:
+        from dnisnm_lava.backends.batched import curve_neurons
+
+        return curve_neurons.constants(
+            p,
+            p.curve,
+            bias,
+            p.payload,
+            dtype=NUMPY[dtype],
+            limit=limit,
+            out=NUMPY[code.dtype],
+            offset=code.offset,
+        )
     from dnisnm_lava.backends.batched import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)

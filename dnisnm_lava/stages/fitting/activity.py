@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.batched import neurons
+from dnisnm_lava.backends.batched import curve_neurons, neurons
 from dnisnm_lava.backends.batched.linear import Map, linear, max_pool, pool_changes
 from dnisnm_lava.backends.batched.storage import flat, innermost, unflat
-from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut
+from dnisnm_lava.ir import SNM, Curve, MaxPool, Projection, ReadOut
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 
@@ -134,8 +134,24 @@ def run(p: SNM, current: Tensor) -> Tensor:
     """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
     x = np.ascontiguousarray(flat(current))
     levels = np.empty(x.shape, np.int8)
-    neurons.run(_constants(p), x, None, levels, torch.get_num_threads())
+    if p.curve is not None:
+        curve_neurons.run(_of_curve(p, p.curve), x, levels, torch.get_num_threads())
+    else:
+        neurons.run(_constants(p), x, None, levels, torch.get_num_threads())
     return unflat(levels, p.shape)
+
+
+def _of_curve(p: SNM, curve: Curve) -> curve_neurons.CurveNeurons:
+    return curve_neurons.constants(
+        p,
+        curve,
+        p.bias,
+        np.ones(()),
+        dtype=np.dtype(np.float32),
+        limit=NO_LIMIT,
+        out=np.dtype(np.int8),
+        offset=0,
+    )
 
 
 def _constants(p: SNM) -> neurons.Neurons:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnisnm_lava.backends.batched.curves import activated
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import (
     SNM,
+    Activation,
     AnalogGraph,
     Input,
     MaxPool,
@@ -68,8 +70,9 @@ def fit(
 
     Of each population, in this order: weights, bias (`correct`): moved so that its mean currents are the
     ANN's pre-activations, by least squares and per channel; thresholds (`threshold`: one of
-    thresholds.RULES), shared within `granularity`: of rectifiers; v_init (`correct`): T * mean error more,
-    per neuron, by at most half a threshold: of rectifiers.
+    thresholds.RULES), shared within `granularity`: of rectifiers, and of activations by `mmse`, per channel,
+    whichever rule but `max`; v_init (`correct`): T * mean error more, per neuron, by at most half a
+    threshold: of rectifiers.
 
     scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
     memory: bytes for what populations send (default: a quarter of what is free); the rest goes to the folder
@@ -215,6 +218,8 @@ def _fitted(
         if "v_init" in plan.corrections:
             gap = corrections.summed_gap(p, activities, ann, steps) if chosen.gap is None else chosen.gap
             p = corrections.with_v_init(p, gap / sum(len(a) for a in ann), steps)
+    elif isinstance(own, Activation):
+        p = thresholds.of_activation(p, own.function, ann, steps, plan.choice)
     return p, activity.of_neurons(p, ann, activities, steps, store, plan.spiking)
 
 
@@ -237,7 +242,7 @@ def _heard_right(p: corrections.P, activities: Activities, z: Spool, steps: int,
 
 def _activation(own: Population, z: Tensor, bias: np.ndarray) -> Tensor:
     z = z + activity.tensor(np.broadcast_to(bias, z.shape[1:]))
-    return z.clamp(0, own.ceiling) if isinstance(own, Rectifier) else z
+    return activated(own, z)
 
 
 def _spooled(chunks: Iterable[Tensor], store: Store) -> Spool:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.ir import SNM, Shape, frozen
-from dnisnm_lava.ir.channels import channel_max
+from dnisnm_lava.ir import SNM, Curve, Shape, Smooth, frozen
+from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.calibration import shared_maxima
+from dnisnm_lava.stages.conversion import of_levels
 from dnisnm_lava.stages.fitting import activity, normal
 from dnisnm_lava.stages.fitting.activity import tensor
 from dnisnm_lava.stages.fitting.spool import Spool
@@ -157,6 +158,27 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
     squares, gaps = activity.errors(p, scales, heard.ann, heard.currents())
     best = _best(squares, heard)
     return Chosen(p.vth * scales[best], np.take_along_axis(gaps, best[None], axis=0)[0])
+
+
+def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choice: Choice) -> SNM:
+    """p, which keeps a curve, with the theta of each channel, of `scales` times the maximum, whose levels are
+    nearest to the activations: theta / T * round(T a / theta), within T K levels, in squared error; and the
+    curve that such levels ask for. By the rule `max` as it is."""
+    assert p.curve is not None
+    if choice.rule is largest:
+        return p
+    errors = np.zeros((len(choice.scales), p.shape[0]))
+    least = -steps * p.levels if p.two_sided else 0
+    for activation in ann:
+        for error, scale in zip(errors, choice.scales, strict=True):
+            step = tensor(p.vth * scale / steps)
+            whole = torch.floor(activation / torch.where(step > 0, step, torch.inf) + 0.5)
+            gap = whole.clamp(least, steps * p.levels) * step - activation
+            error += activity.channel_sum(gap.square())
+    theta = channel_max(p.vth) * np.array(choice.scales)[errors.argmin(axis=0)]
+    curve = of_levels(function, p.curve.low, p.curve.high, theta / steps, p.curve.tolerance)
+    vth = np.broadcast_to(per_channel(theta, p.shape), p.shape)
+    return replace(p, vth=vth, payload=vth, curve=curve)
 
 
 RULES: dict[str, Rule] = {
