@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.ir import (
     SNM,
     AnalogGraph,
+    Curve,
     Input,
     MaxPool,
     Population,
@@ -24,6 +26,7 @@ from dnisnm_lava.ir import (
     SpikingGraph,
 )
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
+from dnisnm_lava.ir.curves import MULTIPLIER
 
 
 class ResidualPoolNet(nn.Module):
@@ -58,6 +61,19 @@ class Chain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
+
+
+class CurvedNet(nn.Module):
+    """A leaky rectifier whose slope is each channel's own, a max-pool, and SiLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.leaky, self.pool = nn.Conv2d(2, 4, 3, padding=1), nn.PReLU(4), nn.MaxPool2d(2, 1)
+        self.conv2, self.silu, self.fc = nn.Conv2d(4, 3, 2, stride=2), nn.SiLU(), nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.leaky(self.conv1(x)))
+        return self.fc(self.silu(self.conv2(x)).flatten(1))
 
 
 def randomized(model: nn.Module, seed: int) -> nn.Module:
@@ -97,6 +113,12 @@ def small(
     analog = dn.from_torch(model, x[0])
     spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=steps, **options)  # type: ignore[arg-type]
     return (dn.quantize(spiking) if quantize else spiking), x
+
+
+def curved(**options: object) -> tuple[SpikingGraph, np.ndarray]:
+    """`small` of CurvedNet: a population with a curve of one knot, four slopes and no error, and one with a
+    curve that approximates."""
+    return small(CurvedNet(), (2, 6, 6), **options)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- hand-made integer graphs
@@ -139,6 +161,37 @@ def snm(
         two_sided=two_sided,
         down=down,
     )
+
+
+def curved_snm(
+    name: str,
+    shape: tuple[int, ...],
+    projections: tuple[Projection, ...],
+    rng: np.random.Generator,
+    *,
+    knots: int = 2,
+    own: bool = True,
+    shift: int = 12,
+    levels: int = 1,
+    lead: int = 0,
+    two_sided: bool = False,
+) -> SNM:
+    """Integer neurons with a curve of lines that need not meet, of which a level is 2**shift; some are dead.
+    own: a curve for each channel, else one for all."""
+    p = snm(name, shape, projections, rng, levels=levels, lead=lead, two_sided=two_sided, down=0.0)
+    rows, steep = shape[0] if own else 1, min(MULTIPLIER, max(2, (1 << shift) // 400))
+    curve = Curve(
+        "drawn",
+        np.sort(rng.integers(-3000, 3001, (rows, knots)), axis=1),
+        rng.integers(-steep, steep + 1, (rows, knots + 1)),
+        rng.integers(-3, 4, (rows, knots + 1)) << shift,
+        low=np.full(shape[0], -3000.0),
+        high=np.full(shape[0], 3000.0),
+        error=np.full(shape[0], 0.25),
+        tolerance=0.5,
+    )
+    alive = (p.vth > 0).astype(np.int32)
+    return replace(p, vth=alive << shift, payload=alive, v_init=np.zeros_like(alive), curve=curve)
 
 
 def readout(
@@ -204,6 +257,31 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     if draw(st.booleans()):
         populations.append(readout("map", (3, *shape[1:]), (Projection("b", weights(rng, 3, 4, 1, 1)),), rng))
     return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 7)))
+
+
+@st.composite
+def curved_graphs(draw: st.DrawFn) -> SpikingGraph:
+    """Two populations with curves of any kind, the second with a shortcut from the image, and a read-out."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = st.fixed_dictionaries(
+        {
+            "knots": st.integers(0, 3),
+            "own": st.booleans(),
+            "shift": st.sampled_from([0, 3, 12, 20, 30]),
+            "levels": st.sampled_from([1, 3, 15]),
+            "lead": st.sampled_from([0, 1, 3]),
+            "two_sided": st.booleans(),
+        }
+    )
+    first = Projection("input", weights(rng, 3, 2, 3, 3), padding=((1, 1), (1, 1)))
+    a = curved_snm("a", (3, 3, 4), (first,), rng, **draw(kind))
+    second = (
+        Projection("a", weights(rng, 2, 3, 2, 2), exponent=draw(st.integers(0, 6))),
+        Projection("input", weights(rng, 2, 2, 2, 2)),
+    )
+    b = curved_snm("b", (2, 2, 3), second, rng, **draw(kind))
+    out = readout("out", (3,), (Projection("b", weights(rng, 3, 12)),), rng)
+    return SpikingGraph((Input("input", (2, 3, 4), np.ones(2), 8), a, b, out), steps=draw(st.integers(1, 5)))
 
 
 def irregular(

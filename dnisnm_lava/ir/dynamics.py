@@ -110,8 +110,8 @@ def follow(
     steps: t, how many have been summed. band: nothing is sent before t f(v / t) is so far beyond half a level
     from m. A dead neuron (vth = 0) never fires. With f a ReLU it sends what `fire` does with down = 0. This
     project's; Lava's SigmaDelta is of its kind, with f a ReLU and a threshold of the change."""
-    alive, worth = vth > 0, np.where(vth > 0, vth, 1)
-    value = curve.at(v, steps)
+    value, alive = curve.at(v, steps), vth > 0
+    worth = np.where(alive, vth, 1).astype(value.dtype)  # 32 bits would not hold twice the largest
     goal = (2 * value + worth) // (2 * worth) if value.dtype.kind == "i" else np.floor(value / worth + 0.5)
     least = 0 if not two_sided else -most if most else None
     if least is not None or most:

@@ -87,6 +87,7 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
                 down=p.down,
                 band=p.band,
                 most=p.most,
+                curve=p.curve,
             )
         process[p.name] = neurons
         for projection in p.projections:
