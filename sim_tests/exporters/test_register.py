@@ -108,10 +108,12 @@ def pooled(rng: np.random.Generator) -> SpikingGraph:
 def curves(rng: np.random.Generator) -> SpikingGraph:
     """Functions of running sums: of each channel of a map that is not square, of all channels, and a line."""
     first = Projection("image", weights(rng, 3, 2, 3, 2), padding=((1, 1), (0, 0)))
-    a = curved_snm("a", (3, 4, 4), (first,), rng, levels=3, lead=2)
+    a = curved_snm("a", (3, 4, 4), (first,), rng, levels=3, lead=2, two_sided=True)
     second = Projection("a", weights(rng, 2, 3, 1, 1))
-    b = curved_snm("b", (2, 4, 4), (second,), rng, knots=1, own=False, shift=3, levels=9, two_sided=True)
-    c = curved_snm("c", (4,), (Projection("b", weights(rng, 4, 32)),), rng, knots=0, shift=8, two_sided=True)
+    b = curved_snm("b", (2, 4, 4), (second,), rng, knots=1, own=False, shift=3, levels=9)
+    c = curved_snm(
+        "c", (4,), (Projection("b", weights(rng, 4, 32)),), rng, knots=0, shift=5, levels=9, two_sided=True
+    )
     out = readout("out", (3,), (Projection("c", weights(rng, 3, 4)),), rng)
     return SpikingGraph((image(2, 4, 5), a, b, c, out), steps=STEPS)
 
