@@ -105,8 +105,8 @@ def test_the_error_that_is_told_is_the_largest_there_is(name: str) -> None:
     x = (low - BEYOND * span)[:, None] + (1 + 2 * BEYOND) * span[:, None] * rng.random((3, 20000))
     apart = np.abs(curve.at(x.T) - function.at(x.T)).T.max(axis=1)
     assert (curve.error <= asked).all()
-    # 129 points of a piece are looked at: where curvature hardly changes, the largest of a parabola is at most
-    # (1 / 128)^2 of it larger between two of them; where it jumps inside a piece, some hundredths
+    # 129 points of a piece are looked at: where curvature hardly changes, the largest of a parabola is at
+    # most (1 / 128)^2 of it larger between two of them; where it jumps inside a piece, some hundredths
     assert (apart <= curve.error * (1 + 1e-2) + 1e-12).all()
 
 
