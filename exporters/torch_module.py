@@ -248,10 +248,14 @@ class Neurons(Driven):
             if t < len(z):
                 v = self.integrate(v, z[t], fresh)
             if t >= self.lead:
-                k = self.fire(v, m)
-                v, m = v - k * self.vth, m + k
+                v, m, k = self.step(v, m, len(z) - fresh * max(len(z) - t - 1, 0))
                 spikes.append(k * self.payload)
         return torch.stack(spikes, 1), v, m
+
+    def step(self, v: Tensor, m: Tensor, summed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """v and m after it, and what is sent, in levels. summed: how many steps v has heard."""
+        k = self.fire(v, m)
+        return v - k * self.vth, m + k, k
 
     def fire(self, v: Tensor, m: Tensor) -> Tensor:
         """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave
@@ -268,6 +272,37 @@ class Neurons(Driven):
         if self.most:
             up, down = torch.minimum(up, self.most - m), torch.minimum(down, self.most + m)
         return torch.where(v > 0, up, -down) * (self.vth > 0)
+
+
+class Curved(Neurons):
+    """Neurons that keep the sum v of all that they heard, and send by how much a curve of it changes: lines
+    that `knots` part, in 2**shift levels each, vth. Tables are (1 or C, n), and (1 or C, n + 1)."""
+
+    knots: Tensor
+    slopes: Tensor
+    offsets: Tensor
+
+    def step(self, v: Tensor, m: Tensor, summed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        value, alive = self.value(v, summed), self.vth > 0
+        step = self.vth.clamp(min=1)
+        goal = torch.div(2 * value + step, 2 * step, rounding_mode="floor")  # to the nearest, halves up
+        goal = goal if self.two_sided else goal.clamp(min=0)
+        goal = goal.clamp(-self.most, self.most) if self.most else goal
+        k = (goal - m).clamp(-self.levels, self.levels) * alive
+        if self.band is not None:
+            apart = 2 * (value - m * step)
+            k = k * ((apart >= step + 2 * self.band) | (apart < -step - 2 * self.band))
+        return v, m + k, k
+
+    def value(self, v: Tensor, summed: Tensor) -> Tensor:
+        """f(v / summed) summed: knots and offsets are taken so many times, and nothing is divided."""
+        wide = (-1, *(1,) * (v.ndim - 2))
+        slope, offset = self.slopes[:, 0].reshape(wide), self.offsets[:, 0].reshape(wide)
+        for i in range(self.knots.shape[1]):
+            beyond = v >= summed * self.knots[:, i].reshape(wide)
+            slope = torch.where(beyond, self.slopes[:, i + 1].reshape(wide), slope)
+            offset = torch.where(beyond, self.offsets[:, i + 1].reshape(wide), offset)
+        return v * slope + summed * offset
 
 
 class Sum(Driven):
@@ -372,7 +407,11 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
     each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
     band = band_of(p.vth, p.band)
     each["band"] = None if band is None else _integers(band)
-    return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
+    if p.curve is not None:
+        each["lower"] = None
+        each |= {key: _integers(getattr(p.curve, key)) for key in ("knots", "slopes", "offsets")}
+    kind = Neurons if p.curve is None else Curved
+    return kind(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
 
 
 def _synapses(q: Projection) -> Synapses:

@@ -6,10 +6,11 @@ Every sum is spelled out over coordinates; nothing here is a NumPy operation on 
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 
 LARGEST = 2**23 - 1
@@ -58,6 +59,50 @@ class Neuron:
             while self.v <= -self.lower and -sent < self.levels and self.m + sent > least:
                 self.v += self.vth
                 sent -= 1
+        self.m += sent
+        return sent * self.payload
+
+
+def line(curve: Curve, channel: int, x: Fraction) -> Fraction:
+    """f(x), in fractions of a level's 2**shift."""
+    row = channel % len(curve.slopes)
+    piece = sum(x >= int(knot) for knot in curve.knots[row])
+    return int(curve.slopes[row, piece]) * x + int(curve.offsets[row, piece])
+
+
+def nearest(x: Fraction) -> int:
+    """The nearest integer, halves up."""
+    return (2 * x + 1) // 2
+
+
+class Curved:
+    """A neuron that keeps the sum of all that it heard, and in step t has sent t f(sum / t) levels. steps:
+    how many count, those of a frame."""
+
+    def __init__(self, p: SNM, i: tuple[int, ...], steps: int) -> None:
+        assert p.curve is not None
+        self.curve, self.channel, self.steps, self.two_sided = p.curve, i[0], steps, p.two_sided
+        self.vth, self.payload, self.levels = int(p.vth[i]), int(p.payload[i]), p.levels
+        self.bias = int(np.broadcast_to(p.bias, p.shape)[i])
+        self.most, self.band = p.most or 1 << 60, round(p.band * self.vth)
+        self.v, self.m, self.heard = int(p.v_init[i]), 0, 0
+
+    def integrate(self, z: int) -> bool:
+        """Whether it saturated."""
+        v = self.v + z + self.bias
+        self.v, self.heard = max(-LARGEST, min(LARGEST, v)), min(self.heard + 1, self.steps)
+        return self.v != v
+
+    def fire(self) -> int:
+        if self.vth == 0:
+            return 0
+        value = self.heard * line(self.curve, self.channel, Fraction(self.v, self.heard))
+        apart = value - self.m * self.vth
+        half = Fraction(self.vth, 2) + self.band
+        if -half <= apart < half:
+            return 0
+        goal = max(-self.most if self.two_sided else 0, min(self.most, nearest(value / self.vth)))
+        sent = max(-self.levels, min(self.levels, goal - self.m))
         self.m += sent
         return sent * self.payload
 
@@ -157,8 +202,10 @@ def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.
     return sum((current(q, sent[q.source][t]) for q in p.projections), start=np.zeros(p.shape, dtype=object))
 
 
-def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
+def neurons_of(p: SNM, steps: int) -> dict[tuple[int, ...], Neuron | Curved]:
     bias = np.broadcast_to(p.bias, p.shape)
+    if p.curve is not None:
+        return {i: Curved(p, i, steps) for i in np.ndindex(*p.shape)}
     return {
         i: Neuron(
             int(p.vth[i]),
@@ -176,11 +223,11 @@ def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
 
 
 def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
-    return go_on(p, neurons_of(p), sent, steps)
+    return go_on(p, neurons_of(p, steps), sent, steps)
 
 
 def go_on(
-    p: SNM, neurons: dict[tuple[int, ...], Neuron], sent: dict[str, list[np.ndarray]], steps: int
+    p: SNM, neurons: dict[tuple[int, ...], Neuron | Curved], sent: dict[str, list[np.ndarray]], steps: int
 ) -> list[np.ndarray]:
     out = []
     for t in range(1, steps + p.lead + 1):
@@ -208,7 +255,7 @@ def summed(p: ReadOut, sent: dict[str, list[np.ndarray]], steps: int) -> list[np
 def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron
     lives as long as the stream, and hears its bias in the first frame alone."""
-    neurons = {p.name: neurons_of(p) for p in graph if isinstance(p, SNM)}
+    neurons = {p.name: neurons_of(p, steps) for p in graph if isinstance(p, SNM)}
     totals = {p.name: np.zeros(graph[p.source].shape, dtype=object) for p in graph if isinstance(p, MaxPool)}
     sums = {p.name: np.zeros(p.shape, dtype=object) for p in graph if isinstance(p, ReadOut)}
     told: list[dict[str, np.ndarray]] = []

@@ -17,8 +17,9 @@ def streaming(
     """The network of a stream of frames, each of `steps` steps; float or integer, from one of images.
 
     A population's resolution is R = steps * its levels, what it says of one frame: m holds R levels at most
-    (a relay's, R either way). levels: how many a rectifier may send at once (default: all of a change; a
-    relay always may). hysteresis: h, 0 to 2: nothing is sent before v is h / 2 thresholds beyond [0, theta),
+    (of a relay, and of a curve that goes below 0, R either way). levels: how many a rectifier or a curve may
+    send at once (default: all of a change; a relay always may). hysteresis: h, 0 to 2: nothing is sent before
+    v is h / 2 thresholds beyond [0, theta), or the value of a curve h / 2 levels beyond half a level from m,
     then all whole levels are, so a change of less than h / 2 levels never is. With h = 0 and `levels` None,
     spikes sum, after each frame, to those of the frame alone (design 1.8). OutOfRange for a graph that
     carries its state already, and for dials out of range.
@@ -41,5 +42,7 @@ def check_dials(steps: int, hysteresis: float, levels: int | None) -> None:
 
 def _carrying(p: SNM, steps: int, hysteresis: float, levels: int | None) -> SNM:
     most = steps * p.levels
-    at_once = 2 * most if p.two_sided else most if levels is None else min(levels, most)
+    change = 2 * most if p.two_sided else most
+    is_relay = p.two_sided and p.curve is None
+    at_once = change if levels is None or is_relay else min(levels, change)
     return replace(p, most=most, levels=at_once, down=0.0, band=hysteresis / 2)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import Chain, ResidualPoolNet, images, integer_graphs, randomized, small
+from graphs import (
+    Chain,
+    CurvedNet,
+    ResidualPoolNet,
+    curved_graphs,
+    images,
+    integer_graphs,
+    randomized,
+    small,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pieces import Dense, InvertedResidual, Segmentation
@@ -28,6 +38,7 @@ from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages.streaming import streaming
 from exporters import netx, nir, torch_module
 
+GRAPHS = st.one_of(integer_graphs(), curved_graphs())
 DIALS = st.fixed_dictionaries(
     {
         "steps": st.integers(1, 3),
@@ -62,8 +73,8 @@ def assert_same_state(a: State, b: State) -> None:
         np.testing.assert_array_equal(value, b.values[key], err_msg=key)
 
 
-@settings(max_examples=12)
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=18)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1))
 def test_the_reference_is_the_stream_in_python_integers(graph: SpikingGraph, dials: dict, seed: int) -> None:
     graph = streaming(graph, **dials)
     x = clip(seed, graph.input.shape, 3)
@@ -74,8 +85,8 @@ def test_the_reference_is_the_stream_in_python_integers(graph: SpikingGraph, dia
     np.testing.assert_array_equal(run.logits, told[graph.readout.name])
 
 
-@settings(max_examples=20)
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1))
 def test_events_whole_layers_and_the_torch_module_are_the_reference(
     graph: SpikingGraph, dials: dict, seed: int
 ) -> None:
@@ -110,7 +121,9 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
                 start=np.zeros(p.shape, dtype=object),
             )
             heard = heard + p.bias * graph.steps
-            if isinstance(p, SNM):
+            if isinstance(p, SNM) and p.curve is not None:
+                heard = curve_of(p, heard, graph.steps) * p.payload
+            elif isinstance(p, SNM):
                 levels = (heard + p.v_init) // np.where(p.vth > 0, p.vth, 1).astype(object)
                 levels = np.clip(levels, -p.most if p.two_sided else 0, p.most) * (p.vth > 0)
                 heard = levels * p.payload
@@ -118,8 +131,18 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
     return totals
 
 
-@settings(max_examples=20)
-@given(graph=integer_graphs(), steps=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+def curve_of(p: SNM, heard: np.ndarray, steps: int) -> np.ndarray:
+    """The nearest level to `steps` times the curve of the mean of what a neuron heard, within its bound."""
+    assert p.curve is not None
+    levels = np.zeros(p.shape, dtype=object)
+    for i in zip(*p.vth.nonzero(), strict=True):
+        value = oracle.line(p.curve, int(i[0]), Fraction(int(heard[i]), steps)) * steps / int(p.vth[i])
+        levels[i] = max(-p.most if p.two_sided else 0, min(p.most, oracle.nearest(value)))
+    return levels
+
+
+@settings(max_examples=30)
+@given(graph=GRAPHS, steps=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
 def test_sums_behind_a_frame_are_those_of_the_frame_alone(graph: SpikingGraph, steps: int, seed: int) -> None:
     """Of every population, whatever came before; as long as 24 bits of state hold it."""
     graph = streaming(graph, steps=steps)
@@ -149,6 +172,7 @@ MODELS = {
         (4, 6, 6),
     ),
     "maps": (Segmentation, (2, 8, 8)),
+    "curves, pooled": (CurvedNet, (2, 6, 6)),
 }
 
 
@@ -232,8 +256,8 @@ def test_with_hysteresis_potentials_stay_between_the_two_thresholds() -> None:
             assert (v > -np.maximum(half, 1))[free].all()
 
 
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 4))
-@settings(max_examples=20)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 4))
+@settings(max_examples=30)
 def test_a_stream_cut_anywhere_goes_on_from_its_state(
     graph: SpikingGraph, dials: dict, seed: int, cut: int
 ) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dnisnm_lava.backends.batched.curve_neurons import goal
+
 MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
 
 
@@ -126,6 +128,56 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
                     pixel[count], channel[count], value[count] = p, c, k[c] * payload[c]
                     count += 1
                     up += k[c] > zero
+    return count, up, count - up, over
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _toward(v, m, summed, row, knots, slopes, offsets, vth, band, bounds, levels):  # type: ignore[no-untyped-def]
+    """Levels of one neuron with a curve (`dynamics.follow`), in float64."""
+    if vth == 0:
+        return 0.0
+    whole, value = goal(v, summed, row, knots, slopes, offsets, vth, bounds[0], bounds[1])
+    apart = 2 * (value - m * vth)
+    if band > 0 and -vth - 2 * band <= apart < vth + 2 * band:
+        return 0.0
+    return min(max(whole - m, -levels), levels)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def follow(  # type: ignore[no-untyped-def]
+    acc, touched, pending, v, m, table, lines, summed, levels, bounds, limit, fires, pixel, channel, value
+):
+    """As `fire`, of neurons that keep their running sum and send the change of a curve of it. table: (3,
+    pixels or 1, C): vth, payload and band. lines: knots (rows, n), slopes and offsets (rows, n + 1), float64.
+    summed: how many steps have been, t. bounds: of m."""
+    kind = v.dtype.type
+    knots, slopes, offsets = lines
+    count, up, over = 0, 0, 0
+    for p in range(v.shape[0]):
+        if not (touched[p] or pending[p]):
+            continue
+        q = p if table.shape[1] > 1 else 0
+        left = not fires
+        for c in range(v.shape[1]):
+            x = v[p, c] + acc[p, c]
+            v[p, c] = min(max(x, -limit), limit)
+            over += v[p, c] != x
+            acc[p, c] = kind(0)
+            if not fires:
+                continue
+            row, vth, band = c % len(slopes), table[0, q, c], table[2, q, c]
+            now, before = np.float64(v[p, c]), np.float64(m[p, c])
+            k = _toward(now, before, summed, row, knots, slopes, offsets, vth, band, bounds, levels)
+            if k == 0:
+                continue
+            m[p, c] = before + k
+            after = before + k
+            left |= _toward(now, after, summed, row, knots, slopes, offsets, vth, band, bounds, levels) != 0
+            pixel[count], channel[count], value[count] = p, c, k * table[1, q, c]
+            count += 1
+            up += k > 0
+        touched[p] = 0
+        pending[p] = left
     return count, up, count - up, over
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends.batched.currents import Synapses
+from dnisnm_lava.backends.batched.curve_neurons import lines_of
 from dnisnm_lava.backends.batched.neurons import guards
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, unflat
@@ -135,26 +136,20 @@ class Stream:
 
     def _fired(self, p: SNM, heard: Mapping[str, list[_Sent]], done: _Done) -> list[_Sent]:
         room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
-        kind, steps, sent, counts = own.dtype.type, self.graph.steps, [], np.zeros(3, np.int64)
-        most = kind(p.most) if p.most else kind(np.inf)
+        steps, sent, counts = self.graph.steps, [], np.zeros(3, np.int64)
+        limit = own.dtype.type(STATE.limit)
         for t in range(steps + p.lead):
             if t < steps:
                 self._arrive(p, heard, t)
             out = _room_for(room.acc)
-            count, *seen = kernels.fire(
-                room.acc,
-                room.touched,
-                room.pending,
-                kept["v"],
-                kept["m"],
-                own.constants,
-                kind(p.levels),
-                most,
-                p.two_sided,
-                kind(STATE.limit),
-                t >= p.lead,
-                *out,
-            )
+            state = room.acc, room.touched, room.pending, kept["v"], kept["m"], own.constants
+            if own.lines is None:
+                count, *seen = kernels.fire(*state, *_dials(p, own.dtype), limit, t >= p.lead, *out)
+            else:
+                summed = min(t + 1, steps) if self._state.is_new else steps
+                count, *seen = kernels.follow(
+                    *state, own.lines, summed, float(p.levels), _bounds(p), limit, t >= p.lead, *out
+                )
             counts += seen
             if t >= p.lead:
                 sent.append(_Sent(p, own.code, Events(*(a[:count].copy() for a in out))))
@@ -277,6 +272,18 @@ class _Sent:
         return channels_first(a, shape)
 
 
+def _dials(p: SNM, dtype: np.dtype) -> tuple[np.generic, np.generic, bool]:
+    """Levels, the most that m holds, and whether that is either way, as `kernels.fire` takes them."""
+    most = p.most if p.most else np.inf
+    return dtype.type(p.levels), dtype.type(most), p.two_sided
+
+
+def _bounds(p: SNM) -> tuple[float, float]:
+    """Of m, as `kernels.follow` takes them."""
+    most = float(p.most) if p.most else np.inf
+    return -most if p.two_sided else 0.0, most
+
+
 def _delivered(sent: list[_Sent], fan: np.ndarray) -> int:
     return sum(kernels.delivered(s.events.pixel, s.events.channel, fan) for s in sent)
 
@@ -333,8 +340,8 @@ class _Projection:
 @dataclass(frozen=True)
 class _Prepared:
     """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of
-    `kernels.fire`. fan: (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of
-    max-pools, or nothing."""
+    `kernels.fire`, or with `lines`, which a curve has, of `kernels.follow`. fan: (pixels, C) synapses that a
+    spike of each neuron goes to; pools: of these, windows of max-pools, or nothing."""
 
     dtype: np.dtype
     code: Code
@@ -343,6 +350,7 @@ class _Prepared:
     constants: np.ndarray
     fan: np.ndarray
     pools: np.ndarray
+    lines: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
@@ -379,9 +387,12 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, po
             for q, (_, whole) in zip(p.projections, plan.projections, strict=True)
         )
         bias = pixels_first(p.bias, p.shape).astype(dtype)
-    if isinstance(p, SNM):
+    lines = None
+    if isinstance(p, SNM) and p.curve is not None:
+        constants, lines = _of_curve(p), lines_of(p.curve)
+    elif isinstance(p, SNM):
         constants = _constants(p, dtype)
-    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools)
+    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools, lines)
 
 
 def _work(q: Projection, source: Shape) -> int:
@@ -392,12 +403,21 @@ def _work(q: Projection, source: Shape) -> int:
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     """(5, pixels or 1, C): vth, guard, payload, band, lower; `batched.neurons.Neurons` tells them."""
-    lower, band = lower_threshold(p.vth, p.down), band_of(p.vth, p.band)
-    guard, left = guards(p.vth, lower, dtype)
-    rows = np.stack(
-        [
-            pixels_first(a, p.shape)
-            for a in (p.vth, guard, p.payload, np.zeros(1) if band is None else band, left)
-        ]
-    )
-    return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
+    guard, left = guards(p.vth, lower_threshold(p.vth, p.down), dtype)
+    return _rows(p, p.vth, guard, p.payload, _band(p), left).astype(dtype)
+
+
+def _of_curve(p: SNM) -> np.ndarray:
+    """(3, pixels or 1, C): vth, payload and band, in float64: a band of 30 bits is exact."""
+    return _rows(p, p.vth, p.payload, _band(p)).astype(np.float64)
+
+
+def _band(p: SNM) -> np.ndarray:
+    band = band_of(p.vth, p.band)
+    return np.zeros(1) if band is None else band
+
+
+def _rows(p: SNM, *constants: np.ndarray) -> np.ndarray:
+    """(n, pixels or 1, C): once, where all pixels have the same."""
+    rows = np.stack([pixels_first(a, p.shape) for a in constants])
+    return rows[:, :1] if (rows == rows[:, :1]).all() else rows
