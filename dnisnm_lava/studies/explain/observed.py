@@ -30,7 +30,7 @@ BYTE = 127
 class Observed:
     """One population in the ANN, the float SNN and the integer SNN, and what was seen of it so far.
 
-    sums: of d^2, d and what d contributes, (7, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2.
+    sums: of d^2, d and what d contributes, (8, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2.
     sounded, active: which neurons sent, or were above 0 in the ANN. maxima: (2, *shape), over the even and
     the odd images.
     """
@@ -57,7 +57,7 @@ class Observed:
         r0, *_, r4, r5 = rates
         spiking, whole = r4 - r0, r5 - r0
         differences = [b - a for a, b in itertools.pairwise(rates)]
-        weights = [spiking] * 4 + [
+        weights = [spiking] * (len(PARTS) - 1) + [
             whole + spiking
         ]  # (r5 - r4) (r5 + r4 - 2 r0) is the difference of the squares
         pairs = [*zip(differences, weights, strict=True), (whole, whole), (spiking, spiking)]
