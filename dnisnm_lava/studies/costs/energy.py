@@ -62,13 +62,15 @@ class Quantized:
 class Chip:
     """A chip like Loihi, pJ an image: synaptic operations (their memory access with them) and, of graded
     spikes, multiplications; updates of neurons that change, and that do not; messages, one for each spike and
-    population that reads it. Without leakage, the host, and what is read out."""
+    population that reads it; and what neurons with curves compute beyond an update. Without leakage, the
+    host, and what is read out."""
 
     synaptic_operations: float
     multiplications: float
     updates_active: float
     updates_inactive: float
     messages: float
+    curves: float = 0.0
 
     @property
     def total(self) -> float:
@@ -78,6 +80,7 @@ class Chip:
             + self.updates_active
             + self.updates_inactive
             + self.messages
+            + self.curves
         )
 
 
@@ -159,11 +162,12 @@ def costs(graph: SpikingGraph, counts: Counts) -> Costs:
 @dataclass(frozen=True)
 class Widths:
     """Bits of the operands: of weights; of what a population sends (a sign aside); of the ANN's activation in
-    its place."""
+    its place. pieces: {population with a curve: lines of it}."""
 
     weights: int
     spikes: dict[str, int]
     activations: dict[str, int]
+    pieces: dict[str, int]
 
     def spiking(self, s: Synapses) -> float:
         """pJ of all spikes that were delivered."""
@@ -188,7 +192,8 @@ def widths_of(graph: SpikingGraph, steps: int) -> Widths:
             activations[p.name] = prices.activation_bits(steps, p.levels, p.two_sided)
     spikes = {name: largest.bit_length() for name, largest in largest_spikes(graph).items()}
     weights = max(signed_bits(q.weight) for q in neurobench_metrics.projections(graph))
-    return Widths(weights, {**spikes, graph.input.name: graph.input.bits}, activations)
+    pieces = {p.name: p.curve.slopes.shape[1] for p in graph.of(SNM) if p.curve is not None}
+    return Widths(weights, {**spikes, graph.input.name: graph.input.bits}, activations, pieces)
 
 
 def _paper(graph: SpikingGraph, counts: Counts) -> Paper:
@@ -241,6 +246,7 @@ def _chip(widths: Widths, counts: Counts, a: Activity) -> Chip:
         prices.NEURON_ACTIVE * a.changes,
         prices.NEURON_INACTIVE * (a.updates - a.changes),
         prices.message() * a.spikes * readers,
+        prices.curve(widths.pieces[a.name]) * a.updates if a.name in widths.pieces else 0.0,
     )
     return Chip(*(part / counts.images for part in parts))
 

@@ -75,7 +75,7 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
             )
             if isinstance(p, MaxPool):
                 a = max_pool(ann[p.source], p.window)
-                found = a, a, a, a, r4, r4, r5
+                found: Rates = (a, a, a, a, r4, r4, r5)
             elif isinstance(p, ReadOut):
                 z = _total(p, ann, runs)
                 found = z, z, z, z, r4, r4, r5
@@ -95,8 +95,8 @@ def _expected(
     heard: Mapping[str, Tensor],
     runs: Runs,
 ) -> Rates:
-    """r0, r1, rF, r2 and r3. own, p: the population in the ANN and in the float SNN, whose weights and bias `fit` may have
-    moved."""
+    """r0, r1, rF, r2 and r3. own, p: the population in the ANN and in the float SNN, whose weights and bias
+    `fit` may have moved."""
     assert isinstance(p, SNM)
     z = _total(own, ann, runs)
     a, most = curves.activated(own, z), runs.tensor(p.levels * p.vth)

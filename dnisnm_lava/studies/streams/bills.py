@@ -87,6 +87,7 @@ class Bill:
             + prices.NEURON_ACTIVE * work.moved
             + prices.NEURON_INACTIVE * (self._updates - work.moved)
             + prices.message() * messages
+            + sum(prices.curve(self.widths.pieces[name]) * count for name, count in work.curves.items())
         )
 
 

@@ -66,4 +66,4 @@ def frame_wise(networks: Networks | SpikingGraph) -> SpikingGraph:
 
 
 def _whole(p: SNM) -> SNM:
-    return replace(p, levels=p.levels if p.two_sided else p.most, band=0.0, down=0.0)
+    return replace(p, levels=2 * p.most if p.two_sided else p.most, band=0.0, down=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,13 +19,15 @@ class Work:
     max-pools}. delivered: {population: synapses that its spikes went to}, the image's values too; pooled:
     {population: of these, windows of max-pools}. moved: potentials and maxima that changed. At one step a
     frame each is counted; at T steps one of a stream counts T times, and one of a frame alone once, which
-    favours the frame alone."""
+    favours the frame alone. curves: {population: how often a curve of it was computed}, as potentials
+    change."""
 
     inputs: int
     sent: Mapping[str, int]
     delivered: Mapping[str, int]
     pooled: Mapping[str, int]
     moved: int
+    curves: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def spikes(self) -> int:
@@ -46,6 +48,7 @@ class Work:
             _sum(self.delivered, other.delivered),
             _sum(self.pooled, other.pooled),
             self.moved + other.moved,
+            _sum(self.curves, other.curves),
         )
 
 
@@ -58,7 +61,13 @@ def of_stream(graph: SpikingGraph, frame: Followed) -> Work:
     sent = {name: up + down for name, (up, down) in frame.spike_counts.items()}
     maxima = sum(sent[p.name] for p in graph.of(MaxPool))
     moved = graph.steps * sum(frame.moved.values()) + maxima
-    return Work(frame.inputs, sent, frame.delivered, frame.pooled, moved)
+    curves = {name: graph.steps * frame.moved[name] for name in _curved(graph)}
+    return Work(frame.inputs, sent, frame.delivered, frame.pooled, moved, curves)
+
+
+def _curved(graph: SpikingGraph) -> dict[str, int]:
+    """{population with a curve: its neurons}."""
+    return {p.name: int(np.prod(p.shape)) for p in graph.of(SNM) if p.curve is not None}
 
 
 class Counter:
@@ -67,6 +76,7 @@ class Counter:
     def __init__(self, graph: SpikingGraph) -> None:
         self.graph, self._pools = graph, pool_fans(graph)
         self._fans = fans(graph, self._pools)
+        self._curved = _curved(graph)
         self._neurons = sum(int(np.prod(p.shape)) for p in graph if isinstance(p, SNM | ReadOut))
 
     def work(self, codes: np.ndarray, run: Run) -> Work:
@@ -77,7 +87,7 @@ class Counter:
         delivered, pooled = (_reached(hits, spread) for spread in (self._fans, self._pools))
         maxima = sum(sent[p.name] for p in self.graph.of(MaxPool))
         inputs = int(hits[self.graph.input.name].sum())
-        return Work(inputs, sent, delivered, pooled, self._neurons + maxima)
+        return Work(inputs, sent, delivered, pooled, self._neurons + maxima, self._curved)
 
     def skipping(self, codes: np.ndarray, run: Run) -> Work:
         """What the quantized ANN with these activations cannot skip: each that is not 0, once."""
