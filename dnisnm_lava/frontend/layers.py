@@ -251,14 +251,27 @@ def _product(call: Call, a: Any, b: Any) -> Expression:
         made = activations.product(call)
         if made is not None:
             return made
-        raise Refusal(
-            "a product of two tensors that depend on the input (a gate, a squeeze-and-excitation) has no "
-            "meaning in spikes; "
-            "use a network without gates"
-        )
+        return _gated(call, a, b)
     e, factor = (a, b) if isinstance(a, Expression) else (b, a)
     shape = shape_of(call)
     return tensors.multiplied(broadcast(e, shape), constant(factor, shape))
+
+
+def _gated(call: Call, a: Expression, b: Expression) -> Expression:
+    """A product of two tensors that depend on the input: a gate. Constants in them are multiplied out: (p +
+    c) (q + d) = p q + p d + c q + c d."""
+    shape = shape_of(call)
+    if a.shape != shape:
+        a, b = b, a
+    if a.shape != shape or len(b.shape) != len(shape):
+        a, b = broadcast(a, shape), broadcast(b, shape)
+    bare_a, bare_b = (replace(e, bias=tensors.no_bias(e.shape)) for e in (a, b))
+    parts = [call.build.multiply(bare_a, bare_b, call.node.name)] if a.terms and b.terms else []
+    if b.bias.any():
+        parts.append(tensors.multiplied(bare_a, b.bias))
+    if a.bias.any():
+        parts.append(tensors.multiplied(broadcast(b, shape), a.bias))
+    return tensors.summed(parts)
 
 
 @operation("where")

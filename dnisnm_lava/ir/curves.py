@@ -14,6 +14,7 @@ MOST_KNOTS = 255
 MULTIPLIER = (1 << 15) - 1  # the largest slope of an integer curve: 16 bits, one of them the sign
 LARGEST_OFFSET = 1 << 42  # 1,024 steps of it, and the slopes' products, 2**38: float64 holds every sum
 LARGEST_SHIFT = 30
+LARGEST_PRODUCT = 1 << 51  # of a gate's sums and its gain, which float64 holds twice
 
 
 @dataclass(frozen=True, eq=False)
