@@ -19,6 +19,7 @@ from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
+    Curve,
     Input,
     MaxPool,
     Population,
@@ -37,6 +38,7 @@ from exporters.netx_reading import (
     FORMAT,
     VERSION,
     WITH_CARRY,
+    WITH_CURVE,
     WITH_DOWN,
     WITH_SHARED,
     WITHOUT_DOWN,
@@ -155,6 +157,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
 def _least_version(graph: SpikingGraph) -> int:
     """The least that says all, what a channel's neurons share once."""
     neurons = graph.of(SNM)
+    if any(p.curve is not None for p in neurons):
+        return WITH_CURVE
     if graph.carry or any(p.band or p.most for p in neurons):
         return WITH_CARRY
     if any(narrowed(getattr(p, key)).shape != p.shape for p in neurons for key in NEURON_CONSTANTS):
@@ -216,8 +220,19 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
             neuron["band"] = p.band
         if p.most:
             neuron["most"] = p.most
+        if p.curve is not None:
+            _write_curve(neuron.create_group("curve"), p.curve)
         neuron["spike_unit"] = p.spike_unit
     neuron["unit"], neuron["v_range"] = p.unit, p.v_range
+
+
+def _write_curve(group: h5py.Group, curve: Curve) -> None:
+    group["name"] = _text(curve.name)
+    if curve.knots.shape[1]:  # a line has none, and no array is empty
+        group["knots"] = curve.knots
+    group["slopes"], group["offsets"] = curve.slopes, curve.offsets
+    group["low"], group["high"], group["error"] = curve.low, curve.high, curve.error
+    group["tolerance"] = curve.tolerance
 
 
 def _write_bias(group: h5py.Group, p: SNM | ReadOut) -> None:

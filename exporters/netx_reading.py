@@ -20,6 +20,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
+    Curve,
     Input,
     MaxPool,
     Population,
@@ -31,6 +32,8 @@ from dnisnm_lava.ir import (
     narrowed,
 )
 from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Pair, Window
+from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_SHIFT, MULTIPLIER
+from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters.hdf5 import Group, root
 
@@ -38,7 +41,8 @@ FORMAT = "dnisnm-netx"
 WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have none are still written in it
 WITH_DOWN = 2
 WITH_SHARED = 3  # what a channel's neurons share is stored once
-WITH_CARRY = VERSION = 4  # a stream's network
+WITH_CARRY = 4  # a stream's network
+WITH_CURVE = VERSION = 5  # neurons that send a curve of their running sum
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
 SHARING_LIMIT = (
@@ -106,6 +110,11 @@ def graph_of(data: bytes) -> SpikingGraph:
             f"format version {version} knows no neuron/down, and this file has one; write it again with "
             f"netx.write"
         )
+    if version < WITH_CURVE and any(p.curve is not None for p in graph.of(SNM)):
+        raise BadFile(
+            f"format version {version} knows no neuron/curve, and this file has one; write it again with "
+            f"netx.write"
+        )
     if version < WITH_CARRY and (graph.carry or any(p.band or p.most for p in graph.of(SNM))):
         raise BadFile(
             f"format version {version} knows no simulation/carry, neuron/band and neuron/most, and this "
@@ -156,6 +165,8 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
         _check_sharing([layer.population for layer in layers if not layer.flat])
     simulation = file.group("simulation")
     steps = simulation.integer("steps", 1, INT32)
+    for layer in layers:
+        _check_sums(layer.population, steps)
     carry = "carry" in simulation and bool(simulation.integer("carry", 0, 1))
     return SpikingGraph(
         tuple(layer.population for layer in layers if not layer.flat), steps=steps, carry=carry
@@ -173,6 +184,17 @@ def _check_sharing(populations: list[Population]) -> None:
         raise BadFile(
             f"{sharing} neurons share their constants; {SHARING_LIMIT} at most may, so that no small "
             f"file takes any amount of memory"
+        )
+
+
+def _check_sums(p: Population, steps: int) -> None:
+    """BadFile where float64 would not hold what a curve makes of the sums of so many steps."""
+    if not isinstance(p, SNM) or p.curve is None:
+        return
+    far = max(int(np.abs(a).max(initial=0)) for a in (p.curve.knots, p.curve.offsets))
+    if steps * far + STATE.limit * MULTIPLIER > EXACT_FLOAT64:
+        raise BadFile(
+            f"{p.name}: its curve reaches {far}, too far for {steps} steps, which may add up to 2**53"
         )
 
 
@@ -264,6 +286,12 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         )
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
     down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
+    curve = _read_curve(neuron.group("curve"), shape[0]) if "curve" in neuron else None
+    if curve is not None and ((theta & (theta - 1)).any() or theta.max() > 1 << LARGEST_SHIFT):
+        raise BadFile(
+            f"{neuron.name}/theta of neurons with a curve must be 0 or a power of two, 2**{LARGEST_SHIFT} at "
+            f"most"
+        )
     return SNM(
         name,
         shape,
@@ -281,7 +309,45 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         down=down,
         band=neuron.number("band", 0, 1) if "band" in neuron else 0.0,
         most=neuron.integer("most", 0, INT32) if "most" in neuron else 0,
+        curve=curve,
     )
+
+
+def _read_curve(group: Group, channels: int) -> Curve:
+    """The curve of a population; int64, whatever width it is stored in."""
+    slopes = _table(group, "slopes", MULTIPLIER, channels)
+    offsets = _table(group, "offsets", LARGEST_OFFSET, channels)
+    none = np.zeros((len(slopes), 0), np.int64)
+    knots = _table(group, "knots", LARGEST_OFFSET, channels) if "knots" in group else none
+    low, high, error = (_each_or_all(group, key, channels) for key in ("low", "high", "error"))
+    if (low > high).any() or (error < 0).any():
+        raise BadFile(f"{group.name}: low must not exceed high, and error be 0 or more")
+    tolerance = group.number("tolerance", 0, math.inf)
+    curve = Curve(_name(group), knots, slopes, offsets, low, high, error, tolerance)
+    curve.check(group.name, channels)
+    return curve
+
+
+def _table(group: Group, key: str, most: int, channels: int) -> np.ndarray:
+    """(rows, ...) of integers within +-most, as int64; a row for each channel, or one for all."""
+    value = group.array(key, "i")
+    if value.ndim != 2 or len(value) not in (1, channels):
+        raise BadFile(
+            f"{group.name}/{key} has shape {value.shape}; 1 row or one for each of {channels} channels needed"
+        )
+    if value.min() < -most or value.max() > most:
+        raise BadFile(f"{group.name}/{key} must hold integers from {-most} to {most}")
+    return value.astype(np.int64)
+
+
+def _each_or_all(group: Group, key: str, channels: int) -> np.ndarray:
+    value = group.array(key, "f")
+    if value.shape not in ((1,), (channels,)):
+        raise BadFile(
+            f"{group.name}/{key} has shape {value.shape}; 1 value or one for each of {channels} channels "
+            f"needed"
+        )
+    return value
 
 
 def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:

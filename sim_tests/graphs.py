@@ -16,6 +16,7 @@ from dnisnm_lava.ir import (
     SNM,
     AnalogGraph,
     Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -76,6 +77,20 @@ class CurvedNet(nn.Module):
         return self.fc(self.silu(self.conv2(x)).flatten(1))
 
 
+class GatedNet(nn.Module):
+    """Squeeze and excitation: a map times a sigmoid of what its mean says, one number a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.down, self.up = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 4, 1)
+        self.mean, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(144, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.silu(self.conv(x))
+        gate = torch.sigmoid(self.up(torch.relu(self.down(self.mean(x)))))
+        return self.fc((x * gate).flatten(1))
+
+
 def randomized(model: nn.Module, seed: int) -> nn.Module:
     """The model in eval mode with seeded weights and batch-norm statistics that matter."""
     generator = torch.Generator().manual_seed(seed)
@@ -119,6 +134,11 @@ def curved(**options: object) -> tuple[SpikingGraph, np.ndarray]:
     """`small` of CurvedNet: a population with a curve of one knot, four slopes and no error, and one with a
     curve that approximates."""
     return small(CurvedNet(), (2, 6, 6), **options)  # type: ignore[arg-type]
+
+
+def gated(**options: object) -> tuple[SpikingGraph, np.ndarray]:
+    """`small` of GatedNet: a gate of one number a channel, three populations behind its map."""
+    return small(GatedNet(), (2, 6, 6), **options)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- hand-made integer graphs
@@ -192,6 +212,34 @@ def curved_snm(
     )
     alive = (p.vth > 0).astype(np.int32)
     return replace(p, vth=alive << shift, payload=alive, v_init=np.zeros_like(alive), curve=curve)
+
+
+def gate_of(
+    name: str,
+    shape: tuple[int, ...],
+    sources: tuple[str, str],
+    rng: np.random.Generator,
+    *,
+    shift: int = 12,
+    levels: int = 1,
+    two_sided: bool = False,
+) -> Gate:
+    """An integer gate, of which a level is 2**shift; one of its channels is dead."""
+    alive = np.ones((shape[0], *(1,) * (len(shape) - 1)), np.int32)
+    alive[-1] = 0
+    gain = rng.integers(1, max(3, (1 << shift) // 300), shape[0])
+    unit = np.full(shape[0], 0.5)
+    return Gate(
+        name,
+        shape,
+        *sources,
+        vth=alive << shift,
+        payload=alive,
+        gain=gain,
+        spike_unit=unit,
+        levels=levels,
+        two_sided=two_sided,
+    )
 
 
 def readout(
@@ -282,6 +330,28 @@ def curved_graphs(draw: st.DrawFn) -> SpikingGraph:
     b = curved_snm("b", (2, 2, 3), second, rng, **draw(kind))
     out = readout("out", (3,), (Projection("b", weights(rng, 3, 12)),), rng)
     return SpikingGraph((Input("input", (2, 3, 4), np.ones(2), 8), a, b, out), steps=draw(st.integers(1, 5)))
+
+
+@st.composite
+def gated_graphs(draw: st.DrawFn) -> SpikingGraph:
+    """A map, a gate of one neuron a channel that comes later or earlier than the map, and a gate of that
+    product and of the map."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    leads, levels = st.sampled_from([0, 1, 3]), st.sampled_from([1, 3, 15])
+    kind = st.fixed_dictionaries(
+        {"shift": st.sampled_from([0, 3, 12, 30]), "levels": levels, "two_sided": st.booleans()}
+    )
+    both = {"levels": draw(levels), "two_sided": draw(st.booleans())}
+    a = snm("a", (3, 2, 3), (Projection("input", weights(rng, 3, 2, 2, 2)),), rng, lead=draw(leads), **both)
+    heard = draw(st.sampled_from(["input", "a"]))
+    whole = Projection("input", weights(rng, 3, 2, 3, 4)) if heard == "input" else None
+    into = Projection("a", weights(rng, 3, 3, 2, 3), exponent=2) if whole is None else whole
+    b = curved_snm("b", (3, 1, 1), (into,), rng, lead=draw(leads), levels=draw(levels))
+    first = gate_of("first", (3, 2, 3), ("a", "b"), rng, **draw(kind))
+    second = gate_of("second", (3, 2, 3), ("first", "a"), rng, **draw(kind))
+    last = (Projection("second", weights(rng, 3, 18)), Projection("first", weights(rng, 3, 18)))
+    populations = (Input("input", (2, 3, 4), np.ones(2), 8), a, b, first, second)
+    return SpikingGraph((*populations, readout("out", (3,), last, rng)), steps=draw(st.integers(1, 5)))
 
 
 def irregular(

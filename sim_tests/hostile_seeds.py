@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from graphs import readout, snm, weights
+from graphs import curved_snm, readout, snm, weights
 
 from dnisnm_lava.ir import Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
@@ -26,7 +26,7 @@ def sound() -> tuple[tuple[Tree, bytes], ...]:
     archive."""
     written = [
         bytes_of(lambda file, g=graph: netx._write_graph(file, g), {})
-        for graph in (_vector(), _maps(), _maps(), _branches())
+        for graph in (_vector(), _maps(), _maps(), _branches(), _curves())
     ]
     archived = [path.read_bytes() for path in sorted(ARCHIVE.glob("*/chain.net"))]
     return tuple((_tree(data), data) for data in [*written, *archived])
@@ -74,6 +74,16 @@ def _branches() -> SpikingGraph:
     )
     other = readout("m", (1, 2, 2), (Projection("a", weights(rng, 1, 2, 1, 1)),), rng)
     return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, viewed, other), steps=5)
+
+
+def _curves() -> SpikingGraph:
+    """Neurons with a curve for each channel, in a stream, and with a line for all."""
+    rng = np.random.default_rng(3)
+    a = curved_snm("a", (2, 2, 2), (Projection("i", weights(rng, 2, 2, 1, 1)),), rng, levels=3)
+    line = Projection("a", weights(rng, 3, 8))
+    b = curved_snm("b", (3,), (line,), rng, knots=0, own=False, shift=30, two_sided=True)
+    out = readout("o", (2,), (Projection("b", weights(rng, 2, 3)),), rng)
+    return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, b, out), steps=2, carry=True)
 
 
 def _tree(data: bytes) -> Tree:

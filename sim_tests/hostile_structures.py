@@ -33,6 +33,7 @@ NUMBERS = (
     1 << 15,
     1 << 20,
     (1 << 20) + 1,
+    1 << 30,
     (1 << 31) - 1,
     1 << 31,
     -(1 << 31),
@@ -124,6 +125,9 @@ KEYS = (
     "pool",
     "padding",
     "exponent",
+    "curve",
+    "knots",
+    "slopes",
     "extra",
 )
 

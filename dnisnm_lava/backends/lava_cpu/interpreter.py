@@ -57,6 +57,7 @@ KINDS = {
         SpikingGraph,
         ir.Input,
         ir.SNM,
+        ir.Gate,
         ir.MaxPool,
         ir.ReadOut,
         ir.Projection,

@@ -27,10 +27,11 @@ class SNM(AbstractProcess):
     that m may hold, and minus which a two-sided neuron's may (0: no bound). carry: windows are frames of one
     stream: v and m go on from one to the next, and bias acts in the first alone. curve: of neurons that keep
     their running sum v, and send by how much this function of it changes (`ir.dynamics.follow`); v_init is 0
-    then, where none is given, vth what a level of the function is worth, and `down` says nothing. In integers
-    its arrays are int64. channels: the axis of `shape` that its rows are of. steps: currents per window. lead:
-    steps of a window before the first spike. period: steps from window to window (default steps + lead).
-    offset: steps before the first window; with one synapse between the source and these neurons, 1.
+    then, where none is given, vth what a level of the function is worth (in integers a power of two), and
+    `down` says nothing. In integers its arrays are int64. channels: the axis of `shape` that its rows are of.
+    steps: currents per window. lead: steps of a window before the first spike. period: steps from window to
+    window (default steps + lead). offset: steps before the first window; with one synapse between the source
+    and these neurons, 1.
 
     Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
     """
