@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 
 LARGEST = 2**23 - 1
@@ -75,6 +75,35 @@ def nearest(x: Fraction) -> int:
     return (2 * x + 1) // 2
 
 
+class Product:
+    """A neuron of a gate, which keeps the sums of both its sources. steps: as of Curved."""
+
+    def __init__(self, p: Gate, i: tuple[int, ...], steps: int) -> None:
+        self.gain, self.steps, self.two_sided, self.levels = int(p.gain[i[0]]), steps, p.two_sided, p.levels
+        self.vth, self.payload = int(p.vth[i]), int(p.payload[i])
+        self.most, self.band = p.most or 1 << 60, round(p.band * self.vth)
+        self.a, self.b, self.m, self.heard = 0, 0, 0, 0
+
+    def hear(self, a: int, b: int) -> int:
+        """What it sends."""
+        self.a, self.b, self.heard = self.a + a, self.b + b, min(self.heard + 1, self.steps)
+        if self.vth == 0:
+            return 0
+        value = Fraction(self.a * self.b * nearest(Fraction(self.gain, self.heard)))
+        return stepped(self, value)
+
+
+def stepped(p: Curved | Product, value: Fraction) -> int:
+    """What a neuron whose function says `value` sends, so that its levels are the nearest to it."""
+    apart, half = value - p.m * p.vth, Fraction(p.vth, 2) + p.band
+    if -half <= apart < half:
+        return 0
+    goal = max(-p.most if p.two_sided else 0, min(p.most, nearest(value / p.vth)))
+    sent = max(-p.levels, min(p.levels, goal - p.m))
+    p.m += sent
+    return sent * p.payload
+
+
 class Curved:
     """A neuron that keeps the sum of all that it heard, and in step t has sent t f(sum / t) levels. steps:
     how many count, those of a frame."""
@@ -96,15 +125,7 @@ class Curved:
     def fire(self) -> int:
         if self.vth == 0:
             return 0
-        value = self.heard * line(self.curve, self.channel, Fraction(self.v, self.heard))
-        apart = value - self.m * self.vth
-        half = Fraction(self.vth, 2) + self.band
-        if -half <= apart < half:
-            return 0
-        goal = max(-self.most if self.two_sided else 0, min(self.most, nearest(value / self.vth)))
-        sent = max(-self.levels, min(self.levels, goal - self.m))
-        self.m += sent
-        return sent * self.payload
+        return stepped(self, self.heard * line(self.curve, self.channel, Fraction(self.v, self.heard)))
 
 
 def seen(window: Window, size: tuple[int, int], y: int, x: int) -> list[tuple[int, int, int, int]]:
@@ -179,6 +200,8 @@ def simulate(graph: SpikingGraph, codes: np.ndarray, steps: int) -> dict[str, np
             sent[p.name] = [codes] * steps
         elif isinstance(p, MaxPool):
             sent[p.name] = pooled(p, sent[p.source], graph[p.source].shape)
+        elif isinstance(p, Gate):
+            sent[p.name] = gated(p, products_of(p, steps), sent)
         elif isinstance(p, SNM):
             sent[p.name] = fired(p, sent, steps)
         elif isinstance(p, ReadOut):
@@ -222,6 +245,23 @@ def neurons_of(p: SNM, steps: int) -> dict[tuple[int, ...], Neuron | Curved]:
     }
 
 
+def products_of(p: Gate, steps: int) -> dict[tuple[int, ...], Product]:
+    return {i: Product(p, i, steps) for i in np.ndindex(*p.shape)}
+
+
+def gated(
+    p: Gate, neurons: dict[tuple[int, ...], Product], sent: dict[str, list[np.ndarray]]
+) -> list[np.ndarray]:
+    out = []
+    for a, b in zip(sent[p.source], sent[p.gate], strict=True):
+        spikes = np.zeros(p.shape, dtype=object)
+        for i, neuron in neurons.items():
+            at = tuple(min(k, n - 1) for k, n in zip(i, b.shape, strict=True))
+            spikes[i] = neuron.hear(int(a[i]), int(b[at]))
+        out.append(spikes)
+    return out
+
+
 def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
     return go_on(p, neurons_of(p, steps), sent, steps)
 
@@ -256,6 +296,7 @@ def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.
     """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron
     lives as long as the stream, and hears its bias in the first frame alone."""
     neurons = {p.name: neurons_of(p, steps) for p in graph if isinstance(p, SNM)}
+    products = {p.name: products_of(p, steps) for p in graph if isinstance(p, Gate)}
     totals = {p.name: np.zeros(graph[p.source].shape, dtype=object) for p in graph if isinstance(p, MaxPool)}
     sums = {p.name: np.zeros(p.shape, dtype=object) for p in graph if isinstance(p, ReadOut)}
     told: list[dict[str, np.ndarray]] = []
@@ -272,6 +313,8 @@ def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.
                     best = best_of(p, totals[p.name])
                     sent[p.name].append(best - before)
                     before = best
+            elif isinstance(p, Gate):
+                sent[p.name] = gated(p, products[p.name], sent)
             elif isinstance(p, SNM):
                 for neuron in neurons[p.name].values():
                     neuron.bias = 0 if f else neuron.bias

@@ -23,7 +23,7 @@ BASIS = (
 )
 LIMITS = "rules on widths, time and shapes: by published limits (dnisnm_lava/studies/loihi2/limits.py)"
 GUESS = "the price of a max-pool is a guess: no published table has one"
-GUESS_OF_CURVES = "that a core keeps the tables of curves beside its neurons is one too"
+GUESS_OF_CURVES = "curves, whose tables a core keeps beside its neurons, and gates are guesses: none has them"
 HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "Cores")
 
 

@@ -10,7 +10,18 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import Chain, curved, curved_graphs, curved_snm, integer_graphs, readout, small, snm, weights
+from graphs import (
+    Chain,
+    curved,
+    curved_graphs,
+    curved_snm,
+    gated_graphs,
+    integer_graphs,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import assert_same
@@ -25,7 +36,7 @@ from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import with_state_bits
 
-GRAPHS = st.one_of(integer_graphs(), curved_graphs())
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 
 
 @settings(max_examples=60)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
-from graphs import curved_graphs, integer_graphs, small
+from graphs import curved_graphs, gated_graphs, integer_graphs, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import assert_same
@@ -17,10 +17,10 @@ from runs import assert_same
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.backends.batched import chunks
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut, SpikingGraph
 from dnisnm_lava.ir.integers import encode_images
 
-GRAPHS = st.one_of(integer_graphs(), curved_graphs())
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 Steps = list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -67,6 +67,8 @@ def test_what_the_reference_tells_adds_up_to_the_spikes_that_it_records(
             np.testing.assert_array_equal(k[:, : p.lead], 0)
             np.testing.assert_array_equal(k[:, p.lead :] * p.payload, run.spikes[p.name])
             assert p.two_sided or (m >= 0).all()
+        elif isinstance(p, Gate):
+            np.testing.assert_array_equal(k * p.payload, run.spikes[p.name])
         elif isinstance(p, MaxPool):
             np.testing.assert_array_equal(k, run.spikes[p.name])
         elif isinstance(p, Input):

@@ -14,8 +14,10 @@ import torch
 from graphs import (
     Chain,
     CurvedNet,
+    GatedNet,
     ResidualPoolNet,
     curved_graphs,
+    gated_graphs,
     images,
     integer_graphs,
     randomized,
@@ -32,13 +34,13 @@ from dnisnm_lava.backends import state as states
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Stepwise
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages.streaming import streaming
 from exporters import netx, nir, torch_module
 
-GRAPHS = st.one_of(integer_graphs(), curved_graphs())
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 DIALS = st.fixed_dictionaries(
     {
         "steps": st.integers(1, 3),
@@ -115,6 +117,8 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
             totals[p.name] = codes.astype(object) * graph.steps
         elif isinstance(p, MaxPool):
             totals[p.name] = oracle.best_of(p, totals[p.source])
+        elif isinstance(p, Gate):
+            totals[p.name] = product_of(p, totals[p.source], totals[p.gate], graph.steps) * p.payload
         else:
             heard = sum(
                 (oracle.current(q, totals[q.source]) for q in p.projections),
@@ -129,6 +133,16 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
                 heard = levels * p.payload
             totals[p.name] = heard
     return totals
+
+
+def product_of(p: Gate, a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
+    """The nearest level to the product of what a gate's sources sent, within its bound."""
+    levels = np.zeros(p.shape, dtype=object)
+    for i in zip(*p.vth.nonzero(), strict=True):
+        gain = oracle.nearest(Fraction(int(p.gain[i[0]]), steps))
+        value = Fraction(int(a[i]) * int(np.broadcast_to(b, p.shape)[i]) * gain, int(p.vth[i]))
+        levels[i] = max(-p.most if p.two_sided else 0, min(p.most, oracle.nearest(value)))
+    return levels
 
 
 def curve_of(p: SNM, heard: np.ndarray, steps: int) -> np.ndarray:
@@ -173,6 +187,7 @@ MODELS = {
     ),
     "maps": (Segmentation, (2, 8, 8)),
     "curves, pooled": (CurvedNet, (2, 6, 6)),
+    "gates": (GatedNet, (2, 6, 6)),
 }
 
 

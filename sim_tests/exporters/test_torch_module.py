@@ -18,6 +18,7 @@ from graphs import (
     ResidualPoolNet,
     curved,
     curved_graphs,
+    gated_graphs,
     integer_graphs,
     readout,
     small,
@@ -33,7 +34,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, SpikingGraph
 from exporters import torch_module
 
-GRAPHS = st.one_of(integer_graphs(), curved_graphs())
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -31,8 +31,8 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans, pool_fans
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
-from dnisnm_lava.ir.dynamics import band_of, lower_threshold
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
+from dnisnm_lava.ir.dynamics import band_of, gain_after, lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.pools import composed
@@ -77,15 +77,17 @@ class Stream:
             kept = pixels_first(array, self._shape(kind, self.graph[name]))
             self._kept[name][kind] = kept.astype(self._prepared[name].dtype)
         self._room = {
-            p.name: _Room.of(self._kept[p.name]["v" if "v" in self._kept[p.name] else "best"])
-            for p in self.graph.populations[1:]
+            p.name: _Room.of(next(kept[kind] for kind in ("v", "best", "m") if kind in kept))
+            for p, kept in ((p, self._kept[p.name]) for p in self.graph.populations[1:])
         }
         if not state.is_new:  # what it may have to send still is not known
             for room in self._room.values():
                 room.pending[:] = 1
 
     def _shape(self, kind: str, p: Population) -> Shape:
-        """Of what is kept: sums are those of a max-pool's source."""
+        """Of what is kept: sums are those of a max-pool's source, or of a gate."""
+        if kind == "b" and isinstance(p, Gate):
+            return self.graph[p.gate].shape
         return self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
 
     def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
@@ -105,6 +107,8 @@ class Stream:
                 done.inputs += len(change.events) * self.graph.steps
             elif isinstance(p, MaxPool):
                 sent[p.name] = [self._pooled(p, s, done) for s in heard[p.source]]
+            elif isinstance(p, Gate):
+                sent[p.name] = self._gated(p, heard[p.source], heard[p.gate], done)
             elif isinstance(p, SNM):
                 sent[p.name] = self._fired(p, heard, done)
             else:
@@ -166,6 +170,25 @@ class Stream:
             trace.append(channels_first(v, p.shape).reshape(p.view or p.shape).astype(np.int64))
         done.saturations[p.name] = over
         return np.stack(trace)
+
+    def _gated(self, p: Gate, source: list[_Sent], gate: list[_Sent], done: _Done) -> list[_Sent]:
+        room, own, kept, steps = self._room[p.name], self._prepared[p.name], self._kept[p.name], len(source)
+        a, b, m, sent = kept["a"], kept["b"], kept["m"], []
+        at, touched_b = own.at, np.zeros(len(b), np.uint8)
+        for t in range(steps):
+            kernels.arrive(*source[t].events.arrays, a, room.touched)
+            kernels.arrive(*gate[t].events.arrays, b, touched_b)
+            if self._state.is_new:  # the gain is another one in each step
+                room.touched[:] = 1
+            gain = gain_after(p.gain, min(t + 1, steps) if self._state.is_new else steps).astype(np.float64)
+            out = _room_for(m)
+            touched = room.touched, touched_b, room.pending
+            count, up, down = kernels.gate(
+                a, b, at, *touched, m, own.constants, gain, float(p.levels), _bounds(p), *out
+            )
+            done.count(p.name, up, down)
+            sent.append(_Sent(p, own.code, Events(*(o[:count].copy() for o in out))))
+        return sent
 
     def _pooled(self, p: MaxPool, heard: _Sent, done: _Done) -> _Sent:
         room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
@@ -278,8 +301,8 @@ def _dials(p: SNM, dtype: np.dtype) -> tuple[np.generic, np.generic, bool]:
     return dtype.type(p.levels), dtype.type(most), p.two_sided
 
 
-def _bounds(p: SNM) -> tuple[float, float]:
-    """Of m, as `kernels.follow` takes them."""
+def _bounds(p: SNM | Gate) -> tuple[float, float]:
+    """Of m, as `kernels.follow` and `gate` take them."""
     most = float(p.most) if p.most else np.inf
     return -most if p.two_sided else 0.0, most
 
@@ -340,8 +363,9 @@ class _Projection:
 @dataclass(frozen=True)
 class _Prepared:
     """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of
-    `kernels.fire`, or with `lines`, which a curve has, of `kernels.follow`. fan: (pixels, C) synapses that a
-    spike of each neuron goes to; pools: of these, windows of max-pools, or nothing."""
+    `kernels.fire`, or with `lines`, which a curve has, of `kernels.follow`, or of `gate`, with `at`. fan:
+    (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of max-pools, or
+    nothing."""
 
     dtype: np.dtype
     code: Code
@@ -351,6 +375,7 @@ class _Prepared:
     fan: np.ndarray
     pools: np.ndarray
     lines: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
@@ -388,11 +413,14 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, po
         )
         bias = pixels_first(p.bias, p.shape).astype(dtype)
     lines = None
-    if isinstance(p, SNM) and p.curve is not None:
+    at = np.zeros(0, np.int32)
+    if isinstance(p, Gate):
+        constants, at = _of_curve(p), _gate_pixels(p.shape, graph[p.gate].shape)
+    elif isinstance(p, SNM) and p.curve is not None:
         constants, lines = _of_curve(p), lines_of(p.curve)
     elif isinstance(p, SNM):
         constants = _constants(p, dtype)
-    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools, lines)
+    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools, lines, at)
 
 
 def _work(q: Projection, source: Shape) -> int:
@@ -407,17 +435,23 @@ def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     return _rows(p, p.vth, guard, p.payload, _band(p), left).astype(dtype)
 
 
-def _of_curve(p: SNM) -> np.ndarray:
+def _gate_pixels(shape: Shape, gate: Shape) -> np.ndarray:
+    """(pixels,) the pixel of the gate that each pixel reads."""
+    own = np.arange(int(np.prod(gate[1:]))).reshape(gate[1:])
+    return np.broadcast_to(own, shape[1:]).reshape(-1).astype(np.int32)
+
+
+def _of_curve(p: SNM | Gate) -> np.ndarray:
     """(3, pixels or 1, C): vth, payload and band, in float64: a band of 30 bits is exact."""
     return _rows(p, p.vth, p.payload, _band(p)).astype(np.float64)
 
 
-def _band(p: SNM) -> np.ndarray:
+def _band(p: SNM | Gate) -> np.ndarray:
     band = band_of(p.vth, p.band)
     return np.zeros(1) if band is None else band
 
 
-def _rows(p: SNM, *constants: np.ndarray) -> np.ndarray:
+def _rows(p: SNM | Gate, *constants: np.ndarray) -> np.ndarray:
     """(n, pixels or 1, C): once, where all pixels have the same."""
     rows = np.stack([pixels_first(a, p.shape) for a in constants])
     return rows[:, :1] if (rows == rows[:, :1]).all() else rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Curve, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.curves import LARGEST_SHIFT
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.integers import signed_bits, unsigned_bits
@@ -83,6 +83,8 @@ def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
             yield from (p.vth, p.payload, p.v_init)
         if isinstance(p, SNM) and p.curve is not None:
             yield from (p.curve.knots, p.curve.slopes, p.curve.offsets)
+        if isinstance(p, Gate):
+            yield from (p.vth, p.payload, p.gain)
 
 
 def _memory_bits(p: SNM, steps: int) -> int:
@@ -90,6 +92,14 @@ def _memory_bits(p: SNM, steps: int) -> int:
     if p.curve is None and p.two_sided:
         return 0
     return (steps * p.levels).bit_length() + int(p.two_sided)
+
+
+def _gate_bits(p: Gate, graph: SpikingGraph) -> int:
+    """Of its sums, of 24 bits each, and m, and a gain and a shift for each channel."""
+    neurons, others = p.vth.size, int(np.prod(graph[p.gate].shape))
+    memory = (graph.steps * p.levels).bit_length() + int(p.two_sided)
+    each = unsigned_bits(p.gain) + LARGEST_SHIFT.bit_length()
+    return STATE_BITS * (neurons + others) + memory * neurons + each * len(p.gain)
 
 
 def _table_bits(curve: Curve) -> int:
@@ -115,4 +125,7 @@ def packed_bytes(graph: SpikingGraph) -> dict[str, float]:
     }
     if curves:
         bits["curves"] = sum(_table_bits(curve) for curve in curves)
+    gates = graph.of(Gate)
+    if gates:
+        bits["gates"] = sum(_gate_bits(p, graph) for p in gates)
     return {name: total / 8 for name, total in bits.items()}

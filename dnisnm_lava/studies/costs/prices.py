@@ -134,6 +134,12 @@ def curve(pieces: int) -> float:
     return ceil(log2(pieces)) * INT32_ADD + multiply_accumulate(STATE_BITS, SLOPE_BITS)
 
 
+def gate() -> float:
+    """What a neuron of a gate computes, once a step: the product of two sums of 24 bits, and that of it with
+    a gain. A guess, as `curve`."""
+    return 2 * multiply_accumulate(STATE_BITS, STATE_BITS)
+
+
 def graded_extra(value_bits: int, weight_bits: int) -> float:
     """What a synaptic operation of a graded spike costs beyond a binary one's. Loihi 1 has no graded spikes
     and Loihi 2's price is not public; one message and one access to memory they share, so the multiplication

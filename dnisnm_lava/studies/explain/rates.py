@@ -19,9 +19,11 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.ir import (
     SNM,
     Activation,
+    Gate,
     Input,
     MaxPool,
     Population,
+    Product,
     ReadOut,
     Rectifier,
     Relay,
@@ -76,6 +78,8 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
             if isinstance(p, MaxPool):
                 a = max_pool(ann[p.source], p.window)
                 found: Rates = (a, a, a, a, r4, r4, r5)
+            elif isinstance(p, Product):
+                found = (*_expected_product(p, nets.spiking[p.name], ann, heard, runs), r4, r5)
             elif isinstance(p, ReadOut):
                 z = _total(p, ann, runs)
                 found = z, z, z, z, r4, r4, r5
@@ -105,6 +109,19 @@ def _expected(
     lines = clipped if p.curve is None else curves.at(p.curve, z).clamp(least, most)
     heard_in_mean = staircase(p, _total(p, heard, runs), runs.steps)
     return a, clipped, lines, staircase(p, z, runs.steps), heard_in_mean
+
+
+def _expected_product(
+    own: Product, p: Population, ann: Mapping[str, Tensor], heard: Mapping[str, Tensor], runs: Runs
+) -> Rates:
+    """The same of a product, of which a gate says the nearest level."""
+    assert isinstance(p, Gate)
+    a, b = ann[own.source] * ann[own.gate], heard[own.source] * heard[own.gate]
+    most, theta = runs.tensor(p.levels * p.vth), runs.tensor(p.vth)
+    least, guard = -most if p.two_sided else torch.zeros_like(most), torch.where(theta > 0, theta, torch.inf)
+    clipped = a.clamp(least, most)
+    told = [((runs.steps * x / guard + 0.5).floor() * theta / runs.steps).clamp(least, most) for x in (a, b)]
+    return a, clipped, clipped, *told
 
 
 def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
@@ -149,7 +166,7 @@ def worths(integer: SpikingGraph) -> dict[str, np.ndarray]:
     for p in integer:
         if isinstance(p, MaxPool):
             worth[p.name] = worth[p.source]
-        elif isinstance(p, SNM):
+        elif isinstance(p, SNM | Gate):
             worth[p.name] = p.spike_unit
         else:
             assert isinstance(p, Input | ReadOut)

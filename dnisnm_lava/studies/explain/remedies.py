@@ -19,7 +19,7 @@ from dnisnm_lava.studies.explain.values import Explained, Remedy
 # calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
 ENOUGH = 128
 WANTED, FINE = 1000, 12  # calibration images; bits of weights of which a few large ones take the range
-FIRING = ("Rectifier", "Activation")  # kinds that have levels of their own
+FIRING = ("Rectifier", "Activation", "Product")  # kinds that have levels of their own
 GOOD_LEVELS = 4
 MOST_LEVELS = 32
 

@@ -15,7 +15,7 @@ the one before:
     r5                         the integer SNN
 
     S(x) = theta / T * min(max(floor((v_init + T x) / theta), 0), T K);  of neurons with lines F, and of those
-    that may send below 0, T F(x) / theta to the nearest, and -T K
+    that may send below 0, T F(x) / theta to the nearest, and -T K; a Product is as its own F
 
     clipping = r1 - r0, function = rF - r1, discreteness = r2 - rF, inherited = r3 - r2,
     asynchronism = r4 - r3, integers = r5 - r4
@@ -130,17 +130,17 @@ class Raster:
 class Explained:
     """One population, in the order of the graph; all but the image.
 
-    kind: Rectifier, Relay, Activation, MaxPool or ReadOut. A MaxPool and a ReadOut have no neurons that fire:
-    their clipping, function, discreteness and asynchronism are 0, and all that is wrong in floats is
-    inherited. A ReadOut's rate is its potential by T. sources: names. levels, lead: K and steps (0 for
+    kind: Rectifier, Relay, Activation, Product, MaxPool or ReadOut. A MaxPool and a ReadOut have no neurons
+    that fire: their clipping, function, discreteness and asynchronism are 0, and all that is wrong in floats
+    is inherited. A ReadOut's rate is its potential by T. sources: names. levels, lead: K and steps (0 for
     MaxPool and ReadOut). power: mean of a^2 (of z^2, for Relay and ReadOut), over images and neurons, in
     squared real units. parts: {each of PARTS: Part}. total: r5 - r0, the integer SNN against the ANN.
     spiking: r4 - r0, the float SNN. rate_up, rate_down: positive and negative spikes of the integer SNN, per
     neuron and step; 0 for ReadOut. dead: neurons whose threshold is 0: never active on the calibration
     images. silent: neurons that sent nothing on any of these images, the dead among them. inactive: neurons
     that are 0 in the ANN on all of these images. 0 for ReadOut. saturations: of the state, in all images and
-    steps. headroom: None for MaxPool. thresholds: None for MaxPool and ReadOut. map: None for all but
-    Rectifier. raster: None for ReadOut."""
+    steps. headroom: None for MaxPool and Product. thresholds: None for MaxPool and ReadOut. map: None for all
+    but Rectifier. raster: None for ReadOut."""
 
     name: str
     kind: str

@@ -16,6 +16,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import (
     SNM,
     Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -70,6 +71,8 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
             taps * prod(p.shape),
             taps * channels,
         )
+    if isinstance(p, Gate):
+        return _of_gate(p, graph)
     assert isinstance(p, SNM | ReadOut)
     found = [_synapses(q, graph[q.source].shape, p.shape) for q in p.projections]
     kept = sum(
@@ -87,6 +90,25 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
         kept,
         table_words=0 if curve is None else ceil_div(table_bits(curve), WORD_BITS),
         tables=1 if curve is None else curve.rows,
+    )
+
+
+def _of_gate(p: Gate, graph: SpikingGraph) -> Layer:
+    """A tap of each source, or of its one neuron for many single synapses; both running sums and m; a gain
+    and a shift for each channel. A guess, as all of it: no published table has one."""
+    channels, neurons, gate = p.shape[0], prod(p.shape), prod(graph[p.gate].shape)
+    memory = (p.most or graph.steps * p.levels).bit_length() + int(p.two_sided)
+    one = Shared(1, channels, channels, channels, 1)
+    return Layer(
+        p.name,
+        type(p).__name__,
+        p.shape,
+        (one, one if gate == neurons else Single(gate, neurons, neurons, 1)),
+        ceil_div(2 * STATE_BITS + memory, WORD_BITS),
+        2 * neurons,
+        channels + (channels if gate == neurons else neurons),
+        table_words=1,
+        tables=channels,
     )
 
 
