@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend import activations, tensors
+from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import (
     Call,
     as_map,
@@ -248,9 +248,6 @@ def divide(call: Call) -> Expression:
 
 def _product(call: Call, a: Any, b: Any) -> Expression:
     if isinstance(a, Expression) and isinstance(b, Expression):
-        made = activations.product(call)
-        if made is not None:
-            return made
         raise Refusal(
             "a product of two tensors that depend on the input (a gate, a squeeze-and-excitation) has no "
             "meaning in spikes; "

@@ -1,0 +1,62 @@
+"""Smooth functions that are written by hand, known by their values: `0.5 * x * (1 + torch.erf(x / 2**0.5))`
+is GELU, whatever the order of its factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnisnm_lava.ir import Smooth
+
+FAR = 2.0**20
+POINTS = np.concatenate([np.linspace(-16, 16, 4097), *(s * np.geomspace(16, FAR, 64) for s in (-1, 1))])
+TOLERANCE = 2.0**-30
+"""Of max(1, |x|), by how much a function may differ at POINTS from what it is taken for: a sixty-fourth of
+float32's rounding, in which models are trained. Constants are written with 9 to 17 digits."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """outer * function(inner * x)."""
+
+    function: Smooth
+    inner: float = 1.0
+    outer: float = 1.0
+
+    def at(self, x: np.ndarray) -> np.ndarray:
+        return self.outer * self.function.at(self.inner * x)
+
+
+def known(f: Callable[[np.ndarray], np.ndarray]) -> Scaled | None:
+    """The smooth function that f is; None where it is none that is known."""
+    with np.errstate(all="ignore"):
+        values = f(POINTS)
+        if not np.isfinite(values).all():
+            return None
+        apart = {c: np.abs(c.at(POINTS) - values) / np.maximum(1, np.abs(POINTS)) for c in _candidates(f)}
+    worst = {c: float(a.max()) for c, a in apart.items() if np.isfinite(a).all()}
+    best = min(worst, key=worst.__getitem__, default=None)
+    return best if best is not None and worst[best] <= TOLERANCE else None
+
+
+def _candidates(f: Callable[[np.ndarray], np.ndarray]) -> Iterator[Scaled]:
+    """Those of the known functions that have f's slope far out, and f's value at one point."""
+    low, high = f(np.array([-FAR, FAR])) / np.array([-FAR, FAR])
+    left, zero, right = f(np.array([-1.0, 0.0, 1.0]))
+    if max(abs(low), abs(high)) < 1 / 1024:  # bounded
+        yield Scaled(Smooth("sigmoid"), 1.0, 2 * zero)
+        yield Scaled(Smooth("softsign"), 1.0, 2 * right)
+        yield Scaled(Smooth("tanh"), 1.0, right / np.tanh(1.0))
+        return
+    side, slope, value = (1.0, high, right) if abs(high) > abs(low) else (-1.0, -low, left)
+    for name in ("silu", "gelu", "gelu_tanh", "hardswish", "mish"):
+        yield Scaled(Smooth(name), side, slope)
+    share = value / slope
+    if 0 < share < 1 and share != 0.5:  # slope * x * sigmoid(beta x), at x = side
+        beta = float(np.log(share / (1 - share)))
+        yield from (Scaled(Smooth("silu"), side * b, slope / b) for b in (float(f"{beta:.14g}"), beta))
+    bottom = -f(np.array([-side * FAR]))[0]
+    if bottom and slope:
+        yield Scaled(Smooth("elu", (bottom / slope, 1.0, 1.0)), side, slope)
