@@ -35,10 +35,15 @@ def known(f: Callable[[np.ndarray], np.ndarray]) -> Scaled | None:
         values = f(POINTS)
         if not np.isfinite(values).all():
             return None
-        apart = {c: np.abs(c.at(POINTS) - values) / np.maximum(1, np.abs(POINTS)) for c in _candidates(f)}
-    worst = {c: float(a.max()) for c, a in apart.items() if np.isfinite(a).all()}
-    best = min(worst, key=worst.__getitem__, default=None)
-    return best if best is not None and worst[best] <= TOLERANCE else None
+        found = [(_apart(candidate, values), candidate) for candidate in _candidates(f)]
+    apart, best = min(found, key=lambda pair: pair[0], default=(np.inf, None))
+    return best if apart <= TOLERANCE else None
+
+
+def _apart(candidate: Scaled, values: np.ndarray) -> float:
+    """By how much they differ at POINTS, at most; infinity where the candidate overflows."""
+    apart = np.abs(candidate.at(POINTS) - values) / np.maximum(1, np.abs(POINTS))
+    return float(apart.max()) if np.isfinite(apart).all() else np.inf
 
 
 def _candidates(f: Callable[[np.ndarray], np.ndarray]) -> Iterator[Scaled]:
