@@ -13,15 +13,25 @@ from dnisnm_lava.backends.batched.device import checked_device
 from dnisnm_lava.backends.batched.linear import linear, max_pool
 from dnisnm_lava.backends.batched.storage import tensor
 from dnisnm_lava.data.inputs import Device, Images
-from dnisnm_lava.ir import Activation, AnalogGraph, Input, MaxPool, ReadOut, Rectifier, Relay, checked_images
+from dnisnm_lava.ir import (
+    Activation,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Product,
+    ReadOut,
+    Rectifier,
+    Relay,
+    checked_images,
+)
 from dnisnm_lava.system.progress import Progress, tell
 
 
 def preactivations(
     analog: AnalogGraph, x: np.ndarray, device: Device = "cpu"
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, (N, *shape)) of each Rectifier, Relay, Activation and ReadOut, before its function, in
-    float32."""
+    """(name, (N, *shape)) of each Rectifier, Relay, Activation and ReadOut, before its function, and of each
+    Product, in float32."""
     place = checked_device(device)
     values: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -30,6 +40,9 @@ def preactivations(
                 values[p.name] = torch.as_tensor(p.arranged(x), dtype=torch.float32, device=place)
             elif isinstance(p, MaxPool):
                 values[p.name] = max_pool(heard[p.source], p.window)
+            elif isinstance(p, Product):
+                values[p.name] = heard[p.source] * heard[p.gate]
+                yield p.name, values[p.name].cpu().numpy()
             elif isinstance(p, Rectifier | Relay | Activation | ReadOut):
                 z = sum(linear(q, torch.float32, place)(heard[q.source]) for q in p.projections)
                 z = (z + tensor(p.bias, torch.float32, place)).expand(len(x), *p.shape)

@@ -10,7 +10,8 @@ from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
+from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
@@ -80,6 +81,8 @@ def _sample(
             saturations[p.name] += saturated
         elif isinstance(p, MaxPool):
             sent[p.name] = _max_pool(p, sent[p.source], state, after)
+        elif isinstance(p, Gate):
+            sent[p.name] = _gated(p, sent[p.source], sent[p.gate], state, after, observe)
         elif isinstance(p, Input):
             after[f"image {p.name}"] = image.astype(state.of("image", p.name).dtype)
             change = after[f"image {p.name}"] - state.of("image", p.name)
@@ -103,6 +106,11 @@ def _bias(p: SNM | ReadOut, state: State) -> np.ndarray:
     return p.bias if state.is_new else np.zeros_like(p.bias)
 
 
+def _summed(state: State, t: int, steps: int) -> int:
+    """How many steps of a frame the running sums hold after step t (counted from 0)."""
+    return min(t + 1, steps) if state.is_new else steps
+
+
 def _neurons(
     p: SNM,
     sent: dict[str, np.ndarray],
@@ -123,7 +131,7 @@ def _neurons(
             if p.curve is None:
                 k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, band, p.most)
             else:
-                summed = min(t + 1, steps) if state.is_new else steps
+                summed = _summed(state, t, steps)
                 k, v, m = dynamics.follow(v, m, p.vth, p.curve, summed, p.levels, p.two_sided, band, p.most)
             spikes.append(k * p.payload)
         if observe is not None:
@@ -151,4 +159,27 @@ def _max_pool(p: MaxPool, spikes: np.ndarray, state: State, after: dict[str, np.
         trace.append(best - before)
         before = best
     after[f"total {p.name}"], after[f"best {p.name}"] = total[0], before[0]
+    return np.concatenate(trace)
+
+
+def _gated(
+    p: Gate,
+    source: np.ndarray,
+    gate: np.ndarray,
+    state: State,
+    after: dict[str, np.ndarray],
+    observe: Observe | None,
+) -> np.ndarray:
+    a, b, m = (state.of(kind, p.name)[None] for kind in ("a", "b", "m"))
+    gain, band = per_channel(p.gain, p.shape), dynamics.band_of(p.vth, p.band)
+    trace, still = [], np.zeros(m.shape, a.dtype)
+    for t in range(len(source)):
+        a, b = a + source[t : t + 1], b + gate[t : t + 1]
+        summed = _summed(state, t, len(source))
+        k = dynamics.gate(a, b, m, p.vth, gain, summed, p.levels, p.two_sided, band, p.most)
+        m = m + k
+        trace.append(k * p.payload)
+        if observe is not None:
+            observe(p, t + 1, still, m.astype(a.dtype, copy=False), k.astype(a.dtype, copy=False))
+    after[f"a {p.name}"], after[f"b {p.name}"], after[f"m {p.name}"] = a[0], b[0], m[0]
     return np.concatenate(trace)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph
 from dnisnm_lava.system.files import write_whole
 
 FORMAT = "dnisnm-state 1"
@@ -20,8 +20,9 @@ FORMAT = "dnisnm-state 1"
 class State:
     """After `frames` frames. began: the frame at which all states were at their beginning. saturated: neurons
     clipped since then. values: {"KIND NAME": array of the population's shape}: `image`, the last one as the
-    input holds it; `v` of neurons and read-outs; `m` of neurons; `total` (of its source's shape) and `best`,
-    the running sums and their windows' maxima, of max-pools."""
+    input holds it; `v` of neurons and read-outs; `m` of neurons and gates; `a` and `b`, the running sums of a
+    gate's source and of its gate; `total` (of its source's shape) and `best`, the running sums and their
+    windows' maxima, of max-pools."""
 
     frames: int
     values: Mapping[str, np.ndarray]
@@ -49,6 +50,10 @@ def initial(graph: SpikingGraph, frames: int = 0) -> State:
             values[f"m {p.name}"] = np.zeros(p.shape, np.int64)
         elif isinstance(p, ReadOut):
             values[f"v {p.name}"] = np.zeros(p.shape, wide)
+        elif isinstance(p, Gate):
+            values[f"a {p.name}"] = np.zeros(p.shape, wide)
+            values[f"b {p.name}"] = np.zeros(graph[p.gate].shape, wide)
+            values[f"m {p.name}"] = np.zeros(p.shape, np.int64)
         elif isinstance(p, MaxPool):
             values[f"total {p.name}"] = np.zeros(graph[p.source].shape, wide)
             values[f"best {p.name}"] = np.zeros(p.shape, wide)

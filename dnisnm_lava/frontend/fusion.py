@@ -96,8 +96,13 @@ class Fusion:
     def _is_end(self, node: Any) -> bool:
         name, args = short_name(node).removesuffix("_"), node.args
         if name in TWO:
-            return len(args) > 1 and all(a in self.of_image for a in args[:2])
-        return name in MASKED and len(args) > 2 and args[MASKED[name]] in self.of_image
+            return all(a in self.of_image for a in args[:2])
+        return name in MASKED and args[MASKED[name]] in self.of_image
+
+    def multiplies(self, node: Any) -> bool:
+        """Is it a product of two tensors that depend on the image, a population?"""
+        name, args = short_name(node).removesuffix("_"), node.args
+        return name == "mul" and all(a in self.of_image for a in args[:2])
 
     def _between(self, end: Any) -> tuple[Any, set[Any]] | None:
         """The nearest tensor that all which the end reads is a function of, element by element, and the

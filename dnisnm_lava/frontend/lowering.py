@@ -18,7 +18,7 @@ from dnisnm_lava.frontend.composition import after, composed_cost, matrix_after,
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, Term, compact
 from dnisnm_lava.frontend.layout import Layout
 from dnisnm_lava.frontend.projections import as_matrix, ordered, projection
-from dnisnm_lava.frontend.tensors import as_map_shape, no_bias, view
+from dnisnm_lava.frontend.tensors import as_map_shape, multiplied, no_bias, view
 from dnisnm_lava.ir import (
     Activation,
     AnalogGraph,
@@ -27,6 +27,7 @@ from dnisnm_lava.ir import (
     Input,
     MaxPool,
     Population,
+    Product,
     Projection,
     ReadOut,
     Rectifier,
@@ -107,6 +108,30 @@ class Builder:
         return self._populate(
             e, e.label or node, made, never_negative, strip=not of_channels, keep_channels=of_channels
         )
+
+    def multiply(self, a: Expression, b: Expression, node: str) -> Expression:
+        """a times b, of a's shape, b of that or of size 1 along some axes, neither with a bias: a population
+        of the two populations that they are made to be."""
+        left, by_left = self._factor(a)
+        right, by_right = (left, by_left) if b is a else self._factor(b)
+        name, shape = self.unique(node), next(p.shape for p in self.populations if p.name == left)
+        self.populations.append(Product(name, shape, left, right))
+        for made_of in a.nodes | b.nodes:
+            self.became.setdefault(made_of, []).append(name)
+        if {left, right} <= self.nonnegative:
+            self.nonnegative.add(name)
+        return multiplied(view(Expression.of(name, shape), a.shape), np.array(by_left * by_right))
+
+    def _factor(self, e: Expression) -> tuple[str, float]:
+        """A population in e's own order, of e's shape as a map, and the number that e is of it: a relay where
+        e is none."""
+        scale = e.terms[0].scale
+        by = float(scale[0]) if len(e.terms) == 1 and (scale == scale[0]).all() else 0.0
+        whole = multiplied(e, np.array(1 / by)) if by else e
+        if whole.population is not None and whole.terms[0].layout.is_identity:
+            return whole.population, by
+        relayed = self._populate(e, f"{e.label}.relay", Relay, strip=False, keep_channels=True)
+        return relayed.terms[0].source, 1.0
 
     def relay(self, e: Expression, strip: bool = False) -> Expression:
         """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself

@@ -18,6 +18,7 @@ from dnisnm_lava.ir import (
     Input,
     MaxPool,
     Population,
+    Product,
     ReadOut,
     Rectifier,
     Relay,
@@ -57,7 +58,7 @@ def coverage_of(
     if graph is None:
         parameters, macs = sum(r.parameters for r in rows), sum(r.macs for r in rows)
         return Coverage(model, rows, {}, 0, 0, parameters, macs, 0, 0, tuple(notices))
-    kinds = (Input, Rectifier, Relay, Activation, MaxPool, ReadOut)
+    kinds = (Input, Rectifier, Relay, Activation, Product, MaxPool, ReadOut)
     projections = [
         (q, graph[q.source].shape)
         for p in graph

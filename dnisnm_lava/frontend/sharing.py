@@ -31,17 +31,18 @@ def readers_of(node: Any, known: dict[Any, Readers], fusion: Fusion) -> Readers:
     if node not in known:
         found: set[Any] = set()
         for user in (fusion.part_of.get(n, n) for n in node.users):
-            if (
-                user in fusion.ends
-                or user.op == "output"
-                or weight_of(user) is not None
-                or is_kind(user, Kind.POPULATION)
-            ):
+            if user.op == "output" or _is_read_whole(user, fusion):
                 found.add(user)
             else:
                 found |= readers_of(user, known, fusion)
         known[node] = frozenset(found)
     return known[node]
+
+
+def _is_read_whole(user: Any, fusion: Fusion) -> bool:
+    """Is it a matrix, a convolution or a population?"""
+    made = user in fusion.ends or fusion.multiplies(user) or is_kind(user, Kind.POPULATION)
+    return made or weight_of(user) is not None
 
 
 def _reading(e: Expression, reader: Any) -> tuple[float, float]:

@@ -41,7 +41,7 @@ from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.table import Kind, Operation, is_kind, operation_of, remedy
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, tensors_of
-from dnisnm_lava.ir import AnalogGraph, Relay
+from dnisnm_lava.ir import AnalogGraph, Product, Relay
 from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
 BRANCH = (
@@ -253,11 +253,7 @@ class _Walk:
         fused = self.fusion.ends.get(node)
         value = self._applied(node, name, args, kwargs) if fused is None else self._ended(node, fused)
         _check_shape(node, value)
-        makes = (
-            fused is not None
-            or is_kind(node, Kind.POPULATION)
-            or (is_kind(node, Kind.LAST) and node not in self.functions)
-        )
+        makes = self._makes(node) or any(isinstance(p, Product) for p in self.build.populations[before:])
         made = (
             tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
             if makes
@@ -265,6 +261,11 @@ class _Walk:
         )
         self._note(node, made)
         return value if makes else remembered(value, node.name)
+
+    def _makes(self, node: Any) -> bool:
+        """Is it a population by itself?"""
+        inside = is_kind(node, Kind.LAST) and node not in self.functions
+        return node in self.fusion.ends or inside or is_kind(node, Kind.POPULATION)
 
     def _note(self, node: Any, made: tuple[str, ...] | None) -> None:
         inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))

@@ -15,6 +15,7 @@ MULTIPLIER = (1 << 15) - 1  # the largest slope of an integer curve: 16 bits, on
 LARGEST_OFFSET = 1 << 42  # 1,024 steps of it, and the slopes' products, 2**38: float64 holds every sum
 LARGEST_SHIFT = 30
 LEAST = 2.0**-149  # the least positive number of float32
+LARGEST_PRODUCT = 1 << 51  # of a gate's sums and its gain, which float64 holds twice
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,8 +110,21 @@ def follow(
     steps: t, how many have been summed. band: nothing is sent before t f(v / t) is so far beyond half a level
     from m. A dead neuron (vth = 0) never fires. With f a ReLU it sends what `fire` does with down = 0. This
     project's; Lava's SigmaDelta is of its kind, with f a ReLU and a threshold of the change."""
-    alive, worth = vth > 0, np.where(vth > 0, vth, 1)
-    value = curve.at(v, steps)
+    k = toward(curve.at(v, steps), m, vth, levels, two_sided, band, most)
+    return Fired(k, v, m + k)
+
+
+def toward(
+    value: np.ndarray,
+    m: np.ndarray,
+    vth: np.ndarray,
+    levels: int,
+    two_sided: bool,
+    band: np.ndarray | None,
+    most: int,
+) -> np.ndarray:
+    """The levels that are sent so that m comes to the nearest whole number of thresholds in `value`."""
+    alive, worth = vth > 0, np.where(vth > 0, vth, 1).astype(value.dtype)  # twice 2**30 has no 32 bits
     goal = (2 * value + worth) // (2 * worth) if value.dtype.kind == "i" else np.floor(value / worth + 0.5)
     least = 0 if not two_sided else -most if most else None
     if least is not None or most:
@@ -120,8 +133,33 @@ def follow(
     if band is not None:
         apart = 2 * (value - m * worth)
         change = np.where((apart >= worth + 2 * band) | (apart < -worth - 2 * band), change, 0)
-    k = change.astype(m.dtype)
-    return Fired(k, v, m + k)
+    return change.astype(m.dtype)
+
+
+def gate(
+    a: np.ndarray,
+    b: np.ndarray,
+    m: np.ndarray,
+    vth: np.ndarray,
+    gain: np.ndarray,
+    steps: int,
+    levels: int,
+    two_sided: bool = False,
+    band: np.ndarray | None = None,
+    most: int = 0,
+) -> np.ndarray:
+    """The levels k that a gate sends after `steps` steps, t, in which its sources' spikes sum to a and b:
+
+        goal = floor(a b gain(t) / vth + 1/2),   k as in `follow`
+
+    gain(t): `gain` / t, since the mean spikes' product is a b / t^2, and t of it are to be sent; of integers
+    to the nearest (halves up). gain: (C, 1, ...), as it broadcasts to a."""
+    return toward(a * b * gain_after(gain, steps), m, vth, levels, two_sided, band, most)
+
+
+def gain_after(gain: np.ndarray, steps: int) -> np.ndarray:
+    """A gate's gain after `steps` steps."""
+    return (2 * gain + steps) // (2 * steps) if gain.dtype.kind == "i" else gain / steps
 
 
 def pool(total: np.ndarray, spikes: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:

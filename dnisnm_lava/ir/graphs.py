@@ -23,9 +23,11 @@ from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import (
     SNM,
     Activation,
+    Gate,
     Input,
     MaxPool,
     Population,
+    Product,
     ReadOut,
     Rectifier,
     Relay,
@@ -95,6 +97,9 @@ class Graph(Value):
             found: list[Shape] = [(c, *population.window.output_size((h, w)))]
         elif isinstance(population, Input):
             found = []
+        elif isinstance(population, Product | Gate):
+            found = [self[population.source].shape]
+            _check_gate(population, self[population.gate].shape)
         else:
             found = [p.output_shape(self[p.source].shape) for p in population.projections]
             for p in population.projections:
@@ -178,7 +183,8 @@ class Graph(Value):
 
 @dataclass(frozen=True, eq=False)
 class AnalogGraph(Graph):
-    """The ANN itself: Input, Rectifier, Relay, Activation, MaxPool and ReadOut populations in float64."""
+    """The ANN itself: Input, Rectifier, Relay, Activation, Product, MaxPool and ReadOut populations in
+    float64."""
 
     def ann(self, x: np.ndarray) -> np.ndarray:
         """The network's first output (N, *its shape) for images `x` (N, *input shape), in float64."""
@@ -192,6 +198,8 @@ class AnalogGraph(Graph):
         for population, heard in self.flow(values):
             if isinstance(population, Input):
                 values[population.name] = population.arranged(x)
+            elif isinstance(population, Product):
+                values[population.name] = heard[population.source] * heard[population.gate]
             elif isinstance(population, MaxPool):
                 values[population.name] = arithmetic.max_pool(heard[population.source], population.window)
             else:
@@ -217,7 +225,8 @@ def activation(p: Population, z: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class SpikingGraph(Graph):
-    """The SNN: Input, SNM, MaxPool and ReadOut populations, in float64 or in integers, for `steps` steps.
+    """The SNN: Input, SNM, Gate, MaxPool and ReadOut populations, in float64 or in integers, for `steps`
+    steps.
 
     carry: images are the frames of one stream: every state goes on from one to the next, the input sends by
     how much its integers change, and biases act in the first frame alone. Else each image begins anew."""
@@ -272,6 +281,18 @@ def _check_input(p: Input) -> None:
         raise OutOfRange(f"{p.name}: images {p.view} do not fill {p.shape}")
     if p.order is not None and not np.array_equal(np.sort(p.order), np.arange(neurons)):
         raise OutOfRange(f"{p.name}: its order does not take each of {neurons} elements of an image once")
+
+
+def _check_gate(p: Product | Gate, gate: Shape) -> None:
+    if len(gate) != len(p.shape) or any(n not in (1, of) for n, of in zip(gate, p.shape, strict=True)):
+        raise OutOfRange(
+            f"{p.name}: its gate {p.gate} has shape {gate}, which does not broadcast to {p.shape}"
+        )
+    if isinstance(p, Gate) and not (0 <= p.band <= 1 and p.most >= 0 and len(p.gain) == p.shape[0]):
+        raise OutOfRange(
+            f"{p.name}: band is {p.band}, most is {p.most} and there are {len(p.gain)} gains; give a share "
+            f"of the threshold, levels from 0 on, and a gain for each of {p.shape[0]} channels"
+        )
 
 
 def _check_readout(p: ReadOut) -> None:

@@ -14,7 +14,7 @@ from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
 from dnisnm_lava.ir.graphs import Graph, SpikingGraph
 from dnisnm_lava.ir.images import checked_images
-from dnisnm_lava.ir.populations import SNM, Input, MaxPool, Population, ReadOut
+from dnisnm_lava.ir.populations import SNM, Gate, Input, MaxPool, Population, ReadOut
 
 Bits = int | Mapping[str, int]  # one number for all populations, or {population: its own}
 
@@ -46,7 +46,7 @@ def largest_spike(p: Population, sent: Mapping[str, int]) -> int:
         return FixedPointFormat(p.bits).limit
     if isinstance(p, MaxPool):
         return sent[p.source]
-    return int(p.payload.max(initial=0)) * p.levels if isinstance(p, SNM) else 0
+    return int(p.payload.max(initial=0)) * p.levels if isinstance(p, SNM | Gate) else 0
 
 
 @dataclass(frozen=True)

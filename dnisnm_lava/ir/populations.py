@@ -93,6 +93,17 @@ class Activation(Value):
 
 
 @dataclass(frozen=True, eq=False)
+class Product(Value):
+    """An analog population: what `source` says times what `gate` says, element by element; the gate's shape
+    is that of the product, or 1 along some of its axes."""
+
+    name: str
+    shape: Shape
+    source: str
+    gate: str
+
+
+@dataclass(frozen=True, eq=False)
 class SNM(Value):
     """Signed neurons with memory (paper, section 4.2, Eq. 19 to 23), with `levels` and `lead`.
 
@@ -131,19 +142,56 @@ class SNM(Value):
     curve: Curve | None = field(default=None, metadata=SINCE_0_1)
 
     def __post_init__(self) -> None:
-        for key in NEURON_CONSTANTS:
-            array = np.asarray(getattr(self, key))
-            if array.ndim > len(self.shape) or any(
-                n not in (1, of) for n, of in zip(array.shape[::-1], self.shape[::-1], strict=False)
-            ):
-                raise OutOfRange(
-                    f"{self.name}: {key} has shape {array.shape}, which does not broadcast to {self.shape}"
-                )
-            if array.shape != self.shape:
-                object.__setattr__(self, key, np.broadcast_to(array.copy(), self.shape))
+        _broadcast(self, NEURON_CONSTANTS)
         super().__post_init__()
         object.__setattr__(self, "down", float(self.down))
         object.__setattr__(self, "band", float(self.band))
+
+
+@dataclass(frozen=True, eq=False)
+class Gate(Value):
+    """Sends the change of the product of its sources' running sums (`dynamics.gate`): of `source`, of its own
+    shape, and of `gate`, of that shape or of size 1 along some of its axes.
+
+    vth: what a level of the product is worth; payload: the amount sent per level; each of `shape`, or what
+    broadcasts to it. gain: (C,) worth of a product of sums of 1, in a step. spike_unit: (C,) worth of one
+    step of payload. levels, two_sided, band, most: as of SNM. A dead one (vth = 0) never fires."""
+
+    name: str
+    shape: Shape
+    source: str
+    gate: str
+    _: KW_ONLY
+    vth: np.ndarray
+    payload: np.ndarray
+    gain: np.ndarray
+    spike_unit: np.ndarray
+    levels: int = 1
+    two_sided: bool = False
+    band: float = 0.0
+    most: int = 0
+    lead: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        _broadcast(self, ("vth", "payload"))
+        super().__post_init__()
+        object.__setattr__(self, "band", float(self.band))
+
+
+def _broadcast(p: SNM | Gate, keys: tuple[str, ...]) -> None:
+    """Arrays of these fields in p's shape; OutOfRange for one that does not broadcast to it."""
+    for key in keys:
+        array = np.asarray(getattr(p, key))
+        if not _broadcasts(array.shape, p.shape):
+            raise OutOfRange(
+                f"{p.name}: {key} has shape {array.shape}, which does not broadcast to {p.shape}"
+            )
+        if array.shape != p.shape:
+            object.__setattr__(p, key, np.broadcast_to(array.copy(), p.shape))
+
+
+def _broadcasts(given: Shape, to: Shape) -> bool:
+    return len(given) <= len(to) and all(n in (1, of) for n, of in zip(given[::-1], to[::-1], strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +229,7 @@ class ReadOut(Value):
     lead: int = field(default=0, init=False)
 
 
-Population = Input | Rectifier | Relay | Activation | SNM | MaxPool | ReadOut
+Population = Input | Rectifier | Relay | Activation | Product | SNM | Gate | MaxPool | ReadOut
 
 
 def sources(population: Population) -> tuple[str, ...]:
@@ -190,6 +238,8 @@ def sources(population: Population) -> tuple[str, ...]:
         return ()
     if isinstance(population, MaxPool):
         return (population.source,)
+    if isinstance(population, Product | Gate):
+        return (population.source, population.gate)
     return tuple(p.source for p in population.projections)
 
 

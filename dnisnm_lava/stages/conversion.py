@@ -13,9 +13,11 @@ from dnisnm_lava.ir import (
     Activation,
     AnalogGraph,
     Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
+    Product,
     ReadOut,
     Rectifier,
     Relay,
@@ -57,7 +59,8 @@ def convert(
     checked_steps(steps)
     check_down(down)
     check_function_error(function_error)
-    leads = dict(lead) if isinstance(lead, Mapping) else dict.fromkeys(with_levels(analog), lead)
+    waiting = [p.name for p in analog if isinstance(p, Rectifier | Activation)]
+    leads = dict(lead) if isinstance(lead, Mapping) else dict.fromkeys(waiting, lead)
     names = [p.name for p in analog if isinstance(p, Rectifier | Relay | Activation)]
     if not set(leads) <= set(names) or any(v < 0 for v in leads.values()):
         raise OutOfRange(
@@ -70,6 +73,8 @@ def convert(
         if isinstance(p, Relay)
         else _activation(p, stats, steps, each[p.name], leads.get(p.name, 0), function_error)
         if isinstance(p, Activation)
+        else _gate(p, stats, each[p.name])
+        if isinstance(p, Product)
         else _convert(p, stats, steps, granularity, each.get(p.name, 1), leads.get(p.name, 0), down)
         for p in analog
     )
@@ -98,8 +103,8 @@ def levels_of(levels: int | Mapping[str, int], names: Sequence[str]) -> dict[str
 
 
 def with_levels(analog: AnalogGraph) -> list[str]:
-    """The populations that `levels` speaks of: rectifiers and activations."""
-    return [p.name for p in analog if isinstance(p, Rectifier | Activation)]
+    """The populations that `levels` speaks of: rectifiers, activations and products."""
+    return [p.name for p in analog if isinstance(p, Rectifier | Activation | Product)]
 
 
 def check_function_error(share: float) -> None:
@@ -170,6 +175,24 @@ def _activation(
         two_sided=curve.is_signed,
         down=0.0,
         curve=curve,
+    )
+
+
+def _gate(p: Product, stats: Statistics, levels: int) -> Gate:
+    """`levels` levels of one threshold a channel reach the product's largest magnitude."""
+    theta = per_channel(channel_max(stats.magnitude(p.name)) / levels, p.shape)
+    ones = np.ones(p.shape[0])
+    return Gate(
+        p.name,
+        p.shape,
+        p.source,
+        p.gate,
+        vth=theta,
+        payload=theta,
+        gain=ones,
+        spike_unit=ones,
+        levels=levels,
+        two_sided=bool((stats.low[p.name] < 0).any()),
     )
 
 

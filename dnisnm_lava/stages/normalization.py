@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Graph, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Graph, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
 
 
@@ -26,6 +26,10 @@ def normalize_weights(graph: SpikingGraph) -> SpikingGraph:
         elif isinstance(p, MaxPool):
             worth[p.name] = _channel_worth(worth[p.source], p.name)
             done.append(p)
+        elif isinstance(p, Gate) or (isinstance(p, SNM) and p.curve is not None):
+            raise OutOfRange(
+                f"{p.name}: a curve or a gate has no normalized weights; convert with branch='balance'"
+            )
         else:
             assert isinstance(p, SNM | ReadOut)
             own = np.ones(p.shape) if isinstance(p, ReadOut) else np.where(p.vth > 0, p.vth, 1.0)

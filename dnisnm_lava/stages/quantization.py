@@ -14,9 +14,9 @@ from functools import partial
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
-from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_SHIFT, MULTIPLIER
+from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_PRODUCT, LARGEST_SHIFT, MULTIPLIER
 from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
 from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spike
 from dnisnm_lava.stages import compensation, resampling, units
@@ -24,6 +24,7 @@ from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.units import Drive, Units, Widths
 
 INPUT_BITS = 8
+GAIN = (1 << 23) - 1  # the largest of a gate
 SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
@@ -75,6 +76,10 @@ def quantize(
         elif isinstance(p, MaxPool):
             alpha[p.name] = alpha[p.source]
             done.append(p)
+        elif isinstance(p, Gate):
+            encoded_gate = _gate(p, alpha, sent, spiking.steps)
+            alpha[p.name] = np.where(channel_max(p.payload) > 0, channel_max(p.payload), 0.0)
+            done.append(encoded_gate)
         else:
             assert isinstance(p, SNM | ReadOut)
             widths = Widths(FixedPointFormat(weight[p.name]), FixedPointFormat(state[p.name]))
@@ -320,3 +325,23 @@ def _shifts(slopes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
             for a, most in ((slopes, MULTIPLIER), (offsets, LARGEST_OFFSET))
         ]
     return np.clip(np.floor(np.minimum(*rooms)), 0, LARGEST_SHIFT)
+
+
+def _gate(p: Gate, alpha: Mapping[str, np.ndarray], sent: Mapping[str, int], steps: int) -> Gate:
+    """The gate in integers: products of sums count in 2**-shift of a level, `gain` is at most GAIN, and less
+    where float64 would not hold the largest product of sums times it."""
+    worth = channel_max(p.payload)
+    alive = worth > 0
+    gain = p.gain * alpha[p.source] * alpha[p.gate] / np.where(alive, worth, 1.0)
+    most = min(GAIN, LARGEST_PRODUCT // max(1, steps**2 * sent[p.source] * sent[p.gate]))
+    with np.errstate(divide="ignore"):
+        shift = np.clip(np.floor(np.log2(most / gain)), 0, LARGEST_SHIFT)
+    codes = np.minimum(np.rint(gain * 2.0**shift), most).astype(np.int64)
+    payload = np.broadcast_to(per_channel(alive, p.shape), p.shape).astype(np.int32)
+    return replace(
+        p,
+        vth=(payload * per_channel(2.0**shift, p.shape)).astype(np.int32),
+        payload=payload,
+        gain=codes,
+        spike_unit=np.where(alive, worth, 1.0) * p.spike_unit,
+    )

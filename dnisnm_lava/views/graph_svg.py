@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from dnisnm_lava.ir import SNM, Graph, Input, MaxPool, Population, Projection, ReadOut, sources
+from dnisnm_lava.ir import SNM, Gate, Graph, Input, MaxPool, Population, Product, Projection, ReadOut, sources
 from dnisnm_lava.ir.arithmetic import Pair
 
 Place = tuple[float, float]
@@ -126,11 +126,7 @@ def arrows(
     """(source, what it does, bend) of each projection into p. Arrows over several rows bend around the boxes
     between them, those beside another of the same source bend away from it; left and right by turns."""
     told: list[str] = []
-    whats = (
-        [_window("max", p.window.kernel, p.window.stride)]
-        if isinstance(p, MaxPool)
-        else [what(q) for q in projections(p)]
-    )
+    whats = _whats(p)
     for j, (source, text) in enumerate(zip(sources(p), whats, strict=True)):
         (x0, y0), (x1, y1) = at[source], at[p.name]
         height = y0 - y1 - HEIGHT
@@ -140,8 +136,15 @@ def arrows(
         told.append(source)
 
 
+def _whats(p: Population) -> list[str]:
+    """What each source does to p."""
+    if isinstance(p, MaxPool):
+        return [_window("max", p.window.kernel, p.window.stride)]
+    return ["times", "gate"] if isinstance(p, Product | Gate) else [what(q) for q in projections(p)]
+
+
 def projections(p: Population) -> tuple[Projection, ...]:
-    return () if isinstance(p, Input | MaxPool) else p.projections
+    return () if isinstance(p, Input | MaxPool | Product | Gate) else p.projections
 
 
 def what(q: Projection) -> str:

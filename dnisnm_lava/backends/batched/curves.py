@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dnisnm_lava.backends.batched.storage import tensor
-from dnisnm_lava.ir import Activation, Curve, Population, Rectifier
+from dnisnm_lava.ir import SNM, Activation, Curve, Gate, Population, Rectifier
+from dnisnm_lava.ir.dynamics import band_of, gain_after
 
 
 def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
@@ -56,3 +57,32 @@ def at(curve: Curve, x: Tensor, steps: int = 1) -> Tensor:
         slope = torch.where(beyond, slopes[:, i + 1].reshape(wide), slope)
         offset = torch.where(beyond, offsets[:, i + 1].reshape(wide), offset)
     return x * slope + steps * offset
+
+
+def toward(p: SNM | Gate, value: Tensor, m: Tensor) -> Tensor:
+    """The levels that are sent now (`dynamics.toward`); all in float64, which holds integers: what a
+    threshold divides is exact, since it is a power of two."""
+    vth = tensor(p.vth, torch.float64, str(value.device))
+    worth = torch.where(vth > 0, vth, 1.0)
+    goal = torch.floor(value / worth + 0.5)
+    goal = goal if p.two_sided else goal.clamp(min=0)
+    goal = goal.clamp(-p.most, p.most) if p.most else goal
+    k = torch.where(vth > 0, (goal - m).clamp(-p.levels, p.levels), 0.0)
+    dead = band_of(p.vth, p.band)
+    if dead is not None:
+        apart, band = 2 * (value - m * worth), 2 * tensor(dead, torch.float64, str(value.device))
+        k = torch.where((apart >= worth + band) | (apart < -worth - band), k, 0.0)
+    return k
+
+
+def gated(p: Gate, a: Tensor, b: Tensor) -> Tensor:
+    """The levels (N, T, *shape), in float64, that a gate sends in a window in which its sources' running sums
+    are a and b, (N, T, *shape) each, or what broadcasts to it."""
+    m, sent = torch.zeros((), dtype=torch.float64, device=a.device), []
+    wide = (-1, *(1,) * (len(p.shape) - 1))
+    for t, (left, right) in enumerate(zip(a.double().unbind(1), b.double().unbind(1), strict=True)):
+        gain = tensor(gain_after(p.gain, t + 1), torch.float64, str(a.device)).reshape(wide)
+        k = toward(p, left * right * gain, m)
+        m = m + k
+        sent.append(k)
+    return torch.stack(sent, dim=1)

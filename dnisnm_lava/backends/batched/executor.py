@@ -25,7 +25,7 @@ from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.system.machine import free_memory
@@ -79,7 +79,7 @@ def run(
         return _stream(replace(graph, steps=steps), checked_images(graph, images), record, observe, progress)
     memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
-    wanted = {p.name for p in graph if isinstance(p, SNM | MaxPool)}
+    wanted = {p.name for p in graph if isinstance(p, SNM | Gate | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
     plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
     parts: dict[str, list[np.ndarray]] = {
@@ -189,6 +189,8 @@ def _chunk(
             elif isinstance(p, MaxPool):
                 pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
                 sent[p.name] = pool(p, own.code, heard[p.source], steps, done)
+            elif isinstance(p, Gate):
+                sent[p.name] = _gated(p, own.code, plan, heard, steps, done, observe)
             elif isinstance(p, SNM) and own.compiled:
                 sent[p.name] = _compiled(p, own, heard, steps, done)
             elif isinstance(p, SNM):
@@ -274,7 +276,7 @@ def _stepped(
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
         if t >= p.lead and p.curve is not None:
-            k = _followed(p, p.curve, v, m, min(t + 1, steps))
+            k = curves.toward(p, curves.at(p.curve, v.double(), min(t + 1, steps)), m.double()).to(v.dtype)
             m += k
             tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
             spikes.append(plan.code.encode(k * payload))
@@ -297,34 +299,17 @@ def _stepped(
     return laid_out(torch.stack(spikes, dim=1))
 
 
-def _followed(p: SNM, curve: Curve, v: Tensor, m: Tensor, summed: int) -> Tensor:
-    """The levels that neurons with a curve send now (`dynamics.follow`), in v's dtype. In float64: of
-    integers all products are exact, and vth is a power of two."""
-    vth = tensor(p.vth, torch.float64, str(v.device))
-    worth = torch.where(vth > 0, vth, 1.0)
-    value, before = curves.at(curve, v.double(), summed), m.double()
-    goal = torch.floor(value / worth + 0.5)
-    goal = goal if p.two_sided else goal.clamp(min=0)
-    goal = goal.clamp(-p.most, p.most) if p.most else goal
-    k = torch.where(vth > 0, (goal - before).clamp(-p.levels, p.levels), 0.0)
-    dead = band_of(p.vth, p.band)
-    if dead is not None:
-        apart, band = 2 * (value - before * worth), 2 * tensor(dead, torch.float64, str(v.device))
-        k = torch.where((apart >= worth + band) | (apart < -worth - band), k, 0.0)
-    return k.to(v.dtype)
-
-
 @dataclass
 class _Watched:
     """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is told: float32,
     which the neurons may take, holds no sum beyond 2**24."""
 
-    p: SNM
+    p: SNM | Gate
     observe: Observe
     m: np.ndarray
 
     @classmethod
-    def of(cls, p: SNM, observe: Observe, images: int) -> _Watched:
+    def of(cls, p: SNM | Gate, observe: Observe, images: int) -> _Watched:
         """At the beginning of a window."""
         kind = np.int64 if p.vth.dtype.kind == "i" else np.float64
         return cls(p, observe, np.zeros((images, *p.shape), kind))
@@ -379,6 +364,29 @@ def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) 
             tally.add(saturated=_saturate(v, plan.limit))
         trace.append(v)
     return torch.stack(trace, dim=1)
+
+
+def _gated(
+    p: Gate,
+    code: Code,
+    plan: Mapping[str, Plan],
+    sent: Mapping[str, Tensor],
+    steps: int,
+    tally: _Tally,
+    observe: Observe | None,
+) -> Tensor:
+    """What a gate sends, from the running sums of its sources, which float64 holds."""
+    a, b = (
+        plan[name].code.decode(sent[name], torch.float64).expand(-1, steps, *sent[name].shape[2:]).cumsum(1)
+        for name in (p.source, p.gate)
+    )
+    k = curves.gated(p, a, b)
+    tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
+    if observe is not None:
+        watched = _Watched.of(p, observe, len(k))
+        for t, levels in enumerate(k.unbind(1)):
+            watched.tell(t + 1, torch.zeros_like(levels), levels)
+    return laid_out(code.encode(k * tensor(p.payload, torch.float64, str(k.device))))
 
 
 def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:

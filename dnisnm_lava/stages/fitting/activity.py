@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.batched import curve_neurons, neurons
+from dnisnm_lava.backends.batched.curves import gated
 from dnisnm_lava.backends.batched.linear import Map, linear, max_pool, pool_changes
 from dnisnm_lava.backends.batched.storage import flat, innermost, unflat
-from dnisnm_lava.ir import SNM, Curve, MaxPool, Projection, ReadOut
+from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 
@@ -75,6 +76,27 @@ def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activi
     for i in range(len(source) if spiking else 0):
         changes.append(pool_changes(source.sent(i), p.window))
     return Activity(ann, changes, torch.ones(()))
+
+
+def of_product(source: Activity, gate: Activity, store: Store) -> Spool:
+    """The ANN's products."""
+    ann = Spool(store, 1)
+    for left, right in zip(source.ann, gate.ann, strict=True):
+        ann.append(left * right)
+    return ann
+
+
+def of_gate(
+    p: Gate, ann: Spool, source: Activity, gate: Activity, steps: int, store: Store, spiking: bool
+) -> Activity:
+    levels = Spool(store, 2)
+    for i in range(len(source) if spiking else 0):
+        a, b = (
+            part.sent(i).double().expand(-1, steps, *[-1] * (part.sent(i).ndim - 2)).cumsum(1)
+            for part in (source, gate)
+        )
+        levels.append(gated(p, a, b).to(torch.int8))
+    return Activity(ann, levels, channels_innermost(tensor(p.payload)))
 
 
 def of_neurons(

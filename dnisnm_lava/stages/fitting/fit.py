@@ -17,6 +17,7 @@ from dnisnm_lava.ir import (
     SNM,
     Activation,
     AnalogGraph,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -85,24 +86,33 @@ def fit(
     def neurons(p: SNM, activities: Activities, store: Store) -> tuple[SNM, Activity]:
         return _fitted(p, analog[p.name], activities, steps, plan, store)
 
+    def gate(p: Gate, activities: Activities, store: Store) -> tuple[Gate, Activity]:
+        sources = activities[p.source], activities[p.gate]
+        ann = activity.of_product(*sources, store)
+        p = thresholds.of_gate(p, ann, steps, plan.choice)
+        return p, activity.of_gate(p, ann, *sources, steps, store, plan.spiking)
+
     def read_out(p: ReadOut, activities: Activities, store: Store) -> ReadOut:
         return _read_out(p, activities, steps, plan, store)
 
-    return through(spiking, images, neurons, read_out, spiking=plan.spiking, memory=memory, progress=progress)
+    return through(
+        spiking, images, neurons, gate, read_out, spiking=plan.spiking, memory=memory, progress=progress
+    )
 
 
 def through(
     graph: SpikingGraph,
     images: Images,
     neurons: Callable[[SNM, Activities, Store], tuple[SNM, Activity]],
+    gate: Callable[[Gate, Activities, Store], tuple[Gate, Activity]],
     read_out: Callable[[ReadOut, Activities, Store], ReadOut],
     *,
     spiking: bool,
     memory: int | None,
     progress: Progress | None,
 ) -> SpikingGraph:
-    """The graph of what `neurons` and `read_out` make of its populations, each told the activities of its
-    sources."""
+    """The graph of what `neurons`, `gate` and `read_out` make of its populations, each told the activities of
+    its sources."""
     _check_range(graph)
     store = Store(machine.free_memory() // 4 if memory is None else memory)
     activities: dict[str, Activity] = {}
@@ -117,6 +127,8 @@ def through(
                     activities[p.name] = activity.of_pool(p, activities[p.source], store, spiking)
                 elif isinstance(p, SNM):
                     p, activities[p.name] = neurons(p, activities, store)
+                elif isinstance(p, Gate):
+                    p, activities[p.name] = gate(p, activities, store)
                 else:
                     assert isinstance(p, ReadOut)
                     p = read_out(p, activities, store)

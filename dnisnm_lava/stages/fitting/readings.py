@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import activity, least_squares
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
@@ -30,11 +30,15 @@ def readings(
         read(p, activities)
         return p, activity.of_neurons(p, Spool(store, 1), activities, spiking.steps, store)
 
+    def gate(p: Gate, activities: Activities, store: Store) -> tuple[Gate, Activity]:
+        sources = activities[p.source], activities[p.gate]
+        return p, activity.of_gate(p, Spool(store, 1), *sources, spiking.steps, store, True)
+
     def read_out(p: ReadOut, activities: Activities, store: Store) -> ReadOut:
         read(p, activities)
         return p
 
-    through(spiking, images, neurons, read_out, spiking=True, memory=memory, progress=progress)
+    through(spiking, images, neurons, gate, read_out, spiking=True, memory=memory, progress=progress)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.ir import SNM, Curve, Shape, Smooth, frozen
+from dnisnm_lava.ir import SNM, Curve, Gate, Shape, Smooth, frozen
 from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.calibration import shared_maxima
 from dnisnm_lava.stages.conversion import of_levels
@@ -161,12 +161,25 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
 
 
 def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choice: Choice) -> SNM:
-    """p, which keeps a curve, with the theta of each channel, of `scales` times the maximum, whose levels are
-    nearest to the activations: theta / T * round(T a / theta), within T K levels, in squared error; and the
-    curve that such levels ask for. By the rule `max` as it is."""
+    """p, which keeps a curve, with thresholds of `nearest`, and the curve that such levels ask for."""
     assert p.curve is not None
+    theta = nearest(p, ann, steps, choice)
+    curve = of_levels(function, p.curve.low, p.curve.high, theta / steps, p.curve.tolerance)
+    vth = np.broadcast_to(per_channel(theta, p.shape), p.shape)
+    return replace(p, vth=vth, payload=vth, curve=curve)
+
+
+def of_gate(p: Gate, ann: Spool, steps: int, choice: Choice) -> Gate:
+    """p with thresholds of `nearest`."""
+    vth = np.broadcast_to(per_channel(nearest(p, ann, steps, choice), p.shape), p.shape)
+    return replace(p, vth=vth, payload=vth)
+
+
+def nearest(p: SNM | Gate, ann: Spool, steps: int, choice: Choice) -> np.ndarray:
+    """(C,) theta, of `scales` times the maximum, whose levels are nearest to the activations: theta / T *
+    round(T a / theta), within T K levels, in squared error. By the rule `max` the maximum's."""
     if choice.rule is largest:
-        return p
+        return channel_max(p.vth)
     errors = np.zeros((len(choice.scales), p.shape[0]))
     least = -steps * p.levels if p.two_sided else 0
     for activation in ann:
@@ -175,10 +188,8 @@ def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choi
             whole = torch.floor(activation / torch.where(step > 0, step, torch.inf) + 0.5)
             gap = whole.clamp(least, steps * p.levels) * step - activation
             error += activity.channel_sum(gap.square())
-    theta = channel_max(p.vth) * np.array(choice.scales)[errors.argmin(axis=0)]
-    curve = of_levels(function, p.curve.low, p.curve.high, theta / steps, p.curve.tolerance)
-    vth = np.broadcast_to(per_channel(theta, p.shape), p.shape)
-    return replace(p, vth=vth, payload=vth, curve=curve)
+    scales: np.ndarray = np.array(choice.scales)[errors.argmin(axis=0)]
+    return channel_max(p.vth) * scales
 
 
 RULES: dict[str, Rule] = {
