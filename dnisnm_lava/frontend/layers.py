@@ -276,6 +276,8 @@ def _gated(call: Call, a: Expression, b: Expression) -> Expression:
 def power(call: Call) -> Expression:
     """aten.pow(x, 2): x times itself."""
     e, exponent = call.expression(), call.get(1, "exponent")
+    if isinstance(exponent, torch.Tensor) and exponent.numel() == 1:
+        exponent = exponent.item()
     if isinstance(exponent, int | float) and exponent in (1, 2):
         return e if exponent == 1 else _gated(call, e, e)
     raise Refusal("a power other than a square is not supported; use products, or ReLU")
