@@ -311,7 +311,7 @@ def masked_fill(call: Call) -> Expression:
 
 def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
     if not isinstance(mask, torch.Tensor):
-        raise Refusal("it chooses by a mask that depends on the input; leave the mask out, or use ReLU")
+        raise Refusal("it chooses by a mask of another tensor; compare what is chosen, or leave the mask out")
     kept = constant(mask, shape_of(call))
     return _weighted(call, (chosen, kept), (other, 1 - kept))
 

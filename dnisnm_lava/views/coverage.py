@@ -56,7 +56,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
     lines = Text(
         f"{len(coverage.rows):,} operations: {hows}\n"
         f"{sum(coverage.populations.values()):,} populations: {kinds}; {coverage.neurons:,} neurons\n"
-        "a Rectifier (ReLU) and a Relay (linear) become SNM neurons\n"
+        "a Rectifier (ReLU), a Relay (linear) and an Activation become SNM neurons, a Product a Gate\n"
         f"{coverage.projections:,} projections; the longest path has {coverage.depth:,} synapses\n"
         f"{coverage.parameters:,} parameters; {coverage.macs:,} MACs an image, {coverage.graph_macs:,} "
         f"in the projections"

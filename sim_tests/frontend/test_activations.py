@@ -484,7 +484,7 @@ OTHERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
         lambda x: torch.where(x > 0, x, float("-inf")),
         "gt.*: a comparison makes",
     ),
-    "erf": (torch.erf, "erf.*: it has no exact meaning"),
+    "erf": (torch.erf, "erf.*: it has no meaning as spiking"),
     "a cube": (lambda x: x**3, "pow.*: a power other than a square"),
     "softmax": (lambda x: F.softmax(x, 1) * 2, "softmax.*: a softmax in the body"),
 }

@@ -20,7 +20,7 @@ from dnisnm_lava.ir import Activation, AnalogGraph, MaxPool, Product, Rectifier,
 
 
 class Excited(nn.Module):
-    """A convolution of 4 channels, `body`, a convolution; for the body a squeeze p, an excitation q, and c."""
+    """Two convolutions and `body` between them, which has a squeeze p, an excitation q, and c."""
 
     def __init__(self, body: Callable[..., Tensor]) -> None:
         super().__init__()
