@@ -48,6 +48,7 @@ ACTIVATIONS: dict[str, Callable[..., np.ndarray]] = {
     "softplus": _softplus,
     "elu": _elu,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
     "exp": np.exp,
 }
