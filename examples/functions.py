@@ -50,7 +50,7 @@ def train(model: torch.nn.Module, x: Tensor, y: Tensor, epochs: float, seed: int
         chosen = order[i * BATCH : (i + 1) * BATCH]
         loss = F.cross_entropy(model(moved(x[chosen], generator)), y[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if i % 50 == 0:
@@ -60,7 +60,10 @@ def train(model: torch.nn.Module, x: Tensor, y: Tensor, epochs: float, seed: int
 def accuracy(model: torch.nn.Module, x: Tensor, y: Tensor) -> float:
     model.eval()
     with torch.inference_mode():
-        right = [(model(a).argmax(1) == b).sum() for a, b in zip(x.split(500), y.split(500), strict=True)]
+        right = [
+            (model(a).argmax(1) == b).sum()
+            for a, b in zip(torch.split(x, 500), torch.split(y, 500), strict=True)
+        ]
     return 100 * int(torch.stack(right).sum()) / len(x)
 
 
