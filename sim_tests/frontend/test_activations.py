@@ -68,7 +68,7 @@ def converted(
     """(graph, the model's outputs, the graph's), the model in float64."""
     x = scale * images(4, shape, 5)
     analog = dn.from_torch(model, x[0])
-    assert max(float(p.abs().max()) for p in model.parameters()) < 2
+    assert max(float(p.abs().max()) for p in model.parameters()) <= 2
     assert np.abs(x).max() < 2**3
     with torch.no_grad():
         wanted = model.double()(torch.from_numpy(x).double())
@@ -79,7 +79,7 @@ def hold(got: np.ndarray, wanted: Tensor, terms: int = 4, steepest: float = 4.0)
     """Both sum the same products of float64 in other orders, and compute a function by other formulas.
 
     u = 2^-53. A sum of n = `terms` products errs by less than n u S, S the sum of their magnitudes: weights
-    are below 2, images below 2^3 and functions below 2^5, so that S is below 2^4 n in front of a function and
+    are up to 2, images below 2^3 and functions below 2^5, so that S is below 2^4 n in front of a function and
     below 2^6 n behind it; and a formula's 2^4 operations err by less than 2^4 u 2^5. An error passes a
     function with its slope, `steepest` at most, and the next sum n times with a weight below 2. Both sides
     err.
