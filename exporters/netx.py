@@ -19,6 +19,8 @@ from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
 from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
+    Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -37,6 +39,7 @@ from exporters.netx_reading import (
     FORMAT,
     VERSION,
     WITH_CARRY,
+    WITH_CURVE,
     WITH_DOWN,
     WITH_SHARED,
     WITHOUT_DOWN,
@@ -146,6 +149,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
             group["inputs"] = np.array(inputs, np.int32)
         if isinstance(p, Input):
             _write_input(group, p)
+        elif isinstance(p, Gate):
+            _write_gate(group.create_group("gate"), p)
         elif isinstance(p, MaxPool):
             _write_window(group.create_group("pool"), p.window)
         elif isinstance(p, SNM | ReadOut):
@@ -155,6 +160,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
 def _least_version(graph: SpikingGraph) -> int:
     """The least that says all, what a channel's neurons share once."""
     neurons = graph.of(SNM)
+    if graph.of(Gate) or any(p.curve is not None for p in neurons):
+        return WITH_CURVE
     if graph.carry or any(p.band or p.most for p in neurons):
         return WITH_CARRY
     if any(narrowed(getattr(p, key)).shape != p.shape for p in neurons for key in NEURON_CONSTANTS):
@@ -165,7 +172,7 @@ def _least_version(graph: SpikingGraph) -> int:
 def _kind(p: Population) -> str:
     if isinstance(p, SNM | ReadOut):
         return "conv" if p.projections[0].is_conv else "dense"
-    return "input" if isinstance(p, Input) else "maxpool"
+    return "input" if isinstance(p, Input) else "gate" if isinstance(p, Gate) else "maxpool"
 
 
 def _flattens(graph: SpikingGraph, p: Population) -> bool:
@@ -216,8 +223,29 @@ def _write_neurons(group: h5py.Group, p: SNM | ReadOut, version: int) -> None:
             neuron["band"] = p.band
         if p.most:
             neuron["most"] = p.most
+        if p.curve is not None:
+            _write_curve(neuron.create_group("curve"), p.curve)
         neuron["spike_unit"] = p.spike_unit
     neuron["unit"], neuron["v_range"] = p.unit, p.v_range
+
+
+def _write_curve(group: h5py.Group, curve: Curve) -> None:
+    group["name"] = _text(curve.name)
+    if curve.knots.shape[1]:  # a line has none, and no array is empty
+        group["knots"] = curve.knots
+    group["slopes"], group["offsets"] = curve.slopes, curve.offsets
+    group["low"], group["high"], group["error"] = curve.low, curve.high, curve.error
+    group["tolerance"] = curve.tolerance
+
+
+def _write_gate(group: h5py.Group, p: Gate) -> None:
+    group["theta"], group["payload"] = narrowed(p.vth), narrowed(p.payload)
+    group["gain"], group["spike_unit"] = p.gain, p.spike_unit
+    group["levels"], group["two_sided"] = p.levels, int(p.two_sided)
+    if p.band:
+        group["band"] = p.band
+    if p.most:
+        group["most"] = p.most
 
 
 def _write_bias(group: h5py.Group, p: SNM | ReadOut) -> None:

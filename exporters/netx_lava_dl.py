@@ -30,7 +30,7 @@ from lava.lib.dl.netx.utils import NetDict, optimize_weight_bits
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
+from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
 from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.ir.pools import without_pools
 from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
@@ -116,7 +116,15 @@ def _neuron_params(
         float(np.reshape(neuron[key][()], -1)[0]) if key in neuron else missing
         for key, missing in (("down", 1.0), ("band", 0.0))
     )
-    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down, "band": band}
+    curve = {"curve": _curve(neuron["curve"]), "channels": -1} if "curve" in neuron else {}
+    return {"neuron_proc": SNMProcess, **params, **arrays, **dials, "down": down, "band": band, **curve}
+
+
+def _curve(group: Any) -> Curve:
+    """What its neurons send, checked by `netx.read` before."""
+    slopes, offsets = (group[key][()].astype(np.int64) for key in ("slopes", "offsets"))
+    knots = group["knots"][()].astype(np.int64) if "knots" in group else np.zeros((len(slopes), 0), np.int64)
+    return Curve("", knots, slopes, offsets)
 
 
 # ---------------------------------------------------------------- what lava-dl would get wrong
@@ -129,6 +137,8 @@ def check_chain(graph: SpikingGraph) -> None:
     for before, p in pairwise(graph):
         if isinstance(p, MaxPool):
             raise _refused(p.name, "type", "is maxpool, a layer that it skips")
+        if isinstance(p, Gate):
+            raise _refused(p.name, "type", "is gate, a layer that it does not know")
         if sources(p) != (before.name,):
             raise _refused(
                 p.name,

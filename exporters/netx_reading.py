@@ -20,6 +20,8 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
+    Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -31,6 +33,8 @@ from dnisnm_lava.ir import (
     narrowed,
 )
 from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Pair, Window
+from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_PRODUCT, LARGEST_SHIFT, MULTIPLIER
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
 from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters.hdf5 import Group, root
 
@@ -38,7 +42,8 @@ FORMAT = "dnisnm-netx"
 WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have none are still written in it
 WITH_DOWN = 2
 WITH_SHARED = 3  # what a channel's neurons share is stored once
-WITH_CARRY = VERSION = 4  # a stream's network
+WITH_CARRY = 4  # a stream's network
+WITH_CURVE = VERSION = 5  # neurons that send a curve of their running sum, and gates
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
 SHARING_LIMIT = (
@@ -106,6 +111,12 @@ def graph_of(data: bytes) -> SpikingGraph:
             f"format version {version} knows no neuron/down, and this file has one; write it again with "
             f"netx.write"
         )
+    if version < WITH_CURVE and (graph.of(Gate) or any(p.curve is not None for p in graph.of(SNM))):
+        raise BadFile(
+            f"format version {version} knows no neuron/curve and no gate, and this file has one; write it "
+            f"again with netx.write"
+        )
+    _check_products(graph)
     if version < WITH_CARRY and (graph.carry or any(p.band or p.most for p in graph.of(SNM))):
         raise BadFile(
             f"format version {version} knows no simulation/carry, neuron/band and neuron/most, and this "
@@ -156,6 +167,8 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
         _check_sharing([layer.population for layer in layers if not layer.flat])
     simulation = file.group("simulation")
     steps = simulation.integer("steps", 1, INT32)
+    for layer in layers:
+        _check_sums(layer.population, steps)
     carry = "carry" in simulation and bool(simulation.integer("carry", 0, 1))
     return SpikingGraph(
         tuple(layer.population for layer in layers if not layer.flat), steps=steps, carry=carry
@@ -163,17 +176,46 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
 
 
 def _check_sharing(populations: list[Population]) -> None:
-    neurons = [p for p in populations if isinstance(p, SNM)]
+    neurons = [p for p in populations if isinstance(p, SNM | Gate)]
     sharing = sum(
         p.vth.size
         for p in neurons
-        if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS)
+        if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS if hasattr(p, key))
     )
     if sharing > SHARING_LIMIT:
         raise BadFile(
             f"{sharing} neurons share their constants; {SHARING_LIMIT} at most may, so that no small "
             f"file takes any amount of memory"
         )
+
+
+def _check_sums(p: Population, steps: int) -> None:
+    """BadFile where float64 would not hold what a curve makes of the sums of so many steps."""
+    if not isinstance(p, SNM) or p.curve is None:
+        return
+    far = max(int(np.abs(a).max(initial=0)) for a in (p.curve.knots, p.curve.offsets))
+    if steps * far + STATE.limit * MULTIPLIER > EXACT_FLOAT64:
+        raise BadFile(
+            f"{p.name}: its curve reaches {far}, too far for {steps} steps, which may add up to 2**53"
+        )
+
+
+def _check_products(graph: SpikingGraph) -> None:
+    """BadFile where float64 would not hold twice what a gate makes of the sums of all steps."""
+    largest: dict[str, int] = {}
+    for p in graph:
+        if isinstance(p, Input):
+            largest[p.name] = graph.steps * FixedPointFormat(p.bits).limit
+        elif isinstance(p, MaxPool):
+            largest[p.name] = largest[p.source]
+        elif isinstance(p, SNM | Gate):
+            largest[p.name] = int(p.payload.max()) * (p.most or graph.steps * p.levels)
+        if isinstance(p, Gate):
+            product = largest[p.source] * largest[p.gate] * int(p.gain.max())
+            if product > LARGEST_PRODUCT:
+                raise BadFile(
+                    f"{p.name}: a gate of products up to {product}, and {LARGEST_PRODUCT} at most are exact"
+                )
 
 
 def _groups(layers: Group) -> Iterator[Group]:
@@ -201,6 +243,8 @@ def _read_layer(group: Group, layers: list[Layer], version: int) -> Layer:
         return Layer(_flattened(group, shape, read), flat=True)
     if kind == "maxpool":
         return Layer(_read_max_pool(group, shape, read))
+    if kind == "gate":
+        return Layer(_read_gate(group, shape, read, version))
     if kind not in ("conv", "dense"):
         raise BadFile(f"{group.name}/type is {kind!r}, which this program does not know")
     return Layer(_read_neurons(group, kind, shape, read, version))
@@ -238,6 +282,46 @@ def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:
     return MaxPool(_name(group), shape, read[0].population.name, _read_window(group.group("pool")))
 
 
+def _read_gate(group: Group, shape: Shape, read: list[Layer], version: int) -> Gate:
+    if len(read) != 2 or any(layer.flat for layer in read):
+        raise BadFile(
+            f"{group.name}: a gate reads two layers, neither of them a flatten, and not {len(read)}"
+        )
+    gate = group.group("gate")
+    vth = _of_neurons(gate, "theta", shape, version, least=0)
+    payload, levels = _of_neurons(gate, "payload", shape, version, least=0), gate.integer("levels", 1, INT32)
+    _check_spike(gate, payload, levels)
+    _check_shifted(gate, vth, "of a gate")
+    gain = _codes(gate, "gain", least=0).astype(np.int64)
+    if gain.shape != shape[:1]:
+        raise BadFile(f"{gate.name}/gain has shape {gain.shape}; one for each of {shape[0]} channels needed")
+    return Gate(
+        _name(group),
+        shape,
+        *(layer.population.name for layer in read),
+        vth=vth,
+        payload=payload,
+        gain=gain,
+        spike_unit=_per_channel(gate, "spike_unit", shape),
+        levels=levels,
+        two_sided=bool(gate.integer("two_sided", 0, 1)),
+        band=gate.number("band", 0, 1) if "band" in gate else 0.0,
+        most=gate.integer("most", 0, INT32) if "most" in gate else 0,
+    )
+
+
+def _check_spike(group: Group, payload: np.ndarray, levels: int) -> None:
+    if int(payload.max()) * levels > INT32:
+        raise BadFile(
+            f"{group.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}"
+        )
+
+
+def _check_shifted(group: Group, theta: np.ndarray, whose: str) -> None:
+    if (theta & (theta - 1)).any() or theta.max() > 1 << LARGEST_SHIFT:
+        raise BadFile(f"{group.name}/theta {whose} must be 0 or a power of two, 2**{LARGEST_SHIFT} at most")
+
+
 def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], version: int) -> SNM | ReadOut:
     others = group.group("projection") if len(read) > 1 else None
     groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others is not None)]
@@ -258,12 +342,12 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
     payload = _of_neurons(neuron, "payload", shape, version, least=0)
     v_init = _of_neurons(neuron, "v_init", shape, version, least=-INT32)
     levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
-    if int(payload.max()) * levels > INT32:
-        raise BadFile(
-            f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}"
-        )
+    _check_spike(neuron, payload, levels)
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
     down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
+    curve = _read_curve(neuron.group("curve"), shape[0]) if "curve" in neuron else None
+    if curve is not None:
+        _check_shifted(neuron, theta, "of neurons with a curve")
     return SNM(
         name,
         shape,
@@ -281,7 +365,45 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
         down=down,
         band=neuron.number("band", 0, 1) if "band" in neuron else 0.0,
         most=neuron.integer("most", 0, INT32) if "most" in neuron else 0,
+        curve=curve,
     )
+
+
+def _read_curve(group: Group, channels: int) -> Curve:
+    """The curve of a population; int64, whatever width it is stored in."""
+    slopes = _table(group, "slopes", MULTIPLIER, channels)
+    offsets = _table(group, "offsets", LARGEST_OFFSET, channels)
+    none = np.zeros((len(slopes), 0), np.int64)
+    knots = _table(group, "knots", LARGEST_OFFSET, channels) if "knots" in group else none
+    low, high, error = (_each_or_all(group, key, channels) for key in ("low", "high", "error"))
+    if (low > high).any() or (error < 0).any():
+        raise BadFile(f"{group.name}: low must not exceed high, and error be 0 or more")
+    tolerance = group.number("tolerance", 0, math.inf)
+    curve = Curve(_name(group), knots, slopes, offsets, low, high, error, tolerance)
+    curve.check(group.name, channels)
+    return curve
+
+
+def _table(group: Group, key: str, most: int, channels: int) -> np.ndarray:
+    """(rows, ...) of integers within +-most, as int64; a row for each channel, or one for all."""
+    value = group.array(key, "i")
+    if value.ndim != 2 or len(value) not in (1, channels):
+        raise BadFile(
+            f"{group.name}/{key} has shape {value.shape}; 1 row or one for each of {channels} channels needed"
+        )
+    if value.min() < -most or value.max() > most:
+        raise BadFile(f"{group.name}/{key} must hold integers from {-most} to {most}")
+    return value.astype(np.int64)
+
+
+def _each_or_all(group: Group, key: str, channels: int) -> np.ndarray:
+    value = group.array(key, "f")
+    if value.shape not in ((1,), (channels,)):
+        raise BadFile(
+            f"{group.name}/{key} has shape {value.shape}; 1 value or one for each of {channels} channels "
+            f"needed"
+        )
+    return value
 
 
 def _read_readout(neuron: Group, p: ReadOut, theta: np.ndarray) -> ReadOut:

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state
 from dnisnm_lava.system import extras
@@ -90,6 +91,10 @@ def losses(graph: SpikingGraph) -> tuple[str, ...]:
             "negative spikes of a relayed linear tensor, of which IF sends the positive part",
             [p for p in neurons if p.two_sided],
         ),
+        (
+            "the function of the running sum, of whose steepest line alone IF has the threshold",
+            [p for p in neurons if p.curve is not None],
+        ),
         ("the lower threshold of levels taken back", [p for p in neurons if p.down != 1]),
         ("the dead band in which nothing is sent", [p for p in neurons if p.band]),
         ("a bound of the levels that a neuron holds", [p for p in neurons if p.most]),
@@ -108,6 +113,8 @@ def refusals(graph: SpikingGraph) -> Iterator[str]:
     for p in graph:
         if isinstance(p, MaxPool):
             yield f"the max-pool {p.name}"
+        elif isinstance(p, Gate):
+            yield f"the gate {p.name}, which multiplies"
         elif isinstance(p, SNM | ReadOut):
             if p.projections[0].is_conv and (_full_bias(p) != _full_bias(p)[:, :1, :1]).any():
                 yield f"the bias of {p.name}, which differs from pixel to pixel"
@@ -188,7 +195,14 @@ def _neurons(nir: Any, p: SNM | ReadOut) -> Any:
     ones = np.ones(p.shape)
     if isinstance(p, ReadOut):
         return nir.I(r=ones)
-    return nir.IF(r=ones, v_threshold=np.where(p.vth > 0, p.vth - 0.5, NEVER), v_reset=np.zeros(p.shape))
+    vth = p.vth if p.curve is None else _of_steepest(p, p.curve)
+    return nir.IF(r=ones, v_threshold=np.where(vth > 0, vth - 0.5, NEVER), v_reset=np.zeros(p.shape))
+
+
+def _of_steepest(p: SNM, curve: Curve) -> np.ndarray:
+    """The potentials (*shape), whole ones, that a level of the curve's steepest line takes; 0: none does."""
+    steepest = per_channel(np.broadcast_to(np.abs(curve.slopes).max(axis=1), p.shape[:1]), p.shape)
+    return np.where(steepest > 0, -(-p.vth // np.maximum(steepest, 1)), 0)
 
 
 def _weight(nir: Any, q: Projection, bias: np.ndarray, read: tuple[int, ...]) -> Any:

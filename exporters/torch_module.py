@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
 from dnisnm_lava.ir.arithmetic import Window, require_exact
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import check_state, largest_spikes
@@ -33,7 +33,7 @@ class Network(nn.Module):
     model's output), int64; a tuple of them where the model has several outputs. All spikes of the N images
     are in memory at once."""
 
-    def __init__(self, image: Image, populations: list[Neurons | Pool | Sum], steps: int) -> None:
+    def __init__(self, image: Image, populations: list[Neurons | Product | Pool | Sum], steps: int) -> None:
         super().__init__()
         self.image, self.populations, self.steps = image, nn.ModuleList(populations), steps
 
@@ -248,10 +248,14 @@ class Neurons(Driven):
             if t < len(z):
                 v = self.integrate(v, z[t], fresh)
             if t >= self.lead:
-                k = self.fire(v, m)
-                v, m = v - k * self.vth, m + k
+                v, m, k = self.step(v, m, len(z) - fresh * max(len(z) - t - 1, 0))
                 spikes.append(k * self.payload)
         return torch.stack(spikes, 1), v, m
+
+    def step(self, v: Tensor, m: Tensor, summed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """v and m after it, and what is sent, in levels. summed: how many steps v has heard."""
+        k = self.fire(v, m)
+        return v - k * self.vth, m + k, k
 
     def fire(self, v: Tensor, m: Tensor) -> Tensor:
         """Levels to send: whole thresholds in v, at most `levels`; downwards one more where what they leave
@@ -268,6 +272,29 @@ class Neurons(Driven):
         if self.most:
             up, down = torch.minimum(up, self.most - m), torch.minimum(down, self.most + m)
         return torch.where(v > 0, up, -down) * (self.vth > 0)
+
+
+class Curved(Neurons):
+    """Neurons that keep the sum v of all that they heard, and send by how much a curve of it changes: lines
+    that `knots` part, in 2**shift levels each, vth. Tables are (1 or C, n), and (1 or C, n + 1)."""
+
+    knots: Tensor
+    slopes: Tensor
+    offsets: Tensor
+
+    def step(self, v: Tensor, m: Tensor, summed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        k = toward(self, self.value(v, summed), m)
+        return v, m + k, k
+
+    def value(self, v: Tensor, summed: Tensor) -> Tensor:
+        """f(v / summed) summed: knots and offsets are taken so many times, and nothing is divided."""
+        wide = (-1, *(1,) * (v.ndim - 2))
+        slope, offset = self.slopes[:, 0].reshape(wide), self.offsets[:, 0].reshape(wide)
+        for i in range(self.knots.shape[1]):
+            beyond = v >= summed * self.knots[:, i].reshape(wide)
+            slope = torch.where(beyond, self.slopes[:, i + 1].reshape(wide), slope)
+            offset = torch.where(beyond, self.offsets[:, i + 1].reshape(wide), offset)
+        return v * slope + summed * offset
 
 
 class Sum(Driven):
@@ -325,6 +352,66 @@ class Pool(nn.Module):
         return torch.diff(new, dim=1, prepend=best.unsqueeze(1)), totals[:, -1], new[:, -1]
 
 
+class Product(nn.Module):
+    """A gate: sends by how much the product of the running sums of its sources changes, in 2**shift levels
+    each, vth. The second source may have one neuron for many."""
+
+    vth: Tensor
+    payload: Tensor
+    gain: Tensor
+    band: Tensor | None
+
+    def __init__(
+        self,
+        name: str,
+        sources: tuple[str, str],
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
+        dials: tuple[int, bool, int],
+        **each: Tensor | None,
+    ) -> None:
+        super().__init__()
+        self.name, self.sources, self.shapes = name, sources, shapes
+        self.levels, self.two_sided, self.most = dials
+        for key, values in each.items():
+            self.register_buffer(key, values)
+
+    def initial(self, images: int) -> tuple[Tensor, Tensor]:
+        """The first source's running sums, and m behind them; the second's."""
+        own = torch.zeros((images, 2, *self.shapes[0]), dtype=torch.int64, device=self.vth.device)
+        return own, torch.zeros((images, *self.shapes[1]), dtype=torch.int64, device=self.vth.device)
+
+    def forward(self, sent: dict[str, Tensor]) -> Tensor:
+        own, b = self.initial(sent[self.sources[0]].shape[0])
+        return self.go_on(sent, own, b, self.vth.new_ones(1))[0]
+
+    def go_on(
+        self, sent: dict[str, Tensor], own: Tensor, b: Tensor, fresh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        left, right = (sent[source].unbind(1) for source in self.sources)
+        (a, m), spikes = own.unbind(1), []
+        for t in range(len(left)):
+            a, b = a + left[t], b + right[t]
+            summed = len(left) - fresh * (len(left) - t - 1)
+            gain = torch.div(2 * self.gain + summed, 2 * summed, rounding_mode="floor")
+            k = toward(self, a * b * gain, m)
+            m = m + k
+            spikes.append(k * self.payload)
+        return torch.stack(spikes, 1), torch.stack([a, m], 1), b
+
+
+def toward(p: Curved | Product, value: Tensor, m: Tensor) -> Tensor:
+    """Levels to send so that m is the nearest (halves up) to `value` in levels; those of vth = 0 are dead."""
+    step = p.vth.clamp(min=1)
+    goal = torch.div(2 * value + step, 2 * step, rounding_mode="floor")
+    goal = goal if p.two_sided else goal.clamp(min=0)
+    goal = goal.clamp(-p.most, p.most) if p.most else goal
+    k = (goal - m).clamp(-p.levels, p.levels) * (p.vth > 0)
+    if p.band is not None:
+        apart = 2 * (value - m * step)
+        k = k * ((apart >= step + 2 * p.band) | (apart < -step - 2 * p.band))
+    return k
+
+
 def padded(x: Tensor, window: Window, value: float) -> Tensor:
     (top, bottom), (left, right) = window.padding
     return F.pad(x, (left, right, top, bottom), value=value)
@@ -342,10 +429,13 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network | Kept:
         raise OutOfRange("torch_module: the graph holds floats; quantize it first")
     check_state(graph, "the torch module")
     sent = largest_spikes(graph)
-    populations: list[Neurons | Pool | Sum] = []
+    populations: list[Neurons | Product | Pool | Sum] = []
     for p in graph.populations[1:]:
         if isinstance(p, MaxPool):
             populations.append(Pool(p.name, p.source, p.window, (graph[p.source].shape, p.shape)))
+            continue
+        if isinstance(p, Gate):
+            populations.append(_product(p, graph[p.gate].shape))
             continue
         assert isinstance(p, SNM | ReadOut)
         require_exact(sum(q.bound(sent[q.source]) for q in p.projections), p.name)
@@ -372,7 +462,20 @@ def _driven(p: SNM | ReadOut) -> Neurons | Sum:
     each["lower"] = _integers(lower_threshold(p.vth, p.down)) if p.down < 1 else None
     band = band_of(p.vth, p.band)
     each["band"] = None if band is None else _integers(band)
-    return Neurons(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
+    if p.curve is not None:
+        each["lower"] = None
+        each |= {key: _integers(getattr(p.curve, key)) for key in ("knots", "slopes", "offsets")}
+    kind = Neurons if p.curve is None else Curved
+    return kind(p.name, synapses, bias, p.levels, p.lead, p.two_sided, p.most, **each)
+
+
+def _product(p: Gate, gate: tuple[int, ...]) -> Product:
+    band = band_of(p.vth, p.band)
+    each = {"vth": _integers(p.vth), "payload": _integers(p.payload)}
+    gain = _integers(p.gain).reshape(-1, *(1,) * (len(p.shape) - 1))
+    kept = None if band is None else _integers(band)
+    dials = p.levels, p.two_sided, p.most
+    return Product(p.name, (p.source, p.gate), (p.shape, gate), dials, gain=gain, band=kept, **each)
 
 
 def _synapses(q: Projection) -> Synapses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import dnisnm_lava as dn
 from dnisnm_lava.ir import (
     SNM,
     AnalogGraph,
+    Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -24,6 +27,7 @@ from dnisnm_lava.ir import (
     SpikingGraph,
 )
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
+from dnisnm_lava.ir.curves import MULTIPLIER
 
 
 class ResidualPoolNet(nn.Module):
@@ -58,6 +62,33 @@ class Chain(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
+
+
+class CurvedNet(nn.Module):
+    """A leaky rectifier whose slope is each channel's own, a max-pool, and SiLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.leaky, self.pool = nn.Conv2d(2, 4, 3, padding=1), nn.PReLU(4), nn.MaxPool2d(2, 1)
+        self.conv2, self.silu, self.fc = nn.Conv2d(4, 3, 2, stride=2), nn.SiLU(), nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.leaky(self.conv1(x)))
+        return self.fc(self.silu(self.conv2(x)).flatten(1))
+
+
+class GatedNet(nn.Module):
+    """Squeeze and excitation: a map times a sigmoid of what its mean says, one number a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.down, self.up = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 2, 1), nn.Conv2d(2, 4, 1)
+        self.mean, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(144, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.silu(self.conv(x))
+        gate = torch.sigmoid(self.up(torch.relu(self.down(self.mean(x)))))
+        return self.fc((x * gate).flatten(1))
 
 
 def randomized(model: nn.Module, seed: int) -> nn.Module:
@@ -99,6 +130,17 @@ def small(
     return (dn.quantize(spiking) if quantize else spiking), x
 
 
+def curved(**options: object) -> tuple[SpikingGraph, np.ndarray]:
+    """`small` of CurvedNet: a population with a curve of one knot, four slopes and no error, and one with a
+    curve that approximates."""
+    return small(CurvedNet(), (2, 6, 6), **options)  # type: ignore[arg-type]
+
+
+def gated(**options: object) -> tuple[SpikingGraph, np.ndarray]:
+    """`small` of GatedNet: a gate of one number a channel, three populations behind its map."""
+    return small(GatedNet(), (2, 6, 6), **options)  # type: ignore[arg-type]
+
+
 # ---------------------------------------------------------------- hand-made integer graphs
 
 
@@ -138,6 +180,65 @@ def snm(
         lead=lead,
         two_sided=two_sided,
         down=down,
+    )
+
+
+def curved_snm(
+    name: str,
+    shape: tuple[int, ...],
+    projections: tuple[Projection, ...],
+    rng: np.random.Generator,
+    *,
+    knots: int = 2,
+    own: bool = True,
+    shift: int = 12,
+    levels: int = 1,
+    lead: int = 0,
+    two_sided: bool = False,
+) -> SNM:
+    """Integer neurons with a curve of lines that need not meet, of which a level is 2**shift; some are dead.
+    own: a curve for each channel, else one for all."""
+    p = snm(name, shape, projections, rng, levels=levels, lead=lead, two_sided=two_sided, down=0.0)
+    rows, steep = shape[0] if own else 1, min(MULTIPLIER, max(2, (1 << shift) // 400))
+    curve = Curve(
+        "drawn",
+        np.sort(rng.integers(-3000, 3001, (rows, knots)), axis=1),
+        rng.integers(-steep, steep + 1, (rows, knots + 1)),
+        rng.integers(-3, 4, (rows, knots + 1)) << shift,
+        low=np.full(shape[0], -3000.0),
+        high=np.full(shape[0], 3000.0),
+        error=np.full(shape[0], 0.25),
+        tolerance=0.5,
+    )
+    alive = (p.vth > 0).astype(np.int32)
+    return replace(p, vth=alive << shift, payload=alive, v_init=np.zeros_like(alive), curve=curve)
+
+
+def gate_of(
+    name: str,
+    shape: tuple[int, ...],
+    sources: tuple[str, str],
+    rng: np.random.Generator,
+    *,
+    shift: int = 12,
+    levels: int = 1,
+    two_sided: bool = False,
+) -> Gate:
+    """An integer gate, of which a level is 2**shift; one of its channels is dead."""
+    alive = np.ones((shape[0], *(1,) * (len(shape) - 1)), np.int32)
+    alive[-1] = 0
+    gain = rng.integers(1, max(3, (1 << shift) // 300), shape[0])
+    unit = np.full(shape[0], 0.5)
+    return Gate(
+        name,
+        shape,
+        *sources,
+        vth=alive << shift,
+        payload=alive,
+        gain=gain,
+        spike_unit=unit,
+        levels=levels,
+        two_sided=two_sided,
     )
 
 
@@ -204,6 +305,53 @@ def integer_graphs(draw: st.DrawFn) -> SpikingGraph:
     if draw(st.booleans()):
         populations.append(readout("map", (3, *shape[1:]), (Projection("b", weights(rng, 3, 4, 1, 1)),), rng))
     return SpikingGraph(tuple(populations), steps=draw(st.integers(1, 7)))
+
+
+@st.composite
+def curved_graphs(draw: st.DrawFn) -> SpikingGraph:
+    """Two populations with curves of any kind, the second with a shortcut from the image, and a read-out."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = st.fixed_dictionaries(
+        {
+            "knots": st.integers(0, 3),
+            "own": st.booleans(),
+            "shift": st.sampled_from([0, 3, 12, 20, 30]),
+            "levels": st.sampled_from([1, 3, 15]),
+            "lead": st.sampled_from([0, 1, 3]),
+            "two_sided": st.booleans(),
+        }
+    )
+    first = Projection("input", weights(rng, 3, 2, 3, 3), padding=((1, 1), (1, 1)))
+    a = curved_snm("a", (3, 3, 4), (first,), rng, **draw(kind))
+    second = (
+        Projection("a", weights(rng, 2, 3, 2, 2), exponent=draw(st.integers(0, 6))),
+        Projection("input", weights(rng, 2, 2, 2, 2)),
+    )
+    b = curved_snm("b", (2, 2, 3), second, rng, **draw(kind))
+    out = readout("out", (3,), (Projection("b", weights(rng, 3, 12)),), rng)
+    return SpikingGraph((Input("input", (2, 3, 4), np.ones(2), 8), a, b, out), steps=draw(st.integers(1, 5)))
+
+
+@st.composite
+def gated_graphs(draw: st.DrawFn) -> SpikingGraph:
+    """A map, a gate of one neuron a channel that comes later or earlier than the map, and a gate of that
+    product and of the map."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    leads, levels = st.sampled_from([0, 1, 3]), st.sampled_from([1, 3, 15])
+    kind = st.fixed_dictionaries(
+        {"shift": st.sampled_from([0, 3, 12, 30]), "levels": levels, "two_sided": st.booleans()}
+    )
+    both = {"levels": draw(levels), "two_sided": draw(st.booleans())}
+    a = snm("a", (3, 2, 3), (Projection("input", weights(rng, 3, 2, 2, 2)),), rng, lead=draw(leads), **both)
+    heard = draw(st.sampled_from(["input", "a"]))
+    whole = Projection("input", weights(rng, 3, 2, 3, 4)) if heard == "input" else None
+    into = Projection("a", weights(rng, 3, 3, 2, 3), exponent=2) if whole is None else whole
+    b = curved_snm("b", (3, 1, 1), (into,), rng, lead=draw(leads), levels=draw(levels))
+    first = gate_of("first", (3, 2, 3), ("a", "b"), rng, **draw(kind))
+    second = gate_of("second", (3, 2, 3), ("first", "a"), rng, **draw(kind))
+    last = (Projection("second", weights(rng, 3, 18)), Projection("first", weights(rng, 3, 18)))
+    populations = (Input("input", (2, 3, 4), np.ones(2), 8), a, b, first, second)
+    return SpikingGraph((*populations, readout("out", (3,), last, rng)), steps=draw(st.integers(1, 5)))
 
 
 def irregular(

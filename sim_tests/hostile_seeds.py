@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from graphs import readout, snm, weights
+from graphs import curved_snm, gate_of, readout, snm, weights
 
 from dnisnm_lava.ir import Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
@@ -26,7 +27,7 @@ def sound() -> tuple[tuple[Tree, bytes], ...]:
     archive."""
     written = [
         bytes_of(lambda file, g=graph: netx._write_graph(file, g), {})
-        for graph in (_vector(), _maps(), _maps(), _branches())
+        for graph in (_vector(), _maps(), _maps(), _branches(), _curves(), _gates())
     ]
     archived = [path.read_bytes() for path in sorted(ARCHIVE.glob("*/chain.net"))]
     return tuple((_tree(data), data) for data in [*written, *archived])
@@ -74,6 +75,27 @@ def _branches() -> SpikingGraph:
     )
     other = readout("m", (1, 2, 2), (Projection("a", weights(rng, 1, 2, 1, 1)),), rng)
     return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, viewed, other), steps=5)
+
+
+def _curves() -> SpikingGraph:
+    """Neurons with a curve for each channel, in a stream, and with a line for all."""
+    rng = np.random.default_rng(3)
+    a = curved_snm("a", (2, 2, 2), (Projection("i", weights(rng, 2, 2, 1, 1)),), rng, levels=3)
+    line = Projection("a", weights(rng, 3, 8))
+    b = curved_snm("b", (3,), (line,), rng, knots=0, own=False, shift=30, two_sided=True)
+    out = readout("o", (2,), (Projection("b", weights(rng, 2, 3)),), rng)
+    return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, b, out), steps=2, carry=True)
+
+
+def _gates() -> SpikingGraph:
+    """A map times one number a channel, and that product times the image."""
+    rng = np.random.default_rng(4)
+    a = snm("a", (2, 2, 2), (Projection("i", weights(rng, 2, 2, 1, 1)),), rng, two_sided=True)
+    b = curved_snm("b", (2, 1, 1), (Projection("i", weights(rng, 2, 2, 2, 2)),), rng, knots=1, lead=1)
+    first = gate_of("g", (2, 2, 2), ("a", "b"), rng, levels=3)
+    second = replace(gate_of("h", (2, 2, 2), ("i", "g"), rng, shift=30, two_sided=True), band=0.5, most=9)
+    out = readout("o", (2,), (Projection("h", weights(rng, 2, 8)),), rng)
+    return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, b, first, second, out), steps=2)
 
 
 def _tree(data: bytes) -> Tree:

@@ -33,6 +33,7 @@ NUMBERS = (
     1 << 15,
     1 << 20,
     (1 << 20) + 1,
+    1 << 30,
     (1 << 31) - 1,
     1 << 31,
     -(1 << 31),
@@ -74,6 +75,7 @@ STRINGS = (
     b"dense",
     b"flatten",
     b"maxpool",
+    b"gate",
     b"LIF",
     b"../../x",
     b"%s%n",
@@ -124,6 +126,11 @@ KEYS = (
     "pool",
     "padding",
     "exponent",
+    "curve",
+    "knots",
+    "slopes",
+    "gate",
+    "gain",
     "extra",
 )
 

@@ -6,10 +6,11 @@ Every sum is spelled out over coordinates; nothing here is a NumPy operation on 
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 
 LARGEST = 2**23 - 1
@@ -60,6 +61,71 @@ class Neuron:
                 sent -= 1
         self.m += sent
         return sent * self.payload
+
+
+def line(curve: Curve, channel: int, x: Fraction) -> Fraction:
+    """f(x), in fractions of a level's 2**shift."""
+    row = channel % len(curve.slopes)
+    piece = sum(x >= int(knot) for knot in curve.knots[row])
+    return int(curve.slopes[row, piece]) * x + int(curve.offsets[row, piece])
+
+
+def nearest(x: Fraction) -> int:
+    """The nearest integer, halves up."""
+    return (2 * x + 1) // 2
+
+
+class Product:
+    """A neuron of a gate, which keeps the sums of both its sources. steps: as of Curved."""
+
+    def __init__(self, p: Gate, i: tuple[int, ...], steps: int) -> None:
+        self.gain, self.steps, self.two_sided, self.levels = int(p.gain[i[0]]), steps, p.two_sided, p.levels
+        self.vth, self.payload = int(p.vth[i]), int(p.payload[i])
+        self.most, self.band = p.most or 1 << 60, round(p.band * self.vth)
+        self.a, self.b, self.m, self.heard = 0, 0, 0, 0
+
+    def hear(self, a: int, b: int) -> int:
+        """What it sends."""
+        self.a, self.b, self.heard = self.a + a, self.b + b, min(self.heard + 1, self.steps)
+        if self.vth == 0:
+            return 0
+        value = Fraction(self.a * self.b * nearest(Fraction(self.gain, self.heard)))
+        return stepped(self, value)
+
+
+def stepped(p: Curved | Product, value: Fraction) -> int:
+    """What a neuron whose function says `value` sends, so that its levels are the nearest to it."""
+    apart, half = value - p.m * p.vth, Fraction(p.vth, 2) + p.band
+    if -half <= apart < half:
+        return 0
+    goal = max(-p.most if p.two_sided else 0, min(p.most, nearest(value / p.vth)))
+    sent = max(-p.levels, min(p.levels, goal - p.m))
+    p.m += sent
+    return sent * p.payload
+
+
+class Curved:
+    """A neuron that keeps the sum of all that it heard, and in step t has sent t f(sum / t) levels. steps:
+    how many count, those of a frame."""
+
+    def __init__(self, p: SNM, i: tuple[int, ...], steps: int) -> None:
+        assert p.curve is not None
+        self.curve, self.channel, self.steps, self.two_sided = p.curve, i[0], steps, p.two_sided
+        self.vth, self.payload, self.levels = int(p.vth[i]), int(p.payload[i]), p.levels
+        self.bias = int(np.broadcast_to(p.bias, p.shape)[i])
+        self.most, self.band = p.most or 1 << 60, round(p.band * self.vth)
+        self.v, self.m, self.heard = int(p.v_init[i]), 0, 0
+
+    def integrate(self, z: int) -> bool:
+        """Whether it saturated."""
+        v = self.v + z + self.bias
+        self.v, self.heard = max(-LARGEST, min(LARGEST, v)), min(self.heard + 1, self.steps)
+        return self.v != v
+
+    def fire(self) -> int:
+        if self.vth == 0:
+            return 0
+        return stepped(self, self.heard * line(self.curve, self.channel, Fraction(self.v, self.heard)))
 
 
 def seen(window: Window, size: tuple[int, int], y: int, x: int) -> list[tuple[int, int, int, int]]:
@@ -134,6 +200,8 @@ def simulate(graph: SpikingGraph, codes: np.ndarray, steps: int) -> dict[str, np
             sent[p.name] = [codes] * steps
         elif isinstance(p, MaxPool):
             sent[p.name] = pooled(p, sent[p.source], graph[p.source].shape)
+        elif isinstance(p, Gate):
+            sent[p.name] = gated(p, products_of(p, steps), sent)
         elif isinstance(p, SNM):
             sent[p.name] = fired(p, sent, steps)
         elif isinstance(p, ReadOut):
@@ -157,8 +225,10 @@ def arriving(p: SNM | ReadOut, sent: dict[str, list[np.ndarray]], t: int) -> np.
     return sum((current(q, sent[q.source][t]) for q in p.projections), start=np.zeros(p.shape, dtype=object))
 
 
-def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
+def neurons_of(p: SNM, steps: int) -> dict[tuple[int, ...], Neuron | Curved]:
     bias = np.broadcast_to(p.bias, p.shape)
+    if p.curve is not None:
+        return {i: Curved(p, i, steps) for i in np.ndindex(*p.shape)}
     return {
         i: Neuron(
             int(p.vth[i]),
@@ -175,12 +245,29 @@ def neurons_of(p: SNM) -> dict[tuple[int, ...], Neuron]:
     }
 
 
+def products_of(p: Gate, steps: int) -> dict[tuple[int, ...], Product]:
+    return {i: Product(p, i, steps) for i in np.ndindex(*p.shape)}
+
+
+def gated(
+    p: Gate, neurons: dict[tuple[int, ...], Product], sent: dict[str, list[np.ndarray]]
+) -> list[np.ndarray]:
+    out = []
+    for a, b in zip(sent[p.source], sent[p.gate], strict=True):
+        spikes = np.zeros(p.shape, dtype=object)
+        for i, neuron in neurons.items():
+            at = tuple(min(k, n - 1) for k, n in zip(i, b.shape, strict=True))
+            spikes[i] = neuron.hear(int(a[i]), int(b[at]))
+        out.append(spikes)
+    return out
+
+
 def fired(p: SNM, sent: dict[str, list[np.ndarray]], steps: int) -> list[np.ndarray]:
-    return go_on(p, neurons_of(p), sent, steps)
+    return go_on(p, neurons_of(p, steps), sent, steps)
 
 
 def go_on(
-    p: SNM, neurons: dict[tuple[int, ...], Neuron], sent: dict[str, list[np.ndarray]], steps: int
+    p: SNM, neurons: dict[tuple[int, ...], Neuron | Curved], sent: dict[str, list[np.ndarray]], steps: int
 ) -> list[np.ndarray]:
     out = []
     for t in range(1, steps + p.lead + 1):
@@ -208,7 +295,8 @@ def summed(p: ReadOut, sent: dict[str, list[np.ndarray]], steps: int) -> list[np
 def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
     """{population: (F, T, *shape)} for the frames `frames` (F, *shape) of one stream, integers: each neuron
     lives as long as the stream, and hears its bias in the first frame alone."""
-    neurons = {p.name: neurons_of(p) for p in graph if isinstance(p, SNM)}
+    neurons = {p.name: neurons_of(p, steps) for p in graph if isinstance(p, SNM)}
+    products = {p.name: products_of(p, steps) for p in graph if isinstance(p, Gate)}
     totals = {p.name: np.zeros(graph[p.source].shape, dtype=object) for p in graph if isinstance(p, MaxPool)}
     sums = {p.name: np.zeros(p.shape, dtype=object) for p in graph if isinstance(p, ReadOut)}
     told: list[dict[str, np.ndarray]] = []
@@ -225,6 +313,8 @@ def stream(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.
                     best = best_of(p, totals[p.name])
                     sent[p.name].append(best - before)
                     before = best
+            elif isinstance(p, Gate):
+                sent[p.name] = gated(p, products[p.name], sent)
             elif isinstance(p, SNM):
                 for neuron in neurons[p.name].values():
                     neuron.bias = 0 if f else neuron.bias

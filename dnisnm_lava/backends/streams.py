@@ -13,7 +13,7 @@ import numpy as np
 from dnisnm_lava.backends import reference
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, fanout
+from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, fanout, sources
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,12 @@ def fans(graph: SpikingGraph, pools: Mapping[str, np.ndarray]) -> dict[str, np.n
 
 
 def pool_fans(graph: SpikingGraph) -> dict[str, np.ndarray]:
-    """{population that max-pools look at: (*shape) windows that a spike of each neuron goes to}."""
+    """{population that max-pools look at, or gates: (*shape) windows, or products, that a spike of each
+    neuron goes to}."""
     found: dict[str, np.ndarray] = {}
     for p in graph.of(MaxPool):
         found[p.source] = found.get(p.source, 0) + fanout.of_max_pool(p, graph[p.source].shape)
+    for gate in graph.of(Gate):
+        for source in sources(gate):
+            found[source] = found.get(source, 0) + fanout.of_gate(gate, graph[source].shape)
     return found

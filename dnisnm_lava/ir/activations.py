@@ -14,7 +14,7 @@ from dnisnm_lava.ir.values import Value
 
 PIECES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 FINE = 512  # points at which curvature is looked at
-DENSE = 32  # points of a piece at which its error is measured
+DENSE = 128  # points of a piece at which its error is measured
 BEYOND = 0.1  # of the range that was seen, on either side: other images go somewhat further
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dnisnm_lava.ir import MaxPool, Projection, Shape
+from dnisnm_lava.ir import Gate, MaxPool, Projection, Shape
 from dnisnm_lava.ir.arithmetic import Pair, Window
 
 
@@ -41,6 +41,12 @@ def of_weights(q: Projection, read: Shape, *, zeros: bool = False) -> np.ndarray
 def of_max_pool(p: MaxPool, source: Shape) -> np.ndarray:
     """(*source) windows that look at each neuron of the source."""
     return through(np.ones(p.shape, np.int64), *windows(p.window, (source[1], source[2])))
+
+
+def of_gate(p: Gate, source: Shape) -> np.ndarray:
+    """(*source) products of the gate that each neuron of one of its sources is in."""
+    each = int(np.prod(p.shape)) // int(np.prod(source))
+    return np.full(source, each, np.int64)
 
 
 def through(fan: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:

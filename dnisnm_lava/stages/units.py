@@ -144,7 +144,7 @@ def _finer(p: SNM | ReadOut, drives: Sequence[Drive], units: Units, least: np.nd
     weights stay what they are, but in channels that hardly ever send."""
     if isinstance(p, ReadOut):
         return units
-    theta = channel_max(p.vth)
+    theta = of_a_level(p)
     alive = theta > LEAST_THETA * theta.max(initial=0)
     if not alive.any():
         return units
@@ -165,7 +165,7 @@ def least_unit(p: SNM | ReadOut, drives: Sequence[Drive], widths: Widths) -> np.
     assert p.v_range is not None
     bias = channel_max(np.abs(np.broadcast_to(p.bias, p.shape)))
     least = np.maximum(p.v_range, bias) * STATE_MARGIN
-    if isinstance(p, SNM):
+    if isinstance(p, SNM) and p.curve is None:  # a curve's is of what it says, not of v
         least = np.maximum(least, channel_max(p.vth))
     return shared(
         p, np.maximum(least / widths.state.limit, (largest_currents(p, drives) + bias) / LARGEST_CURRENT)
@@ -233,8 +233,17 @@ def importance(p: SNM | ReadOut) -> np.ndarray:
     all the same."""
     if isinstance(p, ReadOut):
         return np.ones(p.shape[0])
-    theta = channel_max(p.vth)
+    theta = of_a_level(p)
     return np.where(theta > 0, 1 / np.where(theta > 0, theta, 1) ** 2, 0.0)
+
+
+def of_a_level(p: SNM) -> np.ndarray:
+    """(C,) how far v goes for a level: the largest threshold; of a curve, by its steepest line."""
+    theta = channel_max(p.vth)
+    if p.curve is None:
+        return theta
+    steepest = np.abs(p.curve.slopes).max(axis=1)
+    return theta / np.where(steepest > 0, steepest, 1)
 
 
 def expected(unit: np.ndarray, exponents: Sequence[int], power: np.ndarray) -> float:

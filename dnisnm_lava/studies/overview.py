@@ -15,7 +15,7 @@ from dnisnm_lava.evaluation.comparison import Comparison, array_digest, checked,
 from dnisnm_lava.evaluation.intervals import standard_error, suggested
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
-from dnisnm_lava.ir import SpikingGraph, checked_pairs
+from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
 from dnisnm_lava.measures import AUTO, Asked, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs import energy as costs
@@ -48,7 +48,8 @@ class Thumbnail:
 @dataclass(frozen=True)
 class Gathered:
     """costs: {T: of the first `COST_IMAGES` images or so}. coverage: None where no model was given, only a
-    graph. classes: their names, or none. provenance: digests, versions, seed, command line."""
+    graph. classes: their names, or none. provenance: digests, versions, seed, command line.
+    curves: (population, its smooth function, the lines that its neurons have instead)."""
 
     title: str
     integer: SpikingGraph
@@ -60,6 +61,7 @@ class Gathered:
     coverage: Coverage | None
     classes: tuple[str, ...]
     provenance: Mapping[str, Any]
+    curves: tuple[tuple[str, Smooth, Curve], ...] = ()
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -166,6 +168,16 @@ def gather(
         nets.coverage,
         tuple(about.classes),
         provenance,
+        _curves(nets),
+    )
+
+
+def _curves(nets: Networks) -> tuple[tuple[str, Smooth, Curve], ...]:
+    """(population, the ANN's function, the float network's lines) where they are not the same."""
+    return tuple(
+        (own.name, own.function, p.curve)
+        for own, p in ((own, nets.spiking[own.name]) for own in nets.analog.of(Activation))
+        if isinstance(own.function, Smooth) and isinstance(p, SNM) and p.curve is not None
     )
 
 

@@ -23,6 +23,7 @@ BASIS = (
 )
 LIMITS = "rules on widths, time and shapes: by published limits (dnisnm_lava/studies/loihi2/limits.py)"
 GUESS = "the price of a max-pool is a guess: no published table has one"
+GUESS_OF_CURVES = "curves, whose tables a core keeps beside its neurons, and gates are guesses: none has them"
 HEADINGS = ("AxonIn", "Neurons", "state words", "Synapses", "stored", "words", "Cores")
 
 
@@ -68,7 +69,11 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def basis(found: Checked) -> str:
     """What the cores rest on."""
-    return f"{BASIS}; {GUESS}" if any(row.kind == "MaxPool" for row in found.rows) else BASIS
+    guesses = (
+        (GUESS, any(row.kind == "MaxPool" for row in found.rows)),
+        (GUESS_OF_CURVES, any(row.table_words for row in found.rows)),
+    )
+    return "; ".join([BASIS, *(guess for guess, is_there in guesses if is_there)])
 
 
 def sizes(shape: Iterable[int]) -> str:

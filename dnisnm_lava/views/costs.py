@@ -53,6 +53,8 @@ def _views(found: Costs) -> Iterator[tuple[str, str]]:
     yield "a chip like Loihi: all", joules(chip.total)
     yield "  synaptic operations", joules(chip.synaptic_operations + chip.multiplications)
     yield "  updates of neurons", joules(chip.updates_active + chip.updates_inactive)
+    if chip.functions:
+        yield "  curves and gates", joules(chip.functions)
     yield "  messages", joules(chip.messages)
     yield "NeuroBench: footprint, bytes", f"{bench.footprint:,}"
     yield "NeuroBench: connection_sparsity", f"{bench.connection_sparsity:.4f}"

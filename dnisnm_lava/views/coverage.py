@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def coverage_table(coverage: Coverage) -> RenderableType:
     lines = Text(
         f"{len(coverage.rows):,} operations: {hows}\n"
         f"{sum(coverage.populations.values()):,} populations: {kinds}; {coverage.neurons:,} neurons\n"
-        "a Rectifier (ReLU), a Relay (linear) and an Activation become SNM neurons, a Product a Gate\n"
+        f"{_become(coverage.populations)}\n"
         f"{coverage.projections:,} projections; the longest path has {coverage.depth:,} synapses\n"
         f"{coverage.parameters:,} parameters; {coverage.macs:,} MACs an image, {coverage.graph_macs:,} "
         f"in the projections"
@@ -65,6 +66,14 @@ def coverage_table(coverage: Coverage) -> RenderableType:
     if coverage.notices:
         parts += ["", Text("\n".join(f"notice: {notice}" for notice in coverage.notices))]
     return Panel(Group(*parts), title=Text(coverage.model), box=box.ROUNDED, expand=False)
+
+
+def _become(populations: Mapping[str, int]) -> str:
+    """What kinds of the ANN's populations are in a spiking network."""
+    told = "a Rectifier (ReLU) and a Relay (linear) become SNM neurons"
+    if populations.get("Activation"):
+        told += ", an Activation (another function) those that send a curve of their sum"
+    return told + (", a Product a Gate" if populations.get("Product") else "")
 
 
 def _refused_table(coverage: Coverage) -> RenderableType:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dnisnm_lava.ir import SNM, Gate, Graph, Input, MaxPool, Population, Product, Projection, ReadOut, sources
 from dnisnm_lava.ir.arithmetic import Pair
+from dnisnm_lava.views import curves
 
 Place = tuple[float, float]
 
@@ -88,12 +89,15 @@ def svg(graph: Graph, title: str) -> bytes:
 def label(p: Population) -> tuple[str, str]:
     """The two lines in a population's box."""
     what = f"{type(p).__name__} {'x'.join(map(str, p.shape))}"
-    if isinstance(p, SNM):
+    function = curves.name_of(p)
+    what += f", {function}" * bool(function)
+    if isinstance(p, SNM | Gate):
         what += (
             f", K {p.levels}" * (p.levels > 1)
             + f", lead {p.lead}" * (p.lead > 0)
-            + ", two-sided" * p.two_sided
+            + ", two-sided" * (p.two_sided and not function)
         )
+    if isinstance(p, SNM) and p.curve is None:
         what += f", down {p.down:g}" * (p.down != 1)
     return p.name, what
 

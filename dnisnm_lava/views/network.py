@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dnisnm_lava.ir import SNM, Input, ReadOut, SpikingGraph, sources
+from dnisnm_lava.ir import SNM, Gate, Input, ReadOut, SpikingGraph, sources
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import signed_bits, state_ranges
 from dnisnm_lava.ir.weight_use import used
@@ -22,6 +22,7 @@ from dnisnm_lava.ir.weight_use import used
 if TYPE_CHECKING:
     pass
 from dnisnm_lava.studies.streams.dials import dials
+from dnisnm_lava.views import curves
 from dnisnm_lava.views.comparison import short
 from dnisnm_lava.views.dials import dials_told
 
@@ -59,7 +60,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
                 ranges[p.name].expected,
             )
             entry["state_bits"] = signed_bits(np.array(entry["expected_state"]))
-        if isinstance(p, SNM):
+        if isinstance(p, SNM | Gate):
             alive = p.vth[p.vth > 0]
             entry["payload_bits"] = int(p.payload.max(initial=0)).bit_length()
             entry["vth"] = [int(alive.min()), int(alive.max())] if alive.size else [0, 0]
@@ -70,15 +71,18 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
                 levels=p.levels,
                 lead=p.lead,
                 two_sided=p.two_sided,
-                down=p.down,
                 dead_neurons=p.vth.size - alive.size,
             )
+        if isinstance(p, SNM):
+            entry["down"] = p.down
+            if p.curve is not None:
+                entry["curve"] = {**curves.facts(p.curve), "told": curves.told(p.curve)}
         populations.append(entry)
     return {
         "steps": graph.steps,
         **({"stream": asdict(dials(graph))} if graph.carry else {}),
         "latency": graph.steps + max(offsets[p.name] for p in graph.readouts),
-        "neurons": sum(p.vth.size for p in graph.of(SNM)),
+        "neurons": sum(p.vth.size for p in graph if isinstance(p, SNM | Gate)),
         "dead_neurons": sum(graph.dead_neurons.values()),
         "weights": sum(entry.get("weights", 0) for entry in populations),
         "state_limit": next(iter(ranges.values())).limit,
@@ -106,6 +110,7 @@ def network_table(graph: SpikingGraph, title: str) -> RenderableType:
         f"arrives\n"
         "depth: steps before a window begins; K: levels of a spike; lead: steps before a neuron may fire\n"
         f"{_lower_thresholds(facts['populations'])}"
+        f"{_curves(facts['populations'])}"
         f"bits: of weights / payloads / potentials, these of {STATE.bits}, as calibration saw them\n"
         "used: bits that the weights of each projection really use, log2(1 + sqrt(12) rms)\n"
         "vth: thresholds, least and largest, in integer units; dead: neurons with threshold 0, never "
@@ -132,8 +137,19 @@ def _lower_thresholds(populations: Sequence[Mapping[str, Any]]) -> str:
     return f"lower threshold, where a level is taken back: {told}\n" if told else ""
 
 
+def _curves(populations: Sequence[Mapping[str, Any]]) -> str:
+    """A line where neurons send a curve of their running sum, with all that have the same."""
+    told: dict[str, list[str]] = {}
+    for entry in populations:
+        if "curve" in entry:
+            told.setdefault(entry["curve"]["told"], []).append(entry["name"])
+    return "".join(f"curve of {', '.join(names)}: {curve}\n" for curve, names in told.items())
+
+
 def _network_row(entry: Mapping[str, Any]) -> list[str]:
     kind = f"{entry['kind']}, two-sided" if entry.get("two_sided") else entry["kind"]
+    if "curve" in entry:
+        kind = f"{entry['kind']}, {entry['curve']['name']}"
     row = [entry["name"], kind, "x".join(map(str, entry["shape"])), str(entry["depth"])]
     weights = [
         short(entry.get("weights", 0)),
@@ -143,6 +159,8 @@ def _network_row(entry: Mapping[str, Any]) -> list[str]:
     if "vth" not in entry:
         return [*row, "", "", *weights, "", ""]
     span = "-".join(map(short, entry["vth"]))
+    if entry["kind"] == Gate.__name__ or "curve" in entry:  # of a level, not of a potential
+        span = f"2**{'-'.join(str(max(0, n.bit_length() - 1)) for n in dict.fromkeys(entry['vth']))}"
     return [*row, str(entry["levels"]), str(entry["lead"]), *weights, span, short(entry["dead_neurons"])]
 
 

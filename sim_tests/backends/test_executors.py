@@ -10,7 +10,18 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import Chain, integer_graphs, readout, small, snm, weights
+from graphs import (
+    Chain,
+    curved,
+    curved_graphs,
+    curved_snm,
+    gated_graphs,
+    integer_graphs,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import assert_same
@@ -23,10 +34,13 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, dynamics
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.ir.integers import with_state_bits
+
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 
 
-@settings(max_examples=40)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@settings(max_examples=60)
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed: int) -> None:
     codes = np.random.default_rng(seed).integers(-127, 128, (1, *graph.input.shape))
     run = reference.run(graph, codes.astype(float), steps=graph.steps)
@@ -38,8 +52,8 @@ def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed:
         np.testing.assert_array_equal(trace[0], expected[name])
 
 
-@settings(max_examples=60)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@settings(max_examples=90)
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) -> None:
     x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)  # some clip
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True))
@@ -59,6 +73,41 @@ def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) ->
 def test_batched_equals_the_reference_on_a_converted_network(options: dict[str, object]) -> None:
     graph, x = small(**options)
     assert_same(reference.run(graph, x[:5]), batched.run(graph, x[:5], record=True))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"levels": 31, "steps": 1}, {"levels": 2, "lead": 3}, {"function_error": 2.0, "steps": 4}]
+)
+def test_batched_equals_the_reference_on_a_converted_network_with_curves(options: dict[str, Any]) -> None:
+    graph, x = curved(**options)
+    for neurons in ("compiled", "stepped"):
+        assert_same(reference.run(graph, x[:5]), batched.run(graph, x[:5], record=True, neurons=neurons))
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("exponent", [0, 12], ids=["within", "saturates"])
+def test_curves_are_exact_wherever_24_bits_and_30_of_a_level_go(two_sided: bool, exponent: int) -> None:
+    """The largest multipliers and shifts, and sums that the state clips: on the way of floats of 32 bits."""
+    rng = np.random.default_rng(3)
+    into = (Projection("input", weights(rng, 6, 4), exponent=exponent),)
+    a = curved_snm("a", (6,), into, rng, knots=3, shift=30, levels=31, two_sided=two_sided, lead=1)
+    out = readout("out", (2,), (Projection("a", weights(rng, 2, 6)),), rng)
+    graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), a, out), steps=24)
+    x = rng.integers(-127, 128, (6, 4)).astype(float)
+    expected = reference.run(graph, x)
+    assert bool(expected.saturations["a"]) == (exponent > 0)
+    single = oracle.simulate(graph, x[0].astype(int), graph.steps)
+    np.testing.assert_array_equal(single["a"], expected.spikes["a"][0])
+    for neurons in ("compiled", "stepped"):
+        assert_same(expected, batched.run(graph, x, record=True, neurons=neurons))
+
+
+def test_curves_in_fewer_bits_of_state_are_the_same_compiled_and_stepped() -> None:
+    graph, x = curved(levels=7)
+    narrow = with_state_bits(graph, 10)
+    runs = [batched.run(narrow, x, record=True, neurons=neurons) for neurons in ("compiled", "stepped")]
+    assert sum(runs[0].saturations.values()) > 0
+    assert_same(*runs)
 
 
 def test_the_cut_into_chunks_changes_nothing() -> None:
@@ -83,13 +132,14 @@ FLOATS: list[tuple[dict[str, str], float]] = [
 
 @pytest.mark.parametrize(("ways", "eps"), FLOATS, ids=["float32", "float64", "stepped"])
 @pytest.mark.parametrize("dials", [{}, {"levels": 7, "down": 0.0}], ids=["paper", "best"])
+@pytest.mark.parametrize("made", [small, curved])
 def test_float_batched_makes_the_same_decisions_as_the_float_reference(
-    ways: dict[str, str], eps: float, dials: dict[str, float]
+    ways: dict[str, str], eps: float, dials: dict[str, float], made: Any
 ) -> None:
     """Sums of another order, and of float32: logits differ by rounding alone. Of n terms, each rounded once
     and added, by at most (n + 1) eps sum |terms|; here n = 6 steps of the read-out's row and its bias. Spikes
     may in principle flip at a tie, and none does."""
-    graph, x = small(quantize=False, **dials)
+    graph, x = made(quantize=False, **dials)
     a, b = reference.run(graph, x), batched.run(graph, x, record=True, **ways)
     assert a.spike_counts == b.spike_counts
     (q,) = graph.readout.projections
@@ -101,9 +151,9 @@ def test_float_batched_makes_the_same_decisions_as_the_float_reference(
     assert (np.abs(a.logits[:, -1] - b.logits[:, -1]) <= (n + 1) * eps * terms).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=45)
 @given(
-    graph=integer_graphs(),
+    graph=GRAPHS,
     seed=st.integers(0, 1000),
     way=st.sampled_from(["int8", "float32", "float64"]),
     neurons=st.sampled_from(["compiled", "stepped"]),
@@ -254,8 +304,8 @@ def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@settings(max_examples=40)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["auto", "float64"]))
+@settings(max_examples=60)
+@given(graph=GRAPHS, seed=st.integers(0, 1000), way=st.sampled_from(["auto", "float64"]))
 def test_cuda_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, device="cuda"))

@@ -12,7 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphs import Chain, integer_graphs, readout, small, snm, weights
+from graphs import (
+    Chain,
+    curved,
+    curved_graphs,
+    gated,
+    gated_graphs,
+    integer_graphs,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
@@ -22,7 +33,9 @@ from dnisnm_lava.backends import batched, lava_cpu, reference
 from dnisnm_lava.backends.lava_cpu import parent
 from dnisnm_lava.backends.results import Run, difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, Projection, SpikingGraph
+from dnisnm_lava.ir.curves import through
+from dnisnm_lava.stages.streaming import streaming
 from dnisnm_lava.system.extras import missing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +114,86 @@ def test_lower_thresholds_of_relays_and_rectifiers(integers: bool, down: float) 
     run = lava_cpu.run(graph, x[:3])
     assert sum((trace < 0).any() for trace in run.spikes.values()) >= 2
     assert_equal(expected, run)
+
+
+@lava_needed
+@pytest.mark.parametrize("integers", [True, False], ids=["fixed_pt", "floating_pt"])
+def test_neurons_with_curves(integers: bool) -> None:
+    """A leaky rectifier of each channel's slope, and SiLU; several levels and a lead, on three images."""
+    graph, x = curved(steps=4, levels=2, lead=1, quantize=integers)
+    assert [p.curve is not None and p.curve.is_exact for p in graph.of(SNM)] == [True, False]
+    with threadpool_limits(1, user_api="blas"):
+        expected = reference.run(graph, x[:3])
+    assert sum((trace < 0).any() for trace in expected.spikes.values()) >= 2
+    assert_equal(expected, lava_cpu.run(graph, x[:3], period=7))
+
+
+@lava_needed
+@pytest.mark.parametrize("integers", [True, False], ids=["fixed_pt", "floating_pt"])
+def test_a_stream_of_neurons_with_curves(integers: bool) -> None:
+    """Steps are counted in the first frame, and all summed in the next ones; with a dead band and a lead."""
+    graph, x = curved(levels=7, lead=1, quantize=integers)
+    graph = streaming(graph, steps=2, hysteresis=0.5, levels=4)
+    frames = np.repeat(x[:2], 2, axis=0)
+    frames[3] = frames[0]
+    with threadpool_limits(1, user_api="blas"):
+        expected = reference.run(graph, frames)
+    assert_equal(expected, lava_cpu.run(graph, frames))
+
+
+@lava_needed
+@settings(max_examples=4)
+@given(graph=curved_graphs(), seed=st.integers(0, 1000))
+def test_lava_equals_the_reference_on_any_curves(graph: SpikingGraph, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (2, *graph.input.shape)).astype(float)
+    expected, run = reference.run(graph, x), lava_cpu.run(graph, x)
+    rows = difference("reference", expected, "Lava", run)
+    assert rows.different == 0, rows.first
+    assert expected.saturations == run.saturations
+
+
+@lava_needed
+@pytest.mark.parametrize("integers", [True, False], ids=["fixed_pt", "floating_pt"])
+def test_gates(integers: bool) -> None:
+    """Squeeze and excitation, whose map waits for its gate; in windows with silence between them, then as a
+    stream."""
+    graph, x = gated(steps=3, levels=7, lead=1, quantize=integers)
+    assert [graph[p.gate].shape for p in graph.of(Gate)] == [(4, 1, 1)]
+    stream = streaming(graph, steps=2, hysteresis=0.5)
+    with threadpool_limits(1, user_api="blas"):
+        expected = reference.run(graph, x[:3]), reference.run(stream, x[:3])
+    gates = [run.spikes[graph.of(Gate)[0].name] for run in expected]
+    assert all(spikes.any() for spikes in gates)
+    assert_equal(expected[0], lava_cpu.run(graph, x[:3], period=7))
+    assert_equal(expected[1], lava_cpu.run(stream, x[:3]))
+
+
+@lava_needed
+@settings(max_examples=4)
+@given(graph=gated_graphs(), seed=st.integers(0, 1000))
+def test_lava_equals_the_reference_on_any_gates(graph: SpikingGraph, seed: int) -> None:
+    x = np.random.default_rng(seed).integers(-127, 128, (2, *graph.input.shape)).astype(float)
+    rows = difference("reference", reference.run(graph, x), "Lava", lava_cpu.run(graph, x))
+    assert rows.different == 0, rows.first
+
+
+@lava_needed
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"gate_shape": (2, 3)}, r"Gate: a gate of \(2, 3\) does not broadcast to \(2, 2\)"),
+        ({"gate_shape": (1,)}, r"Gate: a gate of \(1,\) does not broadcast to \(2, 2\)"),
+        ({"gain": 3}, r"Gate: gain has shape \(\); give one for each of 2 channels"),
+        ({"period": 3}, "Gate: steps 4, levels 1, period 3, offset 0; .* the period >= steps"),
+        ({"levels": 0}, "Gate: steps 4, levels 0, period 4, offset 0; steps and levels must be >= 1"),
+    ],
+)
+def test_a_gate_refuses_what_cannot_be(options: dict[str, object], match: str) -> None:
+    from dnisnm_lava.procs.gate.process import Gate
+
+    sound = {"shape": (2, 2), "gate_shape": (2, 1), "vth": 4, "payload": 1, "gain": [1, 2], "steps": 4}
+    with pytest.raises(ValueError, match=match):
+        Gate(**{**sound, **options})
 
 
 @lava_needed
@@ -185,6 +278,15 @@ def test_the_example_that_wires_snm_by_hand_is_equal() -> None:
         ({"down": float("nan")}, "SNM: down nan; give 0 to 1"),
         ({"steps": 0}, "steps 0, levels 1"),
         ({"period": 3, "lead": 1}, "period 3 is shorter than steps \\+ lead = 5"),
+        ({"curve": through("leaky", [0.0], [0.1, 1.0])}, "SNM: a curve of float64 and thresholds of int64"),
+        (
+            {"vth": [3.0, 4.0], "curve": through("leaky", [0.0], [np.ones(3), 1.0])},
+            "SNM: a curve of 3 rows, 1 knots",
+        ),
+        (
+            {"vth": [3.0, 4.0], "curve": through("leaky", [0.0], [0.1, 1.0]), "channels": 1},
+            r"SNM: channels 1 given; give an axis of \(2,\)",
+        ),
     ],
 )
 def test_snm_refuses_what_cannot_be(options: dict[str, object], match: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import Chain, irregular, readout, small, snm, weights
+from graphs import Chain, curved_snm, gate_of, irregular, readout, small, snm, weights
 
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu
@@ -111,17 +111,21 @@ def every_part() -> SpikingGraph:
         snm("a", (4, 6, 6), (first,), rng, levels=3, lead=1, two_sided=True),
         snm("b", (4, 6, 6), (irregular("a", 4, (6, 6), (4, 6, 6), rng),), rng),
         MaxPool("pool", (4, 5, 5), "b", Window((2, 2), (1, 1))),
-        readout("out", (3,), (pooled, Projection("pool", weights(rng, 3, 100))), rng),
+        curved_snm("c", (3,), (Projection("pool", weights(rng, 3, 100)),), rng),
+        gate_of("gate", (3,), ("c", "c"), rng),
+        readout("out", (3,), (pooled, Projection("gate", weights(rng, 3, 3))), rng),
     )
     return SpikingGraph(parts, steps=5)
 
 
 def as_float(graph: SpikingGraph) -> SpikingGraph:
-    """The same with thirds of its weights and biases, in float64."""
+    """The same with thirds of its weights, biases and curves, in float64."""
 
     def thirds(p: Population) -> Population:
         if not isinstance(p, SNM | ReadOut):
             return p
+        if isinstance(p, SNM) and (c := p.curve) is not None:
+            p = replace(p, curve=replace(c, knots=c.knots / 3, slopes=c.slopes / 3, offsets=c.offsets / 3))
         return replace(
             p, bias=p.bias / 3, projections=tuple(replace(q, weight=q.weight / 3) for q in p.projections)
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
-from graphs import integer_graphs, small
+from graphs import curved_graphs, gated_graphs, integer_graphs, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import assert_same
@@ -17,9 +17,10 @@ from runs import assert_same
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.backends.batched import chunks
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut, SpikingGraph
 from dnisnm_lava.ir.integers import encode_images
 
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 Steps = list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -51,7 +52,7 @@ class Notes:
 
 
 @settings(max_examples=40)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_what_the_reference_tells_adds_up_to_the_spikes_that_it_records(
     graph: SpikingGraph, seed: int
 ) -> None:
@@ -66,6 +67,8 @@ def test_what_the_reference_tells_adds_up_to_the_spikes_that_it_records(
             np.testing.assert_array_equal(k[:, : p.lead], 0)
             np.testing.assert_array_equal(k[:, p.lead :] * p.payload, run.spikes[p.name])
             assert p.two_sided or (m >= 0).all()
+        elif isinstance(p, Gate):
+            np.testing.assert_array_equal(k * p.payload, run.spikes[p.name])
         elif isinstance(p, MaxPool):
             np.testing.assert_array_equal(k, run.spikes[p.name])
         elif isinstance(p, Input):
@@ -77,8 +80,8 @@ def test_what_the_reference_tells_adds_up_to_the_spikes_that_it_records(
             assert not v.any()
 
 
-@settings(max_examples=20)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@settings(max_examples=30)
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_potentials_and_memories_are_those_of_python_integers(graph: SpikingGraph, seed: int) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (1, *graph.input.shape)).astype(float)
     notes = Notes()
@@ -88,10 +91,7 @@ def test_potentials_and_memories_are_those_of_python_integers(graph: SpikingGrap
     for p in graph.of(SNM):
         v, m, _ = notes.over_time(p.name)
         arriving = [oracle.arriving(p, sent, t) for t in range(graph.steps)]
-        bias = np.broadcast_to(p.bias, p.shape)
-        for i in np.ndindex(*p.shape):
-            each = (int(a[i]) for a in (p.vth, p.payload, p.v_init, bias))
-            neuron = oracle.Neuron(*each, p.levels, p.two_sided, p.down)
+        for i, neuron in oracle.neurons_of(p, graph.steps).items():
             for t in range(graph.steps + p.lead):
                 if t < graph.steps:
                     neuron.integrate(int(arriving[t][i]))
@@ -100,8 +100,8 @@ def test_potentials_and_memories_are_those_of_python_integers(graph: SpikingGrap
                 assert (v[(0, t, *i)], m[(0, t, *i)]) == (neuron.v, neuron.m)
 
 
-@settings(max_examples=60)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000), way=st.sampled_from(["auto", "int8", "float64"]))
+@settings(max_examples=80)
+@given(graph=GRAPHS, seed=st.integers(0, 1000), way=st.sampled_from(["auto", "int8", "float64"]))
 def test_batched_tells_what_the_reference_tells(graph: SpikingGraph, seed: int, way: str) -> None:
     x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)
     one, many = Notes(), Notes()

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import Chain, ResidualPoolNet, images, integer_graphs, randomized, small
+from graphs import (
+    Chain,
+    CurvedNet,
+    GatedNet,
+    ResidualPoolNet,
+    curved_graphs,
+    gated_graphs,
+    images,
+    integer_graphs,
+    randomized,
+    small,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pieces import Dense, InvertedResidual, Segmentation
@@ -22,12 +34,13 @@ from dnisnm_lava.backends import state as states
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Stepwise
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.stages.streaming import streaming
 from exporters import netx, nir, torch_module
 
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 DIALS = st.fixed_dictionaries(
     {
         "steps": st.integers(1, 3),
@@ -62,8 +75,8 @@ def assert_same_state(a: State, b: State) -> None:
         np.testing.assert_array_equal(value, b.values[key], err_msg=key)
 
 
-@settings(max_examples=12)
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=18)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1))
 def test_the_reference_is_the_stream_in_python_integers(graph: SpikingGraph, dials: dict, seed: int) -> None:
     graph = streaming(graph, **dials)
     x = clip(seed, graph.input.shape, 3)
@@ -74,8 +87,8 @@ def test_the_reference_is_the_stream_in_python_integers(graph: SpikingGraph, dia
     np.testing.assert_array_equal(run.logits, told[graph.readout.name])
 
 
-@settings(max_examples=20)
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1))
 def test_events_whole_layers_and_the_torch_module_are_the_reference(
     graph: SpikingGraph, dials: dict, seed: int
 ) -> None:
@@ -104,13 +117,17 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
             totals[p.name] = codes.astype(object) * graph.steps
         elif isinstance(p, MaxPool):
             totals[p.name] = oracle.best_of(p, totals[p.source])
+        elif isinstance(p, Gate):
+            totals[p.name] = product_of(p, totals[p.source], totals[p.gate], graph.steps) * p.payload
         else:
             heard = sum(
                 (oracle.current(q, totals[q.source]) for q in p.projections),
                 start=np.zeros(p.shape, dtype=object),
             )
             heard = heard + p.bias * graph.steps
-            if isinstance(p, SNM):
+            if isinstance(p, SNM) and p.curve is not None:
+                heard = curve_of(p, heard, graph.steps) * p.payload
+            elif isinstance(p, SNM):
                 levels = (heard + p.v_init) // np.where(p.vth > 0, p.vth, 1).astype(object)
                 levels = np.clip(levels, -p.most if p.two_sided else 0, p.most) * (p.vth > 0)
                 heard = levels * p.payload
@@ -118,8 +135,28 @@ def quantized_ann(graph: SpikingGraph, codes: np.ndarray) -> dict[str, np.ndarra
     return totals
 
 
-@settings(max_examples=20)
-@given(graph=integer_graphs(), steps=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
+def product_of(p: Gate, a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
+    """The nearest level to the product of what a gate's sources sent, within its bound."""
+    levels = np.zeros(p.shape, dtype=object)
+    for i in zip(*p.vth.nonzero(), strict=True):
+        gain = oracle.nearest(Fraction(int(p.gain[i[0]]), steps))
+        value = Fraction(int(a[i]) * int(np.broadcast_to(b, p.shape)[i]) * gain, int(p.vth[i]))
+        levels[i] = max(-p.most if p.two_sided else 0, min(p.most, oracle.nearest(value)))
+    return levels
+
+
+def curve_of(p: SNM, heard: np.ndarray, steps: int) -> np.ndarray:
+    """The nearest level to `steps` times the curve of the mean of what a neuron heard, within its bound."""
+    assert p.curve is not None
+    levels = np.zeros(p.shape, dtype=object)
+    for i in zip(*p.vth.nonzero(), strict=True):
+        value = oracle.line(p.curve, int(i[0]), Fraction(int(heard[i]), steps)) * steps / int(p.vth[i])
+        levels[i] = max(-p.most if p.two_sided else 0, min(p.most, oracle.nearest(value)))
+    return levels
+
+
+@settings(max_examples=30)
+@given(graph=GRAPHS, steps=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
 def test_sums_behind_a_frame_are_those_of_the_frame_alone(graph: SpikingGraph, steps: int, seed: int) -> None:
     """Of every population, whatever came before; as long as 24 bits of state hold it."""
     graph = streaming(graph, steps=steps)
@@ -149,6 +186,8 @@ MODELS = {
         (4, 6, 6),
     ),
     "maps": (Segmentation, (2, 8, 8)),
+    "curves, pooled": (CurvedNet, (2, 6, 6)),
+    "gates": (GatedNet, (2, 6, 6)),
 }
 
 
@@ -232,8 +271,8 @@ def test_with_hysteresis_potentials_stay_between_the_two_thresholds() -> None:
             assert (v > -np.maximum(half, 1))[free].all()
 
 
-@given(graph=integer_graphs(), dials=DIALS, seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 4))
-@settings(max_examples=20)
+@given(graph=GRAPHS, dials=DIALS, seed=st.integers(0, 2**32 - 1), cut=st.integers(1, 4))
+@settings(max_examples=30)
 def test_a_stream_cut_anywhere_goes_on_from_its_state(
     graph: SpikingGraph, dials: dict, seed: int, cut: int
 ) -> None:

@@ -14,11 +14,25 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from graphs import Chain, integer_graphs, irregular, readout, small, snm, weights
+from graphs import (
+    Chain,
+    curved,
+    curved_graphs,
+    curved_snm,
+    gate_of,
+    gated,
+    gated_graphs,
+    integer_graphs,
+    irregular,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, values
+from dnisnm_lava.ir import SNM, Gate, Input, Projection, SpikingGraph, values
 from exporters import netx, netx_reading
 
 
@@ -185,7 +199,7 @@ def edited(path: Path, graph: SpikingGraph, key: str, value: object) -> Path:
         (
             "format/version",
             99,
-            "format version 99, and this program reads up to 4; install a newer dnisnm-lava",
+            "format version 99, and this program reads up to 5; install a newer dnisnm-lava",
         ),
         ("format/version", 0, "format version 0 never existed"),
         ("layer/1/weight", None, "layer/1/weight is missing"),
@@ -607,3 +621,258 @@ def test_constants_of_a_graph_that_travelled_are_the_same() -> None:
     again = pickle.loads(pickle.dumps(sharing()))
     assert again == sharing()
     assert again.digest() == sharing().digest()
+
+
+# ---------------------------------------------------------------- curves
+
+
+def with_curves(steps: int = 3) -> SpikingGraph:
+    """Layer 1: neurons with a curve of two knots for each of two channels; layer 3: with a line for all."""
+    rng = np.random.default_rng(0)
+    first = Projection("input", weights(rng, 2, 2, 1, 1))
+    a = curved_snm("a", (2, 2, 2), (first,), rng, levels=2, lead=1)
+    b = curved_snm("b", (3,), (Projection("a", weights(rng, 3, 8)),), rng, knots=0, own=False, two_sided=True)
+    out = readout("out", (2,), (Projection("b", weights(rng, 2, 3)),), rng)
+    return SpikingGraph((Input("input", (2, 2, 2), np.ones(2), 8), a, b, out), steps=steps)
+
+
+@settings(max_examples=20)
+@given(graph=curved_graphs())
+def test_curves_that_are_read_are_those_that_were_written(
+    tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph
+) -> None:
+    again = netx.read(netx.write(tmp_path_factory.mktemp("net") / "a.net", graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    for p, q in zip(graph.of(SNM), again.of(SNM), strict=True):
+        assert p.curve is not None
+        assert q.curve is not None
+        assert (p.curve.name, p.curve.tolerance) == (q.curve.name, q.curve.tolerance)
+        for key in ("knots", "slopes", "offsets", "low", "high", "error"):
+            np.testing.assert_array_equal(getattr(p.curve, key), getattr(q.curve, key))
+            assert getattr(p.curve, key).dtype == getattr(q.curve, key).dtype
+
+
+def test_curves_of_a_converted_network_make_a_file_of_the_next_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a reader that does not know them refuses it; without one, a file stays of its version."""
+    graph, _ = curved(levels=3)
+    path = netx.write(tmp_path / "a.net", graph)
+    again = netx.read(path)
+    assert again == graph
+    assert again.digest() == graph.digest()
+    found = again["conv2"]
+    assert isinstance(found, SNM)
+    assert found.curve is not None
+    assert (found.curve.name, found.curve.is_exact, found.curve.tolerance) == ("silu", False, 0.5)
+    with h5py.File(path) as file:
+        assert int(file["format/version"][()]) == 5
+        assert sorted(file["layer/1/neuron/curve"]) == [
+            "error",
+            "high",
+            "knots",
+            "low",
+            "name",
+            "offsets",
+            "slopes",
+            "tolerance",
+        ]
+    monkeypatch.setattr(netx_reading, "VERSION", 4)  # an older program
+    with pytest.raises(
+        BadFile, match="format version 5, and this program reads up to 4; install a newer dnisnm-lava"
+    ):
+        netx.read(path)
+    with h5py.File(netx.write(tmp_path / "b.net", sharing())) as file:
+        assert int(file["format/version"][()]) == 3
+
+
+CURVE = "layer/1/neuron/curve"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        (f"{CURVE}/slopes", None, f"{CURVE}/slopes is missing"),
+        (f"{CURVE}/offsets", None, f"{CURVE}/offsets is missing"),
+        (f"{CURVE}/knots", None, f"{CURVE}: a curve of 2 rows, 0 knots and "),
+        (f"{CURVE}/name", None, f"{CURVE}/name is missing"),
+        (f"{CURVE}/low", None, f"{CURVE}/low is missing"),
+        (f"{CURVE}/tolerance", None, f"{CURVE}/tolerance is missing"),
+        (f"{CURVE}/name", np.array([b"a\x07"]), f"{CURVE}/name is .*; 1 to 1000 printable letters needed"),
+        (f"{CURVE}/name", 3, f"{CURVE}/name has dtype int64, a fixed-length string needed"),
+        (f"{CURVE}/knots", np.array([b"x"]), f"{CURVE}/knots has dtype .S1, signed integers needed"),
+        (f"{CURVE}/knots", np.array([[5, 4], [1, 2]]), f"{CURVE}: the knots of its curve do not rise"),
+        (f"{CURVE}/knots", np.zeros((2, 2)), f"{CURVE}/knots has dtype float64, signed integers needed"),
+        (f"{CURVE}/knots", np.zeros(2, int), rf"{CURVE}/knots has shape \(2,\); 1 row or one for each of 2"),
+        (
+            f"{CURVE}/knots",
+            np.zeros((3, 2), int),
+            rf"{CURVE}/knots has shape \(3, 2\); 1 row or one for each",
+        ),
+        (f"{CURVE}/knots", np.zeros((1, 2), int), f"{CURVE}: a curve of 1 rows, 2 knots and "),
+        (f"{CURVE}/knots", np.zeros((2, 3), int), f"{CURVE}: a curve of 2 rows, 3 knots and "),
+        (f"{CURVE}/knots", np.zeros((2, 256), int), f"{CURVE}: a curve of 2 rows, 256 knots and "),
+        (
+            f"{CURVE}/knots",
+            np.full((2, 2), 1 << 43),
+            f"{CURVE}/knots must hold integers from -4398046511104 to",
+        ),
+        (
+            f"{CURVE}/slopes",
+            np.full((2, 3), 32768),
+            f"{CURVE}/slopes must hold integers from -32767 to 32767",
+        ),
+        (f"{CURVE}/slopes", np.full((2, 3), -(1 << 63)), f"{CURVE}/slopes must hold integers from -32767 to"),
+        (f"{CURVE}/slopes", np.ones((2, 2), int), f"{CURVE}: a curve of 2 rows, 2 knots and "),
+        (f"{CURVE}/offsets", np.full((2, 3), (1 << 42) + 1), f"{CURVE}/offsets must hold integers from "),
+        (f"{CURVE}/offsets", np.full((2, 3), np.nan), f"{CURVE}/offsets has dtype float64, signed integers"),
+        (f"{CURVE}/low", np.full(2, np.nan), f"{CURVE}/low holds NaN or infinity"),
+        (
+            f"{CURVE}/low",
+            np.zeros(3),
+            rf"{CURVE}/low has shape \(3,\); 1 value or one for each of 2 channels",
+        ),
+        (f"{CURVE}/low", np.full(2, 1e9), f"{CURVE}: low must not exceed high, and error be 0 or more"),
+        (f"{CURVE}/error", np.full(2, -1.0), f"{CURVE}: low must not exceed high, and error be 0 or more"),
+        (f"{CURVE}/tolerance", -0.5, f"{CURVE}/tolerance is not one number from 0 to inf"),
+        (f"{CURVE}/tolerance", np.inf, f"{CURVE}/tolerance holds NaN or infinity"),
+        (CURVE, np.int64(1), f"{CURVE} is not a group"),
+        (
+            "layer/1/neuron/theta",
+            np.full((2, 1, 1), 3),
+            "theta of neurons with a curve must be 0 or a power of",
+        ),
+        (
+            "layer/1/neuron/theta",
+            np.full((2, 1, 1), 1 << 31),
+            "theta must hold integers from 0 to 2147483647",
+        ),
+        (
+            "format/version",
+            4,
+            "format version 4 knows no neuron/curve and no gate, and this file has one; write it again with",
+        ),
+    ],
+)
+def test_curves_that_are_none_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    with pytest.raises(BadFile, match=match) as caught:
+        netx.read(edited(tmp_path / "a.net", with_curves(), key, value))
+    assert str(caught.value).isprintable()
+
+
+def test_a_curve_is_refused_where_its_sums_would_not_be_exact(tmp_path: Path) -> None:
+    """2,048 steps of offsets up to 2**42 would be 2**53, and what slopes add is more."""
+    graph = with_curves(steps=2047)
+    a = graph["a"]
+    assert isinstance(a, SNM)
+    assert a.curve is not None
+    far = replace(a.curve, offsets=np.full((2, 3), 1 << 42))
+    graph = replace(graph, populations=tuple(replace(a, curve=far) if p is a else p for p in graph))
+    assert netx.read(netx.write(tmp_path / "a.net", graph)) == graph
+    with pytest.raises(
+        OutOfRange, match=r"not written, .*: a: its curve reaches 4398046511104, too far for 2048 steps"
+    ):
+        netx.write(tmp_path / "b.net", replace(graph, steps=2048))
+
+
+def test_a_curve_of_narrow_integers_is_read_as_the_wide_one(tmp_path: Path) -> None:
+    """So that no product of theirs wraps."""
+    graph = with_curves()
+    a = graph["a"]
+    assert isinstance(a, SNM)
+    assert a.curve is not None
+    slopes = a.curve.slopes.astype(np.int16)
+    assert netx.read(edited(tmp_path / "a.net", graph, f"{CURVE}/slopes", slopes)) == graph
+
+
+# ---------------------------------------------------------------- gates
+
+
+def with_gate(steps: int = 3, **changes: object) -> SpikingGraph:
+    """Layer 1: a map, the gate's source; layer 2: one neuron a channel; layer 3: their gate."""
+    rng = np.random.default_rng(0)
+    a = snm("a", (2, 2, 2), (Projection("input", weights(rng, 2, 2, 1, 1)),), rng)
+    b = snm("b", (2, 1, 1), (Projection("input", weights(rng, 2, 2, 2, 2)),), rng)
+    gate = replace(gate_of("gate", (2, 2, 2), ("a", "b"), rng, levels=4), **changes)  # type: ignore[arg-type]
+    out = readout("out", (2,), (Projection("gate", weights(rng, 2, 8)),), rng)
+    return SpikingGraph((Input("input", (2, 2, 2), np.ones(2), 8), a, b, gate, out), steps=steps)
+
+
+@settings(max_examples=20)
+@given(graph=gated_graphs())
+def test_gates_that_are_read_are_those_that_were_written(
+    tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph
+) -> None:
+    again = netx.read(netx.write(tmp_path_factory.mktemp("net") / "a.net", graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    for p, q in zip(graph.of(Gate), again.of(Gate), strict=True):
+        assert (p.source, p.gate, p.levels, p.two_sided) == (q.source, q.gate, q.levels, q.two_sided)
+        for key in ("vth", "payload", "gain", "spike_unit"):
+            np.testing.assert_array_equal(getattr(p, key), getattr(q, key))
+            assert getattr(p, key).dtype == getattr(q, key).dtype
+
+
+def test_a_gate_makes_a_file_of_version_5(tmp_path: Path) -> None:
+    graph, _ = gated(levels=3)
+    again = netx.read(netx.write(tmp_path / "a.net", graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    bound = with_gate(band=0.25, most=7)
+    with h5py.File(netx.write(tmp_path / "b.net", bound)) as file:
+        assert int(file["format/version"][()]) == 5
+        assert bytes(file["layer/3/type"][0]) == b"gate"
+        assert file["layer/3/inputs"][()].tolist() == [1, 2]
+        keys = ["band", "gain", "levels", "most", "payload", "spike_unit", "theta", "two_sided"]
+        assert sorted(file["layer/3/gate"]) == keys
+        assert file["layer/3/gate/theta"].shape == (2, 1, 1)
+    assert netx.read(tmp_path / "b.net") == bound
+    with h5py.File(netx.write(tmp_path / "c.net", with_gate())) as file:
+        assert not {"band", "most"} & set(file["layer/3/gate"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("layer/3/gate", None, "layer/3/gate is missing"),
+        ("layer/3/gate/gain", None, "layer/3/gate/gain is missing"),
+        ("layer/3/gate/theta", None, "layer/3/gate/theta is missing"),
+        ("layer/3/gate/spike_unit", np.ones(3), "gate/spike_unit has shape .*; one value for each of 2"),
+        ("layer/3/gate/gain", np.ones(3, int), r"gate/gain has shape \(3,\); one for each of 2 channels"),
+        ("layer/3/gate/gain", np.ones((2, 1), int), r"gate/gain has shape \(2, 1\); one for each of 2"),
+        ("layer/3/gate/gain", np.array([-1, 2]), "gate/gain must hold integers from 0 to 2147483647"),
+        ("layer/3/gate/gain", np.array([1.5, 2]), "gate/gain has dtype float64, signed integers needed"),
+        ("layer/3/gate/gain", np.array([b"x"]), "gate/gain has dtype .S1, signed integers needed"),
+        ("layer/3/gate/theta", np.full((2, 1, 1), 6), "gate/theta of a gate must be 0 or a power of two"),
+        ("layer/3/gate/theta", np.full((1, 2, 2), 4), r"gate/theta has shape \(1, 2, 2\); it must have"),
+        ("layer/3/gate/payload", np.full((2, 1, 1), 1 << 30), "4 levels of a payload of 1073741824 exceed"),
+        ("layer/3/gate/payload", np.full((2, 1, 1), -1), "gate/payload must hold integers from 0 to"),
+        ("layer/3/gate/levels", 0, "layer/3/gate/levels is 0; it must be 1 to"),
+        ("layer/3/gate/two_sided", 2, "layer/3/gate/two_sided is 2; it must be 0 to 1"),
+        ("layer/3/gate/band", 1.5, "layer/3/gate/band is not one number from 0 to 1"),
+        ("layer/3/gate/most", -1, "layer/3/gate/most is -1; it must be 0 to"),
+        ("layer/3/inputs", np.array([1], np.int32), "layer/3: a gate reads two layers, .*, and not 1"),
+        ("layer/3/inputs", np.array([1, 2, 2], np.int32), "layer/3: a gate reads two layers, .*, and not 3"),
+        (
+            "layer/3/inputs",
+            np.array([2, 1], np.int32),
+            "gate: its gate a has shape|gate: a source gives shape",
+        ),
+        ("layer/3/inputs", np.array([1, 3], np.int32), r"layer/3/inputs points to \(1, 3\), not to layers"),
+        ("layer/3/type", np.array([b"gates"], "S20"), "layer/3/type is 'gates', which this program does not"),
+        ("simulation/steps", 1 << 22, "gate: a gate of products up to [0-9]+, and 2251799813685248 at most"),
+        ("format/version", 4, "format version 4 knows no neuron/curve and no gate, and this file has one"),
+    ],
+)
+def test_gates_that_are_none_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    path = netx.write(tmp_path / "a.net", with_gate(band=0.5, most=7))
+    with h5py.File(path, "a") as file:
+        if key == "simulation/steps":  # without a bound of levels, as many as steps
+            del file["layer/3/gate/most"]
+        del file[key]
+        if value is not None:
+            file[key] = value
+    with pytest.raises(BadFile, match=match) as caught:
+        netx.read(path)
+    assert str(caught.value).isprintable()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from graphs import irregular, readout, small, snm, weights
+from graphs import curved_snm, gated, irregular, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -351,8 +351,28 @@ def test_losses_are_told_before_and_after(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.nir"]
 
 
+def test_a_function_that_is_lost_is_told_and_leaves_its_steepest_line(tmp_path: Path) -> None:
+    """A level of 2**12, and lines of at most 10: 410 of a potential make one."""
+    rng = np.random.default_rng(0)
+    p = curved_snm("a", (3,), (Projection("input", weights(rng, 3, 2)),), rng, levels=2)
+    assert p.curve is not None
+    slopes = np.array([[-10, 1, 3], [0, 0, 0], [2, 4, 1]])
+    p = replace(p, curve=replace(p.curve, slopes=slopes), vth=np.full(3, 1 << 12), payload=np.ones(3, int))
+    out = readout("out", (2,), (Projection("a", weights(rng, 2, 3)),), rng)
+    graph = SpikingGraph((Input("input", (2,), np.ones(2), 8), p, out), steps=2)
+    written = exporter.write(tmp_path / "a.nir", graph, lossy=True)
+    told = "a: the function of the running sum, of whose steepest line alone IF has the threshold"
+    assert told in written.lost
+    thresholds = nir.read(tmp_path / "a.nir").nodes["a"].v_threshold
+    assert thresholds.tolist() == [409.5, exporter.NEVER, 1023.5]
+
+
 def test_what_has_no_node_is_refused_by_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    with pytest.raises(
+        OutOfRange, match=r"NIR has no node for the gate \w+, which multiplies; write it with"
+    ):
+        exporter.write(tmp_path / "a.nir", gated()[0], lossy=True)
     with pytest.raises(
         OutOfRange, match=r"NIR has no node for the max-pool conv2\.pool; write it with exporters\.netx"
     ):

@@ -16,7 +16,7 @@ import lava_dl
 import numpy as np
 import pytest
 from children import ROOT, in_child
-from graphs import Chain, irregular, readout, small, snm, weights
+from graphs import Chain, curved_snm, gate_of, irregular, readout, small, snm, weights
 from lava_dl import samples
 
 from dnisnm_lava.backends import batched, reference
@@ -105,6 +105,19 @@ def pooled(rng: np.random.Generator) -> SpikingGraph:
     return SpikingGraph((*populations, readout("out", (3,), (last,), rng)), steps=STEPS)
 
 
+def curves(rng: np.random.Generator) -> SpikingGraph:
+    """Functions of running sums: of each channel of a map that is not square, of all channels, and a line."""
+    first = Projection("image", weights(rng, 3, 2, 3, 2), padding=((1, 1), (0, 0)))
+    a = curved_snm("a", (3, 4, 4), (first,), rng, levels=3, lead=2, two_sided=True)
+    second = Projection("a", weights(rng, 2, 3, 1, 1))
+    b = curved_snm("b", (2, 4, 4), (second,), rng, knots=1, own=False, shift=3, levels=9)
+    c = curved_snm(
+        "c", (4,), (Projection("b", weights(rng, 4, 32)),), rng, knots=0, shift=5, levels=9, two_sided=True
+    )
+    out = readout("out", (3,), (Projection("c", weights(rng, 3, 4)),), rng)
+    return SpikingGraph((image(2, 4, 5), a, b, c, out), steps=STEPS)
+
+
 def converted(rng: np.random.Generator) -> SpikingGraph:
     return small(Chain(), (6,), levels=2, lead=1, steps=STEPS)[0]
 
@@ -150,6 +163,7 @@ CHAINS: dict[str, Callable[[np.random.Generator], SpikingGraph]] = {
     "pooled": pooled,
     "converted": converted,
     **{f"drawn{i}": drawn for i in range(3)},
+    "with curves": curves,
 }
 
 
@@ -205,6 +219,8 @@ def test_the_chains_fire_up_and_down() -> None:
     spikes = batched.run(chain("convolutions"), samples(chain("convolutions")), record=True).spikes
     assert all((trace > 0).any() for trace in spikes.values())
     assert {name for name, trace in spikes.items() if (trace < 0).any()} >= {"b", "c"}
+    spikes = reference.run(chain("with curves"), samples(chain("with curves"))).spikes
+    assert all((trace > 0).any() and (trace < 0).any() for trace in spikes.values())
 
 
 @lava_dl_needed
@@ -285,6 +301,13 @@ def pool_of_the_image(rng: np.random.Generator) -> SpikingGraph:
     )
 
 
+def squared(rng: np.random.Generator) -> SpikingGraph:
+    """A gate, both of whose sources stand before it."""
+    a = snm("a", (4,), (Projection("image", weights(rng, 4, 4)),), rng)
+    out = readout("out", (2,), (Projection("gate", weights(rng, 2, 4)),), rng)
+    return SpikingGraph((image(4), a, gate_of("gate", (4,), ("a", "a"), rng), out), steps=STEPS)
+
+
 def one(
     into: Callable[[np.random.Generator], Projection], *shape: int, **change: Any
 ) -> Callable[[np.random.Generator], SpikingGraph]:
@@ -330,6 +353,7 @@ REFUSED: dict[str, tuple[Callable[[np.random.Generator], SpikingGraph], str]] = 
     "two outputs": (two_outputs, r"layer other: inputs reads a"),
     "max-pool": (maxpool, r"layer pool: type is maxpool, a layer that it skips"),
     "pool of the image": (pool_of_the_image, r"layer pool: type is maxpool"),
+    "gate": (squared, r"layer gate: type is gate, a layer that it does not know"),
     "exponent": (
         one(lambda r: Projection("image", weights(r, 2, 2, 1, 1), exponent=1), 2, 4, 4),
         r"layer a: exponent changes the current, and is a dataset that it ignores",

@@ -13,7 +13,18 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import Chain, ResidualPoolNet, integer_graphs, readout, small, snm, weights
+from graphs import (
+    Chain,
+    ResidualPoolNet,
+    curved,
+    curved_graphs,
+    gated_graphs,
+    integer_graphs,
+    readout,
+    small,
+    snm,
+    weights,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +34,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, SpikingGraph
 from exporters import torch_module
 
+GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,8 +48,8 @@ def assert_equal(graph: SpikingGraph, x: np.ndarray, steps: int | None = None) -
         np.testing.assert_array_equal(a.numpy(), expected)
 
 
-@settings(max_examples=80)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@settings(max_examples=100)
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_the_module_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) -> None:
     x = (
         np.random.default_rng(seed).integers(-280, 281, (3, *graph.input.shape)) / 2
@@ -45,8 +57,8 @@ def test_the_module_equals_the_reference_on_any_graph(graph: SpikingGraph, seed:
     assert_equal(graph, x)
 
 
-@settings(max_examples=15)
-@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+@given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_the_module_equals_python_integers(graph: SpikingGraph, seed: int) -> None:
     codes = np.random.default_rng(seed).integers(-127, 128, (1, *graph.input.shape))
     found = torch_module.module(graph)(torch.from_numpy(codes))
@@ -60,6 +72,12 @@ def test_the_module_equals_python_integers(graph: SpikingGraph, seed: int) -> No
 )
 def test_converted_networks(options: dict[str, object]) -> None:
     graph, x = small(**options)
+    assert_equal(graph, x[:6])
+    assert_equal(graph, x[:2], steps=9)
+
+
+def test_converted_curves() -> None:
+    graph, x = curved(levels=5, lead={"conv1": 2, "conv2": 0})
     assert_equal(graph, x[:6])
     assert_equal(graph, x[:2], steps=9)
 
@@ -152,6 +170,29 @@ def test_a_traced_network_runs_without_this_package(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=120)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), reference.run(graph, x[:5]).logits)
+
+
+def test_curves_travel_in_the_state_dict_and_in_a_traced_network_and_export() -> None:
+    graph, x = curved(levels=5)
+    net, images = torch_module.module(graph), torch.from_numpy(x[:3])
+    silu = graph["conv2"]
+    assert isinstance(silu, SNM)
+    assert silu.curve is not None
+    state = net.state_dict()
+    for key in ("knots", "slopes", "offsets"):
+        np.testing.assert_array_equal(state[f"populations.2.{key}"].numpy(), getattr(silu.curve, key))
+    again = torch_module.module(graph)
+    for buffer in again.buffers():
+        buffer.zero_()
+    again.load_state_dict(state)
+    expected = reference.run(graph, x[:3]).logits
+    np.testing.assert_array_equal(again(images).numpy(), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        traced = torch.jit.trace(net, torch.from_numpy(x[:2]))
+    np.testing.assert_array_equal(traced(images).numpy(), expected)
+    exported = torch.export.export(net, (images,)).module()
+    np.testing.assert_array_equal(exported(images).numpy(), expected)
 
 
 def test_no_executor_is_imported() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnisnm_lava.ir import dynamics
+from dnisnm_lava.ir import Curve, dynamics
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
 from dnisnm_lava.procs.snm import ncmodels
@@ -183,3 +186,110 @@ def test_the_neuro_core_program_carries_its_state(
         else:
             assert sent == 0
         neuron.bias = 5 if t < 3 else 0
+
+
+# ---------------------------------------------------------------- neurons with a curve
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> tuple[Curve, int]:
+    """A curve of one row, and its shift; up to what a file may hold."""
+    knots = sorted(draw(st.lists(st.integers(-400, 400), max_size=3)))
+    shift, size = draw(st.sampled_from([(0, 3), (6, 90), (12, 32767), (30, 32767)]))
+    slopes = draw(st.lists(st.integers(-size, size), min_size=len(knots) + 1, max_size=len(knots) + 1))
+    widest = st.one_of(st.integers(-5, 5).map(lambda n: n << shift), st.integers(-(1 << 42), 1 << 42))
+    offsets = draw(st.lists(widest, min_size=len(knots) + 1, max_size=len(knots) + 1))
+    arrays = (np.array([values], np.int64).reshape(1, -1) for values in (knots, slopes, offsets))
+    return Curve("drawn", *arrays), shift
+
+
+def registers_of(curve: Curve, shift: int, alive: bool, band: int = 0) -> dict[str, int]:
+    found = {"vth": alive << shift, "half": alive << shift >> 1, "shift": shift, "payload": 3, "band": band}
+    for key in ("knot", "slope", "offset"):
+        found |= {f"{key}_{i}": int(n) for i, n in enumerate(getattr(curve, f"{key}s")[0])}
+    return found
+
+
+def goal(curve: Curve, shift: int, v: int, t: int) -> int:
+    """In Python integers, rounded once."""
+    piece = sum(v >= t * int(knot) for knot in curve.knots[0])
+    value = v * int(curve.slopes[0, piece]) + t * int(curve.offsets[0, piece])
+    return math.floor(Fraction(value, 1 << shift) + Fraction(1, 2))
+
+
+@given(
+    drawn=curves(),
+    levels=st.integers(1, 5),
+    two_sided=st.booleans(),
+    alive=st.booleans(),
+    lead=st.integers(0, 3),
+    currents=st.lists(STATE.map(lambda a: max(-8_000_000, min(8_000_000, a))), min_size=20, max_size=20),
+)
+def test_the_program_of_a_curve_is_the_neuron_in_every_window(
+    drawn: tuple[Curve, int], levels: int, two_sided: bool, alive: bool, lead: int, currents: list[int]
+) -> None:
+    """Two windows of three steps, of a period of eight, two steps late; against Python integers and
+    dynamics.py."""
+    curve, shift = drawn
+    r = {"v": 9, "m": 4, "c": -2, "v_init": 0, "bias": -7, "steps": 3, "lead": lead, "period": 8}
+    r |= registers_of(curve, shift, alive)
+    program = ncmodels.curve_program(curve.knots.shape[1], levels, two_sided)
+    sent = [ncmodels.step(program, r, a) for a in currents]
+    expected, bias, vth = [0] * len(currents), np.array([-7]), np.array([r["vth"]])
+    for first in (2, 10):
+        v, m, held = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64), 0
+        for t in range(3 + lead):
+            if t < 3:
+                v, _ = dynamics.integrate(v, np.array([currents[first + t]]), bias)
+            if t >= lead:
+                k, v, m = dynamics.follow(v, m, vth, curve, min(t + 1, 3), levels, two_sided)
+                aim = goal(curve, shift, int(v[0, 0]), min(t + 1, 3))
+                aim = (aim if two_sided else max(aim, 0)) if alive else held
+                change = max(-levels, min(levels, aim - held))
+                assert k.item() == change
+                held, expected[first + t] = held + change, 3 * change
+    assert sent[:18] == expected[:18]
+
+
+@given(
+    drawn=curves(),
+    levels=st.integers(1, 9),
+    two_sided=st.booleans(),
+    most=st.integers(1, 9),
+    share=st.sampled_from([0.0, 0.25, 1.0]),
+    currents=st.lists(st.integers(-600, 600), min_size=12, max_size=12),
+)
+def test_the_program_of_a_curve_carries_its_state(
+    drawn: tuple[Curve, int], levels: int, two_sided: bool, most: int, share: float, currents: list[int]
+) -> None:
+    """Three frames of two steps, of a period of four: one step is summed, then two, and two for good."""
+    curve, shift = drawn
+    vth = np.array([1 << shift])
+    band = dynamics.band_of(vth, share)
+    r = {"v": 0, "m": 0, "c": 0, "fresh": 1, "bias": 5, "steps": 2, "lead": 0, "period": 4, "most": most}
+    r |= registers_of(curve, shift, True, 0 if band is None else int(band[0]))
+    program = ncmodels.curve_program(curve.knots.shape[1], levels, two_sided, carry=True)
+    v, m = np.zeros((1, 1), np.int64), np.zeros((1, 1), np.int64)
+    for t, current in enumerate(currents):
+        sent = ncmodels.step(program, r, current)
+        if t % 4 >= 2:
+            assert sent == 0
+            continue
+        v, _ = dynamics.integrate(v, np.array([current]), np.array([5 if t < 4 else 0]))
+        k, v, m = dynamics.follow(v, m, vth, curve, min(t + 1, 2), levels, two_sided, band, most)
+        assert sent == 3 * k.item()
+        assert (r["v"], r["m"]) == (v.item(), m.item())
+
+
+def test_the_program_of_a_curve_only_grows_with_its_knots() -> None:
+    none, one, two = (len(ncmodels.curve_program(knots, 3, False)) for knots in (0, 1, 2))
+    assert two - one == one - none == 4
+    assert len(ncmodels.curve_program(1, 99, False)) == one
+    for two_sided, carry in itertools.product((False, True), repeat=2):
+        program = ncmodels.curve_program(1, 2, two_sided, carry=carry)
+        known = {*ncmodels.REGISTERS, *ncmodels.OF_CURVES, *(ncmodels.OF_STREAMS if carry else ()), "a"}
+        known |= {"knot_0", "slope_0", "slope_1", "offset_0", "offset_1", "0", "1", "2", "-2"}
+        for operation, target, *operands in program:
+            assert operation in ncmodels.ARITHMETIC
+            assert set(operands) <= known, (operation, operands)
+            known.add(target)

@@ -12,7 +12,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import ResidualPoolNet, images, randomized, small
+from graphs import CurvedNet, ResidualPoolNet, curved, curved_snm, images, randomized, small
 from rich.console import Console
 from searched import place as place
 
@@ -23,7 +23,9 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import tallies
 from dnisnm_lava.ir import (
     SNM,
+    Activation,
     AnalogGraph,
+    Curve,
     Input,
     MaxPool,
     Population,
@@ -31,6 +33,7 @@ from dnisnm_lava.ir import (
     ReadOut,
     Rectifier,
     Relay,
+    Smooth,
     SpikingGraph,
     dynamics,
 )
@@ -245,6 +248,48 @@ def test_the_staircase_is_a_neuron_that_hears_equal_currents_or_all_at_once(
             )
 
 
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_the_staircase_of_a_curve_is_a_neuron_that_hears_equal_currents(two_sided: bool) -> None:
+    """Against the neuron in Python integers, for every lead."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        steps, levels, lead = (int(rng.integers(1, n)) for n in (7, 4, 4))
+        p = curved_snm("p", (1,), (), rng, levels=levels, lead=lead, two_sided=two_sided)
+        p, x = replace(p, bias=np.zeros(1, np.int32)), int(rng.integers(-4000, 4001))
+        found = float(rates.staircase(p, torch.tensor([[x]], dtype=torch.float64), steps))
+        (neuron,) = oracle.neurons_of(p, steps).values()
+        sent = 0
+        for t in range(steps + lead):
+            if t < steps:
+                neuron.integrate(x)
+            sent += neuron.fire() if t >= lead else 0
+        assert found == sent * int(p.vth[0]) / steps
+
+
+def test_what_the_lines_of_a_curve_say_otherwise_is_function() -> None:
+    """SiLU by two lines, those of a ReLU: of 1 it says 1."""
+    lines = Curve("silu", np.zeros((1, 1)), np.array([[0.0, 1.0]]), np.zeros((1, 2)), error=np.array([0.3]))
+    analog, spiking, _ = networks(
+        [rectifier("a", "input", [[1.0]])],
+        {"a": 0.25},
+        steps=4,
+        inputs=1,
+        a={"levels": 8, "curve": lines, "v_init": np.zeros(1), "down": 0.0, "two_sided": True},
+    )
+    z = analog["a"]
+    assert isinstance(z, Rectifier)
+    silu = Activation("a", z.shape, z.projections, z.bias, Smooth("silu"))
+    analog = replace(analog, populations=(analog.input, silu, analog.readout))
+    found = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), np.array([[1.0]]))
+    said = 1 / (1 + np.exp(-1.0))
+    a = found["a"]
+    assert (a.kind, a.map) == ("Activation", None)
+    assert parts(a) == {"function": pytest.approx((1 - said) ** 2 / said**2)}
+    assert found.first is not None
+    assert (found.first.cause, found.first.remedies[0].dial) == ("function", "function_error")
+    assert "straight lines that neurons have in place of the ANN's function" in found.sentence
+
+
 # ---------------------------------------------------------------- every kind of population, by the reference
 
 
@@ -306,14 +351,14 @@ def expected(graphs: Networks, x: np.ndarray) -> dict[str, list[np.ndarray]]:
                 (r.logits if p.name == analog.readout.name else r.further[p.name])[:, -1] / 4 for r in runs
             ]
             r4, r5 = ends[0], ends[1] * last.unit[0]  # a read-out has one unit
-            rates_of[p.name] = [z, z, z, r4, r4, r5]
+            rates_of[p.name] = [z, z, z, z, r4, r4, r5]
             continue
         r4 = runs[0].spikes[p.name].mean(axis=1)
         scale = integer[p.source].spike_unit if isinstance(p, MaxPool) else last.spike_unit
         r5 = runs[1].spikes[p.name].sum(axis=1) * scale[:, None, None] / 4
         if isinstance(p, MaxPool):
             a = dynamics.pool(np.zeros_like(ann[p.source]), ann[p.source], p.window)[1]
-            rates_of[p.name] = [a, a, a, r4, r4, r5]
+            rates_of[p.name] = [a, a, a, a, r4, r4, r5]
         else:
             assert isinstance(p, Rectifier)
             assert isinstance(other, SNM)
@@ -322,6 +367,7 @@ def expected(graphs: Networks, x: np.ndarray) -> dict[str, list[np.ndarray]]:
             a = np.maximum(z, 0)
             rates_of[p.name] = [
                 a,
+                np.minimum(a, 2 * other.vth),
                 np.minimum(a, 2 * other.vth),
                 evenly(other, z, 4),
                 evenly(other, arriving, 4),
@@ -347,8 +393,8 @@ def test_every_part_is_the_references(whole: tuple[Networks, np.ndarray], found:
             assert p.parts[name].mean == pytest.approx(
                 np.mean(after - before) / power**0.5, rel=1e-9, abs=1e-12
             ), p.name
-        assert p.total.mean_squared == pytest.approx(np.mean((r[5] - r[0]) ** 2) / power, rel=1e-9)
-        assert p.spiking.mean_squared == pytest.approx(np.mean((r[4] - r[0]) ** 2) / power, rel=1e-9)
+        assert p.total.mean_squared == pytest.approx(np.mean((r[-1] - r[0]) ** 2) / power, rel=1e-9)
+        assert p.spiking.mean_squared == pytest.approx(np.mean((r[-2] - r[0]) ** 2) / power, rel=1e-9)
         assert p.inactive == (0 if p.kind == "ReadOut" else np.count_nonzero((r[0] == 0).all(axis=0)))
 
 
@@ -360,6 +406,19 @@ def test_means_and_contributions_sum_to_the_whole(found: Explanation) -> None:
         )
         floats = sum(p.parts[name].contribution for name in PARTS if name != "integers")
         assert floats == pytest.approx(p.spiking.mean_squared, abs=1e-12)
+
+
+def test_of_curves_only_those_that_approximate_have_an_error_of_the_function() -> None:
+    x = images(24, (2, 6, 6), 0)
+    analog = dn.from_torch(randomized(CurvedNet(), 0), x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=2, levels=15, function_error=2.0)
+    found = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), x)
+    assert [p.kind for p in found.populations] == ["Activation", "MaxPool", "Activation", "ReadOut"]
+    leaky, _, silu, _ = found.populations
+    assert leaky.parts["function"].mean_squared < 1e-24  # float64's rounding, of torch's and of ours
+    assert silu.parts["function"].mean_squared > 1e-6
+    for p in found.populations:
+        assert sum(part.mean for part in p.parts.values()) == pytest.approx(p.total.mean, abs=1e-12)
 
 
 def test_chunks_change_nothing(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:
@@ -446,8 +505,9 @@ def test_relays_have_parts_too() -> None:
 # ---------------------------------------------------------------- the state
 
 
-def test_potentials_and_memories_are_those_of_python_integers() -> None:
-    graph, x = small(steps=4, levels=2, lead=1)
+@pytest.mark.parametrize("made", [small, curved])
+def test_potentials_and_memories_are_those_of_python_integers(made: Any) -> None:
+    graph, x = made(steps=4, levels=2, lead=1)
     codes, _ = encode_images(graph, x[:2])
     reached = headroom.Reached(graph.steps)
     run = batched.run(graph, x[:2], observe=reached)
@@ -457,19 +517,15 @@ def test_potentials_and_memories_are_those_of_python_integers() -> None:
             "input": [code] * 4
         }
         for p in graph.of(SNM):
-            bias = np.broadcast_to(p.bias, p.shape)
             arriving = [oracle.arriving(p, sent, t) for t in range(4)]
-            for i in np.ndindex(*p.shape):
-                neuron = oracle.Neuron(
-                    int(p.vth[i]), int(p.payload[i]), int(p.v_init[i]), int(bias[i]), p.levels
-                )
+            for i, neuron in oracle.neurons_of(p, 4).items():
                 for t in range(4 + p.lead):
                     if t < 4:
                         neuron.integrate(int(arriving[t][i]))
                         largest[p.name][0] = max(largest[p.name][0], abs(neuron.v))
                     if t >= p.lead:
                         neuron.fire()
-                        largest[p.name][1] = max(largest[p.name][1], neuron.m)
+                        largest[p.name][1] = max(largest[p.name][1], abs(neuron.m))
     found = reached.largest
     assert {name: list(pair) for name, pair in found.items() if name in largest} == largest
     assert found[graph.readout.name] == (int(np.abs(run.logits).max()), 0)

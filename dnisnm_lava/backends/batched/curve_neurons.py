@@ -13,7 +13,7 @@ from dnisnm_lava.ir import SNM, Curve
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _goal(v, summed, row, knots, slopes, offsets, vth, least, most):  # type: ignore[no-untyped-def]
+def goal(v, summed, row, knots, slopes, offsets, vth, least, most):  # type: ignore[no-untyped-def]
     """As `dynamics.follow`: of integers all products are exact in float64, and vth is a power of two."""
     low, high = 0, knots.shape[1]
     while low < high:
@@ -45,8 +45,8 @@ def _run(current, table, knots, slopes, offsets, levels, lead, bounds, limit, of
                     k = 0.0
                     if vth > 0:
                         summed = min(t + 1, steps)
-                        goal, _ = _goal(np.float64(v), summed, row, knots, slopes, offsets, vth, least, most)
-                        k = min(max(goal - m, -levels), levels)
+                        whole, _ = goal(np.float64(v), summed, row, knots, slopes, offsets, vth, least, most)
+                        k = min(max(whole - m, -levels), levels)
                     m += k
                     totals[0] += k > 0
                     totals[1] += k < 0
@@ -85,12 +85,9 @@ def constants(
 ) -> CurveNeurons:
     """Of p with this bias and payload, for currents of the float `dtype`."""
     each = [innermost(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, payload, p.v_init)]
-    knots, slopes, offsets = (np.array(a, np.float64) for a in (curve.knots, curve.slopes, curve.offsets))
     return CurveNeurons(
         np.array(each, dtype),
-        knots,
-        slopes,
-        offsets,
+        *lines_of(curve),
         levels=p.levels,
         lead=p.lead,
         least=-np.inf if p.two_sided else 0.0,
@@ -99,6 +96,12 @@ def constants(
         out=out,
         offset=offset,
     )
+
+
+def lines_of(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Knots (rows, n), slopes and offsets (rows, n + 1), float64."""
+    knots, slopes, offsets = (np.array(a, np.float64) for a in (curve.knots, curve.slopes, curve.offsets))
+    return knots, slopes, offsets
 
 
 def run(p: CurveNeurons, current: np.ndarray, sent: np.ndarray, threads: int = 1) -> tuple[int, int, int]:

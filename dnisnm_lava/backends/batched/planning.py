@@ -133,7 +133,7 @@ def _planned(
         reach += own.bound(2 * sent[own.source])
         silence = silence + per_channel(shortcut[1] * sent[own.source], p.shape)
     far = (
-        isinstance(p, SNM) and p.down < 1 and int(p.vth.max()) > STATE.limit
+        isinstance(p, SNM) and p.curve is None and p.down < 1 and int(p.vth.max()) > STATE.limit
     )  # a level taken back leaves v beyond 24 bits
     wide = far or reach >= EXACT_FLOAT32 or asked == "float64"
     dtype = torch.float64 if wide else torch.float32

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dnisnm_lava.backends.batched.curve_neurons import goal
+
 MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
 
 
@@ -127,6 +129,94 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
                     count += 1
                     up += k[c] > zero
     return count, up, count - up, over
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _toward(value, m, vth, band, bounds, levels):  # type: ignore[no-untyped-def]
+    """Levels of one neuron whose function says `value` (`dynamics.toward`), in float64."""
+    if vth == 0:
+        return 0.0
+    apart = 2 * (value - m * vth)
+    if band > 0 and -vth - 2 * band <= apart < vth + 2 * band:
+        return 0.0
+    whole = min(max(np.floor(value / vth + 0.5), bounds[0]), bounds[1])
+    return min(max(whole - m, -levels), levels)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def follow(  # type: ignore[no-untyped-def]
+    acc, touched, pending, v, m, table, lines, summed, levels, bounds, limit, fires, pixel, channel, value
+):
+    """As `fire`, of neurons that keep their running sum and send the change of a curve of it. table: (3,
+    pixels or 1, C): vth, payload and band. lines: knots (rows, n), slopes and offsets (rows, n + 1), float64.
+    summed: how many steps have been, t. bounds: of m."""
+    kind = v.dtype.type
+    knots, slopes, offsets = lines
+    count, up, over = 0, 0, 0
+    for p in range(v.shape[0]):
+        if not (touched[p] or pending[p]):
+            continue
+        q = p if table.shape[1] > 1 else 0
+        left = not fires
+        for c in range(v.shape[1]):
+            x = v[p, c] + acc[p, c]
+            v[p, c] = min(max(x, -limit), limit)
+            over += v[p, c] != x
+            acc[p, c] = kind(0)
+            if not fires:
+                continue
+            row, vth, band = c % len(slopes), table[0, q, c], table[2, q, c]
+            before = np.float64(m[p, c])
+            _, now = goal(np.float64(v[p, c]), summed, row, knots, slopes, offsets, vth, bounds[0], bounds[1])
+            k = _toward(now, before, vth, band, bounds, levels)
+            if k == 0:
+                continue
+            m[p, c] = before + k
+            left |= _toward(now, before + k, vth, band, bounds, levels) != 0
+            pixel[count], channel[count], value[count] = p, c, k * table[1, q, c]
+            count += 1
+            up += k > 0
+        touched[p] = 0
+        pending[p] = left
+    return count, up, count - up, over
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def arrive(pixel, channel, value, total, touched):  # type: ignore[no-untyped-def]
+    """Events into running sums (pixels, C)."""
+    for e in range(pixel.size):
+        total[pixel[e], channel[e]] += value[e]
+        touched[pixel[e]] = 1
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def gate(  # type: ignore[no-untyped-def]
+    a, b, at, touched, touched_b, pending, m, table, gain, levels, bounds, pixel, channel, value
+):
+    """The changes of products of running sums, where one of them changed or a neuron has more to send. a, m:
+    (pixels, C); b: (pixels or 1, C or 1), of which pixel p reads at[p]. table: as of `follow`; gain: (C,), of
+    this step."""
+    count, up = 0, 0
+    for p in range(a.shape[0]):
+        if not (touched[p] or touched_b[at[p]] or pending[p]):
+            continue
+        q = p if table.shape[1] > 1 else 0
+        left = False
+        for c in range(a.shape[1]):
+            now = a[p, c] * b[at[p], c % b.shape[1]] * gain[c]
+            vth, band, before = table[0, q, c], table[2, q, c], m[p, c]
+            k = _toward(now, before, vth, band, bounds, levels)
+            if k == 0:
+                continue
+            m[p, c] = before + k
+            left |= _toward(now, before + k, vth, band, bounds, levels) != 0
+            pixel[count], channel[count], value[count] = p, c, k * table[1, q, c]
+            count += 1
+            up += k > 0
+        touched[p] = 0
+        pending[p] = left
+    touched_b[:] = 0
+    return count, up, count - up
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

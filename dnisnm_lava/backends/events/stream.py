@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends.batched.currents import Synapses
+from dnisnm_lava.backends.batched.curve_neurons import lines_of
 from dnisnm_lava.backends.batched.neurons import guards
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, unflat
@@ -30,8 +31,8 @@ from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.backends.streams import Frame, fans, pool_fans
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
-from dnisnm_lava.ir.dynamics import band_of, lower_threshold
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, Projection, ReadOut, Shape, SpikingGraph
+from dnisnm_lava.ir.dynamics import band_of, gain_after, lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import check_state, encode_images
 from dnisnm_lava.ir.pools import composed
@@ -76,15 +77,17 @@ class Stream:
             kept = pixels_first(array, self._shape(kind, self.graph[name]))
             self._kept[name][kind] = kept.astype(self._prepared[name].dtype)
         self._room = {
-            p.name: _Room.of(self._kept[p.name]["v" if "v" in self._kept[p.name] else "best"])
-            for p in self.graph.populations[1:]
+            p.name: _Room.of(next(kept[kind] for kind in ("v", "best", "m") if kind in kept))
+            for p, kept in ((p, self._kept[p.name]) for p in self.graph.populations[1:])
         }
         if not state.is_new:  # what it may have to send still is not known
             for room in self._room.values():
                 room.pending[:] = 1
 
     def _shape(self, kind: str, p: Population) -> Shape:
-        """Of what is kept: sums are those of a max-pool's source."""
+        """Of what is kept: sums are those of a max-pool's source, or of a gate."""
+        if kind == "b" and isinstance(p, Gate):
+            return self.graph[p.gate].shape
         return self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
 
     def step(self, image: np.ndarray, *, record: bool = False, moves: bool = False) -> Frame:
@@ -104,6 +107,8 @@ class Stream:
                 done.inputs += len(change.events) * self.graph.steps
             elif isinstance(p, MaxPool):
                 sent[p.name] = [self._pooled(p, s, done) for s in heard[p.source]]
+            elif isinstance(p, Gate):
+                sent[p.name] = self._gated(p, heard[p.source], heard[p.gate], done)
             elif isinstance(p, SNM):
                 sent[p.name] = self._fired(p, heard, done)
             else:
@@ -135,26 +140,20 @@ class Stream:
 
     def _fired(self, p: SNM, heard: Mapping[str, list[_Sent]], done: _Done) -> list[_Sent]:
         room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
-        kind, steps, sent, counts = own.dtype.type, self.graph.steps, [], np.zeros(3, np.int64)
-        most = kind(p.most) if p.most else kind(np.inf)
+        steps, sent, counts = self.graph.steps, [], np.zeros(3, np.int64)
+        limit = own.dtype.type(STATE.limit)
         for t in range(steps + p.lead):
             if t < steps:
                 self._arrive(p, heard, t)
             out = _room_for(room.acc)
-            count, *seen = kernels.fire(
-                room.acc,
-                room.touched,
-                room.pending,
-                kept["v"],
-                kept["m"],
-                own.constants,
-                kind(p.levels),
-                most,
-                p.two_sided,
-                kind(STATE.limit),
-                t >= p.lead,
-                *out,
-            )
+            state = room.acc, room.touched, room.pending, kept["v"], kept["m"], own.constants
+            if own.lines is None:
+                count, *seen = kernels.fire(*state, *_dials(p, own.dtype), limit, t >= p.lead, *out)
+            else:
+                summed = min(t + 1, steps) if self._state.is_new else steps
+                count, *seen = kernels.follow(
+                    *state, own.lines, summed, float(p.levels), _bounds(p), limit, t >= p.lead, *out
+                )
             counts += seen
             if t >= p.lead:
                 sent.append(_Sent(p, own.code, Events(*(a[:count].copy() for a in out))))
@@ -171,6 +170,25 @@ class Stream:
             trace.append(channels_first(v, p.shape).reshape(p.view or p.shape).astype(np.int64))
         done.saturations[p.name] = over
         return np.stack(trace)
+
+    def _gated(self, p: Gate, source: list[_Sent], gate: list[_Sent], done: _Done) -> list[_Sent]:
+        room, own, kept, steps = self._room[p.name], self._prepared[p.name], self._kept[p.name], len(source)
+        a, b, m, sent = kept["a"], kept["b"], kept["m"], []
+        at, touched_b = own.at, np.zeros(len(b), np.uint8)
+        for t in range(steps):
+            kernels.arrive(*source[t].events.arrays, a, room.touched)
+            kernels.arrive(*gate[t].events.arrays, b, touched_b)
+            if self._state.is_new:  # the gain is another one in each step
+                room.touched[:] = 1
+            gain = gain_after(p.gain, min(t + 1, steps) if self._state.is_new else steps).astype(np.float64)
+            out = _room_for(m)
+            touched = room.touched, touched_b, room.pending
+            count, up, down = kernels.gate(
+                a, b, at, *touched, m, own.constants, gain, float(p.levels), _bounds(p), *out
+            )
+            done.count(p.name, up, down)
+            sent.append(_Sent(p, own.code, Events(*(o[:count].copy() for o in out))))
+        return sent
 
     def _pooled(self, p: MaxPool, heard: _Sent, done: _Done) -> _Sent:
         room, own, kept = self._room[p.name], self._prepared[p.name], self._kept[p.name]
@@ -277,6 +295,18 @@ class _Sent:
         return channels_first(a, shape)
 
 
+def _dials(p: SNM, dtype: np.dtype) -> tuple[np.generic, np.generic, bool]:
+    """Levels, the most that m holds, and whether that is either way, as `kernels.fire` takes them."""
+    most = p.most if p.most else np.inf
+    return dtype.type(p.levels), dtype.type(most), p.two_sided
+
+
+def _bounds(p: SNM | Gate) -> tuple[float, float]:
+    """Of m, as `kernels.follow` and `gate` take them."""
+    most = float(p.most) if p.most else np.inf
+    return -most if p.two_sided else 0.0, most
+
+
 def _delivered(sent: list[_Sent], fan: np.ndarray) -> int:
     return sum(kernels.delivered(s.events.pixel, s.events.channel, fan) for s in sent)
 
@@ -333,8 +363,9 @@ class _Projection:
 @dataclass(frozen=True)
 class _Prepared:
     """A population. dtype: of its potentials and currents, exact. bias: (pixels, C). constants: of
-    `kernels.fire`. fan: (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of
-    max-pools, or nothing."""
+    `kernels.fire`, or with `lines`, which a curve has, of `kernels.follow`, or of `gate`, with `at`. fan:
+    (pixels, C) synapses that a spike of each neuron goes to; pools: of these, windows of max-pools, or
+    nothing."""
 
     dtype: np.dtype
     code: Code
@@ -343,6 +374,8 @@ class _Prepared:
     constants: np.ndarray
     fan: np.ndarray
     pools: np.ndarray
+    lines: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    at: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 def prepared(graph: SpikingGraph) -> dict[str, _Prepared]:
@@ -379,9 +412,15 @@ def _prepare(graph: SpikingGraph, p: Population, plan: Plan, fan: np.ndarray, po
             for q, (_, whole) in zip(p.projections, plan.projections, strict=True)
         )
         bias = pixels_first(p.bias, p.shape).astype(dtype)
-    if isinstance(p, SNM):
+    lines = None
+    at = np.zeros(0, np.int32)
+    if isinstance(p, Gate):
+        constants, at = _of_curve(p), _gate_pixels(p.shape, graph[p.gate].shape)
+    elif isinstance(p, SNM) and p.curve is not None:
+        constants, lines = _of_curve(p), lines_of(p.curve)
+    elif isinstance(p, SNM):
         constants = _constants(p, dtype)
-    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools)
+    return _Prepared(dtype, plan.code, projections, bias, constants, fan, pools, lines, at)
 
 
 def _work(q: Projection, source: Shape) -> int:
@@ -392,12 +431,27 @@ def _work(q: Projection, source: Shape) -> int:
 
 def _constants(p: SNM, dtype: np.dtype) -> np.ndarray:
     """(5, pixels or 1, C): vth, guard, payload, band, lower; `batched.neurons.Neurons` tells them."""
-    lower, band = lower_threshold(p.vth, p.down), band_of(p.vth, p.band)
-    guard, left = guards(p.vth, lower, dtype)
-    rows = np.stack(
-        [
-            pixels_first(a, p.shape)
-            for a in (p.vth, guard, p.payload, np.zeros(1) if band is None else band, left)
-        ]
-    )
-    return (rows[:, :1] if (rows == rows[:, :1]).all() else rows).astype(dtype)
+    guard, left = guards(p.vth, lower_threshold(p.vth, p.down), dtype)
+    return _rows(p, p.vth, guard, p.payload, _band(p), left).astype(dtype)
+
+
+def _gate_pixels(shape: Shape, gate: Shape) -> np.ndarray:
+    """(pixels,) the pixel of the gate that each pixel reads."""
+    own = np.arange(int(np.prod(gate[1:]))).reshape(gate[1:])
+    return np.broadcast_to(own, shape[1:]).reshape(-1).astype(np.int32)
+
+
+def _of_curve(p: SNM | Gate) -> np.ndarray:
+    """(3, pixels or 1, C): vth, payload and band, in float64: a band of 30 bits is exact."""
+    return _rows(p, p.vth, p.payload, _band(p)).astype(np.float64)
+
+
+def _band(p: SNM | Gate) -> np.ndarray:
+    band = band_of(p.vth, p.band)
+    return np.zeros(1) if band is None else band
+
+
+def _rows(p: SNM | Gate, *constants: np.ndarray) -> np.ndarray:
+    """(n, pixels or 1, C): once, where all pixels have the same."""
+    rows = np.stack([pixels_first(a, p.shape) for a in constants])
+    return rows[:, :1] if (rows == rows[:, :1]).all() else rows

@@ -22,6 +22,10 @@ class Events:
     channel: np.ndarray
     value: np.ndarray
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.pixel, self.channel, self.value
+
     def __len__(self) -> int:
         return len(self.pixel)
 

@@ -28,10 +28,11 @@ import numpy as np
 
 def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, Any]:
     """{population: Lava process}, wired: projections, delays, windows (design 1.3)."""
-    from dnisnm_lava.ir import Input, MaxPool, ReadOut, lead
+    from dnisnm_lava.ir import Gate, Input, MaxPool, ReadOut, lead
     from dnisnm_lava.procs.conv.process import Conv
     from dnisnm_lava.procs.delay.process import Delay
     from dnisnm_lava.procs.dense.process import Dense
+    from dnisnm_lava.procs.gate.process import Gate as GateProcess
     from dnisnm_lava.procs.maxpool.process import MaxPool as MaxPoolProcess
     from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
     from dnisnm_lava.procs.snm.process import SNM as SNMProcess
@@ -50,6 +51,10 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             delayed[source, delay] = line
         return delayed[source, delay].s_out
 
+    def early(source: str, reader: str) -> int:
+        """Steps that the spikes of `source` would arrive before all others of `reader`."""
+        return offset[reader] - 1 - (offset[source] + lead(graph[source]))
+
     for p in graph:
         if isinstance(p, Input):
             process[p.name] = Source(images=images, steps=steps, period=period, carry=graph.carry)
@@ -64,6 +69,26 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
             )
             process[p.source].s_out.connect(pool.a_in)
             process[p.name] = pool
+            continue
+        if isinstance(p, Gate):
+            gate = GateProcess(
+                shape=p.shape,
+                gate_shape=graph[p.gate].shape,
+                vth=p.vth,
+                payload=p.payload,
+                gain=p.gain,
+                steps=steps,
+                levels=p.levels,
+                two_sided=p.two_sided,
+                band=p.band,
+                most=p.most,
+                carry=graph.carry,
+                period=period,
+                offset=offset[p.name] - 1,
+            )
+            output(p.source, early(p.source, p.name)).connect(gate.a_in)
+            output(p.gate, early(p.gate, p.name)).connect(gate.gate_in)
+            process[p.name] = gate
             continue
         window = {
             "shape": p.shape,
@@ -87,14 +112,14 @@ def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, 
                 down=p.down,
                 band=p.band,
                 most=p.most,
+                curve=p.curve,
             )
         process[p.name] = neurons
         for projection in p.projections:
             source = projection.source
             kind = Conv if projection.is_conv else Dense
             synapse = kind(projection=projection, input_shape=graph[source].shape)
-            early = offset[p.name] - 1 - (offset[source] + lead(graph[source]))
-            output(source, early).connect(synapse.s_in)
+            output(source, early(source, p.name)).connect(synapse.s_in)
             synapse.a_out.connect(neurons.a_in)
     return process
 

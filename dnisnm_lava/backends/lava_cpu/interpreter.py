@@ -53,7 +53,18 @@ print(json.dumps(found))
 """
 KINDS = {
     kind.__name__: kind
-    for kind in (SpikingGraph, ir.Input, ir.SNM, ir.MaxPool, ir.ReadOut, ir.Projection, ir.Resample, Window)
+    for kind in (
+        SpikingGraph,
+        ir.Input,
+        ir.SNM,
+        ir.Gate,
+        ir.MaxPool,
+        ir.ReadOut,
+        ir.Projection,
+        ir.Resample,
+        ir.Curve,
+        Window,
+    )
 }
 
 

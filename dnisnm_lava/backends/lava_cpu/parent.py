@@ -37,7 +37,7 @@ from dnisnm_lava.backends.lava_cpu.interpreter import (
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
+from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
 from dnisnm_lava.ir.integers import check_state, encode_images, largest_spikes
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
@@ -84,7 +84,8 @@ def run(
     names = [
         p.name
         for p in graph
-        if isinstance(p, SNM | MaxPool) and (record is True or (record is not False and p.name in record))
+        if isinstance(p, SNM | Gate | MaxPool)
+        and (record is True or (record is not False and p.name in record))
     ]
     shortest = steps + max((lead(p) for p in graph), default=0)
     period = shortest if period is None else period

@@ -9,6 +9,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from dnisnm_lava.ir import dynamics
+from dnisnm_lava.ir.curves import Curve
 from dnisnm_lava.procs.snm.process import SNM
 
 
@@ -27,6 +28,8 @@ class AbstractPySNM(PyLoihiProcessModel):
     band: np.ndarray = LavaPyType(np.ndarray, float)
     most: np.ndarray = LavaPyType(np.ndarray, np.int64)
     carry: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    curved: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    channels: np.ndarray = LavaPyType(np.ndarray, np.int64)
     steps: np.ndarray = LavaPyType(np.ndarray, np.int64)
     period: np.ndarray = LavaPyType(np.ndarray, np.int64)
     offset: np.ndarray = LavaPyType(np.ndarray, np.int64)
@@ -47,14 +50,26 @@ class AbstractPySNM(PyLoihiProcessModel):
             self.saturations += saturated
         spikes = np.zeros_like(self.payload)
         if lead <= local < steps + lead:
-            lower = dynamics.lower_threshold(self.vth, self.down.item())
-            band = dynamics.band_of(self.vth, self.band.item())
-            two_sided, most = bool(self.two_sided.item()), self.most.item()
-            k, self.v[:], self.m[:] = dynamics.fire(
-                self.v, self.m, self.vth, self.levels.item(), two_sided, lower, band, most
-            )
-            spikes[:] = k * self.payload
+            summed = steps if carry and window else min(local + 1, steps)
+            fired = self._followed(summed) if self.curved.item() else self._fired()
+            self.v[:], self.m[:] = fired.v, fired.m
+            spikes[:] = fired.k * self.payload
         self.s_out.send(spikes)
+
+    def _fired(self) -> dynamics.Fired:
+        lower = dynamics.lower_threshold(self.vth, self.down.item())
+        band = dynamics.band_of(self.vth, self.band.item())
+        two_sided, most = bool(self.two_sided.item()), self.most.item()
+        return dynamics.fire(self.v, self.m, self.vth, self.levels.item(), two_sided, lower, band, most)
+
+    def _followed(self, summed: int) -> dynamics.Fired:
+        """Of neurons with a curve, after so many steps were summed; it takes channels first."""
+        curve, axis = Curve("", self.knots, self.slopes, self.offsets), self.channels.item()
+        v, m, vth = (np.moveaxis(a, axis, 0)[None] for a in (self.v, self.m, self.vth))
+        band = dynamics.band_of(vth, self.band.item())
+        two_sided, most = bool(self.two_sided.item()), self.most.item()
+        fired = dynamics.follow(v, m, vth, curve, summed, self.levels.item(), two_sided, band, most)
+        return dynamics.Fired(*(np.moveaxis(a[0], 0, axis) for a in fired))
 
 
 @implements(proc=SNM, protocol=LoihiProtocol)
@@ -71,6 +86,9 @@ class PySNMModelFloat(AbstractPySNM):
     payload: np.ndarray = LavaPyType(np.ndarray, float)
     v_init: np.ndarray = LavaPyType(np.ndarray, float)
     bias: np.ndarray = LavaPyType(np.ndarray, float)
+    knots: np.ndarray = LavaPyType(np.ndarray, float)
+    slopes: np.ndarray = LavaPyType(np.ndarray, float)
+    offsets: np.ndarray = LavaPyType(np.ndarray, float)
 
 
 @implements(proc=SNM, protocol=LoihiProtocol)
@@ -87,3 +105,6 @@ class PySNMModelFixed(AbstractPySNM):
     payload: np.ndarray = LavaPyType(np.ndarray, np.int32)
     v_init: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
     bias: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+    knots: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    slopes: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    offsets: np.ndarray = LavaPyType(np.ndarray, np.int64)

@@ -1,11 +1,12 @@
 """The seam for SNM on a Loihi 2 neuro-core: registers, arithmetic and program, as a document that runs.
 
-What is known here is what must be computed: `program` says it in instructions of one neuron, `step` executes
-them in 24-bit saturating registers, and a test holds that against dynamics.py. What is not public, and was
-not seen: the contents of lava-nc's Loihi 2 extension (`lava.magma.core.model.nc`), the neuro-core's
-instruction set and cost, the widths of its registers and of what synapses add up, whether its additions
-saturate or wrap. The instructions below are therefore named by us. Where the extension is installed,
-`NcSNM.allocate` is what has to be written against it; hw_tests/README.md says how to try it.
+What is known here is what must be computed: `program` says it in instructions of one neuron (`curve_program`
+of one with a curve), `step` executes them in 24-bit saturating registers, and a test holds that against
+dynamics.py. What is not public, and was not seen: the contents of lava-nc's Loihi 2 extension
+(`lava.magma.core.model.nc`), the neuro-core's instruction set and cost, the widths of its registers and of
+what synapses add up, whether its additions saturate or wrap. The instructions below are therefore named by
+us. Where the extension is installed, `NcSNM.allocate` is what has to be written against it;
+hw_tests/README.md says how to try it.
 
 Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
 
@@ -21,6 +22,11 @@ Registers of a neuron (all signed, 24 bits, saturating at +-(2**23 - 1)):
     steps, lead, period, most                              constants of the population, as are levels,
                                                            two_sided and carry
     a         what synapses brought in this step           cleared by reading
+
+A neuron with a curve has no lower threshold, and beside the others `knot_0 ...`, `slope_0 ...` and
+`offset_0 ...`, one slope and one offset more than knots, and of its threshold, which is 2**shift, `shift` and
+`half`, the half of it. More than 24 bits take w, x and y, which compute in 64 (WIDE), and knots, offsets and
+threshold. Whether a neuro-core multiplies and adds as wide was not seen either.
 
 `v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and
 the result is dynamics.py's, which saturates once. `largest_current` of `dnisnm inspect FILE --json` bounds it
@@ -44,8 +50,10 @@ try:
 except ImportError:  # no extension, no neuro-core model; Lava imports this file for its CPU models too
     AbstractNcProcessModel = None
 
-LARGEST = 2**23 - 1
+LARGEST, WIDEST = 2**23 - 1, 2**63 - 1
+WIDE = ("w", "x", "y")  # registers of 64 bits
 REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
+OF_CURVES = ("vth", "half", "shift")  # of neurons that have a curve, with its knots, slopes and offsets
 OF_STREAMS = ("fresh", "band", "most")  # registers of a stream's neurons, beside them
 
 # Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second
@@ -123,6 +131,60 @@ AGED = """
     SEL  fresh   last    0       fresh
 """
 
+SUMMED = """
+    ADD  t       c       1            how many steps are summed
+    LT   more    t       steps
+    SEL  t       more    t       steps
+    {carried}
+    ADD  slope   slope_0 0
+    ADD  y       offset_0 0
+"""
+ALL_SUMMED = """
+    SEL  t       fresh   t       steps        all of them, behind the first frame
+"""
+KNOT = """
+    MUL  x       knot_{i} t
+    LT   left    v       x            a knot belongs to its right
+    SEL  slope   left    slope   slope_{right}
+    SEL  y       left    y       offset_{right}
+"""
+FOLLOW = """
+    MUL  w       v       slope        t f(v / t)
+    MUL  y       y       t
+    ADD  w       w       y
+    ADD  y       w       half
+    SHR  y       y       shift        in whole levels, halves up
+    {bound}
+    SUB  y       y       m
+    LT   far     {levels} y
+    SEL  y       far     {levels} y
+    LT   far     y       -{levels}
+    SEL  y       far     -{levels} y
+    {band}
+    SEL  k       armed   y       0
+    ADD  m       m       k
+"""
+FOLLOWS_UP = """
+    LT   far     most    y            holds no more than that
+    SEL  y       far     most    y
+"""
+FOLLOWS_DOWN = """
+    LT   far     y       {least}
+    SEL  y       far     {least} y
+"""
+FOLLOWS_FAR = """
+    MUL  x       m       vth          has it left the band, beyond half a level?
+    SUB  w       w       x
+    ADD  w       w       w
+    ADD  x       band    band
+    ADD  x       x       vth
+    GE   above   w       x
+    NEG  x       x
+    LT   below   w       x
+    SEL  above   below   1       above
+    AND  armed   armed   above
+"""
+
 ARITHMETIC: dict[str, Callable[..., int]] = {
     "ADD": lambda a, b: a + b,
     "SUB": lambda a, b: a - b,
@@ -133,6 +195,7 @@ ARITHMETIC: dict[str, Callable[..., int]] = {
     "GE": lambda a, b: int(a >= b),
     "LT": lambda a, b: int(a < b),
     "SEL": lambda flag, a, b: a if flag else b,
+    "SHR": lambda a, b: a >> b,  # towards minus infinity
     "SPIKE": lambda a: a,
 }
 OPERANDS = {"NEG": 1, "SPIKE": 1, "SEL": 3}  # the others take 2
@@ -141,25 +204,48 @@ OPERANDS = {"NEG": 1, "SPIKE": 1, "SEL": 3}  # the others take 2
 def program(levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[str, ...]]:
     """One step of one neuron: (operation, target, operand, ...). No jumps and no division: a level is one
     compare and subtract. carry: of a stream's network."""
-    begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
     bound = BOUND + (BOUND_BELOW if two_sided else "") if carry else ""
     level = LEVEL.format(bound=bound.strip(), gate="" if two_sided else GATE.strip())
-    text = begin + (DEAD_BAND if carry else "") + levels * level + END + (AGED if carry else "")
-    lines = [line.split() for line in text.splitlines() if line.strip()]
+    return _instructions((DEAD_BAND if carry else "") + levels * level, carry)
+
+
+def curve_program(knots: int, levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[str, ...]]:
+    """One step of a neuron that sends a curve of so many knots: all its levels at once, by shifting, for its
+    threshold is a power of two. carry: of a stream's network."""
+    down = FOLLOWS_DOWN.format(least="x" if two_sided else "0")
+    if carry:
+        bound = FOLLOWS_UP + ("    NEG  x       most\n" if two_sided else "") + down
+    else:
+        bound = "" if two_sided else down
+    pieces = "".join(KNOT.format(i=i, right=i + 1) for i in range(knots))
+    summed = SUMMED.format(carried=ALL_SUMMED.strip() if carry else "")
+    band = FOLLOWS_FAR.strip() if carry else ""
+    return _instructions(
+        summed + pieces + FOLLOW.format(bound=bound.strip(), levels=levels, band=band), carry
+    )
+
+
+def _instructions(fire: str, carry: bool) -> list[tuple[str, ...]]:
+    """Of a step whose neurons fire so."""
+    begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
+    lines = [
+        line.split() for line in (begin + fire + END + (AGED if carry else "")).splitlines() if line.strip()
+    ]
     return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]
 
 
 def step(instructions: list[tuple[str, ...]], registers: dict[str, int], a: int) -> int:
-    """Execute one step in place, and what the neuron sends. registers: of REGISTERS; a: what arrives."""
+    """Execute one step in place, and what the neuron sends. registers: of REGISTERS, or with a curve's; a:
+    what arrives."""
     registers["a"] = saturated(a)
     for operation, target, *operands in instructions:
         values = [registers[o] if o in registers else int(o) for o in operands]
-        registers[target] = saturated(ARITHMETIC[operation](*values))
+        registers[target] = saturated(ARITHMETIC[operation](*values), WIDEST if target in WIDE else LARGEST)
     return registers["out"]
 
 
-def saturated(value: int) -> int:
-    return max(-LARGEST, min(LARGEST, value))
+def saturated(value: int, largest: int = LARGEST) -> int:
+    return max(-largest, min(largest, value))
 
 
 if AbstractNcProcessModel is not None:
@@ -167,7 +253,8 @@ if AbstractNcProcessModel is not None:
     @implements(proc=SNM, protocol=LoihiProtocol)
     @requires(Loihi2NeuroCore)
     class NcSNM(AbstractNcProcessModel):
-        """SNM on neuro-cores: to be written by somebody who has the extension, from `program`."""
+        """SNM on neuro-cores: to be written by somebody who has the extension, from `program` and
+        `curve_program`."""
 
         def allocate(self, net: Any) -> None:
             raise BackendMissing(

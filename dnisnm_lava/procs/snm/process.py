@@ -6,6 +6,9 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir.curves import Curve
+
 
 class SNM(AbstractProcess):
     """Signed neurons with memory (Wang et al. 2024, Eq. 19 to 23), with windows for a stream of samples.
@@ -22,9 +25,13 @@ class SNM(AbstractProcess):
     paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. band: a dead
     band as a share of vth, 0 to 1: nothing is sent before v is so far above vth or below 0. most: the levels
     that m may hold, and minus which a two-sided neuron's may (0: no bound). carry: windows are frames of one
-    stream: v and m go on from one to the next, and bias acts in the first alone. steps: currents per window.
-    lead: steps of a window before the first spike. period: steps from window to window (default steps +
-    lead). offset: steps before the first window; with one synapse between the source and these neurons, 1.
+    stream: v and m go on from one to the next, and bias acts in the first alone. curve: of neurons that keep
+    their running sum v, and send by how much this function of it changes (`ir.dynamics.follow`); v_init is 0
+    then, where none is given, vth what a level of the function is worth (in integers a power of two), and
+    `down` says nothing. In integers its arrays are int64. channels: the axis of `shape` that its rows are of.
+    steps: currents per window. lead: steps of a window before the first spike. period: steps from window to
+    window (default steps + lead). offset: steps before the first window; with one synapse between the source
+    and these neurons, 1.
 
     Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
     """
@@ -45,6 +52,8 @@ class SNM(AbstractProcess):
         band: float = 0.0,
         most: int = 0,
         carry: bool = False,
+        curve: Curve | None = None,
+        channels: int = 0,
         period: int | None = None,
         offset: int = 0,
         name: str | None = None,
@@ -53,11 +62,15 @@ class SNM(AbstractProcess):
         vth = np.broadcast_to(vth, shape).copy()
         payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
-        v_init = half if v_init is None else np.broadcast_to(v_init, shape).copy()
+        start = half if curve is None else np.zeros_like(vth)
+        v_init = start if v_init is None else np.broadcast_to(v_init, shape).copy()
         period = steps + lead if period is None else period
         super().__init__(shape=shape, name=name, log_config=log_config)
         _check(vth, steps, levels, lead, period, offset, down)
         _check_stream(band, most)
+        if curve is not None:
+            _check_curve(curve, vth, channels)
+        knots, slopes, offsets = LINE if curve is None else _with_a_knot(curve)
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
         self.v = Var(shape=shape, init=v_init.copy())
@@ -73,10 +86,40 @@ class SNM(AbstractProcess):
         self.band = Var(shape=(1,), init=float(band))
         self.most = Var(shape=(1,), init=most)
         self.carry = Var(shape=(1,), init=int(carry))
+        self.curved = Var(shape=(1,), init=int(curve is not None))
+        self.knots = Var(shape=knots.shape, init=knots)
+        self.slopes = Var(shape=slopes.shape, init=slopes)
+        self.offsets = Var(shape=offsets.shape, init=offsets)
+        self.channels = Var(shape=(1,), init=channels)
         self.steps = Var(shape=(1,), init=steps)
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
         self.saturations = Var(shape=(1,), init=0)
+
+
+LINE = np.zeros((1, 1)), np.zeros((1, 2)), np.zeros((1, 2))  # of neurons that have no curve
+
+
+def _with_a_knot(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Knots, slopes and offsets; a line without knots, of which no Var could be made, is parted at 0."""
+    if curve.knots.shape[1]:
+        return curve.knots, curve.slopes, curve.offsets
+    knots = np.zeros((curve.rows, 1), curve.slopes.dtype)
+    return knots, np.repeat(curve.slopes, 2, axis=1), np.repeat(curve.offsets, 2, axis=1)
+
+
+def _check_curve(curve: Curve, vth: np.ndarray, channels: int) -> None:
+    if not -vth.ndim <= channels < vth.ndim:
+        raise ValueError(f"SNM: channels {channels} given; give an axis of {vth.shape}")
+    if (curve.slopes.dtype.kind == "i") != (vth.dtype.kind == "i"):
+        raise ValueError(
+            f"SNM: a curve of {curve.slopes.dtype} and thresholds of {vth.dtype}; give both as integers, or "
+            f"both as floats"
+        )
+    try:
+        curve.check("SNM", vth.shape[channels])
+    except OutOfRange as error:
+        raise ValueError(str(error)) from None
 
 
 def _check(

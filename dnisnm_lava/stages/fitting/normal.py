@@ -3,9 +3,14 @@ All arrays are float64."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
+from numpy.polynomial.hermite import hermgauss
 from torch import Tensor
 
+NODES = 64  # of a quadrature
 REACHES = 400
 Moments = tuple[Tensor, Tensor]  # mean and variance, of one shape
 
@@ -46,6 +51,17 @@ def _above(mean: Tensor, deviation: Tensor, limit: Tensor) -> Moments:
         torch.where(deviation > 0, first, fixed).clamp(min=0),
         torch.where(deviation > 0, second, fixed.square()).clamp(min=0),
     )
+
+
+def of_function(f: Callable[[Tensor], Tensor], mean: Tensor, variance: Tensor) -> Moments:
+    """Mean and variance of f(z), z normal with this mean and variance: by Gauss-Hermite quadrature."""
+    deviation, nodes = (2 * variance.clamp(min=0)).sqrt(), hermgauss(NODES)  # type: ignore[no-untyped-call]
+    first, second = torch.zeros_like(mean), torch.zeros_like(mean)
+    for node, weight in zip(*nodes, strict=True):
+        value = f(mean + deviation * float(node))
+        share = float(weight) / math.sqrt(math.pi)
+        first, second = first + share * value, second + share * value.square()
+    return first, (second - first.square()).clamp(min=0)
 
 
 def larger(a: Moments, b: Moments) -> Moments:

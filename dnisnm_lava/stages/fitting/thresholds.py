@@ -162,8 +162,18 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
 
 def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choice: Choice) -> SNM:
     """p, which keeps a curve, with thresholds of `nearest`, and the curve that such levels ask for."""
+    return _with_curve(p, function, nearest(p, ann, steps, choice), steps)
+
+
+def of_reach(p: SNM, function: Curve | Smooth, reach: np.ndarray, steps: int) -> SNM:
+    """The same with K thresholds of `reach` (C,), at most what convert took from the maxima."""
+    most = channel_max(p.vth)
+    return _with_curve(p, function, np.where(reach > 0, np.minimum(reach / p.levels, most), most), steps)
+
+
+def _with_curve(p: SNM, function: Curve | Smooth, theta: np.ndarray, steps: int) -> SNM:
+    """theta: (C,)."""
     assert p.curve is not None
-    theta = nearest(p, ann, steps, choice)
     curve = of_levels(function, p.curve.low, p.curve.high, theta / steps, p.curve.tolerance)
     vth = np.broadcast_to(per_channel(theta, p.shape), p.shape)
     return replace(p, vth=vth, payload=vth, curve=curve)

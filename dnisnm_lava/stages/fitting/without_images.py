@@ -4,9 +4,9 @@ is one, else propagated.
 Elements of a tensor are taken as independent, and pre-activations as normal, as data-free quantization does
 (Nagel et al., ICCV 2019, arXiv 1906.04721): a projection gives the mean W mean and the variance W^2 variance,
 a rectifier the closed form of a clipped normal number, a max-pool that of the largest of independent ones,
-pair by pair (Clark 1961). Pixels of pictures depend on one another, so what is propagated through sums of
-them is too narrow or too wide; batch norm has seen training images, and each one sets it right.
-"""
+pair by pair (Clark 1961), another function a quadrature, a product of two that of independent ones. Pixels of
+pictures depend on one another, so what is propagated through sums of them is too narrow or too wide; batch
+norm has seen training images, and each one sets it right."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from dnisnm_lava.backends.batched import curves
+from dnisnm_lava.backends.batched.curves import activated
 from dnisnm_lava.backends.batched.linear import linear
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import (
     SNM,
+    Activation,
     AnalogGraph,
     Input,
     MaxPool,
     Population,
+    Product,
     Projection,
     ReadOut,
     Rectifier,
@@ -124,6 +128,9 @@ def fit_without_images(
         if isinstance(p, SNM) and isinstance(own, Rectifier):
             theta = _theta(p, moments[p.name], own.ceiling, spiking.steps, granularity)
             p = thresholds.with_thresholds(p, theta, spiking.steps)
+        elif isinstance(p, SNM) and isinstance(own, Activation):
+            reach = _reach_of(own, moments[p.name], spiking.steps * p.levels)
+            p = thresholds.of_reach(p, own.function, reach, spiking.steps)
         done.append(p)
     return SpikingGraph(tuple(done), steps=spiking.steps)
 
@@ -134,6 +141,9 @@ def _sent(p: Population, sent: Mapping[str, Sent], moments: Mapping[str, Moments
     if isinstance(p, MaxPool):
         return sent[p.source].pooled(p.window)
     told = _tensors(moments[p.name])
+    if isinstance(p, SNM) and p.curve is not None:
+        curve = p.curve
+        return Sent(normal.of_function(lambda z: curves.at(curve, z), *told))
     if isinstance(p, SNM) and not p.two_sided:
         return Sent(told, True, torch.tensor(p.levels * p.vth[None]))
     return Sent(told)
@@ -188,7 +198,7 @@ def origins(analog: AnalogGraph) -> dict[str, str]:
     `propagated`, or `both`, as of a batch norm's output and a shortcut that are added up."""
     found = {}
     for p in analog:
-        if isinstance(p, Rectifier | Relay | ReadOut):
+        if isinstance(p, Rectifier | Relay | Activation | ReadOut):
             norm = None if isinstance(p, ReadOut) else p.batch_norm
             found[p.name] = (
                 "propagated"
@@ -211,8 +221,8 @@ def _of_channels(given: ArrayLike, channels: int, who: str) -> np.ndarray:
 
 
 def _preactivations(analog: AnalogGraph, mean: np.ndarray, std: np.ndarray) -> Iterator[tuple[str, Moments]]:
-    """(name, mean and variance (1, *shape)) of the image, and of the pre-activations of each Rectifier, Relay
-    and ReadOut, in order."""
+    """(name, mean and variance (1, *shape)) of the image, of the pre-activations of each Rectifier, Relay,
+    Activation and ReadOut, and of each Product, in order."""
     shape = analog.input.shape
     with np.errstate(over="ignore"):  # infinity is refused
         variance = std**2
@@ -224,11 +234,28 @@ def _preactivations(analog: AnalogGraph, mean: np.ndarray, std: np.ndarray) -> I
             sent[p.name] = Sent(image)
         elif isinstance(p, MaxPool):
             sent[p.name] = heard[p.source].pooled(p.window)
+        elif isinstance(p, Product):
+            sent[p.name] = Sent(_multiplied(heard[p.source].told, heard[p.gate].told))
+            yield p.name, sent[p.name].moments
         else:
-            assert isinstance(p, Rectifier | Relay | ReadOut)
+            assert isinstance(p, Rectifier | Relay | Activation | ReadOut)
             moments = _summed(p, {name: s.told for name, s in heard.items()})
             yield p.name, moments
-            sent[p.name] = _rectified(moments, p.ceiling) if isinstance(p, Rectifier) else Sent(moments)
+            sent[p.name] = _said(p, moments)
+
+
+def _said(p: Rectifier | Relay | Activation | ReadOut, moments: Moments) -> Sent:
+    """What it makes of a pre-activation with these moments."""
+    if isinstance(p, Activation):
+        return Sent(normal.of_function(lambda z: activated(p, z), *moments))
+    return _rectified(moments, p.ceiling) if isinstance(p, Rectifier) else Sent(moments)
+
+
+def _multiplied(a: Moments, b: Moments) -> Moments:
+    """Of a product of independent numbers."""
+    squares = [variance + mean.square() for mean, variance in (a, b)]
+    mean = a[0] * b[0]
+    return mean, (squares[0] * squares[1] - mean.square()).clamp(min=0)
 
 
 def _rectified(moments: Moments, ceiling: float) -> Sent:
@@ -240,7 +267,7 @@ def _constant(a: np.ndarray, shape: Shape) -> Tensor:
     return torch.tensor(np.broadcast_to(a, (1, *shape)), dtype=torch.float64)
 
 
-def _summed(p: Rectifier | Relay | ReadOut, sent: dict[str, Moments]) -> Moments:
+def _summed(p: Rectifier | Relay | Activation | ReadOut, sent: dict[str, Moments]) -> Moments:
     """Moments of p's pre-activation: batch norm's for what it covers, and what the other projections
     bring."""
     norm = None if isinstance(p, ReadOut) else p.batch_norm
@@ -274,6 +301,16 @@ def _largest(moments: Moments, window: Window) -> Moments:
         )
         is_seen = torch.maximum(is_seen, sees)
     return m, v
+
+
+def _reach_of(p: Activation, moments: MomentsOf, levels: int) -> np.ndarray:
+    """(C,): K theta at the cheapest clip of a channel's |f|, were it the rectified part of a normal number
+    with the mean and the spread that a quadrature tells of it."""
+    mean, variance = normal.of_function(lambda z: activated(p, z), *_tensors(moments))
+    first, second = (a[0].reshape(p.shape[0], -1) for a in (mean, variance + mean.square()))
+    shared = first.mean(1)
+    spread = (second.mean(1) - shared.square()).clamp(min=0).sqrt()
+    return normal.cheapest(shared.abs(), spread, levels).numpy()
 
 
 def _theta(

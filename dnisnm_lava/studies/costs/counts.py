@@ -17,6 +17,7 @@ from dnisnm_lava.backends import reference
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import (
     SNM,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -27,6 +28,7 @@ from dnisnm_lava.ir import (
     checked_images,
     checked_steps,
     fanout,
+    sources,
 )
 from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
@@ -46,7 +48,7 @@ class Synapses:
     synapse of its neuron; another number behind a sum-pool or a resampling alone. delivered_once: the same
     with one spike an image for each neuron whose spikes do not cancel: what an ANN with these activations
     cannot skip. adds: a delivered spike is added, and multiplied with nothing, since its source sends 1 and
-    -1 alone; read_adds: and so is what the weights read. A max-pool has `delivered` alone.
+    -1 alone; read_adds: and so is what the weights read. A max-pool and a gate have `delivered` alone.
     """
 
     source: str
@@ -138,7 +140,9 @@ def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
         if isinstance(p, MaxPool):
             ones[p.name] = ones[p.source]  # a maximum of sums changes by no more than one of them
         else:
-            ones[p.name] = isinstance(p, SNM) and p.levels == 1 and bool(np.isin(p.payload, (0, 1)).all())
+            ones[p.name] = (
+                isinstance(p, SNM | Gate) and p.levels == 1 and bool(np.isin(p.payload, (0, 1)).all())
+            )
     return ones
 
 
@@ -198,9 +202,9 @@ class _Counter:
             self.before = v
         if isinstance(p, ReadOut) or step <= lead(p):
             return  # which send nothing
-        values = k * p.payload if isinstance(p, SNM) else k
+        values = k * p.payload if isinstance(p, SNM | Gate) else k
         self.sent[p.name][at] += np.count_nonzero(values, axis=0)
-        if isinstance(p, MaxPool):
+        if isinstance(p, MaxPool | Gate):
             self.changes[p.name][at] += np.count_nonzero(values)
         for reader, q in self.readers[p.name]:
             self.reads[reader][at] += np.count_nonzero(_read(q, values), axis=0)
@@ -253,6 +257,11 @@ def _activity(
     if isinstance(p, MaxPool):
         fan = fanout.of_max_pool(p, graph[p.source].shape)
         found = (Synapses(p.source, 0, 0, _dot(seen[p.source].sent, fan), 0, True, True),)
+    elif isinstance(p, Gate):
+        found = tuple(
+            Synapses(name, 0, 0, _dot(seen[name].sent, fanout.of_gate(p, graph[name].shape)), 0, True, True)
+            for name in sources(p)
+        )
     elif isinstance(p, SNM | ReadOut):
         found = tuple(
             _synapses(q, graph[q.source].shape, seen[q.source], reads, ones[q.source], images * steps)

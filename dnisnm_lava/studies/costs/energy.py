@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph
 from dnisnm_lava.ir.integers import largest_spikes, signed_bits
 from dnisnm_lava.studies.costs import neurobench as neurobench_metrics
 from dnisnm_lava.studies.costs import prices
@@ -62,13 +62,16 @@ class Quantized:
 class Chip:
     """A chip like Loihi, pJ an image: synaptic operations (their memory access with them) and, of graded
     spikes, multiplications; updates of neurons that change, and that do not; messages, one for each spike and
-    population that reads it. Without leakage, the host, and what is read out."""
+    population that reads it; and what neurons with curves, and gates, compute beyond an
+    update. Without leakage, the
+    host, and what is read out."""
 
     synaptic_operations: float
     multiplications: float
     updates_active: float
     updates_inactive: float
     messages: float
+    functions: float = 0.0
 
     @property
     def total(self) -> float:
@@ -78,6 +81,7 @@ class Chip:
             + self.updates_active
             + self.updates_inactive
             + self.messages
+            + self.functions
         )
 
 
@@ -159,11 +163,13 @@ def costs(graph: SpikingGraph, counts: Counts) -> Costs:
 @dataclass(frozen=True)
 class Widths:
     """Bits of the operands: of weights; of what a population sends (a sign aside); of the ANN's activation in
-    its place."""
+    its place. functions: {population with a curve, gate: pJ of what
+    one neuron computes of it in a step}."""
 
     weights: int
     spikes: dict[str, int]
     activations: dict[str, int]
+    functions: dict[str, float]
 
     def spiking(self, s: Synapses) -> float:
         """pJ of all spikes that were delivered."""
@@ -184,11 +190,15 @@ def widths_of(graph: SpikingGraph, steps: int) -> Widths:
             activations[p.name] = p.bits
         elif isinstance(p, MaxPool):
             activations[p.name] = activations[p.source]
-        elif isinstance(p, SNM):
+        elif isinstance(p, SNM | Gate):
             activations[p.name] = prices.activation_bits(steps, p.levels, p.two_sided)
     spikes = {name: largest.bit_length() for name, largest in largest_spikes(graph).items()}
     weights = max(signed_bits(q.weight) for q in neurobench_metrics.projections(graph))
-    return Widths(weights, {**spikes, graph.input.name: graph.input.bits}, activations)
+    functions = {p.name: prices.gate() for p in graph.of(Gate)}
+    for p in graph.of(SNM):
+        if p.curve is not None:
+            functions[p.name] = prices.curve(p.curve.slopes.shape[1])
+    return Widths(weights, {**spikes, graph.input.name: graph.input.bits}, activations, functions)
 
 
 def _paper(graph: SpikingGraph, counts: Counts) -> Paper:
@@ -224,8 +234,8 @@ def _quantized(widths: Widths, counts: Counts, input_name: str) -> Quantized:
 
 
 def weights_of(a: Activity) -> tuple[Synapses, ...]:
-    """Those that have weights; a max-pool's have none."""
-    return () if a.kind == MaxPool.__name__ else a.synapses
+    """Those that have weights; a max-pool's and a gate's have none."""
+    return () if a.kind in (MaxPool.__name__, Gate.__name__) else a.synapses
 
 
 def _chip(widths: Widths, counts: Counts, a: Activity) -> Chip:
@@ -241,6 +251,7 @@ def _chip(widths: Widths, counts: Counts, a: Activity) -> Chip:
         prices.NEURON_ACTIVE * a.changes,
         prices.NEURON_INACTIVE * (a.updates - a.changes),
         prices.message() * a.spikes * readers,
+        widths.functions.get(a.name, 0.0) * a.updates,
     )
     return Chip(*(part / counts.images for part in parts))
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir.curves import LARGEST_SHIFT
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.integers import signed_bits, unsigned_bits
 from dnisnm_lava.studies.costs.counts import Counts
@@ -80,6 +81,31 @@ def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
             yield p.bias
         if isinstance(p, SNM):
             yield from (p.vth, p.payload, p.v_init)
+        if isinstance(p, SNM) and p.curve is not None:
+            yield from (p.curve.knots, p.curve.slopes, p.curve.offsets)
+        if isinstance(p, Gate):
+            yield from (p.vth, p.payload, p.gain)
+
+
+def _memory_bits(p: SNM, steps: int) -> int:
+    """Of m: a relay needs none, and that of a curve which goes below 0 has a sign."""
+    if p.curve is None and p.two_sided:
+        return 0
+    return (steps * p.levels).bit_length() + int(p.two_sided)
+
+
+def _gate_bits(p: Gate, graph: SpikingGraph) -> int:
+    """Of its sums, of 24 bits each, and m, and a gain and a shift for each channel."""
+    neurons, others = p.vth.size, int(np.prod(graph[p.gate].shape))
+    memory = (graph.steps * p.levels).bit_length() + int(p.two_sided)
+    each = unsigned_bits(p.gain) + LARGEST_SHIFT.bit_length()
+    return STATE_BITS * (neurons + others) + memory * neurons + each * len(p.gain)
+
+
+def _table_bits(curve: Curve) -> int:
+    """Of all rows: knots, slopes, offsets, and a shift each, of which a threshold is a power of two."""
+    tables = (curve.knots, curve.slopes, curve.offsets)
+    return sum(signed_bits(a) * a.size for a in tables) + curve.rows * LARGEST_SHIFT.bit_length()
 
 
 def packed_bytes(graph: SpikingGraph) -> dict[str, float]:
@@ -87,13 +113,19 @@ def packed_bytes(graph: SpikingGraph) -> dict[str, float]:
     which NeuroBench's footprint leaves out: a module has none before it runs."""
     snm = graph.of(SNM)
     integrating: list[SNM | ReadOut] = [*snm, *graph.readouts]
+    curves = [p.curve for p in snm if p.curve is not None]
     bits = {
         "weights": sum(signed_bits(q.weight) * q.weight.size for q in projections(graph)),
         "biases": sum(signed_bits(p.bias) * p.bias.size for p in integrating),
-        "thresholds": sum(unsigned_bits(p.vth) * p.vth.size for p in snm),
+        "thresholds": sum(unsigned_bits(p.vth) * p.vth.size for p in snm if p.curve is None),
         "payloads": sum(unsigned_bits(p.payload) * p.payload.size for p in snm),
         "initial potentials": sum(signed_bits(p.v_init) * p.v_init.size for p in snm),
         "potentials": sum(STATE_BITS * int(np.prod(p.shape)) for p in integrating),
-        "memories": sum((graph.steps * p.levels).bit_length() * p.vth.size for p in snm if not p.two_sided),
+        "memories": sum(_memory_bits(p, graph.steps) * p.vth.size for p in snm),
     }
+    if curves:
+        bits["curves"] = sum(_table_bits(curve) for curve in curves)
+    gates = graph.of(Gate)
+    if gates:
+        bits["gates"] = sum(_gate_bits(p, graph) for p in gates)
     return {name: total / 8 for name, total in bits.items()}

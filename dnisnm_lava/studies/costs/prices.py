@@ -14,6 +14,8 @@ from math import ceil, log2
 import numpy as np
 
 from dnisnm_lava.ir import SNM, Graph, ReadOut
+from dnisnm_lava.ir.curves import MULTIPLIER
+from dnisnm_lava.ir.fixedpoint import STATE_BITS
 
 # ---------------------------------------------------------------- the paper's
 
@@ -87,6 +89,7 @@ def spent(snn: Sequence[float], first: Sequence[bool]) -> float:
 
 # ---------------------------------------------------------------- integers
 
+SLOPE_BITS = MULTIPLIER.bit_length() + 1
 INT8_MULTIPLY, INT32_ADD = 0.2, 0.1  # 45 nm, 0.9 V: Horowitz, ISSCC 2014
 
 
@@ -122,6 +125,19 @@ HOPS = (1, 1)  # assumed: east-west and north-south hops of one message, since p
 def message() -> float:
     """One spike to one population that reads it."""
     return SPIKE_IN_TILE + HOPS[0] * HOP_EAST_WEST + HOPS[1] * HOP_NORTH_SOUTH
+
+
+def curve(pieces: int) -> float:
+    """What a neuron that sends a curve of `pieces` lines computes beyond an update, once a step: a comparison
+    for each halving of its knots, and a potential of 24 bits times a slope of 16, at 45 nm. A guess: no
+    chip's program of it is public."""
+    return ceil(log2(pieces)) * INT32_ADD + multiply_accumulate(STATE_BITS, SLOPE_BITS)
+
+
+def gate() -> float:
+    """What a neuron of a gate computes, once a step: the product of two sums of 24 bits, and that of it with
+    a gain. A guess, as `curve`."""
+    return 2 * multiply_accumulate(STATE_BITS, STATE_BITS)
 
 
 def graded_extra(value_bits: int, weight_bits: int) -> float:

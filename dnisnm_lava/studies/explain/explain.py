@@ -209,7 +209,9 @@ def _observe(
     for name, found in rates.rates(nets, runs):
         seen[name].add_rates(found, first)
         if name == measure.output:
-            values = [r.cpu().numpy().reshape(len(r), *measure.shape) for r in (found[0], found[4], found[5])]
+            values = [
+                r.cpu().numpy().reshape(len(r), *measure.shape) for r in (found[0], found[-2], found[-1])
+            ]
     for name, spikes in runs.integer.spikes.items():
         seen[name].add_spikes(spikes)
         if first <= raster < first + len(spikes):

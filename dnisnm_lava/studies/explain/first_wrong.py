@@ -11,6 +11,7 @@ Advice = Callable[[Explained, str], tuple[Remedy, ...]]
 
 MEANINGS = {
     "clipping": "activations above what K levels of theta a step can say",
+    "function": "the straight lines that neurons have in place of the ANN's function",
     "discreteness": "rounding to theta / T",
     "inherited": "what its sources sent wrongly",
     "asynchronism": "currents that come unevenly or late, against the same total in equal steps",

@@ -19,7 +19,7 @@ class Reached:
     def __call__(self, p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
         if not isinstance(p, SNM | ReadOut):
             return
-        before = v + k * p.vth if isinstance(p, SNM) else v
+        before = v + k * p.vth if isinstance(p, SNM) and p.curve is None else v  # a curve takes nothing
         largest_v, largest_m = self.largest.get(p.name, (0, 0))
         if step <= self.steps:
             largest_v = max(largest_v, int(np.abs(before).max()))

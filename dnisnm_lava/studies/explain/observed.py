@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dnisnm_lava.backends.results import count_spikes
-from dnisnm_lava.ir import SNM, MaxPool, Population, ReadOut, Rectifier, sources
+from dnisnm_lava.ir import SNM, Gate, MaxPool, Population, Product, ReadOut, Rectifier, sources
 from dnisnm_lava.ir.integers import StateRange
 from dnisnm_lava.studies.explain import threshold_maps
 from dnisnm_lava.studies.explain.rates import Rates
@@ -30,7 +30,7 @@ BYTE = 127
 class Observed:
     """One population in the ANN, the float SNN and the integer SNN, and what was seen of it so far.
 
-    sums: of d^2, d and what d contributes, (7, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2.
+    sums: of d^2, d and what d contributes, (8, 3): of PARTS, of r5 - r0, and of r4 - r0. power: of a^2.
     sounded, active: which neurons sent, or were above 0 in the ANN. maxima: (2, *shape), over the even and
     the odd images.
     """
@@ -57,7 +57,7 @@ class Observed:
         r0, *_, r4, r5 = rates
         spiking, whole = r4 - r0, r5 - r0
         differences = [b - a for a, b in itertools.pairwise(rates)]
-        weights = [spiking] * 4 + [
+        weights = [spiking] * (len(PARTS) - 1) + [
             whole + spiking
         ]  # (r5 - r4) (r5 + r4 - 2 r0) is the difference of the squares
         pairs = [*zip(differences, weights, strict=True), (whole, whole), (spiking, spiking)]
@@ -90,7 +90,7 @@ class Observed:
         chosen = np.argsort(-events, kind="stable")[
             np.arange(min(SHOWN, events.size)) * max(firing, SHOWN) // SHOWN
         ]
-        if isinstance(self.integer, SNM):
+        if isinstance(self.integer, SNM | Gate):
             payload = np.maximum(self.integer.payload.reshape(-1)[chosen], 1)
             levels = np.clip(flat[:, chosen] // payload, -BYTE, BYTE)
         else:
@@ -113,7 +113,7 @@ def explained(
         shape=o.own.shape,
         neurons=size,
         sources=sources(o.own),
-        levels=o.integer.levels if isinstance(o.integer, SNM) else 0,
+        levels=o.integer.levels if isinstance(o.integer, SNM | Gate) else 0,
         lead=o.integer.lead if isinstance(o.integer, SNM) else 0,
         power=o.power / o.count,
         parts=dict(zip(PARTS, parts[: len(PARTS)], strict=True)),
@@ -121,11 +121,11 @@ def explained(
         spiking=parts[-1],
         rate_up=o.up / events,
         rate_down=o.down / events,
-        dead=int(np.count_nonzero(o.integer.vth == 0)) if isinstance(o.integer, SNM) else 0,
+        dead=int(np.count_nonzero(o.integer.vth == 0)) if isinstance(o.integer, SNM | Gate) else 0,
         silent=size - int(np.count_nonzero(o.sounded)) if fires else 0,
         inactive=size - int(np.count_nonzero(o.active)) if fires else 0,
         saturations=o.saturations,
-        headroom=None if isinstance(o.own, MaxPool) else _headroom(o, ranges[o.own.name]),
+        headroom=None if isinstance(o.own, MaxPool | Product) else _headroom(o, ranges[o.own.name]),
         thresholds=_thresholds(o.spiking),
         map=_map(o, images, train),
         raster=o.raster,
@@ -144,7 +144,7 @@ def _headroom(o: Observed, own: StateRange) -> Headroom:
 
 
 def _thresholds(p: Population) -> Thresholds | None:
-    if not isinstance(p, SNM):
+    if not isinstance(p, SNM | Gate):
         return None
     alive = p.vth[p.vth > 0]
     return (

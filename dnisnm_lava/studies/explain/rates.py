@@ -1,4 +1,4 @@
-"""What populations send in a step, on average, one thing more wrong at a time: the six rates of
+"""What populations send in a step, on average, one thing more wrong at a time: the seven rates of
 `values`, on some images."""
 
 from __future__ import annotations
@@ -12,18 +12,29 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends import batched
+from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.device import exact_sums
 from dnisnm_lava.backends.batched.linear import linear, max_pool
 from dnisnm_lava.backends.results import Run
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, ReadOut, Rectifier, Relay, SpikingGraph
+from dnisnm_lava.ir import (
+    SNM,
+    Activation,
+    Gate,
+    Input,
+    MaxPool,
+    Population,
+    Product,
+    ReadOut,
+    Rectifier,
+    Relay,
+    SpikingGraph,
+)
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain.headroom import Reached
 
-Rates = tuple[
-    Tensor, Tensor, Tensor, Tensor, Tensor, Tensor
-]  # r0 to r5, each (n, *shape), float64, in real units
+Rates = tuple[Tensor, ...]  # r0, r1, rF, r2 to r5, each (n, *shape), float64, in real units
 
 
 @dataclass(frozen=True)
@@ -66,13 +77,15 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
             )
             if isinstance(p, MaxPool):
                 a = max_pool(ann[p.source], p.window)
-                found = a, a, a, r4, r4, r5
+                found: Rates = (a, a, a, a, r4, r4, r5)
+            elif isinstance(p, Product):
+                found = (*_expected_product(p, nets.spiking[p.name], ann, heard, runs), r4, r5)
             elif isinstance(p, ReadOut):
                 z = _total(p, ann, runs)
-                found = z, z, z, r4, r4, r5
+                found = z, z, z, z, r4, r4, r5
             else:
-                assert isinstance(p, Rectifier | Relay)
-                found = *_expected(p, nets.spiking[p.name], ann, heard, runs), r4, r5
+                assert isinstance(p, Rectifier | Relay | Activation)
+                found = (*_expected(p, nets.spiking[p.name], ann, heard, runs), r4, r5)
             yield p.name, found
             ann[p.name], heard[p.name] = found[0], r4
             for name in freed[p.name]:
@@ -80,16 +93,35 @@ def rates(nets: Networks, runs: Runs) -> Iterator[tuple[str, Rates]]:
 
 
 def _expected(
-    own: Rectifier | Relay, p: Population, ann: Mapping[str, Tensor], heard: Mapping[str, Tensor], runs: Runs
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """r0 to r3. own, p: the population in the ANN and in the float SNN, whose weights and bias `fit` may have
-    moved."""
+    own: Rectifier | Relay | Activation,
+    p: Population,
+    ann: Mapping[str, Tensor],
+    heard: Mapping[str, Tensor],
+    runs: Runs,
+) -> Rates:
+    """r0, r1, rF, r2 and r3. own, p: the population in the ANN and in the float SNN, whose weights and bias
+    `fit` may have moved."""
     assert isinstance(p, SNM)
     z = _total(own, ann, runs)
-    a = z.clamp(0, own.ceiling) if isinstance(own, Rectifier) else z
-    most = runs.tensor(p.levels * p.vth)
-    clipped = torch.minimum(a, most) if isinstance(own, Rectifier) else a.clamp(-most, most)
-    return a, clipped, staircase(p, z, runs.steps), staircase(p, _total(p, heard, runs), runs.steps)
+    a, most = curves.activated(own, z), runs.tensor(p.levels * p.vth)
+    least = -most if p.two_sided else torch.zeros_like(most)
+    clipped = a.clamp(least, most)
+    lines = clipped if p.curve is None else curves.at(p.curve, z).clamp(least, most)
+    heard_in_mean = staircase(p, _total(p, heard, runs), runs.steps)
+    return a, clipped, lines, staircase(p, z, runs.steps), heard_in_mean
+
+
+def _expected_product(
+    own: Product, p: Population, ann: Mapping[str, Tensor], heard: Mapping[str, Tensor], runs: Runs
+) -> Rates:
+    """The same of a product, of which a gate says the nearest level."""
+    assert isinstance(p, Gate)
+    a, b = ann[own.source] * ann[own.gate], heard[own.source] * heard[own.gate]
+    most, theta = runs.tensor(p.levels * p.vth), runs.tensor(p.vth)
+    least, guard = -most if p.two_sided else torch.zeros_like(most), torch.where(theta > 0, theta, torch.inf)
+    clipped = a.clamp(least, most)
+    told = [((runs.steps * x / guard + 0.5).floor() * theta / runs.steps).clamp(least, most) for x in (a, b)]
+    return a, clipped, clipped, *told
 
 
 def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
@@ -99,7 +131,9 @@ def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
     vth, v_init, lower = (torch.tensor(a, dtype=x.dtype, device=x.device) for a in each)
     v, guard = v_init + steps * x, torch.where(vth > 0, vth, torch.inf)
     whole = (v / guard).floor()
-    if p.two_sided:
+    if p.curve is not None:
+        whole = (curves.at(p.curve, v, steps) / guard + 0.5).floor()
+    elif p.two_sided:
         back = (-v / guard).floor()
         rest = -v - back * vth
         further = (rest > 0) & (rest >= lower) & (p.down < 1)  # as in dynamics.fire
@@ -107,7 +141,9 @@ def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
     return whole.clamp(-steps * p.levels if p.two_sided else 0, steps * p.levels) * vth / steps
 
 
-def _total(p: Rectifier | Relay | SNM | ReadOut, sources: Mapping[str, Tensor], runs: Runs) -> Tensor:
+def _total(
+    p: Rectifier | Relay | Activation | SNM | ReadOut, sources: Mapping[str, Tensor], runs: Runs
+) -> Tensor:
     """(n, *shape): what arrives in a step when the sources send this, bias in it."""
     parts = (linear(q, torch.float64, runs.device)(sources[q.source]) for q in p.projections)
     return reduce(torch.add, parts) + runs.tensor(p.bias)
@@ -130,7 +166,7 @@ def worths(integer: SpikingGraph) -> dict[str, np.ndarray]:
     for p in integer:
         if isinstance(p, MaxPool):
             worth[p.name] = worth[p.source]
-        elif isinstance(p, SNM):
+        elif isinstance(p, SNM | Gate):
             worth[p.name] = p.spike_unit
         else:
             assert isinstance(p, Input | ReadOut)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dnisnm_lava.evaluation.weak_spots import Codes
 from dnisnm_lava.ir.fixedpoint import WEIGHT_BITS
+from dnisnm_lava.stages.conversion import FUNCTION_ERROR
 from dnisnm_lava.stages.fitting import CORRECTIONS
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.stages.quantization import PAYLOAD_BITS
@@ -18,6 +19,7 @@ from dnisnm_lava.studies.explain.values import Explained, Remedy
 # calibration images: fewer leave neurons dead, and thresholds below what other images reach (docs/faq.md)
 ENOUGH = 128
 WANTED, FINE = 1000, 12  # calibration images; bits of weights of which a few large ones take the range
+FIRING = ("Rectifier", "Activation", "Product")  # kinds that have levels of their own
 GOOD_LEVELS = 4
 MOST_LEVELS = 32
 
@@ -89,14 +91,21 @@ def _more_images(setting: Setting, dial: str, why: str) -> Iterator[Remedy]:
 
 def _clipping(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
     """Not levels: theta is the maximum by K, so that K theta stays what it is."""
-    fires = p.kind == "Rectifier"
+    fires = p.kind in FIRING
     if fires:
         yield Remedy("threshold", "max", "its rule leaves thresholds below the largest activations")
     yield from _more_images(
         setting, "calibration_images", "activations exceed the maxima that calibration saw"
     )
-    if fires and _own(setting, "granularity"):
+    if p.kind == "Rectifier" and _own(setting, "granularity"):
         yield Remedy("granularity", "channel", "neurons of a channel share the largest maximum")
+
+
+def _function(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
+    share = FUNCTION_ERROR if setting.recipe is None else setting.recipe.function_error
+    why = f"its lines may differ from the function by {share:g} of a level"
+    yield Remedy("function_error", share / 4, why)
+    yield from _levels(p, "smaller levels, of which the lines may differ by a share")
 
 
 def _discreteness(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
@@ -144,6 +153,7 @@ def _integers(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
 
 BY_PART = {
     "clipping": _clipping,
+    "function": _function,
     "discreteness": _discreteness,
     "asynchronism": _asynchronism,
     "integers": _integers,
@@ -151,7 +161,7 @@ BY_PART = {
 
 
 def _levels(p: Explained, why: str) -> Iterator[Remedy]:
-    if p.kind == "Rectifier" and 2 * p.levels <= MOST_LEVELS:
+    if p.kind in FIRING and 2 * p.levels <= MOST_LEVELS:
         yield Remedy("levels", max(GOOD_LEVELS, 2 * p.levels), why)
     if p.kind == "Relay" and p.levels < BYTE:
         yield Remedy("relay_levels", BYTE, why)

@@ -1,20 +1,24 @@
 """Why the accuracy is what it is: the error of each population in parts, and what else tells of it.
 
-What a neuron sends in a step, on average and in real units, in six rates, each one thing more wrong than the
-one before:
+What a neuron sends in a step, on average and in real units, in seven rates, each one thing more wrong than
+the one before:
 
-    r0 = a                     the ANN's activation, a = min(max(z, 0), ceiling) of its pre-activation z
+    r0 = a                     the ANN's activation, a = f(z) of its pre-activation z, min(max(z, 0), ceiling)
+                               of a Rectifier
     r1 = min(a, K theta)       what K levels of theta a step can say
+    rF = min(F(z), K theta)    the lines F that neurons have in place of a smooth f; r1 where f is made of
+                               lines
     r2 = S(z)                  the neuron, when it hears z in every step
     r3 = S(mean of x(t))       when it hears the mean of what arrives, x(t), weights, bias and corrections
                                of `fit` in it
     r4 = sum of s(t) / T       when it hears x(t) itself: the float SNN
     r5                         the integer SNN
 
-    S(x) = theta / T * min(max(floor((v_init + T x) / theta), 0), T K)
+    S(x) = theta / T * min(max(floor((v_init + T x) / theta), 0), T K);  of neurons with lines F, and of those
+    that may send below 0, T F(x) / theta to the nearest, and -T K; a Product is as its own F
 
-    clipping = r1 - r0, discreteness = r2 - r1, inherited = r3 - r2, asynchronism = r4 - r3,
-    integers = r5 - r4
+    clipping = r1 - r0, function = rF - r1, discreteness = r2 - rF, inherited = r3 - r2,
+    asynchronism = r4 - r3, integers = r5 - r4
 
 They sum to r5 - r0, neuron by neuron. S is what T equal currents give and what all of them at once give, with
 any lead.
@@ -32,8 +36,15 @@ from dnisnm_lava.evaluation.sanity import Alarm
 from dnisnm_lava.ir import Shape
 from dnisnm_lava.measures import Measure
 
-PARTS = ("clipping", "discreteness", "inherited", "asynchronism", "integers")  # in the order of the rates
-OWN = ("clipping", "discreteness", "asynchronism", "integers")  # those that do not come from the sources
+PARTS = (
+    "clipping",
+    "function",
+    "discreteness",
+    "inherited",
+    "asynchronism",
+    "integers",
+)  # in the order of the rates
+OWN = tuple(p for p in PARTS if p != "inherited")  # those that do not come from the sources
 
 
 @dataclass(frozen=True)
@@ -119,18 +130,17 @@ class Raster:
 class Explained:
     """One population, in the order of the graph; all but the image.
 
-    kind: Rectifier, Relay, MaxPool or ReadOut. A MaxPool and a ReadOut have no neurons that fire: their
-    clipping, discreteness and asynchronism are 0, and all that is wrong in floats is inherited. A ReadOut's
-    rate is its potential by T. sources: names. levels, lead: K and steps (0 for MaxPool and ReadOut). power:
-    mean of a^2 (of z^2, for Relay and ReadOut), over images and neurons, in squared real units. parts: {each
-    of PARTS: Part}. total: r5 - r0, the integer SNN against the ANN. spiking: r4 - r0, the float SNN.
-    rate_up, rate_down: positive and negative spikes of the integer SNN, per neuron and step; 0 for ReadOut.
-    dead: neurons whose threshold is 0: never active on the calibration images. silent: neurons that sent
-    nothing on any of these images, the dead among them. inactive: neurons that are 0 in the ANN on all of
-    these images. 0 for ReadOut. saturations: of the state, in all images and steps. headroom: None for
-    MaxPool. thresholds: None for MaxPool and ReadOut. map: None for all but Rectifier. raster: None for
-    ReadOut.
-    """
+    kind: Rectifier, Relay, Activation, Product, MaxPool or ReadOut. A MaxPool and a ReadOut have no neurons
+    that fire: their clipping, function, discreteness and asynchronism are 0, and all that is wrong in floats
+    is inherited. A ReadOut's rate is its potential by T. sources: names. levels, lead: K and steps (0 for
+    MaxPool and ReadOut). power: mean of a^2 (of z^2, for Relay and ReadOut), over images and neurons, in
+    squared real units. parts: {each of PARTS: Part}. total: r5 - r0, the integer SNN against the ANN.
+    spiking: r4 - r0, the float SNN. rate_up, rate_down: positive and negative spikes of the integer SNN, per
+    neuron and step; 0 for ReadOut. dead: neurons whose threshold is 0: never active on the calibration
+    images. silent: neurons that sent nothing on any of these images, the dead among them. inactive: neurons
+    that are 0 in the ANN on all of these images. 0 for ReadOut. saturations: of the state, in all images and
+    steps. headroom: None for MaxPool and Product. thresholds: None for MaxPool and ReadOut. map: None for all
+    but Rectifier. raster: None for ReadOut."""
 
     name: str
     kind: str

@@ -8,7 +8,8 @@ and an index, in one list for each input axon, of at most 127:
         ceil((synapses * (bits + 11) + 12) / 64)
 
 bits = ceil(log2(max |w|)) + 1. Neurons take words for what differs between them: potential, memory,
-threshold, payload, bias.
+threshold, payload, bias; and for the tables of their curves, of each channel on the core its own (a guess: no
+published table has one).
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def weight_bits(largest: int) -> int:
 @dataclass(frozen=True)
 class Layer:
     """What the rule knows of a population. synapses: of a kernel, all its taps for each neuron, also those
-    beyond the border, where `energy` counts none; weights: those that are stored apart."""
+    beyond the border, where `energy` counts none; weights: those that are stored apart. table_words: of one
+    table of a curve; tables: 1 for all, or one a channel."""
 
     name: str
     kind: str
@@ -109,6 +111,16 @@ class Layer:
     state_words: int = 1
     synapses: int = 0
     weights: int = 0
+    table_words: int = 0
+    tables: int = 1
+
+    def of_tables(self, channels: int) -> int:
+        """Words of neurons' memory that curves take, where so many channels lie on the core."""
+        return self.table_words * min(self.tables, channels)
+
+    def kept(self, channels: int, neurons: int) -> int:
+        """Words of neurons' memory."""
+        return neurons * self.state_words + self.of_tables(channels)
 
     def words(self, channels: int, neurons: int) -> int:
         return sum(s.words(channels, neurons) for s in self.inputs)
@@ -123,7 +135,8 @@ class Layer:
 class Row:
     """A layer on its cores. tile: the part of `shape` on a core, the last ones may hold less; axons,
     neurons_on_core and words (of synapse memory): of a core; state_words: of one neuron; fits: whether a core
-    holds its tile."""
+    holds its tile.
+    table_words: of a core, in the same memory as its neurons: what curves take."""
 
     name: str
     kind: str
@@ -137,10 +150,16 @@ class Row:
     weights: int
     words: int
     state_words: int
+    table_words: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Words of a core's memory of neurons."""
+        return self.neurons_on_core * self.state_words + self.table_words
 
     @property
     def fits(self) -> bool:
-        return self.words <= SYNAPSE_WORDS and self.neurons_on_core * self.state_words <= STATE_WORDS
+        return self.words <= SYNAPSE_WORDS and self.kept <= STATE_WORDS
 
 
 def placed(layer: Layer) -> Row:
@@ -160,6 +179,7 @@ def placed(layer: Layer) -> Row:
         layer.weights,
         layer.words(shown[0], prod(shown)),
         layer.state_words,
+        layer.of_tables(shown[0]),
     )
 
 
@@ -174,7 +194,8 @@ def _tile_of_map(layer: Layer) -> Shape:
     synapses."""
 
     def fits(t: Shape) -> bool:
-        return prod(t) * layer.state_words <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
+        kept = layer.kept(min(t[0], layer.shape[0]), prod(t))
+        return kept <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
 
     for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
         fitting = [t for t in _tiles(layer.shape) if fits(t) and layer.words(t[0], prod(t)) <= limit]
@@ -201,7 +222,7 @@ def _part_of_vector(layer: Layer) -> Shape:
         while (
             (
                 excess := max(
-                    ceil_div(layer.words(part, part), limit), ceil_div(part * layer.state_words, STATE_WORDS)
+                    ceil_div(layer.words(part, part), limit), ceil_div(layer.kept(part, part), STATE_WORDS)
                 )
             )
             > 1

@@ -13,10 +13,24 @@ from math import gcd, prod
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
+from dnisnm_lava.ir import (
+    SNM,
+    Curve,
+    Gate,
+    Input,
+    MaxPool,
+    Population,
+    Projection,
+    ReadOut,
+    Resample,
+    Shape,
+    SpikingGraph,
+)
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.curves import LARGEST_SHIFT
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
+from dnisnm_lava.ir.integers import signed_bits
 from dnisnm_lava.studies.loihi2.cores import (
     Layer,
     Row,
@@ -57,14 +71,44 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
             taps * prod(p.shape),
             taps * channels,
         )
+    if isinstance(p, Gate):
+        return _of_gate(p, graph)
     assert isinstance(p, SNM | ReadOut)
     found = [_synapses(q, graph[q.source].shape, p.shape) for q in p.projections]
     kept = sum(
         s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s, _ in found
     )
     state = ceil_div(state_bits(p, graph.steps), WORD_BITS)
+    curve = p.curve if isinstance(p, SNM) else None
     return Layer(
-        p.name, kind, p.shape, tuple(s for s, _ in found), state, sum(count for _, count in found), kept
+        p.name,
+        kind,
+        p.shape,
+        tuple(s for s, _ in found),
+        state,
+        sum(count for _, count in found),
+        kept,
+        table_words=0 if curve is None else ceil_div(table_bits(curve), WORD_BITS),
+        tables=1 if curve is None else curve.rows,
+    )
+
+
+def _of_gate(p: Gate, graph: SpikingGraph) -> Layer:
+    """A tap of each source, or of its one neuron for many single synapses; both running sums and m; a gain
+    and a shift for each channel. A guess, as all of it: no published table has one."""
+    channels, neurons, gate = p.shape[0], prod(p.shape), prod(graph[p.gate].shape)
+    memory = (p.most or graph.steps * p.levels).bit_length() + int(p.two_sided)
+    one = Shared(1, channels, channels, channels, 1)
+    return Layer(
+        p.name,
+        type(p).__name__,
+        p.shape,
+        (one, one if gate == neurons else Single(gate, neurons, neurons, 1)),
+        ceil_div(2 * STATE_BITS + memory, WORD_BITS),
+        2 * neurons,
+        channels + (channels if gate == neurons else neurons),
+        table_words=1,
+        tables=channels,
     )
 
 
@@ -173,6 +217,8 @@ def state_bits(p: SNM | ReadOut, steps: int) -> int:
         return bits
     memory = _memory_bits(p, steps)
     payload = int(p.payload.max(initial=0)).bit_length() if _differs(p.payload) else 0
+    if p.curve is not None:  # what a level is worth stands in its table
+        return bits + memory + payload + (STATE_BITS if p.v_init.any() else 0)
     threshold = STATE_BITS if _differs(p.vth) else 0
     lower = (
         STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
@@ -184,10 +230,17 @@ def state_bits(p: SNM | ReadOut, steps: int) -> int:
     return bits + memory + payload + threshold + lower + band + (0 if known else STATE_BITS)
 
 
+def table_bits(curve: Curve) -> int:
+    """Of one row of a curve: its knots, as wide as v; its slopes and offsets, in the fewest bits that hold
+    them all; and its shift. That a core keeps such tables, one for each row, is a guess."""
+    lines = signed_bits(curve.slopes) + signed_bits(curve.offsets)
+    return curve.knots.shape[1] * STATE_BITS + curve.slopes.shape[1] * lines + LARGEST_SHIFT.bit_length()
+
+
 def _memory_bits(p: SNM, steps: int) -> int:
-    """Of m; a two-sided neuron needs one only where it has a bound, with a sign."""
-    if p.most:
-        return p.most.bit_length() + int(p.two_sided)
+    """Of m; a two-sided neuron needs one only where it has a bound or a curve, with a sign."""
+    if p.most or p.curve is not None:
+        return (p.most or steps * p.levels).bit_length() + int(p.two_sided)
     return 0 if p.two_sided else (steps * p.levels).bit_length()
 
 

@@ -148,7 +148,8 @@ def weights_fit_8_bits(network: Network) -> Breaches:
 
 def thresholds_fit_the_state(network: Network) -> Breaches:
     for p in network.graph.of(SNM):
-        yield from _beyond_the_state(p.name, p.vth, "coarser units: quantize with fewer weight_bits")
+        if p.curve is None:  # whose threshold is a shift
+            yield from _beyond_the_state(p.name, p.vth, "coarser units: quantize with fewer weight_bits")
 
 
 def biases_fit_the_state(network: Network) -> Breaches:
@@ -262,7 +263,7 @@ def _of_pools(network: Network, name: str) -> str:
 
 def neurons_fit_a_core(network: Network) -> Breaches:
     for row in network.rows:
-        value = row.neurons_on_core * row.state_words
+        value = row.kept
         if value > limits.STATE_WORDS:
             remedy = f"a smaller window: one neuron alone takes {value:,} words of state"
             yield (row.name, value, limits.STATE_WORDS, remedy)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, SpikingGraph, fanout, sources
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph, fanout, sources
 from dnisnm_lava.ir.populations import lead
 from dnisnm_lava.studies.costs import prices
 from dnisnm_lava.studies.costs.counts import sends_ones
@@ -87,6 +87,7 @@ class Bill:
             + prices.NEURON_ACTIVE * work.moved
             + prices.NEURON_INACTIVE * (self._updates - work.moved)
             + prices.message() * messages
+            + sum(self.widths.functions[name] * count for name, count in work.functions.items())
         )
 
 
@@ -98,7 +99,7 @@ def widths(graph: SpikingGraph, steps: int) -> Widths:
     if graph.carry:
         spikes[graph.input.name] += 1
     for p in graph:
-        if isinstance(p, SNM) and p.most:
+        if isinstance(p, SNM | Gate) and p.most:
             activations[p.name] = prices.activation_bits(1, p.most, p.two_sided)
         elif isinstance(p, MaxPool):
             activations[p.name] = activations[p.source]

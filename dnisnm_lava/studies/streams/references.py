@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dnisnm_lava.backends import ann, batched
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph
+from dnisnm_lava.ir import SNM, AnalogGraph, Gate, Population, SpikingGraph
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages.networks import Networks
@@ -61,9 +61,13 @@ def frame_wise(networks: Networks | SpikingGraph) -> SpikingGraph:
     graph = networks.integer if isinstance(networks, Networks) else networks
     if not graph.carry:
         return graph
-    done = tuple(_whole(p) if isinstance(p, SNM) else p for p in graph)
+    done = tuple(_whole(p) for p in graph)
     return replace(graph, populations=done, carry=False)
 
 
-def _whole(p: SNM) -> SNM:
-    return replace(p, levels=p.levels if p.two_sided else p.most, band=0.0, down=0.0)
+def _whole(p: Population) -> Population:
+    if not isinstance(p, SNM | Gate):
+        return p
+    levels = 2 * p.most if p.two_sided else p.most
+    whole = replace(p, levels=levels, band=0.0)
+    return whole if isinstance(whole, Gate) else replace(whole, down=0.0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.streams import fans, pool_fans
-from dnisnm_lava.ir import SNM, Input, MaxPool, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph
 from dnisnm_lava.studies.streams.following import Followed
 
 
@@ -19,13 +19,15 @@ class Work:
     max-pools}. delivered: {population: synapses that its spikes went to}, the image's values too; pooled:
     {population: of these, windows of max-pools}. moved: potentials and maxima that changed. At one step a
     frame each is counted; at T steps one of a stream counts T times, and one of a frame alone once, which
-    favours the frame alone."""
+    favours the frame alone. curves: {population: how often a curve of it was computed}, as potentials
+    change."""
 
     inputs: int
     sent: Mapping[str, int]
     delivered: Mapping[str, int]
     pooled: Mapping[str, int]
     moved: int
+    functions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def spikes(self) -> int:
@@ -46,6 +48,7 @@ class Work:
             _sum(self.delivered, other.delivered),
             _sum(self.pooled, other.pooled),
             self.moved + other.moved,
+            _sum(self.functions, other.functions),
         )
 
 
@@ -56,9 +59,21 @@ def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
 def of_stream(graph: SpikingGraph, frame: Followed) -> Work:
     """Of one frame of a stream of `graph`."""
     sent = {name: up + down for name, (up, down) in frame.spike_counts.items()}
-    maxima = sum(sent[p.name] for p in graph.of(MaxPool))
+    maxima = sum(sent[p.name] for p in graph.of(MaxPool)) + sum(sent[p.name] for p in graph.of(Gate))
     moved = graph.steps * sum(frame.moved.values()) + maxima
-    return Work(frame.inputs, sent, frame.delivered, frame.pooled, moved)
+    functions = {
+        name: graph.steps * frame.moved.get(name, neurons) for name, neurons in _functions(graph).items()
+    }
+    return Work(frame.inputs, sent, frame.delivered, frame.pooled, moved, functions)
+
+
+def _functions(graph: SpikingGraph) -> dict[str, int]:
+    """{population with a curve, gate: its neurons}."""
+    return {
+        p.name: int(np.prod(p.shape))
+        for p in graph
+        if isinstance(p, Gate) or (isinstance(p, SNM) and p.curve is not None)
+    }
 
 
 class Counter:
@@ -67,6 +82,7 @@ class Counter:
     def __init__(self, graph: SpikingGraph) -> None:
         self.graph, self._pools = graph, pool_fans(graph)
         self._fans = fans(graph, self._pools)
+        self._functions = _functions(graph)
         self._neurons = sum(int(np.prod(p.shape)) for p in graph if isinstance(p, SNM | ReadOut))
 
     def work(self, codes: np.ndarray, run: Run) -> Work:
@@ -75,9 +91,11 @@ class Counter:
         sent = {name: int(hit.sum()) for name, hit in hits.items()}
         hits[self.graph.input.name] = (codes != 0) * run.steps
         delivered, pooled = (_reached(hits, spread) for spread in (self._fans, self._pools))
-        maxima = sum(sent[p.name] for p in self.graph.of(MaxPool))
+        maxima = sum(sent[p.name] for p in self.graph.of(MaxPool)) + sum(
+            sent[p.name] for p in self.graph.of(Gate)
+        )
         inputs = int(hits[self.graph.input.name].sum())
-        return Work(inputs, sent, delivered, pooled, self._neurons + maxima)
+        return Work(inputs, sent, delivered, pooled, self._neurons + maxima, self._functions)
 
     def skipping(self, codes: np.ndarray, run: Run) -> Work:
         """What the quantized ANN with these activations cannot skip: each that is not 0, once."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dnisnm_lava.ir import AnalogGraph, Rectifier, Relay
+from dnisnm_lava.ir import Activation, AnalogGraph, Rectifier, Relay, Smooth
 from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages import conversion, recipes
 from dnisnm_lava.stages.calibration import Statistics
@@ -14,11 +14,23 @@ from dnisnm_lava.stages.fitting import THRESHOLDS
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.studies.tuning.pareto import QUALITIES, Target, Trial, best, rank
 
-DIALS = ("steps", "levels", "down", "lead", "threshold", "correct", "rounding", "granularity", "relay_levels")
+DIALS = (
+    "steps",
+    "levels",
+    "down",
+    "lead",
+    "threshold",
+    "correct",
+    "rounding",
+    "granularity",
+    "relay_levels",
+    "function_error",
+)
 STEPS = (1, 2, 4, 8, 16, 32)
 LEVELS = (1, 4, 15, 31)
 DOWNS = (0.0, 0.25, 0.5, 1.0)
 RELAY_LEVELS = (conversion.RELAY_LEVELS, recipes.BYTE)
+FUNCTION_ERRORS = (0.125, conversion.FUNCTION_ERROR, 2.0)
 PARTS = 8  # of the populations: how finely leads and levels are dealt out
 Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
 
@@ -42,8 +54,14 @@ class Search:
         return best(self.target, self.trials)
 
     @property
-    def rectifiers(self) -> list[str]:
-        return [p.name for p in self.analog.of(Rectifier)]
+    def with_levels(self) -> list[str]:
+        """Rectifiers, activations and products."""
+        return conversion.with_levels(self.analog)
+
+    @property
+    def waiting(self) -> list[str]:
+        """That may have a lead: rectifiers and activations."""
+        return [p.name for p in self.analog if isinstance(p, Rectifier | Activation)]
 
     def latency(self, recipe: Recipe) -> int:
         return latency(
@@ -110,7 +128,7 @@ def leads(search: Search) -> Phase:
 def levels_of_populations(search: Search) -> Phase:
     """Twice the levels where that alone brings something, half of them where it costs nothing: some
     populations need finer spikes than others, and some send fewer of them."""
-    names, now = search.rectifiers, search.best
+    names, now = search.with_levels, search.best
     if isinstance(now.recipe.levels, Mapping) or len(names) < 2:
         return
     each = dict.fromkeys(names, now.recipe.levels)
@@ -128,7 +146,7 @@ def levels_of_populations(search: Search) -> Phase:
 def leads_of_populations(search: Search) -> Phase:
     """From halves of the populations down to eighths: where a lead is lost without loss, or where one alone
     brings something."""
-    names, now = search.rectifiers, search.best
+    names, now = search.waiting, search.best
     least = len(_parts(names)[0]) if names else 1
     if isinstance(now.recipe.lead, Mapping) or now.steps == 1 or len(names) < 2:
         return
@@ -187,6 +205,12 @@ def relay_levels(search: Search) -> Phase:
     return _others(search, "relay_levels", RELAY_LEVELS if any(search.analog.of(Relay)) else ())
 
 
+def function_errors(search: Search) -> Phase:
+    """How near lines come to smooth functions, where there are some."""
+    smooth = any(isinstance(p.function, Smooth) for p in search.analog.of(Activation))
+    return _others(search, "function_error", FUNCTION_ERRORS if smooth else ())
+
+
 PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it varies, and why that may help
     "steps and levels": (
         steps_and_levels,
@@ -213,6 +237,11 @@ PHASES: dict[str, tuple[Callable[[Search], Phase], str, str]] = {  # by what it 
         "thresholds of neurons are finer, those of channels hold on other images too.",
     ),
     "relay levels": (relay_levels, "relay_levels", "linear tensors that are relayed, coarser or finer."),
+    "function error": (
+        function_errors,
+        "function_error",
+        "more lines come nearer to a smooth function, fewer take less memory.",
+    ),
     "levels by population": (
         levels_of_populations,
         "levels",
@@ -233,6 +262,7 @@ def most_trials(search: Search) -> int:
         "down": len(DOWNS),
         "granularity": 2,
         "relay_levels": len(RELAY_LEVELS),
+        "function_error": len(FUNCTION_ERRORS),
         "levels": 2 * PARTS,
     }
     return sum(number for dial, number in most.items() if dial in search.vary or dial == "steps")

@@ -19,7 +19,7 @@ from dnisnm_lava.studies.explain.first_wrong import MEANINGS
 from dnisnm_lava.studies.explain.values import ThresholdMap
 from dnisnm_lava.studies.overview import Gathered, gather
 from dnisnm_lava.system.files import refuse_unwritable, write_whole
-from dnisnm_lava.views import graph_svg
+from dnisnm_lava.views import curves, graph_svg
 from dnisnm_lava.views.checks import BASIS, check_json
 from dnisnm_lava.views.comparison import comparison_json
 from dnisnm_lava.views.costs import costs_json
@@ -111,6 +111,7 @@ def _context(found: Gathered) -> dict[str, Any]:
         "maps": _maps(found),
         "thumbnails": _thumbnails(found),
         "drawing": _drawing(found),
+        "curves": _curves(found),
         "scripts": scripts,
         "policy": shell.policy(scripts),
         "style": Markup(shell.asset("page.css")),
@@ -123,6 +124,13 @@ def _maps(found: Gathered) -> list[dict[str, Any]]:
         if isinstance(p.map, ThresholdMap):
             made.append({"name": p.name, "map": p.map, "images": rasters.heatmaps(p.map)})
     return made
+
+
+def _curves(found: Gathered) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "told": curves.told(curve), "drawing": Markup(curves.svg(function, curve))}
+        for name, function, curve in found.curves
+    ]
 
 
 def _thumbnails(found: Gathered) -> list[dict[str, Any]]:

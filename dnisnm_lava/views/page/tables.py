@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dnisnm_lava.ir import SNM
 from dnisnm_lava.ir.weight_use import weight_use
 from dnisnm_lava.measures import wilson
 from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
 from dnisnm_lava.studies.loihi2.rules import RULES, named
 from dnisnm_lava.studies.overview import Gathered
+from dnisnm_lava.views import curves
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.coverage import place
 from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
@@ -172,7 +174,11 @@ def activity(found: Gathered) -> Table:
 
 def errors(found: Gathered) -> Table:
     told = found.explanation
-    kind = Column("kind", False, "of the ANN's tensor; a Rectifier (ReLU) and a Relay (linear) become SNM")
+    kind = Column(
+        "kind",
+        False,
+        "of the ANN's tensor; ReLU is a Rectifier, linear a Relay, another function an Activation",
+    )
     wholes = (
         Column("float SNN", help="its error, all but integers"),
         Column("integer SNN", help="its error, all parts together"),
@@ -220,7 +226,7 @@ def weights(found: Gathered) -> Table:
 
 
 def neurons(found: Gathered) -> Table:
-    columns = (
+    columns: tuple[Column, ...] = (
         NAME,
         Column("neurons"),
         Column("K", help="levels of a spike"),
@@ -235,6 +241,9 @@ def neurons(found: Gathered) -> Table:
         Column("theta", help="the median of the living neurons"),
         Column("largest", help="the largest theta"),
     )
+    sent = {p.name: curves.told(p.curve) for p in found.integer.of(SNM) if p.curve is not None}
+    if sent:
+        columns = (*columns, Column("curve", False, "of its running sum, that a neuron sends the change of"))
     rows = []
     for p in found.explanation.populations:
         at = p.thresholds
@@ -254,6 +263,7 @@ def neurons(found: Gathered) -> Table:
                 count(p.saturations),
                 room,
                 *theta,
+                *((sent.get(p.name, ""),) if sent else ()),
             )
         )
     return Table("neuron-table", "Neurons, firing and state of each population.", columns, tuple(rows))

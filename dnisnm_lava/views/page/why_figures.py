@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dnisnm_lava.studies.explain.values import PARTS, Explained, Explanation
-from dnisnm_lava.views.page.figures import BLUE, GREY, ORANGE, RED, VIOLET
+from dnisnm_lava.views.page.figures import BLUE, GREEN, GREY, ORANGE, RED, VIOLET
 
-PART_COLOURS = dict(zip(PARTS, (RED, BLUE, GREY, VIOLET, ORANGE), strict=True))
+PART_COLOURS = dict(zip(PARTS, (RED, GREEN, BLUE, GREY, VIOLET, ORANGE), strict=True))
 ROW = 22  # pixels of a bar
 SPIKES = ((0.0, BLUE), (0.5, "rgba(127,127,127,0.08)"), (1.0, ORANGE))
 
