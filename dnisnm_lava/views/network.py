@@ -130,7 +130,9 @@ def stream_told(graph: SpikingGraph) -> str:
 
 def _lower_thresholds(populations: Sequence[Mapping[str, Any]]) -> str:
     """A line where a level is taken back elsewhere than at the threshold below 0."""
-    shares = Counter(entry["down"] for entry in populations if entry.get("down", 1) != 1)
+    shares = Counter(
+        entry["down"] for entry in populations if entry.get("down", 1) != 1 and "curve" not in entry
+    )
     told = ", ".join(
         f"{share:g} of the threshold in {count:,} populations" for share, count in sorted(shares.items())
     )

@@ -4,14 +4,16 @@ belong, and what comes of it."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from graphs import ResidualPoolNet, images, randomized
+from graphs import CurvedNet, GatedNet, ResidualPoolNet, images, randomized
 from torch import Tensor, nn
+from torch.nn import functional
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
@@ -63,6 +65,33 @@ def test_moments_of_the_larger_of_two(a: tuple[float, float], b: tuple[float, fl
     (m, v), (n, w) = a, b
     found = normal.larger((double(m), double(v**2)), (double(n), double(w**2)))
     assert_moments(sample, *(x.numpy() for x in found))
+
+
+@pytest.mark.parametrize(
+    "function", [functional.silu, torch.tanh, torch.sigmoid], ids=["silu", "tanh", "sigmoid"]
+)
+def test_moments_of_functions_of_normal_numbers(function: Callable[[Tensor], Tensor]) -> None:
+    for mean, deviation in ((0.0, 1.0), (-1.5, 2.0), (0.3, 0.0)):
+        z = np.random.default_rng(0).normal(mean, deviation, (SAMPLES, 1))
+        found = normal.of_function(function, double(mean), double(deviation**2))
+        assert_moments(function(torch.tensor(z)).numpy(), *(m.numpy() for m in found))
+
+
+@pytest.mark.parametrize(("model", "shape"), [(CurvedNet(), (2, 6, 6)), (GatedNet(), (2, 6, 6))])
+def test_curves_and_gates_need_no_image(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Thresholds of what moments tell are at most what their extrema say; integers run."""
+    x = images(4, shape, 0)
+    analog = dn.from_torch(randomized(model, 0), x[0])
+    stats = dn.calibrate_without_images(analog)
+    nets = follow(GAUSS, analog, stats, None)
+    plain = dn.convert(analog, stats, steps=1, levels=31, function_error=GAUSS.function_error)
+    for p in nets.spiking.of(SNM):
+        if p.curve is not None:
+            widest = plain[p.name]
+            assert isinstance(widest, SNM)
+            assert (p.vth <= widest.vth).all()
+            assert (p.vth > 0).all()
+    assert batched.run(nets.integer, x).logits.shape[:2] == (4, 1)
 
 
 class Independent(nn.Module):
@@ -282,7 +311,7 @@ def test_what_needs_images_is_refused() -> None:
 NETWORK = """
 import sys
 sys.path.insert(0, {tests!r})
-from graphs import ResidualPoolNet, randomized
+from graphs import CurvedNet, GatedNet, ResidualPoolNet, randomized
 from torch import nn
 
 def net():

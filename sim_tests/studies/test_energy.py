@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -23,7 +24,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
 from dnisnm_lava.backends.batched import chunks
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import encode_images
 from dnisnm_lava.studies.costs import counts as counting
@@ -461,6 +462,29 @@ def test_packed_bytes_by_hand() -> None:
         "potentials": (2 + 2) * 24,
         "memories": 2 * 2,
     }
+
+
+def test_curves_and_gates_are_computed_once_a_step() -> None:
+    """A comparison for each halving of lines; products of 24 bits and 16, of 24 and 24, by the area rule."""
+    graph, x = graphs.gated(steps=3, levels=3)
+    found = dn.energy(graph, x[:4])
+    pieces = {p.name: p.curve.slopes.shape[1] for p in graph.of(SNM) if p.curve is not None}
+    neurons = {p.name: int(np.prod(p.shape)) for p in graph}
+    curves = sum(
+        3 * neurons[name] * (0.1 * math.ceil(math.log2(n)) + 0.2 * 24 * 16 / 64 + 0.1)
+        for name, n in pieces.items()
+    )
+    (gate,) = graph.of(Gate)
+    products = 3 * neurons[gate.name] * 2 * (0.2 * 24 * 24 / 64 + 0.1)
+    assert found.chip.functions == pytest.approx(curves + products)
+    assert found.chip.total == pytest.approx(sum(p.chip for p in found.populations))
+    (row,) = [p for p in found.populations if p.name == gate.name]
+    assert (row.quantized, row.ACs > 0) == (0.0, True)  # arithmetic of weights alone: it has none
+    assert found.packed_bytes["curves"] > 0
+    assert found.packed_bytes["gates"] * 8 >= 24 * (neurons[gate.name] + neurons[gate.gate])
+    signed = [p for p in graph.of(SNM) if p.two_sided]
+    for p in signed:  # 3 steps of 3 levels, either way
+        assert found.quantized.activation_bits[p.name] == math.ceil(math.log2(2 * 9 + 1))
 
 
 # ---------------------------------------------------------------- against neurobench

@@ -12,7 +12,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from graphs import CurvedNet, ResidualPoolNet, curved, curved_snm, images, randomized, small
+from graphs import CurvedNet, GatedNet, ResidualPoolNet, curved, curved_snm, images, randomized, small
 from rich.console import Console
 from searched import place as place
 
@@ -419,6 +419,21 @@ def test_of_curves_only_those_that_approximate_have_an_error_of_the_function() -
     assert silu.parts["function"].mean_squared > 1e-6
     for p in found.populations:
         assert sum(part.mean for part in p.parts.values()) == pytest.approx(p.total.mean, abs=1e-12)
+
+
+def test_a_gate_says_its_product_to_the_nearest_level() -> None:
+    """Of the float network's own sums: what its sources bring wrongly is inherited."""
+    x = images(24, (2, 6, 6), 0)
+    analog = dn.from_torch(randomized(GatedNet(), 0), x[0])
+    spiking = dn.convert(analog, dn.calibrate(analog, [x]), steps=1, levels=31)
+    found = dn.explain(dn.Networks(analog, spiking, dn.quantize(spiking)), x)
+    (gate,) = [p for p in found.populations if p.kind == "Product"]
+    assert (gate.levels, gate.headroom, gate.map) == (31, None, None)
+    assert gate.thresholds is not None
+    assert gate.parts["function"].mean_squared == 0
+    assert gate.parts["asynchronism"].mean_squared < 1e-24  # one step: nothing comes late
+    assert gate.parts["discreteness"].mean_squared > 0
+    assert sum(part.mean for part in gate.parts.values()) == pytest.approx(gate.total.mean, abs=1e-12)
 
 
 def test_chunks_change_nothing(whole: tuple[Networks, np.ndarray], found: Explanation) -> None:

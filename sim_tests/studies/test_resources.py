@@ -16,7 +16,7 @@ import h5py
 import lava_dl
 import numpy as np
 import pytest
-from graphs import images, randomized, readout, small, snm, weights
+from graphs import curved_snm, gated, images, randomized, readout, small, snm, weights
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -28,6 +28,7 @@ from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 from dnisnm_lava.studies.loihi2 import layers as resources
 from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed, weight_bits
 from dnisnm_lava.studies.loihi2.limits import STATE_WORDS, SYNAPSE_WORDS, SYNAPSE_WORDS_CUT
+from dnisnm_lava.views import checks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -172,6 +173,32 @@ def test_a_neuron_takes_words_for_what_differs() -> None:
         resources.state_bits(replace(relay, v_init=v), 6)
         for v in (0 * even.v_init, even.v_init, even.v_init + 1)
     ] == [24, 24, 48]
+
+
+def test_a_curve_takes_a_table_of_each_channel_on_the_core() -> None:
+    rng = np.random.default_rng(0)
+    (q,) = _into_two(rng)
+    p = curved_snm("a", (2, 4, 4), (q,), rng, levels=2, knots=3)
+    assert p.curve is not None
+    assert resources.state_bits(p, 6) == 24 + 24 + 4 + 1  # v, bias, memory, and who is dead
+    assert resources.state_bits(replace(p, two_sided=True), 6) == 24 + 24 + 4 + 1 + 1  # a sign
+    lines = int(np.abs(p.curve.slopes).max()).bit_length() + int(np.abs(p.curve.offsets).max()).bit_length()
+    assert resources.table_bits(p.curve) == 3 * 24 + 4 * (lines + 2) + 5
+    layer = Layer("a", "SNM", (8, 4, 4), (), 1, table_words=3, tables=8)
+    assert [layer.kept(channels, 16 * channels) for channels in (1, 8)] == [16 + 3, 128 + 24]
+    assert replace(layer, tables=1).kept(8, 128) == 128 + 3
+    large = placed(replace(layer, shape=(64, 8, 8), table_words=65, tables=64))
+    assert large.fits
+    assert large.kept == large.neurons_on_core + 65 * large.tile[0] <= STATE_WORDS
+
+
+def test_what_a_gate_takes_is_said_to_be_a_guess() -> None:
+    graph, _ = gated()
+    (row,) = [r for r in resources.estimate(graph) if r.kind == "Gate"]
+    assert (row.synapses, row.state_words, row.table_words) == (2 * row.neurons, 1, row.tile[0])
+    told = checks.basis(dn.check(graph))
+    assert "curves, whose tables a core keeps beside its neurons, and gates are guesses" in told
+    assert not [v for v in dn.check(graph).violations if v.rule == "thresholds fit the state"]
 
 
 def test_a_max_pool_keeps_a_sum_for_each_input() -> None:

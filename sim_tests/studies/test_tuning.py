@@ -310,7 +310,7 @@ def asked_for(phase: phases.Phase, answer: Callable[[Recipe], Trial]) -> list[Re
 def test_levels_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
     """Made up: the first population needs more levels, the second sends fewer spikes with fewer."""
     found = searching(analog, Target("spikes", 30))
-    a, b = found.rectifiers
+    a, b = found.with_levels
     found.trials.append(Trial("", replace(BEST, levels=4), 0.8, 0.0, 5, 20.0))
 
     def answer(recipe: Recipe) -> Trial:
@@ -339,6 +339,7 @@ def test_levels_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
         ),
         (phases.granularities, {"spikes": "binary"}, []),
         (phases.relay_levels, {}, []),
+        (phases.function_errors, {}, []),
     ],
 )
 def test_a_phase_asks_for_the_other_values(
@@ -369,7 +370,7 @@ def test_binary_spikes_stay_binary(analog: dn.AnalogGraph, images: np.ndarray) -
 def test_leads_are_dealt_out_by_population(analog: dn.AnalogGraph) -> None:
     """A search whose trials are made up: only the second population's lead costs nothing to lose."""
     found = searching(analog, Target("latency", 30))
-    names = found.rectifiers
+    names = found.waiting
     found.trials.append(Trial("", replace(BEST, steps=4, levels=1, lead=2), 0.9, 0.0, 14, 10.0))
 
     def answer(recipe: Recipe) -> Trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -10,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from graphs import (
+    GatedNet,
     ResidualPoolNet,
+    gated,
     images,
     integer_graphs,
     irregular,
@@ -21,10 +24,11 @@ from graphs import (
     weights,
 )
 from hypothesis import given, settings
+from rich.console import Console
 
 import dnisnm_lava as dn
-from dnisnm_lava.ir import Graph, Input, Projection, SpikingGraph, sources
-from dnisnm_lava.views import graph_svg
+from dnisnm_lava.ir import SNM, Curve, Graph, Input, Projection, Smooth, SpikingGraph, sources
+from dnisnm_lava.views import curves, graph_svg, network
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -53,6 +57,38 @@ def assert_complete(graph: Graph) -> None:
 @given(graph=integer_graphs())
 def test_one_box_a_population_and_one_arrow_a_projection(graph: SpikingGraph) -> None:
     assert_complete(graph)
+
+
+def test_curves_and_gates_are_named() -> None:
+    graph, x = gated(levels=3)
+    assert_complete(graph)
+    assert_complete(dn.from_torch(randomized(GatedNet(), 0), x[0]))
+    told = texts(graph)
+    assert "SNM 4x6x6, silu, K 3" in told
+    assert {"times", "gate"} <= set(told)
+    (p,) = [p for p in graph.of(SNM) if p.curve is not None and p.curve.name == "silu"]
+    assert p.curve is not None
+    pieces = p.curve.slopes.shape[1]
+    assert curves.told(p.curve).startswith(f"silu, {pieces} pieces, off by at most 0.")
+    console = Console(width=120, file=io.StringIO())
+    console.print(network.network_table(graph, "a.net"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"curve of {p.name}: silu, {pieces} pieces, off by at most" in shown
+    assert "2**" in shown
+    leaky = Curve("leaky_relu", np.zeros((1, 1)), np.array([[0.1, 1.0]]), np.zeros((1, 2)))
+    assert curves.told(leaky) == "leaky_relu, 2 pieces, exact"
+
+
+def test_the_lines_of_a_curve_are_drawn_over_its_function() -> None:
+    spiking, _ = gated(levels=3, quantize=False)
+    (p,) = [p for p in spiking.of(SNM) if p.curve is not None and p.curve.name == "silu"]
+    assert p.curve is not None
+    drawn = ET.fromstring(curves.svg(Smooth("silu"), p.curve))
+    function, lines = (path.get("d", "") for path in drawn)
+    assert function.count("L") == curves.POINTS - 1
+    assert 1 <= lines.count("L") <= p.curve.slopes.shape[1]
+    numbers = [float(n) for n in re.findall(r"[\d.]+", function + lines)]
+    assert 0 <= min(numbers) <= max(numbers) <= curves.WIDTH
 
 
 def test_a_model_is_drawn_too() -> None:
