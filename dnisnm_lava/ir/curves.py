@@ -86,11 +86,17 @@ class Curve(Value):
         if n > 1 and (np.diff(self.knots, axis=1) < 0).any():
             raise OutOfRange(f"{who}: the knots of its curve do not rise")
         if self.slopes.dtype.kind == "i" and (
-            np.abs(self.slopes).max() > MULTIPLIER or np.abs(self.offsets).max() > LARGEST_OFFSET
+            _beyond(self.slopes, MULTIPLIER)
+            or _beyond(self.offsets, LARGEST_OFFSET)
+            or _beyond(self.knots, LARGEST_OFFSET)
         ):
-            raise OutOfRange(f"{who}: slopes or offsets of its curve exceed {MULTIPLIER} or 2**42")
+            raise OutOfRange(f"{who}: slopes of its curve exceed {MULTIPLIER}, or offsets or knots 2**42")
         if not all(np.isfinite(a).all() for a in (self.knots, self.slopes, self.offsets)):
             raise OutOfRange(f"{who}: its curve holds NaN or infinity")
+
+
+def _beyond(codes: np.ndarray, limit: int) -> bool:
+    return bool(((codes > limit) | (codes < -limit)).any())
 
 
 def through(name: str, knots: list[float], slopes: list[np.ndarray | float]) -> Curve:

@@ -16,6 +16,11 @@ MESSAGE_BITS = 24  # lava.magma.core.model.spike_type: the widest GRADED payload
 _STORAGE: tuple[tuple[int, type[np.signedinteger]], ...] = ((8, np.int8), (16, np.int16), (32, np.int32))
 
 
+def nearest(values: npt.ArrayLike, limit: int) -> np.ndarray:
+    """The nearest integers (ties to even) in 64 bits, none beyond +-limit."""
+    return np.clip(np.rint(np.asarray(values, np.float64)), -limit, limit).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class FixedPointFormat:
     """Symmetric signed integers of `bits` bits: -limit ... limit, with limit = 2**(bits - 1) - 1.

@@ -17,7 +17,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.channels import channel_max, per_channel, scale_inputs
 from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_PRODUCT, LARGEST_SHIFT, MULTIPLIER
-from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
+from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat, nearest
 from dnisnm_lava.ir.integers import Bits, bits_by_population, largest_spike
 from dnisnm_lava.stages import compensation, resampling, units
 from dnisnm_lava.stages.compensation import Reads
@@ -307,10 +307,12 @@ def _curve(
 ) -> tuple[Curve, np.ndarray]:
     """The curve in integers, of sums in `unit` (C,), and vth (*shape): its values count in 2**-shift of what
     a level is worth (C,). The shift of a channel gives its steepest line a multiplier of 16 bits."""
-    knots = np.ceil(curve.knots / unit[:, None]).astype(np.int64)  # the first whole sum at or beyond each
+    first = np.ceil(curve.knots / unit[:, None])  # the first whole sum at or beyond each
+    knots = np.clip(first, -LARGEST_OFFSET, LARGEST_OFFSET).astype(np.int64)
     slopes, offsets = curve.slopes * (unit / worth)[:, None], curve.offsets / worth[:, None]
     scale = 2.0 ** _shifts(slopes, offsets)
-    slopes, offsets = (np.rint(a * scale[:, None]).astype(np.int64) for a in (slopes, offsets))
+    slopes = nearest(slopes * scale[:, None], MULTIPLIER)
+    offsets = nearest(offsets * scale[:, None], LARGEST_OFFSET)
     vth = (payload * per_channel(scale, payload.shape)).astype(np.int32)
     return replace(curve, knots=knots, slopes=slopes, offsets=offsets), vth
 
@@ -334,7 +336,7 @@ def _gate(p: Gate, alpha: Mapping[str, np.ndarray], sent: Mapping[str, int], ste
     most = min(GAIN, LARGEST_PRODUCT // max(1, steps**2 * sent[p.source] * sent[p.gate]))
     with np.errstate(divide="ignore"):
         shift = np.clip(np.floor(np.log2(most / gain)), 0, LARGEST_SHIFT)
-    codes = np.minimum(np.rint(gain * 2.0**shift), most).astype(np.int64)
+    codes = nearest(gain * 2.0**shift, most)
     payload = np.broadcast_to(per_channel(alive, p.shape), p.shape).astype(np.int32)
     return replace(
         p,

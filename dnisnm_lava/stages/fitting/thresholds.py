@@ -187,7 +187,7 @@ def of_gate(p: Gate, ann: Spool, steps: int, choice: Choice) -> Gate:
 
 def nearest(p: SNM | Gate, ann: Spool, steps: int, choice: Choice) -> np.ndarray:
     """(C,) theta, of `scales` times the maximum, whose levels are nearest to the activations: theta / T *
-    round(T a / theta), within T K levels, in squared error. By the rule `max` the maximum's."""
+    floor(T a / theta + 1/2), within T K levels, in squared error. By the rule `max` the maximum's."""
     if choice.rule is largest:
         return channel_max(p.vth)
     errors = np.zeros((len(choice.scales), p.shape[0]))
