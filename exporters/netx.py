@@ -20,6 +20,7 @@ from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
     Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -148,6 +149,8 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
             group["inputs"] = np.array(inputs, np.int32)
         if isinstance(p, Input):
             _write_input(group, p)
+        elif isinstance(p, Gate):
+            _write_gate(group.create_group("gate"), p)
         elif isinstance(p, MaxPool):
             _write_window(group.create_group("pool"), p.window)
         elif isinstance(p, SNM | ReadOut):
@@ -157,7 +160,7 @@ def _write_graph(file: h5py.File, graph: SpikingGraph) -> None:
 def _least_version(graph: SpikingGraph) -> int:
     """The least that says all, what a channel's neurons share once."""
     neurons = graph.of(SNM)
-    if any(p.curve is not None for p in neurons):
+    if graph.of(Gate) or any(p.curve is not None for p in neurons):
         return WITH_CURVE
     if graph.carry or any(p.band or p.most for p in neurons):
         return WITH_CARRY
@@ -169,7 +172,7 @@ def _least_version(graph: SpikingGraph) -> int:
 def _kind(p: Population) -> str:
     if isinstance(p, SNM | ReadOut):
         return "conv" if p.projections[0].is_conv else "dense"
-    return "input" if isinstance(p, Input) else "maxpool"
+    return "input" if isinstance(p, Input) else "gate" if isinstance(p, Gate) else "maxpool"
 
 
 def _flattens(graph: SpikingGraph, p: Population) -> bool:
@@ -233,6 +236,16 @@ def _write_curve(group: h5py.Group, curve: Curve) -> None:
     group["slopes"], group["offsets"] = curve.slopes, curve.offsets
     group["low"], group["high"], group["error"] = curve.low, curve.high, curve.error
     group["tolerance"] = curve.tolerance
+
+
+def _write_gate(group: h5py.Group, p: Gate) -> None:
+    group["theta"], group["payload"] = narrowed(p.vth), narrowed(p.payload)
+    group["gain"], group["spike_unit"] = p.gain, p.spike_unit
+    group["levels"], group["two_sided"] = p.levels, int(p.two_sided)
+    if p.band:
+        group["band"] = p.band
+    if p.most:
+        group["most"] = p.most
 
 
 def _write_bias(group: h5py.Group, p: SNM | ReadOut) -> None:

@@ -30,7 +30,7 @@ from lava.lib.dl.netx.utils import NetDict, optimize_weight_bits
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Curve, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
+from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
 from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.ir.pools import without_pools
 from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
@@ -137,6 +137,8 @@ def check_chain(graph: SpikingGraph) -> None:
     for before, p in pairwise(graph):
         if isinstance(p, MaxPool):
             raise _refused(p.name, "type", "is maxpool, a layer that it skips")
+        if isinstance(p, Gate):
+            raise _refused(p.name, "type", "is gate, a layer that it does not know")
         if sources(p) != (before.name,):
             raise _refused(
                 p.name,

@@ -21,6 +21,7 @@ from dnisnm_lava.ir import (
     NEURON_CONSTANTS,
     SNM,
     Curve,
+    Gate,
     Input,
     MaxPool,
     Population,
@@ -32,8 +33,8 @@ from dnisnm_lava.ir import (
     narrowed,
 )
 from dnisnm_lava.ir.arithmetic import EXACT_FLOAT64, Pair, Window
-from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_SHIFT, MULTIPLIER
-from dnisnm_lava.ir.fixedpoint import STATE
+from dnisnm_lava.ir.curves import LARGEST_OFFSET, LARGEST_PRODUCT, LARGEST_SHIFT, MULTIPLIER
+from dnisnm_lava.ir.fixedpoint import STATE, FixedPointFormat
 from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters.hdf5 import Group, root
 
@@ -42,7 +43,7 @@ WITHOUT_DOWN = 1  # the version that knew no lower thresholds; files that have n
 WITH_DOWN = 2
 WITH_SHARED = 3  # what a channel's neurons share is stored once
 WITH_CARRY = 4  # a stream's network
-WITH_CURVE = VERSION = 5  # neurons that send a curve of their running sum
+WITH_CURVE = VERSION = 5  # neurons that send a curve of their running sum, and gates
 LAYER_LIMIT = 100_000
 NEURON_LIMIT = 1 << 31  # of one population
 SHARING_LIMIT = (
@@ -110,11 +111,12 @@ def graph_of(data: bytes) -> SpikingGraph:
             f"format version {version} knows no neuron/down, and this file has one; write it again with "
             f"netx.write"
         )
-    if version < WITH_CURVE and any(p.curve is not None for p in graph.of(SNM)):
+    if version < WITH_CURVE and (graph.of(Gate) or any(p.curve is not None for p in graph.of(SNM))):
         raise BadFile(
-            f"format version {version} knows no neuron/curve, and this file has one; write it again with "
-            f"netx.write"
+            f"format version {version} knows no neuron/curve and no gate, and this file has one; write it "
+            f"again with netx.write"
         )
+    _check_products(graph)
     if version < WITH_CARRY and (graph.carry or any(p.band or p.most for p in graph.of(SNM))):
         raise BadFile(
             f"format version {version} knows no simulation/carry, neuron/band and neuron/most, and this "
@@ -174,11 +176,11 @@ def _read_graph(file: Group, version: int) -> SpikingGraph:
 
 
 def _check_sharing(populations: list[Population]) -> None:
-    neurons = [p for p in populations if isinstance(p, SNM)]
+    neurons = [p for p in populations if isinstance(p, SNM | Gate)]
     sharing = sum(
         p.vth.size
         for p in neurons
-        if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS)
+        if any(narrowed(getattr(p, key)).shape != p.shape for key in NEURON_CONSTANTS if hasattr(p, key))
     )
     if sharing > SHARING_LIMIT:
         raise BadFile(
@@ -196,6 +198,24 @@ def _check_sums(p: Population, steps: int) -> None:
         raise BadFile(
             f"{p.name}: its curve reaches {far}, too far for {steps} steps, which may add up to 2**53"
         )
+
+
+def _check_products(graph: SpikingGraph) -> None:
+    """BadFile where float64 would not hold twice what a gate makes of the sums of all steps."""
+    largest: dict[str, int] = {}
+    for p in graph:
+        if isinstance(p, Input):
+            largest[p.name] = graph.steps * FixedPointFormat(p.bits).limit
+        elif isinstance(p, MaxPool):
+            largest[p.name] = largest[p.source]
+        elif isinstance(p, SNM | Gate):
+            largest[p.name] = int(p.payload.max()) * (p.most or graph.steps * p.levels)
+        if isinstance(p, Gate):
+            product = largest[p.source] * largest[p.gate] * int(p.gain.max())
+            if product > LARGEST_PRODUCT:
+                raise BadFile(
+                    f"{p.name}: a gate of products up to {product}, and {LARGEST_PRODUCT} at most are exact"
+                )
 
 
 def _groups(layers: Group) -> Iterator[Group]:
@@ -223,6 +243,8 @@ def _read_layer(group: Group, layers: list[Layer], version: int) -> Layer:
         return Layer(_flattened(group, shape, read), flat=True)
     if kind == "maxpool":
         return Layer(_read_max_pool(group, shape, read))
+    if kind == "gate":
+        return Layer(_read_gate(group, shape, read, version))
     if kind not in ("conv", "dense"):
         raise BadFile(f"{group.name}/type is {kind!r}, which this program does not know")
     return Layer(_read_neurons(group, kind, shape, read, version))
@@ -260,6 +282,46 @@ def _read_max_pool(group: Group, shape: Shape, read: list[Layer]) -> MaxPool:
     return MaxPool(_name(group), shape, read[0].population.name, _read_window(group.group("pool")))
 
 
+def _read_gate(group: Group, shape: Shape, read: list[Layer], version: int) -> Gate:
+    if len(read) != 2 or any(layer.flat for layer in read):
+        raise BadFile(
+            f"{group.name}: a gate reads two layers, neither of them a flatten, and not {len(read)}"
+        )
+    gate = group.group("gate")
+    vth = _of_neurons(gate, "theta", shape, version, least=0)
+    payload, levels = _of_neurons(gate, "payload", shape, version, least=0), gate.integer("levels", 1, INT32)
+    _check_spike(gate, payload, levels)
+    _check_shifted(gate, vth, "of a gate")
+    gain = _codes(gate, "gain", least=0).astype(np.int64)
+    if gain.shape != shape[:1]:
+        raise BadFile(f"{gate.name}/gain has shape {gain.shape}; one for each of {shape[0]} channels needed")
+    return Gate(
+        _name(group),
+        shape,
+        *(layer.population.name for layer in read),
+        vth=vth,
+        payload=payload,
+        gain=gain,
+        spike_unit=_per_channel(gate, "spike_unit", shape),
+        levels=levels,
+        two_sided=bool(gate.integer("two_sided", 0, 1)),
+        band=gate.number("band", 0, 1) if "band" in gate else 0.0,
+        most=gate.integer("most", 0, INT32) if "most" in gate else 0,
+    )
+
+
+def _check_spike(group: Group, payload: np.ndarray, levels: int) -> None:
+    if int(payload.max()) * levels > INT32:
+        raise BadFile(
+            f"{group.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}"
+        )
+
+
+def _check_shifted(group: Group, theta: np.ndarray, whose: str) -> None:
+    if (theta & (theta - 1)).any() or theta.max() > 1 << LARGEST_SHIFT:
+        raise BadFile(f"{group.name}/theta {whose} must be 0 or a power of two, 2**{LARGEST_SHIFT} at most")
+
+
 def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], version: int) -> SNM | ReadOut:
     others = group.group("projection") if len(read) > 1 else None
     groups = [group, *(others.group(str(i)) for i in range(1, len(read)) if others is not None)]
@@ -280,18 +342,12 @@ def _read_neurons(group: Group, kind: str, shape: Shape, read: list[Layer], vers
     payload = _of_neurons(neuron, "payload", shape, version, least=0)
     v_init = _of_neurons(neuron, "v_init", shape, version, least=-INT32)
     levels, lead = neuron.integer("levels", 1, INT32), neuron.integer("lead", 0, INT32)
-    if int(payload.max()) * levels > INT32:
-        raise BadFile(
-            f"{neuron.name}: {levels} levels of a payload of {payload.max()} exceed a spike of {INT32}"
-        )
+    _check_spike(neuron, payload, levels)
     spike_unit, two_sided = _per_channel(neuron, "spike_unit", shape), bool(neuron.integer("two_sided", 0, 1))
     down = neuron.number("down", 0, 1) if "down" in neuron else 1.0
     curve = _read_curve(neuron.group("curve"), shape[0]) if "curve" in neuron else None
-    if curve is not None and ((theta & (theta - 1)).any() or theta.max() > 1 << LARGEST_SHIFT):
-        raise BadFile(
-            f"{neuron.name}/theta of neurons with a curve must be 0 or a power of two, 2**{LARGEST_SHIFT} at "
-            f"most"
-        )
+    if curve is not None:
+        _check_shifted(neuron, theta, "of neurons with a curve")
     return SNM(
         name,
         shape,

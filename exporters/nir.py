@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, Curve, Input, MaxPool, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.fixedpoint import STATE
@@ -113,6 +113,8 @@ def refusals(graph: SpikingGraph) -> Iterator[str]:
     for p in graph:
         if isinstance(p, MaxPool):
             yield f"the max-pool {p.name}"
+        elif isinstance(p, Gate):
+            yield f"the gate {p.name}, which multiplies"
         elif isinstance(p, SNM | ReadOut):
             if p.projections[0].is_conv and (_full_bias(p) != _full_bias(p)[:, :1, :1]).any():
                 yield f"the bias of {p.name}, which differs from pixel to pixel"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from graphs import curved_snm, readout, snm, weights
+from graphs import curved_snm, gate_of, readout, snm, weights
 
 from dnisnm_lava.ir import Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
@@ -26,7 +27,7 @@ def sound() -> tuple[tuple[Tree, bytes], ...]:
     archive."""
     written = [
         bytes_of(lambda file, g=graph: netx._write_graph(file, g), {})
-        for graph in (_vector(), _maps(), _maps(), _branches(), _curves())
+        for graph in (_vector(), _maps(), _maps(), _branches(), _curves(), _gates())
     ]
     archived = [path.read_bytes() for path in sorted(ARCHIVE.glob("*/chain.net"))]
     return tuple((_tree(data), data) for data in [*written, *archived])
@@ -84,6 +85,17 @@ def _curves() -> SpikingGraph:
     b = curved_snm("b", (3,), (line,), rng, knots=0, own=False, shift=30, two_sided=True)
     out = readout("o", (2,), (Projection("b", weights(rng, 2, 3)),), rng)
     return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, b, out), steps=2, carry=True)
+
+
+def _gates() -> SpikingGraph:
+    """A map times one number a channel, and that product times the image."""
+    rng = np.random.default_rng(4)
+    a = snm("a", (2, 2, 2), (Projection("i", weights(rng, 2, 2, 1, 1)),), rng, two_sided=True)
+    b = curved_snm("b", (2, 1, 1), (Projection("i", weights(rng, 2, 2, 2, 2)),), rng, knots=1, lead=1)
+    first = gate_of("g", (2, 2, 2), ("a", "b"), rng, levels=3)
+    second = replace(gate_of("h", (2, 2, 2), ("i", "g"), rng, shift=30, two_sided=True), band=0.5, most=9)
+    out = readout("o", (2,), (Projection("h", weights(rng, 2, 8)),), rng)
+    return SpikingGraph((Input("i", (2, 2, 2), np.ones(2), 8), a, b, first, second, out), steps=2)
 
 
 def _tree(data: bytes) -> Tree:

@@ -75,6 +75,7 @@ STRINGS = (
     b"dense",
     b"flatten",
     b"maxpool",
+    b"gate",
     b"LIF",
     b"../../x",
     b"%s%n",
@@ -128,6 +129,8 @@ KEYS = (
     "curve",
     "knots",
     "slopes",
+    "gate",
+    "gain",
     "extra",
 )
 

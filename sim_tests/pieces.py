@@ -725,18 +725,7 @@ def branches(n: nn.Module, x: Tensor) -> Tensor:
 
 
 REFUSED: dict[str, tuple[Factory, Shape, str]] = {
-    "LeakyReLU": refused(lambda n, x: n.act(n.a(x)), "leaky_relu", a=c(), act=nn.LeakyReLU()),
-    "PReLU": refused(lambda n, x: n.act(n.a(x)), "prelu", a=c(), act=nn.PReLU(4)),
-    "SiLU": refused(lambda n, x: F.silu(n.a(x)), "silu|sigmoid", a=c()),
-    "GELU": refused(lambda n, x: F.gelu(n.a(x)), "gelu", a=c()),
-    "Hardswish": refused(lambda n, x: F.hardswish(n.a(x)), "hardswish|mul", a=c()),
-    "ELU": refused(lambda n, x: F.elu(n.a(x)), "elu", a=c()),
-    "sigmoid in the body": refused(lambda n, x: torch.sigmoid(n.a(x)), "sigmoid", a=c()),
-    "tanh": refused(lambda n, x: torch.tanh(n.a(x)), "tanh", a=c()),
     "softmax in the body": refused(lambda n, x: F.softmax(n.a(x), 1), "softmax", a=c()),
-    "squeeze and excitation": refused(
-        lambda n, x: x * F.relu6(n.a(x.mean((2, 3), keepdim=True))), "mul", a=c()
-    ),
     "scaled_dot_product_attention": refused(
         lambda n, x: F.scaled_dot_product_attention(x, x, x), "scaled_dot_product|softmax|matmul|bmm|mul"
     ),
@@ -761,9 +750,9 @@ REFUSED: dict[str, tuple[Factory, Shape, str]] = {
         recurrent, "gru|sigmoid|tanh|transpose|permute|unbind", (2, 6), rnn=nn.GRU(4, 3, batch_first=True)
     ),
     "control flow on data": refused(branches, "cannot trace.*control flow"),
-    "abs": refused(lambda n, x: n.a(x).abs(), "abs", a=c()),
-    "square": refused(lambda n, x: x * x, "mul"),
-    "torch.where": refused(lambda n, x: torch.where(x > 1, x, 0.5 * x), "where|gt"),
+    "cube": refused(lambda n, x: x**3, "pow"),
+    "erf": refused(lambda n, x: torch.erf(n.a(x)), "erf", a=c()),
+    "a mask of another tensor": refused(lambda n, x: torch.where(x.flip(1) > 1, x, 0.5 * x), "where|gt"),
     "dropout always on": refused(lambda n, x: F.dropout(x, 0.5), "dropout|bernoulli|rand"),
     "mean over the batch": refused(lambda n, x: x - x.mean(0, keepdim=True), "mean"),
     "division by a norm": refused(lambda n, x: x / x.norm(), "norm|div"),

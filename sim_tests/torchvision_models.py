@@ -33,11 +33,24 @@ SIZES = {
     "shufflenet_v2_x1_0": 64,
     "mnasnet1_0": 64,
     "regnet_x_400mf": 64,
+    "mobilenet_v3_small": 64,
+    "mobilenet_v3_large": 64,
+    "efficientnet_b0": 64,
+    "efficientnet_v2_s": 64,
+    "regnet_y_400mf": 64,
 }
 # Large ones of layers that another has (alexnet, resnet50): tools/measure_coverage.py measures them, the
 # suite does not.
-LIKE_OTHERS = ("vgg11", "vgg16_bn", "wide_resnet50_2")
-REFUSED = {"regnet_y_400mf": 64, "efficientnet_b0": 64, "vit_b_16": 224}
+LIKE_OTHERS = (
+    "vgg11",
+    "vgg16_bn",
+    "wide_resnet50_2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "regnet_y_400mf",
+)
+REFUSED = {"convnext_tiny": 64, "vit_b_16": 224}
 STEPS = 2
 CALIBRATION = 4
 

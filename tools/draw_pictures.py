@@ -22,7 +22,10 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, SpikingGraph, dynamics, lead
+from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, Smooth, SpikingGraph, dynamics, lead
+from dnisnm_lava.ir.activations import near
+from dnisnm_lava.ir.curves import through
+from dnisnm_lava.ir.dynamics import follow
 from dnisnm_lava.system.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,6 +144,38 @@ def two_thresholds() -> Figure:
         )
         ax.set(xlabel="sum of the currents so far / theta", title=title)
     figure.axes[0].set(ylabel="levels sent, net")
+    figure.axes[0].legend(frameon=False, loc="upper left")
+    return figure
+
+
+def functions() -> Figure:
+    """What neurons with a curve have sent while the sum of their currents rises and falls again, slowly."""
+    figure = Figure(figsize=(7.2, 3.1), layout="constrained")
+    rise = np.linspace(-4, 4, 801)
+    low, high = np.array([-4.0]), np.array([4.0])
+    leaky = through("leaky_relu", [0.0], [0.25, 1.0])
+    silu = Smooth("silu")
+    curves = (leaky, leaky), (silu, near(silu, low, high, np.array([0.125])))
+    for ax, (function, curve), title in zip(
+        figure.subplots(1, 2, sharey=True), curves, ("LeakyReLU, slope 1/4", "SiLU"), strict=True
+    ):
+        theta, m, sent = np.array([[0.25]]), np.zeros((1, 1), np.int64), []
+        for total in (*rise, *rise[::-1]):
+            m = follow(np.array([[total]]), m, theta, curve, 1, 32, True).m
+            sent.append(0.25 * m.item())
+        ax.plot(
+            rise,
+            function.at(rise[:, None])[:, 0],
+            color=GREY,
+            linestyle="--",
+            linewidth=1,
+            label="the function",
+        )
+        ax.plot(rise, sent[: len(rise)], color=BLUE, linewidth=2.2, label="rising")
+        falling = sent[len(rise) :][::-1]
+        ax.plot(rise, falling, color=RED, linewidth=1.4, linestyle=(0, (3, 2)), label="falling")
+        ax.set(xlabel="sum of the currents so far", title=title)
+    figure.axes[0].set(ylabel="sent, net")
     figure.axes[0].legend(frameon=False, loc="upper left")
     return figure
 
@@ -316,6 +351,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "staircase": staircase,
     "memory": memory,
     "two_thresholds": two_thresholds,
+    "functions": functions,
     "windows": windows,
     "road": road,
     "house": house,

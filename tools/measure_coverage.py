@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "sim_tests")]
 
-KINDS = ("Rectifier", "Relay", "MaxPool", "ReadOut")
+KINDS = ("Rectifier", "Activation", "Product", "Relay", "MaxPool", "ReadOut")
 COLUMNS = (
     "network",
     "input",
@@ -46,7 +46,8 @@ Weights are random but sound: Kaiming, with batch-norm statistics of random imag
 beta in N(0, 0.2); auxiliary heads off.
 {versions}.
 
-- populations: input, rectifiers + relays + max-pools + read-outs. longest path: synapses from the image to a read-out.
+- populations: input, rectifiers + functions + products + relays + max-pools + read-outs. Of functions, analog graphs hold
+  what the model says; neurons approximate smooth ones. longest path: synapses from the image to a read-out.
 - MACs: multiplications with additions for one image, of the traced model and of the graph's projections.
 - error: largest |analog - model| by largest |model|, both in float64, on {images} images.
 - spikes compared, different: the integer reference against the integer batched executor, every spike of 1 image over {steps} steps.

@@ -4,25 +4,39 @@ they approximate."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from dnisnm_lava.frontend import tensors
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Expression, Refusal
+from dnisnm_lava.frontend.fusion import Fused
+from dnisnm_lava.frontend.known_by_values import Scaled
+from dnisnm_lava.frontend.moves import expanded
+from dnisnm_lava.frontend.refusals import MERGED
 from dnisnm_lava.frontend.table import Bounds, Kind, operation
-from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.ir import Curve, Smooth
-from dnisnm_lava.ir.curves import jumping, through
+from dnisnm_lava.ir.curves import above, jumping, through
 
 P = Kind.POPULATION
 
 
 def curved(call: Call, function: Curve | Smooth, e: Expression | None = None) -> Expression:
-    """A population that sends `function` of e, by default of the call's input."""
-    return call.build.activate(call.expression() if e is None else e, call.node.name, function)
+    """A population that sends `function` of e, by default of the call's input; rows of a curve are those of
+    e's first axis."""
+    e = call.expression() if e is None else e
+    if (
+        isinstance(function, Curve) and function.rows > 1 and len(e.shape) > 3
+    ):  # as maps of a * b * ... channels
+        each = int(np.prod(e.shape[1:-2]))
+        repeated = partial(np.repeat, repeats=each, axis=0)
+        function = Curve(
+            function.name, repeated(function.knots), repeated(function.slopes), repeated(function.offsets)
+        )
+    return call.build.activate(e, call.node.name, function)
 
 
 # ---------------------------------------------------------------- piecewise linear: exact
@@ -32,7 +46,7 @@ def _without_slope(get: Callable[..., Any]) -> Bounds | None:
     return (0, None) if get(1, "negative_slope", 0.01) == 0 else None
 
 
-@operation("leaky_relu", kind=P, bounds=_without_slope)
+@operation("leaky_relu", kind=P, merges=True, bounds=_without_slope)
 def leaky(call: Call) -> Expression:
     """aten.leaky_relu(x, negative_slope)."""
     return with_slope(call, call.expression(), np.array([float(call.get(1, "negative_slope", 0.01))]))
@@ -70,13 +84,13 @@ def with_slope(call: Call, e: Expression, slopes: np.ndarray) -> Expression:
     return curved(call, through("leaky_relu", [0.0], [slopes, 1.0]), e)
 
 
-@operation("abs", kind=P)
+@operation("abs", kind=P, merges=True)
 def absolute(call: Call) -> Expression:
     """aten.abs."""
     return curved(call, through("abs", [0.0], [-1.0, 1.0]))
 
 
-@operation("softshrink", kind=P)
+@operation("softshrink", kind=P, merges=True)
 def softshrink(call: Call) -> Expression:
     """aten.softshrink(x, lambd)."""
     edge = float(call.get(1, "lambd", 0.5))
@@ -87,37 +101,39 @@ def softshrink(call: Call) -> Expression:
 def hardshrink(call: Call) -> Expression:
     """aten.hardshrink(x, lambd): x, but 0 between -lambd and lambd: it jumps there."""
     edge = float(call.get(1, "lambd", 0.5))
-    return curved(call, jumping("hardshrink", [-edge, edge], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]))
+    if edge < 0:
+        return call.expression()
+    return curved(call, jumping("hardshrink", [-edge, above(edge)], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]))
 
 
 # ---------------------------------------------------------------- smooth: approximated
 
 
-@operation("silu", kind=P)
+@operation("silu", kind=P, merges=True)
 def silu(call: Call) -> Expression:
     """aten.silu."""
     return curved(call, Smooth("silu"))
 
 
-@operation("hardswish", kind=P)
+@operation("hardswish", kind=P, merges=True)
 def hardswish(call: Call) -> Expression:
     """aten.hardswish."""
     return curved(call, Smooth("hardswish"))
 
 
-@operation("mish", kind=P)
+@operation("mish", kind=P, merges=True)
 def mish(call: Call) -> Expression:
     """aten.mish."""
     return curved(call, Smooth("mish"))
 
 
-@operation("gelu", kind=P)
+@operation("gelu", kind=P, merges=True)
 def gelu(call: Call) -> Expression:
     """aten.gelu(x, approximate)."""
     return curved(call, Smooth("gelu_tanh" if call.get(1, "approximate", "none") == "tanh" else "gelu"))
 
 
-@operation("elu", kind=P)
+@operation("elu", kind=P, merges=True)
 def elu(call: Call) -> Expression:
     """aten.elu(x, alpha, scale, input_scale)."""
     alpha, scale, inner = (
@@ -126,14 +142,14 @@ def elu(call: Call) -> Expression:
     return curved(call, Smooth("elu", (alpha, scale, inner)))
 
 
-@operation("celu", kind=P)
+@operation("celu", kind=P, merges=True)
 def celu(call: Call) -> Expression:
     """aten.celu(x, alpha)."""
     alpha = float(call.get(1, "alpha", 1.0))
     return curved(call, Smooth("elu", (alpha, 1.0, 1 / alpha)))
 
 
-@operation("selu", kind=P)
+@operation("selu", kind=P, merges=True)
 def selu(call: Call) -> Expression:
     """aten.selu: Klambauer et al., arXiv 1706.02515."""
     return curved(call, Smooth("elu", (1.6732632423543772, 1.0507009873554805, 1.0)))
@@ -155,66 +171,42 @@ def softplus(call: Call) -> Expression:
     return curved(call, Smooth("softplus", given))
 
 
-def product(call: Call) -> Expression | None:
-    """A product of x and a gate of x that is a function of its own: x sigmoid(x) is SiLU, x hardsigmoid(x)
-    and x relu6(x + 3) (/ 6) Hardswish, x tanh(softplus(x)) Mish. None for anything else."""
-    a, b = call.node.args[:2]
-    for x, gate in ((a, b), (b, a)):
-        for pattern in PATTERNS:
-            made = pattern(call, x, gate)
-            if made is not None:
-                return made
-    return None
+# ---------------------------------------------------------------- of several operations
 
 
-def _sigmoid_of(call: Call, x: Any, gate: Any) -> Expression | None:
-    """x sigmoid(beta x) = silu(beta x) / beta."""
-    if not _is(gate, "sigmoid"):
-        return None
-    inner, beta = gate.args[0], 1.0
-    if inner is not x and _is(inner, "mul") and x in inner.args[:2]:
-        other = inner.args[1] if inner.args[0] is x else inner.args[0]
-        if not isinstance(other, int | float) or other == 0:
-            return None
-        inner, beta = x, float(other)
-    if inner is not x:
-        return None
-    e = tensors.multiplied(_value(call, x), np.array(beta))
-    return tensors.multiplied(curved(call, Smooth("silu"), e), np.array(1 / beta))
+def fused(call: Call, of: Fused) -> Expression:
+    """The function of the call's input that several operations are together."""
+    e, function = call.expression(), of.function
+    if isinstance(function, Scaled):
+        made = curved(call, function.function, tensors.multiplied(e, np.array(function.inner)))
+        return tensors.multiplied(made, np.array(function.outer))
+    return piecewise(call, e, function, of.axis)
 
 
-def _hard_sigmoid_of(call: Call, x: Any, gate: Any) -> Expression | None:
-    if _is(gate, "hardsigmoid") and gate.args[0] is x:
-        return curved(call, Smooth("hardswish"), _value(call, x))
-    scale = 1.0
-    if _is(gate, "div") and isinstance(gate.args[1], int | float):
-        gate, scale = gate.args[0], 6.0 / gate.args[1]
-    elif not isinstance(gate, torch.fx.Node):
-        return None
-    else:
-        scale = 6.0
-    clip = _is(gate, "relu6") or (_is(gate, "hardtanh", "clamp") and tuple(gate.args[1:3]) == (0, 6))
-    shifted = gate.args[0] if clip else None
-    if shifted is None or not (_is(shifted, "add") and shifted.args[0] is x and shifted.args[1] == 3):
-        return None
-    made = curved(call, Smooth("hardswish"), _value(call, x))
-    return tensors.multiplied(made, np.array(scale))
+def piecewise(call: Call, e: Expression, curve: Curve, axis: int = 0) -> Expression:
+    """A curve of e, with a row for each place along `axis` of e, or one row; a line and a ReLU as what they
+    are."""
+    if curve.rows > 1 and e.merged:
+        raise Refusal(MERGED)
+    if not curve.knots.size:
+        wide = (-1, *(1,) * (len(e.shape) - 1 - axis))
+        line = tensors.multiplied(e, curve.slopes.reshape(wide))
+        return tensors.shifted(line if curve.slopes.any() else _nothing(e), curve.offsets.reshape(wide))
+    if _bends_at_0(curve) and not curve.slopes[:, 0].any():
+        return call.build.rectify(e, call.node.name)
+    if _bends_at_0(curve):
+        curve = replace(curve, name="abs" if (curve.slopes[:, 0] == -1).all() else "leaky_relu")
+    if curve.rows == 1 or axis == 0:
+        return curved(call, curve, e)
+    in_front = expanded(e, lambda x: x.movedim(axis + 1, 1))
+    return expanded(curved(call, curve, in_front), lambda x: x.movedim(1, axis + 1))
 
 
-def _tanh_of_softplus(call: Call, x: Any, gate: Any) -> Expression | None:
-    if _is(gate, "tanh") and _is(gate.args[0], "softplus") and gate.args[0].args == (x,):
-        return curved(call, Smooth("mish"), _value(call, x))
-    return None
+def _bends_at_0(curve: Curve) -> bool:
+    """Is it x itself above 0, and a multiple of x below?"""
+    one_knot = curve.knots.shape[1] == 1 and not curve.knots.any() and not curve.offsets.any()
+    return one_knot and bool((curve.slopes[:, 1] == 1).all())
 
 
-PATTERNS = (_sigmoid_of, _hard_sigmoid_of, _tanh_of_softplus)
-
-
-def _is(node: Any, *names: str) -> bool:
-    return isinstance(node, torch.fx.Node) and name_of(node).removeprefix("aten.").removesuffix("_") in names
-
-
-def _value(call: Call, x: Any) -> Expression:
-    value = call.args[call.node.args.index(x)]
-    assert isinstance(value, Expression)
-    return value
+def _nothing(e: Expression) -> Expression:
+    return replace(e, terms=(), bias=tensors.no_bias(e.shape))

@@ -24,7 +24,7 @@ from dnisnm_lava.frontend.expression import Expression, Refusal, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
 from dnisnm_lava.frontend.table import operation
-from dnisnm_lava.ir import Projection
+from dnisnm_lava.ir import Projection, Smooth
 from dnisnm_lava.ir.channels import per_channel
 
 
@@ -248,9 +248,6 @@ def divide(call: Call) -> Expression:
 
 def _product(call: Call, a: Any, b: Any) -> Expression:
     if isinstance(a, Expression) and isinstance(b, Expression):
-        made = activations.product(call)
-        if made is not None:
-            return made
         return _gated(call, a, b)
     e, factor = (a, b) if isinstance(a, Expression) else (b, a)
     shape = shape_of(call)
@@ -258,20 +255,46 @@ def _product(call: Call, a: Any, b: Any) -> Expression:
 
 
 def _gated(call: Call, a: Expression, b: Expression) -> Expression:
-    """A product of two tensors that depend on the input: a gate. Constants in them are multiplied out: (p +
-    c) (q + d) = p q + p d + c q + c d."""
+    """A product of two tensors that depend on the input: a gate. Constants that are added to populations are
+    multiplied out: (p + c) (q + d) = p q + p d + c q + c d."""
     shape = shape_of(call)
     if a.shape != shape:
         a, b = b, a
     if a.shape != shape or len(b.shape) != len(shape):
         a, b = broadcast(a, shape), broadcast(b, shape)
-    bare_a, bare_b = (replace(e, bias=tensors.no_bias(e.shape)) for e in (a, b))
-    parts = [call.build.multiply(bare_a, bare_b, call.node.name)] if a.terms and b.terms else []
-    if b.bias.any():
-        parts.append(tensors.multiplied(bare_a, b.bias))
-    if a.bias.any():
-        parts.append(tensors.multiplied(broadcast(b, shape), a.bias))
+    p, c = _apart(a)
+    q, d = (p, c) if b is a else _apart(b)
+    parts = [call.build.multiply(p, q, call.node.name)] if p.terms and q.terms else []
+    if d.any():
+        parts.append(tensors.multiplied(p, d))
+    if c.any():
+        parts.append(tensors.multiplied(broadcast(b, shape), c))
     return tensors.summed(parts)
+
+
+@operation("pow")
+def power(call: Call) -> Expression:
+    """aten.pow(x, 2): x times itself."""
+    e, exponent = call.expression(), call.get(1, "exponent")
+    if isinstance(exponent, torch.Tensor) and exponent.numel() == 1:
+        exponent = exponent.item()
+    if isinstance(exponent, int | float) and exponent in (1, 2):
+        return e if exponent == 1 else _gated(call, e, e)
+    raise Refusal("a power other than a square is not supported; use products, or ReLU")
+
+
+@operation("glu")
+def gated_half(call: Call) -> Expression:
+    """aten.glu(x, axis): the first half times the sigmoid of the second."""
+    e, axis = call.expression(), call.get(1, "dim", -1)
+    first, second = (expanded(e, lambda x, i=i: x.chunk(2, axis)[i]) for i in range(2))  # type: ignore[misc]
+    return _gated(call, first, activations.curved(call, Smooth("sigmoid"), second))
+
+
+def _apart(e: Expression) -> tuple[Expression, np.ndarray]:
+    """(e without its bias, its bias); a linear map keeps its own, since a relay of it has one."""
+    nothing = tensors.no_bias(e.shape)
+    return (e, nothing) if e.is_composite else (replace(e, bias=nothing), e.bias)
 
 
 @operation("where")
@@ -288,7 +311,7 @@ def masked_fill(call: Call) -> Expression:
 
 def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
     if not isinstance(mask, torch.Tensor):
-        raise Refusal("it chooses by a mask that depends on the input; leave the mask out, or use ReLU")
+        raise Refusal("it chooses by a mask of another tensor; compare what is chosen, or leave the mask out")
     kept = constant(mask, shape_of(call))
     return _weighted(call, (chosen, kept), (other, 1 - kept))
 

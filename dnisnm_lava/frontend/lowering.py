@@ -112,7 +112,8 @@ class Builder:
     def multiply(self, a: Expression, b: Expression, node: str) -> Expression:
         """a times b, of a's shape, b of that or of size 1 along some axes, neither with a bias: a population
         of the two populations that they are made to be."""
-        (left, by_left), (right, by_right) = self._factor(a), self._factor(b)
+        left, by_left = self._factor(a)
+        right, by_right = (left, by_left) if b is a else self._factor(b)
         name, shape = self.unique(node), next(p.shape for p in self.populations if p.name == left)
         self.populations.append(Product(name, shape, left, right))
         for made_of in a.nodes | b.nodes:

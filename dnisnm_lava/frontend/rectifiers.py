@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from dnisnm_lava.frontend import tensors
+from dnisnm_lava.frontend import activations, tensors
 from dnisnm_lava.frontend.call import Call, as_map, back, broadcast, padding_of, pair_of, pixels_of, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.moves import constant, expanded
 from dnisnm_lava.frontend.table import Bounds, Kind, operation, operation_of
 from dnisnm_lava.frontend.trace import name_of
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.curves import above, jumping
 
 P = Kind.POPULATION
 
@@ -65,13 +66,13 @@ def _from_threshold(get: Callable[..., Any]) -> Bounds | None:
 
 @operation("threshold", kind=P, bounds=_from_threshold)
 def threshold(call: Call) -> Expression:
-    """aten.threshold(x, threshold, value): a clamp from below where both are the same."""
-    low, value = call.get(1, "threshold"), call.get(2, "value")
-    if low != value:
-        raise Refusal(
-            f"threshold(x, {low}, {value}) jumps; only with one number for both is it a clamp: use ReLU"
-        )
-    return _clamped(call, call.expression(), low, None)
+    """aten.threshold(x, threshold, value): a clamp from below where both are the same; else it jumps."""
+    low, value = float(call.get(1, "threshold")), float(call.get(2, "value"))
+    if low == value:
+        return _clamped(call, call.expression(), low, None)
+    if not np.isfinite([low, value]).all():
+        raise Refusal(f"a threshold of {low} with the value {value} is not finite; give numbers")
+    return activations.curved(call, jumping("threshold", [above(low)], [0.0, 1.0], [value, 0.0]))
 
 
 @operation("max_pool1d", "max_pool2d", kind=P)
@@ -165,14 +166,18 @@ def at_most(call: Call) -> Expression:
 
 def _beyond(call: Call, sign: float) -> Expression:
     a, b = call.args[:2]
-    if isinstance(a, Expression) and isinstance(b, Expression):
-        raise Refusal(
-            "a maximum or minimum of two tensors that depend on the input is not supported; use b + "
-            "relu(a - b)"
-        )
-    e, bound = (a, b) if isinstance(a, Expression) else (b, a)
     shape = shape_of(call)
+    if isinstance(a, Expression) and isinstance(b, Expression):
+        return _of_two(call, broadcast(a, shape), broadcast(b, shape), sign)
+    e, bound = (a, b) if isinstance(a, Expression) else (b, a)
     return _bounded(call, broadcast(e, shape), constant(bound, shape), sign)
+
+
+def _of_two(call: Call, a: Expression, b: Expression, sign: float) -> Expression:
+    """b + relu(a - b), or with sign -1 b - relu(b - a)."""
+    apart = tensors.summed([tensors.multiplied(a, np.array(sign)), tensors.multiplied(b, np.array(-sign))])
+    above_b = call.build.rectify(apart, call.node.name)
+    return tensors.summed([b, tensors.multiplied(above_b, np.array(sign))])
 
 
 def _bounded(call: Call, e: Expression, limit: np.ndarray, sign: float) -> Expression:

@@ -18,9 +18,9 @@ RECURRENT = (
     "meaning; use convolutions over time"
 )
 ATTENTION = (
-    "attention multiplies tensors that depend on the input, which has no meaning in spikes; use "
-    "a convolutional network"
+    "attention weighs by a softmax, which divides by a sum over the input; use a convolutional network"
 )
+MERGED = "it works on images that a view joined with the batch; keep the batch axis first and apart"
 WHOLE = {  # layers that torch takes apart into operations, of which none tells what they were
     **dict.fromkeys(("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"), RECURRENT),
     "MultiheadAttention": ATTENTION,

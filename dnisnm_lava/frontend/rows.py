@@ -12,13 +12,27 @@ from dnisnm_lava.frontend.coverage import Coverage, Row
 from dnisnm_lava.frontend.refusals import Refused
 from dnisnm_lava.frontend.table import Kind, is_kind, named, operation_of, weight_of
 from dnisnm_lava.frontend.trace import BATCH, line_of, name_of
-from dnisnm_lava.ir import AnalogGraph, Input, MaxPool, Population, ReadOut, Rectifier, Relay, Shape, sources
+from dnisnm_lava.ir import (
+    Activation,
+    AnalogGraph,
+    Input,
+    MaxPool,
+    Population,
+    Product,
+    ReadOut,
+    Rectifier,
+    Relay,
+    Shape,
+    Smooth,
+    sources,
+)
 
 
 @dataclass(frozen=True)
 class Note:
     """What the walk noted of a node. inputs: shapes of those that depend on the image. made: the populations
-    that it is; None for an operation that makes none. refused: why it has no meaning, where it has none."""
+    that it is; None for an operation that makes none. refused: why it has no meaning, where it has none.
+    part: is it one of several operations that are one function together?"""
 
     node: Any
     label: str
@@ -26,6 +40,7 @@ class Note:
     made: tuple[str, ...] | None
     parameters: int
     refused: Refused | None = None
+    part: bool = False
 
 
 def coverage_of(
@@ -43,11 +58,11 @@ def coverage_of(
     if graph is None:
         parameters, macs = sum(r.parameters for r in rows), sum(r.macs for r in rows)
         return Coverage(model, rows, {}, 0, 0, parameters, macs, 0, 0, tuple(notices))
-    kinds = (Input, Rectifier, Relay, MaxPool, ReadOut)
+    kinds = (Input, Rectifier, Relay, Activation, Product, MaxPool, ReadOut)
     projections = [
         (q, graph[q.source].shape)
         for p in graph
-        if isinstance(p, Rectifier | Relay | ReadOut)
+        if isinstance(p, Rectifier | Relay | Activation | ReadOut)
         for q in p.projections
     ]
     depth: dict[str, int] = {}
@@ -89,7 +104,7 @@ def _row(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> R
             now,
             _called(operation),
         )
-    how, became = "dropped" if is_kind(node, Kind.LAST) else "exact", _became(note, kept, places)
+    how, became = _how(note, kept, places), _became(note, kept, places)
     name = name_of(node)
     macs = _macs(node)
     return Row(
@@ -111,14 +126,29 @@ def _called(name: str) -> str:
     return "" if found is None else found.shown
 
 
+def _is_left_out(note: Note) -> bool:
+    return is_kind(note.node, Kind.LAST) and note.made is None and not note.part
+
+
+def _how(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> str:
+    """`approximated`: by a curve that calibration chooses."""
+    if _is_left_out(note):
+        return "dropped"
+    own = [kept[n] for n in (places if note.part else note.made or ()) if n in kept]
+    smooth = any(isinstance(p, Activation) and isinstance(p.function, Smooth) for p in own)
+    return "approximated" if smooth else "exact"
+
+
 def _became(note: Note, kept: Mapping[str, Population], places: Sequence[str]) -> str:
     shown = ", ".join(
         f"{p} (two-sided relay)" if isinstance(kept[p], Relay) else p
         for p in dict.fromkeys(places)
         if p in kept
     )
-    if is_kind(note.node, Kind.LAST):
+    if _is_left_out(note):
         return "left out: behind the last layer"
+    if note.part and shown:
+        return f"part of the function of {shown}"
     if note.made is not None:
         return "population " + (
             ", ".join(n for n in note.made if n in kept) or "of its input, which it leaves as it is"

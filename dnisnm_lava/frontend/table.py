@@ -138,16 +138,16 @@ REMEDIES = {
     ),
     **dict.fromkeys(
         ("slice_scatter", "select_scatter", "copy", "fill", "scatter", "index_put", "masked_fill", "where"),
-        "it writes into part of a tensor, or chooses by a mask; put the parts together with torch.cat, "
-        "or leave the mask out",
+        "it writes into part of a tensor, or chooses by a mask of another tensor; put the parts together "
+        "with torch.cat, or leave the mask out",
     ),
     "new_empty": "torch writes circular padding so, which is not supported; pad with zeros, by "
     "reflection or by replication",
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),
     **dict.fromkeys(
         ("gt", "ge", "lt", "le", "eq", "ne", "sign", "argmax", "argmin", "topk", "sort"),
-        "a comparison makes a mask or an index that depends on the input; use ReLU, or compare outside "
-        "the model",
+        "a comparison makes a mask or an index that depends on the input; compare what is chosen with a "
+        "constant (torch.where(x > 0, x, a * x)), or compare outside the model",
     ),
 }
 
@@ -156,6 +156,6 @@ def remedy(name: str) -> str:
     """What to do about an operation that is not supported."""
     return REMEDIES.get(
         _plain(name),
-        "it has no exact meaning as spiking populations; replace it by ReLU, conv, linear, batch norm, "
-        "pooling, concatenation or addition",
+        "it has no meaning as spiking populations; replace it by ReLU or another activation, conv, linear, "
+        "batch norm, pooling, concatenation, addition or a product",
     )

@@ -21,9 +21,11 @@ from dnisnm_lava.frontend import expression as ex
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
+from dnisnm_lava.frontend.fusion import Fused, Fusion
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import move
 from dnisnm_lava.frontend.refusals import (
+    MERGED,
     WHOLE,
     Opaque,
     Refused,
@@ -39,7 +41,7 @@ from dnisnm_lava.frontend.soundness import check_model
 from dnisnm_lava.frontend.table import Kind, Operation, is_kind, operation_of, remedy
 from dnisnm_lava.frontend.tensors import padded, remembered, view
 from dnisnm_lava.frontend.trace import BATCH, example_of, export, line_of, name_of, tensors_of
-from dnisnm_lava.ir import AnalogGraph, Relay
+from dnisnm_lava.ir import AnalogGraph, Product, Relay
 from dnisnm_lava.ir.functions import ALONG_AN_AXIS
 
 BRANCH = (
@@ -142,11 +144,14 @@ class _Walk:
                     self.value[node] = view(self.build.image, input_shape)
                 else:
                     self.value[node], self.parameter[node] = tensors[name], name
+        self.fusion = Fusion(self.nodes, {n: v for n, v in self.value.items() if n in self.parameter})
+        self.bases = {fused.base: self.value.get(fused.base) for fused in self.fusion.ends.values()}
 
     def run(self) -> None:
         for node in self.nodes:
             if node.op == "call_function":
                 self.value[node] = self._settled(node, self._understood(node))
+                self._keep(node)
                 self._free(node)
             elif node.op == "get_attr":
                 self.value[node] = Opaque()
@@ -154,6 +159,11 @@ class _Walk:
             elif node.op == "output":
                 self._read_outs(node)
         self.value.clear()
+
+    def _keep(self, node: Any) -> None:
+        """What functions of several operations begin at is needed at their ends."""
+        if node in self.bases:
+            self.bases[node] = self.value[node]
 
     def _free(self, node: Any) -> None:
         for source in node.all_input_nodes:
@@ -163,7 +173,7 @@ class _Walk:
 
     def _settled(self, node: Any, value: Any) -> Any:
         """A linear tensor that several read as a population, where that pays."""
-        if isinstance(value, Expression) and relaying_pays(node, value, self.readers):
+        if isinstance(value, Expression) and relaying_pays(node, value, self.readers, self.fusion):
             with contextlib.suppress(Refusal):  # a layout that no population has: its readers compose
                 return self.build.relay(value, strip=True)
         return value
@@ -236,25 +246,45 @@ class _Walk:
             return self._constant(
                 node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)]))
             )
+        if node in self.fusion.part_of:  # its base, handed on to the end of the function that it is a part of
+            self._note(node, None)
+            return next(_expressions((args, kwargs)))
         name, before = name_of(node), len(self.build.populations)
-        value = self._applied(node, name, args, kwargs)
+        fused = self.fusion.ends.get(node)
+        value = self._applied(node, name, args, kwargs) if fused is None else self._ended(node, fused)
         _check_shape(node, value)
-        makes = is_kind(node, Kind.POPULATION) or (is_kind(node, Kind.LAST) and node not in self.functions)
+        makes = self._makes(node) or any(isinstance(p, Product) for p in self.build.populations[before:])
         made = (
             tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
             if makes
             else None
         )
-        inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))
-        self.notes.append(Note(node, self._label(node), inputs, made, self._parameters(node)))
+        self._note(node, made)
         return value if makes else remembered(value, node.name)
+
+    def _makes(self, node: Any) -> bool:
+        """Is it a population by itself?"""
+        inside = is_kind(node, Kind.LAST) and node not in self.functions
+        return node in self.fusion.ends or inside or is_kind(node, Kind.POPULATION)
+
+    def _note(self, node: Any, made: tuple[str, ...] | None) -> None:
+        inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))
+        part = node in self.fusion.part_of
+        self.notes.append(Note(node, self._label(node), inputs, made, self._parameters(node), part=part))
+
+    def _ended(self, node: Any, fused: Fused) -> Expression:
+        """The function of its base that several operations are together."""
+        e = self.bases[fused.base]
+        if not isinstance(e, Expression):
+            raise Refusal("it works on what is no feature map; keep the batch axis first and apart")
+        e = replace(e, nodes=e.nodes | {n.name for n in (*fused.inside, node)})
+        call = Call(node, name_of(node), (e,), {}, self.build, self._label(node))
+        return activations.fused(call, fused)
 
     def _applied(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
         known = operation_of(node)
         if not (known and known.merges) and any(e.merged for e in _expressions((args, kwargs))):
-            raise Refusal(
-                "it works on images that a view joined with the batch; keep the batch axis first and apart"
-            )
+            raise Refusal(MERGED)
         if known is None:
             raise Refusal(remedy(name))
         if known.kind is Kind.MOVE:

@@ -14,7 +14,7 @@ from dnisnm_lava.ir.values import Value
 
 PIECES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 FINE = 512  # points at which curvature is looked at
-DENSE = 32  # points of a piece at which its error is measured
+DENSE = 128  # points of a piece at which its error is measured
 BEYOND = 0.1  # of the range that was seen, on either side: other images go somewhat further
 
 
@@ -48,6 +48,7 @@ ACTIVATIONS: dict[str, Callable[..., np.ndarray]] = {
     "softplus": _softplus,
     "elu": _elu,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
     "exp": np.exp,
 }

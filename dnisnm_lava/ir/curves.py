@@ -14,6 +14,7 @@ MOST_KNOTS = 255
 MULTIPLIER = (1 << 15) - 1  # the largest slope of an integer curve: 16 bits, one of them the sign
 LARGEST_OFFSET = 1 << 42  # 1,024 steps of it, and the slopes' products, 2**38: float64 holds every sum
 LARGEST_SHIFT = 30
+LEAST = 2.0**-149  # the least positive number of float32
 LARGEST_PRODUCT = 1 << 51  # of a gate's sums and its gain, which float64 holds twice
 
 
@@ -105,6 +106,12 @@ def through(name: str, knots: list[float], slopes: list[np.ndarray | float]) -> 
     for i in range(zero - 1, -1, -1):
         offsets[:, i] = offsets[:, i + 1] + (steep[:, i + 1] - steep[:, i]) * at[i]
     return Curve(name, np.broadcast_to(at, (rows, len(at))), steep, offsets)
+
+
+def above(x: float) -> float:
+    """The knot of a piece that begins beyond x and does not hold x itself: the next float64; beyond 0 the
+    least number of float32, in which images are calibrated."""
+    return float(np.nextafter(x, np.inf)) if x else LEAST
 
 
 def jumping(name: str, knots: list[float], slopes: list[float], offsets: list[float]) -> Curve:

@@ -307,12 +307,10 @@ def _curve(
 ) -> tuple[Curve, np.ndarray]:
     """The curve in integers, of sums in `unit` (C,), and vth (*shape): its values count in 2**-shift of what
     a level is worth (C,). The shift of a channel gives its steepest line a multiplier of 16 bits."""
-    knots = curve.knots / unit[:, None]
+    knots = np.ceil(curve.knots / unit[:, None]).astype(np.int64)  # the first whole sum at or beyond each
     slopes, offsets = curve.slopes * (unit / worth)[:, None], curve.offsets / worth[:, None]
     scale = 2.0 ** _shifts(slopes, offsets)
-    knots, slopes, offsets = (
-        np.rint(a).astype(np.int64) for a in (knots, slopes * scale[:, None], offsets * scale[:, None])
-    )
+    slopes, offsets = (np.rint(a * scale[:, None]).astype(np.int64) for a in (slopes, offsets))
     vth = (payload * per_channel(scale, payload.shape)).astype(np.int32)
     return replace(curve, knots=knots, slopes=slopes, offsets=offsets), vth
 

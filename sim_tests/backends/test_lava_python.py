@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graphs import Chain, curved_snm, irregular, readout, small, snm, weights
+from graphs import Chain, curved_snm, gate_of, irregular, readout, small, snm, weights
 
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu
@@ -112,7 +112,8 @@ def every_part() -> SpikingGraph:
         snm("b", (4, 6, 6), (irregular("a", 4, (6, 6), (4, 6, 6), rng),), rng),
         MaxPool("pool", (4, 5, 5), "b", Window((2, 2), (1, 1))),
         curved_snm("c", (3,), (Projection("pool", weights(rng, 3, 100)),), rng),
-        readout("out", (3,), (pooled, Projection("c", weights(rng, 3, 3))), rng),
+        gate_of("gate", (3,), ("c", "c"), rng),
+        readout("out", (3,), (pooled, Projection("gate", weights(rng, 3, 3))), rng),
     )
     return SpikingGraph(parts, steps=5)
 

@@ -16,6 +16,7 @@ import torch
 import dnisnm_lava as dn
 from dnisnm_lava.data.models import load_model
 from dnisnm_lava.errors import BadFile, UnsupportedModel
+from dnisnm_lava.ir import Activation
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 
@@ -203,6 +204,19 @@ CASES = [
     Case("Softplus"),
     Case("Neg"),
     Case("Abs"),
+    Case("Selu"),
+    Case("Selu", {}, {"alpha": 1.2, "gamma": 0.9}),
+    Case("Celu", {}, {"alpha": 0.5}),
+    Case("ThresholdedRelu"),
+    Case("ThresholdedRelu", {}, {"alpha": 0.3}),
+    Case("Shrink"),
+    Case("Shrink", {}, {"lambd": 0.4, "bias": 0.1}),
+    Case("HardSwish"),
+    Case("Softsign"),
+    Case("Exp"),
+    Case("Mish", opset=18),
+    Case("Gelu", opset=20),
+    Case("Gelu", {}, {"approximate": "tanh"}, opset=20),
     *(
         Case(kind, {"c": random(4, 1, 1)})
         for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
@@ -1054,3 +1068,66 @@ def test_maps_are_sampled_between_their_pixels_by_a_matrix_for_each_axis(
     np.testing.assert_allclose(
         analog.ann(x).reshape(3, -1), of_onnx(spec, x).reshape(3, -1), atol=1e-5
     )  # float32, of numbers up to 3
+
+
+def chain(*nodes: tuple[str, list[str], str], **attributes: dict[str, Any]) -> list[Any]:
+    """Nodes of (kind, inputs, output) between two convolutions; attributes by output."""
+    inner = [helper.make_node(kind, i, [o], name=o, **attributes.get(o, {})) for kind, i, o in nodes]
+    return [conv("first", "x", "w", "c"), *inner, conv("last", "f", "v", "y")]
+
+
+MASKED = ("Mul", ["c", "tenth"], "d")
+FUNCTIONS: dict[str, tuple[list[Any], list[str]]] = {
+    "where": (
+        chain(MASKED, ("Greater", ["c", "zero"], "m"), ("Where", ["m", "c", "d"], "f")),
+        ["leaky_relu"],
+    ),
+    "where not": (
+        chain(MASKED, ("LessOrEqual", ["c", "zero"], "m"), ("Where", ["m", "d", "c"], "f")),
+        ["leaky_relu"],
+    ),
+    "max": (chain(MASKED, ("Max", ["c", "d"], "f")), ["leaky_relu"]),
+    "mask": (
+        chain(
+            ("Less", ["c", "zero"], "m"),
+            ("Not", ["m"], "n"),
+            ("Cast", ["n"], "k"),
+            ("Mul", ["c", "k"], "f"),
+            k={"to": TensorProto.FLOAT},
+        ),
+        ["Rectifier"],
+    ),
+    "silu": (chain(("Sigmoid", ["c"], "s"), ("Mul", ["c", "s"], "f")), ["silu"]),
+    "gelu": (
+        chain(
+            ("Div", ["c", "root"], "q"),
+            ("Erf", ["q"], "e"),
+            ("Add", ["e", "one"], "p"),
+            ("Mul", ["c", "p"], "r"),
+            ("Mul", ["r", "half"], "f"),
+        ),
+        ["gelu"],
+    ),
+    "prelu": (chain(("PRelu", ["c", "slopes"], "f")), ["leaky_relu"]),
+    "gate": (
+        chain(("GlobalAveragePool", ["c"], "g"), ("Sigmoid", ["g"], "s"), ("Mul", ["c", "s"], "f")),
+        ["sigmoid", "Relay", "Product"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_populations_whatever_the_nodes_that_say_them(tmp_path: Path, name: str) -> None:
+    """Against onnx's evaluator, which computes in float32: two sums of 3 and 4 products of at most 2^4, and a
+    function, each operation within 2^-24 of it."""
+    nodes, populations = FUNCTIONS[name]
+    held = {"zero": 0.0, "tenth": 0.1, "one": 1.0, "half": 0.5, "root": 2**0.5}
+    arrays = {k: np.array(v) for k, v in held.items()}
+    slopes = np.array([0.1, -0.5, 1.0, 2.0]).reshape(4, 1, 1)
+    weights = {"w": random(4, 3, 1, 1), "v": random(2, 4, 1, 1), "slopes": slopes}
+    spec = made(tmp_path / "a.onnx", nodes, (BATCH, 3, 4, 4), **arrays, **weights)
+    x = random(3, 3, 4, 4, seed=2)
+    analog = dn.from_torch(load_model(spec), x[0])
+    shown = [p.function.name if isinstance(p, Activation) else type(p).__name__ for p in analog][1:-1]
+    assert shown == populations
+    np.testing.assert_allclose(analog.ann(x), of_onnx(spec, x), rtol=0, atol=2**5 * 2**4 * 2.0**-24)

@@ -19,6 +19,9 @@ from graphs import (
     curved,
     curved_graphs,
     curved_snm,
+    gate_of,
+    gated,
+    gated_graphs,
     integer_graphs,
     irregular,
     readout,
@@ -29,7 +32,7 @@ from graphs import (
 from hypothesis import given, settings
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph, values
+from dnisnm_lava.ir import SNM, Gate, Input, Projection, SpikingGraph, values
 from exporters import netx, netx_reading
 
 
@@ -748,7 +751,7 @@ CURVE = "layer/1/neuron/curve"
         (
             "format/version",
             4,
-            "format version 4 knows no neuron/curve, and this file has one; write it again with netx.write",
+            "format version 4 knows no neuron/curve and no gate, and this file has one; write it again with",
         ),
     ],
 )
@@ -781,3 +784,95 @@ def test_a_curve_of_narrow_integers_is_read_as_the_wide_one(tmp_path: Path) -> N
     assert a.curve is not None
     slopes = a.curve.slopes.astype(np.int16)
     assert netx.read(edited(tmp_path / "a.net", graph, f"{CURVE}/slopes", slopes)) == graph
+
+
+# ---------------------------------------------------------------- gates
+
+
+def with_gate(steps: int = 3, **changes: object) -> SpikingGraph:
+    """Layer 1: a map, the gate's source; layer 2: one neuron a channel; layer 3: their gate."""
+    rng = np.random.default_rng(0)
+    a = snm("a", (2, 2, 2), (Projection("input", weights(rng, 2, 2, 1, 1)),), rng)
+    b = snm("b", (2, 1, 1), (Projection("input", weights(rng, 2, 2, 2, 2)),), rng)
+    gate = replace(gate_of("gate", (2, 2, 2), ("a", "b"), rng, levels=4), **changes)  # type: ignore[arg-type]
+    out = readout("out", (2,), (Projection("gate", weights(rng, 2, 8)),), rng)
+    return SpikingGraph((Input("input", (2, 2, 2), np.ones(2), 8), a, b, gate, out), steps=steps)
+
+
+@settings(max_examples=20)
+@given(graph=gated_graphs())
+def test_gates_that_are_read_are_those_that_were_written(
+    tmp_path_factory: pytest.TempPathFactory, graph: SpikingGraph
+) -> None:
+    again = netx.read(netx.write(tmp_path_factory.mktemp("net") / "a.net", graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    for p, q in zip(graph.of(Gate), again.of(Gate), strict=True):
+        assert (p.source, p.gate, p.levels, p.two_sided) == (q.source, q.gate, q.levels, q.two_sided)
+        for key in ("vth", "payload", "gain", "spike_unit"):
+            np.testing.assert_array_equal(getattr(p, key), getattr(q, key))
+            assert getattr(p, key).dtype == getattr(q, key).dtype
+
+
+def test_a_gate_makes_a_file_of_version_5(tmp_path: Path) -> None:
+    graph, _ = gated(levels=3)
+    again = netx.read(netx.write(tmp_path / "a.net", graph))
+    assert again == graph
+    assert again.digest() == graph.digest()
+    bound = with_gate(band=0.25, most=7)
+    with h5py.File(netx.write(tmp_path / "b.net", bound)) as file:
+        assert int(file["format/version"][()]) == 5
+        assert bytes(file["layer/3/type"][0]) == b"gate"
+        assert file["layer/3/inputs"][()].tolist() == [1, 2]
+        keys = ["band", "gain", "levels", "most", "payload", "spike_unit", "theta", "two_sided"]
+        assert sorted(file["layer/3/gate"]) == keys
+        assert file["layer/3/gate/theta"].shape == (2, 1, 1)
+    assert netx.read(tmp_path / "b.net") == bound
+    with h5py.File(netx.write(tmp_path / "c.net", with_gate())) as file:
+        assert not {"band", "most"} & set(file["layer/3/gate"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("layer/3/gate", None, "layer/3/gate is missing"),
+        ("layer/3/gate/gain", None, "layer/3/gate/gain is missing"),
+        ("layer/3/gate/theta", None, "layer/3/gate/theta is missing"),
+        ("layer/3/gate/spike_unit", np.ones(3), "gate/spike_unit has shape .*; one value for each of 2"),
+        ("layer/3/gate/gain", np.ones(3, int), r"gate/gain has shape \(3,\); one for each of 2 channels"),
+        ("layer/3/gate/gain", np.ones((2, 1), int), r"gate/gain has shape \(2, 1\); one for each of 2"),
+        ("layer/3/gate/gain", np.array([-1, 2]), "gate/gain must hold integers from 0 to 2147483647"),
+        ("layer/3/gate/gain", np.array([1.5, 2]), "gate/gain has dtype float64, signed integers needed"),
+        ("layer/3/gate/gain", np.array([b"x"]), "gate/gain has dtype .S1, signed integers needed"),
+        ("layer/3/gate/theta", np.full((2, 1, 1), 6), "gate/theta of a gate must be 0 or a power of two"),
+        ("layer/3/gate/theta", np.full((1, 2, 2), 4), r"gate/theta has shape \(1, 2, 2\); it must have"),
+        ("layer/3/gate/payload", np.full((2, 1, 1), 1 << 30), "4 levels of a payload of 1073741824 exceed"),
+        ("layer/3/gate/payload", np.full((2, 1, 1), -1), "gate/payload must hold integers from 0 to"),
+        ("layer/3/gate/levels", 0, "layer/3/gate/levels is 0; it must be 1 to"),
+        ("layer/3/gate/two_sided", 2, "layer/3/gate/two_sided is 2; it must be 0 to 1"),
+        ("layer/3/gate/band", 1.5, "layer/3/gate/band is not one number from 0 to 1"),
+        ("layer/3/gate/most", -1, "layer/3/gate/most is -1; it must be 0 to"),
+        ("layer/3/inputs", np.array([1], np.int32), "layer/3: a gate reads two layers, .*, and not 1"),
+        ("layer/3/inputs", np.array([1, 2, 2], np.int32), "layer/3: a gate reads two layers, .*, and not 3"),
+        (
+            "layer/3/inputs",
+            np.array([2, 1], np.int32),
+            "gate: its gate a has shape|gate: a source gives shape",
+        ),
+        ("layer/3/inputs", np.array([1, 3], np.int32), r"layer/3/inputs points to \(1, 3\), not to layers"),
+        ("layer/3/type", np.array([b"gates"], "S20"), "layer/3/type is 'gates', which this program does not"),
+        ("simulation/steps", 1 << 22, "gate: a gate of products up to [0-9]+, and 2251799813685248 at most"),
+        ("format/version", 4, "format version 4 knows no neuron/curve and no gate, and this file has one"),
+    ],
+)
+def test_gates_that_are_none_are_refused(tmp_path: Path, key: str, value: object, match: str) -> None:
+    path = netx.write(tmp_path / "a.net", with_gate(band=0.5, most=7))
+    with h5py.File(path, "a") as file:
+        if key == "simulation/steps":  # without a bound of levels, as many as steps
+            del file["layer/3/gate/most"]
+        del file[key]
+        if value is not None:
+            file[key] = value
+    with pytest.raises(BadFile, match=match) as caught:
+        netx.read(path)
+    assert str(caught.value).isprintable()

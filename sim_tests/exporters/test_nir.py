@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from graphs import curved_snm, irregular, readout, small, snm, weights
+from graphs import curved_snm, gated, irregular, readout, small, snm, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -369,6 +369,10 @@ def test_a_function_that_is_lost_is_told_and_leaves_its_steepest_line(tmp_path: 
 
 def test_what_has_no_node_is_refused_by_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
+    with pytest.raises(
+        OutOfRange, match=r"NIR has no node for the gate \w+, which multiplies; write it with"
+    ):
+        exporter.write(tmp_path / "a.nir", gated()[0], lossy=True)
     with pytest.raises(
         OutOfRange, match=r"NIR has no node for the max-pool conv2\.pool; write it with exporters\.netx"
     ):

@@ -16,7 +16,7 @@ import lava_dl
 import numpy as np
 import pytest
 from children import ROOT, in_child
-from graphs import Chain, curved_snm, irregular, readout, small, snm, weights
+from graphs import Chain, curved_snm, gate_of, irregular, readout, small, snm, weights
 from lava_dl import samples
 
 from dnisnm_lava.backends import batched, reference
@@ -301,6 +301,13 @@ def pool_of_the_image(rng: np.random.Generator) -> SpikingGraph:
     )
 
 
+def squared(rng: np.random.Generator) -> SpikingGraph:
+    """A gate, both of whose sources stand before it."""
+    a = snm("a", (4,), (Projection("image", weights(rng, 4, 4)),), rng)
+    out = readout("out", (2,), (Projection("gate", weights(rng, 2, 4)),), rng)
+    return SpikingGraph((image(4), a, gate_of("gate", (4,), ("a", "a"), rng), out), steps=STEPS)
+
+
 def one(
     into: Callable[[np.random.Generator], Projection], *shape: int, **change: Any
 ) -> Callable[[np.random.Generator], SpikingGraph]:
@@ -346,6 +353,7 @@ REFUSED: dict[str, tuple[Callable[[np.random.Generator], SpikingGraph], str]] = 
     "two outputs": (two_outputs, r"layer other: inputs reads a"),
     "max-pool": (maxpool, r"layer pool: type is maxpool, a layer that it skips"),
     "pool of the image": (pool_of_the_image, r"layer pool: type is maxpool"),
+    "gate": (squared, r"layer gate: type is gate, a layer that it does not know"),
     "exponent": (
         one(lambda r: Projection("image", weights(r, 2, 2, 1, 1), exponent=1), 2, 4, 4),
         r"layer a: exponent changes the current, and is a dataset that it ignores",

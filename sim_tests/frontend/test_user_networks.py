@@ -81,13 +81,11 @@ def test_a_border_of_minus_infinity_before_a_max_pool_never_wins() -> None:
 @pytest.mark.parametrize(
     "forward",
     [
-        lambda n, x: torch.cat([torch.sigmoid(n.a(x)), n.b(x)], 1),
         lambda n, x: torch.cat([F.softmax(n.a(x), 1), F.softmax(n.b(x), 1)], 1),
         lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).flatten(1),
         lambda n, x: F.softmax(n.a(x).view(-1, 2, 3), 1).transpose(1, 2),
     ],
     ids=[
-        "sigmoid joined",
         "softmaxes joined",
         "softmax of groups, flattened",
         "softmax of groups, transposed",
@@ -234,7 +232,11 @@ IMAGE = np.zeros((2, 4, 4), np.float32)
             np.zeros(2),
             r"hook \(WeightNorm\); call .*remove_weight_norm",
         ),
-        (nn.Sequential(nn.Tanh(), nn.Conv2d(2, 2, 1)), IMAGE, r"aten\.tanh\.default at layer 0: "),
+        (
+            nn.Sequential(nn.GroupNorm(1, 2), nn.Conv2d(2, 2, 1)),
+            IMAGE,
+            r"aten\.native_group_norm\.default at layer 0: ",
+        ),
     ],
     ids=["channels", "size", "lazy", "a class", "weights", "weight_norm", "a layer of a Sequential"],
 )

@@ -13,6 +13,7 @@ import pytest
 from oracle import LARGEST, Neuron
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
+from dnisnm_lava.procs.gate import models as gate
 from dnisnm_lava.procs.readout import models as readout
 from dnisnm_lava.procs.snm import models as snm
 from dnisnm_lava.procs.source import models as source
@@ -120,6 +121,41 @@ def test_a_neuron_with_a_curve_counts_the_steps_of_its_windows(
     )
     assert found == expected
     assert any(found)
+
+
+@pytest.mark.parametrize("carry", [0, 1])
+def test_a_gate_multiplies_the_sums_of_its_windows_one_step_late(carry: int) -> None:
+    """Three channels' sums times one number; of what arrives behind a window, and before the first, nothing
+    is taken. Gains of 60 / 16 a step: 60, then 30, then 20."""
+    rng = np.random.default_rng(carry)
+    maps, numbers = rng.integers(-3, 6, (3 * PERIOD, 3)), rng.integers(-2, 5, (3 * PERIOD, 1))
+    expected, a, b, m = np.zeros((3 * PERIOD + 1, 3), int), np.zeros(3, int), 0, [0, 0, 0]
+    for start in range(OFFSET, 3 * PERIOD, PERIOD):
+        new = start == OFFSET or not carry
+        a, b, m = (np.zeros(3, int), 0, [0, 0, 0]) if new else (a, b, m)
+        for local in range(min(STEPS, 3 * PERIOD - start)):
+            a, b = a + maps[start + local], b + int(numbers[start + local, 0])
+            gain = 60 // (local + 1 if new else STEPS)
+            for i in range(3):
+                goal = max(0, math.floor(Fraction(int(a[i]) * b * gain, 16) + Fraction(1, 2)))
+                k = max(-40, min(40, goal - m[i]))
+                m[i], expected[start + local + 1, i] = m[i] + k, 2 * k
+    found: list[list[int]] = []
+    model = gate.PyGateModelFixed({})
+    constants = {"levels": 40, "two_sided": 0, "band": 0.0, "most": 0, "carry": carry}
+    windows = {"steps": STEPS, "period": PERIOD, "offset": OFFSET}
+    model.__dict__.update({key: np.array([n]) for key, n in {**constants, **windows}.items()})
+    model.__dict__.update({key: np.zeros(3, np.int64) for key in ("a", "m", "change")})
+    model.__dict__.update(b=np.zeros(1, np.int64), gain=np.full(3, 60))
+    model.__dict__.update(vth=np.full(3, 16, np.int32), payload=np.full(3, 2, np.int32))
+    left, right = iter(maps), iter(numbers)
+    model.a_in, model.gate_in = (SimpleNamespace(recv=lambda x=x: next(x)) for x in (left, right))
+    model.s_out = SimpleNamespace(send=lambda values: found.append(values.tolist()))
+    for t in range(3 * PERIOD):
+        model.time_step = t + 1
+        model.run_spk()
+    assert found == expected[:-1].tolist()
+    assert any(n < 0 for sent in found for n in sent)
 
 
 @pytest.mark.parametrize(("tag", "dtype"), TAGS)

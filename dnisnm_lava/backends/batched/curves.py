@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "softplus": functional.softplus,
     "elu": _elu,
     "mish": functional.mish,
+    "softsign": functional.softsign,
     "log_sigmoid": functional.logsigmoid,
     "exp": torch.exp,
 }

@@ -18,6 +18,7 @@ from dnisnm_lava.data.onnx.resizing import resize
 
 Translator = Callable[[Node], torch.nn.Module | None]  # None: the output is the first input
 TRAINING = "it is in training mode; export the model in eval mode (model.eval())"
+SELU = (1.67326319217681884765625, 1.05070102214813232421875)  # float32's, as onnx writes them
 SLOPES = "its slopes are not one number, or one a channel; replace it by ReLU and fine-tune"
 
 
@@ -190,9 +191,22 @@ def _hard_sigmoid(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
     return torch.clamp(x * alpha + beta, 0.0, 1.0)
 
 
-def where(node: Node) -> torch.nn.Module:
-    node.constant(0, "mask")
-    return Operator(torch.where, {i: node.of_one_image(i) for i in node.constants})
+def selu(node: Node) -> torch.nn.Module:
+    alpha, gamma = node.attributes.get("alpha", SELU[0]), node.attributes.get("gamma", SELU[1])
+    return Operator(partial(_selu, alpha=alpha, gamma=gamma))
+
+
+def _selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
+    return F.elu(x, alpha) * gamma
+
+
+def shrink(node: Node) -> torch.nn.Module:
+    edge, bias = node.attributes.get("lambd", 0.5), node.attributes.get("bias", 0.0)
+    return Operator(partial(_shrunk, edge=edge, bias=bias))
+
+
+def _shrunk(x: torch.Tensor, edge: float, bias: float) -> torch.Tensor:
+    return torch.where(x < -edge, x + bias, torch.where(x > edge, x - bias, x * 0.0))
 
 
 def plain(function: Callable[..., Any]) -> Translator:
@@ -244,7 +258,14 @@ OPERATORS: dict[str, Translator] = {
     "Mul": elementwise(torch.mul),
     "Div": elementwise(torch.div),
     "Pow": elementwise(torch.pow),
-    "Where": where,
+    "Where": elementwise(torch.where),
+    "Greater": elementwise(torch.gt),
+    "GreaterOrEqual": elementwise(torch.ge),
+    "Less": elementwise(torch.lt),
+    "LessOrEqual": elementwise(torch.le),
+    "And": elementwise(torch.logical_and),
+    "Or": elementwise(torch.logical_or),
+    "Not": plain(torch.logical_not),
     "Sum": many(operator.add),
     "Mean": many(operator.add, divided=True),
     "Max": many(torch.maximum),
@@ -259,6 +280,9 @@ OPERATORS: dict[str, Translator] = {
     "LeakyRelu": lambda node: torch.nn.LeakyReLU(node.attributes.get("alpha", 0.01)),
     "Elu": lambda node: torch.nn.ELU(node.attributes.get("alpha", 1.0)),
     "Celu": lambda node: torch.nn.CELU(node.attributes.get("alpha", 1.0)),
+    "Selu": selu,
+    "ThresholdedRelu": lambda node: torch.nn.Threshold(node.attributes.get("alpha", 1.0), 0.0),
+    "Shrink": shrink,
     "Sigmoid": lambda node: torch.nn.Sigmoid(),
     "Tanh": lambda node: torch.nn.Tanh(),
     "HardSigmoid": hard_sigmoid,

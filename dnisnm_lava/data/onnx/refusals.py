@@ -20,8 +20,8 @@ RECURRENT = "a recurrent layer has no feed-forward meaning; use convolutions ove
 STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 RANDOM = "it is random; export the model in eval mode (model.eval())"
 OTHER = (
-    "it has no torch module here; replace it by ReLU, convolution, linear, batch norm, pooling, "
-    "concatenation or addition"
+    "it has no torch module here; replace it by ReLU or another activation, convolution, linear, batch norm, "
+    "pooling, concatenation, addition or a product"
 )
 KINDS = {
     **dict.fromkeys(
@@ -47,13 +47,6 @@ KINDS = {
             "Hardmax",
             "Unique",
             "Equal",
-            "Greater",
-            "Less",
-            "GreaterOrEqual",
-            "LessOrEqual",
-            "Not",
-            "And",
-            "Or",
             "Xor",
             "IsNaN",
             "IsInf",
