@@ -317,8 +317,8 @@ def test_errors_and_neurons_are_those_of_the_json(read: Page, result: Any) -> No
             *(p["parts"][part]["mean_squared"] for part in PARTS[:-1]),
             p["parts"]["integers"]["contribution"],
         ]
-        assert row[2:7] == [f"{100 * size:.3f}" for size in sizes]
-        assert row[7] == f"{100 * p['spiking']['mean_squared']:.3f}"
+        assert row[2 : 2 + len(PARTS)] == [f"{100 * size:.3f}" for size in sizes]
+        assert row[2 + len(PARTS)] == f"{100 * p['spiking']['mean_squared']:.3f}"
     for row, p in zip(read.tables["neuron-table"][1:], explained, strict=True):
         assert row[1] == f"{p['neurons']:,}"
         assert row[9] == f"{p['saturations']:,}"
@@ -361,8 +361,10 @@ def test_figures_hold_the_numbers_of_the_json(read: Page, result: Any) -> None:
     ]
     chip = [c["chip"]["total"] / 1e6 for c in result["costs"].values()]
     np.testing.assert_allclose(figures["energy-chip"]["data"][0]["y"], chip, rtol=1e-12)
-    stacked = np.sum([trace["x"] for trace in figures["parts"]["data"][:5]], axis=0)
-    np.testing.assert_allclose(stacked, figures["parts"]["data"][5]["x"], atol=1e-9)  # parts of float64 sums
+    stacked = np.sum([trace["x"] for trace in figures["parts"]["data"][: len(PARTS)]], axis=0)
+    np.testing.assert_allclose(
+        stacked, figures["parts"]["data"][len(PARTS)]["x"], atol=1e-9
+    )  # parts of float64 sums
     raster = figures["raster"]["data"][0]
     assert len(raster["x"]) == len(set(raster["x"])) == len(raster["z"][0])
     first = next(p for p in gathered().explanation.populations if p.raster is not None)
