@@ -112,7 +112,8 @@ def _walked(model: torch.nn.Module, example_input: Any) -> _Walk:
     while True:
         walk = _Walk(program, tuple(example.shape[1:]), labels)
         walk.run()
-        if len(walk.build.next_labels) == len(labels):
+        final = walk.refused and not walk.blocked  # no order of neurons gives an operation a meaning
+        if final or len(walk.build.next_labels) == len(labels):
             return walk
         labels = walk.build.next_labels  # once more, with neurons labelled as their readers see them
 
@@ -135,6 +136,7 @@ class _Walk:
         self.notices: list[str] = []
         self.functions: dict[Any, tuple[str, int]] = {}  # left out behind the last layer
         self.refused: list[Refused] = []
+        self.blocked = False  # by a layout, which another order of neurons may have no need of
         self.whole: set[tuple[str, str]] = set()  # layers that were refused as one
         named, tensors = tensors_of(program)
         for node in self.nodes:
@@ -192,9 +194,11 @@ class _Walk:
                 return self._of_opaque(node)
             return self._meaning(node)
         except TooLarge as reason:
+            self.blocked = True
             if not is_unknown(_expressions(inputs)):
                 self._refuse(node, node.target, str(reason))
         except Blocked:
+            self.blocked = True
             if not is_unknown(_expressions(inputs)):
                 self._refuse(
                     node,
@@ -426,6 +430,7 @@ class _Walk:
                     )
                 self.build.read_out(e, *self._function(output, e.shape))
             except (Refusal, Blocked) as reason:
+                self.blocked |= isinstance(reason, Blocked | TooLarge)
                 if not (isinstance(e, Expression) and is_unknown([e])):
                     self._refuse_output(
                         node, output, str(reason) or "its layout is not that of maps; keep maps as maps"
