@@ -67,13 +67,9 @@ def elementwise(call: Call) -> tuple[str, int]:
 
 
 @operation("softplus", kind=Kind.LAST, function="softplus", inside=activations.softplus)
-def softplus(call: Call) -> tuple[str, int]:
-    if (call.get(1, "beta", 1), call.get(2, "threshold", 20)) != (1, 20):
-        raise Refusal(
-            "a softplus with another beta or threshold than 1 and 20 is not supported; apply it outside "
-            "the model"
-        )
-    return "softplus", 0
+def softplus(call: Call) -> tuple[str, int] | None:
+    """With torch's own beta and threshold; another is a population, even behind the last layer."""
+    return ("softplus", 0) if (call.get(1, "beta", 1), call.get(2, "threshold", 20)) == (1, 20) else None
 
 
 @operation("softmax", kind=Kind.LAST, function="softmax")

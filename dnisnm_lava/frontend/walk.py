@@ -297,12 +297,14 @@ class _Walk:
         if known.kind is not Kind.LAST:
             assert known.meaning is not None
             return known.meaning(call)
-        if not self._leads_out(node, known.function in ALONG_AN_AXIS):
+        assert known.meaning is not None
+        leads_out = self._leads_out(node, known.function in ALONG_AN_AXIS)
+        function = known.meaning(call) if leads_out else None
+        if function is None:
             if known.inside is None:
                 raise Refusal(remedy(name))
             return known.inside(call)
-        assert known.meaning is not None
-        self.functions[node] = known.meaning(call)
+        self.functions[node] = function
         self.notices.append(
             f"{name} at {line_of(node)} was left out: behind the last layer it does not change the "
             f"class; values have it applied"

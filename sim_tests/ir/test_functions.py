@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
-from dnisnm_lava.ir import MaxPool, Rectifier
+from dnisnm_lava.ir import Activation, MaxPool, Rectifier
 from dnisnm_lava.ir.functions import FUNCTIONS
 from exporters import netx, torch_module
 
@@ -94,17 +94,29 @@ def test_hardsigmoid_is_relu6_in_another_spelling() -> None:
         )  # as above, times 1 / 6
 
 
+INSIDE = {
+    "sigmoid that another layer reads": lambda x: torch.sigmoid(x) * 2,
+    "sigmoid, padded with zeros": lambda x: F.pad(torch.sigmoid(x), (1, 1)),
+    "softplus of another slope": lambda x: F.softplus(x, beta=2),
+    "sigmoid of a part": lambda x: torch.cat([torch.sigmoid(x[:, :1]), x[:, 1:]], 1),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_function_that_is_read_inside_is_a_population(name: str) -> None:
+    model, x = mapped(INSIDE[name]), images(2, (2, 4, 5), 3)
+    analog = dn.from_torch(model, x)
+    assert len(analog.of(Activation)) == 1
+    assert not analog.readout.function
+    expected = model.double()(torch.from_numpy(x).double()).detach().numpy()
+    # sums of 22 terms below 10 in float64, before a function of slope 1 at most: 22 * 10 * 2**-53, twice
+    np.testing.assert_allclose(analog.ann(x), expected, rtol=0, atol=2**-43)
+
+
 REFUSED = {
     "softmax over rows": (lambda x: F.softmax(x, 2), "a softmax over axis 2"),
     "softmax over one": (lambda x: F.softmax(x[:, :1], 1), "a softmax over axis 1"),
     "softmax over the batch": (lambda x: F.softmax(x, 0), "a softmax over axis 0"),
-    "sigmoid that another layer reads": (lambda x: torch.sigmoid(x) * 2, "a sigmoid in the body"),
-    "sigmoid, padded with zeros": (lambda x: F.pad(torch.sigmoid(x), (1, 1)), "a sigmoid in the body"),
-    "softplus of another slope": (lambda x: F.softplus(x, beta=2), "another beta"),
-    "sigmoid of a part": (
-        lambda x: torch.cat([torch.sigmoid(x[:, :1]), x[:, 1:]], 1),
-        "a sigmoid in the body",
-    ),
 }
 
 
