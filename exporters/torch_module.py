@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph, checked_steps
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window, require_exact
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
-from dnisnm_lava.ir.integers import check_state, largest_spikes
+from dnisnm_lava.ir.integers import check_state, largest_spikes, steps_of
 
 LARGEST = 2**23 - 1  # of a potential: 24 bits, saturating
 
@@ -440,9 +440,7 @@ def module(graph: SpikingGraph, *, steps: int | None = None) -> Network | Kept:
         assert isinstance(p, SNM | ReadOut)
         require_exact(sum(q.bound(sent[q.source]) for q in p.projections), p.name)
         populations.append(_driven(p))
-    network = Network(
-        _image(graph.input), populations, checked_steps(graph.steps if steps is None else steps)
-    )
+    network = Network(_image(graph.input), populations, steps_of(graph, steps))
     return Kept(Stream(network)) if graph.carry else network
 
 

@@ -10,9 +10,9 @@ from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.backends.state import State, initial
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_steps, dynamics
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, dynamics
 from dnisnm_lava.ir.channels import per_channel
-from dnisnm_lava.ir.integers import check_state, encode_images
+from dnisnm_lava.ir.integers import check_state, encode_images, steps_of
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
@@ -43,7 +43,7 @@ def follow(
 ) -> tuple[Run, State]:
     """The same, from `state` on, and the state behind the last frame; each image begins at `state` where the
     graph carries none."""
-    steps = checked_steps(graph.steps if steps is None else steps)
+    steps = steps_of(graph, steps)
     check_state(graph, "the reference")
     x, clipped = encode_images(graph, images)
     saturations = {p.name: 0 for p in graph if isinstance(p, SNM | ReadOut)}

@@ -11,11 +11,13 @@ import numpy as np
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.channels import per_channel
+from dnisnm_lava.ir.curves import MULTIPLIER
 from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
-from dnisnm_lava.ir.graphs import Graph, SpikingGraph
+from dnisnm_lava.ir.graphs import Graph, SpikingGraph, checked_steps
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import SNM, Gate, Input, MaxPool, Population, ReadOut
 
+EXACT = 1 << 52  # a value and half a threshold of it are below 2**53
 Bits = int | Mapping[str, int]  # one number for all populations, or {population: its own}
 
 
@@ -27,6 +29,27 @@ def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]
         return x.astype(np.float64), 0
     assert graph.input.scale is not None
     return FixedPointFormat(graph.input.bits).rounded(x / per_channel(graph.input.scale, graph.input.shape))
+
+
+def steps_of(graph: SpikingGraph, steps: int | None) -> int:
+    """`steps`, or the graph's; OutOfRange below 1, and beyond what float64 counts exactly of its curves and
+    gates, which quantization left room for at the graph's own."""
+    count = checked_steps(graph.steps if steps is None else steps)
+    if not graph.is_integer or (count <= graph.steps and not graph.carry):
+        return count
+    sent = largest_spikes(graph)
+    for p in graph:
+        value = 0
+        if isinstance(p, SNM) and p.curve is not None:
+            value = STATE.limit * MULTIPLIER + count * int(np.abs(p.curve.offsets).max())
+        elif isinstance(p, Gate):
+            value = count**2 * sent[p.source] * sent[p.gate] * int(p.gain.max(initial=0)) // count
+        if value >= EXACT:
+            raise OutOfRange(
+                f"{p.name}: {count} steps given, in which its values reach {value:.3g}, and integers are "
+                f"exact below 2**53; it was made for {graph.steps} steps: convert for as many as are run"
+            )
+    return count
 
 
 def largest_spikes(graph: SpikingGraph) -> dict[str, int]:

@@ -25,9 +25,9 @@ from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images, checked_steps
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
-from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.ir.integers import encode_images, steps_of
 from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
@@ -74,7 +74,7 @@ def run(
     one stream: `backends.events` takes them one by one, or the reference, for floats, where numba is missing,
     or where the run is watched.
     """
-    steps = checked_steps(graph.steps if steps is None else steps)
+    steps = steps_of(graph, steps)
     if graph.carry:
         return _stream(replace(graph, steps=steps), checked_images(graph, images), record, observe, progress)
     memory = free_memory() // 4 if memory is None else memory

@@ -37,8 +37,8 @@ from dnisnm_lava.backends.lava_cpu.interpreter import (
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, checked_steps, lead
-from dnisnm_lava.ir.integers import check_state, encode_images, largest_spikes
+from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir.integers import check_state, encode_images, largest_spikes, steps_of
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
 from dnisnm_lava.system.progress import Progress
@@ -77,7 +77,7 @@ def run(
     lava_python: another Python to run Lava in (`interpreter.chosen`).
     BackendMissing where Lava is not installed; BackendFailed where the child dies or outlives `deadline`.
     """
-    steps = checked_steps(graph.steps if steps is None else steps)
+    steps = steps_of(graph, steps)
     check_state(graph, "Lava")
     x, clipped = encode_images(graph, images)
     check_int32(graph)
