@@ -133,5 +133,5 @@ def test_a_stream_of_them_says_what_each_frame_alone_says() -> None:
 
 def test_more_steps_than_its_integers_are_exact_for_are_refused() -> None:
     _, integer, x = made()
-    with pytest.raises(OutOfRange, match=": 1000000000 steps given.*made for 3 steps"):
+    with pytest.raises(OutOfRange, match=r": 1000000000 steps given.*made for 3 steps"):
         batched.run(integer, x[:1], steps=10**9)
