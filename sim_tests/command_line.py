@@ -28,8 +28,8 @@ from torch import nn
 def net():
     return nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), ResidualPoolNet())
 
-def leaky():
-    return nn.Sequential(nn.Conv2d(3, 2, 1), nn.LeakyReLU(), ResidualPoolNet())
+def normed():
+    return nn.Sequential(nn.Conv2d(3, 2, 1), nn.GroupNorm(1, 2), ResidualPoolNet())
 
 def fails():
     return {{}}["missing"]

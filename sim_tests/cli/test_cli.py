@@ -435,7 +435,7 @@ def test_the_demo_is_the_main_job(tmp_path: Path) -> None:
         (["--model", "net.py:fails"], "fails() failed (KeyError: 'missing' at net.py:"),
         (["--model", "net.py:number"], "makes a int, not a torch.nn.Module"),
         (["--model", "no.such.module:net"], "no.such.module cannot be imported (ModuleNotFoundError"),
-        (["--model", "net.py:leaky"], "leaky_relu"),
+        (["--model", "net.py:normed"], "group_norm"),
         ([*NET[:2], "--weights", "nowhere.pt"], "nowhere.pt: no such file; check the path of the weights"),
         ([*NET[:2], "--weights", "net.py"], "net.py: not a state_dict that loads with weights_only=True"),
         (
