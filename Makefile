@@ -4,7 +4,7 @@ READY := .venv/.ready
 OUT ?= demo-result
 
 # What a current Python, NumPy and torch could change: integers, files, the front-end, the way to Lava.
-MODERN := $(addprefix sim_tests/,backends/test_executors.py backends/test_lava_python.py backends/test_streams.py data/test_events.py data/test_frames.py \
+MODERN := $(addprefix sim_tests/,backends/test_executors.py backends/test_lava_python.py data/test_events.py data/test_frames.py \
 	exporters/test_archive.py exporters/test_netx.py exporters/test_torch_module.py frontend/test_composition.py frontend/test_frontend.py frontend/test_user_networks.py ir/test_dynamics.py \
 	stages/test_rounding.py stages/test_stages.py)
 

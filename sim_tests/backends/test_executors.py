@@ -39,7 +39,7 @@ from dnisnm_lava.ir.integers import with_state_bits
 GRAPHS = st.one_of(integer_graphs(), curved_graphs(), gated_graphs())
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed: int) -> None:
     codes = np.random.default_rng(seed).integers(-127, 128, (1, *graph.input.shape))
@@ -52,7 +52,7 @@ def test_the_integer_reference_equals_python_integers(graph: SpikingGraph, seed:
         np.testing.assert_array_equal(trace[0], expected[name])
 
 
-@settings(max_examples=90)
+@settings(max_examples=40)
 @given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_batched_equals_the_integer_reference(graph: SpikingGraph, seed: int) -> None:
     x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)  # some clip
@@ -304,7 +304,7 @@ def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(graph=GRAPHS, seed=st.integers(0, 1000), way=st.sampled_from(["auto", "float64"]))
 def test_cuda_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)

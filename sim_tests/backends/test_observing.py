@@ -100,7 +100,7 @@ def test_potentials_and_memories_are_those_of_python_integers(graph: SpikingGrap
                 assert (v[(0, t, *i)], m[(0, t, *i)]) == (neuron.v, neuron.m)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(graph=GRAPHS, seed=st.integers(0, 1000), way=st.sampled_from(["auto", "int8", "float64"]))
 def test_batched_tells_what_the_reference_tells(graph: SpikingGraph, seed: int, way: str) -> None:
     x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)

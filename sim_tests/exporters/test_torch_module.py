@@ -48,7 +48,7 @@ def assert_equal(graph: SpikingGraph, x: np.ndarray, steps: int | None = None) -
         np.testing.assert_array_equal(a.numpy(), expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(graph=GRAPHS, seed=st.integers(0, 1000))
 def test_the_module_equals_the_reference_on_any_graph(graph: SpikingGraph, seed: int) -> None:
     x = (

@@ -88,7 +88,7 @@ def model(
     return m, [*sent[1:], m.current]
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(convolutions(), st.integers(0, 1000), st.sampled_from([1, 31, 1 << 12, 1 << 20]))
 def test_the_buffered_conv_equals_the_projection(
     given: tuple[Projection, tuple[int, ...]], seed: int, largest: int
