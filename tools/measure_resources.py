@@ -324,6 +324,9 @@ A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAP
   bias, those of the payload, those of the memory (up to T K levels), and 24 of initial potential where it is not half the threshold. In the
   published tables all neurons take one word (LIF: 24 of current, 24 of potential, 13 of bias); SNM with thresholds and biases of their own
   take two, so that half as many fit a core.
+- *A neuron with a curve* (SiLU, LeakyReLU) takes 24 of potential, those of the memory, and 24 of bias; the curve's table lies once for each of its rows
+  in the core's memory of neurons: 24 bits for each knot, its slopes and offsets in the fewest bits, 5 of shift. Nothing published has such a
+  table: it is a guess. A *gate* has two sums of 24 bits, its memory, and a word for each channel, of gain and shift: a guess too.
 - *The cut* of a map: columns in powers of two (even where that is more than there are), rows in halves, quarters, ..., channels likewise
   where nothing else helps; of these the fewest cores. Of a vector: divided by how many times too large it is, until a part fits. Both
   fill synapse memory up to {SYNAPSE_WORDS_CUT} words, where that is possible.
