@@ -134,13 +134,15 @@ def test_what_cannot_be_built_is_refused_before_it_costs_time(images: tuple[np.n
         recipe = replace(dn.BEST, levels=0) if text == "levels: 0" else dn.BEST
         with pytest.raises(OutOfRange, match=text):
             dn.build(digits_net.trained(), given, recipe)
-    with pytest.raises(UnsupportedModel, match="gelu"):
-        dn.build(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GELU()).eval(), images[0])
+    with pytest.raises(UnsupportedModel, match="group_norm"):
+        dn.build(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GroupNorm(1, 2)).eval(), images[0])
 
 
 def test_a_trace_tells_all_that_is_refused_and_gives_no_graph(images: tuple[np.ndarray, np.ndarray]) -> None:
     traced = dn.trace(
-        torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.GELU(), torch.nn.Softsign()).eval(),
+        torch.nn.Sequential(
+            torch.nn.Conv2d(1, 2, 3), torch.nn.GroupNorm(1, 2), torch.nn.Softmax(2), torch.nn.ReLU()
+        ).eval(),
         images[0][0],
     )
     assert len(traced.coverage.refused) >= 2
