@@ -40,6 +40,7 @@ def drawn(draw: st.DrawFn, names: tuple[str, ...] = NAMES) -> Recipe:
         "rounding": draw(st.sampled_from(recipes.ROUNDINGS)),
         "percentile": draw(st.sampled_from([90.0, 99.9, 100.0])),
         "subset": draw(st.sampled_from([1, 200])),
+        "function_error": draw(st.sampled_from([0.1, 0.5, 2.0])),
     }
     assert set(dials) == {f.name for f in fields(Recipe)}, "a new dial must be drawn too"
     return Recipe(**dials)
