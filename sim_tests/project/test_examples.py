@@ -130,6 +130,24 @@ def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
     model.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))
 
 
+def test_resnet20_with_other_functions_is_trained_from_the_one_with_relu(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for part, count in (("train", 13), ("test", 1)):
+        for label in "abcdefghij":
+            (tmp_path / part / label).mkdir(parents=True)
+            for n in range(count):
+                image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+                image.save(tmp_path / part / label / f"{n}.png")
+    start = call_factory(f"{EXAMPLES / 'resnet20.py'}:resnet20").state_dict()
+    torch.save(start, tmp_path / "relu.pt")
+    options = ("--network", "resnet20_silu", "--start", "relu.pt", "--data", ".", "--weights", "w.pt")
+    told = run(tmp_path, "functions.py", *options, "--epochs", "1")
+    assert re.search(r"^test: [\d.]+ %$", told, re.MULTILINE)
+    model = call_factory(f"{EXAMPLES / 'resnet20.py'}:resnet20_silu")
+    model.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))
+    assert not torch.equal(model.conv1.weight, start["conv1.weight"])
+
+
 def test_imagenet_takes_a_folder_and_torchvisions_transforms(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for part, label in (("train", "n01"), ("train", "n02"), ("val", "n01"), ("val", "n02")):
