@@ -235,7 +235,7 @@ IMAGE = np.zeros((2, 4, 4), np.float32)
         (
             nn.Sequential(nn.GroupNorm(1, 2), nn.Conv2d(2, 2, 1)),
             IMAGE,
-            r"aten\.native_group_norm\.default at layer 0: ",
+            r"aten\.(native_)?group_norm\.default at layer 0: ",
         ),
     ],
     ids=["channels", "size", "lazy", "a class", "weights", "weight_norm", "a layer of a Sequential"],
