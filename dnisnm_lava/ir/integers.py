@@ -37,8 +37,9 @@ def steps_of(graph: SpikingGraph, steps: int | None) -> int:
     count = checked_steps(graph.steps if steps is None else steps)
     if not graph.is_integer or (count <= graph.steps and not graph.carry):
         return count
-    sent = largest_spikes(graph)
-    for p in graph:
+    products = [p for p in graph if isinstance(p, Gate) or (isinstance(p, SNM) and p.curve is not None)]
+    sent = largest_spikes(graph) if products else {}
+    for p in products:
         value = 0
         if isinstance(p, SNM) and p.curve is not None:
             value = STATE.limit * MULTIPLIER + count * int(np.abs(p.curve.offsets).max())

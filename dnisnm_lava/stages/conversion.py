@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -130,8 +131,14 @@ def _convert(
         return p
     assert isinstance(p, Rectifier)
     theta = frozen(np.minimum(narrowed(stats.maxima(p.name, granularity)), p.ceiling) / levels)
-    ones = np.ones(p.shape[0])
     v_range = channel_max(_largest_potential(stats, p.name, theta, steps, levels, lead))
+    return _neurons(p, theta, v_range, v_init=theta / 2, levels=levels, lead=lead, down=down)
+
+
+def _neurons(p: Rectifier | Relay | Activation, theta: np.ndarray, v_range: np.ndarray, **dials: Any) -> SNM:
+    """Neurons with the projections and the bias of p, in real units, that send what a level of theta is
+    worth."""
+    ones = np.ones(p.shape[0])
     return SNM(
         p.name,
         p.shape,
@@ -139,13 +146,10 @@ def _convert(
         bias=p.bias,
         vth=theta,
         payload=theta,
-        v_init=theta / 2,
         unit=ones,
         spike_unit=ones,
         v_range=v_range,
-        levels=levels,
-        lead=lead,
-        down=down,
+        **dials,
     )
 
 
@@ -157,19 +161,12 @@ def _activation(
     low, high = channel_min(stats.low[p.name]), channel_max(stats.high[p.name])
     theta = curved.largest(p.function, low, high) / levels
     largest = channel_max(stats.magnitude(p.name))
-    ones, vth = np.ones(p.shape[0]), per_channel(theta, p.shape)
     curve = of_levels(p.function, low, high, theta / steps, function_error)
-    return SNM(
-        p.name,
-        p.shape,
-        p.projections,
-        bias=p.bias,
-        vth=vth,
-        payload=vth,
+    return _neurons(
+        p,
+        per_channel(theta, p.shape),
+        steps * largest,
         v_init=np.zeros(p.shape),
-        unit=ones,
-        spike_unit=ones,
-        v_range=steps * largest,
         levels=levels,
         lead=lead,
         two_sided=curve.is_signed,
@@ -213,18 +210,11 @@ def _relay(p: Relay, stats: Statistics, levels: int, lead: int) -> SNM:
     < 0."""
     largest = channel_max(stats.magnitude(p.name))
     theta = per_channel(largest / levels, p.shape)
-    ones = np.ones(p.shape[0])
-    return SNM(
-        p.name,
-        p.shape,
-        p.projections,
-        bias=p.bias,
-        vth=theta,
-        payload=theta,
+    return _neurons(
+        p,
+        theta,
+        (lead + 2) * largest,
         v_init=theta / 2,
-        unit=ones,
-        spike_unit=ones,
-        v_range=(lead + 2) * largest,
         levels=levels,
         lead=lead,
         two_sided=True,

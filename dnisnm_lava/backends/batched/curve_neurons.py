@@ -13,8 +13,8 @@ from dnisnm_lava.ir import SNM, Curve
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def goal(v, summed, row, knots, slopes, offsets, vth, least, most):  # type: ignore[no-untyped-def]
-    """As `dynamics.follow`: of integers all products are exact in float64, and vth is a power of two."""
+def at(v, summed, row, knots, slopes, offsets):  # type: ignore[no-untyped-def]
+    """As `Curve.at`, of one sum: of integers all products are exact in float64."""
     low, high = 0, knots.shape[1]
     while low < high:
         middle = (low + high) // 2
@@ -22,15 +22,27 @@ def goal(v, summed, row, knots, slopes, offsets, vth, least, most):  # type: ign
             low = middle + 1
         else:
             high = middle
-    value = v * slopes[row, low] + summed * offsets[row, low]
-    return min(max(np.floor(value / vth + 0.5), least), most), value
+    return v * slopes[row, low] + summed * offsets[row, low]
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def toward(value, m, vth, band, bounds, levels):  # type: ignore[no-untyped-def]
+    """Levels of one neuron whose function says `value` (`dynamics.toward`), in float64: of integers vth is a
+    power of two, which divides exactly. bounds: of m."""
+    if vth == 0:
+        return 0.0
+    apart = 2 * (value - m * vth)
+    if band > 0 and -vth - 2 * band <= apart < vth + 2 * band:
+        return 0.0
+    whole = min(max(np.floor(value / vth + 0.5), bounds[0]), bounds[1])
+    return min(max(whole - m, -levels), levels)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _run(current, table, knots, slopes, offsets, levels, lead, bounds, limit, offset, out, first, jobs):  # type: ignore[no-untyped-def]
     """Images `first` to `first + jobs`: how many rose, fell, and saturated."""
     _, steps, size = out.shape
-    (least, most), kind, last = bounds, table.dtype.type, current.shape[1] - 1
+    kind, last = table.dtype.type, current.shape[1] - 1
     totals = np.zeros(3, np.int64)
     for image in range(first, min(first + jobs, len(out))):
         for q in range(size):
@@ -42,11 +54,8 @@ def _run(current, table, knots, slopes, offsets, levels, lead, bounds, limit, of
                     v = min(max(x, -limit), limit)
                     totals[2] += x != v
                 if t >= lead:
-                    k = 0.0
-                    if vth > 0:
-                        summed = min(t + 1, steps)
-                        whole, _ = goal(np.float64(v), summed, row, knots, slopes, offsets, vth, least, most)
-                        k = min(max(whole - m, -levels), levels)
+                    value = at(np.float64(v), min(t + 1, steps), row, knots, slopes, offsets)
+                    k = toward(value, m, vth, 0.0, bounds, levels)
                     m += k
                     totals[0] += k > 0
                     totals[1] += k < 0
@@ -66,7 +75,6 @@ class CurveNeurons:
     levels: int
     lead: int
     least: float
-    most: float
     limit: int
     out: np.dtype
     offset: int
@@ -91,7 +99,6 @@ def constants(
         levels=p.levels,
         lead=p.lead,
         least=-np.inf if p.two_sided else 0.0,
-        most=np.inf,
         limit=limit,
         out=out,
         offset=offset,
@@ -116,7 +123,7 @@ def run(p: CurveNeurons, current: np.ndarray, sent: np.ndarray, threads: int = 1
         p.offsets,
         float(p.levels),
         p.lead,
-        (p.least, p.most),
+        (p.least, np.inf),
         kind(p.limit),
         kind(p.offset),
         sent,

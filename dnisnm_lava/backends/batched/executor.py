@@ -275,24 +275,23 @@ def _stepped(
             v += current[:, min(t, current.shape[1] - 1)] + bias
             if integer:
                 tally.add(saturated=_saturate(v, plan.limit))
-        if t >= p.lead and p.curve is not None:
-            k = curves.toward(p, curves.at(p.curve, v.double(), min(t + 1, steps)), m.double()).to(v.dtype)
+        if t >= p.lead:
+            if p.curve is not None:
+                value = curves.at(p.curve, v.double(), min(t + 1, steps))
+                k = curves.toward(p, value, m.double()).to(v.dtype)
+            else:
+                rise, fall = sides(v, guard, p.levels)
+                if p.down < 1:
+                    fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
+                if band is not None:
+                    rise, fall = rise * (v >= vth + band), fall * (v <= -band)
+                fall = fall if p.two_sided else torch.minimum(fall, m)
+                if p.most:
+                    rise, fall = torch.minimum(rise, p.most - m), torch.minimum(fall, p.most + m)
+                k = rise - fall
+                v -= k * vth
             m += k
             tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
-            spikes.append(plan.code.encode(k * payload))
-        elif t >= p.lead:
-            rise, fall = sides(v, guard, p.levels)
-            if p.down < 1:
-                fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
-            if band is not None:
-                rise, fall = rise * (v >= vth + band), fall * (v <= -band)
-            fall = fall if p.two_sided else torch.minimum(fall, m)
-            if p.most:
-                rise, fall = torch.minimum(rise, p.most - m), torch.minimum(fall, p.most + m)
-            k = rise - fall
-            m += k
-            v -= k * vth
-            tally.add(int(torch.count_nonzero(rise)), int(torch.count_nonzero(fall)))
             spikes.append(plan.code.encode(k * payload))
         if watched is not None:
             watched.tell(t + 1, v, k)

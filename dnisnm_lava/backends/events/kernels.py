@@ -10,7 +10,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from dnisnm_lava.backends.batched.curve_neurons import goal
+from dnisnm_lava.backends.batched.curve_neurons import at as curve_at
+from dnisnm_lava.backends.batched.curve_neurons import toward
 
 MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
 
@@ -131,18 +132,6 @@ def fire(acc, touched, pending, v, m, table, levels, most, two_sided, limit, fir
     return count, up, count - up, over
 
 
-@numba.njit(cache=True, inline="always", error_model="numpy")
-def _toward(value, m, vth, band, bounds, levels):  # type: ignore[no-untyped-def]
-    """Levels of one neuron whose function says `value` (`dynamics.toward`), in float64."""
-    if vth == 0:
-        return 0.0
-    apart = 2 * (value - m * vth)
-    if band > 0 and -vth - 2 * band <= apart < vth + 2 * band:
-        return 0.0
-    whole = min(max(np.floor(value / vth + 0.5), bounds[0]), bounds[1])
-    return min(max(whole - m, -levels), levels)
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def follow(  # type: ignore[no-untyped-def]
     acc, touched, pending, v, m, table, lines, summed, levels, bounds, limit, fires, pixel, channel, value
@@ -167,12 +156,12 @@ def follow(  # type: ignore[no-untyped-def]
                 continue
             row, vth, band = c % len(slopes), table[0, q, c], table[2, q, c]
             before = np.float64(m[p, c])
-            _, now = goal(np.float64(v[p, c]), summed, row, knots, slopes, offsets, vth, bounds[0], bounds[1])
-            k = _toward(now, before, vth, band, bounds, levels)
+            now = curve_at(np.float64(v[p, c]), summed, row, knots, slopes, offsets)
+            k = toward(now, before, vth, band, bounds, levels)
             if k == 0:
                 continue
             m[p, c] = before + k
-            left |= _toward(now, before + k, vth, band, bounds, levels) != 0
+            left |= toward(now, before + k, vth, band, bounds, levels) != 0
             pixel[count], channel[count], value[count] = p, c, k * table[1, q, c]
             count += 1
             up += k > 0
@@ -205,11 +194,11 @@ def gate(  # type: ignore[no-untyped-def]
         for c in range(a.shape[1]):
             now = a[p, c] * b[at[p], c % b.shape[1]] * gain[c]
             vth, band, before = table[0, q, c], table[2, q, c], m[p, c]
-            k = _toward(now, before, vth, band, bounds, levels)
+            k = toward(now, before, vth, band, bounds, levels)
             if k == 0:
                 continue
             m[p, c] = before + k
-            left |= _toward(now, before + k, vth, band, bounds, levels) != 0
+            left |= toward(now, before + k, vth, band, bounds, levels) != 0
             pixel[count], channel[count], value[count] = p, c, k * table[1, q, c]
             count += 1
             up += k > 0

@@ -91,10 +91,8 @@ def of_gate(
 ) -> Activity:
     levels = Spool(store, 2)
     for i in range(len(source) if spiking else 0):
-        a, b = (
-            part.sent(i).double().expand(-1, steps, *[-1] * (part.sent(i).ndim - 2)).cumsum(1)
-            for part in (source, gate)
-        )
+        sent = (part.sent(i).double() for part in (source, gate))
+        a, b = (spikes.expand(-1, steps, *spikes.shape[2:]).cumsum(1) for spikes in sent)
         levels.append(gated(p, a, b).to(torch.int8))
     return Activity(ann, levels, channels_innermost(tensor(p.payload)))
 

@@ -142,12 +142,12 @@ def of_moments(
     return _spread(torch.where(spread > 0, reach, 0.0).numpy(), p, granularity) / p.levels
 
 
-def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int) -> Tensor:
-    """What a neuron with v_init = theta / 2 sends in a step, on average, for a constant activation; 0 where
-    theta is."""
+def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: bool = False) -> Tensor:
+    """What a neuron with v_init = theta / 2, or with a curve, sends in a step, on average, for a constant
+    activation, at least 0 unless two-sided; 0 where theta is."""
     step = tensor(theta / steps)
     whole = torch.floor(a / torch.where(step > 0, step, torch.inf) + 0.5)
-    return whole.clamp(0, steps * levels) * step
+    return whole.clamp(-steps * levels if two_sided else 0, steps * levels) * step
 
 
 def sequential(p: SNM, heard: Heard) -> Chosen:
@@ -191,12 +191,9 @@ def nearest(p: SNM | Gate, ann: Spool, steps: int, choice: Choice) -> np.ndarray
     if choice.rule is largest:
         return channel_max(p.vth)
     errors = np.zeros((len(choice.scales), p.shape[0]))
-    least = -steps * p.levels if p.two_sided else 0
     for activation in ann:
         for error, scale in zip(errors, choice.scales, strict=True):
-            step = tensor(p.vth * scale / steps)
-            whole = torch.floor(activation / torch.where(step > 0, step, torch.inf) + 0.5)
-            gap = whole.clamp(least, steps * p.levels) * step - activation
+            gap = staircase(activation, p.vth * scale, steps, p.levels, p.two_sided) - activation
             error += activity.channel_sum(gap.square())
     scales: np.ndarray = np.array(choice.scales)[errors.argmin(axis=0)]
     return channel_max(p.vth) * scales
