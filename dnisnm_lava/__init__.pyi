@@ -38,7 +38,9 @@ from dnisnm_lava.stages.streaming import streaming as streaming
 from dnisnm_lava.studies.costs.energy import energy as energy
 from dnisnm_lava.studies.explain.explain import Detail as Detail
 from dnisnm_lava.studies.explain.explain import explain as explain
+from dnisnm_lava.studies.loihi2.rates import rates as rates
 from dnisnm_lava.studies.loihi2.rules import check as check
+from dnisnm_lava.studies.loihi2.runtime import runtime as runtime
 from dnisnm_lava.studies.overview import About as About
 from dnisnm_lava.studies.precision import Tried as Tried
 from dnisnm_lava.studies.precision import precision as precision

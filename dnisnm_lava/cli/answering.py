@@ -13,7 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
-from dnisnm_lava.cli.names import CALIBRATION_IMAGES, COUNTED_IMAGES
+from dnisnm_lava.cli.names import CALIBRATION_IMAGES, COUNTED_IMAGES, RUNTIME_IMAGES
 from dnisnm_lava.cli.options import (
     AlarmOptions,
     InMemory,
@@ -25,6 +25,7 @@ from dnisnm_lava.cli.options import (
     data_option,
     images_option,
     out_option,
+    rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages, _written
 from dnisnm_lava.cli.shared import (
@@ -179,17 +180,21 @@ def _exits(args: Predict, graph: dn.SpikingGraph, stages: Stages) -> Exits | Non
 @dataclass(frozen=True, kw_only=True)
 class Costs(OfModelOrFile, Overwriting, Seeded):
     images: int = images_option(COUNTED_IMAGES)
+    rates: Path | None = rates_option()
     out: Path | None = out_option("file for the result, as JSON")
 
 
 def costs(args: Costs, stages: Stages) -> Result:
-    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's
-    metrics."""
+    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics, a
+    bound on time."""
+    from dnisnm_lava.studies.loihi2.rates import rates
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
+    from dnisnm_lava.views.runtime import runtime_json
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
+    chip = rates(args.rates)
     net = args.net
     if net is not None and args.model:
         raise OutOfRange("costs: give either a .net file or --model, not both")
@@ -205,14 +210,13 @@ def costs(args: Costs, stages: Stages) -> Result:
         data = _data(args, graph)
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
-    facts = costs_report.costs_json(found, _provenance(args, graph, x, data=data))
-    result = _with_alarms(
-        args,
-        Result(
-            facts, costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}")
-        ),
-        alarms,
-    )
+    time = dn.runtime(graph, x[:RUNTIME_IMAGES], steps=steps, given=chip)
+    facts = {
+        **costs_report.costs_json(found, _provenance(args, graph, x, data=data)),
+        "runtime": runtime_json(time),
+    }
+    table = costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}", time)
+    result = _with_alarms(args, Result(facts, table), alarms)
     if args.out:
         write_whole(args.out, (json.dumps(result.data, indent=1) + "\n").encode(), overwrite=args.overwrite)
     return result

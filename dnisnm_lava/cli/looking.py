@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.names import MODELS, WEIGHTS
-from dnisnm_lava.cli.options import DataOptions, Overwriting, data_option, input_shape_option
+from dnisnm_lava.cli.names import MODELS, RUNTIME_IMAGES, WEIGHTS
+from dnisnm_lava.cli.options import (
+    DataOptions,
+    ImageOptions,
+    Overwriting,
+    data_option,
+    input_shape_option,
+    rates_option,
+)
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data, _module
+from dnisnm_lava.cli.shared import _data, _images, _module
 from dnisnm_lava.cli.verb import Verb, argument, flag, option
 from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
-    from dnisnm_lava.ir import Graph
+    from dnisnm_lava.ir import Graph, SpikingGraph
+    from dnisnm_lava.studies.loihi2.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +129,23 @@ def _picture(args: Inspect, graph: Graph) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(Verb):
+class Check(ImageOptions):
     net: Path = argument(help="a netx file")
     chips: int = option(default=1, help="chips to fit on (%(default)s)")
     period: int | None = option(
         metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
     )
+    images: int = option(
+        default=RUNTIME_IMAGES, help="test images, whose spikes the time rests on (%(default)s); 0: no time"
+    )
+    rates: Path | None = rates_option()
 
 
 def check(args: Check, stages: Stages) -> Result:
-    """Whether a netx file fits Loihi 2: design rules, and an estimate of the cores it would take."""
+    """Whether a netx file fits Loihi 2: design rules, an estimate of the cores it would take, and a bound on
+    its time."""
     from dnisnm_lava.views import checks
+    from dnisnm_lava.views.runtime import runtime_json
     from exporters import netx
 
     if not args.net.is_file() and (":" in str(args.net) or args.net.suffix in (".py", ".onnx")):
@@ -138,9 +153,33 @@ def check(args: Check, stages: Stages) -> Result:
             f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect "
             f"tells of a model"
         )
-    found, made_of = (
-        dn.check(netx.read(args.net), chips=args.chips, period=args.period),
-        netx.provenance(args.net),
-    )
-    table = remembering.beside(checks.check_table(found, str(args.net)), made_of)
-    return Result({**checks.check_json(found), "made_of": made_of}, table, checks.broken(found))
+    graph, made_of = netx.read(args.net), netx.provenance(args.net)
+    found = dn.check(graph, chips=args.chips, period=args.period)
+    time, missing = _time(args, graph, made_of, stages)
+    table = remembering.beside(checks.check_table(found, str(args.net), time, missing), made_of)
+    facts = {**checks.check_json(found), "runtime": time and runtime_json(time), "made_of": made_of}
+    return Result(facts, table, checks.broken(found))
+
+
+def _time(
+    args: Check, graph: SpikingGraph, made_of: Mapping[str, Any], stages: Stages
+) -> tuple[Runtime | None, str]:
+    """The bound on time, on spikes of test images; or None, and why there is none."""
+    from dnisnm_lava.studies.loihi2.rates import rates
+
+    if graph.carry:
+        return None, "a stream's network: no bound on its time is made"
+    if args.images == 0:
+        return None, ""
+    chip = rates(args.rates)
+    if not args.data and not made_of.get("data"):
+        return None, "no time: it rests on spikes, and the file remembers no images; give --data"
+    try:
+        args = remembering.recall(args, "data")
+    except BadFile as error:
+        if args.data:
+            raise
+        return None, f"no time, which rests on spikes: {error}"
+    x, _ = _images(_data(args, graph).test, args.images, args.seed, stages, classes=False)
+    stages("spikes of images")
+    return dn.runtime(graph, x, given=chip), ""

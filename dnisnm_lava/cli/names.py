@@ -12,6 +12,7 @@ STREAM_FILES = (STREAM_ROWS, STREAM_SUMMARY, STREAM_NET, STREAM_STATE, STREAM_PI
 CALIBRATION_IMAGES, FIT_IMAGES, HELD_IMAGES, TEST_IMAGES, LAVA_IMAGES = 4000, 1024, 512, 1000, 4
 PAGE, COST_IMAGES, EXPLAINED_IMAGES, COUNTED_IMAGES = "report.html", 16, 64, 100
 PASTED = 76  # columns of a command that is printed to be pasted
+RUNTIME_IMAGES = 4  # whose spikes the bound on time is made of
 ANN_IMAGES = 500  # to see whether images are prepared as the ANN wants them
 TRIED_IMAGES = 256  # on which remedies are tried
 VERIFY_STEPS = 8  # at most, where --steps does not say

@@ -68,6 +68,10 @@ def input_shape_option(where: str = "") -> Any:
     )
 
 
+def rates_option() -> Any:
+    return option(metavar="FILE", help="rates of a chip, as JSON (default: those of Loihi 2 that are public)")
+
+
 def lava_images_option(count: int) -> Any:
     return option(help=f"test images for Lava; 0: no Lava ({count}, where Lava is installed)")
 

@@ -16,7 +16,9 @@ from dnisnm_lava.ir.weight_use import sentence
 from dnisnm_lava.studies.loihi2.cores import Row
 from dnisnm_lava.studies.loihi2.limits import CORES_PER_CHIP, WORD_BITS
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, Violation
+from dnisnm_lava.studies.loihi2.runtime import Runtime
 from dnisnm_lava.views.dials import dials_told
+from dnisnm_lava.views.runtime import runtime_table
 
 BASIS = (
     "estimated by a rule that explains published compiler tables (docs/resources.md); not verified on Loihi 2"
@@ -44,8 +46,9 @@ def check_json(found: Checked) -> dict[str, Any]:
     }
 
 
-def check_table(found: Checked, title: str) -> RenderableType:
-    """A row for each population, in the compiler's columns; then time, then what does not hold."""
+def check_table(found: Checked, title: str, time: Runtime | None = None, missing: str = "") -> RenderableType:
+    """A row for each population, in the compiler's columns; then steps, then the bound on `time`, or why it
+    is missing, then what does not hold."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("population", "shape", "on a core"):
         table.add_column(heading, overflow="fold")
@@ -53,7 +56,9 @@ def check_table(found: Checked, title: str) -> RenderableType:
         table.add_column(heading, justify="right")
     for row in found.rows:
         table.add_row(*map(Text, cells(row)))  # names may hold [brackets], which are markup in a plain string
-    parts: list[RenderableType] = [table, Text("\n".join(_lines(found)))]
+    parts: list[RenderableType] = [table, Text("\n".join([*_lines(found), *filter(None, [missing])]))]
+    if time is not None:
+        parts.append(runtime_table(time))
     if found.violations:
         parts.append(_violations(found.violations))
     return Panel(Group(*parts), title=Text(title), box=box.ROUNDED, expand=False)

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.studies.costs.energy import Costs
+from dnisnm_lava.studies.loihi2.runtime import Runtime
+from dnisnm_lava.views.runtime import runtime_table
 
 ESTIMATED = "Energies are estimated by the rules of dnisnm_lava/studies/costs/prices.py, never measured."
 
@@ -25,16 +27,17 @@ def costs_json(found: Costs, provenance: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def costs_table(found: Costs, title: str) -> RenderableType:
-    """The views, one below the other, then one row a population."""
+def costs_table(found: Costs, title: str, time: Runtime | None = None) -> RenderableType:
+    """The views, one below the other, then one row a population, then the bound on time."""
     views = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     views.add_column("an image")
     views.add_column("", justify="right")
     for name, value in _views(found):
         views.add_row(name, value)
-    return Panel(
-        Group(views, _populations(found), Text(ESTIMATED)), title=Text(title), box=box.ROUNDED, expand=False
-    )
+    parts: list[RenderableType] = [views, _populations(found), Text(ESTIMATED)]
+    if time is not None:
+        parts.append(runtime_table(time))
+    return Panel(Group(*parts), title=Text(title), box=box.ROUNDED, expand=False)
 
 
 def _views(found: Costs) -> Iterator[tuple[str, str]]:

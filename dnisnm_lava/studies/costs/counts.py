@@ -9,11 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 
-from dnisnm_lava.backends import reference
+from dnisnm_lava.backends import watched
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.ir import (
     SNM,
@@ -34,7 +33,7 @@ from dnisnm_lava.ir import arithmetic as synapses
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import check_images, check_state
 from dnisnm_lava.ir.populations import lead
-from dnisnm_lava.system.progress import Progress, tell
+from dnisnm_lava.system.progress import Progress
 
 Ends = tuple[int, ...]  # E numbers of steps, rising: until when is counted
 
@@ -125,7 +124,7 @@ def count_each(
     found: dict[int, Counts] = {}
     for i, run in enumerate(runs):
         counter = _Counter(graph, run)
-        _watch(graph, x, run[-1], counter, _in_all(progress, i, len(runs)))
+        watched.run(graph, x, steps=run[-1], observe=counter, progress=_in_all(progress, i, len(runs)))
         for at, t in enumerate(run):
             until = {p.name: counter.until(p, at) for p in graph}
             found[t] = Counts(len(x), t, tuple(_activity(graph, p, until, ones, len(x), t) for p in graph))
@@ -147,21 +146,6 @@ def sends_ones(graph: SpikingGraph) -> dict[str, bool]:
 
 
 # ---------------------------------------------------------------- a run, watched
-
-
-def _watch(
-    graph: SpikingGraph, x: np.ndarray, steps: int, counter: _Counter, progress: Progress | None
-) -> None:
-    """Run images x (N, *input shape). Where torch is not installed, the reference takes them one by one, so
-    that its spikes of one image alone are held."""
-    if find_spec("torch") is not None:
-        from dnisnm_lava.backends import batched
-
-        batched.run(graph, x, steps=steps, observe=counter, progress=progress)
-        return
-    for i in range(len(x)):
-        reference.run(graph, x[i : i + 1], steps=steps, observe=counter)
-        tell(progress, i + 1, len(x))
 
 
 def _in_all(progress: Progress | None, before: int, runs: int) -> Progress | None:

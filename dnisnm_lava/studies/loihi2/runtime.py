@@ -1,0 +1,284 @@
+"""A bound on how long a network takes on Loihi 2: the model of Timcheck, Pierro and Shrestha (arXiv
+2601.10035, Eq. 1), with the cores of the estimate and counted spikes.
+
+    a step takes at least   max(updates * neuron_update,  operations * synaptic_operation,
+                                words * synapse_read,  messages * message,  barrier)
+
+updates, operations, words: of the core that has most of each; messages: of the link that has most. Rates are
+those of a file, each with its source (`rates`); what has no known rate is counted and left out of the
+maximum. Every neuron is updated in every step. Curves, gates and the host are in no term: it is a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from dnisnm_lava.backends import watched
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SNM, Gate, Population, ReadOut, SpikingGraph, checked_images, lead
+from dnisnm_lava.ir.integers import check_images, check_state, steps_of
+from dnisnm_lava.studies.loihi2.cores import Shared, Synapses, ceil_div
+from dnisnm_lava.studies.loihi2.layers import estimate
+from dnisnm_lava.studies.loihi2.limits import HEADER_BITS, INDEX_BITS, LIST_HEADER_BITS, WORD_BITS
+from dnisnm_lava.studies.loihi2.rates import TERMS, Rates, rates
+from dnisnm_lava.studies.loihi2.traffic import Placed, loads, placed, ways
+
+
+@dataclass(frozen=True)
+class Term:
+    """One of TERMS. total: what all cores, or all links, have of it for an image; most: the fullest of them,
+    in its fullest step; where: which that is; population: whose core. seconds: of this term alone for an
+    image, or None where its rate is unknown."""
+
+    name: str
+    total: float
+    most: float
+    where: str
+    population: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Relief:
+    """What the bound would be if `population` lay on `cores` cores, twice as many."""
+
+    population: str
+    cores: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Means over `images`. steps: until the answer to an image stands, and latency: seconds of them, alone on
+    the chip. period: steps from one image to the next, and seconds: of them, when images follow one another.
+    cores: in use. terms: in the order of TERMS, of images that follow one another; limiting: the one of most
+    seconds. relief: where a core limits."""
+
+    images: int
+    steps: int
+    period: int
+    cores: int
+    latency: float
+    seconds: float
+    terms: tuple[Term, ...]
+    limiting: str
+    relief: Relief | None
+    rates: Rates
+
+    @property
+    def frames_a_second(self) -> float:
+        return 1 / self.seconds
+
+
+def runtime(
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    period: int | None = None,
+    given: Rates | None = None,
+) -> Runtime:
+    """The bound for an integer graph, on spikes counted on `images` (N, *input shape), a handful, over
+    `steps` (default: the graph's). period: from one image to the next (default: the shortest). given: the
+    rates of a chip (default: `rates()`)."""
+    steps = steps_of(graph, steps)
+    shortest = steps + max(lead(p) for p in graph)
+    if period is not None and period < shortest:
+        raise OutOfRange(
+            f"runtime: a period of {period} given, and windows take {shortest} steps; give as many"
+        )
+    work = _checked(graph, images, (steps,))[steps]
+    return bound(work, period or shortest, rates() if given is None else given)
+
+
+def runtimes(
+    graph: SpikingGraph, images: Images, steps: Sequence[int], *, given: Rates | None = None
+) -> dict[int, Runtime]:
+    """{T: the same over T steps, one image right behind the other}."""
+    ahead, chosen = max(lead(p) for p in graph), rates() if given is None else given
+    counts = _checked(graph, images, [steps_of(graph, t) for t in steps])
+    return {t: bound(work, t + ahead, chosen) for t, work in counts.items()}
+
+
+def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> dict[int, Work]:
+    """{T: what T steps ask for}; one simulation tells of all where no population leads."""
+    if not graph.is_integer:
+        raise OutOfRange("runtime: the graph holds floats; quantize it first")
+    check_images(graph, "the runtime")
+    check_state(graph, "the runtime")
+    x = checked_images(graph, images)
+    if any(map(lead, graph)):
+        return {t: counted(graph, _sent(graph, x, t)) for t in steps}
+    sent = _sent(graph, x, max(steps))
+    return {t: counted(graph, {name: a[:, :t] for name, a in sent.items()}) for t in steps}
+
+
+# ---------------------------------------------------------------- what each step asks for
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of each image alone on the chip. operations, words: (steps, N, cores); messages: {direction: (steps,
+    N, ...)} on each link; neurons: (cores,)."""
+
+    where: dict[str, Placed]
+    neurons: np.ndarray
+    operations: np.ndarray
+    words: np.ndarray
+    messages: dict[str, np.ndarray]
+
+    def each(self, term: str, period: int) -> np.ndarray:
+        """(period, N, cores) of a term of cores, when images follow one another."""
+        if term == "neuron_update":
+            shape = period, self.operations.shape[1], len(self.neurons)
+            return np.broadcast_to(self.neurons.astype(np.float64), shape)
+        return _wrapped(self.operations if term == "synaptic_operation" else self.words, period)
+
+
+def counted(graph: SpikingGraph, sent: dict[str, np.ndarray]) -> Work:
+    """sent: {population: (N, T, *shape) whether a neuron sends}. Spikes of population p in its step t are
+    sent in step o(p) + lead(p) + t of the chip (`SpikingGraph.window_starts`)."""
+    images, steps = next(iter(sent.values())).shape[:2]
+    where, starts = placed(estimate(graph)), graph.window_starts()
+    neurons = np.concatenate([p.neurons for p in where.values()])
+    length = max(starts[p.name] + steps + lead(p) for p in graph)
+    operations, words = np.zeros((2, length, images, len(neurons)))
+    messages = np.zeros((length, images, len(neurons), len(neurons)), np.float32)
+    for source, reader, way, synapses in ways(graph, where):
+        per_operation, at = words_of(synapses, where[reader]), where[reader].cores
+        begin = starts[source] + lead(graph[source])
+        for t in range(steps):
+            spikes = sent[source][:, t].astype(np.float64).reshape(images, *where[source].shape)
+            found = way.operations(spikes)
+            operations[begin + t, :, at] += found
+            words[begin + t, :, at] += per_operation * found
+            messages[begin + t, :, where[source].cores, at] += way.messages(spikes, where[source])
+    own = np.arange(len(neurons))
+    messages[:, :, own, own] = 0
+    links = [[loads(image, len(neurons)) for image in step] for step in messages]
+    return Work(
+        where,
+        neurons,
+        operations,
+        words,
+        {key: np.array([[image[key] for image in step] for step in links]) for key in links[0][0]},
+    )
+
+
+def words_of(synapses: Synapses, reader: Placed) -> float:
+    """Words of synapse memory for each operation, by the rule of `cores`: a spike reads a whole list."""
+    if isinstance(synapses, Shared):
+        together = min(reader.tile[0], synapses.rows // synapses.groups)
+        return ceil_div(together * synapses.bits + HEADER_BITS, WORD_BITS) / together
+    here = ceil_div(synapses.synapses * min(prod(reader.tile), synapses.targets), synapses.targets)
+    each = ceil_div(here, max(1, min(synapses.axons, here)))
+    return ceil_div(each * (synapses.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS) / max(1, each)
+
+
+def _sent(graph: SpikingGraph, images: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """{population: (N, T, *shape) whether a neuron sends}."""
+    seen: dict[str, dict[int, list[np.ndarray]]] = {p.name: {} for p in graph if not isinstance(p, ReadOut)}
+
+    def watch(p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        if p.name in seen and step > lead(p):
+            values = k * p.payload if isinstance(p, SNM | Gate) else k
+            seen[p.name].setdefault(step - lead(p), []).append(values != 0)
+
+    watched.run(graph, images, steps=steps, observe=watch)
+    return {
+        name: np.stack([np.concatenate(each[t]) for t in sorted(each)], axis=1) for name, each in seen.items()
+    }
+
+
+# ---------------------------------------------------------------- the bound
+
+
+def bound(work: Work, period: int, given: Rates) -> Runtime:
+    """Of what was counted, with the rates of a chip."""
+    steps, images, cores = work.operations.shape
+    terms = tuple(_term(work, name, period, given) for name in TERMS)
+    known = [t for t in terms if t.seconds is not None]
+    limiting = max(known, key=lambda t: t.seconds or 0.0)
+    relief = None
+    if limiting.population:
+        of = work.where[limiting.population].cores
+        relief = Relief(limiting.population, 2 * (of.stop - of.start), _seconds(work, period, given, of))
+    return Runtime(
+        images,
+        steps,
+        period,
+        cores,
+        _seconds(work, steps, given),
+        _seconds(work, period, given),
+        terms,
+        limiting.name,
+        relief,
+        given,
+    )
+
+
+def _seconds(work: Work, period: int, given: Rates, halved: slice = slice(0)) -> float:
+    """Of `period` steps, images as many steps apart: the largest term of each. halved: cores of which two
+    share what one has."""
+    steps = np.full((period, work.operations.shape[1]), given.of["barrier"].value or 0.0)
+    for name in TERMS[:-1]:
+        rate = given.of[name].value
+        if rate is not None:
+            steps = np.maximum(steps, rate * _most(work, name, period, halved))
+    return float(steps.sum(axis=0).mean())
+
+
+def _most(work: Work, name: str, period: int, halved: slice = slice(0)) -> np.ndarray:
+    """(period, N) what the fullest core or link has of a term in each step."""
+    if name == "message":
+        return np.maximum.reduce([_wrapped(a, period).max((2, 3), initial=0) for a in work.messages.values()])
+    each = work.each(name, period).copy()
+    each[:, :, halved] /= 2
+    return each.max(axis=2)
+
+
+def _wrapped(each: np.ndarray, period: int) -> np.ndarray:
+    """(period, ...) of (steps, ...): images follow one another, `period` steps apart."""
+    found = np.zeros((period, *each.shape[1:]))
+    for step, values in enumerate(each):
+        found[step % period] += values
+    return found
+
+
+def _term(work: Work, name: str, period: int, given: Rates) -> Term:
+    rate = given.of[name].value
+    if name == "barrier":
+        return Term(name, period, 1, "", "", None if rate is None else rate * period)
+    most = _most(work, name, period)
+    seconds = None if rate is None else float(rate * most.sum(axis=0).mean())
+    return Term(
+        name, _total(work, name, period), float(most.max(axis=0).mean()), *_where(work, name, period), seconds
+    )
+
+
+def _total(work: Work, name: str, period: int) -> float:
+    """Of all cores for an image; messages: sent by cores."""
+    each = work.messages["out of a core"] if name == "message" else work.each(name, period)
+    return float(each.sum() / each.shape[1])
+
+
+def _where(work: Work, name: str, period: int) -> tuple[str, str]:
+    """(the fullest core or link, whose core it is)."""
+    if name == "message":
+        means = {key: _wrapped(a, period).mean(axis=1) for key, a in work.messages.items()}
+        key = max(means, key=lambda k: means[k].max(initial=0))
+        at = np.unravel_index(int(means[key].argmax()), means[key].shape)
+        if "core" in key:
+            return f"{key}: {at[2]}", _whose(work, int(at[2]))
+        return f"{key} of router {at[2]}, {at[1]}", ""
+    core = int(work.each(name, period).mean(axis=1).max(axis=0).argmax())
+    return f"core {core}", _whose(work, core)
+
+
+def _whose(work: Work, core: int) -> str:
+    return next(name for name, p in work.where.items() if p.cores.start <= core < p.cores.stop)
