@@ -22,13 +22,14 @@ from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
-from dnisnm_lava.studies.loihi2 import rules
+from dnisnm_lava.studies.loihi2 import rules, runtime
 from dnisnm_lava.studies.loihi2.rules import Checked
+from dnisnm_lava.studies.loihi2.runtime import Runtime
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.progress import Stages, in_silence
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-COST_IMAGES, EXPLAIN_IMAGES = 16, 64
+COST_IMAGES, EXPLAIN_IMAGES, RUNTIME_IMAGES = 16, 64, 2
 LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
 MOST_THUMBNAILS = 12
 
@@ -47,15 +48,17 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Gathered:
-    """costs: {T: of the first `COST_IMAGES` images or so}. coverage: None where no model was given, only a
-    graph. classes: their names, or none. provenance: digests, versions, seed, command line.
-    curves: (population, its smooth function, the lines that its neurons have instead)."""
+    """costs: {T: of the first `COST_IMAGES` images or so}; runtimes: {T: of the first `RUNTIME_IMAGES`}.
+    coverage: None where no model was given, only a graph. classes: their names, or none. provenance: digests,
+    versions, seed, command line. curves: (population, its smooth function, the lines that its neurons have
+    instead)."""
 
     title: str
     integer: SpikingGraph
     comparison: Comparison
     costs: Mapping[int, Costs]
     checked: Checked
+    runtimes: Mapping[int, Runtime]
     explanation: Explanation
     thumbnails: tuple[Thumbnail, ...]
     coverage: Coverage | None
@@ -66,6 +69,10 @@ class Gathered:
     @property
     def steps(self) -> tuple[int, ...]:
         return tuple(self.costs)
+
+    @property
+    def runtime_images(self) -> int:
+        return self.runtimes[self.suggested].images
 
     @property
     def suggested(self) -> int:
@@ -133,6 +140,8 @@ def gather(
         nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
     )
     spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
+    stages("time")
+    time = runtime.runtimes(integer, x[:RUNTIME_IMAGES], chosen)
     told = explain(
         nets,
         x[: about.explain_images],
@@ -163,6 +172,7 @@ def gather(
         compared,
         spent,
         rules.check(integer),
+        time,
         told,
         shown,
         nets.coverage,

@@ -96,6 +96,9 @@ def summary(found: Runtime) -> Mapping[str, str]:
         "frames a second": f"{found.frames_a_second:,.0f}",
         "decides": TOLD[found.limiting],
         "where": f"{fullest.where}, {fullest.population}" if fullest.population else fullest.where,
+        "all": f"{fullest.total:,.0f}",
+        "fullest": f"{fullest.most:,.0f}",
+        "relief": "" if found.relief is None else seconds(found.relief.seconds),
     }
 
 

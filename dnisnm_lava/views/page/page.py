@@ -30,6 +30,7 @@ from dnisnm_lava.views.page import rasters, shell, tables
 from dnisnm_lava.views.page.figures import NAMES, RULES
 from dnisnm_lava.views.page.pictures import pictures
 from dnisnm_lava.views.page.pieces import At
+from dnisnm_lava.views.runtime import MODEL, TOLD, runtime_json
 
 SVG = "http://www.w3.org/2000/svg"
 
@@ -70,6 +71,7 @@ def result(found: Gathered) -> dict[str, Any]:
         "suggested_steps": found.suggested,
         "costs": costs,
         "check": check_json(found.checked),
+        "runtime": {str(t): runtime_json(r) for t, r in found.runtimes.items()},
         "coverage": coverage,
         "network": network_json(found.integer),
         "explanation": _without_pixels(explanation_json(found.explanation, {})),
@@ -106,6 +108,8 @@ def _context(found: Gathered) -> dict[str, Any]:
         "figures": {key: p.figure for key, p in shown.items()},
         "result": result(found),
         "basis": BASIS,
+        "runtime_model": MODEL,
+        "unknown_rates": [TOLD[name] for name in found.runtimes[found.suggested].rates.unknown],
         "tables": tables,
         "parts": MEANINGS,
         "maps": _maps(found),

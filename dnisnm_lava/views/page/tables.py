@@ -17,6 +17,7 @@ from dnisnm_lava.views.coverage import place
 from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
 from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
 from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span
+from dnisnm_lava.views.runtime import summary
 
 NAME = Column("population", numeric=False)
 
@@ -334,6 +335,37 @@ def resources(found: Gathered) -> Table:
     return Table(
         "resource-table", "Cores of Loihi 2 that each population would take, by an estimate.", columns, rows
     )
+
+
+def runtimes(found: Gathered) -> Table:
+    columns = (
+        Column("T"),
+        Column("steps", help="until the answer to an image stands"),
+        Column("latency", help="seconds of them, at least"),
+        Column("an image", help="where one comes right behind the other, at least"),
+        Column("frames a second", help="then, at most"),
+        Column("decides", False, help="what the fullest core or link has too much of"),
+        Column("where", False),
+        Column("of all", help="of what decides: of all cores, for an image"),
+        Column("of the fullest", help="core, in its fullest step"),
+        Column("on twice the cores", help="an image, if that population lay on twice as many"),
+    )
+    rows = tuple(
+        (
+            str(t),
+            told["steps"],
+            told["latency"],
+            told["an image"],
+            told["frames a second"],
+            told["decides"],
+            told["where"],
+            told["all"],
+            told["fullest"],
+            told["relief"],
+        )
+        for t, told in ((t, summary(r)) for t, r in found.runtimes.items())
+    )
+    return Table("runtime-table", "How long Loihi 2 takes, at least, after T steps.", columns, rows)
 
 
 def rules(found: Gathered) -> Table:
