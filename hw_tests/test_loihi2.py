@@ -30,9 +30,9 @@ def board() -> Board:
         pytest.skip(str(reason))
 
 
-def run(where: str, folder: Path) -> np.ndarray:
+def run(where: str, what: str, folder: Path) -> np.ndarray:
     """The network's spikes, from a process whose group is ended after `DEADLINE`."""
-    command = [sys.executable, "-m", "hw_tests.network", where, str(folder / "spikes.npy")]
+    command = [sys.executable, "-m", "hw_tests.network", where, what, str(folder / "spikes.npy")]
     child = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -50,54 +50,79 @@ def run(where: str, folder: Path) -> np.ndarray:
     return np.load(folder / "spikes.npy")
 
 
-def layer(arriving: list[list[int]], weights: np.ndarray, i: int) -> list[list[int]]:
-    """STEPS steps of spikes of layer i, one integer at a time (paper, Eq. 19 to 23)."""
+def layer(arriving: list[list[int]], i: int, stream: bool) -> list[list[int]]:
+    """Spikes of layer i, STEPS a frame, one integer at a time (paper, Eq. 19 to 23; docs/design.md, 1.8 and
+    1.9)."""
     vth, payload, bias = (
         [int(a) for a in arrays[i]] for arrays in (network.VTH, network.PAYLOAD, network.BIAS)
     )
-    v, m, sent = [t >> 1 for t in vth], [0] * len(vth), []
+    curved, bound = i == 2, stream and i == 1
+    v, m, sent = [0 if curved else t >> 1 for t in vth], [0] * len(vth), []
     lower = [max(1, round(network.DOWN[i] * t)) for t in vth]
-    for t in range(network.STEPS + network.LEAD):
+    band = [round(network.BAND * t) if bound else 0 for t in vth]
+    for t in range(len(arriving) // network.STEPS * (network.STEPS + network.LEAD)):
+        frame, step = divmod(t, network.STEPS + network.LEAD)
         row = []
         for n in range(len(vth)):
-            if t < network.STEPS:
-                v[n] += sum(int(w) * s for w, s in zip(weights[n], arriving[t], strict=True)) + bias[n]
+            if step < network.STEPS:
+                spikes = arriving[frame * network.STEPS + step]
+                v[n] += sum(int(w) * s for w, s in zip(network.WEIGHTS[i][n], spikes, strict=True))
+                v[n] += bias[n] if frame == 0 else 0
             k = 0
-            while t >= network.LEAD and k < network.LEVELS and v[n] >= vth[n]:
-                v[n], m[n], k = v[n] - vth[n], m[n] + 1, k + 1
-            while t >= network.LEAD and k <= 0 and -k < network.LEVELS and v[n] <= -lower[n] and m[n] > 0:
-                v[n], m[n], k = v[n] + vth[n], m[n] - 1, k - 1
+            if step >= network.LEAD and curved:
+                goal = v[n] * network.SLOPES[v[n] >= 0]
+                k = (2 * goal + vth[n]) // (2 * vth[n]) - m[n]
+                k = max(-network.LEVELS, min(network.LEVELS, k))
+                m[n] += k
+            elif step >= network.LEAD:
+                rises, falls = v[n] >= vth[n] + band[n], v[n] <= -band[n]
+                while (
+                    rises and k < network.LEVELS and v[n] >= vth[n] and not (bound and m[n] == network.MOST)
+                ):
+                    v[n], m[n], k = v[n] - vth[n], m[n] + 1, k + 1
+                while falls and k <= 0 and -k < network.LEVELS and v[n] <= -lower[n] and m[n] > 0:
+                    v[n], m[n], k = v[n] + vth[n], m[n] - 1, k - 1
             row.append(k * payload[n])
-        sent.append(row)
-    return sent[network.LEAD :]
+        if step >= network.LEAD:
+            sent.append(row)
+    return sent
 
 
-def expected() -> np.ndarray:
-    hidden = layer([network.IMAGE.tolist()] * network.STEPS, network.W1, 0)
-    return np.array(layer(hidden, network.W2, 1)).T
+def expected(stream: bool) -> np.ndarray:
+    spikes = [network.IMAGE.tolist()] * network.STEPS * (network.FRAMES if stream else 1)
+    for i in range(3):
+        spikes = layer(spikes, i, stream)
+    return np.array(spikes).T
 
 
-def between_silences(spikes: np.ndarray) -> list[list[int]]:
-    """From the first step that has a spike to the last."""
-    busy = np.flatnonzero(spikes.any(axis=0))
-    return spikes[:, busy[0] : busy[-1] + 1].tolist() if busy.size else []
+def frames_of(spikes: np.ndarray, stream: bool) -> list[list[int]]:
+    """STEPS steps of each frame, from the first window that has a spike on; adapters may have shifted it. The
+    first step of `expected` that has a spike tells where the window of that spike began."""
+    ahead = np.flatnonzero(expected(stream).any(axis=0))[0]
+    begin = np.flatnonzero(spikes.any(axis=0))[0] - ahead
+    count = network.FRAMES if stream else 1
+    windows = [begin + i * network.PERIOD + np.arange(network.STEPS) for i in range(count)]
+    return spikes[:, np.concatenate(windows)].tolist()
 
 
 # ---------------------------------------------------------------- equality
 
 
-def test_the_simulator_sends_what_the_paper_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["images", "stream"])
+def test_the_simulator_sends_what_the_design_says(what: str, tmp_path: Path) -> None:
     """The network of the board's test, on the simulator: so that a difference there is the board's."""
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    assert (expected() > 0).any()
-    assert (expected() < 0).any()
-    assert between_silences(run("simulator", tmp_path)) == between_silences(expected())
+    stream = what == "stream"
+    assert (expected(stream) > 0).any()
+    assert (expected(stream) < 0).any()
+    assert frames_of(run("simulator", what, tmp_path), stream) == expected(stream).tolist()
 
 
-def test_the_board_sends_what_the_paper_says(board: Board, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["images", "stream"])
+def test_the_board_sends_what_the_design_says(board: Board, what: str, tmp_path: Path) -> None:
     """Fails, with the sentence that says so, as long as NcSNM.allocate is not written
     (dnisnm_lava/procs/snm/ncmodels.py)."""
-    assert between_silences(run("board", tmp_path)) == between_silences(expected())
+    assert frames_of(run("board", what, tmp_path), what == "stream") == expected(what == "stream").tolist()
 
 
 def test_snm_has_a_neuro_core_model(board: Board) -> None:
@@ -194,14 +219,14 @@ def test_lava_is_told_of_the_board(
         "use_ethernet_host",
         lambda address, binary, gen: calls.append(("ethernet", address, binary, gen.value)),
     )
-    monkeypatch.setattr(network, "spikes", lambda on_board: np.full((2, 3), int(on_board)))
+    monkeypatch.setattr(network, "spikes", lambda on_board, stream: np.full((2, 3), int(on_board)))
     saved: list[int] = []
     monkeypatch.setattr(np, "save", lambda path, array: saved.append(int(array[0, 0])))
     for key in ("SLURM", "NOSLURM", "BOARD", "PARTITION", "NXSDKHOST", "HOST_BINARY", "LOIHI_GEN"):
         monkeypatch.delenv(key, raising=False)
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    network.main("board", "nowhere.npy")
+    network.main("board", "images", "nowhere.npy")
     assert (calls, saved) == ([called], [1])
 
 

@@ -38,7 +38,8 @@ ABOUT: dict[str, str] = {
     "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
     "refused. Of a file: its populations, weights and bits.",
     "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
-    "Widths rest on published limits, cores on an estimate; nothing was tried on a chip.",
+    "Widths rest on published limits, cores on an estimate, time on spikes of test images and on\n"
+    "rates with their sources (docs/energy.md); nothing was tried on a chip.",
     "simulate": "Accuracy after T = 1, 2, 4, ... steps, spikes and saturations. `batched` is the\n"
     "fast executor, `reference` the specification, `lava` the simulator; all agree.",
     "verify": "Integer reference, integer batched and Lava fixed_pt must send the same spikes,\n"
@@ -50,6 +51,8 @@ ABOUT: dict[str, str] = {
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
     "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).",
+    "export": "What each kind of file carries, what it loses and how it is run stands in docs/targets.md.\n"
+    "All integers are carried by .onnx, .pt2 and .c; .nir is refused where it would lose something.",
     "stream": "Of a netx file, of images or a stream's own, or of a model. A stream follows each frame,\n"
     "and beside it by the integers of that frame alone and by the ANN; --no-compare leaves those\n"
     "out. With --out, frames are kept as they are done, and --resume goes on (docs/streams.md).",
@@ -83,7 +86,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm inspect net.py:net --input-shape 3,32,32 --svg network.svg",
         "dnisnm inspect network.net --json",
     ),
-    "check": ("dnisnm check network.net", "dnisnm check network.net --chips 8 --period 64"),
+    "check": (
+        "dnisnm check network.net",
+        "dnisnm check network.net --chips 8 --period 64",
+        "dnisnm check network.net --data images/ --rates mine.json",
+    ),
     "simulate": (
         "dnisnm simulate network.net",
         "dnisnm simulate network.net --data images/ --images 10000 --out result.json",
@@ -115,6 +122,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm costs network.net",
         "dnisnm costs network.net --data images/ --images 20 -o costs.json",
         f"dnisnm costs {MODEL}",
+    ),
+    "export": (
+        "dnisnm export network.net -o network.onnx",
+        "dnisnm export network.net -o network.pt2 --steps 4",
+        "dnisnm export network.net -o network.c",
+        "dnisnm export network.net -o network.nir --lossy",
     ),
     "stream": (
         "dnisnm stream network.net --video clip.mp4",

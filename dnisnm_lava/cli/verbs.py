@@ -13,6 +13,7 @@ from dnisnm_lava.cli.command import Parser, with_metavars
 from dnisnm_lava.cli.comparing import Compare, Demo, compare, demo
 from dnisnm_lava.cli.completing import Completion, completion
 from dnisnm_lava.cli.explaining import Explain, Report, explain, report
+from dnisnm_lava.cli.exporting import Export, export
 from dnisnm_lava.cli.looking import Check, Inspect, check, inspect
 from dnisnm_lava.cli.making import Convert, Precision, Tune, convert, lava_environment, precision, tune
 from dnisnm_lava.cli.output import Result, Stages
@@ -32,6 +33,7 @@ VERBS: dict[str, tuple[type[Verb], Callable[[Any, Stages], Result]]] = {
     "compare": (Compare, compare),
     "predict": (Predict, predict),
     "costs": (Costs, costs),
+    "export": (Export, export),
     "stream": (Stream, stream),
     "tune": (Tune, tune),
     "precision": (Precision, precision),
