@@ -1,8 +1,8 @@
-"""The functions of a network in C99 (exporters.c), the same for all networks: text in sections, of which a file
-takes those that it needs.
+"""The functions of a network in C99 (exporters.c), the same for all networks: text in sections, of which a
+file takes those that it needs.
 
-Integers alone are computed with, and nothing depends on a compiler: negative numbers are never shifted, floor
-division is written out, and widths are said. `$` stands before what a file fills in.
+Integers alone are computed with, and nothing depends on a compiler: negative numbers are never shifted,
+floor division is written out, and widths are said. `$` stands before what a file fills in.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ struct each {
     int32_t channel, row, column;
 };
 
-/* What is sent in each step, `step` integers apart (0: the same in all steps). No address: what the image sends. */
+/* What is sent in each step, `step` integers apart (0: the same in all). No address: what the image sends. */
 struct trace {
     void *at;
     int8_t bytes;
     int32_t step;
 };
 
-/* Rows and columns of `channels` maps, as they are read: row y is the sum of `tall` rows of the source, from
- * first_row[y] on, each times its row_weight; likewise columns. Pools and resampling. No channel list: all. */
+/* Rows and columns of `channels` maps, as they are read: row y is the sum of `tall` rows of the source,
+ * from first_row[y] on, each times its row_weight; likewise columns. Pools and resampling. No list of
+ * channels: all. */
 struct spread {
     struct trace from, into;
     struct list channel;
@@ -40,8 +41,8 @@ struct spread {
     struct list first_row, row_weight, first_column, column_weight;
 };
 
-/* Synapses: a convolution of a map (inputs, height, width), whose given element goes to a neuron. A dense layer is
- * one whose kernel is as large as what it reads. */
+/* Synapses: a convolution of a map (inputs, height, width), of which a neuron hears one element. A dense
+ * layer is one whose kernel is as large as what it reads. */
 struct projection {
     void (*add)(const struct projection *q, int32_t given);
     const struct spread *spread;     /* what is done before, or none */
@@ -49,8 +50,8 @@ struct projection {
     const void *weight;              /* (rows, inputs, kernel_y, kernel_x) */
     int64_t factor;                  /* of each sum */
     struct list channel;             /* which channels of the source are read, or all */
-    struct list given;               /* for `block` neurons each: which block of what is given (-1: none), or its own */
-    int32_t block;
+    struct list given;               /* which block of what it gives each block of neurons hears: -1: none */
+    int32_t block;                   /* how many neurons that is; no list: its own */
     int32_t inputs, rows_of_group, height, width;
     int32_t kernel_y, kernel_x, stride_y, stride_x, top, left, dilation_y, dilation_x;
     int32_t given_height, given_width;
@@ -158,7 +159,8 @@ static void spread(const struct spread *s)
             for (y = 0; y < s->height; y++)
                 for (x = 0; x < s->width; x++) {
                     const int32_t channel = s->channel.at ? (int32_t)get(&s->channel, c) : c;
-                    const int32_t row = (int32_t)get(&s->first_row, y), column = (int32_t)get(&s->first_column, x);
+                    const int32_t row = (int32_t)get(&s->first_row, y);
+                    const int32_t column = (int32_t)get(&s->first_column, x);
                     int64_t sum = 0;
                     for (i = 0; i < s->tall; i++) {
                         const int64_t weight = get(&s->row_weight, y * s->tall + i);
@@ -175,7 +177,8 @@ static void spread(const struct spread *s)
 """
 
 INSIDE = """\
-/* Of a kernel that begins at `start`, beside a map of `size`: its first element on the map, and the first beyond. */
+/* Of a kernel that begins at `start`, on a map of `size`: its first element on the map, and the first
+ * beyond. */
 static int32_t first_inside(int32_t start, int32_t dilation)
 {
     return start < 0 ? (dilation - 1 - start) / dilation : 0;
@@ -206,8 +209,9 @@ static void $name(const struct projection *q, int32_t given)
     const int32_t column = given % q->given_width, line = given / q->given_width % q->given_height;
     const int32_t row = given / q->given_width / q->given_height;
     const int32_t top = line * q->stride_y - q->top, left = column * q->stride_x - q->left;
-    const int32_t y0 = first_inside(top, q->dilation_y), y1 = end_inside(top, q->dilation_y, q->height, q->kernel_y);
-    const int32_t x0 = first_inside(left, q->dilation_x), x1 = end_inside(left, q->dilation_x, q->width, q->kernel_x);
+    const int32_t y0 = first_inside(top, q->dilation_y), x0 = first_inside(left, q->dilation_x);
+    const int32_t y1 = end_inside(top, q->dilation_y, q->height, q->kernel_y);
+    const int32_t x1 = end_inside(left, q->dilation_x, q->width, q->kernel_x);
     const int32_t first = row / q->rows_of_group * q->inputs, steps = q->read.step ? STEPS : 1;
     const int32_t gap = q->dilation_x;
     int32_t t, i, ky, kx;
@@ -507,7 +511,8 @@ static void gate(const struct population *p)
                 const int32_t j = c * at->channel + y * at->row + x * at->column;
                 const int64_t vth = of(&n->vth, c, y, x), payload = of(&n->payload, c, y, x);
                 const int64_t band = of(&n->band, c, y, x), gain = of(&n->gain, c, y, x);
-                int64_t a = before(&n->a, i), b = before(&n->b, j), m = n->m && !fresh ? load(n->m, n->m_bytes, i) : 0;
+                int64_t a = before(&n->a, i), b = before(&n->b, j);
+                int64_t m = n->m && !fresh ? load(n->m, n->m_bytes, i) : 0;
                 for (t = 0; t < STEPS; t++) {
                     const int64_t taken = floored(2 * gain + summed(t), 2 * (int64_t)summed(t));
                     int64_t k;
@@ -526,7 +531,7 @@ static void gate(const struct population *p)
 """
 
 INPUT = Template("""\
-/* Floats are known here alone: the nearest code, ties to even; one that is clipped is counted, and so is NaN. */
+/* Floats are known here alone: the nearest code, ties to even, and whether it was clipped, as NaN is. */
 static int clipped(double value, int64_t limit, $code *code)
 {
     int64_t nearest = limit;
@@ -631,33 +636,41 @@ ${head}
 
 #include <stdint.h>
 
-enum {
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 $numbers
-};
 
 /* Populations, in the order in which they run. */
 enum {
 $populations
 };
 
+/* All memory is static: one image at a time. */
+
 /* An image $shape to the codes of its pixels, in the order in which the network takes them; how many were
- * clipped, NaN among them. The one function that needs floats, and double has to have 64 bits; codes that are made
- * elsewhere do as well. */
+ * clipped, NaN among them. The one function that needs floats, and double has to have 64 bits; codes that
+ * are made elsewhere do as well. */
 int32_t ${name}_encode(const float *pixels, $code *codes);
 
 $entry
-/* The same, population by population: begin, then next, which runs one and says which, or -1 where all have run.
- * The codes stay as they are until then. outputs: of each step, (${name}_STEPS, ${name}_SUMS), where each_step is not
- * 0, else those after the last. */
+/* The same, population by population: begin, then next, which runs one and says which, or -1 where all have
+ * run. The codes stay as they are until then. outputs: after each step, (${name}_STEPS, ${name}_SUMS), where
+ * each_step is not 0, else after the last, ${name}_SUMS. */
 void ${name}_begin(const $code *codes, int32_t *outputs, int each_step);
 int ${name}_next(void);
 
-/* What a neuron has sent in a step, from 0 on: to be asked when next has just said its population, since others use
- * that memory afterwards. Of a read-out, its sum. */
+/* What a neuron has sent in a step, from 0 on: to be asked when next has just said its population, since
+ * others use that memory afterwards. Of a read-out, its sum. */
 int64_t ${name}_sent(int population, int step, int32_t neuron);
 
 /* How often a potential was clipped to 24 bits $since. */
 uint64_t ${name}_saturated(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
 """)
@@ -671,14 +684,13 @@ FRAMES = Template("""\
 /* The next frame is the first of a stream. */
 void ${name}_init(void);
 
-/* The next frame of a stream, of ${name}_CODES codes, to the sums of all read-outs, one behind the other, after its
- * last step. */
+/* The next frame of a stream, of ${name}_CODES codes, to the sums of all read-outs, one behind the other,
+ * after its last step. */
 void ${name}_frame(const $code *codes, int32_t *outputs);
 """)
 
-TEXTS = (
-    TYPES, STATE, LOAD, STORE, LISTS, LEAST, FLOORED, SPREAD, INSIDE, CONV.template, DRIVEN, PREPARE, READOUT,
-    SUMMED, TOWARD, NEURONS, TOTALS, POOL, GATE, INPUT.template, BEGIN_FRAME.template, API.template,
-)
 TABLES = ("spreads", "projections", "curves", "all_neurons", "pools", "gates", "readouts", "populations")
+TEXTS = [
+    t if isinstance(t, str) else t.template for t in list(globals().values()) if isinstance(t, str | Template)
+]
 NAMES = frozenset(re.findall(r"\w+", " ".join(TEXTS))) | set(TABLES)

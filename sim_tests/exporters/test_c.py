@@ -1,4 +1,5 @@
-"""The network in C99: every spike of every population, every sum and every count equals the specification's."""
+"""The network in C99: every spike of every population, every sum and every count equals the
+specification's."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 needs_compiler = pytest.mark.skipif(CC is None, reason="no C compiler: cc is not on the path")
 
-# what one network says of its images: of each, clipped pixels, codes, spikes of each population and its count of
-# saturations; then, run at once, its sums
+# what one network says of its images: of each, clipped pixels, codes, spikes of each population and its count
+# of saturations; then, run at once, its sums
 PROGRAM = """
 static void run_{name}(int images)
 {{
@@ -87,8 +88,9 @@ static void run_{name}(int images)
 
 @dataclass(frozen=True)
 class Said:
-    """What the program of a graph said of N images: clipped pixels; codes; {population: (N, T, *shape)} what it sent,
-    of a read-out its sums; how often potentials were clipped, counted behind each image; sums of `run`."""
+    """What the program of a graph said of N images: clipped pixels; codes; {population: (N, T, *shape)} what
+    it sent, of a read-out its sums; how often potentials were clipped, asked after each image; sums of
+    `run`."""
 
     clipped: list[int]
     codes: np.ndarray
@@ -163,13 +165,16 @@ def taken(values: np.ndarray, graph: SpikingGraph, images: int, steps: int) -> t
 
 
 def assert_equal(folder: Path, *jobs: tuple[SpikingGraph, np.ndarray, int | None]) -> list[Said]:
-    """Codes, spikes, sums after each step and at the end, saturations and clipped pixels, to the reference's."""
+    """Codes, spikes, sums after each step and at the end, saturations and clipped pixels, to the
+    reference's."""
     found = said(folder, jobs)
     for (graph, x, steps), one in zip(jobs, found, strict=True):
         run = reference.run(graph, x.astype(np.float32), steps=steps)
         assert sum(one.clipped) == run.clipped_inputs
         np.testing.assert_array_equal(one.codes, encode_images(graph, x.astype(np.float32))[0])
-        outputs = dict(zip((p.name for p in graph.readouts), (run.logits, *run.further.values()), strict=True))
+        outputs = dict(
+            zip((p.name for p in graph.readouts), (run.logits, *run.further.values()), strict=True)
+        )
         for name, trace in one.sent.items():
             expected = outputs[name].reshape(trace.shape) if name in outputs else run.spikes[name]
             np.testing.assert_array_equal(trace, expected, err_msg=name)
@@ -273,12 +278,17 @@ def loud(exponent: int) -> SpikingGraph:
 
 
 def irregular() -> SpikingGraph:
-    """What a projection can be, once each: uneven padding, strides, dilation, groups, pools with borders, resampling
-    and channels in front of convolutions and dense layers, channels and orders behind them; an image in another
-    order."""
+    """What a projection can be, once each: uneven padding, strides, dilation, groups, pools with borders,
+    resampling and channels in front of convolutions and dense layers, channels and orders behind them; an
+    image in another order."""
     rng = np.random.default_rng(4)
     image = Input(
-        "input", (3, 5, 6), np.array([0.5, 1.0, 1.5]), 8, view=(90,), order=rng.permutation(90).astype(np.int32)
+        "input",
+        (3, 5, 6),
+        np.array([0.5, 1.0, 1.5]),
+        8,
+        view=(90,),
+        order=rng.permutation(90).astype(np.int32),
     )
     chosen = np.array([2, 0, 1, 2], np.int32)
     first = Projection(
@@ -295,7 +305,9 @@ def irregular() -> SpikingGraph:
     stretched = Resample(np.where([[True], [False]], rows, 0).astype(np.int8), cols.astype(np.int8))
     other = pooled.output_size((size[1], size[2]))
     into_b = (
-        Projection("a", weights(rng, 7, 2 * other[0] * other[1]), sum_pool=pooled, source_channels=chosen[:2]),
+        Projection(
+            "a", weights(rng, 7, 2 * other[0] * other[1]), sum_pool=pooled, source_channels=chosen[:2]
+        ),
         Projection("a", weights(rng, 7, 24), resample=stretched, exponent=2),
         Projection("input", weights(rng, 3, 90), target_channels=np.array([6, 0, 3], np.int32), targets=7),
     )
@@ -395,7 +407,7 @@ def test_hand_made_graphs(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_an_image_is_encoded_as_the_reference_does(tmp_path: Path) -> None:
-    """Every float near a tie, beyond the range and at its ends; NaN is counted among those that are clipped."""
+    """Floats near ties, beyond the range and at its ends; NaN is counted among those that are clipped."""
     rng = np.random.default_rng(9)
     scale = np.array([0.1, 1 / 3, 1e-3])
     steps = rng.integers(-260, 261, (400, 3)) / 2
@@ -413,15 +425,12 @@ def test_an_image_is_encoded_as_the_reference_does(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_resnet_20_of_real_weights(shared: Path, tmp_path: Path) -> None:
-    from examples.resnet20 import resnet20
-
     images = np.load(shared / "cifar10-lossless-subset.npz")
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     x = ((images["x_train"][:32] / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
-    saved = torch.load(shared / "weights/resnet20-12fca82f.th", map_location="cpu", weights_only=True)
-    model = resnet20()
-    model.load_state_dict({key.removeprefix("module."): a for key, a in saved["state_dict"].items()})
-    graph = dn.build(model.eval(), x, dn.BEST, fit_images=16).integer
+    spec = str(ROOT / "examples/resnet20.py:resnet20")
+    model = dn.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"))
+    graph = dn.build(model, x, dn.BEST, fit_images=16).integer
     assert_equal(tmp_path, (graph, x[:2], None))
     written = c.write(tmp_path / "again.c", graph)
     weights = sum(q.weight.size for p in graph if isinstance(p, SNM | ReadOut) for q in p.projections)
@@ -453,7 +462,10 @@ def test_flash_and_ram_are_those_of_the_object_file(tmp_path: Path) -> None:
                 size[letter] += int(rest[0], 16)
         assert size == {"r": written.flash, "b": written.ram}
         for file in (written.source, written.header):
-            assert f"Constants take {written.flash:,} bytes, buffers and states {written.ram:,}" in file.read_text()
+            assert (
+                f"Constants take {written.flash:,} bytes, buffers and states {written.ram:,}"
+                in file.read_text()
+            )
 
 
 VARIABLES = ("image", "sums", "every", "fresh", "saturated", "begun", "now")
@@ -463,10 +475,14 @@ def test_the_same_integers_are_written_once_and_as_narrow_as_they_are(tmp_path: 
     rng = np.random.default_rng(3)
     weight = weights(rng, 4, 4)
     a = snm("a", (4,), (Projection("input", weight),), rng)
-    a = replace(a, vth=np.full(4, 9, np.int32), payload=np.full(4, 30, np.int32), v_init=np.zeros(4, np.int32))
+    a = replace(
+        a, vth=np.full(4, 9, np.int32), payload=np.full(4, 30, np.int32), v_init=np.zeros(4, np.int32)
+    )
     b = replace(a, name="b", projections=(Projection("a", weight),), bias=np.array([1, 300, 1, 1]))
     out = ReadOut("out", (4,), (Projection("b", weight),), bias=np.zeros(4, np.int32))
-    graph = SpikingGraph((Input("input", (4,), np.ones(4), 8), replace(a, bias=np.full(4, 5)), b, out), steps=5)
+    graph = SpikingGraph(
+        (Input("input", (4,), np.ones(4), 8), replace(a, bias=np.full(4, 5)), b, out), steps=5
+    )
     text = c.write(tmp_path / "a.c", graph).source.read_text()
     found = re.findall(r"static const (\w+) (\w+)\[(\d+)\] = ", text)
     numbers = {name: (kind, int(count)) for kind, name, count in found}
@@ -495,10 +511,14 @@ def test_floats_are_known_to_the_encoder_alone(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     graph, _ = small()
-    with pytest.raises(OutOfRange, match="integers are written, and the graph holds floats; quantize it first"):
+    with pytest.raises(
+        OutOfRange, match="integers are written, and the graph holds floats; quantize it first"
+    ):
         c.write(tmp_path / "a.c", small(quantize=False)[0])
     with pytest.raises(OutOfRange, match=r"a\.cpp: C is written; give a name that ends in \.c$"):
         c.write(tmp_path / "a.cpp", graph)
+    with pytest.raises(OutOfRange, match="C cannot include a file of this name; give one of letters and"):
+        c.write(tmp_path / 'a".c', graph)
     with pytest.raises(OutOfRange, match="has a state of 16 bits, and C knows 24"):
         c.write(tmp_path / "a.c", dn.quantize(small(quantize=False)[0], state_bits=16))
     with pytest.raises(OutOfRange, match="steps: 0 given; give 1 or more"):
@@ -509,7 +529,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         c.write(tmp_path / "a.c", SpikingGraph((Input("input", (3,), np.ones(3), 8), out), steps=1))
     far = replace(loud(0)["a"], v_init=np.full(4, 2**31))  # type: ignore[type-var]
     populations = tuple(far if p.name == "a" else p for p in loud(0))
-    with pytest.raises(OutOfRange, match="a: its v_init reaches 2147483648, and C's neurons count in 32 bits"):
+    with pytest.raises(
+        OutOfRange, match="a: its v_init reaches 2147483648, and C's neurons count in 32 bits"
+    ):
         c.write(tmp_path / "a.c", replace(loud(0), populations=populations))
     assert list(tmp_path.iterdir()) == []
 
@@ -536,5 +558,7 @@ def test_neither_file_stands_where_the_second_cannot_be_written(tmp_path: Path) 
 
 def test_the_core_and_the_exporter_need_no_torch() -> None:
     program = "import sys; sys.modules['torch'] = sys.modules['h5py'] = None; from exporters import c"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     assert done.returncode == 0, done.stderr
