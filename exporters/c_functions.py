@@ -214,11 +214,17 @@ static void $name(const struct projection *q, int32_t given)
     const int32_t x1 = end_inside(left, q->dilation_x, q->width, q->kernel_x);
     const int32_t first = row / q->rows_of_group * q->inputs, steps = q->read.step ? STEPS : 1;
     const int32_t gap = q->dilation_x;
+    const int one = elements == 1 && !q->channel.at && y0 < y1 && x0 < x1;
     int32_t t, i, ky, kx;
     for (t = 0; t < steps; t++) {
         const $weight *kernel = weights + row * q->inputs * elements;
         $sum sum = 0;
-        for (i = first; i < first + q->inputs; i++) {
+        if (one) {
+            const $spike *pixel = x + t * q->read.step + first * area + top * q->width + left;
+            for (i = 0; i < q->inputs; i++)
+                sum += ($sum)kernel[i] * pixel[i * area];
+        }
+        for (i = first; !one && i < first + q->inputs; i++) {
             const int32_t channel = q->channel.at ? (int32_t)get(&q->channel, i) : i;
             const $spike *map = x + t * q->read.step + channel * area;
             for (ky = y0; ky < y1; ky++) {
