@@ -367,7 +367,7 @@ static int64_t fire(const struct dials *d, int32_t v, int64_t m, int32_t vth, in
         return d->most ? least(k, d->most - m) : k;
     }
     if (v < 0 && v <= -band) {
-        k = size / vth + (size % vth > 0 && size % vth >= lower);
+        k = size / vth + (size % vth >= lower);
         k = least(k, d->levels);
         if (!d->two_sided)
             k = least(k, m);

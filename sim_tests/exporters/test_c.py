@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 import dnisnm_lava as dn
 from dnisnm_lava.backends import reference
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.integers import encode_images
 from exporters import c
@@ -367,6 +367,29 @@ def wide() -> SpikingGraph:
     return SpikingGraph((Input("input", (3,), np.full(3, 0.125), 12), a, out), steps=4)
 
 
+def brim() -> SpikingGraph:
+    """Read-outs that reach the largest and the least potential, and do not saturate before they go beyond."""
+    bias = np.array([(1 << 23) - 1, 1 - (1 << 23)], np.int32)
+    out = ReadOut("out", (2,), (Projection("input", np.zeros((2, 3), np.int8)),), bias=bias)
+    return SpikingGraph((Input("input", (3,), np.ones(3), 8), out), steps=2)
+
+
+def at_the_edges() -> SpikingGraph:
+    """A stream's neurons, with a curve and without, whose small integers meet every threshold, band and
+    bound."""
+    rng = np.random.default_rng(10)
+    line = Curve("line", np.zeros((1, 0), np.int64), np.ones((1, 1), np.int64), np.zeros((1, 1), np.int64))
+    zeros, drive = np.zeros(3, np.int32), Projection("input", np.eye(3, dtype=np.int8))
+    found = []
+    for i, (curve, two_sided) in enumerate([(line, True), (line, False), (None, True), (None, False)]):
+        p = snm(f"n{i}", (3,), (drive,), rng, levels=2, two_sided=two_sided, down=0.5)
+        each = {"bias": zeros, "v_init": zeros, "vth": zeros + 4, "payload": zeros + 1}
+        found.append(replace(p, **each, curve=curve, most=3, band=0.5))  # type: ignore[arg-type]
+    out = readout("out", (3,), tuple(Projection(p.name, weights(rng, 3, 3)) for p in found), rng)
+    entry = Input("input", (3,), np.ones(3), 8)
+    return SpikingGraph((entry, *found, out), steps=1, carry=True)
+
+
 NAMES = ("int", "a-b", "a.b", "9 lives", "*/ ??/ \\", "größe", "_", "run", "a_b_2")
 
 
@@ -399,7 +422,11 @@ def test_hand_made_graphs(tmp_path: Path) -> None:
         (without_neurons(True), halves(without_neurons(True), 3), 2),
         (wide(), x, None),
         (named(), x, None),
+        (at_the_edges(), np.random.default_rng(3).integers(-20, 21, (80, 3)).astype(np.float32), None),
+        (brim(), x, 1),
+        (brim(), x, None),
     )
+    assert (found[-2].saturated, found[-1].saturated) == ([0] * 4, [2] * 4)
     assert min(found[0].saturated) > 0
     assert found[1].saturated == sorted(found[1].saturated)
     assert all(one.sent[p.name].any() for one, g in ((found[2], graph),) for p in g.populations[1:])
