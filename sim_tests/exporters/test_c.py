@@ -330,10 +330,11 @@ def irregular() -> SpikingGraph:
 
 
 def gated_by_rows() -> SpikingGraph:
-    """A gate of one neuron a column, whose own sources come from the image alone, and no other neurons."""
+    """A gate of the image by one neuron a column, whose spikes are all multiples of 6."""
     rng = np.random.default_rng(5)
     columns = Projection("input", weights(rng, 4, 24), target_shape=(1, 1, 4))
     b = snm("b", (1, 1, 4), (columns,), rng, levels=3, two_sided=True)
+    b = replace(b, payload=np.where(b.vth > 0, 6, 0).astype(np.int32))
     gate = Gate(
         "gate",
         (2, 3, 4),
@@ -379,9 +380,10 @@ def at_the_edges() -> SpikingGraph:
     bound."""
     rng = np.random.default_rng(10)
     line = Curve("line", np.zeros((1, 0), np.int64), np.ones((1, 1), np.int64), np.zeros((1, 1), np.int64))
+    jump = Curve("jump", np.array([[2]]), np.array([[1, 1]]), np.array([[0, 5]]))
     zeros, drive = np.zeros(3, np.int32), Projection("input", np.eye(3, dtype=np.int8))
     found = []
-    for i, (curve, two_sided) in enumerate([(line, True), (line, False), (None, True), (None, False)]):
+    for i, (curve, two_sided) in enumerate([(line, True), (jump, False), (None, True), (None, False)]):
         p = snm(f"n{i}", (3,), (drive,), rng, levels=2, two_sided=two_sided, down=0.5)
         each = {"bias": zeros, "v_init": zeros, "vth": zeros + 4, "payload": zeros + 1}
         found.append(replace(p, **each, curve=curve, most=3, band=0.5))  # type: ignore[arg-type]
