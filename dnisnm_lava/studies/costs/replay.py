@@ -1,0 +1,339 @@
+"""A network's own spikes, replayed on SANA-FE's Loihi preset: joules, seconds, messages, the busiest core and
+link.
+
+Its energies and latencies are of Loihi 1, from pre-silicon simulations (Davies et al., IEEE Micro 38(1),
+2018); its authors found 11.7 % of error of energy and 24.3 % of latency against a Loihi 1 (IEEE TCAD 2025,
+10.1109/TCAD.2025.3537971). None was measured on a network of this project. A message there carries neither
+sign nor payload: a spike is one firing, whatever it says, and `Replay.not_carried` names what is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import prod
+
+import numpy as np
+
+from dnisnm_lava.backends import reference
+from dnisnm_lava.backends.results import Run
+from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import BackendFailed, OutOfRange
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, lead
+from dnisnm_lava.ir.integers import check_images, check_state, encode_images, steps_of
+from dnisnm_lava.studies.costs.counts import Counts, count
+from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
+from dnisnm_lava.studies.loihi2.layers import estimate
+from dnisnm_lava.system.progress import Progress
+
+HOUR = 3600.0  # seconds
+Tile = tuple[int, int]  # column, row
+Costs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core, the population on it, and the seconds that it takes for its neurons or for its messages,
+    whichever is longer."""
+
+    core: int
+    population: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """Between two tiles that are neighbours, and the messages that pass it; each goes along its row of tiles
+    first. `source` is `target` where no message leaves its tile."""
+
+    source: Tile
+    target: Tile
+    messages: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One time step of the chip. joules, seconds: as SANA-FE says; spikes: firings, the image's values with
+    them; operations: synapses that were read; messages: one for each firing and core that hears it; core,
+    link: the busiest."""
+
+    joules: float
+    seconds: float
+    spikes: int
+    operations: int
+    messages: int
+    hops: int
+    core: Core
+    link: Link
+
+
+@dataclass(frozen=True)
+class Replay:
+    """`images` images of T = `steps` steps, one every `period` steps of the chip, in `chip_steps` steps.
+
+    cores: that the network takes; cores_of_chip: that one chip has. joules: by what took them, "total" with
+    them. updates: of neurons in every step of the chip, where ours (`counted_updates`) are of the windows
+    alone. spikes and operations are those that `counts` has, or there is no result. core, link: the busiest
+    over all steps. not_carried: what of the network's spikes is lost. assumed: what else was chosen. prices:
+    the preset's, J and s, by unit and attribute. version: of sanafe."""
+
+    images: int
+    steps: int
+    period: int
+    chip_steps: int
+    neurons: int
+    cores: int
+    cores_of_chip: int
+    joules: Costs
+    seconds: float
+    spikes: int
+    operations: int
+    messages: int
+    hops: int
+    updates: int
+    counted_updates: int
+    core: Core
+    link: Link
+    each: tuple[Step, ...]
+    not_carried: tuple[str, ...]
+    assumed: tuple[str, ...]
+    prices: Costs
+    version: str
+
+    @property
+    def joules_an_image(self) -> float:
+        return self.joules["total"] / self.images
+
+    @property
+    def chips(self) -> int:
+        """Chips that its cores would take."""
+        return ceil_div(self.cores, self.cores_of_chip)
+
+
+def replay(
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    deadline: float = HOUR,
+    progress: Progress | None = None,
+) -> Replay:
+    """The spikes of `images` (N, *input shape) over `steps` (default: the graph's), on SANA-FE's chip.
+
+    Cores are those of `loihi2.layers.estimate`, cut further where the preset's hold fewer neurons; a network
+    of more cores than a chip has gets a larger one of the same tiles, which `assumed` says. A synapse takes
+    about 1 kB and some microseconds for each spike that it hears: ResNet-20 takes minutes an image.
+    progress(done, of): in steps of the chip. OutOfRange for floats and streams; BackendMissing where sanafe is
+    not installed; BackendFailed where its process fails or outlives `deadline` (seconds), or where its counts
+    are not ours.
+    """
+    require_sanafe()
+    check_images(graph, "SANA-FE")
+    check_state(graph, "SANA-FE")
+    steps = steps_of(graph, steps)
+    rows = estimate(graph)  # floats are refused
+    x = checked_images(graph, images)
+    preset = in_child({"ask": "read"})
+    placed, cut = _placed(rows, int(preset["neurons_of_core"]))
+    cores = 1 + max(int(at.max()) for at in placed.values())
+    counts, spikes = count(graph, x, steps=steps), _spikes(graph, x, steps)
+    start, period = graph.window_starts(), steps + max(map(lead, graph))
+    found = in_child(
+        {
+            "ask": "replay",
+            "graph": graph,
+            "spikes": {name: a != 0 for name, a in spikes.items()},
+            "placed": placed,
+            "sent": {p.name: start[p.name] + lead(p) for p in graph},
+            "period": period,
+            "steps": (len(x) - 1) * period + steps + max(start[p.name] + lead(p) for p in graph),
+            "cores": cores,
+            "inputs": int(np.bincount(placed[graph.input.name]).max()),
+        },
+        deadline=deadline,
+        progress=progress,
+    )
+    _check(found, counts)
+    of_core = {core: name for name, at in placed.items() for core in np.unique(at).tolist()}
+    return Replay(
+        images=len(x),
+        steps=steps,
+        period=period,
+        neurons=sum(len(at) for at in placed.values()),
+        cores=cores,
+        not_carried=_not_carried(graph, spikes),
+        assumed=_assumed(graph, rows, cut, cores, found),
+        counted_updates=sum(a.updates for a in counts.populations),
+        **_told(found, of_core),
+    )
+
+
+# ---------------------------------------------------------------- where neurons lie
+
+
+def _placed(rows: tuple[Row, ...], most: int) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """{population: (neurons,) core}, cores in the order of populations; and those whose tiles were cut to
+    `most` neurons."""
+    placed, cut, first = {}, [], 0
+    for row in rows:
+        tile = tile_of(row.tile, most)
+        if tile != row.tile:
+            cut.append(row.name)
+        placed[row.name] = first + _cores(row.shape, tile)
+        first = 1 + int(placed[row.name].max())
+    return placed, tuple(cut)
+
+
+def tile_of(tile: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """A part of a tile, of `most` neurons or fewer: the longer of rows and columns is halved, then
+    channels."""
+    while prod(tile) > most:
+        longest = max(range(len(tile)), key=lambda i: (i > 0 and tile[i] > 1, tile[i]))
+        tile = tuple(ceil_div(n, 2) if i == longest else n for i, n in enumerate(tile))
+    return tile
+
+
+def _cores(shape: tuple[int, ...], tile: tuple[int, ...]) -> np.ndarray:
+    """(neurons,) which tile each lies in, counted in C, H, W order."""
+    at = [np.arange(n) // t for n, t in zip(shape, tile, strict=True)]
+    tiles = tuple(ceil_div(n, t) for n, t in zip(shape, tile, strict=True))
+    return np.ravel_multi_index(np.meshgrid(*at, indexing="ij"), tiles).reshape(-1)
+
+
+# ---------------------------------------------------------------- what is sent, and what is not
+
+
+def _spikes(graph: SpikingGraph, x: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """{population: (N, T, neurons) values sent}, the image's with them, which come in each step."""
+    run = _run(graph, x, steps)
+    image, _ = encode_images(graph, x)
+    every = np.repeat(image.reshape(len(x), 1, -1), steps, axis=1)
+    return {graph.input.name: every, **{n: a.reshape(len(x), steps, -1) for n, a in run.spikes.items()}}
+
+
+def _run(graph: SpikingGraph, x: np.ndarray, steps: int) -> Run:
+    if find_spec("torch") is None:
+        return reference.run(graph, x, steps=steps)
+    from dnisnm_lava.backends import batched
+
+    return batched.run(graph, x, steps=steps, record=True)
+
+
+def _not_carried(graph: SpikingGraph, spikes: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What a message of the chip does not say, by the populations that said it on these images."""
+    own = [p for p in graph if isinstance(p, SNM | Gate)]
+    levels = {
+        p.name: np.unique(np.abs(spikes[p.name]))
+        for p in graph
+        if p.name in spikes and not isinstance(p, Input)
+    }
+    lost = {
+        "values of the image": [graph.input.name],
+        "signs": [name for name in levels if (spikes[name] < 0).any()],
+        "payloads and levels": [name for name, values in levels.items() if values.max(initial=0) > 1],
+        "max-pools, whose sources' sums no neuron there keeps": [p.name for p in graph.of(MaxPool)],
+        "gates, whose products no neuron there takes": [p.name for p in graph.of(Gate)],
+        "curves": [p.name for p in own if isinstance(p, SNM) and p.curve is not None],
+        "sums of pools and resamplings, each way of which is a synapse": [
+            p.name for p in graph if any(q.spatial is not None for q in getattr(p, "projections", ()))
+        ],
+    }
+    return tuple(f"{what}: {', '.join(names)}" for what, names in lost.items() if names)
+
+
+def _assumed(
+    graph: SpikingGraph, rows: tuple[Row, ...], cut: tuple[str, ...], cores: int, found: Arrays
+) -> tuple[str, ...]:
+    most, chip = int(found["neurons_of_core"]), int(found["cores"])
+    said = [
+        "neurons fire as ours did, and each is updated in every step of the chip",
+        "the image comes from units that cost nothing to fire, and its messages as any",
+    ]
+    if cut:
+        said.append(f"cores hold {most} neurons, so those of {', '.join(cut)} hold fewer than Loihi 2's would")
+    if cores > chip:
+        said.append(
+            f"{cores} cores, where a chip has {chip}: one larger chip of the same tiles, without the links "
+            f"between chips; its time of a barrier is that of a whole chip"
+        )
+    if not all(row.fits for row in rows):
+        said.append("not all fits Loihi 2's cores: " + ", ".join(row.name for row in rows if not row.fits))
+    if any(_delays(graph)):
+        said.append("paths that arrive early wait at their synapses, which costs nothing")
+    return tuple(said)
+
+
+def _delays(graph: SpikingGraph) -> list[bool]:
+    start = graph.window_starts()
+    return [
+        start[p.name] - 1 > start[q.source] + lead(graph[q.source])
+        for p in graph
+        for q in getattr(p, "projections", ())
+    ]
+
+
+# ---------------------------------------------------------------- what was found
+
+
+def _check(found: Arrays, counts: Counts) -> None:
+    """BackendFailed where the chip fired or read synapses more or less often than was counted."""
+    ours = {
+        "fired": sum(a.spikes for a in counts.populations),
+        "operations": sum(s.delivered for a in counts.populations for s in a.synapses),
+    }
+    for what, number in ours.items():
+        theirs = int(found[f"step:{what}"].sum())
+        if theirs != number:
+            raise BackendFailed(
+                f"SANA-FE: {theirs:,} {what} where {number:,} were counted; nothing was kept, tell us"
+            )
+
+
+def _told(found: Arrays, of_core: Mapping[int, str]) -> dict[str, object]:
+    """Of a `Replay`, what the chip said."""
+    height = int(found["height"])
+    step = {key.removeprefix("step:"): a for key, a in found.items() if key.startswith("step:")}
+    busy = np.maximum(found["sending"], found["receiving"])
+    links = found["links"]
+    heaviest = links[links[:, 2].argmax()].tolist() if len(links) else [0, 0, 0]
+    return {
+        "chip_steps": len(step["seconds"]),
+        "cores_of_chip": int(found["cores"]),
+        "joules": {
+            key.removeprefix("joules_"): float(a.sum()) for key, a in step.items() if key.startswith("joules_")
+        },
+        "seconds": float(step["seconds"].sum()),
+        "spikes": int(step["fired"].sum()),
+        "operations": int(step["operations"].sum()),
+        "messages": int(step["messages"].sum()),
+        "hops": int(step["hops"].sum()),
+        "updates": int(step["updated"].sum()),
+        "core": _core(int(busy.argmax()), float(busy.max()), of_core),
+        "link": _link(*heaviest, height),
+        "each": tuple(_step({key: a[i] for key, a in step.items()}, of_core, height) for i in range(len(step["seconds"]))),
+        "prices": {key.removeprefix("price:"): float(a) for key, a in found.items() if key.startswith("price:")},
+        "version": str(found["version"]),
+    }
+
+
+def _step(of: Mapping[str, np.ndarray], of_core: Mapping[int, str], height: int) -> Step:
+    return Step(
+        joules=float(of["joules_total"]),
+        seconds=float(of["seconds"]),
+        spikes=int(of["fired"]),
+        operations=int(of["operations"]),
+        messages=int(of["messages"]),
+        hops=int(of["hops"]),
+        core=_core(int(of["core"]), float(of["core_seconds"]), of_core),
+        link=_link(int(of["link_from"]), int(of["link_to"]), int(of["link_messages"]), height),
+    )
+
+
+def _core(core: int, seconds: float, of_core: Mapping[int, str]) -> Core:
+    return Core(core, of_core.get(core, ""), seconds)
+
+
+def _link(source: int, target: int, messages: int, height: int) -> Link:
+    return Link(divmod(source, height), divmod(target, height), messages)
