@@ -110,11 +110,7 @@ def heard(p: Population, graph: Graph) -> tuple[Projection, ...]:
     if isinstance(p, MaxPool):
         channels, window = p.shape[0], p.window
         ones = np.ones((channels, 1, *window.kernel), np.int8)
-        return (
-            Projection(
-                p.source, ones, window.stride, window.padding, window.dilation, groups=channels
-            ),
-        )
+        return (Projection(p.source, ones, window.stride, window.padding, window.dilation, groups=channels),)
     if isinstance(p, Gate):
         return tuple(_broadcast(name, graph[name].shape, p.shape) for name in (p.source, p.gate))
     return ()

@@ -57,9 +57,7 @@ def simulate(
     done = 0
     for end in ends:
         if end - 1 > done:
-            run = chip.sim(
-                end - 1 - done, spike_trace=True, potential_trace=True, processing_threads=1
-            )
+            run = chip.sim(end - 1 - done, spike_trace=True, potential_trace=True, processing_threads=1)
             for behind, spikes in enumerate(run["spike_trace"]):
                 for spike in spikes:
                     found[spike.group_name][done + behind, spike.neuron_offset] = True
@@ -107,7 +105,11 @@ def replay(folder: Path, say: Say, **wanted: Any) -> dict[str, np.ndarray]:
     return {**costs, **_numbers(chips), **_prices(architecture)}
 
 
-ASKED: dict[str, Callable[..., dict[str, np.ndarray]]] = {"simulate": simulate, "read": read, "replay": replay}
+ASKED: dict[str, Callable[..., dict[str, np.ndarray]]] = {
+    "simulate": simulate,
+    "read": read,
+    "replay": replay,
+}
 
 
 def own_line() -> Say:

@@ -25,9 +25,7 @@ def require_sanafe() -> None:
         raise BackendMissing(missing("sanafe", "sanafe"))
 
 
-def in_child(
-    job: dict[str, Any], *, deadline: float = DEADLINE, progress: Progress | None = None
-) -> Arrays:
+def in_child(job: dict[str, Any], *, deadline: float = DEADLINE, progress: Progress | None = None) -> Arrays:
     """The arrays that the child made of `job`, {"ask": a function of `child.ASKED`, its arguments}.
     progress(done, of): in time steps of the chip. BackendMissing where sanafe is not installed; BackendFailed
     where the child fails or outlives `deadline`, in seconds."""

@@ -1,5 +1,5 @@
-"""Spikes that are known, sent over SANA-FE's chip one time step at a time: what they cost there. For the child
-alone.
+"""Spikes that are known, sent over SANA-FE's chip one time step at a time, and what they cost there. For the
+child alone.
 
 A step on the chip knows nothing of another one but through its neurons, and these fire as they are told. So
 each step is a network of its own, with all neurons, and with the synapses of those alone that fire in it: a
@@ -39,6 +39,7 @@ class _Seen:
     """By step; and over all steps, of cores and of links."""
 
     steps: dict[str, list[float]] = field(default_factory=dict)
+    joules: dict[str, list[float]] = field(default_factory=dict)
     sending: np.ndarray = field(default_factory=lambda: np.zeros(0))
     receiving: np.ndarray = field(default_factory=lambda: np.zeros(0))
     links: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -94,6 +95,7 @@ def replay(
     links = np.array([(*pair, n) for pair, n in sorted(seen.links.items())], np.int64).reshape(-1, 3)
     return {
         **{f"step:{key}": np.array(values) for key, values in seen.steps.items()},
+        **{f"joules:{kind}": np.array(values) for kind, values in seen.joules.items()},
         "sending": seen.sending,
         "receiving": seen.receiving,
         "links": links,
@@ -174,8 +176,8 @@ def _messages(trace: Path) -> Messages:
             target.append(said[to].replace("x", "-1").split("."))
             sending.append(float(said[sends]))
             receiving.append(float(said[takes]))
-    pairs = (np.array(a, np.int64).reshape(-1, 2) for a in (source, target))
-    return (*pairs, np.array(sending), np.array(receiving))
+    of_tiles, to_tiles = (np.array(a, np.int64).reshape(-1, 2) for a in (source, target))
+    return of_tiles, to_tiles, np.array(sending), np.array(receiving)
 
 
 def _note(
@@ -196,18 +198,17 @@ def _note(
     links, hops = _links(source[real, 0], target[real, 0], preset.height)
     if hops != run["perf_trace"]["hops"][0] or real.sum() != run["packets_sent"]:
         raise BackendFailed(
-            f"SANA-FE: counts {run['packets_sent']} messages of {run['perf_trace']['hops'][0]} hops where its "
-            f"trace has {real.sum()} of {hops}; its routes are not those of 2.2, install sanafe 2.2"
+            f"SANA-FE: counts {run['packets_sent']} messages of {run['perf_trace']['hops'][0]} hops where "
+            f"its trace has {real.sum()} of {hops}; its routes are not those of 2.2, install sanafe 2.2"
         )
     busy = np.maximum(sends, takes)
     pair = max(links, key=lambda at: links[at], default=(0, 0))
     seen.note(
-        **{f"joules_{kind}": run["energy"][kind] for kind in ENERGIES},
         seconds=run["sim_time"],
-        fired=run["neurons_fired"],
+        spikes=run["neurons_fired"],
         operations=run["spikes"],
         messages=run["packets_sent"],
-        updated=run["neurons_updated"],
+        updates=run["neurons_updated"],
         hops=hops,
         core=int(busy.argmax()),
         core_seconds=float(busy.max()),
@@ -215,6 +216,8 @@ def _note(
         link_to=pair[1],
         link_messages=links.get(pair, 0),
     )
+    for kind in ENERGIES:
+        seen.joules.setdefault(kind, []).append(run["energy"][kind])
     seen.sending += sends
     seen.receiving += takes
     for at, n in links.items():

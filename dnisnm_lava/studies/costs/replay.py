@@ -20,7 +20,7 @@ from dnisnm_lava.backends import reference
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.errors import BackendFailed, OutOfRange
+from dnisnm_lava.errors import BackendFailed
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, lead
 from dnisnm_lava.ir.integers import check_images, check_state, encode_images, steps_of
 from dnisnm_lava.studies.costs.counts import Counts, count
@@ -55,9 +55,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Step:
-    """One time step of the chip. joules, seconds: as SANA-FE says; spikes: firings, the image's values with
-    them; operations: synapses that were read; messages: one for each firing and core that hears it; core,
-    link: the busiest."""
+    """One time step of the chip, or all of them. joules, seconds: as SANA-FE says; spikes: firings, the
+    image's values with them; operations: synapses that were read; messages: one for each firing and core that
+    hears it; hops: from tile to tile; updates: of neurons; core, link: the busiest."""
 
     joules: float
     seconds: float
@@ -65,38 +65,31 @@ class Step:
     operations: int
     messages: int
     hops: int
+    updates: int
     core: Core
     link: Link
 
 
 @dataclass(frozen=True)
 class Replay:
-    """`images` images of T = `steps` steps, one every `period` steps of the chip, in `chip_steps` steps.
+    """`images` images of T = `steps` steps, one every `period` steps of the chip.
 
-    cores: that the network takes; cores_of_chip: that one chip has. joules: by what took them, "total" with
-    them. updates: of neurons in every step of the chip, where ours (`counted_updates`) are of the windows
-    alone. spikes and operations are those that `counts` has, or there is no result. core, link: the busiest
-    over all steps. not_carried: what of the network's spikes is lost. assumed: what else was chosen. prices:
-    the preset's, J and s, by unit and attribute. version: of sanafe."""
+    cores: that the network takes; cores_of_chip: that one chip has. total: all steps of the chip; each: every
+    one. Its spikes and operations are those that `counts` has, or there is no result; its updates are of
+    every step of the chip, where `counted_updates` are of the windows alone. joules: by what takes them.
+    not_carried: what of the network's spikes is lost. assumed: what else was chosen. prices: the preset's, J
+    and s, by unit and attribute. version: of sanafe."""
 
     images: int
     steps: int
     period: int
-    chip_steps: int
     neurons: int
     cores: int
     cores_of_chip: int
-    joules: Costs
-    seconds: float
-    spikes: int
-    operations: int
-    messages: int
-    hops: int
-    updates: int
-    counted_updates: int
-    core: Core
-    link: Link
+    total: Step
     each: tuple[Step, ...]
+    joules: Costs
+    counted_updates: int
     not_carried: tuple[str, ...]
     assumed: tuple[str, ...]
     prices: Costs
@@ -104,7 +97,12 @@ class Replay:
 
     @property
     def joules_an_image(self) -> float:
-        return self.joules["total"] / self.images
+        return self.total.joules / self.images
+
+    @property
+    def seconds_an_image(self) -> float:
+        """Of all steps, those in which the chip fills and empties with them: with one image, its latency."""
+        return self.total.seconds / self.images
 
     @property
     def chips(self) -> int:
@@ -125,9 +123,9 @@ def replay(
     Cores are those of `loihi2.layers.estimate`, cut further where the preset's hold fewer neurons; a network
     of more cores than a chip has gets a larger one of the same tiles, which `assumed` says. A synapse takes
     about 1 kB and some microseconds for each spike that it hears: ResNet-20 takes minutes an image.
-    progress(done, of): in steps of the chip. OutOfRange for floats and streams; BackendMissing where sanafe is
-    not installed; BackendFailed where its process fails or outlives `deadline` (seconds), or where its counts
-    are not ours.
+    progress(done, of): in steps of the chip. OutOfRange for floats and streams; BackendMissing where sanafe
+    is not installed; BackendFailed where its process fails or outlives `deadline` (seconds), or where its
+    counts are not ours.
     """
     require_sanafe()
     check_images(graph, "SANA-FE")
@@ -163,10 +161,15 @@ def replay(
         period=period,
         neurons=sum(len(at) for at in placed.values()),
         cores=cores,
+        cores_of_chip=int(found["cores"]),
+        total=_total(found, of_core),
+        each=_each(found, of_core),
+        joules=_starting("joules:", {key: a.sum() for key, a in found.items() if key.startswith("joules:")}),
+        counted_updates=sum(a.updates for a in counts.populations),
         not_carried=_not_carried(graph, spikes),
         assumed=_assumed(graph, rows, cut, cores, found),
-        counted_updates=sum(a.updates for a in counts.populations),
-        **_told(found, of_core),
+        prices=_starting("price:", found),
+        version=str(found["version"]),
     )
 
 
@@ -252,7 +255,9 @@ def _assumed(
         "the image comes from units that cost nothing to fire, and its messages as any",
     ]
     if cut:
-        said.append(f"cores hold {most} neurons, so those of {', '.join(cut)} hold fewer than Loihi 2's would")
+        said.append(
+            f"cores hold {most} neurons, so those of {', '.join(cut)} hold fewer than Loihi 2's would"
+        )
     if cores > chip:
         said.append(
             f"{cores} cores, where a chip has {chip}: one larger chip of the same tiles, without the links "
@@ -280,7 +285,7 @@ def _delays(graph: SpikingGraph) -> list[bool]:
 def _check(found: Arrays, counts: Counts) -> None:
     """BackendFailed where the chip fired or read synapses more or less often than was counted."""
     ours = {
-        "fired": sum(a.spikes for a in counts.populations),
+        "spikes": sum(a.spikes for a in counts.populations),
         "operations": sum(s.delivered for a in counts.populations for s in a.synapses),
     }
     for what, number in ours.items():
@@ -291,43 +296,32 @@ def _check(found: Arrays, counts: Counts) -> None:
             )
 
 
-def _told(found: Arrays, of_core: Mapping[int, str]) -> dict[str, object]:
-    """Of a `Replay`, what the chip said."""
-    height = int(found["height"])
-    step = {key.removeprefix("step:"): a for key, a in found.items() if key.startswith("step:")}
-    busy = np.maximum(found["sending"], found["receiving"])
-    links = found["links"]
-    heaviest = links[links[:, 2].argmax()].tolist() if len(links) else [0, 0, 0]
-    return {
-        "chip_steps": len(step["seconds"]),
-        "cores_of_chip": int(found["cores"]),
-        "joules": {
-            key.removeprefix("joules_"): float(a.sum()) for key, a in step.items() if key.startswith("joules_")
-        },
-        "seconds": float(step["seconds"].sum()),
-        "spikes": int(step["fired"].sum()),
-        "operations": int(step["operations"].sum()),
-        "messages": int(step["messages"].sum()),
-        "hops": int(step["hops"].sum()),
-        "updates": int(step["updated"].sum()),
-        "core": _core(int(busy.argmax()), float(busy.max()), of_core),
-        "link": _link(*heaviest, height),
-        "each": tuple(_step({key: a[i] for key, a in step.items()}, of_core, height) for i in range(len(step["seconds"]))),
-        "prices": {key.removeprefix("price:"): float(a) for key, a in found.items() if key.startswith("price:")},
-        "version": str(found["version"]),
-    }
+SUMS = ("spikes", "operations", "messages", "hops", "updates")  # of a step, by `replaying`'s keys
 
 
-def _step(of: Mapping[str, np.ndarray], of_core: Mapping[int, str], height: int) -> Step:
+def _total(found: Arrays, of_core: Mapping[int, str]) -> Step:
+    busy, links = np.maximum(found["sending"], found["receiving"]), found["links"]
+    heaviest = links[links[:, 2].argmax()] if len(links) else np.zeros(3, np.int64)
     return Step(
-        joules=float(of["joules_total"]),
-        seconds=float(of["seconds"]),
-        spikes=int(of["fired"]),
-        operations=int(of["operations"]),
-        messages=int(of["messages"]),
-        hops=int(of["hops"]),
-        core=_core(int(of["core"]), float(of["core_seconds"]), of_core),
-        link=_link(int(of["link_from"]), int(of["link_to"]), int(of["link_messages"]), height),
+        joules=float(found["joules:total"].sum()),
+        seconds=float(found["step:seconds"].sum()),
+        core=_core(int(busy.argmax()), float(busy.max()), of_core),
+        link=_link(heaviest, int(found["height"])),
+        **{key: int(found[f"step:{key}"].sum()) for key in SUMS},
+    )
+
+
+def _each(found: Arrays, of_core: Mapping[int, str]) -> tuple[Step, ...]:
+    links = np.stack([found[f"step:{key}"] for key in ("link_from", "link_to", "link_messages")], axis=1)
+    return tuple(
+        Step(
+            joules=float(joules),
+            seconds=float(found["step:seconds"][i]),
+            core=_core(int(found["step:core"][i]), float(found["step:core_seconds"][i]), of_core),
+            link=_link(links[i], int(found["height"])),
+            **{key: int(found[f"step:{key}"][i]) for key in SUMS},
+        )
+        for i, joules in enumerate(found["joules:total"])
     )
 
 
@@ -335,5 +329,11 @@ def _core(core: int, seconds: float, of_core: Mapping[int, str]) -> Core:
     return Core(core, of_core.get(core, ""), seconds)
 
 
-def _link(source: int, target: int, messages: int, height: int) -> Link:
+def _link(link: np.ndarray, height: int) -> Link:
+    """(from tile, to tile, messages); tiles are numbered down the columns."""
+    source, target, messages = link.tolist()
     return Link(divmod(source, height), divmod(target, height), messages)
+
+
+def _starting(key: str, found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {name.removeprefix(key): float(a) for name, a in found.items() if name.startswith(key)}
