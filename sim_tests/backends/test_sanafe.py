@@ -18,7 +18,7 @@ from dnisnm_lava.backends.results import difference
 from dnisnm_lava.backends.sanafe import neurons, parent, verify, windows
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.evaluation.equalities import told
-from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, SpikingGraph
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 from dnisnm_lava.system.machine import free_memory
 

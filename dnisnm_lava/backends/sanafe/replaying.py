@@ -90,7 +90,8 @@ def replay(
         del net
         trace = folder / "messages.csv"
         run = chip.sim(1, perf_trace=True, message_trace=str(trace), processing_threads=1)
-        _note(seen, run, *_messages(trace), preset, len(each))
+        units = len(groups[graph.input.name].fires.get(step, ()))
+        _note(seen, run, units, *_messages(trace), preset, len(each))
         say(f"step {step} {steps}")
     links = np.array([(*pair, n) for pair, n in sorted(seen.links.items())], np.int64).reshape(-1, 3)
     return {
@@ -183,6 +184,7 @@ def _messages(trace: Path) -> Messages:
 def _note(
     seen: _Seen,
     run: Mapping[str, Any],
+    units: int,
     source: np.ndarray,
     target: np.ndarray,
     sending: np.ndarray,
@@ -190,6 +192,8 @@ def _note(
     preset: Preset,
     cores: int,
 ) -> None:
+    """Keep what a step cost. units: input units that fired, which SANA-FE counts as neurons that were
+    updated."""
     each = preset.cores_of_tile
     real = target[:, 0] >= 0
     from_core, to_core = source @ (each, 1), target[real] @ (each, 1)
@@ -208,7 +212,7 @@ def _note(
         spikes=run["neurons_fired"],
         operations=run["spikes"],
         messages=run["packets_sent"],
-        updates=run["neurons_updated"],
+        updates=run["neurons_updated"] - units,
         hops=hops,
         core=int(busy.argmax()),
         core_seconds=float(busy.max()),
