@@ -1,4 +1,4 @@
-"""SANA-FE: binary spikes neuron for neuron, what is refused by name, its process, and a count that it publishes."""
+"""SANA-FE: binary spikes neuron for neuron, what is refused, its process, and a count that it publishes."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def test_a_preset_that_is_written_otherwise_is_refused(monkeypatch: pytest.Monke
             return "      width: 8\n      width: 9\n"
 
     monkeypatch.setattr(preset, "files", lambda name: Files())
-    with pytest.raises(BackendFailed, match="its Loihi preset names width 2 times where 2[.]2 has it once"):
+    with pytest.raises(BackendFailed, match=r"its Loihi preset names width 2 times where 2\.2 has it once"):
         preset.installed()
 
 

@@ -26,7 +26,7 @@ def verify(
     reference and as SANA-FE have them. `evaluation.equalities.told([...])` says it in a line.
 
     progress(done, of): in time steps of the chip. OutOfRange, before anything runs there, where the graph has
-    what its neurons have not (`refused`), or where on these images a neuron takes back or saturates;
+    what its neurons have not (`refusals.refuse`), or where on these images a neuron takes back or saturates;
     BackendMissing where sanafe is not installed, BackendFailed where its process fails or outlives `deadline`
     (seconds).
     """

@@ -18,6 +18,8 @@ import numpy as np
 
 from dnisnm_lava.backends.sanafe.preset import Preset
 from dnisnm_lava.errors import BackendFailed
+from dnisnm_lava.ir import Population, SpikingGraph
+from dnisnm_lava.ir.wiring import Wiring, heard, wired
 
 ENERGIES = ("total", "synapse", "dendrite", "soma", "network")
 
@@ -56,7 +58,7 @@ def replay(
     folder: Path,
     say: Any,
     *,
-    graph: Any,
+    graph: SpikingGraph,
     spikes: Mapping[str, np.ndarray],
     placed: Mapping[str, np.ndarray],
     sent: Mapping[str, int],
@@ -68,8 +70,6 @@ def replay(
     """spikes: {population: (N, T, neurons) bool}. placed: {population: (neurons,) core}. sent: {population:
     steps from an image to its first spike}. period: steps from one image to the next; steps: of the chip, in
     all. Arrays by key: of each step, of each core, of each link (from tile, to tile, messages)."""
-    from dnisnm_lava.ir.wiring import heard, wired
-
     names = {p.name: f"{i:06d}" for i, p in enumerate(graph)}
     groups = {
         p.name: _Group(
@@ -101,7 +101,6 @@ def replay(
         "receiving": seen.receiving,
         "links": links,
         "height": np.array(preset.height),
-        "tiles_used": np.array(len(architecture.tiles)),
     }
 
 
@@ -114,10 +113,8 @@ def _units(cores: np.ndarray) -> np.ndarray:
     return units
 
 
-def _synapse(p: Any, graph: Any) -> str:
+def _synapse(p: Population, graph: SpikingGraph) -> str:
     """The preset's unit that reads the synapses of a population: those of a kernel where it has one."""
-    from dnisnm_lava.ir.wiring import heard
-
     return "loihi_conv_synapse" if any(q.is_conv for q in heard(p, graph)) else "loihi_dense_synapse"
 
 
@@ -128,7 +125,9 @@ def _fires(spikes: np.ndarray, sent: int, period: int) -> dict[int, np.ndarray]:
     return found
 
 
-def _network(groups: Mapping[str, _Group], wires: list[Any], cores: list[Any], step: int) -> Any:
+def _network(
+    groups: Mapping[str, _Group], wires: list[tuple[str, str, Wiring]], cores: list[Any], step: int
+) -> Any:
     """All neurons, and what leaves those that fire in this step."""
     net = import_module("sanafe").Network()
     for g in groups.values():
