@@ -44,7 +44,8 @@ def refuse_run(ours: Run) -> None:
         if down:
             raise OutOfRange(
                 f"{name}: takes back {down} spikes on these images, and SANA-FE's neurons take nothing back; "
-                f"give images without, or replay its spikes instead"
+                f"convert with --lead {ours.steps - 1}, with which no neuron does, give images without, or "
+                f"replay its spikes instead"
             )
     for name, saturated in ours.saturations.items():
         if saturated:
