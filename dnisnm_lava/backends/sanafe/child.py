@@ -44,10 +44,11 @@ def _prices(architecture: Any) -> dict[str, np.ndarray]:
     return {f"price:{key}": np.array(value) for key, value in preset.prices(architecture).items()}
 
 
-def replay(folder: Path, say: Say, **wanted: Any) -> dict[str, np.ndarray]:
-    """Neurons that fire as they are told: `replaying.replay`."""
+def replay(folder: Path, say: Say, *, cores: int, inputs: int, **wanted: Any) -> dict[str, np.ndarray]:
+    """Neurons that fire as they are told: `replaying.replay`, on a chip of `cores` cores of `inputs` input
+    units."""
     chips = preset.installed()
-    architecture, chip = preset.chip_of(chips, wanted["cores"], wanted["inputs"], folder)
+    architecture, chip = preset.chip_of(chips, cores, inputs, folder)
     costs = replaying.replay(architecture, chip, chips, folder, say, **wanted)
     return {**costs, **_numbers(chips), **_prices(architecture)}
 

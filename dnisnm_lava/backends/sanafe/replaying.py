@@ -8,7 +8,7 @@ network of 40 million synapses never lies in memory at once, and nothing is left
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -56,7 +56,7 @@ def replay(
     chip: Any,
     preset: Preset,
     folder: Path,
-    say: Any,
+    say: Callable[[str], None],
     *,
     graph: SpikingGraph,
     spikes: Mapping[str, np.ndarray],
@@ -64,8 +64,6 @@ def replay(
     sent: Mapping[str, int],
     period: int,
     steps: int,
-    cores: int,
-    inputs: int,
 ) -> dict[str, np.ndarray]:
     """spikes: {population: (N, T, neurons) bool}. placed: {population: (neurons,) core}. sent: {population:
     steps from an image to its first spike}. period: steps from one image to the next; steps: of the chip, in
@@ -82,8 +80,8 @@ def replay(
         for i, p in enumerate(graph)
     }
     wires = [(q.source, p.name, wired(q, graph[q.source].shape)) for p in graph for q in heard(p, graph)]
-    seen = _Seen(sending=np.zeros(len(architecture.cores())), receiving=np.zeros(len(architecture.cores())))
     each = architecture.cores()
+    seen = _Seen(sending=np.zeros(len(each)), receiving=np.zeros(len(each)))
     for step in range(1, steps + 1):
         net = _network(groups, wires, each, step)
         chip.load(net)
@@ -105,7 +103,7 @@ def replay(
 
 
 def _units(cores: np.ndarray) -> np.ndarray:
-    """The input unit of each neuron: the how manieth of its core it is."""
+    """The input unit of each neuron: its rank on its core."""
     units = np.zeros(len(cores), np.int64)
     for core in np.unique(cores):
         here = cores == core
