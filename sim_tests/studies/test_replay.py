@@ -16,6 +16,7 @@ from dnisnm_lava.backends.sanafe import parent, preset, replaying
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import Input, Population, Projection, SpikingGraph, lead
 from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.studies.costs import placing
 from dnisnm_lava.studies.costs import replay as replays
 from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.costs.replay import Core, Link, replay
@@ -210,11 +211,11 @@ def test_a_preset_that_is_written_otherwise_is_refused(monkeypatch: pytest.Monke
 def test_a_tile_is_halved_until_a_core_holds_it(
     tile: tuple[int, ...], most: int, expected: tuple[int, ...]
 ) -> None:
-    assert replays.tile_of(tile, most) == expected
+    assert placing.tile_of(tile, most) == expected
 
 
 def test_each_neuron_lies_in_its_tile() -> None:
-    found = replays._cores((4, 3, 5), (2, 3, 2)).reshape(4, 3, 5)
+    found = placing.core_of_each((4, 3, 5), (2, 3, 2)).reshape(4, 3, 5)
     assert found.max() == 5
     np.testing.assert_array_equal(found[0], np.tile([0, 0, 1, 1, 2], (3, 1)))
     np.testing.assert_array_equal(found[3], np.tile([3, 3, 4, 4, 5], (3, 1)))
@@ -237,6 +238,16 @@ def test_floats_and_streams_are_refused() -> None:
     graph, images = two_layers()
     with pytest.raises(OutOfRange, match="SANA-FE: the network is a stream's"):
         replay(replace(graph, carry=True), images)
+
+
+def test_what_takes_more_memory_than_is_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, images = two_layers()
+    most = max(step.operations for step in replay(graph, images).each)
+    monkeypatch.setattr(replays, "free_memory", lambda: most * 1000 + 4 * 50 * 14_000 - 1)
+    with pytest.raises(OutOfRange, match=rf"SANA-FE: {most:,} synapses are read in one step, for which it"):
+        replay(graph, images)
+    monkeypatch.setattr(replays, "free_memory", lambda: most * 1000 + 4 * 50 * 14_000)
+    assert replay(graph, images).images == 2
 
 
 def test_a_chip_that_fires_otherwise_gives_no_result(monkeypatch: pytest.MonkeyPatch) -> None:

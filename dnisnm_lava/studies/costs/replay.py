@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import prod
 
 import numpy as np
 
@@ -21,15 +20,22 @@ from dnisnm_lava.backends import reference
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.errors import BackendFailed
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, lead
+from dnisnm_lava.errors import BackendFailed, OutOfRange
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, fanout, lead
 from dnisnm_lava.ir.integers import check_images, check_state, encode_images, steps_of
+from dnisnm_lava.ir.wiring import heard
 from dnisnm_lava.studies.costs.counts import Counts, count
+from dnisnm_lava.studies.costs.placing import placed_on_cores
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
 from dnisnm_lava.studies.loihi2.layers import estimate
+from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 
 HOUR = 3600.0  # seconds
+SYNAPSE, UNIT = (
+    1000,
+    14_000,
+)  # bytes that SANA-FE takes: a synapse; an input unit, the same number on all cores
 Tile = tuple[int, int]  # column, row
 Costs = Mapping[str, float]
 
@@ -135,21 +141,24 @@ def replay(
     rows = estimate(graph)  # floats are refused
     x = checked_images(graph, images)
     preset = in_child({"ask": "read"})
-    placed, cut = _placed(rows, int(preset["neurons_of_core"]))
+    placed, cut = placed_on_cores(rows, int(preset["neurons_of_core"]))
     cores = 1 + max(int(at.max()) for at in placed.values())
     counts, spikes = count(graph, x, steps=steps), _spikes(graph, x, steps)
     start, period = graph.window_starts(), steps + max(map(lead, graph))
+    sent = {p.name: start[p.name] + lead(p) for p in graph}
+    inputs = int(np.bincount(placed[graph.input.name]).max())
+    _check_memory(_read_at_once(graph, spikes, sent, period), cores * inputs)
     found = in_child(
         {
             "ask": "replay",
             "graph": graph,
             "spikes": {name: a != 0 for name, a in spikes.items()},
             "placed": placed,
-            "sent": {p.name: start[p.name] + lead(p) for p in graph},
+            "sent": sent,
             "period": period,
-            "steps": (len(x) - 1) * period + steps + max(start[p.name] + lead(p) for p in graph),
+            "steps": (len(x) - 1) * period + steps + max(sent.values()),
             "cores": cores,
-            "inputs": int(np.bincount(placed[graph.input.name]).max()),
+            "inputs": inputs,
         },
         deadline=deadline,
         progress=progress,
@@ -172,38 +181,6 @@ def replay(
         prices=_starting("price:", found),
         version=str(found["version"]),
     )
-
-
-# ---------------------------------------------------------------- where neurons lie
-
-
-def _placed(rows: tuple[Row, ...], most: int) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """{population: (neurons,) core}, cores in the order of populations; and those whose tiles were cut to
-    `most` neurons."""
-    placed, cut, first = {}, [], 0
-    for row in rows:
-        tile = tile_of(row.tile, most)
-        if tile != row.tile:
-            cut.append(row.name)
-        placed[row.name] = first + _cores(row.shape, tile)
-        first = 1 + int(placed[row.name].max())
-    return placed, tuple(cut)
-
-
-def tile_of(tile: tuple[int, ...], most: int) -> tuple[int, ...]:
-    """A part of a tile, of `most` neurons or fewer: the longer of rows and columns is halved, then
-    channels."""
-    while prod(tile) > most:
-        longest = max(range(len(tile)), key=lambda i: (i > 0 and tile[i] > 1, tile[i]))
-        tile = tuple(ceil_div(n, 2) if i == longest else n for i, n in enumerate(tile))
-    return tile
-
-
-def _cores(shape: tuple[int, ...], tile: tuple[int, ...]) -> np.ndarray:
-    """(neurons,) which tile each lies in, counted in C, H, W order."""
-    at = [np.arange(n) // t for n, t in zip(shape, tile, strict=True)]
-    tiles = tuple(ceil_div(n, t) for n, t in zip(shape, tile, strict=True))
-    return np.ravel_multi_index(np.meshgrid(*at, indexing="ij"), tiles).reshape(-1)
 
 
 # ---------------------------------------------------------------- what is sent, and what is not
@@ -279,6 +256,34 @@ def _delays(graph: SpikingGraph) -> list[bool]:
         for p in graph
         for q in getattr(p, "projections", ())
     ]
+
+
+# ---------------------------------------------------------------- what it takes
+
+
+def _read_at_once(
+    graph: SpikingGraph, spikes: Mapping[str, np.ndarray], sent: Mapping[str, int], period: int
+) -> int:
+    """The most synapses that are read in a step of the chip."""
+    reads: dict[int, int] = {}
+    for p in graph:
+        for q in heard(p, graph):
+            fan = fanout.of_projection(q, graph[q.source].shape).reshape(-1)
+            each = (spikes[q.source] != 0) @ fan
+            for (image, t), n in np.ndenumerate(each):
+                at = sent[q.source] + image * period + t
+                reads[at] = reads.get(at, 0) + int(n)
+    return max(reads.values(), default=0)
+
+
+def _check_memory(synapses: int, units: int) -> None:
+    """OutOfRange where SANA-FE would take more than is free, and be killed for it."""
+    taken, free = synapses * SYNAPSE + units * UNIT, free_memory()
+    if taken > free:
+        raise OutOfRange(
+            f"SANA-FE: {synapses:,} synapses are read in one step, for which it takes some {taken / 1e9:.1f} "
+            f"GB with its chip, and {free / 1e9:.1f} are free; give one image, or fewer steps"
+        )
 
 
 # ---------------------------------------------------------------- what was found
