@@ -322,12 +322,12 @@ def test_the_childs_error_reaches_the_user(monkeypatch: pytest.MonkeyPatch, tmp_
         "from dnisnm_lava.backends.lava_cpu import child\n"
         "child.main(child.Path(sys.argv[2]))\n"
     )
-    original = parent._run_child
+    original = parent.run_child
 
     def run_child(command: list[str], folder: str, *rest: object) -> None:
         original([sys.executable, "-c", program, str(tmp_path), folder], folder, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(parent, "_run_child", run_child)
+    monkeypatch.setattr(parent, "run_child", run_child)
     with pytest.raises(BackendFailed, match="Its last words: OSError: this Lava is broken"):
         lava_cpu.run(graph, x[:1], deadline=30)
 
@@ -391,5 +391,5 @@ def test_the_last_line_of_an_ended_child_is_waited_for(tmp_path: Path) -> None:
     (tmp_path / "stderr.txt").touch()
     told: list[tuple[int, int]] = []
     command = ["sh", "-c", "(sleep 0.7; echo step 3 4; echo done) & exit 0"]
-    parent._run_child(command, str(tmp_path), 20.0, lambda done, of: told.append((done, of)))
+    parent.run_child(command, str(tmp_path), 20.0, lambda done, of: told.append((done, of)))
     assert told == [(3, 4)]

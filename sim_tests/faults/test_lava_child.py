@@ -157,8 +157,8 @@ def test_a_full_dev_shm_is_told(network: tuple[Any, np.ndarray], monkeypatch: py
     ]
     if subprocess.run([*private, "true"], capture_output=True).returncode:
         pytest.skip("a private /dev/shm needs root")
-    run_child = parent._run_child
-    monkeypatch.setattr(parent, "_run_child", lambda command, *rest: run_child([*private, *command], *rest))
+    run_child = parent.run_child
+    monkeypatch.setattr(parent, "run_child", lambda command, *rest: run_child([*private, *command], *rest))
     graph, x = network
     told, seconds = endured(graph, x, deadline=120)
     assert "SIGBUS" in told or "No space left" in told, told

@@ -149,7 +149,7 @@ def _in_child(
             found = None if other is None else environment(Path(folder))
             python = sys.executable if other is None else other.path
             place = None if other is None else folder  # `-m` looks for modules there first
-            _run_child(
+            run_child(
                 [python, "-m", "dnisnm_lava.backends.lava_cpu.child", folder],
                 folder,
                 deadline,
@@ -172,16 +172,18 @@ def _own_environment() -> dict[str, str]:
     }
 
 
-def _run_child(
+def run_child(
     command: list[str],
     folder: str,
     deadline: float,
     progress: Progress | None,
     found: Mapping[str, str] | None = None,
     place: str | None = None,
+    who: str = "Lava",
 ) -> None:
     """Run `command` to its `done`, and end its process group and all that it kept; BackendFailed where it
-    fails."""
+    fails. found: its environment (default: one in which this Python finds this package). place: where it
+    starts. who: whose simulator it runs, for the error."""
     alone = {
         **(found or _own_environment()),
         "OPENBLAS_NUM_THREADS": "1",
@@ -204,7 +206,7 @@ def _run_child(
                 reader.join(timeout=1)  # its pipe is closed, but for a process that left the group
             remove_shared_memory(folder)
     if failure:
-        raise BackendFailed(f"Lava: {failure}. Its last words: {words.last}")
+        raise BackendFailed(f"{who}: {failure}. Its last words: {words.last}")
 
 
 def _failure(

@@ -1,0 +1,346 @@
+"""A network's own spikes, replayed on SANA-FE's Loihi preset: joules, seconds, messages, the busiest core and
+link.
+
+Its energies and latencies are of Loihi 1, from pre-silicon simulations (Davies et al., IEEE Micro 38(1),
+2018). Its authors say that it predicts a Loihi 1's energy within 12 % and its latency within 25 %, on three
+applications (IEEE TCAD 44(8), 2025, 10.1109/TCAD.2025.3537971, abstract); none is a network of this project.
+A message there carries neither sign nor payload: a spike is one firing, whatever it says, and
+`Replay.not_carried` names what is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from dnisnm_lava.backends import reference
+from dnisnm_lava.backends.results import Run
+from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
+from dnisnm_lava.data.inputs import Images
+from dnisnm_lava.errors import BackendFailed, OutOfRange
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, fanout, lead
+from dnisnm_lava.ir.integers import check_images, check_state, encode_images, steps_of
+from dnisnm_lava.ir.wiring import heard
+from dnisnm_lava.studies.costs.counts import Counts, count
+from dnisnm_lava.studies.costs.placing import placed_on_cores
+from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
+from dnisnm_lava.studies.loihi2.layers import estimate
+from dnisnm_lava.system.machine import free_memory
+from dnisnm_lava.system.progress import Progress
+
+HOUR = 3600.0  # seconds
+SYNAPSE, UNIT = (
+    1000,
+    14_000,
+)  # bytes that SANA-FE takes: a synapse; an input unit, the same number on all cores
+Tile = tuple[int, int]  # column, row
+Costs = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core, the population on it, and the seconds that it takes for its neurons or for its messages,
+    whichever is longer."""
+
+    core: int
+    population: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """Between two tiles that are neighbours, and the messages that pass it; each goes along its row of tiles
+    first. `source` is `target` where no message leaves its tile."""
+
+    source: Tile
+    target: Tile
+    messages: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One time step of the chip, or all of them. joules, seconds: as SANA-FE says; spikes: firings, the
+    image's values with them; operations: synapses that were read; messages: one for each firing and core that
+    hears it; hops: from tile to tile; updates: of neurons; core, link: the busiest."""
+
+    joules: float
+    seconds: float
+    spikes: int
+    operations: int
+    messages: int
+    hops: int
+    updates: int
+    core: Core
+    link: Link
+
+
+@dataclass(frozen=True)
+class Replay:
+    """`images` images of T = `steps` steps, one every `period` steps of the chip.
+
+    cores: that the network takes; cores_of_chip: that one chip has. total: all steps of the chip; each: every
+    one. Its spikes and operations are those that `counts` has, or there is no result; its updates are of
+    every step of the chip, where `counted_updates` are of the windows alone. joules: by what takes them.
+    not_carried: what of the network's spikes is lost. assumed: what else was chosen. prices: the preset's, J
+    and s, by unit and attribute. version: of sanafe."""
+
+    images: int
+    steps: int
+    period: int
+    neurons: int
+    cores: int
+    cores_of_chip: int
+    total: Step
+    each: tuple[Step, ...]
+    joules: Costs
+    counted_updates: int
+    not_carried: tuple[str, ...]
+    assumed: tuple[str, ...]
+    prices: Costs
+    version: str
+
+    @property
+    def joules_an_image(self) -> float:
+        return self.total.joules / self.images
+
+    @property
+    def seconds_an_image(self) -> float:
+        """Of all steps, those in which the chip fills and empties with them: with one image, its latency."""
+        return self.total.seconds / self.images
+
+    @property
+    def chips(self) -> int:
+        """Chips that its cores would take."""
+        return ceil_div(self.cores, self.cores_of_chip)
+
+
+def replay(
+    graph: SpikingGraph,
+    images: Images,
+    *,
+    steps: int | None = None,
+    deadline: float = HOUR,
+    progress: Progress | None = None,
+) -> Replay:
+    """The spikes of `images` (N, *input shape) over `steps` (default: the graph's), on SANA-FE's chip.
+
+    Cores are those of `loihi2.layers.estimate`, cut further where the preset's hold fewer neurons; a network
+    of more cores than a chip has gets a larger one of the same tiles, which `assumed` says. A synapse takes
+    about 1 kB and some microseconds for each spike that it hears: ResNet-20 takes minutes an image.
+    progress(done, of): in steps of the chip. OutOfRange for floats and streams; BackendMissing where sanafe
+    is not installed; BackendFailed where its process fails or outlives `deadline` (seconds), or where its
+    counts are not ours.
+    """
+    require_sanafe()
+    check_images(graph, "SANA-FE")
+    check_state(graph, "SANA-FE")
+    steps = steps_of(graph, steps)
+    rows = estimate(graph)  # floats are refused
+    x = checked_images(graph, images)
+    preset = in_child({"ask": "read"})
+    placed, cut = placed_on_cores(rows, int(preset["neurons_of_core"]))
+    cores = 1 + max(int(at.max()) for at in placed.values())
+    counts, spikes = count(graph, x, steps=steps), _spikes(graph, x, steps)
+    start, period = graph.window_starts(), steps + max(map(lead, graph))
+    sent = {p.name: start[p.name] + lead(p) for p in graph}
+    inputs = int(np.bincount(placed[graph.input.name]).max())
+    _check_memory(_read_at_once(graph, spikes, sent, period), cores * inputs)
+    found = in_child(
+        {
+            "ask": "replay",
+            "graph": graph,
+            "spikes": {name: a != 0 for name, a in spikes.items()},
+            "placed": placed,
+            "sent": sent,
+            "period": period,
+            "steps": (len(x) - 1) * period + steps + max(sent.values()),
+            "cores": cores,
+            "inputs": inputs,
+        },
+        deadline=deadline,
+        progress=progress,
+    )
+    _check(found, counts)
+    of_core = {core: name for name, at in placed.items() for core in np.unique(at).tolist()}
+    return Replay(
+        images=len(x),
+        steps=steps,
+        period=period,
+        neurons=sum(len(at) for at in placed.values()),
+        cores=cores,
+        cores_of_chip=int(found["cores"]),
+        total=_total(found, of_core),
+        each=_each(found, of_core),
+        joules=_starting("joules:", {key: a.sum() for key, a in found.items() if key.startswith("joules:")}),
+        counted_updates=sum(a.updates for a in counts.populations),
+        not_carried=_not_carried(graph, spikes),
+        assumed=_assumed(graph, rows, cut, cores, found),
+        prices=_starting("price:", found),
+        version=str(found["version"]),
+    )
+
+
+# ---------------------------------------------------------------- what is sent, and what is not
+
+
+def _spikes(graph: SpikingGraph, x: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """{population: (N, T, neurons) values sent}, the image's with them, which come in each step."""
+    run = _run(graph, x, steps)
+    image, _ = encode_images(graph, x)
+    every = np.repeat(image.reshape(len(x), 1, -1), steps, axis=1)
+    return {graph.input.name: every, **{n: a.reshape(len(x), steps, -1) for n, a in run.spikes.items()}}
+
+
+def _run(graph: SpikingGraph, x: np.ndarray, steps: int) -> Run:
+    if find_spec("torch") is None:
+        return reference.run(graph, x, steps=steps)
+    from dnisnm_lava.backends import batched
+
+    return batched.run(graph, x, steps=steps, record=True)
+
+
+def _not_carried(graph: SpikingGraph, spikes: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What a message of the chip does not say, by the populations that said it on these images."""
+    own = [p for p in graph if isinstance(p, SNM | Gate)]
+    levels = {
+        p.name: np.unique(np.abs(spikes[p.name]))
+        for p in graph
+        if p.name in spikes and not isinstance(p, Input)
+    }
+    lost = {
+        "values of the image": [graph.input.name],
+        "signs": [name for name in levels if (spikes[name] < 0).any()],
+        "payloads and levels": [name for name, values in levels.items() if values.max(initial=0) > 1],
+        "max-pools, whose sources' sums no neuron there keeps": [p.name for p in graph.of(MaxPool)],
+        "gates, whose products no neuron there takes": [p.name for p in graph.of(Gate)],
+        "curves": [p.name for p in own if isinstance(p, SNM) and p.curve is not None],
+        "sums of pools and resamplings, each way of which is a synapse": [
+            p.name for p in graph if any(q.spatial is not None for q in getattr(p, "projections", ()))
+        ],
+    }
+    return tuple(f"{what}: {', '.join(names)}" for what, names in lost.items() if names)
+
+
+def _assumed(
+    graph: SpikingGraph, rows: tuple[Row, ...], cut: tuple[str, ...], cores: int, found: Arrays
+) -> tuple[str, ...]:
+    most, chip = int(found["neurons_of_core"]), int(found["cores"])
+    said = [
+        "neurons fire as ours did, and each is updated in every step of the chip",
+        "the image comes from units that cost nothing to fire, and its messages as any",
+        "synapses of kernels are read by the preset's unit of convolutions, of matrices by its dense one",
+    ]
+    if cut:
+        said.append(
+            f"cores hold {most} neurons, so those of {', '.join(cut)} hold fewer than Loihi 2's would"
+        )
+    if cores > chip:
+        said.append(
+            f"{cores} cores, where a chip has {chip}: one larger chip of the same tiles, without the links "
+            f"between chips; its time of a barrier is that of a whole chip"
+        )
+    if not all(row.fits for row in rows):
+        said.append("not all fits Loihi 2's cores: " + ", ".join(row.name for row in rows if not row.fits))
+    if any(_delays(graph)):
+        said.append("paths that arrive early wait at their synapses, which costs nothing")
+    return tuple(said)
+
+
+def _delays(graph: SpikingGraph) -> list[bool]:
+    start = graph.window_starts()
+    return [
+        start[p.name] - 1 > start[q.source] + lead(graph[q.source])
+        for p in graph
+        for q in getattr(p, "projections", ())
+    ]
+
+
+# ---------------------------------------------------------------- what it takes
+
+
+def _read_at_once(
+    graph: SpikingGraph, spikes: Mapping[str, np.ndarray], sent: Mapping[str, int], period: int
+) -> int:
+    """The most synapses that are read in a step of the chip."""
+    reads: dict[int, int] = {}
+    for p in graph:
+        for q in heard(p, graph):
+            fan = fanout.of_projection(q, graph[q.source].shape).reshape(-1)
+            each = (spikes[q.source] != 0) @ fan
+            for (image, t), n in np.ndenumerate(each):
+                at = sent[q.source] + image * period + t
+                reads[at] = reads.get(at, 0) + int(n)
+    return max(reads.values(), default=0)
+
+
+def _check_memory(synapses: int, units: int) -> None:
+    """OutOfRange where SANA-FE would take more than is free, and be killed for it."""
+    taken, free = synapses * SYNAPSE + units * UNIT, free_memory()
+    if taken > free:
+        raise OutOfRange(
+            f"SANA-FE: {synapses:,} synapses are read in one step, for which it takes some {taken / 1e9:.1f} "
+            f"GB with its chip, and {free / 1e9:.1f} are free; give one image, or fewer steps"
+        )
+
+
+# ---------------------------------------------------------------- what was found
+
+
+def _check(found: Arrays, counts: Counts) -> None:
+    """BackendFailed where the chip fired or read synapses more or less often than was counted."""
+    ours = {
+        "spikes": sum(a.spikes for a in counts.populations),
+        "operations": sum(s.delivered for a in counts.populations for s in a.synapses),
+    }
+    for what, number in ours.items():
+        theirs = int(found[f"step:{what}"].sum())
+        if theirs != number:
+            raise BackendFailed(
+                f"SANA-FE: {theirs:,} {what} where {number:,} were counted; nothing was kept, tell us"
+            )
+
+
+SUMS = ("spikes", "operations", "messages", "hops", "updates")  # of a step, by `replaying`'s keys
+
+
+def _total(found: Arrays, of_core: Mapping[int, str]) -> Step:
+    busy, links = np.maximum(found["sending"], found["receiving"]), found["links"]
+    heaviest = links[links[:, 2].argmax()] if len(links) else np.zeros(3, np.int64)
+    return Step(
+        joules=float(found["joules:total"].sum()),
+        seconds=float(found["step:seconds"].sum()),
+        core=_core(int(busy.argmax()), float(busy.max()), of_core),
+        link=_link(heaviest, int(found["height"])),
+        **{key: int(found[f"step:{key}"].sum()) for key in SUMS},
+    )
+
+
+def _each(found: Arrays, of_core: Mapping[int, str]) -> tuple[Step, ...]:
+    links = np.stack([found[f"step:{key}"] for key in ("link_from", "link_to", "link_messages")], axis=1)
+    return tuple(
+        Step(
+            joules=float(joules),
+            seconds=float(found["step:seconds"][i]),
+            core=_core(int(found["step:core"][i]), float(found["step:core_seconds"][i]), of_core),
+            link=_link(links[i], int(found["height"])),
+            **{key: int(found[f"step:{key}"][i]) for key in SUMS},
+        )
+        for i, joules in enumerate(found["joules:total"])
+    )
+
+
+def _core(core: int, seconds: float, of_core: Mapping[int, str]) -> Core:
+    return Core(core, of_core.get(core, ""), seconds)
+
+
+def _link(link: np.ndarray, height: int) -> Link:
+    """(from tile, to tile, messages); tiles are numbered down the columns."""
+    source, target, messages = link.tolist()
+    return Link(divmod(source, height), divmod(target, height), messages)
+
+
+def _starting(key: str, found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {name.removeprefix(key): float(a) for name, a in found.items() if name.startswith(key)}
