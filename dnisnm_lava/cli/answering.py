@@ -177,10 +177,34 @@ def _exits(args: Predict, graph: dn.SpikingGraph, stages: Stages) -> Exits | Non
     )
 
 
+def _replayed(
+    args: Costs, result: Result, graph: dn.SpikingGraph, x: np.ndarray, steps: int | None, stages: Stages
+) -> Result:
+    """The result with what SANA-FE says of the first images."""
+    from rich.console import Group
+
+    from dnisnm_lava.studies.costs.replay import replay
+    from dnisnm_lava.views.replay import replay_json, replay_table
+
+    if not 1 <= args.replay_images <= len(x):
+        raise OutOfRange(
+            f"--replay-images: {args.replay_images} given of {len(x)} images; give 1 to {len(x)}"
+        )
+    found = replay(graph, x[: args.replay_images], steps=steps, progress=stages("SANA-FE"))
+    text = Group(result.text, replay_table(found))
+    return replace(result, data={**result.data, "replay": replay_json(found)}, text=text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Costs(OfModelOrFile, Overwriting, Seeded):
     images: int = images_option(COUNTED_IMAGES)
     rates: Path | None = rates_option()
+    replay: str | None = option(
+        choices=("sanafe",), help="also send the spikes over a chip that others simulate (minutes an image)"
+    )
+    replay_images: int = option(
+        default=1, help="of the images, the first so many, for --replay (%(default)s)"
+    )
     out: Path | None = out_option("file for the result, as JSON")
 
 
@@ -216,7 +240,10 @@ def costs(args: Costs, stages: Stages) -> Result:
         "runtime": runtime_json(time),
     }
     table = costs_report.costs_table(found, f"{title}, {found.images:,} images, T = {found.steps}", time)
-    result = _with_alarms(args, Result(facts, table), alarms)
+    result = Result(facts, table)
+    if args.replay:
+        result = _replayed(args, result, graph, x, steps, stages)
+    result = _with_alarms(args, result, alarms)
     if args.out:
         write_whole(args.out, (json.dumps(result.data, indent=1) + "\n").encode(), overwrite=args.overwrite)
     return result

@@ -44,13 +44,15 @@ ABOUT: dict[str, str] = {
     "fast executor, `reference` the specification, `lava` the simulator; all agree.",
     "verify": "Integer reference, integer batched and Lava fixed_pt must send the same spikes,\n"
     "every one of them, on the first 4 images; of more images, the read-outs. --steps says\n"
-    "over how many steps (default: the network's, 8 at most); of a model, it is its T too.",
+    "over how many steps (default: the network's, 8 at most); of a model, it is its T too.\n"
+    "With --target sanafe, a network of binary spikes runs in that simulator instead.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
     "and verifies the equalities. With --out it keeps network, result and picture.",
     "predict": "Takes a folder of pictures, or arrays without labels, prepared as the file remembers.\n"
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
-    "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).",
+    "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).\n"
+    "Time is a bound, by a published model; --replay sanafe asks another simulator.",
     "export": "What each kind of file carries, what it loses and how it is run stands in docs/targets.md.\n"
     "All integers are carried by .onnx, .pt2 and .c; .nir is refused where it would lose something.",
     "stream": "Of a netx file, of images or a stream's own, or of a model. A stream follows each frame,\n"
@@ -103,6 +105,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm verify network.net",
         "dnisnm verify network.net --data images/",
         f"dnisnm verify {MODEL} --images 20 --steps 4",
+        "dnisnm verify network.net --target sanafe",
     ),
     "compare": (
         f"dnisnm compare {MODEL} --out result",
@@ -121,6 +124,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "costs": (
         "dnisnm costs network.net",
         "dnisnm costs network.net --data images/ --images 20 -o costs.json",
+        "dnisnm costs network.net --replay sanafe",
         f"dnisnm costs {MODEL}",
     ),
     "export": (

@@ -53,7 +53,8 @@ from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange
 
 if TYPE_CHECKING:
-    from dnisnm_lava.backends.results import Run
+    from dnisnm_lava.backends.lava_cpu import Lava
+    from dnisnm_lava.backends.results import Difference, Run
     from dnisnm_lava.cli.answering import Predict
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.evaluation.exits import Exits
@@ -227,6 +228,11 @@ def _exits_on(
 @dataclass(frozen=True, kw_only=True)
 class Verify(OfModelOrFile, LavaOptions, Seeded):
     images: int = images_option(LAVA_IMAGES)
+    target: str = option(
+        choices=("lava", "sanafe"),
+        default="lava",
+        help="lava: our executors and Lava; sanafe: another simulator, of binary spikes (%(default)s)",
+    )
 
 
 def verify(args: Verify, stages: Stages) -> Result:
@@ -252,14 +258,21 @@ def verify(args: Verify, stages: Stages) -> Result:
         spiking, integer, alarms = network.spiking, network.integer, set_up.alarms or ()
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
-    lava = _lava(args, len(x))
-    checked = comparison.verify(
-        integer, x, steps=steps, spiking=spiking, device=args.device, lava=lava, stages=stages
-    )
-    equal = all(row.different == 0 for row in checked.equality)
+    lava: Lava | None = None
+    equality: tuple[Difference, ...]
+    if args.target == "sanafe":
+        from dnisnm_lava.backends import sanafe
+
+        equality = (sanafe.verify(integer, x, steps=steps, progress=stages("SANA-FE")),)
+    else:
+        lava = _lava(args, len(x))
+        equality = comparison.verify(
+            integer, x, steps=steps, spiking=spiking, device=args.device, lava=lava, stages=stages
+        ).equality
+    equal = all(row.different == 0 for row in equality)
     facts = {
-        "equality": comparison_report.equality_json(checked.equality),
+        "equality": comparison_report.equality_json(equality),
         "provenance": _provenance(args, integer, x, y, data=data, lava=lava),
     }
-    result = Result(facts, comparison_report.equality_told(checked.equality), "" if equal else NOT_EQUAL)
+    result = Result(facts, comparison_report.equality_told(equality), "" if equal else NOT_EQUAL)
     return _with_alarms(args, result, alarms)

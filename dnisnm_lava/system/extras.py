@@ -19,6 +19,7 @@ EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is alw
     "sklearn": "demo",
     "onnx": "onnx",
     "nir": "nir",
+    "sanafe": "sanafe",
     "jinja2": "report",
     "plotly": "report",
     "av": "video",
