@@ -16,7 +16,6 @@ from dnisnm_lava.ir.integers import check_state, largest_spikes, steps_of
 from dnisnm_lava.ir.populations import lead
 from dnisnm_lava.system.files import refuse_existing
 from exporters.onnx import synapses
-from exporters.onnx.neurons import shared
 from exporters.onnx.nodes import Given, Nodes, Size, write_model
 
 FRAMES, STEP = "frames", "step"  # before this one; a number for all N
@@ -146,12 +145,12 @@ def beginning(net: Net, p: Population) -> list[Given]:
     """The state from which p goes on, (N, ...)."""
     g, found = net.g, []
     for name, (shape, start) in _own(net.graph, p).items():
-        value = shared(np.asarray(start))
+        value = np.asarray(start)
         if net.first is None:
             size = g("Concat", net.batch, g.constant(np.array(shape)), axis=0)
-            tensor = g("Expand", g.constant(value), size)
+            tensor = g("Expand", g.numbers(value), size)
         else:
-            tensor = g("Add", name, g("Mul", g.constant(value), net.first)) if value.any() else name
+            tensor = g("Add", name, g("Mul", g.numbers(value), net.first)) if value.any() else name
         found.append((tensor, shape))
     return found
 

@@ -1,7 +1,6 @@
 """One time step of neurons and gates as ONNX nodes, in int64: `ir.dynamics`, line by line.
 
-A constant that neurons share is stored once, and broadcasts. A dead neuron (vth = 0) has a threshold that
-nothing reaches.
+A constant that neurons share is stored once, and broadcasts.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnisnm_lava.ir import SNM, Curve, Gate, ReadOut, narrowed
+from dnisnm_lava.ir import SNM, Curve, Gate, ReadOut
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.fixedpoint import STATE
 from exporters.onnx.nodes import Nodes
 
-UNREACHED = 1 << 60  # the threshold of a dead neuron
+UNREACHED = (1 << 31) - 1  # the threshold of a dead neuron: its potential has 24 bits
 FAR = 1 << 58  # beyond twice any value, which is below 2**53
 BEYOND = 1 << 24  # a knot that no potential reaches
 
@@ -37,9 +36,9 @@ def integrate(g: Nodes, p: SNM | ReadOut, v: str, z: str, at: Moment) -> str:
     """v + z + b, saturating at 24 bits."""
     total = g("Add", v, z)
     if p.bias.any():
-        bias = g.constant(shared(p.bias))
+        bias = g.numbers(p.bias)
         total = g("Add", total, bias if at.fresh is None else g("Mul", bias, at.fresh))
-    total = g("Clip", total, g.constant(-STATE.limit), g.constant(STATE.limit))
+    total = g.within(total, -STATE.limit, STATE.limit)
     return total if at.hears is None else g("Where", at.hears, total, v)
 
 
@@ -50,24 +49,18 @@ def neurons(g: Nodes, p: SNM, v: str, m: str, z: str, at: Moment) -> tuple[str, 
         k = _toward(g, p, _value(g, p, p.curve, v, at.summed), m, at)
     else:
         k = _at_rest(g, _fire(g, p, v, m), at)
-        v = g("Sub", v, g("Mul", k, g.constant(shared(p.vth))))
-    return v, g("Add", m, k), g.times(k, shared(p.payload))
+        v = g("Sub", v, g("Mul", k, g.numbers(_reached(p, p.vth))))
+    return v, g("Add", m, k), g.times(k, p.payload)
 
 
 def gate(g: Nodes, p: Gate, a: str, b: str, m: str, at: Moment) -> tuple[str, str]:
     """m after it, and what is sent, where the sources' spikes sum to a and b."""
-    gain = shared(per_channel(p.gain, p.shape))
+    gain = per_channel(p.gain.astype(np.int64), p.shape)
     twice = g("Mul", at.summed, g.constant(2))
-    raised = g("Add", g.constant(2 * gain), at.summed)
+    raised = g("Add", g.numbers(2 * gain), at.summed)
     gain_now = g("Div", g("Sub", raised, g("Mod", raised, twice)), twice)  # floors, also below 0
     k = _toward(g, p, g("Mul", g("Mul", a, b), gain_now), m, at)
-    return g("Add", m, k), g.times(k, shared(p.payload))
-
-
-def shared(values: np.ndarray) -> np.ndarray:
-    """`values` (C, ...) in int64, once along axes along which they are the same; a number where all are."""
-    narrow = narrowed(values.astype(np.int64))
-    return narrow if (narrow != narrow.flat[0]).any() else np.array(narrow.flat[0])
+    return g("Add", m, k), g.times(k, p.payload)
 
 
 def _at_rest(g: Nodes, k: str, at: Moment) -> str:
@@ -77,25 +70,29 @@ def _at_rest(g: Nodes, k: str, at: Moment) -> str:
 def _fire(g: Nodes, p: SNM, v: str, m: str) -> str:
     """`dynamics.fire`: whole thresholds in v upwards; downwards one more where what they leave reaches
     `lower`."""
-    vth, levels = shared(np.where(p.vth > 0, p.vth.astype(np.int64), UNREACHED)), g.constant(p.levels)
-    size = g("Abs", v)
-    whole = g("Div", size, g.constant(vth))
+    vth, levels, size = g.numbers(_reached(p, p.vth)), g.constant(p.levels), g("Abs", v)
+    whole = g("Div", size, vth)
     back = whole
     if p.down < 1:
-        lower = np.where(p.vth > 0, lower_threshold(p.vth, p.down).astype(np.int64), UNREACHED)
-        rest = g("Sub", size, g("Mul", whole, g.constant(vth)))
-        back = g("Add", whole, g.number(g("GreaterOrEqual", rest, g.constant(shared(lower)))))
-    rise, back = g("Min", whole, levels), g("Min", back, levels, *([] if p.two_sided else [m]))
+        lower = lower_threshold(p.vth, p.down)  # a dead neuron has sent nothing that it could take back
+        lower = _reached(p, lower) if p.two_sided else lower
+        rest = g("Sub", size, g("Mul", whole, vth))
+        back = g("Add", whole, g.number(g("GreaterOrEqual", rest, g.numbers(lower))))
+    rise, back = g.smaller(whole, levels), g.smaller(back, levels)
+    back = back if p.two_sided else g.smaller(back, m)
     if p.most:
-        rise = g("Min", rise, g("Sub", g.constant(p.most), m))
-        back = g("Min", back, g("Add", g.constant(p.most), m))
+        rise = g.smaller(rise, g("Sub", g.constant(p.most), m))
+        back = g.smaller(back, g("Add", g.constant(p.most), m))
     band = band_of(p.vth, p.band)
     if band is not None:
-        rise = g(
-            "Mul", rise, g.number(g("GreaterOrEqual", v, g.constant(shared(p.vth.astype(np.int64) + band))))
-        )
-        back = g("Mul", back, g.number(g("LessOrEqual", v, g.constant(shared(-band)))))
+        rise = g("Mul", rise, g.number(g("GreaterOrEqual", v, g.numbers(p.vth.astype(np.int64) + band))))
+        back = g("Mul", back, g.number(g("LessOrEqual", v, g.numbers(-band))))
     return g("Where", g("Greater", v, g.constant(0)), rise, g("Neg", back))
+
+
+def _reached(p: SNM, threshold: np.ndarray) -> np.ndarray:
+    """A threshold of p's neurons, which dead ones never reach."""
+    return np.where(p.vth > 0, threshold, UNREACHED)
 
 
 def _value(g: Nodes, p: SNM, curve: Curve, v: str, summed: str) -> str:
@@ -109,13 +106,13 @@ def _value(g: Nodes, p: SNM, curve: Curve, v: str, summed: str) -> str:
         full = (1 << count.bit_length()) - 1  # halving takes 2**n - 1 knots
         table = np.pad(curve.knots, ((0, 0), (0, full - count)), constant_values=BEYOND)
         knots = g("Mul", g.constant(table.reshape(-1)), summed)
-        at = g.constant(shared(rows * full))
+        at = g.numbers(rows * full)
         piece, half = g.constant(0), (full + 1) // 2
         while half:
             probe = g("Gather", knots, g("Add", g("Add", piece, at), g.constant(half - 1)))
             piece = g("Add", piece, g("Mul", g.number(g("GreaterOrEqual", v, probe)), g.constant(half)))
             half //= 2
-        line = g("Add", piece, g.constant(shared(rows * lines)))
+        line = g("Add", piece, g.numbers(rows * lines))
     slope = g("Gather", g.constant(curve.slopes.reshape(-1)), line)
     offset = g("Gather", g("Mul", g.constant(curve.offsets.reshape(-1)), summed), line)
     return g("Add", g("Mul", v, slope), offset)
@@ -125,23 +122,24 @@ def _toward(g: Nodes, p: SNM | Gate, value: str, m: str, at: Moment) -> str:
     """`dynamics.toward`: levels that bring m to the nearest (halves up) to `value` in levels. Div truncates,
     so that it divides what is `FAR` above."""
     alive = p.vth > 0
-    worth = np.where(alive, p.vth.astype(np.int64), UNREACHED >> 1)
-    above = np.where(alive, -(-FAR // (2 * worth)), 0)
-    raised = g("Add", g("Mul", value, g.constant(2)), g.constant(shared(worth * (2 * above + 1))))
-    goal = g("Sub", g("Div", raised, g.constant(shared(2 * worth))), g.constant(shared(above)))
+    most = p.vth.astype(np.int64).max(axis=tuple(range(1, p.vth.ndim)), keepdims=True)
+    worth = np.where(alive, p.vth, np.maximum(most, 1))  # of dead ones, that of their channel
+    above = -(-FAR // (2 * worth))
+    raised = g("Add", g("Mul", value, g.constant(2)), g.numbers(worth * (2 * above + 1)))
+    goal = g("Sub", g("Div", raised, g.numbers(2 * worth)), g.numbers(above))
     if p.most:
-        goal = g("Clip", goal, g.constant(-p.most if p.two_sided else 0), g.constant(p.most))
+        goal = g.within(goal, -p.most if p.two_sided else 0, p.most)
     elif not p.two_sided:
-        goal = g("Max", goal, g.constant(0))
-    k = g("Clip", g("Sub", goal, m), g.constant(-p.levels), g.constant(p.levels))
+        goal = g.larger(goal, g.constant(0))
+    k = g.within(g("Sub", goal, m), -p.levels, p.levels)
     band = band_of(p.vth, p.band)
     if band is not None:
         held = worth + 2 * band
-        apart = g("Mul", g("Sub", value, g("Mul", m, g.constant(shared(p.vth)))), g.constant(2))
+        apart = g("Mul", g("Sub", value, g("Mul", m, g.numbers(p.vth))), g.constant(2))
         far = g(
             "Or",
-            g("GreaterOrEqual", apart, g.constant(shared(held))),
-            g("Less", apart, g.constant(shared(-held))),
+            g("GreaterOrEqual", apart, g.numbers(held)),
+            g("Less", apart, g.numbers(-held)),
         )
         k = g("Where", far, k, g.constant(0))
-    return _at_rest(g, k, at)
+    return _at_rest(g, g.times(k, alive), at)

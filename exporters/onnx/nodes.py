@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BackendMissing, OutOfRange
-from dnisnm_lava.ir import Shape
+from dnisnm_lava.ir import Shape, narrowed
 from dnisnm_lava.system import extras
 from dnisnm_lava.system.files import write_whole
 
 OPSET = 17  # the least that has all of them is 15 (Shape of some axes); runtimes of 2022 and later know 17
 IR_VERSION = 8  # that of opset 17: newer packages would write their own, which older runtimes refuse
 LARGEST_FILE = (1 << 31) - (1 << 24)  # bytes of constants; protobuf ends at 2**31
+FEW = 64  # numbers that may take 8 bytes each
 FRONT = np.array([0])  # the axis of time, of sequences (T, N, ...)
 
 Size = tuple[int | str, ...]
@@ -31,6 +32,7 @@ class Nodes:
     def __init__(self, path: Path, names: Iterable[str] = (), within: Nodes | None = None) -> None:
         self.path = path
         self.onnx: Any = _onnx() if within is None else within.onnx
+        self.root: Nodes = self if within is None else within.root
         self.made: list[Any] = []
         self.known: dict[Any, Any] = {}  # what was made of a tensor already
         self.constants: dict[bytes, Any] = {} if within is None else within.constants
@@ -46,13 +48,24 @@ class Nodes:
         return name
 
     def constant(self, values: Any) -> str:
-        """A tensor of the file; of equal ones, the same. OutOfRange where the file would hold too much."""
+        """A tensor of the file, int64 of integers with a sign; of equal ones, the same. OutOfRange where the
+        file would hold too much."""
         array = np.asarray(values)
-        key = f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array.tobytes()).digest()
-        if key not in self.constants:
-            self.constants[key] = self.onnx.numpy_helper.from_array(array, self.unused("constant"))
-            self._check_size()
-        return self.constants[key].name
+        return self._stored(array.astype(np.int64) if array.dtype.kind == "i" else array)
+
+    def numbers(self, values: np.ndarray) -> str:
+        """A constant (C, ...) in int64, once along axes along which its values are the same, one number where
+        all are; many take as few bytes in the file as hold them."""
+        array = narrowed(values.astype(np.int64))
+        if (array == array.flat[0]).all():
+            return self.constant(array.flat[0])
+        code = np.promote_types(np.min_scalar_type(array.min()), np.min_scalar_type(array.max()))
+        if array.size < FEW or code.itemsize == array.itemsize:
+            return self.constant(array)
+        short, known = self._stored(array.astype(code)), self.root.known
+        if (key := ("number", short)) not in known:
+            known[key] = self.root.number(short)
+        return known[key]
 
     def shaped(self, x: str, *shape: int) -> str:
         """x in another shape, of which one size may be -1."""
@@ -64,7 +77,20 @@ class Nodes:
 
     def times(self, x: str, values: np.ndarray | int) -> str:
         """x times constants; x itself where all of them are 1."""
-        return x if np.all(np.equal(values, 1)) else self("Mul", x, self.constant(values))
+        return x if np.all(np.equal(values, 1)) else self("Mul", x, self.numbers(np.asarray(values)))
+
+    def smaller(self, a: str, b: str) -> str:
+        """The smaller of both, int64. Not by Min, nor Max and Clip below: onnxruntime 1.23 takes the low half
+        of 64 bits for a number with a sign, where the high halves are equal, so that 2**31 is less than 0."""
+        return self("Where", self("Less", a, b), a, b)
+
+    def larger(self, a: str, b: str) -> str:
+        """The larger of both, int64."""
+        return self("Where", self("Less", a, b), b, a)
+
+    def within(self, x: str, least: int, most: int) -> str:
+        """x, int64, and `least` or `most` beyond them."""
+        return self.larger(self.smaller(x, self.constant(most)), self.constant(least))
 
     def unused(self, op: str) -> str:
         """A name that no other tensor has."""
@@ -73,6 +99,13 @@ class Nodes:
             name += "'"
         self._names.add(name)
         return name
+
+    def _stored(self, array: np.ndarray) -> str:
+        key = f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array.tobytes()).digest()
+        if key not in self.constants:
+            self.constants[key] = self.onnx.numpy_helper.from_array(array, self.unused("constant"))
+            self._check_size()
+        return self.constants[key].name
 
     def _check_size(self) -> None:
         held = sum(len(a.raw_data) for a in self.constants.values())

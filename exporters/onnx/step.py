@@ -78,7 +78,7 @@ def _moment(net: Net, start: int, fires: int) -> Moment:
     g, key = net.g, ("summed", start)
     if key not in g.known:
         since = g("Sub", STEP, g.constant(start - 1))
-        g.known[key] = g("Clip", since, g.constant(1), g.constant(net.steps))
+        g.known[key] = g.within(since, 1, net.steps)
     return Moment(g.known[key], _within(net, start), _within(net, fires))
 
 

@@ -125,7 +125,7 @@ def _moment(g: Nodes, net: Net, t: str, rest: int, counts: bool) -> Moment:
     """Step t, counted from 0, of a population that hears T steps and fires `rest` later."""
     summed, fresh = "", net.first
     if counts:
-        summed = g("Min", g("Add", t, g.constant(1)), g.constant(net.steps))
+        summed = g.smaller(g("Add", t, g.constant(1)), g.constant(net.steps))
         if fresh is not None:
             missing = g("Sub", g.constant(net.steps), summed)
             summed = g("Sub", g.constant(net.steps), g("Mul", fresh, missing))
