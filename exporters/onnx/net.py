@@ -20,6 +20,7 @@ from exporters.onnx.nodes import Given, Nodes, Size, write_model
 
 FRAMES, STEP = "frames", "step"  # before this one; a number for all N
 AFTER = "after "
+UNKNOWN = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,13 @@ def keep(net: Net, p: Population, tensors: Iterable[str]) -> None:
     """The state behind p's last step, in the order of `beginning`."""
     for (name, (shape, _)), tensor in zip(_own(net.graph, p).items(), tensors, strict=True):
         net.after[name] = (tensor, shape)
+
+
+def held(net: Net, p: Population) -> int:
+    """More levels than a neuron of p can have sent, net."""
+    if not isinstance(p, SNM | Gate):
+        return 0
+    return p.most or (UNKNOWN if net.graph.carry else p.levels * net.steps)
 
 
 # ---------------------------------------------------------------- who hears what, when

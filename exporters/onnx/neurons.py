@@ -24,9 +24,10 @@ BEYOND = 1 << 24  # a knot that no potential reaches
 class Moment:
     """A step, as scalars: summed: how many steps the running sums hold. hears, fires: does a population, yet
     and still? None: it does. fresh: 1, or 0 behind the first frame of a stream, in which alone biases act;
-    None: they do."""
+    None: they do. held: more levels than a neuron can have sent, net."""
 
     summed: str
+    held: int
     hears: str | None = None
     fires: str | None = None
     fresh: str | None = None
@@ -48,7 +49,7 @@ def neurons(g: Nodes, p: SNM, v: str, m: str, z: str, at: Moment) -> tuple[str, 
     if p.curve is not None:
         k = _toward(g, p, _value(g, p, p.curve, v, at.summed), m, at)
     else:
-        k = _at_rest(g, _fire(g, p, v, m), at)
+        k = _at_rest(g, _fire(g, p, v, m, at.held), at)
         v = g("Sub", v, g("Mul", k, g.numbers(_reached(p, p.vth))))
     return v, g("Add", m, k), g.times(k, p.payload)
 
@@ -64,30 +65,32 @@ def gate(g: Nodes, p: Gate, a: str, b: str, m: str, at: Moment) -> tuple[str, st
 
 
 def _at_rest(g: Nodes, k: str, at: Moment) -> str:
-    return k if at.fires is None else g("Where", at.fires, k, g.constant(0))
+    return k if at.fires is None else g("Mul", k, g.number(at.fires))
 
 
-def _fire(g: Nodes, p: SNM, v: str, m: str) -> str:
-    """`dynamics.fire`: whole thresholds in v upwards; downwards one more where what they leave reaches
-    `lower`."""
-    vth, levels, size = g.numbers(_reached(p, p.vth)), g.constant(p.levels), g("Abs", v)
-    whole = g("Div", size, vth)
-    back = whole
+def _fire(g: Nodes, p: SNM, v: str, m: str, held: int) -> str:
+    """`dynamics.fire`: whole thresholds in v upwards, less those downwards, one more where what they leave
+    reaches `lower`; one of both is 0. Potentials and thresholds have 32 bits."""
+    vth, levels, most = g.numbers(_reached(p, p.vth)), g.constant(p.levels), g.constant(p.most)
+    above = g("Max", v, g.constant(0))
+    below = g("Sub", above, v)
+    rise, back = g("Div", above, vth), g("Div", below, vth)
     if p.down < 1:
         lower = lower_threshold(p.vth, p.down)  # a dead neuron has sent nothing that it could take back
         lower = _reached(p, lower) if p.two_sided else lower
-        rest = g("Sub", size, g("Mul", whole, vth))
-        back = g("Add", whole, g.number(g("GreaterOrEqual", rest, g.numbers(lower))))
-    rise, back = g.smaller(whole, levels), g.smaller(back, levels)
-    back = back if p.two_sided else g.smaller(back, m)
+        rest = g("Sub", below, g("Mul", back, vth))
+        back = g("Add", back, g.number(g("GreaterOrEqual", rest, g.numbers(lower))))
+    rise, back = g("Min", rise, levels), g("Min", back, levels)
+    if not p.two_sided:
+        back = g.smaller(back, m, held)
     if p.most:
-        rise = g.smaller(rise, g("Sub", g.constant(p.most), m))
-        back = g.smaller(back, g("Add", g.constant(p.most), m))
+        rise = g.smaller(rise, g("Sub", most, m), 2 * held)
+        back = g.smaller(back, g("Add", most, m), 2 * held)
     band = band_of(p.vth, p.band)
     if band is not None:
         rise = g("Mul", rise, g.number(g("GreaterOrEqual", v, g.numbers(p.vth.astype(np.int64) + band))))
         back = g("Mul", back, g.number(g("LessOrEqual", v, g.numbers(-band))))
-    return g("Where", g("Greater", v, g.constant(0)), rise, g("Neg", back))
+    return g("Sub", rise, back)
 
 
 def _reached(p: SNM, threshold: np.ndarray) -> np.ndarray:
@@ -130,7 +133,7 @@ def _toward(g: Nodes, p: SNM | Gate, value: str, m: str, at: Moment) -> str:
     if p.most:
         goal = g.within(goal, -p.most if p.two_sided else 0, p.most)
     elif not p.two_sided:
-        goal = g.larger(goal, g.constant(0))
+        goal = g.within(goal, 0, 1 << 53)
     k = g.within(g("Sub", goal, m), -p.levels, p.levels)
     band = band_of(p.vth, p.band)
     if band is not None:

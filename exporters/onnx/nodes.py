@@ -17,6 +17,7 @@ from dnisnm_lava.system.files import write_whole
 OPSET = 17  # the least that has all of them is 15 (Shape of some axes); runtimes of 2022 and later know 17
 IR_VERSION = 8  # that of opset 17: newer packages would write their own, which older runtimes refuse
 LARGEST_FILE = (1 << 31) - (1 << 24)  # bytes of constants; protobuf ends at 2**31
+LARGEST_SMALL = (1 << 31) - 1
 FEW = 64  # numbers that may take 8 bytes each
 FRONT = np.array([0])  # the axis of time, of sequences (T, N, ...)
 
@@ -79,18 +80,17 @@ class Nodes:
         """x times constants; x itself where all of them are 1."""
         return x if np.all(np.equal(values, 1)) else self("Mul", x, self.numbers(np.asarray(values)))
 
-    def smaller(self, a: str, b: str) -> str:
-        """The smaller of both, int64. Not by Min, nor Max and Clip below: onnxruntime 1.23 takes the low half
-        of 64 bits for a number with a sign, where the high halves are equal, so that 2**31 is less than 0."""
-        return self("Where", self("Less", a, b), a, b)
-
-    def larger(self, a: str, b: str) -> str:
-        """The larger of both, int64."""
-        return self("Where", self("Less", a, b), b, a)
+    def smaller(self, a: str, b: str, largest: int) -> str:
+        """The smaller of both, int64, neither beyond `largest` either way. Min, Max and Clip of onnxruntime
+        err on integers of more than 32 bits (Eigen takes the low halves of equal high ones for numbers with a
+        sign; seen in 1.23): they are for smaller ones and for floats here, and Sign is for none."""
+        return self("Min", a, b) if largest <= LARGEST_SMALL else self("Where", self("Less", a, b), a, b)
 
     def within(self, x: str, least: int, most: int) -> str:
-        """x, int64, and `least` or `most` beyond them."""
-        return self.larger(self.smaller(x, self.constant(most)), self.constant(least))
+        """x, int64, and `least` or `most` beyond them. In float64: below 2**53 it is exact, and further off
+        on the same side."""
+        wide = self("Cast", x, to=self.onnx.TensorProto.DOUBLE)
+        return self.number(self("Clip", wide, self.constant(float(least)), self.constant(float(most))))
 
     def unused(self, op: str) -> str:
         """A name that no other tensor has."""

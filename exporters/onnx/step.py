@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut
 from exporters.onnx import neurons, synapses
-from exporters.onnx.net import STEP, Net, beginning, heard, keep, late, latest
+from exporters.onnx.net import STEP, Net, beginning, heard, held, keep, late, latest
 from exporters.onnx.neurons import Moment
 
 
@@ -21,12 +21,12 @@ def add(net: Net, p: Population, begins: Mapping[str, int]) -> None:
         z = heard(net, p, {q.source: _now(net, q.source, p, begins) for q in p.projections})
         assert z is not None
         if isinstance(p, ReadOut):
-            v = neurons.integrate(g, p, state[0], z, _moment(net, start, start))
+            v = neurons.integrate(g, p, state[0], z, _moment(net, p, start, start))
             keep(net, p, [v])
             shape = p.view or p.shape
             net.gives[p.name] = (g.shaped(v, -1, *shape), shape)
             return
-        v, m, sent = neurons.neurons(g, p, state[0], state[1], z, _moment(net, start, start + p.lead))
+        v, m, sent = neurons.neurons(g, p, state[0], state[1], z, _moment(net, p, start, start + p.lead))
         keep(net, p, [v, m])
     elif isinstance(p, MaxPool):
         total = g("Add", state[0], _inside(net, p.source, p, begins))
@@ -37,7 +37,7 @@ def add(net: Net, p: Population, begins: Mapping[str, int]) -> None:
         assert isinstance(p, Gate)
         a = g("Add", state[0], _inside(net, p.source, p, begins))
         b = g("Add", state[1], _inside(net, p.gate, p, begins))
-        m, sent = neurons.gate(g, p, a, b, state[2], _moment(net, start, start))
+        m, sent = neurons.gate(g, p, a, b, state[2], _moment(net, p, start, start))
         keep(net, p, [a, b, m])
     net.sent[p.name] = sent
     net.gives[p.name] = (sent, p.shape)
@@ -73,13 +73,13 @@ def _inside(net: Net, source: str, reader: Population, begins: Mapping[str, int]
     return net.g("Where", _within(net, start), now, net.g.constant(0))
 
 
-def _moment(net: Net, start: int, fires: int) -> Moment:
+def _moment(net: Net, p: Population, start: int, fires: int) -> Moment:
     """Of a population that hears from step `start` on, and fires from `fires` on, T steps each."""
     g, key = net.g, ("summed", start)
     if key not in g.known:
         since = g("Sub", STEP, g.constant(start - 1))
         g.known[key] = g.within(since, 1, net.steps)
-    return Moment(g.known[key], _within(net, start), _within(net, fires))
+    return Moment(g.known[key], held(net, p), _within(net, start), _within(net, fires))
 
 
 def _within(net: Net, start: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut
 from exporters.onnx import neurons, synapses
-from exporters.onnx.net import Net, beginning, heard, keep
+from exporters.onnx.net import Net, beginning, heard, held, keep
 from exporters.onnx.neurons import Moment
 from exporters.onnx.nodes import FRONT, Given, Nodes, over_time
 
@@ -39,7 +39,7 @@ def _neurons(net: Net, p: SNM) -> str:
     still, moving = _currents(net, p, rest)
 
     def step(inner: Nodes, state: list[str], now: list[str]) -> tuple[list[str], list[str]]:
-        at = _moment(inner, net, now[0], rest, p.curve is not None)
+        at = _moment(inner, net, p, now[0], rest, p.curve is not None)
         v, m, sent = neurons.neurons(inner, p, state[0], state[1], _sum(inner, still, now[1:]), at)
         return [v, m], [sent]
 
@@ -52,7 +52,7 @@ def _readout(net: Net, p: ReadOut) -> Given:
     g, (still, moving) = net.g, _currents(net, p, 0)
 
     def step(inner: Nodes, state: list[str], now: list[str]) -> tuple[list[str], list[str]]:
-        at = _moment(inner, net, now[0], 0, False)
+        at = _moment(inner, net, p, now[0], 0, False)
         v = neurons.integrate(inner, p, state[0], _sum(inner, still, now[1:]), at)
         return [v], [v]
 
@@ -66,7 +66,7 @@ def _gate(net: Net, p: Gate) -> str:
     def step(inner: Nodes, state: list[str], now: list[str]) -> tuple[list[str], list[str]]:
         t, source, gate = now
         a, b = inner("Add", state[0], source), inner("Add", state[1], gate)
-        m, sent = neurons.gate(inner, p, a, b, state[2], _moment(inner, net, t, 0, True))
+        m, sent = neurons.gate(inner, p, a, b, state[2], _moment(inner, net, p, t, 0, True))
         return [a, b, m], [sent]
 
     sequences = [(_sequence(net, s), net.graph[s].shape) for s in (p.source, p.gate)]
@@ -121,15 +121,15 @@ def _sequence(net: Net, name: str) -> str:
     return net.g("Mul", net.sent[name], net.g.constant(ones))
 
 
-def _moment(g: Nodes, net: Net, t: str, rest: int, counts: bool) -> Moment:
+def _moment(g: Nodes, net: Net, p: Population, t: str, rest: int, counts: bool) -> Moment:
     """Step t, counted from 0, of a population that hears T steps and fires `rest` later."""
     summed, fresh = "", net.first
     if counts:
-        summed = g.smaller(g("Add", t, g.constant(1)), g.constant(net.steps))
+        summed = g.smaller(g("Add", t, g.constant(1)), g.constant(net.steps), net.steps)
         if fresh is not None:
             missing = g("Sub", g.constant(net.steps), summed)
             summed = g("Sub", g.constant(net.steps), g("Mul", fresh, missing))
     if not rest:
-        return Moment(summed, fresh=fresh)
+        return Moment(summed, held(net, p), fresh=fresh)
     hears = g("Less", t, g.constant(net.steps))
-    return Moment(summed, hears, g("GreaterOrEqual", t, g.constant(rest)), fresh)
+    return Moment(summed, held(net, p), hears, g("GreaterOrEqual", t, g.constant(rest)), fresh)
