@@ -49,7 +49,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import reference
 from dnisnm_lava.data.models import load_weights
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.stages.recipes import BEST
 from dnisnm_lava.stages.streaming import streaming
@@ -107,7 +107,7 @@ def test_converted_networks(
     made: Callable[..., tuple[SpikingGraph, np.ndarray]], options: dict[str, object], tmp_path: Path
 ) -> None:
     graph, x = made(**options)
-    assert_is_the_reference(graph, x[:4], tmp_path)
+    assert_is_the_reference(graph, x[:3], tmp_path)
     assert_is_the_reference(graph, x[:1], tmp_path, steps=9)
     assert_steps_are_the_reference(graph, x[:2], tmp_path)
     assert_steps_are_the_reference(graph, x[:1], tmp_path, steps=2)
@@ -256,6 +256,26 @@ def test_a_network_with_the_thresholds_of_a_stream(tmp_path: Path) -> None:
         assert_steps_are_the_reference(graph, x[:2], tmp_path)
 
 
+def test_levels_of_any_worth_and_gains_below_zero(tmp_path: Path) -> None:
+    """Not powers of two, as conversion makes them, and others within a channel."""
+    rng = np.random.default_rng(0)
+    for made in (curved, gated):
+        graph, x = made(levels=9, steps=3)
+        odd = [
+            replace(p, vth=(p.vth // rng.integers(1, 9, p.shape) | (p.vth > 0)).astype(np.int32))
+            if isinstance(p, Gate) or (isinstance(p, SNM) and p.curve is not None)
+            else p
+            for p in graph
+        ]
+        odd = [
+            replace(p, gain=p.gain * rng.choice([-1, 1], p.gain.shape)) if isinstance(p, Gate) else p
+            for p in odd
+        ]
+        graph = replace(graph, populations=tuple(odd))
+        assert_is_the_reference(graph, x[:3], tmp_path)
+        assert_steps_are_the_reference(graph, x[:2], tmp_path)
+
+
 # ---------------------------------------------------------------- other readers, and the file
 
 
@@ -390,14 +410,14 @@ def test_resnet20_on_real_images(shared: Path, tmp_path: Path) -> None:
     model = resnet20().eval()
     load_weights(model, shared / "weights/resnet20-12fca82f.th")
     with np.load(shared / "cifar10-lossless-subset.npz") as file:
-        codes = file["x_test"][:36].transpose(0, 3, 1, 2).astype(np.float32)
+        codes = file["x_test"][:18].transpose(0, 3, 1, 2).astype(np.float32)
     x = (codes / 255 - NORMALIZATION[0]) / NORMALIZATION[1]
-    graph = dn.build(model, x[:32], BEST).integer
-    assert_is_the_reference(graph, x[32:], tmp_path)
-    assert_steps_are_the_reference(graph, x[32:34], tmp_path)
+    graph = dn.build(model, x[:16], BEST).integer
+    assert_is_the_reference(graph, x[16:], tmp_path)
+    assert_steps_are_the_reference(graph, x[16:], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x1_0", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
 def test_networks_of_torchvision(name: str, tmp_path: Path) -> None:
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     from torchvision_models import SIZES, images, network
