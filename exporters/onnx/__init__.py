@@ -2,9 +2,10 @@
 
 `write` puts all T steps into one file. Images are (N, *image shape), float32 and finite, N is free; of each
 read-out there are its running sums after each step, (N, T, *shape of the model's output), int64, under its
-name: what `backends.reference.run` gives, integer for integer, by any runtime that knows the opset, since
-nothing but integers below their bounds is added and multiplied (float64 holds those of pools and resampling).
+name: what `backends.reference.run` gives, integer for integer, by any runtime that knows the opset and keeps
+64 bits, since nothing but integers below their bounds is added and multiplied (float64 holds some of them).
 Functions behind the last layer are not applied: `metadata_props` holds, as JSON, what makes values of sums.
+A sequence (C, L) is a map (C, 1, L).
 
 Of a stream's network, and of one step (`write_step`), the state goes in and comes out: what goes in as
 `v conv1` comes out as `after v conv1`, and all of it is 0 at the beginning. So the file needs no code:

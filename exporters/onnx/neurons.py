@@ -1,6 +1,6 @@
 """One time step of neurons and gates as ONNX nodes, in int64: `ir.dynamics`, line by line.
 
-A constant that neurons share is stored once, and broadcasts.
+A constant that neurons share is stored once, and broadcasts. Where a neuron is dead (vth = 0), k is 0.
 """
 
 from __future__ import annotations
@@ -139,10 +139,6 @@ def _toward(g: Nodes, p: SNM | Gate, value: str, m: str, at: Moment) -> str:
     if band is not None:
         held = worth + 2 * band
         apart = g("Mul", g("Sub", value, g("Mul", m, g.numbers(p.vth))), g.constant(2))
-        far = g(
-            "Or",
-            g("GreaterOrEqual", apart, g.numbers(held)),
-            g("Less", apart, g.numbers(-held)),
-        )
+        far = g("Or", g("GreaterOrEqual", apart, g.numbers(held)), g("Less", apart, g.numbers(-held)))
         k = g("Where", far, k, g.constant(0))
     return _at_rest(g, g.times(k, alive), at)

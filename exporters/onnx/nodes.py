@@ -34,6 +34,7 @@ class Nodes:
         self.path = path
         self.onnx: Any = _onnx() if within is None else within.onnx
         self.root: Nodes = self if within is None else within.root
+        self.bytes = 0  # of constants, in all
         self.made: list[Any] = []
         self.known: dict[Any, Any] = {}  # what was made of a tensor already
         self.constants: dict[bytes, Any] = {} if within is None else within.constants
@@ -103,17 +104,14 @@ class Nodes:
     def _stored(self, array: np.ndarray) -> str:
         key = f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array.tobytes()).digest()
         if key not in self.constants:
+            self.root.bytes += array.nbytes
+            if self.root.bytes > LARGEST_FILE:
+                raise OutOfRange(
+                    f"{self.path}: its constants take more than {LARGEST_FILE / 1e9:.1f} GB, and an ONNX "
+                    f"file of one piece holds 2 GB; write the network with exporters.netx"
+                )
             self.constants[key] = self.onnx.numpy_helper.from_array(array, self.unused("constant"))
-            self._check_size()
         return self.constants[key].name
-
-    def _check_size(self) -> None:
-        held = sum(len(a.raw_data) for a in self.constants.values())
-        if held > LARGEST_FILE:
-            raise OutOfRange(
-                f"{self.path}: its constants take more than {LARGEST_FILE / 1e9:.1f} GB, and an ONNX file of "
-                f"one piece holds 2 GB; write the network with exporters.netx"
-            )
 
 
 def _onnx() -> Any:

@@ -59,11 +59,10 @@ def currents(g: Nodes, q: Projection, x: str, source: Shape, largest: int, who: 
 
 def digits(g: Nodes, x: str, largest: int) -> list[str]:
     """x, int64, none beyond `largest`, as bytes with a zero point: the lowest digit first."""
-    key = (x, count := _count(largest))
-    if key not in g.known:
+    if (key := (x, largest)) not in g.known:
         above = -(-(largest + ZERO) // BASE)  # whole bases that make all of them positive: Div truncates
         parts = []
-        for _ in range(count - 1):
+        for _ in range(_count(largest) - 1):
             raised = g("Add", x, g.constant(above * BASE + ZERO))
             whole = g("Div", raised, g.constant(BASE))
             parts.append(g("Sub", raised, g("Mul", whole, g.constant(BASE))))
@@ -94,10 +93,8 @@ def _products(g: Nodes, q: Projection, x: str, largest: int, who: str) -> str:
     """Spikes times weights, before the exponent."""
     terms = []
     for j, weight in enumerate(_digits_of(q.weight)):
-        _check_sums(
-            int(np.abs(weight).reshape(len(weight), -1).sum(axis=1).max(initial=0)),
-            f"{who}: sums of weights from {q.source}",
-        )
+        most = np.abs(weight).reshape(len(weight), -1).sum(axis=1).max(initial=0)
+        _check_sums(int(most), f"{who}: sums of weights from {q.source}")
         for i, digit in enumerate(digits(g, x, largest)):
             terms.append(g.times(g.number(_of_bytes(g, q, digit, weight)), BASE ** (i + j)))
     return _added(g, terms)
@@ -115,28 +112,16 @@ def _of_bytes(g: Nodes, q: Projection, digit: str, weight: np.ndarray) -> str:
 def _sums(g: Nodes, x: str, shape: Shape, pool: Window, largest: int, who: str) -> tuple[str, int]:
     """Sums of windows of maps x (N, *shape), and the largest that they can be: channels are images of one
     channel, and weights are 1."""
-    zero, ones = g.constant(np.uint8(ZERO)), g.constant(np.full((1, 1, *pool.kernel), 1 + ZERO, np.uint8))
     _check_sums(math.prod(pool.kernel), f"{who}: sums of a pool of {pool.kernel}")
-    window = {"strides": pool.stride, "pads": _pads(pool), "dilations": pool.dilation}
-    terms = [
-        g.times(
-            g.number(
-                g(
-                    "ConvInteger",
-                    g.shaped(digit, -1, 1, *shape[1:]),
-                    ones,
-                    zero,
-                    zero,
-                    kernel_shape=pool.kernel,
-                    **window,
-                )
-            ),
-            BASE**i,
-        )
-        for i, digit in enumerate(digits(g, x, largest))
-    ]
-    sums = g.shaped(_added(g, terms), -1, shape[0], *pool.output_size((shape[1], shape[2])))
-    return sums, largest * math.prod(pool.kernel)
+    zero, ones = g.constant(np.uint8(ZERO)), g.constant(np.full((1, 1, *pool.kernel), 1 + ZERO, np.uint8))
+    window = {"kernel_shape": pool.kernel, "strides": pool.stride, "dilations": pool.dilation}
+    terms = []
+    for i, digit in enumerate(digits(g, x, largest)):
+        maps = g.shaped(digit, -1, 1, *shape[1:])
+        sums = g("ConvInteger", maps, ones, zero, zero, pads=_pads(pool), **window)
+        terms.append(g.times(g.number(sums), BASE**i))
+    total = g.shaped(_added(g, terms), -1, shape[0], *pool.output_size((shape[1], shape[2])))
+    return total, largest * math.prod(pool.kernel)
 
 
 def _resampled(g: Nodes, q: Projection, x: str) -> str:
