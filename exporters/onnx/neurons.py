@@ -108,7 +108,7 @@ def _value(g: Nodes, p: SNM, curve: Curve, v: str, summed: str) -> str:
     else:
         full = (1 << count.bit_length()) - 1  # halving takes 2**n - 1 knots
         table = np.pad(curve.knots, ((0, 0), (0, full - count)), constant_values=BEYOND)
-        knots = g("Mul", g.constant(table.reshape(-1)), summed)
+        knots = g("Mul", g.table(table.reshape(-1)), summed)
         at = g.numbers(rows * full)
         piece, half = g.constant(0), (full + 1) // 2
         while half:
@@ -116,8 +116,8 @@ def _value(g: Nodes, p: SNM, curve: Curve, v: str, summed: str) -> str:
             piece = g("Add", piece, g("Mul", g.number(g("GreaterOrEqual", v, probe)), g.constant(half)))
             half //= 2
         line = g("Add", piece, g.numbers(rows * lines))
-    slope = g("Gather", g.constant(curve.slopes.reshape(-1)), line)
-    offset = g("Gather", g("Mul", g.constant(curve.offsets.reshape(-1)), summed), line)
+    slope = g("Gather", g.table(curve.slopes.reshape(-1)), line)
+    offset = g("Gather", g("Mul", g.table(curve.offsets.reshape(-1)), summed), line)
     return g("Add", g("Mul", v, slope), offset)
 
 

@@ -57,10 +57,13 @@ class Nodes:
 
     def numbers(self, values: np.ndarray) -> str:
         """A constant (C, ...) in int64, once along axes along which its values are the same, one number where
-        all are; many take as few bytes in the file as hold them."""
+        all are."""
         array = narrowed(values.astype(np.int64))
-        if (array == array.flat[0]).all():
-            return self.constant(array.flat[0])
+        return self.table(array if (array != array.flat[0]).any() else array.flat[0])
+
+    def table(self, values: np.ndarray) -> str:
+        """A constant in int64, many of whose numbers take as few bytes in the file as hold them."""
+        array = np.asarray(values, np.int64)
         code = np.promote_types(np.min_scalar_type(array.min()), np.min_scalar_type(array.max()))
         if array.size < FEW or code.itemsize == array.itemsize:
             return self.constant(array)
