@@ -49,7 +49,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import reference
 from dnisnm_lava.data.models import load_weights
 from dnisnm_lava.errors import BackendMissing, BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Curve, Gate, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.stages.recipes import BEST
 from dnisnm_lava.stages.streaming import streaming
@@ -174,6 +174,24 @@ def test_digits_hold_every_integer_up_to_their_bound(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sum((part - 128) * 256**i for i, part in enumerate(parts)), x)
 
 
+def test_bounds_hold_for_integers_of_more_than_32_bits(tmp_path: Path) -> None:
+    """Where Min, Max and Clip of the runtime err."""
+    g = nodes.Nodes(tmp_path / "a.onnx", ["x", "y", "smaller", "within"])
+    g.gives("smaller", "Identity", g.smaller("x", "y", 1 << 52))
+    g.gives("within", "Identity", g.within("x", -(2**23) + 1, 2**23 - 1))
+    nodes.write_model(
+        g,
+        [("x", ("N",), "INT64"), ("y", ("N",), "INT64")],
+        [("smaller", ("N",)), ("within", ("N",))],
+        {},
+        False,
+    )
+    x, y = np.random.default_rng(0).integers(-(2**34), 2**34, (2, 100_000))
+    smaller, within = session(g.path).run(["smaller", "within"], {"x": x, "y": y})
+    np.testing.assert_array_equal(smaller, np.minimum(x, y))
+    np.testing.assert_array_equal(within, np.clip(x, -(2**23) + 1, 2**23 - 1))
+
+
 def test_full_bytes_at_every_tap_are_summed_exactly(tmp_path: Path) -> None:
     """Where products of bytes pair up in 16 bits, as some processors have them, they would saturate here."""
     for value in (-127.0, 127.0):
@@ -254,6 +272,23 @@ def test_a_network_with_the_thresholds_of_a_stream(tmp_path: Path) -> None:
         graph = replace(streaming(graph, steps=4, hysteresis=0.6, levels=2), carry=False)
         assert_is_the_reference(graph, x[:4], tmp_path)
         assert_steps_are_the_reference(graph, x[:2], tmp_path)
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("band", [0.0, 0.5])
+@pytest.mark.parametrize("down", [0.0, 0.25, 0.6, 1.0])
+def test_every_threshold_is_met_exactly(down: float, band: float, two_sided: bool, tmp_path: Path) -> None:
+    """Small thresholds and currents, so that potentials and what a curve says often are at them."""
+    rng, each = np.random.default_rng(0), Projection("input", np.eye(64, dtype=np.int8))
+    dials = {"levels": 2, "two_sided": two_sided, "band": band, "most": 5 if band else 0}
+    a, vth = snm("a", (64,), (each,), rng, down=down), np.repeat(np.arange(2, 18, 2), 8).astype(np.int32)
+    a = replace(a, vth=vth, payload=np.ones_like(vth), v_init=vth >> 1, **dials)
+    line = Curve("line", np.zeros((1, 0), np.int64), np.ones((1, 1), np.int64), np.zeros((1, 1), np.int64))
+    curve = replace(a, name="curve", curve=line, v_init=0 * vth)
+    outs = [readout(f"out {p.name}", (64,), (replace(each, source=p.name),), rng) for p in (a, curve)]
+    graph = SpikingGraph((Input("input", (64,), np.ones(64), 8), a, curve, *outs), steps=3)
+    assert_is_the_reference(graph, rng.integers(-9, 10, (60, 64)), tmp_path)
+    assert_stream_is_the_reference(replace(graph, carry=True), rng.integers(-9, 10, (30, 64)), tmp_path)
 
 
 def odd(p: Population, rng: np.random.Generator) -> Population:
