@@ -205,11 +205,11 @@ def test_full_bytes_at_every_tap_are_summed_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 0), (2, 1)), ((2, 2), (1, 2))])
 def test_borders_wider_than_windows_and_dilation(padding: tuple, tmp_path: Path) -> None:
-    """Of a convolution, a sum-pool and a max-pool that reads an image."""
+    """Of a convolution, a sum-pool, and a max-pool that reads an image, of which others are not ready yet."""
     rng = np.random.default_rng(0)
     size, window = (5, 7), Window((3, 2), (2, 1), padding, (1, 2))
     conv = Projection("input", weights(rng, 4, 1, 2, 2), (2, 1), ((3, 1), (0, 4)), (2, 3), groups=2)
-    a = snm("a", conv.output_shape((2, *size)), (conv,), rng, levels=3)
+    a = snm("a", conv.output_shape((2, *size)), (conv,), rng, levels=3, lead=2)
     pool = MaxPool("pool", (2, *window.output_size(size)), "input", window)
     features = 4 * np.prod(window.output_size(a.shape[1:]))
     out = readout("out", (3,), (Projection("a", weights(rng, 3, features), sum_pool=window),), rng)
