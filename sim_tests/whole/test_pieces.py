@@ -99,6 +99,17 @@ def test_the_file_holds_the_piece(name: str, tmp_path: Path) -> None:
     assert_file_holds(quantized(name)[0], tmp_path / "a.net")
 
 
+@pytest.mark.parametrize("name", PIECES)
+def test_the_onnx_file_equals_the_integer_reference(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    from onnx_runs import assert_is_the_reference, assert_steps_are_the_reference
+
+    graph, x = quantized(name)
+    assert_is_the_reference(graph, x[:2], tmp_path)
+    assert_steps_are_the_reference(graph, x[:1], tmp_path)
+
+
 def beside(p: Population, piece: str, image: str) -> Population:
     """`p` under a name that no other piece has. image: the name of the input, which all share."""
     here = functools.partial(_named, piece=piece, image=image)
