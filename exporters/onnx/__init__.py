@@ -38,8 +38,9 @@ from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.ir.populations import lead
 from exporters.onnx import step, whole
 from exporters.onnx.net import began, initial, starts, states, written
+from exporters.onnx.nodes import OPSET
 
-__all__ = ["initial", "starts", "states", "write", "write_step"]
+__all__ = ["OPSET", "initial", "starts", "states", "write", "write_step"]
 
 
 def write(

@@ -1,5 +1,5 @@
-"""The bound on time: what cores and links are asked for is counted again here, synapse by synapse and router by
-router."""
+"""The bound on time: what cores and links are asked for is counted again here, synapse by synapse and router
+by router."""
 
 from __future__ import annotations
 
