@@ -85,6 +85,18 @@ def test_the_example_clips_are_whole(name: str, shape: tuple[int, ...], total: i
 
 
 @NEEDS_AV
+def test_ffmpeg_is_silent_whoever_made_it_talk(tmp_path: Path) -> None:
+    """torchvision.io asks for its words, and a damaged clip then hung where a thread that decodes wanted to
+    say so: it waited for Python's lock, which was held by who waited for the thread."""
+    import av
+
+    write_video(tmp_path / "a.mkv", drawn(3, 48, 64), 10)
+    av.logging.set_level(av.logging.ERROR)
+    list(video(tmp_path / "a.mkv"))
+    assert av.logging.get_level() is None
+
+
+@NEEDS_AV
 @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4"])
 def test_a_clip_that_is_cut_off_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

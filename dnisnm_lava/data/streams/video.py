@@ -64,10 +64,13 @@ def write_video(
 
 
 def _av() -> Any:
+    """PyAV, silent: FFmpeg's threads ask for Python's lock to log (torchvision.io turns that on), and where a
+    decoder is freed, Python holds it and waits for the threads. So a damaged clip would hang."""
     try:
         import av
     except ModuleNotFoundError as error:
         raise BackendMissing(f"clips: {missing('av', 'video')}") from error
+    av.logging.set_level(None)
     return av
 
 
