@@ -9,7 +9,7 @@ MODERN := $(addprefix sim_tests/,backends/test_executors.py backends/test_lava_p
 	stages/test_rounding.py stages/test_stages.py)
 
 # Two files of tests at a time, each by a process of one thread: as fast as two cores are.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 1
 
 .PHONY: demo test modern lowest lint site clean
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,19 @@ if importlib.util.find_spec(
 ):  # it sets how processes start, which it cannot once another library has asked how they do
     import lava.magma.runtime.message_infrastructure.multiprocessing  # noqa: F401
 
+HANGS = 400  # seconds, which no test takes
+
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """A test that hangs ends its process, with the stack of each thread; pytest-xdist names it, and goes on
+    with the others."""
+    faulthandler.dump_traceback_later(HANGS, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

