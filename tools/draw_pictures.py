@@ -310,7 +310,7 @@ ROOMS = {
     "measures": "shares and fits",
     "frontend": "torch module to graph",
     "procs": "Lava processes",
-    "exporters": "netx, NIR, torch module",
+    "exporters": "netx, ONNX, C, torch, NIR",
     "backends": "executors that agree",
     "stages": "thresholds, fitting, integers",
     "evaluation": "tallies, comparisons, alarms",

@@ -168,7 +168,7 @@ def _time(
     from dnisnm_lava.studies.loihi2.rates import rates
 
     if graph.carry:
-        return None, "a stream's network: no bound on its time is made"
+        return None, "no time: a stream's rests on its frames, and dn.runtime(network, frames) tells it"
     if args.images == 0:
         return None, ""
     chip = rates(args.rates)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dnisnm_lava as dn
+from dnisnm_lava.backends import streams
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, MaxPool, Projection, ReadOut, SpikingGraph, arithmetic, sources
 from dnisnm_lava.studies.costs.counts import count
@@ -204,5 +205,23 @@ def test_what_has_no_bound_is_refused() -> None:
     graph, x = small(lead=2)
     with pytest.raises(OutOfRange, match="windows take 8"):
         runtime.runtime(graph, x[:1], period=7)
-    with pytest.raises(OutOfRange, match="stream"):
+    with pytest.raises(OutOfRange, match="1 frame given of a stream"):
         runtime.runtime(dn.streaming(graph), x[:1])
+    with pytest.raises(OutOfRange, match="3 steps given, and the stream's network has 1"):
+        runtime.runtime(dn.streaming(graph), x[:2], steps=3)
+
+
+def test_a_stream_counts_the_changes_behind_its_first_frame() -> None:
+    graph, x = small()
+    stream = dn.streaming(graph)
+    still = runtime.runtime(stream, np.repeat(x[:1], 4, axis=0))
+    of = {t.name: t for t in still.terms}
+    first = {t.name: t for t in runtime.runtime(graph, x[:1]).terms}
+    assert (
+        of["synaptic_operation"].total < first["synaptic_operation"].total / 4
+    )  # neurons settle, and are silent
+    moving = runtime.runtime(stream, x[:4])
+    going = streams.going(stream)
+    told = [going.step(frame) for frame in x[:4]][1:]
+    delivered = sum(sum(frame.delivered.values()) for frame in told)
+    assert round(3 * {t.name: t for t in moving.terms}["synaptic_operation"].total) == delivered

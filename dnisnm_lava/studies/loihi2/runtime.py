@@ -18,10 +18,11 @@ from math import prod
 import numpy as np
 
 from dnisnm_lava.backends import watched
+from dnisnm_lava.backends.streams import going
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Population, ReadOut, SpikingGraph, checked_images, lead
-from dnisnm_lava.ir.integers import check_images, check_state, steps_of
+from dnisnm_lava.ir import SNM, Gate, Input, Population, ReadOut, SpikingGraph, checked_images, lead
+from dnisnm_lava.ir.integers import check_state, encode_images, steps_of
 from dnisnm_lava.studies.loihi2.cores import Shared, Synapses, ceil_div
 from dnisnm_lava.studies.loihi2.layers import estimate
 from dnisnm_lava.studies.loihi2.limits import HEADER_BITS, INDEX_BITS, LIST_HEADER_BITS, WORD_BITS
@@ -84,8 +85,9 @@ def runtime(
     given: Rates | None = None,
 ) -> Runtime:
     """The bound for an integer graph, on spikes counted on `images` (N, *input shape), a handful, over
-    `steps` (default: the graph's). period: from one image to the next (default: the shortest). given: the
-    rates of a chip (default: `rates()`)."""
+    `steps` (default: the graph's). Of a stream's network images are its frames, two or more, and means are
+    over those behind the first. period: from one image to the next (default: the shortest). given: the rates
+    of a chip (default: `rates()`)."""
     steps = steps_of(graph, steps)
     shortest = steps + max(lead(p) for p in graph)
     if period is not None and period < shortest:
@@ -109,9 +111,10 @@ def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> dict[
     """{T: what T steps ask for}; one simulation tells of all where no population leads."""
     if not graph.is_integer:
         raise OutOfRange("runtime: the graph holds floats; quantize it first")
-    check_images(graph, "the runtime")
     check_state(graph, "the runtime")
     x = checked_images(graph, images)
+    if graph.carry:
+        return {t: counted(graph, _changes(graph, x, t)) for t in steps}
     if any(map(lead, graph)):
         return {t: counted(graph, _sent(graph, x, t)) for t in steps}
     sent = _sent(graph, x, max(steps))
@@ -193,6 +196,25 @@ def _sent(graph: SpikingGraph, images: np.ndarray, steps: int) -> dict[str, np.n
     return {
         name: np.stack([np.concatenate(each[t]) for t in sorted(each)], axis=1) for name, each in seen.items()
     }
+
+
+def _changes(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """The same of a stream's frames behind the first, which is an image."""
+    if len(frames) < 2:
+        raise OutOfRange("runtime: 1 frame given of a stream; give 2 or more, of which the first is an image")
+    if steps != graph.steps:
+        raise OutOfRange(
+            f"runtime: {steps} steps given, and the stream's network has {graph.steps}; give none"
+        )
+    stream = going(graph)
+    told = [stream.step(frame, record=True).spikes for frame in frames][1:]
+    sent = {p.name: np.stack([spikes[p.name] != 0 for spikes in told]) for p in graph if _sends(p)}
+    changed = np.diff(encode_images(graph, frames)[0].astype(np.int64), axis=0) != 0
+    return {graph.input.name: np.repeat(changed[:, None], steps, axis=1), **sent}
+
+
+def _sends(p: Population) -> bool:
+    return not isinstance(p, Input | ReadOut)
 
 
 # ---------------------------------------------------------------- the bound
