@@ -13,7 +13,7 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.backends import batched, reference
-from dnisnm_lava.backends.results import Difference, difference
+from dnisnm_lava.backends.results import Difference, Run, difference
 
 # Pixels a side: 64, or the fewest above that the network takes.
 SIZES = {
@@ -110,12 +110,39 @@ def error_of(model: nn.Module, analog: dn.AnalogGraph, x: np.ndarray) -> float:
 
 def agreement_of(analog: dn.AnalogGraph, x: np.ndarray) -> Difference:
     """Every spike of the first image, in the integer reference and in the integer batched executor."""
+    return compared(analog, x)[2]
+
+
+def compared(analog: dn.AnalogGraph, x: np.ndarray) -> tuple[dn.SpikingGraph, Run, Difference]:
+    """The integer network, the reference's run of the first image, and how much the batched executor differs
+    from it."""
     integer = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=STEPS))
     one = reference.run(integer, x[:1], steps=STEPS)
     other = batched.run(integer, x[:1], steps=STEPS, record=True)
-    return difference("integer reference", one, "integer batched", other)
+    return integer, one, difference("integer reference", one, "integer batched", other)
 
 
 def sentence_without_paths(error: BaseException) -> str:
     """`/some/where/resnet.py:12` as `resnet.py:12`."""
     return re.sub(r"(?<![\w.])/[^\s:`]*/(?=[^\s/:`]+)", "", str(error))
+
+
+def main() -> None:
+    """All of them as ONNX files, run by onnxruntime: `python -m sim_tests.torchvision_models`."""
+    import tempfile
+    from pathlib import Path
+
+    from onnx_runs import over_steps
+
+    for name in SIZES:
+        model, x = network(name), images(CALIBRATION, SIZES[name])
+        integer, run, _ = compared(dn.from_torch(model, x[0]), x)
+        with tempfile.TemporaryDirectory() as folder:
+            found = over_steps(integer, x[:1], Path(folder), STEPS)
+            size = (Path(folder) / "whole.onnx").stat().st_size
+        different = int(np.count_nonzero(found[integer.readout.name] != run.logits))
+        print(f"{name}: {different} of {run.logits.size:,} sums differ, {size:,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main()

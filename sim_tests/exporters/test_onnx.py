@@ -452,17 +452,6 @@ def test_resnet20_on_real_images(shared: Path, tmp_path: Path) -> None:
     assert_steps_are_the_reference(graph, x[16:], tmp_path)
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
-def test_networks_of_torchvision(name: str, tmp_path: Path) -> None:
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
-    from torchvision_models import SIZES, images, network
-
-    model, x = network(name), images(2, SIZES[name])
-    analog = dn.from_torch(model, x[0])
-    graph = dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=2, levels=3))
-    assert_is_the_reference(graph, x[:1], tmp_path)
-
-
 # ---------------------------------------------------------------- refusals
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torchvision")
@@ -17,7 +19,7 @@ from torchvision_models import (
     LIKE_OTHERS,
     REFUSED,
     SIZES,
-    agreement_of,
+    compared,
     error_of,
     images,
     network,
@@ -29,13 +31,19 @@ from dnisnm_lava.errors import UnsupportedModel
 
 
 @pytest.mark.parametrize("name", [name for name in SIZES if name not in LIKE_OTHERS])
-def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str) -> None:
+def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str, tmp_path: Path) -> None:
+    """And its file of ONNX gives every sum, where onnxruntime is installed."""
     model, x = network(name), images(CALIBRATION, SIZES[name])
     analog = dn.from_torch(model, x[0])
     assert error_of(model, analog, x[:2]) <= 1e-9
-    agreement = agreement_of(analog, x)
+    integer, run, agreement = compared(analog, x)
     assert agreement.spikes_compared > 10_000
     assert agreement.different == 0, agreement.first
+    if find_spec("onnxruntime"):
+        from onnx_runs import over_steps
+
+        found = over_steps(integer, x[:1], tmp_path, run.logits.shape[1])
+        np.testing.assert_array_equal(found[integer.readout.name], run.logits)
 
 
 def test_resnet50_has_a_projection_for_each_convolution_and_shortcut_and_for_its_classifier() -> None:
