@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import dnisnm_lava as dn
-from dnisnm_lava.backends import batched
+from dnisnm_lava.backends import batched, watched
 from dnisnm_lava.backends.batched import chunks
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Projection, ReadOut, Resample, SpikingGraph
@@ -324,7 +324,7 @@ def test_counts_are_the_same_where_torch_is_not_installed(lead: int, monkeypatch
     """Then the reference is watched, image by image."""
     graph, x = graphs.small(levels=2, lead=lead)
     expected = counting.count_each(graph, x[:3], (2, 5))
-    monkeypatch.setattr(counting, "find_spec", lambda _: None)
+    monkeypatch.setattr(watched, "find_spec", lambda _: None)
     monkeypatch.setattr(batched, "run", None)
     told: list[tuple[int, int]] = []
     found = counting.count_each(graph, x[:3], (2, 5), progress=lambda done, of: told.append((done, of)))
