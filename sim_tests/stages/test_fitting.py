@@ -22,7 +22,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.stages import fitting, recipes
-from dnisnm_lava.stages.fitting import fit, normal, spool, thresholds
+from dnisnm_lava.stages.fitting import activity, fit, normal, spool, thresholds
 from exporters import netx
 
 
@@ -102,6 +102,47 @@ def test_the_best_scale_is_the_best_of_all_tried() -> None:
     np.testing.assert_allclose(
         chosen[alive], np.array(scales)[by_scale.argmin(axis=0)][alive], rtol=1e-12
     )  # one product's rounding
+
+
+def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels choose among scales by 10 of 40 images; the gap of the choice is that of all 40."""
+    monkeypatch.setattr(thresholds, "VALUES", 1)
+    monkeypatch.setattr(thresholds, "FEWEST", 10)
+    _, spiking, x = converted()
+    p = spiking.of(SNM)[0]
+    store = spool.Store(1 << 30)
+    with torch.inference_mode():
+        image = activity.of_input(iter(torch.tensor(x).split(16)), store)
+        activities = {spiking.input.name: image}
+        ann = spool.Spool(store, 1)
+        for z in activity.preactivations(p, activities):
+            ann.append((z + activity.tensor(np.broadcast_to(p.bias, p.shape))).clamp(min=0))
+        currents = activity.Currents(p, activities, spiking.steps, store)
+        choice = thresholds.Choice(thresholds.sequential, "channel", (0.5, 0.75, 1.0), 99.9, 200)
+        heard = thresholds.Heard(choice, ann, lambda: iter(()), np.inf, currents, spiking.steps)
+        found = thresholds.sequential(p, heard)
+        scales = np.array(choice.scales)
+        ten = [(a[:10], z[:10]) for a, z in zip(ann, currents, strict=True)][:1]
+        best = activity.errors(p, scales, ten)[0].sum(axis=(2, 3)).argmin(axis=0)
+        np.testing.assert_array_equal(found.theta, p.vth * scales[best][:, None, None])
+        gaps = activity.errors(p, scales, zip(ann, currents, strict=True))[1]
+    assert found.gap is not None
+    # The same float64 sums in two parts: 40 numbers of about 1, each addition off by 1e-16 of the sum.
+    chosen = np.take_along_axis(gaps, np.broadcast_to(best[:, None, None], p.shape)[None], axis=0)[0]
+    np.testing.assert_allclose(found.gap, chosen, rtol=0, atol=1e-12)
+    before = store.free
+    currents.close()
+    assert store.free > before
+
+
+def test_mean_currents_of_all_images_are_those_of_their_sum() -> None:
+    _, spiking, x = converted()
+    p, store = spiking.of(SNM)[0], spool.Store(1 << 30)
+    with torch.inference_mode():
+        activities = {spiking.input.name: activity.of_input(iter(torch.tensor(x).split(16)), store)}
+        expected = sum(z.double().sum(0).numpy() for z in activity.mean_currents(p, activities))
+        # float32 products of 18 numbers, 40 images: off by 40 * 18 * 6e-8 of the largest, 10 or so.
+        np.testing.assert_allclose(activity.summed_currents(p, activities), expected, rtol=0, atol=4e-4)
 
 
 def test_what_is_fitted_is_the_same_in_every_executor(tmp_path: Path) -> None:

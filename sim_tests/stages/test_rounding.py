@@ -44,6 +44,35 @@ def test_patches_times_weights_are_the_projection(graph: SpikingGraph) -> None:
             assert torch.equal(u @ weight.transpose(1, 2), expected)
 
 
+@settings(max_examples=20)
+@given(graph=integer_graphs(), seed=st.integers(0, 1000))
+def test_places_that_are_looked_at_are_those_of_all(graph: SpikingGraph, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for p in graph.of(SNM):
+        for q in p.projections:
+            if not q.is_conv:
+                continue
+            x = torch.tensor(rng.normal(size=(3, *graph[q.source].shape)), dtype=torch.float32)
+            z = torch.tensor(rng.normal(size=(3, *p.shape)), dtype=torch.float32)
+            size = int(np.prod(q.given_shape(graph[q.source].shape)[1:]))
+            places = torch.tensor(np.stack([rng.permutation(size)[: 1 + size // 3] for _ in range(3)]))
+            rows = (torch.arange(3)[:, None] * size + places).reshape(-1)
+            for one, all_of in (
+                (least_squares.patches(q, x, places), least_squares.patches(q, x)),
+                (least_squares.driven(q, z, places), least_squares.driven(q, z)),
+            ):
+                assert torch.equal(one, all_of[:, rows])
+
+
+def test_as_many_places_as_tell_the_moments() -> None:
+    q = Projection("a", np.zeros((4, 2, 3, 3)), padding=((1, 1), (1, 1)))
+    few = least_squares.Places(q, (2, 32, 32), 512)  # 128 for each of 18 numbers, over 512 images
+    assert few.of(5).shape == (5, -(-128 * 18 // 512))
+    assert all(len(set(row.tolist())) == 5 for row in few.of(5))  # no place twice
+    assert not torch.equal(few.of(5), few.of(5))
+    assert least_squares.Places(q, (2, 8, 8), 32).of(5) is None  # a map that has no more
+
+
 def regression(
     rng: np.random.Generator, count: int, inputs: int, outputs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,9 +90,9 @@ def test_least_squares_is_ridge_regression() -> None:
     lacking = wanted - x @ weight.T
     q = Projection("a", weight)
     pairs = torch.tensor(x, dtype=torch.float32), torch.tensor(lacking, dtype=torch.float32)
-    found = least_squares.improved(
-        q, iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)]), slice(0, 7)
-    )  # type: ignore[misc]
+    samples = iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)])
+    places = least_squares.Places(q, (7,), len(x))
+    found = least_squares.improved(q, samples, places, slice(0, 7))  # type: ignore[arg-type]
 
     def ridge(rows: np.ndarray, penalty: float) -> np.ndarray:
         u, r = (a[rows] - a[rows].mean(axis=0) for a in (x, lacking))
@@ -88,7 +117,8 @@ def test_what_does_not_help_those_held_back_is_left_alone() -> None:
         torch.tensor(rng.normal(size=(24, 30)), dtype=torch.float32),
         torch.tensor(rng.normal(size=(24, 2)), dtype=torch.float32),
     )
-    np.testing.assert_array_equal(least_squares.improved(q, iter([noise]), slice(0, 30)), q.weight)
+    places = least_squares.Places(q, (30,), 24)
+    np.testing.assert_array_equal(least_squares.improved(q, iter([noise]), places, slice(0, 30)), q.weight)
 
 
 def test_wide_layers_go_block_by_block() -> None:

@@ -15,7 +15,7 @@ from dnisnm_lava.backends.batched import curve_neurons, neurons
 from dnisnm_lava.backends.batched.curves import gated
 from dnisnm_lava.backends.batched.linear import Map, linear, max_pool, pool_changes
 from dnisnm_lava.backends.batched.storage import flat, innermost, unflat
-from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut
+from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, Shape
 from dnisnm_lava.ir.dynamics import lower_threshold
 from dnisnm_lava.stages.fitting.spool import Spool, Store
 
@@ -35,6 +35,14 @@ class Activity:
     def __len__(self) -> int:
         """Chunks."""
         return len(self.ann if self.levels is None else self.levels)
+
+    @property
+    def images(self) -> int:
+        return (self.ann if self.levels is None else self.levels).images
+
+    @property
+    def shape(self) -> Shape:
+        return self.ann.shape if self.levels is None else self.levels.shape[1:]
 
     def sent(self, i: int) -> Tensor:
         """(n, T, *shape), or (n, 1, *shape) for the image."""
@@ -98,10 +106,17 @@ def of_gate(
 
 
 def of_neurons(
-    p: SNM, ann: Spool, activities: Activities, steps: int, store: Store, spiking: bool = True
+    p: SNM,
+    ann: Spool,
+    activities: Activities,
+    steps: int,
+    store: Store,
+    spiking: bool = True,
+    heard: Iterable[Tensor] | None = None,
 ) -> Activity:
+    """heard: the currents, where they are at hand."""
     levels = Spool(store, 2)
-    for current in currents(p, activities, steps) if spiking else ():
+    for current in (currents(p, activities, steps) if heard is None else heard) if spiking else ():
         levels.append(run(p, current))
     return Activity(ann, levels, channels_innermost(tensor(p.payload)))
 
@@ -124,16 +139,49 @@ def preactivations(p: Reader, activities: Activities) -> Iterator[Tensor]:
         yield _total([project(activities[q.source].ann[i]) for q, project in ready])
 
 
-def currents(p: Reader, activities: Activities, steps: int) -> Iterator[Tensor]:
-    """(n, T, *shape), without bias."""
+class Currents:
+    """(n, T, *shape), without bias, chunk by chunk, as often as one likes: what memory holds of them is
+    computed once. close: gives it back."""
+
+    def __init__(self, p: Reader, activities: Activities, steps: int, store: Store) -> None:
+        self.p, self.activities, self.steps, self.store = p, activities, steps, store
+        self.kept: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield from self.kept
+        known = len(self.kept)
+        for i, chunk in enumerate(currents(self.p, self.activities, self.steps, known), known):
+            if len(self.kept) == i and chunk.nbytes <= self.store.free:
+                self.store.free -= chunk.nbytes
+                self.kept.append(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        self.store.free += sum(chunk.nbytes for chunk in self.kept)
+        self.kept.clear()
+
+
+def currents(p: Reader, activities: Activities, steps: int, first: int = 0) -> Iterator[Tensor]:
+    """(n, T, *shape), without bias, from chunk `first` on."""
     ready = maps(p)
-    for i in chunks(p, activities):
+    for i in chunks(p, activities)[first:]:
         parts = []
         for q, project in ready:
             sent = activities[q.source].sent(i)
             z = project(sent.flatten(0, 1))
             parts.append(z.reshape(*sent.shape[:2], *z.shape[1:]).expand(-1, steps, *p.shape))
         yield _total(parts)
+
+
+def summed_currents(p: Reader, activities: Activities) -> np.ndarray:
+    """(*shape) the mean currents of all images added up, without bias: those of the sum of their spikes,
+    since a projection is linear. float64."""
+    total: np.ndarray = np.zeros(p.shape)
+    for q in p.projections:
+        source = activities[q.source]
+        spikes = reduce(torch.add, (source.mean(i).double().sum(0) for i in range(len(source))))
+        total = total + q(spikes.numpy()[None])[0]
+    return total
 
 
 def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
@@ -190,11 +238,13 @@ def _constants(p: SNM) -> neurons.Neurons:
     )
 
 
-def errors(p: SNM, scales: np.ndarray, ann: Spool, heard: Iterable[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+def errors(
+    p: SNM, scales: np.ndarray, pairs: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Sums over images of (activation - mean spike) squared, and of itself, with thresholds of `scales` (S,)
-    times p's: (S, *shape) each. heard: the currents, chunk by chunk."""
+    times p's: (S, *shape) each. pairs: the ANN's activations and the currents, chunk by chunk."""
     constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
-    for activation, current in zip(ann, heard, strict=True):
+    for activation, current in pairs:
         x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
         neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
     channels, *pixels = p.shape

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dnisnm_lava.ir import SNM, ReadOut
@@ -30,8 +32,11 @@ def with_weights(p: P, activities: Activities, z: Spool) -> P:
 def _improved(p: P, i: int, activities: Activities, z: Spool) -> P:
     """With projection i's weights moved, if it has several a row."""
     q = p.projections[i]
+    source = activities[q.source]
     for columns in least_squares.blocks(q) if q.weight[0].size > 1 else []:
-        q = replace(q, weight=least_squares.improved(q, _lacking(p, i, activities, z), columns))
+        places = least_squares.Places(q, source.shape, source.images)
+        lacking = _lacking(p, i, activities, z)
+        q = replace(q, weight=least_squares.improved(q, lacking, places, columns))
         p = replace(p, projections=(*p.projections[:i], q, *p.projections[i + 1 :]))
     return p
 
@@ -50,11 +55,8 @@ def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
     rows = _rows(p)
     if rows is not None:
         return _with_bias_of_rows(p, rows, activities, z, steps)
-    total, count = np.zeros(p.shape[0]), 0
-    for meant, current in zip(z, activity.mean_currents(p, activities), strict=True):
-        total += activity.channel_sum(meant) - activity.channel_sum(current)
-        count += meant.numel() // p.shape[0]
-    shift = total / count
+    gap, count = _gap(p, activities, z)
+    shift = gap.reshape(p.shape[0], -1).mean(axis=1) / count
     assert p.v_range is not None
     return replace(p, bias=p.bias + per_channel(shift, p.shape), v_range=p.v_range + steps * np.abs(shift))
 
@@ -77,10 +79,7 @@ def _rows(p: SNM | ReadOut) -> np.ndarray | None:
 
 
 def _with_bias_of_rows(p: P, rows: np.ndarray, activities: Activities, z: Spool, steps: int) -> P:
-    gap, count = np.zeros(p.shape), 0
-    for meant, current in zip(z, activity.mean_currents(p, activities), strict=True):
-        gap += (meant - current).double().sum(0).numpy()
-        count += len(meant)
+    gap, count = _gap(p, activities, z)
     flat = rows.reshape(-1)
     sizes = np.maximum(np.bincount(flat), 1)
     shift = (np.bincount(flat, gap.reshape(-1)) / sizes / count)[rows]
@@ -88,9 +87,15 @@ def _with_bias_of_rows(p: P, rows: np.ndarray, activities: Activities, z: Spool,
     return replace(p, bias=p.bias + shift, v_range=p.v_range + steps * channel_max(np.abs(shift)))
 
 
-def summed_gap(p: SNM, activities: Activities, ann: Spool, steps: int) -> np.ndarray:
-    """(*shape) sums over images of activation - mean spike."""
-    return activity.errors(p, np.ones(1), ann, activity.currents(p, activities, steps))[1][0]
+def _gap(p: SNM | ReadOut, activities: Activities, z: Spool) -> tuple[np.ndarray, int]:
+    """(*shape) pre-activations of all images less their mean currents, added up, and how many images."""
+    total = reduce(torch.add, (meant.double().sum(0) for meant in z))
+    return total.numpy() - activity.summed_currents(p, activities), z.images
+
+
+def summed_gap(p: SNM, ann: Spool, heard: Iterable[Tensor]) -> np.ndarray:
+    """(*shape) sums over images of activation - mean spike. heard: the currents."""
+    return activity.errors(p, np.ones(1), zip(ann, heard, strict=True))[1][0]
 
 
 def with_v_init(p: SNM, gap: np.ndarray, steps: int) -> SNM:

@@ -214,25 +214,27 @@ def _fitted(
     meant = p
     p = _heard_right(p, activities, z, steps, plan)
     z.close()
+    currents = activity.Currents(p, activities, steps, store)
     if isinstance(own, Rectifier):
-        corrected = p
         bias = torch.tensor(np.broadcast_to(meant.bias, p.shape), dtype=torch.float64)
         heard = thresholds.Heard(
             plan.choice,
             ann,
             lambda: (part + bias for part in activity.preactivations(meant, activities)),
             own.ceiling,
-            lambda: activity.currents(corrected, activities, steps),
+            currents,
             steps,
         )
         chosen = plan.choice.rule(p, heard)
         p = thresholds.with_thresholds(p, chosen.theta, steps)
         if "v_init" in plan.corrections:
-            gap = corrections.summed_gap(p, activities, ann, steps) if chosen.gap is None else chosen.gap
-            p = corrections.with_v_init(p, gap / sum(len(a) for a in ann), steps)
+            gap = corrections.summed_gap(p, ann, currents) if chosen.gap is None else chosen.gap
+            p = corrections.with_v_init(p, gap / ann.images, steps)
     elif isinstance(own, Activation):
         p = thresholds.of_activation(p, own.function, ann, steps, plan.choice)
-    return p, activity.of_neurons(p, ann, activities, steps, store, plan.spiking)
+    does = activity.of_neurons(p, ann, activities, steps, store, plan.spiking, currents)
+    currents.close()
+    return p, does
 
 
 def _read_out(p: ReadOut, activities: Activities, steps: int, plan: Plan, store: Store) -> ReadOut:

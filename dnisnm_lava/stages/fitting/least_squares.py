@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,32 +14,63 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnisnm_lava.backends.batched.linear import in_front
-from dnisnm_lava.ir import Projection
+from dnisnm_lava.ir import Projection, Shape
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read
 HELD_BACK = 4  # one image in so many judges the penalty
 COLUMNS = 1152  # of a row of weights at once: systems cost the cube
+SAMPLES = 128  # places, over all images, for each number of a row: more tell nothing new, and cost the most
 
 
-def patches(q: Projection, x: Tensor) -> Tensor:
+class Places:
+    """Which places of a convolution's map are looked at: of each image as many others, drawn with a seed, as
+    give SAMPLES for each number of a row over all `images`; all of a map that has no more."""
+
+    def __init__(self, q: Projection, source: Shape, images: int) -> None:
+        self.size = math.prod(q.given_shape(source)[1:])
+        self.wanted = min(self.size, -(-SAMPLES * q.weight[0].size // images))
+        self.random = torch.Generator().manual_seed(0)
+
+    def of(self, count: int) -> Tensor | None:
+        """(count, places) of the next `count` images, in any order; None: all."""
+        if self.wanted == self.size:
+            return None
+        return torch.rand(count, self.size, generator=self.random).topk(self.wanted, dim=1).indices
+
+
+def patches(q: Projection, x: Tensor, places: Tensor | None = None) -> Tensor:
     """(G, n * places, K) what each row of the weights, of K numbers in one of G groups, multiplies; of x (n,
-    *source shape)."""
+    *source shape), at `places` (n, P) of the map that the weights give (default: all)."""
     x = in_front(q, torch.float32, "cpu")(x)
     if not q.is_conv:
         return x.flatten(1)[None]
     (top, bottom), (left, right) = q.padding
-    unfolded = F.unfold(
-        F.pad(x, (left, right, top, bottom)), q.weight.shape[2:], dilation=q.dilation, stride=q.stride
-    )
-    images, places = unfolded.shape[0], unfolded.shape[2]
+    x = F.pad(x, (left, right, top, bottom))
+    if places is not None:
+        return _gathered(q, x, places)
+    unfolded = F.unfold(x, q.weight.shape[2:], dilation=q.dilation, stride=q.stride)
+    images, count = unfolded.shape[0], unfolded.shape[2]
     return (
-        unfolded.reshape(images, q.groups, -1, places)
+        unfolded.reshape(images, q.groups, -1, count)
         .permute(1, 0, 3, 2)
-        .reshape(q.groups, images * places, -1)
+        .reshape(q.groups, images * count, -1)
     )
 
 
-def driven(q: Projection, z: Tensor) -> Tensor:
+def _gathered(q: Projection, x: Tensor, places: Tensor) -> Tensor:
+    """`patches` of x (n, C, H, W), its border with it."""
+    n, channels, height, width = x.shape
+    columns = q.window.output_size((height - sum(q.padding[0]), width - sum(q.padding[1])))[1]
+    top = torch.div(places, columns, rounding_mode="floor") * q.stride[0] * width
+    corner = top + places % columns * q.stride[1]  # (n, P)
+    tap_rows, tap_columns = (torch.arange(k) * d for k, d in zip(q.weight.shape[2:], q.dilation, strict=True))
+    taps = (tap_rows[:, None] * width + tap_columns).reshape(-1)
+    at = (corner[:, :, None] + taps).reshape(n, 1, -1).expand(n, channels, -1)  # (n, C, P * taps)
+    found = x.reshape(n, channels, -1).gather(2, at).reshape(n, q.groups, -1, places.shape[1], len(taps))
+    return found.permute(1, 0, 3, 2, 4).reshape(q.groups, n * places.shape[1], -1)
+
+
+def driven(q: Projection, z: Tensor, places: Tensor | None = None) -> Tensor:
     """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights
     drive."""
     if q.target_order is not None:
@@ -47,6 +79,8 @@ def driven(q: Projection, z: Tensor) -> Tensor:
         z = z.movedim(1, -1)[..., torch.tensor(q.target_channels, dtype=torch.long)].movedim(-1, 1)
     if not q.is_conv:
         return z.flatten(1)[None]
+    if places is not None:
+        z = z.flatten(2).gather(2, places[:, None].expand(-1, z.shape[1], -1))
     return z.movedim(1, -1).reshape(-1, q.groups, len(q.weight) // q.groups).movedim(0, 1)
 
 
@@ -85,7 +119,9 @@ def moments(u: Tensor, t: Tensor) -> Moments:
     )
 
 
-def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: slice) -> np.ndarray:
+def improved(
+    q: Projection, samples: Iterator[tuple[Tensor, Tensor]], places: Places, columns: slice
+) -> np.ndarray:
     """q's weights, of which `columns` are moved so that their currents take up what `samples` lack: pairs of
     mean spikes (n, *source shape) and of what the target's current lacks (n, *target shape), up to a constant
     for each row.
@@ -98,11 +134,12 @@ def improved(q: Projection, samples: Iterator[tuple[Tensor, Tensor]], columns: s
     for x, lacking in samples:
         judges = torch.arange(count, count + len(x)) % HELD_BACK == HELD_BACK - 1
         count += len(x)
+        at = places.of(len(x))
         for half, chosen in enumerate((~judges, judges)):
             if chosen.any():
-                halves[half] = plus(
-                    halves[half], moments(patches(q, x[chosen])[:, :, columns], driven(q, lacking[chosen]))
-                )
+                here = None if at is None else at[chosen]
+                u = patches(q, x[chosen], here)[:, :, columns]
+                halves[half] = plus(halves[half], moments(u, driven(q, lacking[chosen], here)))
     seen, judge = halves
     assert seen is not None
     penalty = _penalty(seen, judge or seen)

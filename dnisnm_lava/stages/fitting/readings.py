@@ -48,8 +48,10 @@ def _reads(q: Projection, source: Activity) -> tuple[Reads, ...]:
 
 def _block(q: Projection, source: Activity, columns: slice) -> Reads:
     total: Moments | None = None
+    places = least_squares.Places(q, source.shape, source.images)
     for i in range(len(source)):
-        u = least_squares.patches(q, source.mean(i))[:, :, columns]
+        mean = source.mean(i)
+        u = least_squares.patches(q, mean, places.of(len(mean)))[:, :, columns]
         total = least_squares.plus(total, least_squares.moments(u, torch.zeros(*u.shape[:2], 0)))
     assert total is not None
     return Reads(columns, (total.u / total.count).numpy(), total.centred()[0].numpy())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import Shape
 from dnisnm_lava.system.files import temporary_folder
 
 
@@ -74,6 +75,17 @@ class Spool:
 
     def __len__(self) -> int:
         return len(self.chunks)
+
+    @property
+    def images(self) -> int:
+        return sum(chunk.shape[0] for chunk in self.chunks)
+
+    @property
+    def shape(self) -> Shape:
+        """Of one image."""
+        _, *inside = self.chunks[0].shape
+        inside.insert(self.axis - 1, inside.pop())
+        return tuple(inside)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))

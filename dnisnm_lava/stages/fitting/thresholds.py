@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from dnisnm_lava.stages.fitting.activity import tensor
 from dnisnm_lava.stages.fitting.spool import Spool
 
 UPDATES = 400
+VALUES, FEWEST = 1 << 13, 64  # of activations, and images, that show which threshold of a channel is best
 SHRINKAGE = 64  # images' worth of its channel's error in a neuron's own choice
 
 
@@ -41,7 +44,7 @@ class Heard:
     ann: Spool
     pre: Callable[[], Iterator[Tensor]]
     ceiling: float
-    currents: Callable[[], Iterator[Tensor]]
+    currents: Iterable[Tensor]
     steps: int
 
 
@@ -55,6 +58,7 @@ class Chosen:
 
 
 Rule = Callable[[SNM, Heard], Chosen]
+Pair = tuple[Tensor, Tensor]  # activations and currents of some images
 
 
 def largest(p: SNM, heard: Heard) -> Chosen:
@@ -155,9 +159,32 @@ def sequential(p: SNM, heard: Heard) -> Chosen:
     error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
     seen together."""
     scales = np.array(heard.choice.scales)
-    squares, gaps = activity.errors(p, scales, heard.ann, heard.currents())
+    pairs = zip(heard.ann, heard.currents, strict=True)
+    left: list[Pair] = []
+    squares, gaps = activity.errors(p, scales, _first(pairs, _enough(p, heard.choice.granularity), left))
     best = _best(squares, heard)
-    return Chosen(p.vth * scales[best], np.take_along_axis(gaps, best[None], axis=0)[0])
+    theta, gap = p.vth * scales[best], np.take_along_axis(gaps, best[None], axis=0)[0]
+    chosen = replace(p, vth=theta, payload=theta, v_init=theta / 2)
+    rest = activity.errors(chosen, np.ones(1), itertools.chain(left, pairs))[1][0]  # they tell the gap alone
+    return Chosen(theta, gap + rest)
+
+
+def _enough(p: SNM, granularity: str) -> float:
+    """Images that tell scales apart: of neurons that choose together, so many that VALUES are seen."""
+    together = int(np.prod(p.shape)) // groups_of(p.shape, granularity)
+    return math.inf if granularity == "neuron" else max(FEWEST, math.ceil(VALUES / together))
+
+
+def _first(pairs: Iterator[Pair], images: float, left: list[Pair]) -> Iterator[Pair]:
+    """Chunks of the first images; what is left of the last one goes to `left`, and what follows stays in
+    `pairs`."""
+    while images > 0 and (pair := next(pairs, None)) is not None:
+        activation, current = pair
+        count = int(min(images, len(activation)))
+        images -= count
+        if count < len(activation):
+            left.append((activation[count:], current[count:]))
+        yield activation[:count], current[:count]
 
 
 def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choice: Choice) -> SNM:
