@@ -45,7 +45,9 @@ def replay_table(found: Replay) -> RenderableType:
 def _rows(found: Replay) -> list[tuple[str, str]]:
     total, n = found.total, found.images
     link = f"{total.link.source} to {total.link.target}: {total.link.messages / n:,.0f} messages"
-    parts = ((f"  {name}", joules(1e12 * value / n)) for name, value in found.joules.items())
+    parts = (
+        (f"  {name}", joules(1e12 * value / n)) for name, value in found.joules.items() if name != "total"
+    )
     return [
         ("energy", joules(1e12 * found.joules_an_image)),
         *parts,

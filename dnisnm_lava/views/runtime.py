@@ -69,7 +69,7 @@ def lines(found: Runtime) -> list[str]:
         f"{found.frames_a_second:,.0f} frames a second at most (spikes of {of})",
         f"{TOLD[found.limiting]} decide{relief(found.relief)}",
         *(
-            [f"rates of {' and '.join(unknown)} are not public: they are counted, and left out"]
+            [f"rates of {' and '.join(unknown)} are unknown: they are counted, and left out"]
             if unknown
             else []
         ),
