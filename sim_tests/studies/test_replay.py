@@ -4,6 +4,7 @@ what is lost is named."""
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from dnisnm_lava.backends.sanafe import parent, preset, replaying
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import Input, Population, Projection, SpikingGraph, lead
 from dnisnm_lava.ir.integers import encode_images
+from dnisnm_lava.stages.streaming import streaming
 from dnisnm_lava.studies.costs import placing
 from dnisnm_lava.studies.costs import replay as replays
 from dnisnm_lava.studies.costs.counts import count
@@ -228,16 +230,29 @@ def test_messages_go_along_their_row_first() -> None:
     assert hops == 4
 
 
+@pytest.mark.parametrize("make", [small, curved, gated])
+def test_a_stream_sends_what_changes(make: Callable[[], tuple[SpikingGraph, np.ndarray]]) -> None:
+    """Frames that stand still are an image and then next to nothing; and each count is the frames' own."""
+    graph, images = make()
+    stream = streaming(graph)
+    still = replay(stream, np.repeat(images[:1], 3, axis=0))
+    alone = replay(stream, images[:1])
+    assert alone.total.spikes <= still.total.spikes < 1.6 * alone.total.spikes
+    moving = replay(stream, images[:3])
+    run = reference.run(stream, images[:3])
+    codes = encode_images(stream, images[:3])[0].astype(int)
+    changed = np.count_nonzero(np.diff(codes, axis=0, prepend=0 * codes[:1]))
+    assert moving.total.spikes == changed + sum(np.count_nonzero(a) for a in run.spikes.values())
+    assert moving.joules_an_image > still.joules_an_image
+
+
 # ---------------------------------------------------------------- refused
 
 
-def test_floats_and_streams_are_refused() -> None:
+def test_floats_are_refused() -> None:
     graph, images = small(quantize=False)
     with pytest.raises(OutOfRange, match="the graph holds floats"):
         replay(graph, images[:1])
-    graph, images = two_layers()
-    with pytest.raises(OutOfRange, match="SANA-FE: the network is a stream's"):
-        replay(replace(graph, carry=True), images)
 
 
 def test_what_takes_more_memory_than_is_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,8 +267,8 @@ def test_what_takes_more_memory_than_is_free_is_refused(monkeypatch: pytest.Monk
 
 def test_a_chip_that_fires_otherwise_gives_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, images = two_layers()
-    spikes = replays._spikes(graph, images, 4)
-    spikes["b"] = np.zeros_like(spikes["b"])
-    monkeypatch.setattr(replays, "_spikes", lambda *_: spikes)
+    ours = replays._of_images(graph, images, 4)
+    silent = {**ours.spikes, "b": np.zeros_like(ours.spikes["b"])}
+    monkeypatch.setattr(replays, "_of_images", lambda *_: replace(ours, spikes=silent))
     with pytest.raises(BackendFailed, match="SANA-FE: 703 spikes where 1,136 were counted"):
         replay(graph, images)

@@ -11,7 +11,7 @@ A message there carries neither sign nor payload: a spike is one firing, whateve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -19,12 +19,13 @@ import numpy as np
 from dnisnm_lava.backends import reference
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
+from dnisnm_lava.backends.streams import going
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, fanout, lead
-from dnisnm_lava.ir.integers import check_images, check_state, encode_images, steps_of
+from dnisnm_lava.ir.integers import check_state, encode_images, steps_of
 from dnisnm_lava.ir.wiring import heard
-from dnisnm_lava.studies.costs.counts import Counts, count
+from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.costs.placing import placed_on_cores
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
 from dnisnm_lava.studies.loihi2.layers import estimate
@@ -125,17 +126,17 @@ def replay(
     deadline: float = HOUR,
     progress: Progress | None = None,
 ) -> Replay:
-    """The spikes of `images` (N, *input shape) over `steps` (default: the graph's), on SANA-FE's chip.
+    """The spikes of `images` (N, *input shape) over `steps` (default: the graph's), on SANA-FE's chip; of a
+    stream's network, images are its frames, of which the first sends all.
 
     Cores are those of `loihi2.layers.estimate`, cut further where the preset's hold fewer neurons; a network
     of more cores than a chip has gets a larger one of the same tiles, which `assumed` says. A synapse takes
     about 1 kB and some microseconds for each spike that it hears: ResNet-20 takes minutes an image.
-    progress(done, of): in steps of the chip. OutOfRange for floats and streams; BackendMissing where sanafe
+    progress(done, of): in steps of the chip. OutOfRange for floats; BackendMissing where sanafe
     is not installed; BackendFailed where its process fails or outlives `deadline` (seconds), or where its
     counts are not ours.
     """
     require_sanafe()
-    check_images(graph, "SANA-FE")
     check_state(graph, "SANA-FE")
     steps = steps_of(graph, steps)
     rows = estimate(graph)  # floats are refused
@@ -143,7 +144,8 @@ def replay(
     preset = in_child({"ask": "read"})
     placed, cut = placed_on_cores(rows, int(preset["neurons_of_core"]))
     cores = 1 + max(int(at.max()) for at in placed.values())
-    counts, spikes = count(graph, x, steps=steps), _spikes(graph, x, steps)
+    ours = _of_stream(graph, x, steps) if graph.carry else _of_images(graph, x, steps)
+    spikes = ours.spikes
     start, period = graph.window_starts(), steps + max(map(lead, graph))
     sent = {p.name: start[p.name] + lead(p) for p in graph}
     inputs = int(np.bincount(placed[graph.input.name]).max())
@@ -163,7 +165,7 @@ def replay(
         deadline=deadline,
         progress=progress,
     )
-    _check(found, counts)
+    _check(found, ours)
     of_core = {core: name for name, at in placed.items() for core in np.unique(at).tolist()}
     return Replay(
         images=len(x),
@@ -175,7 +177,7 @@ def replay(
         total=_total(found, of_core),
         each=_each(found, of_core),
         joules=_starting("joules:", {key: a.sum() for key, a in found.items() if key.startswith("joules:")}),
-        counted_updates=sum(a.updates for a in counts.populations),
+        counted_updates=ours.updates,
         not_carried=_not_carried(graph, spikes),
         assumed=_assumed(graph, rows, cut, cores, found),
         prices=_starting("price:", found),
@@ -186,12 +188,50 @@ def replay(
 # ---------------------------------------------------------------- what is sent, and what is not
 
 
-def _spikes(graph: SpikingGraph, x: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-    """{population: (N, T, neurons) values sent}, the image's with them, which come in each step."""
-    run = _run(graph, x, steps)
-    image, _ = encode_images(graph, x)
-    every = np.repeat(image.reshape(len(x), 1, -1), steps, axis=1)
-    return {graph.input.name: every, **{n: a.reshape(len(x), steps, -1) for n, a in run.spikes.items()}}
+@dataclass(frozen=True)
+class _Ours:
+    """What our executors say. spikes: {population: (N, T, neurons) values sent}, the image's with them.
+    fired, operations, updates: as `counts`, or a stream's frames, count them."""
+
+    spikes: Mapping[str, np.ndarray]
+    fired: int
+    operations: int
+    updates: int
+
+
+def _of_images(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
+    """The image comes in each step."""
+    counts, run = count(graph, x, steps=steps).populations, _run(graph, x, steps)
+    return _Ours(
+        {graph.input.name: _in_each(encode_images(graph, x)[0], steps), **_flat(run.spikes, steps)},
+        sum(a.spikes for a in counts),
+        sum(s.delivered for a in counts for s in a.synapses),
+        sum(a.updates for a in counts),
+    )
+
+
+def _of_stream(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
+    """Of frames: the change of the image comes in each step."""
+    stream = going(replace(graph, steps=steps))
+    frames = [stream.step(frame, record=True) for frame in x]
+    spikes = {name: np.stack([frame.spikes[name] for frame in frames]) for name in frames[0].spikes}
+    codes = encode_images(graph, x)[0].astype(np.int64)
+    change = np.diff(codes, axis=0, prepend=np.zeros_like(codes[:1]))
+    neurons = sum(int(np.prod(p.shape)) * (steps + lead(p)) for p in graph if not isinstance(p, Input))
+    return _Ours(
+        {graph.input.name: _in_each(change, steps), **_flat(spikes, steps)},
+        sum(f.inputs + sum(up + down for up, down in f.spike_counts.values()) for f in frames),
+        sum(sum(f.delivered.values()) for f in frames),
+        len(x) * neurons,
+    )
+
+
+def _in_each(image: np.ndarray, steps: int) -> np.ndarray:
+    return np.repeat(image.reshape(len(image), 1, -1), steps, axis=1)
+
+
+def _flat(spikes: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    return {name: a.reshape(len(a), steps, -1) for name, a in spikes.items()}
 
 
 def _run(graph: SpikingGraph, x: np.ndarray, steps: int) -> Run:
@@ -289,13 +329,9 @@ def _check_memory(synapses: int, units: int) -> None:
 # ---------------------------------------------------------------- what was found
 
 
-def _check(found: Arrays, counts: Counts) -> None:
+def _check(found: Arrays, ours: _Ours) -> None:
     """BackendFailed where the chip fired or read synapses more or less often than was counted."""
-    ours = {
-        "spikes": sum(a.spikes for a in counts.populations),
-        "operations": sum(s.delivered for a in counts.populations for s in a.synapses),
-    }
-    for what, number in ours.items():
+    for what, number in (("spikes", ours.fired), ("operations", ours.operations)):
         theirs = int(found[f"step:{what}"].sum())
         if theirs != number:
             raise BackendFailed(
