@@ -359,7 +359,10 @@ for each neuron, also those beyond the border of the map, which [energy.md](ener
 kept apart. Two state words come from the bias: without it, the 59 bits of such a neuron (24 potential, 24 threshold, 6 memory, 5 payload)
 would fit one. The rules:
 
-{names}"""
+{names}
+
+Below the cores stands a bound on time, where there are images whose spikes can be counted: [energy.md](energy.md#time). Spikes, updates and words of memory stand in it with the
+core that has most of them, since a step waits for that one; cutting its population over more cores is what `check` offers, with what that would bring."""
 
 
 def main() -> int:
