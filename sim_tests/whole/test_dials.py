@@ -60,7 +60,7 @@ def test_integers_are_the_same_in_python_in_every_executor_and_in_a_file(recipe:
 
 
 @lava_needed
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(recipe=drawn(), seed=st.integers(0, 2))
 def test_lava_fixed_point_has_the_same_integers(recipe: Recipe, seed: int) -> None:
     networks, x = made(recipe, seed)
@@ -71,7 +71,7 @@ def test_lava_fixed_point_has_the_same_integers(recipe: Recipe, seed: int) -> No
 
 
 @lava_needed
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(recipe=drawn(), seed=st.integers(0, 2))
 def test_lava_floating_point_has_the_same_floats(recipe: Recipe, seed: int) -> None:
     networks, x = made(replace(recipe, rounding="nearest"), seed)
