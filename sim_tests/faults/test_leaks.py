@@ -21,6 +21,6 @@ def test_runs_in_a_row_leak_nothing(network: tuple[Any, np.ndarray], nothing_lef
     for held in others:
         more = {f.name: getattr(held, f.name) - getattr(first, f.name) for f in fields(held)}
         assert all(n <= 0 for name, n in more.items() if name != "megabytes"), more
-    # A process in which other tests ran moves by some MB of itself; `faults leaks` measures in one of its own.
+    # A process in which other tests ran moves by some MB of itself; `faults leaks` measures in its own.
     assert others[-1].megabytes - others[0].megabytes < 16
     assert list(nothing_left.iterdir()) == []
