@@ -31,6 +31,15 @@ def encode_images(graph: SpikingGraph, images: Images) -> tuple[np.ndarray, int]
     return FixedPointFormat(graph.input.bits).rounded(x / per_channel(graph.input.scale, graph.input.shape))
 
 
+def sent_by_input(graph: SpikingGraph, images: Images, steps: int) -> np.ndarray:
+    """(N, T, *shape) what the input of an integer graph sends: in each step the image, or of a stream's
+    frames the change."""
+    codes = encode_images(graph, images)[0].astype(np.int64)
+    if graph.carry:
+        codes = np.diff(codes, axis=0, prepend=np.zeros_like(codes[:1]))
+    return np.repeat(codes[:, None], steps, axis=1)
+
+
 def steps_of(graph: SpikingGraph, steps: int | None) -> int:
     """`steps`, or the graph's; OutOfRange below 1, and beyond what float64 counts exactly of its curves and
     gates, which quantization left room for at the graph's own."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -54,9 +53,8 @@ def cells(term: Term, found: Runtime) -> tuple[str, ...]:
     rate = found.rates.of[term.name]
     each = "unknown" if rate.value is None else f"{seconds(rate.value)} ({rate.status})"
     alone = "" if term.seconds is None else seconds(term.seconds)
-    where = f"{term.where}, {term.population}" if term.population else term.where
     fullest = "" if term.name == "barrier" else f"{term.most:,.0f}"
-    return TOLD[term.name], f"{term.total:,.0f}", fullest, each, alone, where
+    return TOLD[term.name], f"{term.total:,.0f}", fullest, each, alone, place_of(term)
 
 
 def lines(found: Runtime) -> list[str]:
@@ -86,20 +84,26 @@ def relief(found: Relief | None) -> str:
     )
 
 
-def summary(found: Runtime) -> Mapping[str, str]:
-    """For a row of a report."""
+def place_of(term: Term) -> str:
+    """Which core or link is the fullest, and whose."""
+    return f"{term.where}, {term.population}" if term.population else term.where
+
+
+def summary(found: Runtime) -> tuple[str, ...]:
+    """For a row of a report: steps, latency, of an image, frames a second; what decides, where, how much all
+    and the fullest have of it; an image on twice the cores."""
     fullest = next(t for t in found.terms if t.name == found.limiting)
-    return {
-        "steps": f"{found.steps:,}",
-        "latency": seconds(found.latency),
-        "an image": seconds(found.seconds),
-        "frames a second": f"{found.frames_a_second:,.0f}",
-        "decides": TOLD[found.limiting],
-        "where": f"{fullest.where}, {fullest.population}" if fullest.population else fullest.where,
-        "all": f"{fullest.total:,.0f}",
-        "fullest": f"{fullest.most:,.0f}",
-        "relief": "" if found.relief is None else seconds(found.relief.seconds),
-    }
+    return (
+        f"{found.steps:,}",
+        seconds(found.latency),
+        seconds(found.seconds),
+        f"{found.frames_a_second:,.0f}",
+        TOLD[found.limiting],
+        place_of(fullest),
+        f"{fullest.total:,.0f}",
+        f"{fullest.most:,.0f}",
+        "" if found.relief is None else seconds(found.relief.seconds),
+    )
 
 
 def seconds(value: float) -> str:

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 import numpy as np
 
-from dnisnm_lava.backends import reference
-from dnisnm_lava.backends.results import Run
+from dnisnm_lava.backends import watched
 from dnisnm_lava.backends.sanafe.parent import Arrays, in_child, require_sanafe
 from dnisnm_lava.backends.streams import going
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, fanout, lead
-from dnisnm_lava.ir.integers import check_state, encode_images, steps_of
+from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
 from dnisnm_lava.ir.wiring import heard
 from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.costs.placing import placed_on_cores
@@ -201,9 +199,9 @@ class _Ours:
 
 def _of_images(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
     """The image comes in each step."""
-    counts, run = count(graph, x, steps=steps).populations, _run(graph, x, steps)
+    counts = count(graph, x, steps=steps).populations
     return _Ours(
-        {graph.input.name: _in_each(encode_images(graph, x)[0], steps), **_flat(run.spikes, steps)},
+        _flat(graph, x, steps, watched.recorded(graph, x, steps).spikes),
         sum(a.spikes for a in counts),
         sum(s.delivered for a in counts for s in a.synapses),
         sum(a.updates for a in counts),
@@ -215,31 +213,21 @@ def _of_stream(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
     stream = going(replace(graph, steps=steps))
     frames = [stream.step(frame, record=True) for frame in x]
     spikes = {name: np.stack([frame.spikes[name] for frame in frames]) for name in frames[0].spikes}
-    codes = encode_images(graph, x)[0].astype(np.int64)
-    change = np.diff(codes, axis=0, prepend=np.zeros_like(codes[:1]))
     neurons = sum(int(np.prod(p.shape)) * (steps + lead(p)) for p in graph if not isinstance(p, Input))
     return _Ours(
-        {graph.input.name: _in_each(change, steps), **_flat(spikes, steps)},
+        _flat(graph, x, steps, spikes),
         sum(f.inputs + sum(up + down for up, down in f.spike_counts.values()) for f in frames),
         sum(sum(f.delivered.values()) for f in frames),
         len(x) * neurons,
     )
 
 
-def _in_each(image: np.ndarray, steps: int) -> np.ndarray:
-    return np.repeat(image.reshape(len(image), 1, -1), steps, axis=1)
-
-
-def _flat(spikes: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
-    return {name: a.reshape(len(a), steps, -1) for name, a in spikes.items()}
-
-
-def _run(graph: SpikingGraph, x: np.ndarray, steps: int) -> Run:
-    if find_spec("torch") is None:
-        return reference.run(graph, x, steps=steps)
-    from dnisnm_lava.backends import batched
-
-    return batched.run(graph, x, steps=steps, record=True)
+def _flat(
+    graph: SpikingGraph, x: np.ndarray, steps: int, spikes: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """{population: (N, T, neurons)}, the input's with them."""
+    values = {graph.input.name: sent_by_input(graph, x, steps), **spikes}
+    return {name: a.reshape(len(a), steps, -1) for name, a in values.items()}
 
 
 def _not_carried(graph: SpikingGraph, spikes: Mapping[str, np.ndarray]) -> tuple[str, ...]:

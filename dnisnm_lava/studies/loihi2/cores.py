@@ -56,9 +56,13 @@ class Shared:
         """Words of synapse memory, where `channels` of the population lie on the core, whole groups
         together."""
         each = self.rows // self.groups
-        rows = min(channels, self.rows)
-        read = self.read // self.groups * min(self.groups, ceil_div(rows, each))
-        return self.taps * read * ceil_div(min(rows, each) * self.bits + HEADER_BITS, WORD_BITS)
+        read = self.read // self.groups * min(self.groups, ceil_div(min(channels, self.rows), each))
+        return self.taps * read * self.list_of(channels, neurons)[1]
+
+    def list_of(self, channels: int, neurons: int) -> tuple[int, int]:
+        """(synapses, words) of one list, which a spike reads whole."""
+        together = min(channels, self.rows // self.groups)
+        return together, ceil_div(together * self.bits + HEADER_BITS, WORD_BITS)
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,17 @@ class Single:
 
     def words(self, channels: int, neurons: int) -> int:
         """Words of synapse memory, where `neurons` of the population lie on the core."""
-        here = ceil_div(self.synapses * min(neurons, self.targets), self.targets)
-        axons = min(self.axons, here)
-        if axons == 0:  # a resampling of zeros joins nothing
-            return 0
-        return axons * ceil_div(
-            ceil_div(here, axons) * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS
-        )
+        lists = min(self.axons, self._here(neurons))  # a resampling of zeros joins nothing, and has none
+        return lists * self.list_of(channels, neurons)[1]
+
+    def list_of(self, channels: int, neurons: int) -> tuple[int, int]:
+        """(synapses, words) of one list, the mean one, which a spike reads whole."""
+        here = self._here(neurons)
+        each = max(1, ceil_div(here, max(1, min(self.axons, here))))
+        return each, ceil_div(each * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
+
+    def _here(self, neurons: int) -> int:
+        return ceil_div(self.synapses * min(neurons, self.targets), self.targets)
 
 
 Synapses = Shared | Single

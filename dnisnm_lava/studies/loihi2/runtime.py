@@ -18,14 +18,11 @@ from math import prod
 import numpy as np
 
 from dnisnm_lava.backends import watched
-from dnisnm_lava.backends.streams import going
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Gate, Input, Population, ReadOut, SpikingGraph, checked_images, lead
-from dnisnm_lava.ir.integers import check_state, encode_images, steps_of
-from dnisnm_lava.studies.loihi2.cores import Shared, Synapses, ceil_div
+from dnisnm_lava.ir import SpikingGraph, checked_images, lead
+from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
 from dnisnm_lava.studies.loihi2.layers import estimate
-from dnisnm_lava.studies.loihi2.limits import HEADER_BITS, INDEX_BITS, LIST_HEADER_BITS, WORD_BITS
 from dnisnm_lava.studies.loihi2.rates import TERMS, Rates, rates
 from dnisnm_lava.studies.loihi2.traffic import Placed, loads, placed, ways
 
@@ -113,8 +110,8 @@ def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> dict[
         raise OutOfRange("runtime: the graph holds floats; quantize it first")
     check_state(graph, "the runtime")
     x = checked_images(graph, images)
-    if graph.carry:
-        return {t: counted(graph, _changes(graph, x, t)) for t in steps}
+    for t in steps if graph.carry else ():
+        _check_frames(graph, x, t)
     if any(map(lead, graph)):
         return {t: counted(graph, _sent(graph, x, t)) for t in steps}
     sent = _sent(graph, x, max(steps))
@@ -151,70 +148,40 @@ def counted(graph: SpikingGraph, sent: dict[str, np.ndarray]) -> Work:
     neurons = np.concatenate([p.neurons for p in where.values()])
     length = max(starts[p.name] + steps + lead(p) for p in graph)
     operations, words = np.zeros((2, length, images, len(neurons)))
-    messages = np.zeros((length, images, len(neurons), len(neurons)), np.float32)
+    messages: dict[str, np.ndarray] = {}
     for source, reader, way, synapses in ways(graph, where):
-        per_operation, at = words_of(synapses, where[reader]), where[reader].cores
+        senders, readers = where[source].cores, where[reader].cores
+        entries, of_list = synapses.list_of(where[reader].tile[0], prod(where[reader].tile))
         begin = starts[source] + lead(graph[source])
         for t in range(steps):
             spikes = sent[source][:, t].astype(np.float64).reshape(images, *where[source].shape)
             found = way.operations(spikes)
-            operations[begin + t, :, at] += found
-            words[begin + t, :, at] += per_operation * found
-            messages[begin + t, :, where[source].cores, at] += way.messages(spikes, where[source])
-    own = np.arange(len(neurons))
-    messages[:, :, own, own] = 0
-    links = [[loads(image, len(neurons)) for image in step] for step in messages]
-    return Work(
-        where,
-        neurons,
-        operations,
-        words,
-        {key: np.array([[image[key] for image in step] for step in links]) for key in links[0][0]},
-    )
-
-
-def words_of(synapses: Synapses, reader: Placed) -> float:
-    """Words of synapse memory for each operation, by the rule of `cores`: a spike reads a whole list."""
-    if isinstance(synapses, Shared):
-        together = min(reader.tile[0], synapses.rows // synapses.groups)
-        return ceil_div(together * synapses.bits + HEADER_BITS, WORD_BITS) / together
-    here = ceil_div(synapses.synapses * min(prod(reader.tile), synapses.targets), synapses.targets)
-    each = ceil_div(here, max(1, min(synapses.axons, here)))
-    return ceil_div(each * (synapses.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS) / max(1, each)
+            operations[begin + t, :, readers] += found
+            words[begin + t, :, readers] += of_list / entries * found  # a spike reads a whole list
+            for key, load in loads(
+                way.messages(spikes, where[source]), senders, readers, len(neurons)
+            ).items():
+                at = messages.setdefault(key, np.zeros((length, *load.shape)))
+                at[begin + t] += load
+    return Work(where, neurons, operations, words, messages)
 
 
 def _sent(graph: SpikingGraph, images: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-    """{population: (N, T, *shape) whether a neuron sends}."""
-    seen: dict[str, dict[int, list[np.ndarray]]] = {p.name: {} for p in graph if not isinstance(p, ReadOut)}
-
-    def watch(p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
-        if p.name in seen and step > lead(p):
-            values = k * p.payload if isinstance(p, SNM | Gate) else k
-            seen[p.name].setdefault(step - lead(p), []).append(values != 0)
-
-    watched.run(graph, images, steps=steps, observe=watch)
-    return {
-        name: np.stack([np.concatenate(each[t]) for t in sorted(each)], axis=1) for name, each in seen.items()
+    """{population: (N, T, *shape) whether a neuron sends}; of a stream, of its frames behind the first."""
+    values = {
+        graph.input.name: sent_by_input(graph, images, steps),
+        **watched.recorded(graph, images, steps).spikes,
     }
+    return {name: a[int(graph.carry) :] != 0 for name, a in values.items()}
 
 
-def _changes(graph: SpikingGraph, frames: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-    """The same of a stream's frames behind the first, which is an image."""
+def _check_frames(graph: SpikingGraph, frames: np.ndarray, steps: int) -> None:
     if len(frames) < 2:
         raise OutOfRange("runtime: 1 frame given of a stream; give 2 or more, of which the first is an image")
     if steps != graph.steps:
         raise OutOfRange(
             f"runtime: {steps} steps given, and the stream's network has {graph.steps}; give none"
         )
-    stream = going(graph)
-    told = [stream.step(frame, record=True).spikes for frame in frames][1:]
-    sent = {p.name: np.stack([spikes[p.name] != 0 for spikes in told]) for p in graph if _sends(p)}
-    changed = np.diff(encode_images(graph, frames)[0].astype(np.int64), axis=0) != 0
-    return {graph.input.name: np.repeat(changed[:, None], steps, axis=1), **sent}
-
-
-def _sends(p: Population) -> bool:
-    return not isinstance(p, Input | ReadOut)
 
 
 # ---------------------------------------------------------------- the bound

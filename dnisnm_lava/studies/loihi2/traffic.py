@@ -4,7 +4,8 @@ memory, messages.
 Cores are those of the estimate (`cores`), numbered in the order of its rows. Router i of a mesh of 8 x 4 has
 the cores 4 i to 4 i + 3; the next chip stands to the right. A message goes along its row of routers first,
 then along its column, as on Loihi 2 (Timcheck, Pierro, Shrestha, arXiv 2601.10035); a spike sends one to each
-core that holds a neuron which reads it, but to none within its own.
+core that holds a neuron which reads it. No core holds neurons of two populations, so none stays within its
+own.
 """
 
 from __future__ import annotations
@@ -227,10 +228,7 @@ def _of_projection(q: Projection, source: Shape, reader: Placed) -> Way:
         grouped = present.reshape(q.groups, outputs // q.groups, inputs, *kernel)
         of_groups = into.reshape(len(into), q.groups, -1)
         taps = np.einsum("tgo,goiab->tgiab", of_groups, grouped).reshape(len(into), -1, *kernel)
-        rows, cols = (
-            np.einsum("kos,to->kts", fanout.reach(q.window, axis, read[1 + axis]), reader.holds(1 + axis))
-            for axis in range(2)
-        )
+        rows, cols = _sliding(q.window, read, reader)
         read_by = of_groups.any(2)[:, :, None].repeat(inputs, 2).reshape(len(into), -1)
         return Windows(taps, read_by, rows, cols, front)
     if not q.is_conv:
@@ -261,12 +259,17 @@ def _of_elements(p: MaxPool | Gate, source: Shape, reader: Placed) -> Windows:
     if isinstance(p, Gate):
         rows, cols = (_of_axis(reader.holds(1 + axis), source[1 + axis])[None] for axis in range(2))
         return Windows(channels[:, :, None, None], channels > 0, rows, cols, front)
-    rows, cols = (
-        np.einsum("kos,to->kts", fanout.reach(p.window, axis, source[1 + axis]), reader.holds(1 + axis))
-        for axis in range(2)
-    )
+    rows, cols = _sliding(p.window, source, reader)
     taps = np.broadcast_to(channels[:, :, None, None], (*channels.shape, *p.window.kernel))
     return Windows(taps, channels > 0, rows, cols, front)
+
+
+def _sliding(window: Window, read: Shape, reader: Placed) -> list[np.ndarray]:
+    """(k, tiles, size) along rows, and along columns: how often a tap of a tile's neurons falls where."""
+    return [
+        np.einsum("kos,to->kts", fanout.reach(window, axis, read[1 + axis]), reader.holds(1 + axis))
+        for axis in range(2)
+    ]
 
 
 def _of_axis(holds: np.ndarray, size: int) -> np.ndarray:
@@ -277,25 +280,26 @@ def _of_axis(holds: np.ndarray, size: int) -> np.ndarray:
 # ---------------------------------------------------------------- the mesh
 
 
-def loads(sent: np.ndarray, cores: int) -> dict[str, np.ndarray]:
-    """{direction: (y, x) messages on each link of that direction between routers, or of all cores with
-    theirs} of messages (cores, cores). A link east of (y, x) leads to (y, x + 1), south to (y + 1, x)."""
-    routers = ceil_div(cores, CORES_PER_ROUTER)
-    columns = COLUMNS * ceil_div(routers, COLUMNS * ROWS)
-    between_routers = np.zeros((ROWS, columns, ROWS, columns))
+def loads(sent: np.ndarray, senders: slice, readers: slice, cores: int) -> dict[str, np.ndarray]:
+    """{direction: (n, y, x) messages on each link of that direction between routers, or of all cores with
+    theirs, (n, 1, cores)}, of messages (n, senders, readers). A link east of (y, x) leads to (y, x + 1),
+    south to (y + 1, x)."""
+    columns = COLUMNS * ceil_div(ceil_div(cores, CORES_PER_ROUTER), COLUMNS * ROWS)
     y, x = router_of(np.arange(cores))
-    np.add.at(between_routers, (y[:, None], x[:, None], y[None], x[None]), sent)
-    along_row = between_routers.sum(axis=2)  # (y, x from, x to): all of it goes along row y
-    along_column = between_routers.sum(axis=1)  # (y from, y to, x)
-    east, west = _passing(along_row)
-    south, north = _passing(along_column.transpose(2, 0, 1))
+    at = np.eye(ROWS * columns)[y * columns + x]  # (cores, routers)
+    between_routers = np.matmul(np.matmul(at[senders].T, sent), at[readers])
+    between_routers = between_routers.reshape(-1, ROWS, columns, ROWS, columns)
+    east, west = _passing(between_routers.sum(axis=3))  # (n, y, x from, x to): all of it goes along row y
+    south, north = _passing(between_routers.sum(axis=2).transpose(0, 3, 1, 2))  # then along column x
+    out, into = np.zeros((2, len(sent), 1, cores))
+    out[:, 0, senders], into[:, 0, readers] = sent.sum(axis=2), sent.sum(axis=1)
     return {
         "east": east,
         "west": west,
-        "south": south.T,
-        "north": north.T,
-        "out of a core": sent.sum(axis=1)[None],
-        "into a core": sent.sum(axis=0)[None],
+        "south": south.swapaxes(1, 2),
+        "north": north.swapaxes(1, 2),
+        "out of a core": out,
+        "into a core": into,
     }
 
 
@@ -308,9 +312,9 @@ def router_of(core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _passing(sent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(lines, n - 1) messages over each link of a line upwards, and downwards: sent is (lines, n from, n
-    to)."""
-    n = sent.shape[1]
-    up = np.stack([sent[:, : i + 1, i + 1 :].sum((1, 2)) for i in range(n - 1)], axis=1)
-    down = np.stack([sent[:, i + 1 :, : i + 1].sum((1, 2)) for i in range(n - 1)], axis=1)
+    """(n, lines, m - 1) messages over each link of a line upwards, and downwards: sent is (n, lines, m from,
+    m to)."""
+    ends = range(1, sent.shape[2])
+    up = np.stack([sent[:, :, :i, i:].sum((2, 3)) for i in ends], axis=2)
+    down = np.stack([sent[:, :, i:, :i].sum((2, 3)) for i in ends], axis=2)
     return up, down

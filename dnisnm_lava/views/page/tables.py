@@ -350,21 +350,7 @@ def runtimes(found: Gathered) -> Table:
         Column("of the fullest", help="core, in its fullest step"),
         Column("on twice the cores", help="an image, if that population lay on twice as many"),
     )
-    rows = tuple(
-        (
-            str(t),
-            told["steps"],
-            told["latency"],
-            told["an image"],
-            told["frames a second"],
-            told["decides"],
-            told["where"],
-            told["all"],
-            told["fullest"],
-            told["relief"],
-        )
-        for t, told in ((t, summary(r)) for t, r in found.runtimes.items())
-    )
+    rows = tuple((str(t), *summary(found_at)) for t, found_at in found.runtimes.items())
     return Table("runtime-table", "How long Loihi 2 takes, at least, after T steps.", columns, rows)
 
 
