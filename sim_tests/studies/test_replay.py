@@ -22,6 +22,7 @@ from dnisnm_lava.studies.costs import placing
 from dnisnm_lava.studies.costs import replay as replays
 from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.costs.replay import Core, Link, replay
+from dnisnm_lava.studies.loihi2 import traffic
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("sanafe") is None, reason="sanafe is not installed: nothing was replayed"
@@ -217,7 +218,7 @@ def test_a_tile_is_halved_until_a_core_holds_it(
 
 
 def test_each_neuron_lies_in_its_tile() -> None:
-    found = placing.core_of_each((4, 3, 5), (2, 3, 2)).reshape(4, 3, 5)
+    found = traffic.core_of_each((4, 3, 5), (2, 3, 2)).reshape(4, 3, 5)
     assert found.max() == 5
     np.testing.assert_array_equal(found[0], np.tile([0, 0, 1, 1, 2], (3, 1)))
     np.testing.assert_array_equal(found[3], np.tile([3, 3, 4, 4, 5], (3, 1)))

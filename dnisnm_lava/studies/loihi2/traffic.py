@@ -69,13 +69,19 @@ class Placed:
     @cached_property
     def core_of_neuron(self) -> np.ndarray:
         """(neurons,) which of its cores holds each, from 0."""
-        at = [np.arange(n) // t for n, t in zip(self.shape, self.tile, strict=True)]
-        return np.ravel_multi_index(np.ix_(*at), self.grid).reshape(-1)
+        return core_of_each(self.shape, self.tile)
 
     @property
     def neurons(self) -> np.ndarray:
         """(cores,) how many each holds."""
         return np.bincount(self.core_of_neuron, minlength=prod(self.grid))
+
+
+def core_of_each(shape: Shape, tile: Shape) -> np.ndarray:
+    """(neurons,) which tile each lies in, counted in C, H, W order."""
+    at = [np.arange(n) // t for n, t in zip(shape, tile, strict=True)]
+    tiles = tuple(ceil_div(n, t) for n, t in zip(shape, tile, strict=True))
+    return np.ravel_multi_index(np.ix_(*at), tiles).reshape(-1)
 
 
 def placed(rows: tuple[Row, ...]) -> dict[str, Placed]:
