@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     the options that `--help` tells; of all, where there are none. ending: of that help."""
 
     def __init__(self, *args: Any, first: Sequence[str] = (), ending: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, add_help=False)
+        super().__init__(*args, **{**kwargs, "add_help": False})
         self._negative_number_matcher = NEGATIVE
         self.first, self.ending = first, ending
         if first:
