@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -13,32 +12,37 @@ from torch import Tensor
 
 from dnisnm_lava.ir import SNM, ReadOut
 from dnisnm_lava.ir.channels import channel_max, per_channel
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import activity, least_squares
 from dnisnm_lava.stages.fitting.activity import Activities
+from dnisnm_lava.stages.fitting.shares import Share
 from dnisnm_lava.stages.fitting.spool import Spool
 
 P = TypeVar("P", SNM, ReadOut)
 
 
-def with_weights(p: P, activities: Activities, z: Spool) -> P:
+def with_weights(p: P, activities: Activities, z: Spool) -> tuple[P, dict[int, tuple[Reads, ...]]]:
     """Weights moved by least squares so that mean currents come near the ANN's pre-activations `z`, up to a
-    constant of each row, which is the bias's. Projections of one weight a row (shortcuts, pools) stay as they
-    are."""
-    for i in range(len(p.projections)):
-        p = _improved(p, i, activities, z)
-    return p
+    constant of each row, which is the bias's; and what the weights read, by the projections that were moved.
+    Those of one weight a row (shortcuts, pools) stay as they are."""
+    reads = {}
+    for i, q in enumerate(p.projections):
+        if q.weight[0].size > 1:
+            p, reads[i] = _improved(p, i, activities, z)
+    return p, reads
 
 
-def _improved(p: P, i: int, activities: Activities, z: Spool) -> P:
-    """With projection i's weights moved, if it has several a row."""
+def _improved(p: P, i: int, activities: Activities, z: Spool) -> tuple[P, tuple[Reads, ...]]:
+    """With projection i's weights moved."""
     q = p.projections[i]
-    source = activities[q.source]
-    for columns in least_squares.blocks(q) if q.weight[0].size > 1 else []:
-        places = least_squares.Places(q, source.shape, source.images)
-        lacking = _lacking(p, i, activities, z)
-        q = replace(q, weight=least_squares.improved(q, lacking, places, columns))
+    source, reads = activities[q.source], []
+    for columns in least_squares.blocks(q):
+        places = least_squares.Places(q, source.shape, source.share.images)
+        found = least_squares.halves(q, source.share, places, columns, _lacking(p, i, activities, z))
+        q = replace(q, weight=source.share.agreed(least_squares.improved(q, found, columns)))
         p = replace(p, projections=(*p.projections[:i], q, *p.projections[i + 1 :]))
-    return p
+        reads.append(least_squares.reads(found, columns))
+    return p, tuple(reads)
 
 
 def _lacking(p: SNM | ReadOut, i: int, activities: Activities, z: Spool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -56,7 +60,7 @@ def with_bias(p: P, activities: Activities, z: Spool, steps: int) -> P:
     if rows is not None:
         return _with_bias_of_rows(p, rows, activities, z, steps)
     gap, count = _gap(p, activities, z)
-    shift = gap.reshape(p.shape[0], -1).mean(axis=1) / count
+    shift = activity.share_of(p, activities).agreed(gap.reshape(p.shape[0], -1).mean(axis=1) / count)
     assert p.v_range is not None
     return replace(p, bias=p.bias + per_channel(shift, p.shape), v_range=p.v_range + steps * np.abs(shift))
 
@@ -82,20 +86,24 @@ def _with_bias_of_rows(p: P, rows: np.ndarray, activities: Activities, z: Spool,
     gap, count = _gap(p, activities, z)
     flat = rows.reshape(-1)
     sizes = np.maximum(np.bincount(flat), 1)
-    shift = (np.bincount(flat, gap.reshape(-1)) / sizes / count)[rows]
+    shift = activity.share_of(p, activities).agreed(
+        (np.bincount(flat, gap.reshape(-1)) / sizes / count)[rows]
+    )
     assert p.v_range is not None
     return replace(p, bias=p.bias + shift, v_range=p.v_range + steps * channel_max(np.abs(shift)))
 
 
 def _gap(p: SNM | ReadOut, activities: Activities, z: Spool) -> tuple[np.ndarray, int]:
     """(*shape) pre-activations of all images less their mean currents, added up, and how many images."""
-    total = reduce(torch.add, (meant.double().sum(0) for meant in z))
-    return total.numpy() - activity.summed_currents(p, activities), z.images
+    share = activity.share_of(p, activities)
+    total = share.summed(meant.sum(0, dtype=torch.float64) for meant in z)
+    return total.numpy() - activity.summed_currents(p, activities), share.images
 
 
-def summed_gap(p: SNM, ann: Spool, heard: Iterable[Tensor]) -> np.ndarray:
+def summed_gap(p: SNM, share: Share, ann: Iterable[Tensor], heard: Iterable[Tensor]) -> np.ndarray:
     """(*shape) sums over images of activation - mean spike. heard: the currents."""
-    return activity.errors(p, np.ones(1), zip(ann, heard, strict=True))[1][0]
+    pairs = zip(ann, heard, strict=True)
+    return share.summed(activity.errors(p, np.ones(1), *pair)[1][0] for pair in pairs)
 
 
 def with_v_init(p: SNM, gap: np.ndarray, steps: int) -> SNM:

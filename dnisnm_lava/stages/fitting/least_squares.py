@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dnisnm_lava.backends.batched.chunks import one_thread
 from dnisnm_lava.backends.batched.linear import in_front
 from dnisnm_lava.ir import Projection, Shape
+from dnisnm_lava.stages.compensation import Reads
+from dnisnm_lava.stages.fitting.shares import Share
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read
 HELD_BACK = 4  # one image in so many judges the penalty
@@ -23,19 +26,19 @@ SAMPLES = 128  # places, over all images, for each number of a row: more tell no
 
 
 class Places:
-    """Which places of a convolution's map are looked at: of each image as many others, drawn with a seed, as
-    give SAMPLES for each number of a row over all `images`; all of a map that has no more."""
+    """Which places of a convolution's map are looked at: of each image as many others, drawn by the number of
+    its chunk, as give SAMPLES for each number of a row over all `images`; all of a map that has no more."""
 
     def __init__(self, q: Projection, source: Shape, images: int) -> None:
         self.size = math.prod(q.given_shape(source)[1:])
         self.wanted = min(self.size, -(-SAMPLES * q.weight[0].size // images))
-        self.random = torch.Generator().manual_seed(0)
 
-    def of(self, count: int) -> Tensor | None:
-        """(count, places) of the next `count` images, in any order; None: all."""
+    def of(self, number: int, count: int) -> Tensor | None:
+        """(count, places) of the `count` images of this chunk, in any order; None: all."""
         if self.wanted == self.size:
             return None
-        return torch.rand(count, self.size, generator=self.random).topk(self.wanted, dim=1).indices
+        random = torch.Generator().manual_seed(number)
+        return torch.rand(count, self.size, generator=random).topk(self.wanted, dim=1).indices
 
 
 def patches(q: Projection, x: Tensor, places: Tensor | None = None) -> Tensor:
@@ -119,41 +122,84 @@ def moments(u: Tensor, t: Tensor) -> Moments:
     )
 
 
-def improved(
-    q: Projection, samples: Iterator[tuple[Tensor, Tensor]], places: Places, columns: slice
-) -> np.ndarray:
-    """q's weights, of which `columns` are moved so that their currents take up what `samples` lack: pairs of
-    mean spikes (n, *source shape) and of what the target's current lacks (n, *target shape), up to a constant
-    for each row.
+Half = Moments | None
+Halves = tuple[Half, Half]  # of images that are learnt from, and of those that judge
+
+
+def halves(
+    q: Projection,
+    share: Share,
+    places: Places,
+    columns: slice,
+    samples: Iterable[tuple[Tensor, Tensor | None]],
+) -> Halves:
+    """Moments of `columns` of what q's weights read, over all images. samples, of each chunk here: mean
+    spikes (n, *source shape), and what the target's current lacks (n, *target shape), or None."""
+
+    def of(number: int, start: int, sample: tuple[Tensor, Tensor | None]) -> Halves:
+        x, lacking = sample
+        judges = torch.arange(start, start + len(x)) % HELD_BACK == HELD_BACK - 1
+        at = places.of(number, len(x))
+        learnt, judged = (
+            _moments_of(
+                q,
+                x[chosen],
+                lacking if lacking is None else lacking[chosen],
+                at if at is None else at[chosen],
+                columns,
+            )
+            for chosen in (~judges, judges)
+        )
+        return learnt, judged
+
+    return share.summed(map(of, share.numbers, share.starts, samples), _both)
+
+
+def _moments_of(q: Projection, x: Tensor, lacking: Tensor | None, at: Tensor | None, columns: slice) -> Half:
+    if not len(x):
+        return None
+    u = patches(q, x, at)[:, :, columns]
+    return moments(u, u[:, :, :0] if lacking is None else driven(q, lacking, at))
+
+
+def _both(a: Halves, b: Halves) -> Halves:
+    return _plus(a[0], b[0]), _plus(a[1], b[1])
+
+
+def _plus(a: Half, b: Half) -> Half:
+    return b if a is None else a if b is None else a + b
+
+
+def together(both: Halves) -> Moments:
+    found = _plus(both[1], both[0])
+    assert found is not None  # of one image at least
+    return found
+
+
+def reads(both: Halves, columns: slice) -> Reads:
+    """What `columns` read, of halves of it."""
+    found = together(both)
+    return Reads(columns, (found.u / found.count).numpy(), found.centred()[0].numpy())
+
+
+def improved(q: Projection, both: Halves, columns: slice) -> np.ndarray:
+    """q's weights, of which `columns` are moved so that their currents take up what is lacking, up to a
+    constant for each row.
 
     D minimises mean |D u - r|^2 + penalty * mean variance of u * |D|^2; of PENALTIES and of leaving the
     weights as they are, what serves one held-back image in four best.
     """
-    halves: list[Moments | None] = [None, None]  # those that are learnt from, and those that judge
-    count = 0
-    for x, lacking in samples:
-        judges = torch.arange(count, count + len(x)) % HELD_BACK == HELD_BACK - 1
-        count += len(x)
-        at = places.of(len(x))
-        for half, chosen in enumerate((~judges, judges)):
-            if chosen.any():
-                here = None if at is None else at[chosen]
-                u = patches(q, x[chosen], here)[:, :, columns]
-                halves[half] = plus(halves[half], moments(u, driven(q, lacking[chosen], here)))
-    seen, judge = halves
+    seen, judge = both
     assert seen is not None
-    penalty = _penalty(seen, judge or seen)
-    weight = np.array(q.weight)
-    if penalty is None:
-        return weight
-    change = _solved(*plus(judge, seen).centred(), penalty)
+    with one_thread():
+        penalty = _penalty(seen, judge or seen)
+        weight = np.array(q.weight)
+        if penalty is None:
+            return weight
+        change = _solved(*together(both).centred(), penalty)
     rows = weight.reshape(len(weight), -1)
     rows[:, columns] += change.transpose(1, 2).reshape(len(weight), -1).numpy()
     return weight
-
-
-def plus(a: Moments | None, b: Moments) -> Moments:
-    return b if a is None else a + b
 
 
 def _solved(uu: Tensor, ut: Tensor, penalty: float) -> Tensor:
