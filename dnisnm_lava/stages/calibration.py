@@ -127,7 +127,9 @@ def _look(
     seen.magnitude = np.maximum(seen.magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
     start = time.perf_counter()
     for name, z in executor(analog, x):
-        _extend(seen, name, z.max(axis=0), z.min(axis=0))
+        most, least = z.max(axis=0), z.min(axis=0)
+        seen.high[name] = np.maximum(seen.high.get(name, most), most)
+        seen.low[name] = np.minimum(seen.low.get(name, least), least)
         if name == analog.readout.name:
             output = z.reshape(len(z), *(analog.readout.view or analog.readout.shape))
             if output.size == len(z) * output.shape[1]:
@@ -139,17 +141,16 @@ def _look(
     seen.seconds = min(seen.seconds, (time.perf_counter() - start) / len(x))
 
 
-def _extend(seen: _Seen, name: str, most: np.ndarray, least: np.ndarray) -> None:
-    seen.high[name] = np.maximum(seen.high.get(name, most), most)
-    seen.low[name] = np.minimum(seen.low.get(name, least), least)
-
-
 def _joined(a: _Seen, b: _Seen) -> _Seen:
-    for name, most in b.high.items():
-        _extend(a, name, most, b.low[name])
-    a.magnitude, a.count = np.maximum(a.magnitude, b.magnitude), a.count + b.count
-    a.said, a.maps, a.seconds = a.said | b.said, a.maps | b.maps, min(a.seconds, b.seconds)
-    return a
+    return _Seen(
+        np.maximum(a.magnitude, b.magnitude),
+        {name: np.maximum(a.high.get(name, most), most) for name, most in (a.high | b.high).items()},
+        {name: np.minimum(a.low.get(name, least), least) for name, least in (a.low | b.low).items()},
+        a.count + b.count,
+        a.said | b.said,
+        a.maps | b.maps,
+        min(a.seconds, b.seconds),
+    )
 
 
 def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:

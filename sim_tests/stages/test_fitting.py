@@ -136,7 +136,8 @@ def test_mean_currents_of_all_images_are_those_of_their_sum() -> None:
     with torch.inference_mode():
         shown = activity.of_input(spiking.input.shape, torch.tensor(x).split(16), store)
         activities = {spiking.input.name: shown}
-        expected = sum(z.double().sum(0).numpy() for z in activity.mean_currents(p, activities))
+        heard = activity.currents(p, activities, spiking.steps)
+        expected = sum(z.mean(1).double().sum(0).numpy() for z in heard)
         # float32 products of 18 numbers, 40 images: off by 40 * 18 * 6e-8 of the largest, 10 or so.
         np.testing.assert_allclose(activity.summed_currents(p, activities), expected, rtol=0, atol=4e-4)
 

@@ -143,7 +143,7 @@ def preactivations(p: Reader, activities: Activities) -> Iterator[Tensor]:
     """The ANN's, (n, *shape), without bias."""
     ready = maps(p)
     for i in chunks(p, activities):
-        yield _total([project(activities[q.source].ann[i]) for q, project in ready])
+        yield total([project(activities[q.source].ann[i]) for q, project in ready])
 
 
 class Currents:
@@ -177,7 +177,7 @@ def currents(p: Reader, activities: Activities, steps: int, first: int = 0) -> I
             sent = activities[q.source].sent(i)
             z = project(sent.flatten(0, 1))
             parts.append(z.reshape(*sent.shape[:2], *z.shape[1:]).expand(-1, steps, *p.shape))
-        yield _total(parts)
+        yield total(parts)
 
 
 def summed_currents(p: Reader, activities: Activities) -> np.ndarray:
@@ -186,20 +186,13 @@ def summed_currents(p: Reader, activities: Activities) -> np.ndarray:
     total: np.ndarray = np.zeros(p.shape)
     for q in p.projections:
         source = activities[q.source]
-        spikes = source.share.summed(source.mean(i).sum(0, dtype=torch.float64) for i in range(len(source)))
+        spikes = source.share.summed(source.mean(i).sum(0).double() for i in range(len(source)))
         with one_thread():
             total = total + q(spikes.numpy()[None])[0]
     return total
 
 
-def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
-    """(n, *shape), without bias: a projection is linear, so one pass with the mean spikes does."""
-    ready = maps(p)
-    for i in chunks(p, activities):
-        yield _total([project(activities[q.source].mean(i)) for q, project in ready])
-
-
-def _total(parts: list[Tensor]) -> Tensor:
+def total(parts: list[Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,9 @@ from dnisnm_lava.stages.fitting.shares import Share
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # of the mean variance of what is read
 HELD_BACK = 4  # one image in so many judges the penalty
+JUDGED = 64  # of the rows of each group, evenly spread
 COLUMNS = 1152  # of a row of weights at once: systems cost the cube
+WIDE, PARTS = 128, 4  # columns from which on a product is taken in parts
 SAMPLES = 128  # places, over all images, for each number of a row: more tell nothing new, and cost the most
 
 
@@ -73,18 +75,26 @@ def _gathered(q: Projection, x: Tensor, places: Tensor) -> Tensor:
     return found.permute(1, 0, 3, 2, 4).reshape(q.groups, n * places.shape[1], -1)
 
 
-def driven(q: Projection, z: Tensor, places: Tensor | None = None) -> Tensor:
-    """(G, n * places, rows of a group): the parts of z (n, *target shape) that the rows of the weights
-    drive."""
+def driven(q: Projection, z: Tensor) -> Tensor:
+    """(G, n * places, rows of a group): the parts that the rows of the weights drive of z, (n, *target shape)
+    or, at some places of its map, (n, C, places)."""
     if q.target_order is not None:
         z = z.flatten(1)[:, torch.tensor(q.target_order, dtype=torch.long)].reshape(len(z), len(q.weight), -1)
     if q.target_channels is not None:
         z = z.movedim(1, -1)[..., torch.tensor(q.target_channels, dtype=torch.long)].movedim(-1, 1)
     if not q.is_conv:
         return z.flatten(1)[None]
-    if places is not None:
-        z = z.flatten(2).gather(2, places[:, None].expand(-1, z.shape[1], -1))
     return z.movedim(1, -1).reshape(-1, q.groups, len(q.weight) // q.groups).movedim(0, 1)
+
+
+def heard(q: Projection, u: Tensor, images: int, channels: int) -> Tensor:
+    """(n, channels, places) of a population: the currents where q's weights multiply `u`, as of `patches`."""
+    weight = torch.tensor(q.weight, dtype=torch.float32).reshape(q.groups, -1, u.shape[2])
+    rows = (u @ weight.transpose(1, 2)).movedim(0, 1).reshape(images, -1, len(q.weight)).movedim(2, 1)
+    if q.target_channels is None:
+        return rows
+    found = rows.new_zeros(images, channels, rows.shape[2])
+    return found.index_copy_(1, torch.tensor(q.target_channels, dtype=torch.long), rows)
 
 
 @dataclass(frozen=True)
@@ -116,50 +126,62 @@ class Moments:
 
 
 def moments(u: Tensor, t: Tensor) -> Moments:
-    products = u.transpose(1, 2) @ u, u.transpose(1, 2) @ t
     return Moments(
-        u.double().sum(1), t.double().sum(1), products[0].double(), products[1].double(), u.shape[1]
+        u.sum(1).double(), t.sum(1).double(), gram(u).double(), (u.transpose(1, 2) @ t).double(), u.shape[1]
     )
 
 
+def gram(u: Tensor) -> Tensor:
+    """u.T @ u, (G, K, K): of a wide one the parts on and above the diagonal alone, since it is symmetric."""
+    size = u.shape[2]
+    if size < WIDE:
+        return u.transpose(1, 2) @ u
+    found = u.new_empty(len(u), size, size)
+    edges = [size * i // PARTS for i in range(PARTS + 1)]
+    parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+    for i, rows in enumerate(parts):
+        for columns in parts[i:]:
+            found[:, rows, columns] = u[:, :, rows].transpose(1, 2) @ u[:, :, columns]
+            found[:, columns, rows] = found[:, rows, columns].transpose(1, 2)
+    return found
+
+
+Lacking = Callable[[Tensor, "Tensor | None"], Tensor]
+Sample = tuple[Tensor, Lacking]
 Half = Moments | None
 Halves = tuple[Half, Half]  # of images that are learnt from, and of those that judge
 
 
-def halves(
-    q: Projection,
-    share: Share,
-    places: Places,
-    columns: slice,
-    samples: Iterable[tuple[Tensor, Tensor | None]],
-) -> Halves:
-    """Moments of `columns` of what q's weights read, over all images. samples, of each chunk here: mean
-    spikes (n, *source shape), and what the target's current lacks (n, *target shape), or None."""
+def halves(q: Projection, share: Share, places: Places, columns: slice, samples: Iterable[Sample]) -> Halves:
+    """Moments of `columns` of what q's weights read, over all images. samples: of each chunk here, mean
+    spikes (n, *source shape), and of what q reads there, as of `patches`, at which places, what its rows
+    lack, as of `driven`."""
 
-    def of(number: int, start: int, sample: tuple[Tensor, Tensor | None]) -> Halves:
+    def of(number: int, start: int, sample: Sample) -> Halves:
         x, lacking = sample
-        judges = torch.arange(start, start + len(x)) % HELD_BACK == HELD_BACK - 1
         at = places.of(number, len(x))
+        u = patches(q, x, at)
+        t = lacking(u, at)
+        judges = torch.arange(start, start + len(x)) % HELD_BACK == HELD_BACK - 1
         learnt, judged = (
-            _moments_of(
-                q,
-                x[chosen],
-                lacking if lacking is None else lacking[chosen],
-                at if at is None else at[chosen],
-                columns,
-            )
-            for chosen in (~judges, judges)
+            _moments_of(_chosen(u[:, :, columns], chosen), _chosen(t, chosen)) for chosen in (~judges, judges)
         )
         return learnt, judged
 
     return share.summed(map(of, share.numbers, share.starts, samples), _both)
 
 
-def _moments_of(q: Projection, x: Tensor, lacking: Tensor | None, at: Tensor | None, columns: slice) -> Half:
-    if not len(x):
-        return None
-    u = patches(q, x, at)[:, :, columns]
-    return moments(u, u[:, :, :0] if lacking is None else driven(q, lacking, at))
+def nothing_lacks(u: Tensor, at: Tensor | None) -> Tensor:
+    return u[:, :, :0]
+
+
+def _chosen(a: Tensor, images: Tensor) -> Tensor:
+    """(G, n * places, ...) of some of n images."""
+    return a.reshape(len(a), len(images), a.shape[1] // len(images), a.shape[2])[:, images].flatten(1, 2)
+
+
+def _moments_of(u: Tensor, t: Tensor) -> Half:
+    return moments(u, t) if u.shape[1] else None
 
 
 def _both(a: Halves, b: Halves) -> Halves:
@@ -202,20 +224,35 @@ def improved(q: Projection, both: Halves, columns: slice) -> np.ndarray:
     return weight
 
 
+def change(q: Projection, better: Projection, columns: slice) -> Tensor:
+    """(G, columns, rows of a group) by which `columns` of the weights differ."""
+    both = (torch.tensor(w.weight.reshape(q.groups, len(w.weight) // q.groups, -1)) for w in (q, better))
+    before, after = both
+    return (after - before)[:, :, columns].float().transpose(1, 2)
+
+
 def _solved(uu: Tensor, ut: Tensor, penalty: float) -> Tensor:
     """(G, K, O), of the centred moments (G, K, K) and (G, K, O)."""
     size = penalty * uu.diagonal(dim1=1, dim2=2).mean(1)
-    size = torch.where(size > 0, size, torch.ones(()).double())  # nothing varies: nothing to learn
-    return torch.linalg.solve(uu + size[:, None, None] * torch.eye(uu.shape[1], dtype=uu.dtype), ut)
+    size = torch.where(size > 0, size, torch.ones_like(size))  # nothing varies: nothing to learn
+    matrix = uu + size[:, None, None] * torch.eye(uu.shape[1], dtype=uu.dtype)
+    root, lost = torch.linalg.cholesky_ex(matrix)
+    if lost.any():  # rounding of what hardly varies beside its mean has left no positive definite matrix
+        return torch.linalg.solve(matrix, ut)
+    return torch.cholesky_solve(ut, root)
 
 
 def _penalty(seen: Moments, judge: Moments) -> float | None:
-    (uu, ut), learnt = judge.centred(), seen.centred()
+    """In float32 and by JUDGED rows, which tell penalties apart as well as all."""
+    (uu, ut), learnt = (
+        (a.float(), b[:, :, :: -(-b.shape[2] // JUDGED)].float())
+        for a, b in (half.centred() for half in (judge, seen))
+    )
     gains: dict[float | None, float] = {None: 0.0}
     for penalty in PENALTIES:
         d = _solved(*learnt, penalty)
         gains[penalty] = float(
-            (d * (uu @ d)).sum() - 2 * (d * ut).sum()
+            (d * (uu @ d)).double().sum() - 2 * (d * ut).double().sum()
         )  # of the mean squared error, less what it was
     return min(gains, key=lambda penalty: gains[penalty])
 

@@ -56,5 +56,5 @@ def of_projection(q: Projection, source: Activity) -> tuple[Reads, ...]:
 
 def _of_block(q: Projection, source: Activity, columns: slice) -> Reads:
     places = least_squares.Places(q, source.shape, source.share.images)
-    samples = ((source.mean(i), None) for i in range(len(source)))
+    samples = ((source.mean(i), least_squares.nothing_lacks) for i in range(len(source)))
     return least_squares.reads(least_squares.halves(q, source.share, places, columns, samples), columns)
