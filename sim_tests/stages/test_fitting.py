@@ -18,6 +18,7 @@ from runs import assert_same
 import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.batched import neurons
 from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
@@ -322,10 +323,10 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_read_while_fitting_is_what_is_read_of_the_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(through, "MOST", 7)  # of 40 images: six chunks, the last one smaller
-    for correct in (("weights", "bias", "v_init"), ("bias",)):
+    for threshold, correct in (("sequential", ("weights", "bias", "v_init")), ("mmse", ())):
         analog, spiking, x = converted()
-        fitted, reads = fit_and_read(analog, spiking, x, correct=correct)
-        assert fitted == dn.fit(analog, spiking, x, correct=correct)
+        fitted, reads = fit_and_read(analog, spiking, x, threshold=threshold, correct=correct)
+        assert fitted == dn.fit(analog, spiking, x, threshold=threshold, correct=correct)
         alone = dn.readings(fitted, x)
         assert set(reads) == set(alone)
         for name, of_projections in alone.items():
@@ -347,6 +348,48 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
+
+
+def test_scales_at_once_are_scales_one_by_one() -> None:
+    """Currents, thresholds and biases of few bits: float32 holds every sum, product and quotient."""
+    rng = np.random.default_rng(0)
+    for levels, steps in ((1, 1), (1, 5), (3, 2), (15, 4)):
+        vth = 2.0 ** rng.integers(-3, 2, 1500)
+        vth[::7] = 0
+        made = neurons.neurons(
+            rng.integers(-8, 9, 1500) / 16,
+            vth,
+            np.ones(1500),
+            np.zeros(1500),
+            np.zeros(1500),
+            vth / 2,
+            dtype=np.dtype(np.float32),
+            levels=levels,
+            lead=0,
+            two_sided=False,
+            limit=1 << 62,
+            out=np.dtype(np.int8),
+            offset=0,
+        )
+        current = (rng.integers(-16, 33, (6, steps, 1500)) / 16).astype(np.float32)
+        activation = (rng.integers(0, 33, (6, 1500)) / 16).astype(np.float32)
+        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500))
+        one_by_one = (
+            made.table[0],
+            vth,
+            made.table[5],
+            scales,
+            np.float32(levels),
+            0,
+            False,
+            np.float32(1e9),
+        )
+        neurons._try(current, activation, *one_by_one, *found[0], 0, 2)
+        neurons.try_scales(made, vth, scales, current, activation, found[1], 1)
+        if steps != 5:  # a fifth of a threshold is rounded
+            np.testing.assert_array_equal(found[0], found[1])
+        # sums of 6 squares below 64, each of a difference that is off by 2**-24 of 8 at most
+        np.testing.assert_allclose(found[0], found[1], rtol=0, atol=6 * 64 * 2**-22)
 
 
 def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

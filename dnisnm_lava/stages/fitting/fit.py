@@ -4,8 +4,8 @@ made of it."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,25 +29,25 @@ from dnisnm_lava.system.ranks import ALONE, Group
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
 MOST_LEVELS = 127
-Read = Callable[[corrections.P, Activities, dict[int, tuple[Reads, ...]]], OfProjections]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What fit does to each population."""
+    """What fit does to each population, and whether it tells what weights read."""
 
     choice: thresholds.Choice
     corrections: frozenset[str]
+    reading: bool = False
 
     @property
     def told(self) -> str:
         """All that it says, for a fingerprint."""
-        return repr((self.choice.told, sorted(self.corrections)))
+        return repr((self.choice.told, sorted(self.corrections), self.reading))
 
     @property
     def spiking(self) -> bool:
         """Must populations be run, or does the ANN say it all?"""
-        return bool(self.corrections) or self.choice.rule is thresholds.sequential
+        return self.reading or bool(self.corrections) or self.choice.rule is thresholds.sequential
 
 
 def fit(
@@ -83,7 +83,7 @@ def fit(
     they are of the same networks, images and options.
     """
     plan = _plan(threshold, correct, granularity, scales, percentile, subset)
-    return _made(analog, spiking, images, plan, _nothing, keep, group, memory, progress)[0]
+    return _made(analog, spiking, images, plan, keep, group, memory, progress)[0]
 
 
 def fit_and_read(
@@ -104,7 +104,8 @@ def fit_and_read(
 ) -> tuple[SpikingGraph, Readings]:
     """`fit`, and `readings` of what it makes, by the same passes: weights are corrected by what they read."""
     plan = _plan(threshold, correct, granularity, scales, percentile, subset)
-    return _made(analog, spiking, images, plan, _what_is_read, keep, group, memory, progress)
+    plan = replace(plan, reading=True)
+    return _made(analog, spiking, images, plan, keep, group, memory, progress)
 
 
 def _made(
@@ -112,7 +113,6 @@ def _made(
     spiking: SpikingGraph,
     images: Images,
     plan: Plan,
-    read: Read,
     keep: Keep | None,
     group: Group,
     memory: int | None,
@@ -124,14 +124,14 @@ def _made(
     shown = image(spiking, images, store, group, state)
     if keep is not None and state is not None:
         graphs = {"network": analog.digest(), "float": spiking.digest()}
-        keep = keep.of(**graphs, images=state.hexdigest(), plan=plan.told, reads=read.__name__)
+        keep = keep.of(**graphs, images=state.hexdigest(), plan=plan.told)
     known = journal(spiking, keep, group)
     if known.is_whole:
         shown.close()
         return known.graph, known.reads
 
     def neurons(p: SNM, activities: Activities, store: Store) -> tuple[SNM, Activity]:
-        return _fitted(p, analog[p.name], activities, steps, plan, store, read, known)
+        return _fitted(p, analog[p.name], activities, steps, plan, store, known)
 
     def gate(p: Gate, activities: Activities, store: Store) -> tuple[Gate, Activity]:
         sources = activities[p.source], activities[p.gate]
@@ -140,7 +140,7 @@ def _made(
         return p, activity.of_gate(p, ann, *sources, steps, store, plan.spiking)
 
     def read_out(p: ReadOut, activities: Activities, store: Store) -> ReadOut:
-        return known.once(p, lambda: _read_out(p, activities, steps, plan, store, read))
+        return known.once(p, lambda: _read_out(p, activities, steps, plan, store))
 
     each = Each(neurons, gate, read_out, 1 + (steps if plan.spiking else 0))
     made = through(spiking, shown, each, store, spiking=plan.spiking, progress=progress)
@@ -193,7 +193,6 @@ def _fitted(
     steps: int,
     plan: Plan,
     store: Store,
-    read: Read,
     known: Journal,
 ) -> tuple[SNM, Activity]:
     z = _spooled(activity.preactivations(p, activities), store)
@@ -204,7 +203,7 @@ def _fitted(
         right, reads = _heard_right(p, activities, z, steps, plan)
         kept.append(activity.Currents(right, activities, steps, store))
         chosen = _with_thresholds(right, p, own, activities, ann, kept[0], steps, plan)
-        return activity.share_of(p, activities).agreed(chosen), read(right, activities, reads)
+        return activity.share_of(p, activities).agreed(chosen), _what_is_read(right, activities, reads, plan)
 
     fitted = known.once(p, made)
     z.close()
@@ -248,25 +247,23 @@ def _with_thresholds(
 
 
 def _read_out(
-    p: ReadOut, activities: Activities, steps: int, plan: Plan, store: Store, read: Read
+    p: ReadOut, activities: Activities, steps: int, plan: Plan, store: Store
 ) -> tuple[ReadOut, OfProjections]:
     if not plan.corrections & {"weights", "bias"}:
-        return p, read(p, activities, {})
+        return p, _what_is_read(p, activities, {}, plan)
     z = _spooled(activity.preactivations(p, activities), store)
     p, reads = _heard_right(p, activities, z, steps, plan)
     z.close()
-    return p, read(p, activities, reads)
+    return p, _what_is_read(p, activities, reads, plan)
 
 
 def _what_is_read(
-    p: corrections.P, activities: Activities, known: dict[int, tuple[Reads, ...]]
+    p: corrections.P, activities: Activities, known: dict[int, tuple[Reads, ...]], plan: Plan
 ) -> OfProjections:
+    if not plan.reading:
+        return ()
     projections = enumerate(p.projections)
     return tuple(known[i] if i in known else of_projection(q, activities[q.source]) for i, q in projections)
-
-
-def _nothing(p: corrections.P, activities: Activities, known: dict[int, tuple[Reads, ...]]) -> OfProjections:
-    return ()
 
 
 def _heard_right(
