@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A Plotly figure as a dictionary. alt: what it shows, in words. over_steps: its x is T, where the chosen
-    one is marked. table: the same numbers; None where another table of the page has them. least_width:
-    pixels, below which it scrolls."""
+    """A drawing with its title. caption: what to know of it. table: the same numbers; None where another
+    table of the page has them."""
 
     id: str
-    figure: Mapping[str, Any]
-    alt: str
+    title: str
+    drawing: Markup
     caption: str
     table: Table | None = None
-    over_steps: bool = False
-    least_width: int = 0
 
 
 def percent(share: float) -> str:

@@ -6,18 +6,22 @@ from collections.abc import Iterator
 
 from dnisnm_lava.ir import SNM
 from dnisnm_lava.ir.weight_use import weight_use
+from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.measures import wilson
+from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
 from dnisnm_lava.studies.loihi2.rules import RULES, named
 from dnisnm_lava.studies.overview import Gathered
+from dnisnm_lava.studies.verdict import verdict
 from dnisnm_lava.views import curves
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.coverage import place
-from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
+from dnisnm_lava.views.page import apart
+from dnisnm_lava.views.page.figures import COSTS, NAMES, energies, on_front, spikes
 from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
 from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span
-from dnisnm_lava.views.runtime import summary
+from dnisnm_lava.views.runtime import seconds, summary
 
 NAME = Column("population", numeric=False)
 
@@ -36,10 +40,18 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
         yield f"interval.{key}", span(*wilson(share, images[key]))
     for key, shares in found.comparison.agreement.items():
         yield f"agreement.{key}", percent(shares[t])
-    yield "drop", drop(found.accuracy("integer")[t], found.accuracy("ann")[t])
+    said = verdict(found, t)
+    yield "verdict", said.sentence
+    yield "state", said.state
+    if found.losses["integer"]:
+        yield from _lost(found.losses["integer"][t])
     yield "spikes", count(spikes(spent))
-    for rule in ENERGY_RULES:
-        yield f"energy.{rule}", joules(1e6 * energies(spent, rule)[0]).replace("u", "µ")
+    yield from _energy(spent)
+    time = found.runtimes[t]
+    yield "latency.steps", f"{time.steps:,} step{'' if time.steps == 1 else 's'}"
+    yield "latency.seconds", seconds(time.latency).replace("us", "µs")
+    yield "latency.rate", f"{time.frames_a_second:,.0f}"
+    yield from apart.texts(found, t)
     for i, p in enumerate(spent.populations):
         yield f"spikes.{i}", count(p.spikes)
         yield f"rate.{i}", f"{p.spikes / (p.neurons * t):.4f}"
@@ -52,11 +64,32 @@ def _measured(found: Gathered) -> tuple[str, ...]:
     return tuple(key for key in found.comparison.accuracy if key != "lava")
 
 
-def drop(share: float, ann: float) -> str:
-    points = 100 * (ann - share)
-    if abs(points) < 0.005:
-        return "exactly as many as"
-    return f"{abs(points):.2f} points {'less' if points > 0 else 'more'} than"
+def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
+    """Of the integer SNN against the ANN, on the same images."""
+    points = 100 * abs(loss.lost)
+    word = "lost" if loss.lost > 0 else "gained"
+    low, high = loss.interval
+    yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
+    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points lost".replace("-", "−")
+    better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
+    yield "lost.pairs", f"the ANN is {better}: p = {_probability(loss.p)}"
+
+
+def _probability(p: float) -> str:
+    return "under 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _energy(spent: Costs) -> Iterator[tuple[str, str]]:
+    for rule in ENERGY_RULES:
+        own, ann = energies(spent, rule)
+        yield f"energy.{rule}", _joules(own)
+        if ann:
+            yield f"energy.{rule}.ann", _joules(ann)
+            yield f"energy.{rule}.times", f"{digits(own / ann)} times"
+
+
+def _joules(microjoules: float) -> str:
+    return joules(1e6 * microjoules).replace("u", "µ")
 
 
 # ---------------------------------------------------------------- over T
@@ -92,28 +125,22 @@ def cost(found: Gathered) -> Table:
     rows = []
     for t in found.steps:
         told = [energies(found.costs[t], rule) for rule in ENERGY_RULES]
-        rows.append(
-            (
-                str(t),
-                count(spikes(found.costs[t])),
-                *(digits(e) for e, _ in told),
-                *(digits(ann) for _, ann in told[1:]),
-            )
-        )
+        pairs = [digits(e) for pair in told for e in pair if e]
+        rows.append((str(t), count(spikes(found.costs[t])), *pairs))
     columns = (
         Column("T"),
         Column("spikes"),
-        Column("chip, µJ"),
         Column("arithmetic, µJ"),
+        Column("the ANN, µJ", help="the quantized ANN, by integer arithmetic"),
         Column("paper, µJ"),
-        Column("ANN: arithmetic, µJ"),
-        Column("ANN: paper, µJ"),
+        Column("its ANN, µJ", help="the ANN in floating point, by the paper's rule"),
+        Column("chip, µJ", help="a chip like Loihi, which knows no ANN"),
     )
     return Table("cost-table", "Spikes and estimated energy of an image.", columns, tuple(rows))
 
 
 def trade(found: Gathered) -> Table:
-    fronts = {cost: on_front(found, cost) for cost in ("steps", "spikes", "energy")}
+    fronts = {cost: on_front(found, cost) for cost in COSTS}
     rows = []
     for t in found.steps:
         marks = ("yes" if kept[t] else "no" for kept in fronts.values())
@@ -123,7 +150,8 @@ def trade(found: Gathered) -> Table:
                 str(t),
                 f"{100 * found.accuracy('integer')[t]:.2f}",
                 count(spikes(spent)),
-                digits(energies(spent, "chip")[0]),
+                digits(energies(spent, "arithmetic")[0]),
+                seconds(found.runtimes[t].latency).replace("us", "µs"),
                 *marks,
             )
         )
@@ -131,10 +159,9 @@ def trade(found: Gathered) -> Table:
         Column("T"),
         Column("integer SNN, %"),
         Column("spikes"),
-        Column("chip, µJ"),
-        Column("front in T", False),
-        Column("front in spikes", False),
-        Column("front in energy", False),
+        Column("energy, µJ"),
+        Column("latency"),
+        *(Column(f"front in {cost}", False) for cost in COSTS),
     )
     return Table("trade-table", "Every T, and whether another T is better for less.", columns, tuple(rows))
 
@@ -197,8 +224,8 @@ def errors(found: Gathered) -> Table:
     )
     caption = (
         f"How large each part is by itself, as in the sentence above: its mean square, % of the mean "
-        f"squared activation; parts may cancel, "
-        f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
+        f"squared activation. Parts may undo one another: they need not sum, and one may be larger than the "
+        f"whole. Integers: what they add. {told.images:,} images, T = {told.steps}."
     )
     return Table("error-table", caption, columns, rows)
 
