@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from dnisnm_lava.views.page import svg
 
-WIDTH, HEIGHT = 400, 264  # of a chart, in its own units: the page shows it about as large
+WIDTH, HEIGHT = 400, 250  # of a chart, in its own units: the page shows it about as large
 RIGHT, TOP, BOTTOM = 14, 12, 42
-ROW, LEGEND = 19, 18  # of a bar, and of a line of the legend
+ROW, LEGEND = 19, 17  # of a bar, and of a line of the legend
 NAME_LETTERS = 20  # of a population beside its bar
 
 
@@ -260,7 +260,7 @@ def _axes(
         parts.append(svg.line(frame.x(value), frame.bottom, frame.x(value), frame.bottom + 4, "axis"))
         parts.append(svg.text(frame.x(value), frame.bottom + 17, name, text_anchor="middle"))
     parts.append(svg.text((frame.left + frame.right) / 2, HEIGHT - 5, x_title, text_anchor="middle"))
-    parts.append(svg.text(4, frame.top - 9, unit))
+    parts.append(svg.text(4, frame.top - 8, unit))
     return svg.element("g", *parts)
 
 
