@@ -63,15 +63,16 @@ def drawing(graph: Graph, title: str = "") -> ET.Element:
         _text(root, MARGIN, MARGIN, title, "title")
     boxes = [_box(at[p.name], width) for p in graph]
     taken = list(boxes)
-    lines, whats = ET.SubElement(root, f"{{{SVG}}}g"), []
+    lines, told = ET.SubElement(root, f"{{{SVG}}}g"), []
     for i, p in enumerate(graph):
         for j, arrow in enumerate(arrows(graph, p, at, width)):
             group = ET.SubElement(lines, f"{{{SVG}}}g", {"id": f"projection-{i}-{j}", "class": arrow.kind})
             points = curve(at[arrow.source], at[p.name], arrow.bend)
             _arrow(group, points)
-            whats.append((group, points, arrow))
-    for group, points, arrow in whats:
-        place = beside(points, len(arrow.told) * SMALL, arrow.bend, taken, across)
+            told.append((group, points, arrow))
+    for group, points, arrow in told:
+        others = [place for _, other, _ in told if other is not points for place in other]
+        place = beside(points, len(arrow.told) * SMALL, arrow.bend, taken, others, across)
         taken.append(_around(place, len(arrow.told) * SMALL))
         _text(group, *place, arrow.told, "what")
     for i, (p, box) in enumerate(zip(graph, boxes, strict=True)):
@@ -241,24 +242,33 @@ SHARES = (0.5, 0.35, 0.65, 0.2, 0.8, 0.42, 0.58, 0.28, 0.72, 0.1, 0.9)
 ASIDE = (7, 20, 40, 70, 110, 160, 230, 320)  # pixels from the path
 
 
-def beside(points: Sequence[Place], width: float, bend: float, taken: Sequence[Box], across: float) -> Place:
-    """The middle of a label of this width: beside the path, where it touches no box and no other label; on
-    the outer side of a bend first. Where all is full, the place that is touched least."""
+def beside(
+    points: Sequence[Place],
+    width: float,
+    bend: float,
+    taken: Sequence[Box],
+    others: Sequence[Place],
+    across: float,
+) -> Place:
+    """The middle of a label of this width: beside the path, where it touches no box, no other label, and no
+    point of the `others` paths; on the outer side of a bend first. Where all is full, the place that is
+    touched least."""
     sides = (-1, 1) if bend > 0 else (1, -1)
-    tried: list[tuple[float, Place]] = []
+    tried: list[tuple[float, int, Place]] = []
     for aside in ASIDE:
         for share in SHARES:
             x, y = points[int(share * STEPS)]
             for side in sides:
                 place = x + side * (aside + width / 2), y + 4
-                left, _, right, _ = box = _around(place, width)
+                left, top, right, bottom = box = _around(place, width)
                 if left < 2 or right > across - 2:
                     continue
                 touched = sum(_overlap(box, other) for other in taken)
-                if not touched:
+                crossed = sum(left <= a <= right and top <= b <= bottom for a, b in others)
+                if not touched and not crossed:
                     return place
-                tried.append((touched, place))
-    return min(tried)[1] if tried else (points[STEPS // 2][0], points[STEPS // 2][1])
+                tried.append((touched, crossed, place))
+    return min(tried)[2] if tried else points[STEPS // 2]
 
 
 def _around(place: Place, width: float) -> Box:

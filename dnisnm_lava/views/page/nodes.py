@@ -67,10 +67,10 @@ def _neurons(entry: Mapping[str, Any], p: Explained | None) -> Iterator[tuple[st
     if "vth" in entry:
         low, high = entry["vth"]
         told = f"{count(low)} to {count(high)}" if low != high else count(low)
-        real = "" if p is None or p.thresholds is None else f"; theta {p.thresholds.median:.3g} in the middle"
+        real = "" if p is None or p.thresholds is None else f"; median theta {p.thresholds.median:.3g}"
         yield "thresholds", f"{told} in integer units{real}"
         yield "levels K", f"{entry['levels']}, lead {entry['lead']}"
-        yield "payload", f"{entry['payload_bits']} bits"
+        yield "payload", f"{entry['payload_bits']} bit{'' if entry['payload_bits'] == 1 else 's'}"
     if "state_bits" in entry:
         room = "" if p is None or p.headroom is None else f", {p.headroom.bits_left:.1f} of 24 not needed"
         yield "state", f"{entry['state_bits']} bits{room}"

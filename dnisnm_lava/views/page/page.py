@@ -37,6 +37,9 @@ from dnisnm_lava.views.page.pieces import At
 from dnisnm_lava.views.runtime import MODEL, TOLD, runtime_json
 
 
+LEAST = 0.7  # of its size, to which the graph shrinks before it scrolls
+
+
 def report(
     path: Path | str,
     nets: Networks,
@@ -176,6 +179,7 @@ def _drawing(found: Gathered, chosen: int) -> Markup:
     """The graph, as an element of the page, whose boxes can be pressed."""
     ET.register_namespace("", graph_svg.SVG)
     root = graph_svg.drawing(found.integer)
+    root.set("style", f"min-width: {LEAST * float(root.get('width', 0)):.0f}px")
     for i, _ in enumerate(found.integer):
         group = root.find(f".//*[@id='population-{i}']")
         assert group is not None

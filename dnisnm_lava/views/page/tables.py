@@ -49,6 +49,8 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     yield from _energy(spent)
     time = found.runtimes[t]
     yield "latency.steps", f"{time.steps:,} step{'' if time.steps == 1 else 's'}"
+    way = time.steps - t
+    yield "latency.way", f"T and {way:,} step{'' if way == 1 else 's'} from layer to layer"
     yield "latency.seconds", seconds(time.latency).replace("us", "µs")
     yield "latency.rate", f"{time.frames_a_second:,.0f}"
     yield from apart.texts(found, t)
@@ -70,7 +72,7 @@ def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
     word = "lost" if loss.lost > 0 else "gained"
     low, high = loss.interval
     yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
-    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points lost".replace("-", "−")
+    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points".replace("-", "−")
     better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
     yield "lost.pairs", f"the ANN is {better}: p = {_probability(loss.p)}"
 
@@ -85,7 +87,7 @@ def _energy(spent: Costs) -> Iterator[tuple[str, str]]:
         yield f"energy.{rule}", _joules(own)
         if ann:
             yield f"energy.{rule}.ann", _joules(ann)
-            yield f"energy.{rule}.times", f"{digits(own / ann)} times"
+            yield f"energy.{rule}.times", f"{own / ann:.2f} times"
 
 
 def _joules(microjoules: float) -> str:

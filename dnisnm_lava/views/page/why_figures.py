@@ -15,7 +15,7 @@ from dnisnm_lava.views.page.rasters import encoded
 
 MOST = 24  # populations that are drawn: those with the largest errors
 ORANGE, BLUE = (200, 100, 26), (47, 127, 209)
-ACROSS, PANEL, GAP = 5, (68, 58), 9  # panels in a row; their size, and what lies between
+ACROSS, PANEL, GAP = 4, (89, 50), 9  # panels in a row; their size, and what lies between
 
 
 def drawn(explanation: Explanation) -> list[Explained]:
@@ -71,7 +71,7 @@ def raster(explanation: Explanation, alt: str) -> Markup:
     for i, (p, found) in enumerate(shown):
         x, y = 4 + i % ACROSS * pitch[0], 6 + i // ACROSS * pitch[1]
         made.append(_panel(p, found, x, y))
-        name = svg.shortened(p.name, 11)
+        name = svg.shortened(p.name, 15)
         made.append(svg.text(x + width / 2, y + height + 13, name, "small", text_anchor="middle"))
     rows = -(-len(shown) // ACROSS)
     return svg.drawing(charts.WIDTH, 12 + rows * pitch[1], alt, *made)

@@ -182,5 +182,6 @@
     try { await navigator.clipboard.writeText(source.textContent); press.textContent = "Copied"; } catch { press.textContent = "Selected: copy it now"; }
   }));
   document.getElementById("save").addEventListener("click", () => save(new Blob([document.getElementById("result").textContent], { type: "application/json" }), "result.json"));
+  if (innerWidth < 704) all(".roomy").forEach((part) => { part.open = false; }); // 44rem, as in the style
   themed();
 })();
