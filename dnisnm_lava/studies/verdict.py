@@ -89,7 +89,7 @@ def _lava(found: Gathered) -> Ground:
 def _chip(checked: Checked) -> Ground:
     broken = {v.rule: v for v in reversed(checked.violations)}  # the first of each
     if broken:
-        told = "; ".join(f"{rule}: {v.value:,} where {v.limit:,} may be" for rule, v in broken.items())
+        told = "; ".join(f"{rule}: {v.value:,}, at most {v.limit:,}" for rule, v in broken.items())
         fail = "fails" if len(broken) == 1 else "fail"
         return Ground(NOT_READY, f"{len(broken)} of {len(RULES)} design rules of Loihi 2 {fail} ({told})")
     return Ground(READY, f"all {len(RULES)} design rules of Loihi 2 hold, on an estimated {cores(checked)}")

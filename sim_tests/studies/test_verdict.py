@@ -61,7 +61,7 @@ def test_anything_wrong_makes_it_not_ready_and_is_told(what: str) -> None:
     elif what == "rule":
         broken = Violation("synapses fit", "conv", 9, 8, "split it")
         found = replace(found, checked=replace(found.checked, violations=(broken, broken)))
-        told = "1 of 15 design rules of Loihi 2 fails (synapses fit: 9 where 8 may be)"
+        told = "1 of 15 design rules of Loihi 2 fails (synapses fit: 9, at most 8)"
     else:
         alarms = (Alarm("chance", "the ANN says nothing"),)
         found, told = replace(found, comparison=replace(found.comparison, alarms=alarms)), "the ANN itself guesses"

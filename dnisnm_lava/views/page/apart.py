@@ -12,7 +12,7 @@ from dnisnm_lava.views.page import rasters
 from dnisnm_lava.views.page.pieces import At, count
 
 MOST_CLASSES = 12  # of the confusion: those that part most often, at any T
-MOST_LETTERS = 12
+MOST_LETTERS, MOST_OF_NAME = 12, 24  # of a class in the confusion, and below an image
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def confusion(found: Gathered) -> Confusion | None:
     if not classes:
         return None
     cells = tuple(tuple(None if a == b else At(f"apart.{a}.{b}") for b in classes) for a in classes)
-    names = tuple(_short(_name(found, c)) for c in classes)
+    names = tuple(_short(_name(found, c), MOST_LETTERS) for c in classes)
     return Confusion(names, cells, len(_parted(found)) - len(classes))
 
 
@@ -101,8 +101,8 @@ def shots(found: Gathered) -> list[Shot]:
             t.image,
             rasters.thumbnail(t.pixels),
             t.steps,
-            "" if t.ann is None else _name(found, t.ann),
-            "" if t.label is None else _name(found, t.label),
+            "" if t.ann is None else _short(_name(found, t.ann), MOST_OF_NAME),
+            "" if t.label is None else _short(_name(found, t.label), MOST_OF_NAME),
             At(f"said.{t.image}"),
         )
         for t in found.thumbnails
@@ -111,7 +111,7 @@ def shots(found: Gathered) -> list[Shot]:
 
 def _answer(found: Gathered, shot: Thumbnail, t: int) -> str:
     if t in shot.said:
-        return _name(found, shot.said[t])
+        return _short(_name(found, shot.said[t]), MOST_OF_NAME)
     return f"{count(shot.apart[t])} answers apart"
 
 
@@ -127,8 +127,8 @@ def _of(names: tuple[str, ...], i: int) -> str:
     return names[i] if i < len(names) else str(i)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…"
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def counts(partings: Mapping[int, Parting]) -> dict[str, dict[str, object]]:

@@ -34,6 +34,7 @@ from dnisnm_lava.views.page.glossary import GLOSSARY, anchor
 from dnisnm_lava.views.page.nodes import first_shown, nodes
 from dnisnm_lava.views.page.pictures import pictures
 from dnisnm_lava.views.page.pieces import At
+from dnisnm_lava.views.page.why_figures import drawn, left_out
 from dnisnm_lava.views.runtime import MODEL, TOLD, runtime_json
 
 
@@ -135,6 +136,7 @@ def _context(found: Gathered) -> dict[str, Any]:
         "confusion": apart.confusion(found),
         "shots": apart.shots(found),
         "maps": _maps(found),
+        "maps_left_out": left_out(found.explanation.populations),
         "nodes": boxes,
         "first_node": first,
         "plain_nodes": _plain(boxes),
@@ -155,11 +157,11 @@ def _plain(boxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _maps(found: Gathered) -> list[dict[str, Any]]:
-    made = []
-    for p in found.explanation.populations:
-        if isinstance(p.map, ThresholdMap):
-            made.append({"name": p.name, "map": p.map, "images": rasters.heatmaps(p.map)})
-    return made
+    return [
+        {"name": p.name, "map": p.map, "images": rasters.heatmaps(p.map)}
+        for p in drawn(found.explanation)
+        if isinstance(p.map, ThresholdMap)
+    ]
 
 
 def _curves(found: Gathered) -> list[dict[str, Any]]:

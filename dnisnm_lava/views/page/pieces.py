@@ -35,6 +35,13 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def breadth(self) -> str:
+        """How much room it takes, where a column of words takes twice that of a number: `narrow`, `middle` or
+        `wide`, of which the page makes blocks where that room is not there."""
+        taken = sum(1 if column.numeric else 2 for column in self.columns)
+        return "narrow" if taken <= 5 else "middle" if taken <= 8 else "wide"
+
 
 @dataclass(frozen=True)
 class Picture:

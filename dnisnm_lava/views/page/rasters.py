@@ -13,6 +13,7 @@ from PIL import Image
 from dnisnm_lava.studies.explain.values import ThresholdMap
 
 MOST = 128  # pixels a side; larger maps and images are averaged in blocks
+SHADES = 32  # of a map
 SMALL = 48  # pixels a side of an image that is kept pixel by pixel; JPEG would blur it
 COLOURS = "viridis"
 
@@ -35,9 +36,16 @@ def heatmaps(found: ThresholdMap) -> tuple[str, str]:
     train, test = _shrunk(found.train), _shrunk(found.test)
     largest = max(float(train.max(initial=0)), float(test.max(initial=0))) or 1.0
     first, second = (
-        uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test)
+        encoded(Image.fromarray(_coloured(values / largest)).quantize(SHADES), "PNG")
+        for values in (train, test)
     )
     return first, second
+
+
+def _coloured(shares: np.ndarray) -> np.ndarray:
+    """(h, w, 3) bytes of values in [0, 1]."""
+    pixels: np.ndarray = colormaps[COLOURS](shares, bytes=True)[..., :3]
+    return np.ascontiguousarray(pixels)
 
 
 def _shrunk(values: np.ndarray) -> np.ndarray:
