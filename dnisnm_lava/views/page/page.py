@@ -30,7 +30,7 @@ from dnisnm_lava.views.explanation import explanation_json
 from dnisnm_lava.views.network import network_json
 from dnisnm_lava.views.page import apart, rasters, shell, tables
 from dnisnm_lava.views.page.figures import RULES
-from dnisnm_lava.views.page.glossary import GLOSSARY, anchor
+from dnisnm_lava.views.page.glossary import GLOSSARY
 from dnisnm_lava.views.page.nodes import first_shown, nodes
 from dnisnm_lava.views.page.pictures import pictures
 from dnisnm_lava.views.page.pieces import At
@@ -62,9 +62,6 @@ def render(found: Gathered) -> bytes:
     """The page in UTF-8: the same bytes for the same findings."""
     environment = shell.environment()
     environment.tests["following"] = lambda cell: isinstance(cell, At)
-    environment.filters.update(
-        anchor=anchor, meaning=GLOSSARY.__getitem__, capitalized=lambda told: told[:1].upper() + told[1:]
-    )
     return environment.get_template("page.html").render(**_context(found)).encode()
 
 

@@ -78,3 +78,8 @@ def digits(number: float) -> str:
 
 def size(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "1"
+
+
+def capitalized(told: str) -> str:
+    """The first letter alone."""
+    return told[:1].upper() + told[1:]

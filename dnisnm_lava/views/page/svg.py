@@ -7,6 +7,7 @@ from math import ceil, floor, log10
 
 from markupsafe import Markup, escape
 
+NEWLINE = "\n"  # which XML would read as a blank in an attribute
 LETTER = 6.1  # units of a drawing: the width of a letter of 11, at most but for rows of capitals
 
 
@@ -14,7 +15,7 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
     """`class_` is class, and an underscore a hyphen; what is None is left out. Children are text, escaped, or
     elements."""
     told = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_told(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{str(escape(_told(value))).replace(NEWLINE, "&#10;")}"'
         for key, value in attributes.items()
         if value is not None
     )

@@ -69,8 +69,8 @@
     for (const [word, value] of node.rows) {
       const [name, told] = ["dt", "dd"].map((tag) => list.appendChild(document.createElement(tag)));
       name.textContent = word;
-      if (value.at) Object.assign(told, { textContent: texts[chosen()][value.at] }).dataset.at = value.at;
-      else told.textContent = value;
+      told.textContent = typeof value === "string" ? value : texts[chosen()][value.at];
+      if (typeof value !== "string") told.dataset.at = value.at;
     }
     const title = document.createElement("h3");
     title.textContent = node.name;
@@ -92,7 +92,7 @@
 
   const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "visibility", "paint-order", "image-rendering"];
   function standalone(drawing) {
-    const copy = drawing.cloneNode(true), size = drawing.viewBox.baseVal;
+    const copy = drawing.cloneNode(true), [x, y, width, height] = drawing.getAttribute("viewBox").split(" ");
     const parts = [drawing, ...all("*", drawing)], copies = [copy, ...all("*", copy)];
     parts.forEach((part, i) => {
       const style = getComputedStyle(part);
@@ -102,9 +102,9 @@
     copies.filter((part, i) => parts[i].matches(".hit")).forEach((part) => part.remove());
     const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     paper.setAttribute("style", `fill:${getComputedStyle(document.body).backgroundColor}`);
-    Object.entries({ x: size.x, y: size.y, width: size.width, height: size.height }).forEach(([name, value]) => paper.setAttribute(name, value));
+    Object.entries({ x, y, width, height }).forEach(([name, value]) => paper.setAttribute(name, value));
     copy.prepend(paper);
-    Object.entries({ xmlns: "http://www.w3.org/2000/svg", width: size.width, height: size.height }).forEach(([name, value]) => copy.setAttribute(name, value));
+    Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height }).forEach(([name, value]) => copy.setAttribute(name, value));
     return new XMLSerializer().serializeToString(copy);
   }
   function save(content, name) {
