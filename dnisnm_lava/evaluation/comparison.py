@@ -32,7 +32,7 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
 from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
@@ -246,7 +246,7 @@ def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> d
 class Answered:
     """What each network says of the same images. ann: (N, *shape of the output), the ANN's values. right:
     {"labels": (N, *spots), where there are some, "ann": the ANN's answers}. said: {"float": {T: answers (N,
-    *spots)}, "integer": ...}. activities: {"float": its spikes and saturations as a tally, "integer": ...}."""
+    *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}."""
 
     ann: np.ndarray
     right: Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""Two networks on the same images: the accuracy that one loses to the other, and on which images they part."""
+"""Two networks on the same images: the accuracy that one loses to the other, and where they part."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def losses(found: Answered, measure: Measure, key: str) -> dict[int, Loss]:
         return {}
     ann = _right(measure, found.right["ann"], found.right["labels"])
     counted = int(_counted(measure, found.right["labels"]).sum())
-    return {t: _loss(measure, ann, _own(measure, found, said), counted) for t, said in found.said[key].items()}
+    return {
+        t: _loss(measure, ann, _own(measure, found, said), counted) for t, said in found.said[key].items()
+    }
 
 
 def _own(measure: Measure, found: Answered, said: np.ndarray) -> np.ndarray:
@@ -84,7 +86,9 @@ def _loss(measure: Measure, ann: np.ndarray, own: np.ndarray, counted: int) -> L
     )
     if measure.answers == 1 and counted == images:
         both = int(np.count_nonzero((ann > 0) & (own > 0)))
-        return Loss(lost, newcombe(both, worse, better, images - both - worse - better), worse, better, images)
+        return Loss(
+            lost, newcombe(both, worse, better, images - both - worse - better), worse, better, images
+        )
     half = Z * float(np.std(differences, ddof=1 if images > 1 else 0)) * sqrt(images) / counted
     return Loss(lost, (lost - half, lost + half), worse, better, images)
 

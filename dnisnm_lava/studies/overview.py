@@ -59,8 +59,8 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Gathered:
-    """losses: {"float", "integer": {T: against the ANN}}, empty without labels; partings: {T: where the integer
-    SNN parts from the ANN}; both on all images. costs: {T: of the first `COST_IMAGES` images or so};
+    """losses: {"float", "integer": {T: against the ANN}}, empty without labels; partings: {T: where the
+    integer SNN parts from the ANN}; both on all images. costs: {T: of the first `COST_IMAGES` images or so};
     runtimes: {T: of the first `RUNTIME_IMAGES`}.
     coverage: None where no model was given, only a graph. classes: their names, or none. provenance: digests,
     versions, seed, command line. curves: (population, its smooth function, the lines that its neurons have

@@ -47,9 +47,7 @@ def _alarms(found: Gathered) -> tuple[Ground, ...]:
         "expectation": "the ANN itself has less accuracy than expected",
         "integers": "the integers lose what the float SNN has",
     }
-    return tuple(
-        Ground(NOT_READY, told.get(alarm.kind, alarm.sentence)) for alarm in found.comparison.alarms
-    )
+    return tuple(Ground(NOT_READY, told.get(alarm.kind, alarm.sentence)) for alarm in found.comparison.alarms)
 
 
 def _loss(found: Gathered, t: int) -> Ground:
@@ -82,7 +80,9 @@ def _lava(found: Gathered) -> Ground:
     equal, images = equalities.on_lava(found.comparison.equality)
     if not found.comparison.all_equal:
         different = sum(row.different for row in found.comparison.equality)
-        return Ground(NOT_READY, f"executors differ in {different:,} values ({equal:,} of {images:,} images equal)")
+        return Ground(
+            NOT_READY, f"executors differ in {different:,} values ({equal:,} of {images:,} images equal)"
+        )
     return Ground(READY, f"Lava gives {equal:,} of {images:,} images every logit equal")
 
 

@@ -19,7 +19,8 @@ HEIGHT, ROW, GAP, MARGIN = 38, 82, 44, 22  # pixels: of a box, from row to row, 
 LABEL = 12  # pixels: the height of what stands beside an arrow
 STYLE = """
 svg { background: #ffffff; }
-text { font: 11px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #1c2127; text-anchor: middle; }
+text { font: 11px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+text { fill: #1c2127; text-anchor: middle; }
 .title { font-weight: 700; text-anchor: start; }
 .what { font-size: 10px; fill: #59616b; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
 .box { fill: #dde9f8; stroke: #3d6ea8; } .input .box { fill: #ececef; stroke: #7b828c; }
@@ -207,7 +208,9 @@ def arrows(graph: Graph, p: Population, at: dict[str, Place], width: float) -> I
         height = y1 - y0 - HEIGHT
         beside = told.count(source) * 0.55 * ROW
         rows_between = height / ROW
-        around = (width / 2 + 8) * (1.2 + 0.1 * rows_between) if height > ROW and abs(x0 - x1) < width else 0.0
+        around = (
+            (width / 2 + 8) * (1.2 + 0.1 * rows_between) if height > ROW and abs(x0 - x1) < width else 0.0
+        )
         yield Arrow(source, words, (-1) ** j * 2 * (around + beside) / height, kind)
         told.append(source)
 
@@ -222,9 +225,7 @@ def curve(source: Place, target: Place, bend: float) -> list[Place]:
     middle = (x0 + x1) / 2 - bend * (y1 - y0), (y0 + y1) / 2 + bend * (x1 - x0)
     shares = [i / STEPS for i in range(STEPS + 1)]
     weights = [((1 - t) ** 2, 2 * t * (1 - t), t**2) for t in shares]
-    return [
-        (a * x0 + b * middle[0] + c * x1, a * y0 + b * middle[1] + c * y1) for a, b, c in weights
-    ]
+    return [(a * x0 + b * middle[0] + c * x1, a * y0 + b * middle[1] + c * y1) for a, b, c in weights]
 
 
 def _arrow(group: ET.Element, points: Sequence[Place]) -> None:
@@ -233,7 +234,11 @@ def _arrow(group: ET.Element, points: Sequence[Place]) -> None:
     (x0, y0), (x, y) = points[-3], points[-1]
     length = ((x - x0) ** 2 + (y - y0) ** 2) ** 0.5 or 1.0
     dx, dy = (x - x0) / length, (y - y0) / length
-    corners = [(x, y), (x - 8 * dx + 3.5 * dy, y - 8 * dy - 3.5 * dx), (x - 8 * dx - 3.5 * dy, y - 8 * dy + 3.5 * dx)]
+    corners = [
+        (x, y),
+        (x - 8 * dx + 3.5 * dy, y - 8 * dy - 3.5 * dx),
+        (x - 8 * dx - 3.5 * dy, y - 8 * dy + 3.5 * dx),
+    ]
     told = "L".join(f"{_told(a)} {_told(b)}" for a, b in corners)
     ET.SubElement(group, f"{{{SVG}}}path", {"class": "head", "d": f"M{told}Z"})
 

@@ -37,7 +37,9 @@ def made(loss: Loss = SURE, equality: tuple[Difference, ...] = (EQUAL,), **of_ch
 def test_ready_says_what_it_rests_on() -> None:
     said = verdict(made(), 2)
     assert said.state == "ready"
-    assert said.sentence.startswith("Ready at T = 2: it loses 0.30 points of the ANN's accuracy (95 %: -0.20 to")
+    assert said.sentence.startswith(
+        "Ready at T = 2: it loses 0.30 points of the ANN's accuracy (95 %: -0.20 to"
+    )
     assert "Lava gives 4 of 4 images every logit equal" in said.sentence
     assert said.sentence.endswith(f"hold, on an estimated {cores(made().checked)}.")
 
@@ -64,7 +66,10 @@ def test_anything_wrong_makes_it_not_ready_and_is_told(what: str) -> None:
         told = "1 of 15 design rules of Loihi 2 fails (synapses fit: 9, at most 8)"
     else:
         alarms = (Alarm("chance", "the ANN says nothing"),)
-        found, told = replace(found, comparison=replace(found.comparison, alarms=alarms)), "the ANN itself guesses"
+        found, told = (
+            replace(found, comparison=replace(found.comparison, alarms=alarms)),
+            "the ANN itself guesses",
+        )
     said = verdict(found, 1)
     assert said.state == "not ready"
     assert said.sentence.startswith("Not ready at T = 1: ")

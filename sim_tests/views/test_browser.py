@@ -253,7 +253,7 @@ def test_a_drawing_is_saved_as_svg_and_png(desktop: Opened, tmp_path: Path, name
     assert not [e for e in root.iter() if "class" in e.attrib or "data-tip" in e.attrib]
     assert all("fill:" in e.get("style", "") for e in root.iter() if e is not root)
     with Image.open(tmp_path / f"{name}.png") as image:
-        assert image.width == 3 * int(float(root.get("width", "0")))
+        assert image.width == int(3 * float(root.get("width", "0")))
         assert len(image.convert("RGB").getcolors(1 << 24)) > 2  # not a blank sheet
 
 
@@ -272,11 +272,23 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
             "e.textContent]))"
         )
         assert shown == {key: texts[step][key] for key in shown}
-        assert {"T", "verdict", "lost", "accuracy.integer", "spikes.1", "energy.arithmetic.times", "latency.steps"} <= set(shown)
+        assert {
+            "T",
+            "verdict",
+            "lost",
+            "accuracy.integer",
+            "spikes.1",
+            "energy.arithmetic.times",
+            "latency.steps",
+        } <= set(shown)
     assert desktop.js("document.querySelector('#accuracy .mark.on').dataset.mark") == STEPS[-1]
-    states = desktop.js("Object.values(JSON.parse(document.getElementById('texts').textContent)).map((t) => t.state)")
+    states = desktop.js(
+        "Object.values(JSON.parse(document.getElementById('texts').textContent)).map((t) => t.state)"
+    )
     assert desktop.js("document.querySelector('.verdict').dataset.state") == states[-1]
-    shots = desktop.js("[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => f.dataset.steps)")
+    shots = desktop.js(
+        "[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => f.dataset.steps)"
+    )
     assert len(shots) > 0
     assert all(STEPS[-1] in shot.split(" ") for shot in shots)
     desktop.page.focus(f"input[name=steps][value='{STEPS[-1]}']")

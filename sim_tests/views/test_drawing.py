@@ -172,8 +172,7 @@ def touching(graph: Graph) -> list[tuple[str, str]]:
     labels = [(t, 3.0 * len(t.text or "")) for t in root.iter(f"{SVG}text") if t.get("class") == "what"]
     at = [(float(t.get("x", 0)), float(t.get("y", 0))) for t, _ in labels]
     areas = [
-        (t.text or "", x - half, y - 8, x + half, y + 1)
-        for (t, half), (x, y) in zip(labels, at, strict=True)
+        (t.text or "", x - half, y - 8, x + half, y + 1) for (t, half), (x, y) in zip(labels, at, strict=True)
     ]
     outside = [(name, "edge") for name, left, _, right, _ in areas if left < 0 or right > width]
     for r in root.iter(f"{SVG}rect"):

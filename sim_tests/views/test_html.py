@@ -372,7 +372,9 @@ def test_what_is_lost_and_where_they_part_are_those_of_all_images(read: Page, re
         assert loss["interval"][0] < loss["lost"] < loss["interval"][1]
         assert parting["apart"] == 30 - 30 * result["agreement"]["integer"][t] > 0
         assert parting["apart"] == sum(pair["count"] for pair in parting["confusion"])
-        cells = {key: text for key, text in texts[t].items() if re.fullmatch(r"apart\.\d+\.\d+", key) and text}
+        cells = {
+            key: text for key, text in texts[t].items() if re.fullmatch(r"apart\.\d+\.\d+", key) and text
+        }
         assert cells == {f"apart.{p['ann']}.{p['integer']}": str(p["count"]) for p in parting["confusion"]}
         assert texts[t]["apart.told"].startswith(f"{parting['apart']} of 30 images get another class")
         for i in parting["shown"]:
@@ -387,7 +389,9 @@ def test_curves_stand_where_their_numbers_are(read: Page, result: Any) -> None:
         ("spikes", [sum(p["spikes"] for p in c["populations"][1:]) for c in result["costs"].values()]),
     ):
         drawn = ET.fromstring(pictures.pictures(evil())[name].drawing)
-        points = [r for r in drawn.iter("rect") if r.get("class") == "point c-integer"][1:]  # the first: legend
+        points = [r for r in drawn.iter("rect") if r.get("class") == "point c-integer"][
+            1:
+        ]  # the first: legend
         heights = np.array([float(r.get("y", 0)) for r in points])
         slope, start = np.polyfit(wanted, heights, 1)
         np.testing.assert_allclose(heights, start + slope * np.array(wanted), atol=0.011)  # of a hundredth
@@ -436,7 +440,9 @@ def test_why_opens_only_where_something_is_wrong() -> None:
     found = gathered()
     assert found.explanation.first is not None
     assert opened(found)
-    well = replace(found, explanation=replace(found.explanation, first=None, sentence="All is well.", alarms=()))
+    well = replace(
+        found, explanation=replace(found.explanation, first=None, sentence="All is well.", alarms=())
+    )
     assert not found.comparison.alarms
     assert not opened(well)
     alarmed = replace(well, comparison=replace(found.comparison, alarms=(Alarm("chance", "It guesses"),)))

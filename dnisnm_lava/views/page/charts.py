@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log2
 
 from markupsafe import Markup
@@ -87,9 +88,9 @@ def _columns(
 ) -> list[Markup]:
     """An unseen column around each T: what is pointed at, and chosen."""
     places = [frame.x(t) for t in steps]
-    edges = [frame.left, *((a + b) / 2 for a, b in zip(places, places[1:], strict=False)), frame.right]
+    edges = [frame.left, *((a + b) / 2 for a, b in pairwise(places)), frame.right]
     made = []
-    for t, a, b in zip(steps, edges, edges[1:], strict=False):
+    for t, a, b in zip(steps, edges[:-1], edges[1:], strict=True):
         lines = [f"{s.name}: {told(s.values[t])}{_band(s, t, told)}" for s in series if t in s.values]
         tip = "\n".join([f"T = {t}", *lines])
         made.append(

@@ -8,7 +8,7 @@ GLOSSARY = {
     "ANN": "the trained network as it came, before it was made to spike.",
     "float and integer SNN": "the spiking network with weights and thresholds as real numbers; and as the "
     "integers that hardware holds.",
-    "Lava": "Intel's open framework for neuromorphic chips; here its fixed-point simulator on a CPU, no chip.",
+    "Lava": "Intel's open framework for neuromorphic chips; here its simulator on a CPU, no chip.",
     "population": "the neurons that stand for one tensor of the ANN, most often a layer's.",
     "power": "the mean square of the ANN's activations in a population; errors are told as a share of it.",
     "inherited": "error that came from the populations before; all other parts are made in the population.",

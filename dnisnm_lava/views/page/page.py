@@ -37,7 +37,6 @@ from dnisnm_lava.views.page.pieces import At
 from dnisnm_lava.views.page.why_figures import drawn, left_out
 from dnisnm_lava.views.runtime import MODEL, TOLD, runtime_json
 
-
 LEAST = 0.7  # of its size, to which the graph shrinks before it scrolls
 
 
@@ -148,7 +147,12 @@ def _context(found: Gathered) -> dict[str, Any]:
 def _plain(boxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For the page's script: what follows T is {"at": its key}."""
     return [
-        {**box, "rows": [[word, {"at": cell.key} if isinstance(cell, At) else cell] for word, cell in box["rows"]]}
+        {
+            **box,
+            "rows": [
+                [word, {"at": cell.key} if isinstance(cell, At) else cell] for word, cell in box["rows"]
+            ],
+        }
         for box in boxes
     ]
 

@@ -54,9 +54,7 @@ def _spikes(found: Gathered) -> Picture:
     alt = f"Spikes an image over T: {first} at T = {found.steps[0]}, {last} at T = {found.steps[-1]}."
     images = found.costs[found.steps[0]].images
     caption = f"Counted, of all populations, without the image's own; mean of {images:,} images."
-    return Picture(
-        "spikes", "Spikes", figures.spikes_over_steps(found, alt), caption, tables.cost(found)
-    )
+    return Picture("spikes", "Spikes", figures.spikes_over_steps(found, alt), caption, tables.cost(found))
 
 
 def _energies(found: Gathered) -> list[Picture]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.ir import SNM
 from dnisnm_lava.ir.weight_use import weight_use
-from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.measures import wilson
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain import first_wrong
@@ -51,7 +51,7 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     yield "latency.steps", f"{time.steps:,} step{'' if time.steps == 1 else 's'}"
     way = time.steps - t
     yield "latency.way", f"T and {way:,} step{'' if way == 1 else 's'} from layer to layer"
-    yield "latency.seconds", seconds(time.latency).replace("us", "µs")
+    yield "latency.microseconds", f"{digits(1e6 * time.latency)} µs"
     yield "latency.rate", f"{time.frames_a_second:,.0f}"
     yield from apart.texts(found, t)
     for i, p in enumerate(spent.populations):
@@ -72,7 +72,7 @@ def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
     word = "lost" if loss.lost > 0 else "gained"
     low, high = loss.interval
     yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
-    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points".replace("-", "−")
+    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points"
     better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
     yield "lost.pairs", f"the ANN is {better}: p = {_probability(loss.p)}"
 
