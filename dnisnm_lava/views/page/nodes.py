@@ -59,7 +59,7 @@ def _projections(graph: SpikingGraph, entry: Mapping[str, Any]) -> Iterator[tupl
             used = entry["effective_bits"][i]
             yield (
                 "weights",
-                f"{size(weight.shape)}, {entry['weight_bits'][i]} bits, {used:.1f} of them used",
+                f"{size(weight.shape)}, {entry['weight_bits'][i]} bits, {used:.1f} effective",
             )
 
 
