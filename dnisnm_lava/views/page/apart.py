@@ -50,6 +50,8 @@ def texts(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
                 yield f"apart.{a}.{b}", count(parting.confusion[a, b]) if (a, b) in parting.confusion else ""
     for shot in found.thumbnails:
         yield f"said.{shot.image}", _answer(found, shot, t)
+    for place, image in enumerate(parting.shown):
+        yield f"place.{image}", str(place)
 
 
 def _told(found: Gathered, parting: Parting) -> str:
@@ -112,7 +114,7 @@ def shots(found: Gathered) -> list[Shot]:
 def _answer(found: Gathered, shot: Thumbnail, t: int) -> str:
     if t in shot.said:
         return _short(_name(found, shot.said[t]), MOST_OF_NAME)
-    return f"{count(shot.apart[t])} answers apart"
+    return f"{count(shot.apart[t])} answer{'' if shot.apart[t] == 1 else 's'} apart"
 
 
 def _name(found: Gathered, code: int) -> str:

@@ -74,11 +74,8 @@ def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
     yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
     yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points"
     better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
-    yield "lost.pairs", f"the ANN is {better}: p = {_probability(loss.p)}"
-
-
-def _probability(p: float) -> str:
-    return "under 0.001" if p < 0.001 else f"{p:.2g}"
+    p = "p < 0.001" if loss.p < 0.001 else f"p = {loss.p:.2g}"
+    yield "lost.pairs", f"the ANN is {better}: {p}"
 
 
 def _energy(spent: Costs) -> Iterator[tuple[str, str]]:

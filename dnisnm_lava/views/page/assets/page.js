@@ -28,7 +28,10 @@
     all("[data-at]").forEach((element) => { element.textContent = told[element.dataset.at]; });
     all("[data-follow-state]").forEach((element) => { element.dataset.state = told[element.dataset.followState]; });
     all("[data-mark]").forEach((mark) => mark.classList.toggle("on", mark.dataset.mark === t));
-    all("[data-steps]").forEach((part) => { part.hidden = !part.dataset.steps.split(" ").includes(t); });
+    all("[data-steps]").forEach((part) => {
+      part.hidden = !part.dataset.steps.split(" ").includes(t);
+      part.style.order = told[part.dataset.place] || 0;
+    });
     all("table").forEach((table) => { if (table.sorted) table.sorted(); });
   }
   all("input[name=steps]").forEach((input) => input.addEventListener("change", choose));
