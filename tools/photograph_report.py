@@ -19,7 +19,7 @@ SIZE = {"width": 1180, "height": 1020}  # pixels
 
 
 def photograph(report: Path) -> bytes:
-    """The first screen, PNG of 128 colours."""
+    """The first screen, PNG of 256 colours."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")
@@ -28,7 +28,7 @@ def photograph(report: Path) -> bytes:
         whole = page.screenshot()
         browser.close()
     shown = io.BytesIO()
-    Image.open(io.BytesIO(whole)).convert("RGB").quantize(128).save(shown, "PNG", optimize=True)
+    Image.open(io.BytesIO(whole)).convert("RGB").quantize(256).save(shown, "PNG", optimize=True)
     return shown.getvalue()
 
 

@@ -190,6 +190,22 @@ def test_no_words_touch_in_any_drawing(browser: Any, tmp_path: Path) -> None:
     opened.context.close()
 
 
+APART = """() => {
+  const boxes = [...document.querySelectorAll('.switch select, .save')].filter((e) => e.getClientRects().length)
+    .map((e) => e.getBoundingClientRect());
+  return boxes.filter((a, i) => boxes.slice(i + 1).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)).length;
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 1180, 390])
+def test_what_one_presses_lies_apart(browser: Any, file: Path, width: int) -> None:
+    opened = Opened(browser, file, {"width": width, "height": 900})
+    opened.unfold()
+    assert opened.js(APART) == 0
+    opened.context.close()
+
+
 def test_another_rule_of_energy_is_a_choice_away(desktop: Opened) -> None:
     shown = [desktop.page.is_visible(f"#energy-{rule}") for rule in ("arithmetic", "paper", "chip")]
     assert shown == [True, False, False]
