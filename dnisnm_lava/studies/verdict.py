@@ -87,7 +87,8 @@ def _lava(found: Gathered) -> Ground:
 
 
 def _chip(checked: Checked) -> Ground:
-    broken = {v.rule: v for v in reversed(checked.violations)}  # the first of each
+    by_value = sorted(checked.violations, key=lambda v: v.value)
+    broken = {v.rule: v for v in by_value}  # the worst of each
     if broken:
         told = "; ".join(f"{rule}: {v.value:,}, at most {v.limit:,}" for rule, v in broken.items())
         fail = "fails" if len(broken) == 1 else "fail"

@@ -307,7 +307,9 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
     )
     assert len(shots) > 0
     assert all(STEPS[-1] in shot.split(" ") for shot in shots)
-    places = desktop.js("[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => +f.style.order)")
+    places = desktop.js(
+        "[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => +f.style.order)"
+    )
     assert sorted(places) == list(range(len(shots)))
     desktop.page.focus(f"input[name=steps][value='{STEPS[-1]}']")
     desktop.page.keyboard.press("ArrowLeft")

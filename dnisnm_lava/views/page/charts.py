@@ -15,6 +15,7 @@ from dnisnm_lava.views.page import svg
 WIDTH, HEIGHT = 400, 250  # of a chart, in its own units: the page shows it about as large
 RIGHT, TOP, BOTTOM = 14, 12, 42
 ROW, LEGEND = 19, 17  # of a bar, and of a line of the legend
+PERCENT_SPAN = 10.0  # points, that an axis shows where all values are the same
 NAME_LETTERS = 20  # of a population beside its bar
 
 
@@ -56,7 +57,7 @@ def over_steps(
     steps = sorted({t for s in series for t in s.values})
     values = [v for s in series for v in s.values.values()]
     values += [v for s in series if s.band for pair in s.band.values() for v in pair]
-    low, high = _range(values, from_zero)
+    low, high = _range(values, unit, from_zero)
     legend = _legend([(s.key, s.name, s.marker, s.dashed) for s in series])
     ends = log2(steps[0]), log2(steps[-1])
     frame = _frame(low, high, unit, legend[1], lambda t: log2(t), *ends)
@@ -118,7 +119,7 @@ def trade(
     told: Callable[[float, float], str],
 ) -> Markup:
     """{T: (cost, score)}: those that are `kept` on a line, each named by its T; `level`: the ANN's score."""
-    low, high = _range([y for _, y in points.values()] + [level], False)
+    low, high = _range([*(y for _, y in points.values()), level], unit)
     least, most = 0.0, max(x for x, _ in points.values()) * 1.08 or 1.0
     legend = _legend([("integer", "Pareto front", "square", False), ("ann", "ANN", "", True)])
     frame = _frame(low, high, unit, legend[1], lambda x: x, least, most)
@@ -219,18 +220,24 @@ def _row(row: Bar, y: float, left: float, x: Callable[[float], float]) -> list[M
 # ---------------------------------------------------------------- what they share
 
 
-def _range(values: Sequence[float], from_zero: bool) -> tuple[float, float]:
+def _range(values: Sequence[float], unit: str, from_zero: bool = False) -> tuple[float, float]:
+    """Around all values; of percents, no higher than 100 and a little room."""
     low, high = min(values), max(values)
     low = 0.0 if from_zero else low
-    span = (high - low) or abs(high) or 1.0
-    return (low if from_zero else low - 0.06 * span), high + 0.08 * span
+    span = (high - low) or (PERCENT_SPAN if unit == "%" else abs(high) or 1.0)
+    low, high = low if from_zero else low - 0.06 * span, high + 0.08 * span
+    return (max(low, -0.06 * span), min(high, 100 + 0.08 * span)) if unit == "%" else (low, high)
+
+
+def _ticks(low: float, high: float, unit: str) -> list[float]:
+    return [value for value in svg.ticks(low, high) if unit != "%" or 0 <= value <= 100]
 
 
 def _frame(
     low: float, high: float, unit: str, lines: int, scale: Callable[[float], float], first: float, last: float
 ) -> Frame:
     """The left edge leaves room for the numbers of y; `lines`: of the legend."""
-    names = svg.tick_names(svg.ticks(low, high))
+    names = svg.tick_names(_ticks(low, high, unit))
     left = 14 + max(map(svg.width_of, names))
     top, right, bottom = TOP + LEGEND * (lines + 1), WIDTH - RIGHT, HEIGHT - BOTTOM
     pad = 12 if first != last else 0
@@ -251,7 +258,7 @@ def _frame(
 def _axes(
     frame: Frame, low: float, high: float, unit: str, x_title: str, x_ticks: Sequence[tuple[float, str]]
 ) -> Markup:
-    values = svg.ticks(low, high)
+    values = _ticks(low, high, unit)
     parts = []
     for value, name in zip(values, svg.tick_names(values), strict=True):
         parts.append(svg.line(frame.left, frame.y(value), frame.right, frame.y(value), "grid"))

@@ -86,8 +86,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 def number(value: float, step: float = 0.0) -> str:
     """A tick: 1.2k, 0.05, 97.5; as many places as `step`, the distance of two ticks, has."""
+    if abs(value) < step / 1000:
+        return "0"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size or (step >= size and value == 0):
+        if abs(value) >= size:
             return f"{value / size:.4g}{letter}"
     places = max(0, -floor(log10(step) + 1e-9)) if step > 0 else 2
     return f"{value:,.{min(places, 6)}f}"

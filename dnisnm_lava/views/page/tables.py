@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.ir import SNM
@@ -395,9 +395,28 @@ def rules(found: Gathered) -> Table:
     )
 
 
+def broken(found: Gathered) -> Table | None:
+    """A row for each rule that does not hold, with the worst of its violations."""
+    rows = []
+    for rule in dict.fromkeys(v.rule for v in found.checked.violations):
+        own = [v for v in found.checked.violations if v.rule == rule]
+        worst = max(own, key=lambda v: v.value)
+        where = worst.population or "all"
+        more = f", worst of {count(len(own))}" if len(own) > 1 else ""
+        rows.append((rule, f"{where}{more}", count(worst.value), count(worst.limit), worst.remedy))
+    return _of_violations("broken-table", "What does not hold, and what to do.", rows)
+
+
 def violations(found: Gathered) -> Table | None:
-    if not found.checked.violations:
+    """All of them, where a rule has more than one."""
+    every = found.checked.violations
+    if len({v.rule for v in every}) == len(every):
         return None
+    rows = [(v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in every]
+    return _of_violations("violation-table", "Where each rule does not hold.", rows)
+
+
+def _of_violations(name: str, caption: str, rows: Sequence[tuple[str, ...]]) -> Table | None:
     columns = (
         Column("rule", False),
         Column("population", False),
@@ -405,11 +424,7 @@ def violations(found: Gathered) -> Table | None:
         Column("limit"),
         Column("what now", False),
     )
-    rows = tuple(
-        (v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy)
-        for v in found.checked.violations
-    )
-    return Table("violation-table", "What does not hold, and what to do.", columns, rows)
+    return Table(name, caption, columns, tuple(rows)) if rows else None
 
 
 def equality(found: Gathered) -> Table | None:
