@@ -28,7 +28,7 @@ from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import Detail, explain
+from dnisnm_lava.studies.explain.explain import explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules, runtime
 from dnisnm_lava.studies.loihi2.rules import Checked
@@ -163,7 +163,6 @@ def gather(
         x[: about.explain_images],
         None if y is None else y[: about.explain_images],
         measure=found,
-        detail=Detail(disagreements=MOST_THUMBNAILS),
         compute=compute,
         stages=stages,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
 
 from dnisnm_lava.ir import SNM, Gate, Graph, Input, MaxPool, Population, Product, Projection, ReadOut, sources
 from dnisnm_lava.ir.arithmetic import Pair
@@ -33,12 +36,12 @@ text { fill: #1c2127; text-anchor: middle; }
 
 @dataclass(frozen=True)
 class Arrow:
-    """What a source does to a population. bend: of its path, a share of its length. kind: `depthwise` or
-    `identity` where it is one of these."""
+    """What a source does to a population. aside: pixels by which its path is drawn to the left, or to the
+    right below 0. kind: `depthwise` or `identity` where it is one of these."""
 
     source: str
     told: str
-    bend: float
+    aside: float
     kind: str
 
 
@@ -57,27 +60,33 @@ def drawing(graph: Graph, title: str = "") -> ET.Element:
     """The same without a style: classes `box`, `arrow`, `what`; `input`, `pool`, `gate`, `out` of boxes;
     `depthwise`, `identity` of arrows."""
     width = max(len(line) for p in graph for line in label(p)) * LETTER + 22
-    at, (across, down) = places(graph, width + GAP)
-    size = {"width": _told(across), "height": _told(down)}
-    root = ET.Element(f"{{{SVG}}}svg", {"viewBox": f"0 0 {_told(across)} {_told(down)}", **size})
-    if title:
-        _text(root, MARGIN, MARGIN, title, "title")
+    at, (_, down) = places(graph, width + GAP)
+    root = ET.Element(f"{{{SVG}}}svg")
     boxes = [_box(at[p.name], width) for p in graph]
-    taken = list(boxes)
-    lines, told = ET.SubElement(root, f"{{{SVG}}}g"), []
+    lines, drawn = ET.SubElement(root, f"{{{SVG}}}g"), []
     for i, p in enumerate(graph):
         for j, arrow in enumerate(arrows(graph, p, at, width)):
             group = ET.SubElement(lines, f"{{{SVG}}}g", {"id": f"projection-{i}-{j}", "class": arrow.kind})
-            points = curve(at[arrow.source], at[p.name], arrow.bend)
+            points = curve(at[arrow.source], at[p.name], arrow.aside)
             _arrow(group, points)
-            told.append((group, points, arrow))
-    for group, points, arrow in told:
-        others = [place for _, other, _ in told if other is not points for place in other]
-        place = beside(points, len(arrow.told) * SMALL, arrow.bend, taken, others, across)
-        taken.append(_around(place, len(arrow.told) * SMALL))
+            drawn.append((group, points, arrow))
+    found = labels([(points, arrow) for _, points, arrow in drawn], boxes)
+    for (group, _, arrow), place in zip(drawn, found, strict=True):
         _text(group, *place, arrow.told, "what")
     for i, (p, box) in enumerate(zip(graph, boxes, strict=True)):
         _population(root, i, p, box)
+    edges = [(box[0], box[2]) for box in boxes]
+    edges += [(x, x) for _, points, _ in drawn for x, _ in points]
+    edges += [
+        (x - len(arrow.told) * SMALL / 2, x + len(arrow.told) * SMALL / 2)
+        for (x, _), (_, _, arrow) in zip(found, drawn, strict=True)
+    ]
+    left, right = min(a for a, _ in edges) - MARGIN, max(b for _, b in edges) + MARGIN
+    right = max(right, left + 2 * MARGIN + len(title) * LETTER)
+    if title:
+        _text(root, left + MARGIN, MARGIN, title, "title")
+    size = {"width": _told(right - left), "height": _told(down)}
+    root.attrib.update({"viewBox": f"{_told(left)} 0 {size['width']} {size['height']}", **size})
     return root
 
 
@@ -200,32 +209,47 @@ def _box(place: Place, width: float) -> Box:
 
 
 def arrows(graph: Graph, p: Population, at: dict[str, Place], width: float) -> Iterator[Arrow]:
-    """Each projection into p. Arrows over several rows bend around the boxes between them, those beside
-    another of the same source bend away from it; left and right by turns."""
+    """Each projection into p. Arrows over several rows go around the boxes between them, those beside another
+    of the same source away from it; left and right by turns."""
     told: list[str] = []
     for j, (source, (words, kind)) in enumerate(zip(sources(p), whats(p), strict=True)):
         (x0, y0), (x1, y1) = at[source], at[p.name]
-        height = y1 - y0 - HEIGHT
-        beside = told.count(source) * 0.55 * ROW
-        rows_between = height / ROW
-        around = (
-            (width / 2 + 8) * (1.2 + 0.1 * rows_between) if height > ROW and abs(x0 - x1) < width else 0.0
-        )
-        yield Arrow(source, words, (-1) ** j * 2 * (around + beside) / height, kind)
+        beside = told.count(source) * 0.6 * ROW
+        passes = y1 - y0 > 1.5 * ROW and abs(x0 - x1) < width
+        around = (width / 2 + 8) / _aside_at_first_box(y1 - y0) if passes else 0.0
+        yield Arrow(source, words, (-1) ** j * (around + beside), kind)
         told.append(source)
 
 
-STEPS = 24  # points of a path
+STEPS, REACH = 32, 0.6 * ROW  # points of a path; how steeply it leaves and arrives
 
 
-def curve(source: Place, target: Place, bend: float) -> list[Place]:
-    """From below the source's box to above the target's, a parabola that lies bend / 2 of its length aside in
-    the middle."""
+def curve(source: Place, target: Place, aside: float) -> list[Place]:
+    """From below the source's box to above the target's: a cubic Bezier curve, whose inner points lie so far
+    aside."""
     (x0, y0), (x1, y1) = (source[0], source[1] + HEIGHT / 2), (target[0], target[1] - HEIGHT / 2 - 2)
-    middle = (x0 + x1) / 2 - bend * (y1 - y0), (y0 + y1) / 2 + bend * (x1 - x0)
-    shares = [i / STEPS for i in range(STEPS + 1)]
-    weights = [((1 - t) ** 2, 2 * t * (1 - t), t**2) for t in shares]
-    return [(a * x0 + b * middle[0] + c * x1, a * y0 + b * middle[1] + c * y1) for a, b, c in weights]
+    reach = REACH if aside else (y1 - y0) / 3
+    return [_bezier((x0, y0), (x1, y1), aside, reach, i / STEPS) for i in range(STEPS + 1)]
+
+
+def _bezier(start: Place, end: Place, aside: float, reach: float, t: float) -> Place:
+    (x0, y0), (x1, y1) = start, end
+    a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+    return (
+        (a + b) * x0 + (c + d) * x1 - (b + c) * aside,
+        a * y0 + b * (y0 + reach) + c * (y1 - reach) + d * y1,
+    )
+
+
+def _aside_at_first_box(height: float) -> float:
+    """The share of `aside` by which a curve over so many pixels lies aside where the first box begins that it
+    goes around."""
+    length = height - HEIGHT - 2
+    for i in range(1, 500):
+        t = i / 1000
+        if _bezier((0, 0), (0, length), 0.0, REACH, t)[1] >= ROW - HEIGHT - 4:
+            return 3 * t * (1 - t)
+    return 0.75
 
 
 def _arrow(group: ET.Element, points: Sequence[Place]) -> None:
@@ -245,42 +269,44 @@ def _arrow(group: ET.Element, points: Sequence[Place]) -> None:
 
 SHARES = (0.5, 0.35, 0.65, 0.2, 0.8, 0.42, 0.58, 0.28, 0.72, 0.1, 0.9)
 ASIDE = (7, 20, 40, 70, 110, 160, 230, 320)  # pixels from the path
+BELOW = (4, -9, 17)  # of the line that the label stands on
 
 
-def beside(
-    points: Sequence[Place],
-    width: float,
-    bend: float,
-    taken: Sequence[Box],
-    others: Sequence[Place],
-    across: float,
-) -> Place:
-    """The middle of a label of this width: beside the path, where it touches no box, no other label, and no
-    point of the `others` paths; on the outer side of a bend first. Where all is full, the place that is
-    touched least."""
-    sides = (-1, 1) if bend > 0 else (1, -1)
+def labels(arrows: Sequence[tuple[Sequence[Place], Arrow]], boxes: Sequence[Box]) -> list[Place]:
+    """The middle of the label of each arrow: beside its path, where it touches no box, no other label, and no
+    path; on the outer side first. Where all is full, the place that is touched least."""
+    taken = np.zeros((len(boxes) + len(arrows), 4))
+    taken[: len(boxes)] = boxes
+    points = np.array([path for path, _ in arrows]).reshape(-1, 2)
+    made: list[Place] = []
+    for i, (path, arrow) in enumerate(arrows):
+        place = _beside(path, arrow, taken[: len(boxes) + i], points)
+        taken[len(boxes) + i] = _around(place, len(arrow.told) * SMALL)
+        made.append(place)
+    return made
+
+
+def _beside(path: Sequence[Place], arrow: Arrow, taken: np.ndarray, points: np.ndarray) -> Place:
+    width = len(arrow.told) * SMALL
+    sides = (-1, 1) if arrow.aside > 0 else (1, -1)
+    above, below = path[0][1] - 2 * LABEL, path[-1][1] + 2 * LABEL  # no label of it lies beyond
+    points = points[(points[:, 1] > above) & (points[:, 1] < below)]
+    taken = taken[(taken[:, 3] > above) & (taken[:, 1] < below)]
     tried: list[tuple[float, int, Place]] = []
-    for aside in ASIDE:
-        for share in SHARES:
-            x, y = points[int(share * STEPS)]
-            for side in sides:
-                place = x + side * (aside + width / 2), y + 4
-                left, top, right, bottom = box = _around(place, width)
-                if left < 2 or right > across - 2:
-                    continue
-                touched = sum(_overlap(box, other) for other in taken)
-                crossed = sum(left <= a <= right and top <= b <= bottom for a, b in others)
-                if not touched and not crossed:
-                    return place
-                tried.append((touched, crossed, place))
-    return min(tried)[2] if tried else points[STEPS // 2]
+    for aside, share, down, side in product(ASIDE, SHARES, BELOW, sides):
+        x, y = path[int(share * STEPS)]
+        place = x + side * (aside + width / 2), y + down
+        left, top, right, bottom = _around(place, width)
+        overlap = np.minimum((right, bottom), taken[:, 2:]) - np.maximum((left, top), taken[:, :2])
+        touched = float(np.maximum(overlap, 0).prod(axis=1).sum())
+        inside = (points >= (left, top)) & (points <= (right, bottom))
+        crossed = int(inside.all(axis=1).sum())
+        if not touched and not crossed:
+            return place
+        tried.append((touched, crossed, place))
+    return min(tried)[2]
 
 
 def _around(place: Place, width: float) -> Box:
     x, y = place
     return x - width / 2 - 2, y - LABEL + 2, x + width / 2 + 2, y + 3
-
-
-def _overlap(a: Box, b: Box) -> float:
-    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return across * down if across > 0 and down > 0 else 0.0

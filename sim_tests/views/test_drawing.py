@@ -168,13 +168,13 @@ def test_boxes_do_not_overlap_and_sources_stand_above(seed: int) -> None:
 def touching(graph: Graph) -> list[tuple[str, str]]:
     """Labels of arrows, and boxes, that overlap one another; labels beyond the picture's edge."""
     root = graph_svg.drawing(graph)
-    width = float(root.get("width", 0))
+    start, _, width, _ = map(float, root.get("viewBox", "").split())
     labels = [(t, 3.0 * len(t.text or "")) for t in root.iter(f"{SVG}text") if t.get("class") == "what"]
     at = [(float(t.get("x", 0)), float(t.get("y", 0))) for t, _ in labels]
     areas = [
         (t.text or "", x - half, y - 8, x + half, y + 1) for (t, half), (x, y) in zip(labels, at, strict=True)
     ]
-    outside = [(name, "edge") for name, left, _, right, _ in areas if left < 0 or right > width]
+    outside = [(name, "edge") for name, left, _, right, _ in areas if left < start or right > start + width]
     for r in root.iter(f"{SVG}rect"):
         x, y, w, h = (float(r.get(k, 0)) for k in ("x", "y", "width", "height"))
         areas.append(("box", x, y, x + w, y + h))
@@ -206,3 +206,29 @@ def test_depthwise_and_grouped_convolutions_are_told_apart() -> None:
     root = graph_svg.drawing(analog)
     kinds = [g.get("class") for g in root.iter(f"{SVG}g") if (g.get("id") or "").startswith("projection")]
     assert kinds == ["", "depthwise", "", "depthwise", "identity"]  # the last into the read-out
+
+
+def test_arrows_over_several_rows_go_around_the_boxes_between() -> None:
+    rng = np.random.default_rng(0)
+    populations = [Input("input", (2,), np.ones(2), 8)]
+    for i in range(9):
+        heard = (
+            populations[-1].name,
+            *((populations[0].name,) if i == 8 else ()),
+            *(("p1",) if i == 5 else ()),
+        )
+        into = tuple(Projection(s, weights(rng, 3, 2 if s == "input" else 3)) for s in heard)
+        populations.append(snm(f"p{i}", (3,), into, rng))
+    graph = SpikingGraph(
+        (*populations, readout("out", (3,), (Projection("p8", weights(rng, 3, 3)),), rng)), steps=2
+    )
+    width = 180.0
+    at, _ = graph_svg.places(graph, width)
+    boxes = {p.name: (at[p.name][0] - width / 2, at[p.name][1] - graph_svg.HEIGHT / 2) for p in graph}
+    for p in graph:
+        for arrow in graph_svg.arrows(graph, p, at, width):
+            for x, y in graph_svg.curve(at[arrow.source], at[p.name], arrow.aside):
+                for name, (left, top) in boxes.items():
+                    inside = left < x < left + width and top < y < top + graph_svg.HEIGHT
+                    assert not inside, (arrow.source, p.name, name)
+    assert touching(graph) == []

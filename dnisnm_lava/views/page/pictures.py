@@ -53,7 +53,8 @@ def _spikes(found: Gathered) -> Picture:
     first, last = (count(figures.spikes(found.costs[t])) for t in (found.steps[0], found.steps[-1]))
     alt = f"Spikes an image over T: {first} at T = {found.steps[0]}, {last} at T = {found.steps[-1]}."
     images = found.costs[found.steps[0]].images
-    caption = f"Counted, of all populations, without the image's own; mean of {images:,} images."
+    of = f"{images:,} image{'' if images == 1 else 's'}"
+    caption = f"Counted, of all populations, without the image's own; mean of {of}."
     return Picture("spikes", "Spikes", figures.spikes_over_steps(found, alt), caption, tables.cost(found))
 
 
