@@ -113,6 +113,7 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
 
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies import overview
+    from dnisnm_lava.studies.verdict import verdict
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import comparison
     from dnisnm_lava.views.page import page
@@ -152,8 +153,10 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
     )
     table = comparison.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6
+    said = verdict(found, found.suggested).sentence
     told = Text(
-        f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB"
+        f"{said}\nsuggested T = {found.suggested}. {found.explanation.sentence}\n"
+        f"written to {args.out}, {size:.1f} MB"
     )
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)
     return Result(page.result(found), console.Group(table, told), failed)
