@@ -21,7 +21,7 @@ from dnisnm_lava.system.progress import Progress, tell
 from dnisnm_lava.system.ranks import ALONE, Group
 
 CHUNK, FEWEST, MOST = 1 << 25, 2, 50  # bytes of currents at once; images
-KEPT = 1 << 30  # bytes in memory at most, where nobody says how many: the network's own come on top
+KEPT = 1 << 29  # bytes in memory at most, where nobody says how many: the network's own come on top
 LARGEST = 1e15  # 10**8 squares of it add up to less than float32's largest, 3e38
 
 
