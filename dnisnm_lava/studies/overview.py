@@ -18,13 +18,13 @@ from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
 from dnisnm_lava.measures import AUTO, Asked, asked
 from dnisnm_lava.stages.networks import Networks
-from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
-from dnisnm_lava.studies.loihi2 import rules, runtime
+from dnisnm_lava.studies.loihi2 import rules
 from dnisnm_lava.studies.loihi2.rules import Checked
 from dnisnm_lava.studies.loihi2.runtime import Runtime
+from dnisnm_lava.studies.observed import Watch
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.progress import Stages, in_silence
 
@@ -139,9 +139,7 @@ def gather(
     compared = compare(
         nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
     )
-    spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
-    stages("time")
-    time = runtime.runtimes(integer, x[:RUNTIME_IMAGES], chosen)
+    watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
         nets,
         x[: about.explain_images],
@@ -150,7 +148,9 @@ def gather(
         detail=Detail(disagreements=MOST_THUMBNAILS),
         compute=compute,
         stages=stages,
+        observe=watch.observe,
     )
+    seen = watch.found(x, progress=stages("costs, time"))
     shown = tuple(
         Thumbnail(d.image, viewable(x[d.image], about.mean, about.std), d.ann, d.integer, d.label)
         for d in told.disagreements
@@ -170,9 +170,9 @@ def gather(
         about.title,
         integer,
         compared,
-        spent,
+        seen.costs,
         rules.check(integer),
-        time,
+        seen.runtimes,
         told,
         shown,
         nets.coverage,
