@@ -259,7 +259,7 @@ def tune(args: Tune, stages: Stages) -> Result:
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.measures.answers import answers
-    from dnisnm_lava.studies.tuning import phases
+    from dnisnm_lava.studies.tuning import phases, racing
     from dnisnm_lava.studies.tuning import tune as tuning
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
     from dnisnm_lava.views import tuning as tuning_report
@@ -305,6 +305,7 @@ def tune(args: Tune, stages: Stages) -> Result:
         "varied": sorted(space.vary),
         "held_images": args.held_images,
         "target": asdict(target),
+        "pruned": (racing.ROUNDS, racing.LEVEL),
     }
     with _journal(args, data, covered, stages, most=True) as kept:
         found = tuning.tune(
