@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -65,7 +65,9 @@ class Comparison:
     answers}, "integer": ...}. equality: what was compared, and how much differed. saturations,
     clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
-    answer. alarms: what makes all of it meaningless, or the integers worse than they need be (`sanity`)."""
+    answer. outputs: {"float": {output: {T: its values against the ANN's own}}, "integer": ...}, where a
+    network has several. alarms: what makes all of it meaningless, or the integers worse than they need be
+    (`sanity`)."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -78,6 +80,7 @@ class Comparison:
     agreements: Mapping[str, Mapping[int, Score]]
     alone: Mapping[str, Mapping[int, int]]
     alarms: tuple[Alarm, ...] = ()
+    outputs: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -238,6 +241,7 @@ def tallied(
     two SNNs}: tallies of parts of the images add up."""
     right = wanted(nets.analog, measure, images, labels, compute.device, stages("ANN"))
     told = guessed(measure, right["ann"], right.get("labels"))
+    each = outputs.own(nets.analog, images, compute.device)
     summed: Tally = {
         "ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}
     }
@@ -251,10 +255,16 @@ def tallied(
             )
 
         run, answers = answers_at_each(graph, runner, measure, steps)
-        summed[key] = {**measured(answers, measure, right), **activity(run)}
+        raw = outputs.counted(graph, run, each, readable(graph, steps))
+        summed[key] = {**measured(answers, measure, right), **activity(run), "outputs": raw}
         met[key] = {t: found == right["ann"] for t, found in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
     return summed
+
+
+def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of `steps` at which one run of the last of them can be read."""
+    return steps[-1:] if any(lead(p) for p in graph) else steps
 
 
 @dataclass(frozen=True)
@@ -330,6 +340,7 @@ def comparison(
         {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
         parted,
         (*(broken or set_up.alarms or ()), *worse),
+        {key: outputs.fits(integer, runs[key]) for key in ("float", "integer")},
     )
 
 
