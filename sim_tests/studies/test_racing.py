@@ -18,6 +18,7 @@ from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import BEST
 from dnisnm_lava.studies.tuning import pareto, racing, tune
 from dnisnm_lava.studies.tuning.pareto import Target, Trial
+from dnisnm_lava.system.ranks import ALONE
 
 ANN = 0.9  # its own score
 
@@ -93,7 +94,7 @@ def test_a_search_prunes_what_cannot_win_and_tells_it(analog: dn.AnalogGraph, im
     for p in by_latency[:2]:
         nets = follow(p.recipe, analog, tune.maxima(analog, images[held[0]], "cpu"), images[held[0][:20]])
         own = tune._held(analog, found.measure, images[held[1]], None, "cpu")
-        measured, _ = tune._measured(nets, p.recipe, own, "", "cpu")
+        measured, _ = tune._measured(nets, p.recipe, own, "", "cpu", ALONE)
         assert isinstance(measured, Trial)
         assert measured.latency == p.latency
         assert pareto.best(found.target, [found.best, measured]) is found.best
@@ -112,13 +113,13 @@ def test_a_trial_that_is_worse_is_measured_no_further(analog: dn.AnalogGraph, im
     )
     recipe = replace(BEST, levels=1, correct=(), threshold="max")
     nets = dn.build(analog, images[80:], recipe)
-    whole, right = tune._measured(nets, recipe, held, "", "cpu")
+    whole, right = tune._measured(nets, recipe, held, "", "cpu", ALONE)
     assert isinstance(whole, Trial)
     assert whole.score < 0.9
     best = replace(whole, score=1.0, spikes=0.0)
-    found, _ = tune._measured(nets, recipe, held, "", "cpu", (best, np.ones(80, bool)))
+    found, _ = tune._measured(nets, recipe, held, "", "cpu", ALONE, (best, np.ones(80, bool)))
     assert isinstance(found, racing.Pruned)
     assert found.images in (20, 40)
     assert found.certain == (found.images - right[: found.images].sum() > 0)
     dearer = replace(whole, score=1.0, spikes=whole.spikes + 1e9)
-    assert tune._measured(nets, recipe, held, "", "cpu", (dearer, np.ones(80, bool)))[0] == whole
+    assert tune._measured(nets, recipe, held, "", "cpu", ALONE, (dearer, np.ones(80, bool)))[0] == whole

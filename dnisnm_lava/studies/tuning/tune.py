@@ -23,7 +23,7 @@ from dnisnm_lava.evaluation import sanity
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
-from dnisnm_lava.ir import AnalogGraph, checked_pairs
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
 from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
 from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
@@ -44,6 +44,7 @@ from dnisnm_lava.studies.tuning.phases import (
 )
 from dnisnm_lava.studies.tuning.racing import ROUNDS, Pruned, beaten, hopeless, is_cheaper
 from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.ranks import ALONE, Group
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
@@ -138,6 +139,7 @@ def tune(
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
     journal: Journal | None = None,
+    group: Group = ALONE,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
     without training.
@@ -150,7 +152,8 @@ def tune(
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are
     wanted, and scores are agreement with the ANN. measure: as in `compare`; labels that images bring help
     `auto`. statistics: maxima from other, or more, images (default: from those that are fitted on). journal:
-    keeps each trial, and has those of an attempt before.
+    keeps each trial, and has those of an attempt before. group: of the processes that share the images of
+    each trial, each given the same; all find what one alone would.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
     that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
@@ -165,17 +168,17 @@ def tune(
         else measure_of(analog, brought, labels is not None, ask(measure))
     )
     check_quality(target, found)
-    stats = maxima(analog, x[fitted_on], device) if statistics is None else statistics
+    stats = maxima(analog, x[fitted_on], device, group) if statistics is None else statistics
     search = _search(target, found, analog, stats, space)
     alarms = (
         _raised(analog, x, brought, ask(measure), set_up, device) if set_up.alarms is None else set_up.alarms
     )
     held, unseen = (
-        _held(analog, found, x[part], None if y is None else y[part], device)
+        group.broadcast(_held(analog, found, x[part], None if y is None else y[part], device))
         for part in (choosing, confirming)
     )
     _check_that_it_can_fail(target, held)
-    kept = Journal() if journal is None else journal
+    kept = Journal(group=group) if journal is None else journal
     kept.of = most_trials(search)
     story = []
     for phase, (run, dial, why) in PHASES.items():
@@ -195,8 +198,8 @@ def tune(
         told = _told(search, before, search.trials[count:], search.pruned[pruned:])
         story.append(f"{phase}: {why} {told}")
     stages("confirm")
-    networks = follow(search.best.recipe, analog, stats, x[fitted_on])
-    confirmed, _ = _measured(networks, search.best.recipe, unseen, "confirm", device)
+    networks = follow(search.best.recipe, analog, stats, x[fitted_on], group=group)
+    confirmed, _ = _measured(networks, search.best.recipe, unseen, "confirm", device, group)
     assert isinstance(confirmed, Trial)
     counts = {
         "fit": len(fitted_on),
@@ -266,9 +269,9 @@ def _tried(
             return Pruned(phase, recipe, why, 0, True, took)
 
     def measured() -> dict[str, Any]:
-        networks = follow(recipe, search.analog, search.stats, fit_images)
+        networks = follow(recipe, search.analog, search.stats, fit_images, group=journal.group)
         lead = None if best is None else (best, search.right[repr(best.recipe)])
-        found, right = _measured(networks, recipe, held, phase, device, lead)
+        found, right = _measured(networks, recipe, held, phase, device, journal.group, lead)
         return {"pruned": isinstance(found, Pruned), "found": asdict(found), "right": right.tolist()}
 
     told = journal.once(repr((recipe, None if best is None else best.recipe)), measured)
@@ -285,19 +288,21 @@ def _measured(
     held: Held,
     phase: str,
     device: Device,
+    group: Group,
     lead: tuple[Trial, np.ndarray] | None = None,
 ) -> tuple[Trial | Pruned, np.ndarray]:
     """The trial of all images, and (N,) of which it is right, where each has one answer, else (0,). lead: the
     best so far and of what that is right: what is beaten on the way, and no cheaper, is measured no
     further."""
-    took, count = latency(networks.integer, recipe.steps, held.measure.output), len(held.images)
+    graph = group.broadcast(networks.integer)
+    took, count = latency(graph, recipe.steps, held.measure.output), len(held.images)
     ends = [count // part for part in ROUNDS] if lead is not None and held.has_single_answers else []
     answers: list[np.ndarray] = []
     sent = done = 0
     for end in [*(end for end in ends if end), count]:
-        run = batched.run(networks.integer, held.images[done:end], steps=recipe.steps, device=device)
-        answers.append(said(run, held.measure, recipe.steps))
-        sent, done = sent + sum(up + down for up, down in run.spike_counts.values()), end
+        told, spikes = _said(graph, held, slice(done, end), recipe.steps, device, group)
+        answers.append(told)
+        sent, done = sent + spikes, end
         if lead is not None and end < count:
             best, of_best = lead
             why, certain = beaten(np.concatenate(answers) == held.wanted[:end], of_best)
@@ -307,6 +312,21 @@ def _measured(
     score, right = held.score(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
     drop = 100 * (held.ann - score.value)
     return Trial(phase, recipe, score.value, drop, took, sent / count, score.interval), right
+
+
+def _said(
+    graph: SpikingGraph, held: Held, which: slice, steps: int, device: Device, group: Group
+) -> tuple[np.ndarray, int]:
+    """The answers to some of the held-back images, and the spikes of all of them. Each process of the group
+    runs its part."""
+    images = held.images[which]
+    parts = np.array_split(np.arange(len(images)), min(group.size, len(images)))
+    own = []
+    if group.rank < len(parts):
+        run = batched.run(graph, images[parts[group.rank]], steps=steps, device=device)
+        own = [(said(run, held.measure, steps), sum(up + down for up, down in run.spike_counts.values()))]
+    of_all = [found for part in group.gather(own) for found in part]
+    return np.concatenate([answers for answers, _ in of_all]), sum(spikes for _, spikes in of_all)
 
 
 def measure_of(analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, asked: Ask) -> Measure:
@@ -368,9 +388,9 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
     return np.split(values, range(BATCH, len(values), BATCH))
 
 
-def maxima(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
+def maxima(analog: AnalogGraph, images: np.ndarray, device: Device, group: Group = ALONE) -> Statistics:
     """The maxima on images that are fitted on, where there are no others to calibrate on."""
-    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device)
+    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device, group=group)
 
 
 # ---------------------------------------------------------------- words
