@@ -502,6 +502,7 @@ def _in_blocks(
     """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out
     until the result is written. covered: what a part depends on beside images and the measure."""
     from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import array_digest
 
     fingerprint = shards.fingerprint(
@@ -510,7 +511,8 @@ def _in_blocks(
 
     def part(block: int) -> Part:
         x, y = blocks.read(block)
-        return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
+        tally = tallies.placed(work(x, _told_labels(y)), block * BLOCK)
+        return shards.Part(array_digest(x, y), tally)
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
         unit = f"block{'' if group.size == 1 else ' of this process'}"

@@ -36,6 +36,7 @@ def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]
         "story": list(tuning.story),
         "intervals": {"best": list(tuning.best.interval), "confirmed": list(tuning.confirmed.interval)},
         "trials": [{**asdict(t), "interval": list(t.interval)} for t in tuning.trials],
+        "pruned": [asdict(p) for p in tuning.pruned],
         "front": [tuning.trials.index(t) for t in tuning.front],
         "alarms": [asdict(alarm) for alarm in tuning.alarms],
         "provenance": dict(provenance),
@@ -72,6 +73,13 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
         f"see, {below}. "
         f"The front: fitted on {n['search']:,}, measured on {n['choose']:,}.\n{measure}"
     )
+    pruned = len(tuning.pruned)
+    if pruned:
+        fitted = sum(p.images > 0 for p in tuning.pruned)
+        end += (
+            f"\n{pruned} of {pruned + len(tuning.trials)} trials could not win: {pruned - fitted} by their "
+            f"latency, never fitted; {fitted} on some of the images (the story tells why)."
+        )
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
     lines = [*(f"{i}. {sentence}" for i, sentence in enumerate(tuning.story, 1)), *missed]
     parts: list[RenderableType] = [Text("\n".join(lines)), "", table, Text(end)]

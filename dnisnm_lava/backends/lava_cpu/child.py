@@ -193,6 +193,22 @@ def keep_all_in(folder: Path) -> None:
     shared_memory._make_filename = lambda: f"/{folder.name}-{secrets.token_hex(4)}"  # type: ignore[attr-defined]
 
 
+def look_once_for_models() -> None:
+    """Lava looks for the models of each process anew, and executes every file beside it each time; processes
+    of one class have the same."""
+    from lava.magma.compiler.compiler_graphs import ProcGroupDiGraphs
+
+    find = ProcGroupDiGraphs._find_proc_models
+    found: dict[type, list[Any]] = {}
+
+    def once(proc: Any) -> list[Any]:
+        if type(proc) not in found:
+            found[type(proc)] = find(proc)
+        return list(found[type(proc)])
+
+    ProcGroupDiGraphs._find_proc_models = staticmethod(once)
+
+
 Started = list[tuple[int, int]]  # process, and a descriptor that can be read once it has ended
 
 
@@ -271,6 +287,7 @@ def main(folder: Path) -> None:
     said, code = "failed", 1
     try:
         wanted = job(folder)
+        look_once_for_models()
         np.savez(folder / "result.npz", **simulate(**wanted))
         said, code = "done", 0
     except BaseException:
