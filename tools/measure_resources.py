@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,8 +23,8 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import dnisnm_lava as dn  # noqa: E402
-from dnisnm_lava.studies.loihi2 import limits  # noqa: E402
 from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed  # noqa: E402
+from dnisnm_lava.studies.loihi2.limits import LOIHI2  # noqa: E402
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, named  # noqa: E402
 from dnisnm_lava.system.files import write_whole  # noqa: E402
 from dnisnm_lava.views import checks  # noqa: E402
@@ -85,7 +85,7 @@ def dense(
 
 def percent(share: float) -> float:
     """Of the synapse memory, in words."""
-    return share * limits.SYNAPSE_WORDS / 100
+    return share * LOIHI2.synapse_words / 100
 
 
 PUBLISHED = (
@@ -166,7 +166,7 @@ def page() -> str:
 
 
 def _constants() -> dict[str, object]:
-    return {name: f"{value:,}" for name, value in vars(limits).items() if isinstance(value, int)}
+    return {name: f"{value:,}" for name, value in asdict(LOIHI2).items() if isinstance(value, int)}
 
 
 def _totals() -> str:
@@ -293,8 +293,8 @@ def _checked(name: str, found: Checked) -> str:
     longest = max((d.steps for d in found.delays), default=0)
     return (
         f"### {name}\n\n{table(heads, [checks.cells(row) for row in found.rows])}\n\n"
-        f"{found.cores:,} cores of what fits; period {found.period}; {len(found.delays)} delays, the "
-        f"longest of {longest}.\n\n{broken}"
+        f"{checks.verdict(found)}. Period {found.period}; {len(found.delays)} delays, the longest of "
+        f"{longest}.\n\n{broken}"
     )
 
 
@@ -306,14 +306,14 @@ compiler are not public, and no network of this project has been on a chip.
 
 ## The rule
 
-A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAPSE_WORDS} words of 64 bits for synapses, and
-{STATE_WORDS} words for neurons. `dnisnm_lava/studies/loihi2/limits.py` names the source of each constant,
+A layer lies on cores of its own. A core holds {input_axons} input axons, {synapse_words} words of 64 bits for synapses, and
+{state_words} words for neurons. `dnisnm_lava/studies/loihi2/loihi2.toml` names the source of each constant,
 `dnisnm_lava/studies/loihi2/cores.py` is the rule.
 
-- *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {HEADER_BITS}) / 64)`
-  words; `bits = ceil(log2(max |w|)) + 1`. It takes {CONV_AXONS} input axons a core.
+- *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {kernel_header_bits}) / 64)`
+  words; `bits = ceil(log2(max |w|)) + 1`. It takes {conv_axons} input axons a core.
 - *Single synapses* (dense layers, and a resampling whose pixels have synapses of many kinds) take, for each input axon,
-  `ceil((synapses on the core * (bits + {INDEX_BITS}) + {LIST_HEADER_BITS}) / 64)` words; a list holds {LIST_SYNAPSES} of them at most.
+  `ceil((synapses on the core * (bits + {index_bits}) + {list_header_bits}) / 64)` words; a list holds {list_synapses} of them at most.
 - *A resampling* is composed into the kernel behind it where pixels share their synapses: a transposed convolution stores its own weights,
   once, an upsampling by a whole factor those of the kernel that it and the convolution make (4x4 of nearest by 2 and 3x3). Pixels whose
   synapses are of another kind, as at the borders of bilinear upsampling, have lists of their own.
@@ -329,15 +329,15 @@ A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAP
   table: it is a guess. A *gate* has two sums of 24 bits, its memory, and a word for each channel, of gain and shift: a guess too.
 - *The cut* of a map: columns in powers of two (even where that is more than there are), rows in halves, quarters, ..., channels likewise
   where nothing else helps; of these the fewest cores. Of a vector: divided by how many times too large it is, until a part fits. Both
-  fill synapse memory up to {SYNAPSE_WORDS_CUT} words, where that is possible.
+  fill synapse memory up to {synapse_words_cut} words, where that is possible.
 
-Fitted are five things: {INDEX_BITS} bits of an index (the only number that explains all tables), {HEADER_BITS} bits of a kernel's
-header (17 to 48 do) and {LIST_HEADER_BITS} of a list's (0 to 12 do), lists of at most {LIST_SYNAPSES} single synapses, and the way that
-maps are cut. No table was held back to try the rule on: what fits below was fitted, but for MNIST's total. The {LIST_SYNAPSES} stand in
+Fitted are five things: {index_bits} bits of an index (the only number that explains all tables), {kernel_header_bits} bits of a kernel's
+header (17 to 48 do) and {list_header_bits} of a list's (0 to 12 do), lists of at most {list_synapses} single synapses, and the way that
+maps are cut. No table was held back to try the rule on: what fits below was fitted, but for MNIST's total. The {list_synapses} stand in
 two tables, of different compilers. Oxford's 256 neurons took three cores, though two would hold them by any other limit. In the notebook
-S4D (`limits.py` says where), a dense layer of 256 axons, 256 neurons and weights up to 9 took three, the fullest of which shows 3.10 % of
+S4D (`loihi2.toml` says where), a dense layer of 256 axons, 256 neurons and weights up to 9 took three, the fullest of which shows 3.10 % of
 4,096 neurons and 51.20 % of 16,000 words: 127 neurons, and 256 lists of 32 words, as the rule has it. (That notebook's other layers are of
-a sparse kind and of a neuron that the rule does not know.) {SYNAPSE_WORDS_CUT} words are what the compiler named as its limit in 2022; in
+a sparse kind and of a neuron that the rule does not know.) {synapse_words_cut} words are what the compiler named as its limit in 2022; in
 2024 it put 13,824 on a core. Not modelled: its columns AxonMap and AxonMem (at most 17 % in these tables), and compression of similar
 weights. The weights of PilotNet LIF are those of `gts/pilotnet_lif/network.net` in lava-dl's wheel; where weights are not public, they are
 taken to be 8 bits wide; the last column of the tables below tells at which widths the formula gives the words that were printed."""

@@ -37,7 +37,8 @@ ABOUT: dict[str, str] = {
     "with --threshold gauss or max, batch norm's statistics take the place of images.",
     "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
     "refused. Of a file: its populations, weights and bits.",
-    "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
+    "check": "A verdict, and how much of each limit is taken; every rule that does not hold is told with\n"
+    "its remedy, and makes exit code 1. Where the network does not fit, cheaper ones are tried.\n"
     "Widths rest on published limits, cores on an estimate, time on spikes of test images and on\n"
     "rates with their sources (docs/energy.md); nothing was tried on a chip.",
     "simulate": "Accuracy after T = 1, 2, 4, ... steps, spikes and saturations. `batched` is the\n"
