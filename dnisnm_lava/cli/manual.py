@@ -48,7 +48,10 @@ ABOUT: dict[str, str] = {
     "over how many steps (default: the network's, 8 at most); of a model, it is its T too.\n"
     "With --target sanafe, a network of binary spikes runs in that simulator instead.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
-    "and verifies the equalities. With --out it keeps network, result and picture.",
+    "and verifies the equalities. With --out it keeps network, result and picture. --recipe several\n"
+    "times, and --at, compare several networks, and draw them in one figure.",
+    "plot": "Curves over T, latency, spikes or energy, the ANN as a line. Intervals are of the difference\n"
+    "from the ANN, paired image by image (docs/cli.md).",
     "predict": "Takes a folder of pictures, or arrays without labels, prepared as the file remembers.\n"
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
@@ -114,6 +117,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean "
         "0.1307 --std 0.3081",
         f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
+        f"dnisnm compare {MODEL} --recipe best --recipe binary --at 1,2,4,8 --out several",
+    ),
+    "plot": (
+        "dnisnm plot a/ b/ c/ -o figure.pdf",
+        "dnisnm plot several/ --x energy --width page -o figure.svg table.csv table.tex",
+        "dnisnm plot a/ b/ --names ours,theirs -o figure.png page.html",
     ),
     "predict": (
         "dnisnm predict network.net --data pictures/",

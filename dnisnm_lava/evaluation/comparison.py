@@ -19,7 +19,8 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import marks, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -65,7 +66,8 @@ class Comparison:
     answers}, "integer": ...}. equality: what was compared, and how much differed. saturations,
     clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
-    answer. alarms: what makes all of it meaningless, or the integers worse than they need be (`sanity`)."""
+    answer. alarms: what makes all of it meaningless, or the integers worse than they need be (`sanity`).
+    marks: what each image got, where that is known."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -78,6 +80,7 @@ class Comparison:
     agreements: Mapping[str, Mapping[int, Score]]
     alone: Mapping[str, Mapping[int, int]]
     alarms: tuple[Alarm, ...] = ()
+    marks: Marks | None = None
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -242,6 +245,7 @@ def tallied(
         "ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}
     }
     met: dict[str, dict[int, np.ndarray]] = {}
+    answered: dict[str, dict[int, np.ndarray]] = {}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
@@ -252,8 +256,10 @@ def tallied(
 
         run, answers = answers_at_each(graph, runner, measure, steps)
         summed[key] = {**measured(answers, measure, right), **activity(run)}
+        answered[key] = answers
         met[key] = {t: found == right["ann"] for t, found in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
+    summed[marks.KEY] = marks.tallied(answered, right, measure)
     return summed
 
 
@@ -330,6 +336,7 @@ def comparison(
         {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
         parted,
         (*(broken or set_up.alarms or ()), *worse),
+        marks.joined([summed], measure),
     )
 
 

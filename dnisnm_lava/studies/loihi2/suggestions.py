@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import sqrt
 
 import numpy as np
 
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation.intervals import newcombe
+from dnisnm_lava.evaluation import marks
 from dnisnm_lava.ir import SpikingGraph, checked_images, checked_pairs
-from dnisnm_lava.measures import AUTO, Asked, Measure, Z, ask, of
+from dnisnm_lava.measures import AUTO, Asked, Measure, ask, of
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.quantization import quantize
@@ -75,11 +74,11 @@ def suggest(
     asked_for = of(nets.analog, y, wish.kind, wish.output, wish.ignored)
     own = asked_for.said(ann.ann(nets.analog, x, readout=asked_for.output, device=compute.device))
     wanted = asked_for.wanted(y) if y is not None and asked_for.labels else own
-    before = _right(nets.integer, x, wanted, asked_for, compute)
+    kind, before = marks.kind_of(asked_for), _marks(nets.integer, x, wanted, asked_for, compute)
     tried = []
     for recipe, graph in _variants(nets, fitted, stages):
         now = check(graph, chips=found.chips, target=found.target)
-        change, interval = _change(before, _right(graph, x, wanted, asked_for, compute), asked_for)
+        change = marks.difference(kind, _marks(graph, x, wanted, asked_for, compute), before)
         scale = 1.0 if asked_for.is_share else float(np.var(wanted)) or 1.0
         tried.append(
             Suggestion(
@@ -87,8 +86,8 @@ def suggest(
                 recipe,
                 now.cores,
                 len({v.rule for v in now.violations}),
-                change / scale,
-                (interval[0] / scale, interval[1] / scale),
+                change.value / scale,
+                (change.interval[0] / scale, change.interval[1] / scale),
                 len(x),
                 asked_for.is_share,
                 asked_for.labels and y is not None,
@@ -145,28 +144,9 @@ def _shared(base: Recipe) -> list[Recipe]:
     return list({str(recipe): recipe for recipe in found}.values())
 
 
-def _right(
+def _marks(
     graph: SpikingGraph, x: np.ndarray, wanted: np.ndarray, measure: Measure, compute: Compute
 ) -> np.ndarray:
-    """(N,) of each image the share of right answers; of values, minus the mean squared error."""
+    """(N,) what each image got."""
     run = batched.run(graph, x, device=compute.device, memory=compute.memory)
-    said = measure.said(run.rates(graph.steps, measure.output))
-    if not measure.is_share:
-        return -np.square(said - wanted).reshape(len(x), -1).mean(axis=1)
-    counted = np.ones(wanted.shape, bool) if measure.ignored is None else wanted != measure.ignored
-    right = ((said == wanted) & counted).reshape(len(x), -1).sum(axis=1)
-    return right / np.maximum(counted.reshape(len(x), -1).sum(axis=1), 1)
-
-
-def _change(before: np.ndarray, after: np.ndarray, measure: Measure) -> tuple[float, tuple[float, float]]:
-    """after - before, with its paired interval: Newcombe's where an image has one answer, else of the mean of
-    the images' own differences (normal)."""
-    n = len(before)
-    differences = after - before
-    change = float(differences.mean())
-    if measure.is_share and measure.answers == 1:
-        both = int(np.count_nonzero((before > 0) & (after > 0)))
-        gained, lost = (int(np.count_nonzero(side)) for side in (differences > 0, differences < 0))
-        return change, newcombe(both, gained, lost, n - both - gained - lost)
-    half = Z * float(np.std(differences, ddof=1 if n > 1 else 0)) / sqrt(n)
-    return change, (change - half, change + half)
+    return marks.mark(measure.said(run.rates(graph.steps, measure.output)), wanted, measure)
