@@ -81,7 +81,7 @@ _OF_MODEL = ("model", "weights", "data", "mean", "std")
 FIRST: dict[str, tuple[str, ...]] = {  # what a newcomer gives, of verbs with many options
     "convert": (*_OF_MODEL, "out"),
     "inspect": ("subject", "input_shape", "weights", "svg"),
-    "check": ("net", "data", "chips"),
+    "check": ("net", "data", "target", "chips"),
     "simulate": ("net", "data", "images", "backend", "out"),
     "verify": ("net", *_OF_MODEL, "images"),
     "compare": ("net", *_OF_MODEL, "out"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import log10
 from typing import TYPE_CHECKING, Any
 
 from dnisnm_lava.errors import OutOfRange
@@ -28,6 +29,7 @@ RULE_NAMES = {"chip": "a chip like Loihi", "arithmetic": "integer arithmetic", "
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito's
 MARKERS = "osD^vPX"
 POINTS = 7.0  # of the text
+NUMBER = 0.45  # inches that a number takes of an axis
 ASIDE = 2.4  # points between curves that share a T
 STYLE = {
     "font.size": POINTS,
@@ -73,9 +75,7 @@ def figure(
         axes.set_xlabel(AXES[x] + (f" ({RULE_NAMES[rule]})" if x == "energy" else ""))
         axes.set_ylabel(curves[0].heading)
         axes.grid(alpha=0.3)
-        if title:
-            drawn.suptitle(title, fontsize=POINTS)
-        _legend(drawn, max(1, int(COLUMNS[width] // (_longest(axes) + 6))))
+        legend(drawn, title, max(1, int(COLUMNS[width] // (_longest(axes) + 6))))
         told = bars(curves)
         if told:
             drawn.supxlabel(told, fontsize=POINTS - 1.5, color="0.35")
@@ -184,19 +184,22 @@ def _scaled(axes: Axes, curves: Sequence[Curve], x: str, rule: str) -> None:
         axes.set_xticks(spread(costs), [f"{c:g}" for c in spread(costs)])
         axes.minorticks_off()
     else:
-        _plain_numbers(axes, logarithmic)
+        plain_numbers(axes, logarithmic)
 
 
-def _plain_numbers(axes: Axes, logarithmic: bool) -> None:
-    """20,000 and not 2 x 10^4; at 1, 2 and 5 of each power of ten, or at four places."""
+def plain_numbers(axes: Axes, logarithmic: bool) -> None:
+    """20,000 and not 2 x 10^4; at 1, 2 and 5 of each power of ten where there is room, or at four places."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     if logarithmic:
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        low, high = axes.get_xlim()
+        inches = axes.get_position().width * axes.figure.get_figwidth()
+        roomy = 3 * log10(high / low) * NUMBER < inches
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if roomy else (1.0,)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=4, integer=True, min_n_ticks=1)
 
 
 def spread(costs: Sequence[float]) -> list[float]:
@@ -214,14 +217,80 @@ def spread(costs: Sequence[float]) -> list[float]:
     return kept
 
 
-def _legend(drawn: Figure, columns: int) -> None:
-    """Above the panel, where no line is."""
-    handles, labels = drawn.axes[0].get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=min(columns, len(labels)), frameon=False)
+def legend(drawn: Figure, title: str, columns: int) -> None:
+    """Above the panels, where no line is, with what they share once, under the title."""
+    found = {
+        label: line
+        for axes in drawn.axes
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawn.legend(
+        list(found.values()),
+        list(found),
+        loc="outside upper center",
+        ncols=min(columns, len(found)),
+        frameon=False,
+        title=title or None,
+        title_fontsize=POINTS,
+    )
 
 
 def _longest(axes: Axes) -> int:
     return max(map(len, axes.get_legend_handles_labels()[1]), default=0)
+
+
+# ---------------------------------------------------------------- names beside points
+
+NEAR = (5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0)  # points from a point to its name, tried in this order
+AROUND = ((1, -1), (1, 1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))
+
+
+def name_points(axes: Axes, named: Sequence[tuple[float, float, str]]) -> None:
+    """A name beside each (x, y, name), inside the panel, on no other name and on no point of these; with a
+    thin line where it stands away. What finds no such place is left out of the picture, as a table has it."""
+    from matplotlib.transforms import Bbox
+
+    figure = axes.figure
+    figure.canvas.draw()  # places are known only then
+    panel, dot = axes.get_window_extent(), figure.dpi / 72
+    places = [tuple(map(float, axes.transData.transform((x, y)))) for x, y, _ in named]
+    taken = [Bbox.from_bounds(px - 3 * dot, py - 3 * dot, 6 * dot, 6 * dot) for px, py in places]
+    for (x, y, name), (px, py) in zip(named, places, strict=True):
+        text = axes.annotate(name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=POINTS - 2)
+        own = text.get_window_extent()
+        for distance in NEAR:
+            boxes = [
+                (a, b, _beside(px, py, own.width, own.height, a * distance * dot, b * distance * dot, Bbox))
+                for a, b in AROUND
+            ]
+            free = [
+                (a, b, box)
+                for a, b, box in boxes
+                if panel.x0 < box.x0 and box.x1 < panel.x1 and panel.y0 < box.y0 and box.y1 < panel.y1
+                if not any(box.overlaps(other) for other in taken)
+            ]
+            if free:
+                _, _, box = free[0]
+                text.set_position(((box.x0 - px) / dot, (box.y0 - py) / dot))
+                taken.append(box)
+                if distance > NEAR[1]:
+                    _leader(axes, (px, py), box)
+                break
+        else:
+            text.remove()
+
+
+def _beside(px: float, py: float, width: float, height: float, dx: float, dy: float, box: Any) -> Any:
+    """The box of a text whose near side is (dx, dy) away from a point, in pixels."""
+    left = px + dx - (width if dx < 0 else width / 2 if dx == 0 else 0)
+    low = py + dy - (height if dy < 0 else height / 2 if dy == 0 else 0)
+    return box.from_bounds(left, low, width, height)
+
+
+def _leader(axes: Axes, place: tuple[float, ...], box: Any) -> None:
+    near = min(max(place[0], box.x0), box.x1), min(max(place[1], box.y0), box.y1)
+    ends = axes.transData.inverted().transform([place, near])
+    axes.plot(ends[:, 0], ends[:, 1], color="0.6", linewidth=0.4, zorder=1.5)
 
 
 # ---------------------------------------------------------------- as a file
