@@ -160,7 +160,15 @@ PUBLISHED = (
 
 def page() -> str:
     told = "\n\n".join(
-        [INTRODUCTION.format(**_constants()), _totals(), UNEXPLAINED, *map(_layers, PUBLISHED), *_networks()]
+        [
+            INTRODUCTION.format(**_constants()),
+            _totals(),
+            UNEXPLAINED,
+            *map(_layers, PUBLISHED),
+            *_networks(),
+            CHEAPER,
+            ANOTHER.replace("LIMITS", TOML.read_text().rstrip()),
+        ]
     )
     return told + "\n"
 
@@ -361,8 +369,41 @@ would fit one. The rules:
 
 {names}
 
+`check` begins with a verdict, as under the tables below. Its kB are those that the cores hold by this estimate: on each core of a population the words of
+its fullest one, and what all neurons keep. *full* tells how much of a core is taken of what it has least left of: S, memory of synapses, N, of neurons, or A, input
+axons. A second table has each rule with the largest value that it read, its limit, the share that is taken, and where.
+
 Below the cores stands a bound on time, where there are images whose spikes can be counted: [energy.md](energy.md#time). Spikes, updates and words of memory stand in it with the
 core that has most of them, since a step waits for that one; cutting its population over more cores is what `check` offers, with what that would bring."""
+
+
+CHEAPER = """## Cheaper networks
+
+Where a network does not fit, or with `--suggest N`, `check` makes it anew from the model and the images that its file remembers: with thresholds shared by a
+channel or a layer, without initial potentials of their own, with weights of 6, 5 and 4 bits, and with these together. Each is checked on the same chip, and
+run on the same N test images as the network at hand; points are the difference of accuracy, with its paired 95 % interval (Newcombe's). What is told is
+what no other beats in broken rules, cores and accuracy. `dn.suggest` is the same in Python.
+
+VGG-16 on CIFAR-10 (JPEG), recipe `best`, fitted on 64 images, `dnisnm check vgg.net --suggest 300`, seed 0: 656 cores, and
+
+    --weight-bits 4: 446 cores, 2 rules broken, +0.3 points (95 %, paired: -1.2 to +1.9)
+    --correct weights,bias --weight-bits 5: 446 cores, 2 rules broken, +0.3 points (95 %, paired: -1.2 to +1.9)
+    --weight-bits 6: 522 cores, 2 rules broken, +0.7 points (95 %, paired: -0.7 to +2.1)
+
+Of ResNet-20 (recipe `paper`, T = 8), a LeNet on MNIST and a depthwise MobileNet (`best`) none of what was tried took fewer cores: their cores are full of neurons,
+and these keep two words whoever shares their thresholds, since biases and units stay those of channels."""
+
+TOML = ROOT / "dnisnm_lava/studies/loihi2/loihi2.toml"
+ANOTHER = """## Another chip
+
+`dnisnm check network.net --target mine.toml`, or `dn.check(graph, target="mine.toml")`, asks the rules of another chip's limits. Copy this file, the packaged one,
+and edit it; unknown keys and tables, numbers that are none, and missing ones are refused in a sentence. A key that may be left out means no such limit: its rule
+is not asked, so that the verdict counts fewer. `neurons` and `fan_in` are limits that Loihi 2 has not. The cut and the lists stay those of the rule above, with
+these numbers; the bound on time is of Loihi 2 alone. Words are of `word_bits` bits, and a core's limits are words.
+
+```toml
+LIMITS
+```"""
 
 
 def main() -> int:

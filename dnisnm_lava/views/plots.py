@@ -76,9 +76,7 @@ def figure(
         axes.set_ylabel(curves[0].heading)
         axes.grid(alpha=0.3)
         legend(drawn, title, max(1, int(COLUMNS[width] // (_longest(axes) + 6))))
-        told = bars(curves)
-        if told:
-            drawn.supxlabel(told, fontsize=POINTS - 1.5, color="0.35")
+        drawn.supxlabel(bars(curves), fontsize=POINTS - 1.5, color="0.35")
     return drawn
 
 
@@ -97,12 +95,12 @@ def check(curves: Sequence[Curve], x: str, rule: str) -> None:
 
 
 def bars(curves: Sequence[Curve]) -> str:
-    """What the bars are, in a line; nothing where there are none."""
+    """On how many images, and what the bars are, in a line."""
     images = sorted({c.images for c in curves})
     of = f"{images[0]:,} images" if len(images) == 1 else "each one's images"
     paired = {c.paired for c in curves if any(p.interval for p in c.points)}
     if not paired:
-        return ""
+        return of
     if paired == {True}:
         return f"bars: 95 % of the difference from the ANN, paired on {of}"
     return f"bars: 95 % on {of}" + (", of the difference from the ANN where paired" if True in paired else "")
@@ -130,7 +128,7 @@ def _draw(axes: Axes, curve: Curve, x: str, rule: str, i: int, aside: float) -> 
     color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
     line = ("-", "--", "-.", ":")[i // len(COLORS) % 4]
     shifted = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
-    drawn = {"color": color, "transform": shifted}
+    drawn: dict[str, Any] = {"color": color, "transform": shifted}
     xs, ys = [c for c, _ in known], [scale * p.score for _, p in known]
     axes.plot(xs, ys, line, marker=marker, label=curve.name, zorder=3, **drawn)
     for cost, point in known:
@@ -194,7 +192,7 @@ def plain_numbers(axes: Axes, logarithmic: bool) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     if logarithmic:
         low, high = axes.get_xlim()
-        inches = axes.get_position().width * axes.figure.get_figwidth()
+        inches = axes.bbox.width / axes.figure.dpi
         roomy = 3 * log10(high / low) * NUMBER < inches
         axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if roomy else (1.0,)))
         axes.xaxis.set_minor_formatter(NullFormatter())

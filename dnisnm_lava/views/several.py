@@ -129,7 +129,7 @@ def latex(curves: Sequence[Curve]) -> str:
     head = " & ".join(h.translate(LATEX).replace("uJ", r"\textmu J") for h in headings)
     ann = _ann_told(curves).translate(LATEX)
     lines = [
-        f"% {bars(curves) or 'no intervals'}; needs \\usepackage{{booktabs,textcomp}}",
+        f"% {bars(curves)}; needs \\usepackage{{booktabs,textcomp}}",
         f"\\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
         "\\toprule",
         head + r" \\",
