@@ -225,9 +225,10 @@ def _of_file(args: Check) -> OfModelOrFile:
 def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tuple[Suggestion, ...]:
     from dnisnm_lava.cli import splitting
     from dnisnm_lava.studies.loihi2.suggestions import suggest
+    from dnisnm_lava.system.ranks import Group
 
     data = _data(own)
-    nets, _ = _network(own, data, stages)
+    nets, _ = _network(own, data, Group(device=own.device), stages)
     assert nets.recipe is not None
     split = splitting.remembered(own, data.train)
     fitted = _fit_images(own, data, split) if nets.recipe.needs_images else None

@@ -150,4 +150,3 @@ def _meant(word: str, known: Any) -> str:
 
 
 LOIHI2 = limits()
-CORES_PER_CHIP = LOIHI2.cores
