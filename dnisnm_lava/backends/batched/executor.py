@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
-from dnisnm_lava.backends.batched.device import checked_device, exact_sums
+from dnisnm_lava.backends.batched.device import checked_device, exact_sums, free_bytes
 from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, laid_out, tensor, unflat
@@ -28,7 +28,6 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images, steps_of
-from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
@@ -77,8 +76,8 @@ def run(
     steps = steps_of(graph, steps)
     if graph.carry:
         return _stream(replace(graph, steps=steps), checked_images(graph, images), record, observe, progress)
-    memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
+    memory = free_bytes(place) // 4 if memory is None else memory
     wanted = {p.name for p in graph if isinstance(p, SNM | Gate | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
     plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
@@ -136,10 +135,10 @@ def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
     """The way of the neurons; OutOfRange where it keeps nothing of what is to be observed."""
     if observe is None:
         return neurons
-    if neurons == "compiled":
+    if neurons in ("compiled", "triton"):
         raise OutOfRange(
-            "neurons: compiled asked for, and observe; compiled ones keep no v and m of a step: choose auto "
-            "or stepped"
+            f"neurons: {neurons} asked for, and observe; {neurons} ones keep no v and m of a step: choose "
+            f"auto or stepped"
         )
     return "stepped"
 
@@ -187,12 +186,14 @@ def _chunk(
                 trace = _summed(p, own, _current(own, heard), steps, done).cpu().numpy()
                 recorded[p.name] = trace.astype(np.int64 if graph.is_integer else np.float64)
             elif isinstance(p, MaxPool):
-                pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
+                pool = _pooled_bytes if own.way == "compiled" and own.code.dtype is torch.uint8 else _pooled
                 sent[p.name] = pool(p, own.code, heard[p.source], steps, done)
             elif isinstance(p, Gate):
                 sent[p.name] = _gated(p, own.code, plan, heard, steps, done, observe)
-            elif isinstance(p, SNM) and own.compiled:
+            elif isinstance(p, SNM) and own.way == "compiled":
                 sent[p.name] = _compiled(p, own, heard, steps, done)
+            elif isinstance(p, SNM) and own.way == "triton":
+                sent[p.name] = _fused(own, heard, steps, done)
             elif isinstance(p, SNM):
                 sent[p.name] = _stepped(p, own, _current(own, heard), steps, done, observe)
             if p.name in kept:
@@ -249,6 +250,16 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
         else:
             tally.add(*neurons.run(plan.neurons, current, shortcut, sent_now, threads))
     return unflat(spikes, p.shape)
+
+
+def _fused(plan: Plan, sent: Mapping[str, Tensor], steps: int, tally: _Tally) -> Tensor:
+    """All steps of the neurons at once, by Triton."""
+    from dnisnm_lava.backends.batched import triton_neurons
+
+    shortcut = None if plan.shortcut is None else sent[plan.shortcut[0]]
+    spikes, counts = triton_neurons.run(plan.neurons, _current(plan, sent), shortcut, steps)
+    tally.add(*counts)
+    return spikes
 
 
 def _stepped(

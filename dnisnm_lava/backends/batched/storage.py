@@ -11,6 +11,7 @@ from torch import Tensor
 from dnisnm_lava.ir import Shape
 
 EXACT_FLOAT32 = 1 << 24
+EXACT_INT32 = 1 << 31
 BYTE = 255
 
 
@@ -31,8 +32,8 @@ def laid_out(spikes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Code:
-    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around
-    offset."""
+    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes without a sign hold
+    +-offset around offset."""
 
     dtype: torch.dtype
     offset: int = 0
@@ -44,10 +45,10 @@ class Code:
         return stored.to(dtype).sub_(self.offset) if self.offset else stored.to(dtype)
 
 
-def code_of(largest: int) -> Code:
-    """The narrowest code of spikes up to +-largest."""
+def code_of(largest: int, signed: bool = False) -> Code:
+    """The narrowest code of spikes up to +-largest; signed: of those without an offset."""
     if 2 * largest <= BYTE:
-        return Code(torch.uint8, largest)
+        return Code(torch.int8) if signed else Code(torch.uint8, largest)
     return Code(torch.float32 if largest < EXACT_FLOAT32 else torch.float64)
 
 
