@@ -19,7 +19,7 @@ from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
 from dnisnm_lava.backends.batched.device import checked_device, exact_sums, free_bytes
 from dnisnm_lava.backends.batched.linear import pool_changes
-from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
+from dnisnm_lava.backends.batched.planning import NUMPY, Plan, paths, planned
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, laid_out, tensor, unflat
 from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
@@ -63,7 +63,8 @@ def run(
     record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents
     held at once (default: a quarter of what is free); images are cut into chunks that fit, of one image at
     least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
-    float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
+    float64, triton). neurons: `auto`, `compiled`, `stepped` or `triton`. All give the same integers; the
+    kernels of Triton are `auto`'s on CUDA, where they prove exact. Of a float network, `auto`
     and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
     in float64. observe(population, step, v, m, k): called after each step of each population, a chunk of
     images at a time, with arrays (n, *shape): `observing.Observe` tells what they hold. The integers are the
@@ -85,7 +86,7 @@ def run(
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    chunk, workers = chunks(graph, steps, memory, len(x), _threads(place, observe))
+    chunk, workers = chunks(graph, steps, memory, len(x), _threads(plan, place, observe))
     clipped = 0
 
     def work(start: int) -> _Chunk:
@@ -143,12 +144,13 @@ def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
     return "stepped"
 
 
-def _threads(device: str, observe: Observe | None) -> int:
+def _threads(plan: Mapping[str, Plan], device: str, observe: Observe | None) -> int:
     """For `chunks`: whoever watches hears of one chunk after the other, and of no large ones, whose values
-    are told in 8 bytes each."""
+    are told in 8 bytes each. Triton's interpreter knows one thread."""
     if observe is not None:
         return 1
-    return torch.get_num_threads() if device == "cpu" else 0
+    launched = any("triton" in ways for ways in paths(plan).values())
+    return torch.get_num_threads() if device == "cpu" and not launched else 0
 
 
 @dataclass(frozen=True)
