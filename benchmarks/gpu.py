@@ -1,11 +1,12 @@
 """The integer simulator on a CUDA device, against T half-precision passes of the ANN on the same card.
 
-    python benchmarks/gpu.py ["ResNet-20, 32x32" ...] [--steps 8] [--images 1024] [--repeats 7] [--out FILE.json]
+    python benchmarks/gpu.py ["ResNet-20, 32x32" ...] [--steps 8] [--images 1024] [--repeats 7] \\
+        [--out FILE.json]
 
-Timed in turn on the same images: the ANN in float16, channels last; the integer network converted from it; and,
-of ResNet-20 where SpikingJelly is installed, its ann2snn in float32, and in float16 by autocast. Weights are
-random: no cost depends on their values. Images begin in the memory of the host and class scores end there.
-Where no device is, it says so and measures nothing.
+Timed in turn on the same images: the ANN in float16, channels last; the integer network converted from it;
+and, of ResNet-20 (option B) where SpikingJelly is installed, its ann2snn in float32, and in float16 by
+autocast. Ratios are SNN / (T x ANN). Weights are random: no cost depends on their values. Images begin in the
+host's memory, and class scores end there. Where no device is, it says so and measures nothing.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def drawn_graphs(device: str) -> None:
     """Every spike, count, saturation and potential of the reference, whichever way is Triton's."""
     graphs = st.one_of(integer_graphs(), integer_graphs(), curved_graphs(), gated_graphs())
 
-    @settings(max_examples=24, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=16, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(graph=graphs, seed=st.integers(0, 1000), ways=st.sampled_from(WAYS))
     def check(graph: SpikingGraph, seed: int, ways: tuple[str, str]) -> None:
         x = np.random.default_rng(seed).integers(-140, 141, (3, *graph.input.shape)).astype(float)
