@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ def test_on_a_cpu_auto_takes_what_it_took() -> None:
 
 
 def test_memory_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda name: (12, 100))
-    assert device.free_bytes("cuda:0") == 12
+    current: list[str] = []
+    monkeypatch.setattr(device, "current_device", lambda name: nullcontext(current.append(name)))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (12, 100))
+    assert device.free_bytes("cuda") == 12
+    assert current == ["cuda"]
     assert device.free_bytes("cpu") > 1 << 24

@@ -26,7 +26,10 @@ def checked_device(device: Device) -> str:
 
 def free_bytes(device: str) -> int:
     """Of the memory that the device computes in."""
-    return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else free_memory()
+    if not device.startswith("cuda"):
+        return free_memory()
+    with current_device(device):  # `mem_get_info` takes no device without an index
+        return torch.cuda.mem_get_info()[0]
 
 
 def current_device(device: str) -> contextlib.AbstractContextManager[object]:
