@@ -41,7 +41,7 @@ CARDS = (80, 90)
 
 
 def drawn_graphs(device: str) -> None:
-    """Every spike, count, saturation and potential of the reference, whichever way is Triton's."""
+    """Every spike, count, saturation and read-out is the reference's, whichever way is Triton's."""
     graphs = st.one_of(integer_graphs(), integer_graphs(), curved_graphs(), gated_graphs())
 
     @settings(max_examples=16, database=None, deadline=None, suppress_health_check=list(HealthCheck))
