@@ -178,6 +178,7 @@ def _neurons(
         limit=limit,
         out=NUMPY[code.dtype],
         offset=code.offset,
+        channels=p.shape[0],
     )
 
 
