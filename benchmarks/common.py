@@ -56,9 +56,13 @@ def relu_resnet20(width: int = 16) -> nn.Module:
 
 
 def spiking(model: nn.Module, x: np.ndarray, steps: int, levels: int = 1) -> dn.SpikingGraph:
-    """The float SNN of `model`, calibrated on the images `x` themselves."""
+    """The float SNN of `model`, calibrated on the images `x` themselves: the paper's, or, of several levels,
+    with thresholds of channels and D = 0, as the recipe `best` has it."""
     analog = dn.from_torch(model, x[0])
-    return dn.convert(analog, dn.calibrate(analog, [x[:100]]), steps=steps, levels=levels)
+    stats = dn.calibrate(analog, [x[:100]])
+    if levels == 1:
+        return dn.convert(analog, stats, steps=steps)
+    return dn.convert(analog, stats, steps=steps, levels=levels, granularity="channel", down=0.0)
 
 
 def integer(model: nn.Module, x: np.ndarray, steps: int, levels: int = 1) -> dn.SpikingGraph:

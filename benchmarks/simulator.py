@@ -1,7 +1,7 @@
 """The integer simulator against T passes of the ANN.
 
-    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--levels 1] [--floats] [--repeats 7] \\
-        [--threads 2] [--cpu] [--out FILE.json]
+    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--levels 1] [--floats] \\
+        [--repeats 7] [--threads 2] [--cpu] [--out FILE.json]
 
 Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is
 fastest); the same with its batch norms folded into its convolutions; and the integer network converted from

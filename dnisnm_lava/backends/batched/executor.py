@@ -81,7 +81,7 @@ def run(
     x, place = checked_images(graph, images), checked_device(device)
     wanted = {p.name for p in graph if isinstance(p, SNM | Gate | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
+    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place, steps)
     parts: dict[str, list[np.ndarray]] = {
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
