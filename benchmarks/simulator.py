@@ -5,8 +5,8 @@
 
 Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is
 fastest); the same with its batch norms folded into its convolutions; and the integer network converted from
-it. Weights are random: no cost depends on their values. Ratios are SNN / (T x ANN). Time nothing else
-meanwhile.
+it; with --floats, the float network too. Weights are random: no cost depends on their values. Ratios are
+SNN / (T x ANN). Time nothing else meanwhile, or take one thread and --cpu, processor time.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
 COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
-CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
+CURRENTS = 1 << 22  # bytes of currents between a projection and its neurons: few calls, and near caches
 
 
 @dataclass

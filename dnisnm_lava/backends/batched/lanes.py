@@ -302,7 +302,7 @@ def run(current, extra, own, shared, levels, lead, two_sided, limit, offset, out
     totals = np.zeros(3, np.int64)
     apart = size if current.shape[1] > 1 else 0  # what is the same in each step stands there once
     extra_apart = size if extra.shape[1] > 1 else 0
-    # the last lanes of a size that 16 does not divide
+    # the last lanes, where they do not divide the size
     x, e = (
         np.zeros((1, steps, LANES), current.dtype),
         np.zeros((1, steps, LANES if extra.size else 0), np.uint8),
