@@ -14,7 +14,7 @@ BLOCK = re.compile(r"^```math\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 def on_page_markdown(markdown: str, **_: Any) -> str:
     return BLOCK.sub(
         lambda found: (
-            f'<div style="overflow-x: auto" tabindex="0">{convert(found[1], display="block")}</div>'
+            f'<div style="overflow-x: auto; padding: .5em 0" tabindex="0">{convert(found[1], display="block")}</div>'
         ),
         markdown,
     )

@@ -1,9 +1,9 @@
-"""Write sim_tests/archive/VERSION: small files as this version writes them, and what they compute. Every
+"""Write sim_tests/archive/NAME: small files as this version writes them, and what they compute. Every
 later version must read them.
 
-python tools/write_archive.py             # once, when a version is released python tools/write_archive.py
---digests   # the IR gained a field: renew the digests of files that still compute the same python
-tools/write_archive.py --list FILE.net
+python tools/write_archive.py NAME        # once, when a version is released, or the file's format is
+python tools/write_archive.py --digests   # the IR gained a field: renew what still computes the same
+python tools/write_archive.py --list FILE.net
 """
 
 from __future__ import annotations
@@ -63,6 +63,20 @@ class Branches(nn.Module):
         return self.fc(functional.adaptive_avg_pool2d(both, 1).flatten(1)), self.head(both[:, 3:11])
 
 
+class Functions(nn.Module):
+    """Curves of channels and of a population, and a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.slopes, self.squeeze, self.fc = nn.PReLU(4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.slopes(self.conv2(functional.silu(self.conv1(x))))
+        gate = torch.sigmoid(self.squeeze(x.mean((2, 3))))
+        return self.fc((x * gate[:, :, None, None]).mean((2, 3)))
+
+
 def network(model: nn.Module, **options: Any) -> SpikingGraph:
     x = np.random.default_rng(SEED - 1).normal(size=(24, *SHAPE)).astype(np.float32)
     analog = dn.from_torch(model.eval(), x[0])
@@ -71,7 +85,11 @@ def network(model: nn.Module, **options: Any) -> SpikingGraph:
 
 def networks() -> dict[str, SpikingGraph]:
     torch.manual_seed(0)
-    return {"chain": network(Chain(), steps=4), "branches": network(Branches(), steps=5, levels=2, lead=1)}
+    return {
+        "chain": network(Chain(), steps=4),
+        "branches": network(Branches(), steps=5, levels=2, lead=1),
+        "functions": network(Functions(), steps=3, levels=7, down=0.0, granularity="channel"),
+    }
 
 
 def images(meta: dict[str, Any]) -> np.ndarray:
@@ -147,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("name", nargs="?")
     parser.add_argument("--digests", action="store_true")
     parser.add_argument("--list", type=Path)
     args = parser.parse_args()
@@ -154,8 +173,10 @@ def main() -> None:
         sys.stdout.write("\n".join(listing(args.list)) + "\n")
     elif args.digests:
         renew_digests()
+    elif args.name:
+        write(ARCHIVE / args.name)
     else:
-        write(ARCHIVE / dn.__version__)
+        parser.error("give a NAME, such as a version's")
 
 
 if __name__ == "__main__":

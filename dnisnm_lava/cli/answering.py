@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.exits import Exits
     from dnisnm_lava.evaluation.predictions import Predictions
     from dnisnm_lava.evaluation.sanity import Alarm
+    from dnisnm_lava.system.ranks import Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ def _replayed(
     args: Costs, result: Result, graph: dn.SpikingGraph, x: np.ndarray, steps: int | None, stages: Stages
 ) -> Result:
     """The result with what SANA-FE says of the first images."""
-    from rich.console import Group
+    from rich import console
 
     from dnisnm_lava.studies.costs.replay import replay
     from dnisnm_lava.views.replay import replay_json, replay_table
@@ -191,7 +192,7 @@ def _replayed(
             f"--replay-images: {args.replay_images} given of {len(x)} images; give 1 to {len(x)}"
         )
     found = replay(graph, x[: args.replay_images], steps=steps, progress=stages("SANA-FE"))
-    text = Group(result.text, replay_table(found))
+    text = console.Group(result.text, replay_table(found))
     return replace(result, data={**result.data, "replay": replay_json(found)}, text=text)
 
 
@@ -211,6 +212,13 @@ class Costs(OfModelOrFile, Overwriting, Seeded):
 def costs(args: Costs, stages: Stages) -> Result:
     """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics, a
     bound on time."""
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _costs(args, group, stages)
+
+
+def _costs(args: Costs, group: Group, stages: Stages) -> Result:
     from dnisnm_lava.studies.loihi2.rates import rates
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
@@ -225,13 +233,15 @@ def costs(args: Costs, stages: Stages) -> Result:
     if net is None:
         args = _recall(args)
         data = _data(args)
-        network, set_up = _network(args, data, stages)
+        network, set_up = _network(args, data, group, stages)
         graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
         graph, steps, title, alarms = _of_images(args), args.steps, str(net), ()
         args = remembering.recall(args, "data")
         data = _data(args, graph)
+    if not group.is_first:
+        return Result({}, "")
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
     found = dn.energy(graph, x, steps=steps, progress=stages("count"))
     time = dn.runtime(graph, x[:RUNTIME_IMAGES], steps=steps, given=chip)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from dnisnm_lava.cli.brief import brief
+
 CHOICE = re.compile(
     r"argument (?P<what>.+?): invalid choice: '?(?P<given>.*?)'? \(choose from (?P<choices>.*)\)"
 )
@@ -30,11 +32,18 @@ METAVARS = {int: "N", Path: "PATH", float: "NUMBER"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Exit code 2 and a sentence on standard error, where a command line is not understood."""
+    """Exit code 2 and a sentence on standard error, where a command line is not understood. first: fields of
+    the options that `--help` tells; of all, where there are none. ending: of that help."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, first: Sequence[str] = (), ending: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "add_help": False})
         self._negative_number_matcher = NEGATIVE
+        self.first, self.ending = first, ending
+        if first:
+            self.add_argument("-h", "--help", action=_Brief, help="show what is asked first, and exit")
+            self.add_argument("--help-all", dest="help", action="help", help="show all of this, and exit")
+        else:
+            self.add_argument("-h", "--help", action="help", help="show this help message and exit")
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         for word in self._options(args or ()):
@@ -53,6 +62,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Told in one sentence, without the usage: that fills a screen."""
         self.exit(2, f"{self.prog}: {sentence(message)}; {self.prog} --help tells more\n")
+
+
+class _Brief(argparse.Action):
+    """`--help` of a parser with many options."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **how: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **how)
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        print(brief(parser, parser.first, parser.ending), end="")
+        parser.exit()
 
 
 def with_metavars(parser: argparse.ArgumentParser) -> None:

@@ -116,7 +116,7 @@ def compare(args: Compare, stages: Stages) -> Result:
         lava = _settled_lava(args)
         args = _recall(args)
         data = _data(args)
-        network, set_up = group.broadcast(_network(args, data, stages) if group.is_first else None)
+        network, set_up = group.broadcast(_network(args, data, group, stages))
         steps = comparison.checked(
             tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )

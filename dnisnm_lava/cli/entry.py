@@ -14,7 +14,8 @@ from dnisnm_lava.cli.options import Resumable
 from dnisnm_lava.cli.output import Stages, _notices, _print, _told, progress_bars
 from dnisnm_lava.cli.verb import Verb, filled
 from dnisnm_lava.cli.verbs import VERBS, _parser
-from dnisnm_lava.errors import DnisnmError
+from dnisnm_lava.errors import BackendFailed, DnisnmError
+from dnisnm_lava.system import ranks
 from dnisnm_lava.system.extras import EXTRAS, missing
 
 
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # else the interpreter complains at its end
         return 128 + signal.SIGPIPE
+    except BackendFailed as error:
+        return _told(f"{error}; {_what_is_kept(args)}" if ranks.size() > 1 else str(error))
     except DnisnmError as error:
         return _told(str(error))
     except ModuleNotFoundError as error:
@@ -81,8 +84,6 @@ class _Terminated(SystemExit):
 
 
 def _end(_: int, __: Any) -> None:
-    from dnisnm_lava.system import ranks
-
     who = (
         f"rank {os.environ.get('RANK')} of {ranks.size()}: ended with the job"
         if ranks.size() > 1

@@ -39,6 +39,7 @@ from dnisnm_lava.cli.shared import (
 )
 from dnisnm_lava.cli.verb import flag, option
 from dnisnm_lava.system.machine import Compute
+from dnisnm_lava.system.ranks import Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,14 @@ class Explain(OfModelOrFile, MeasureOptions, Overwriting, Seeded):
 
 def explain(args: Explain, stages: Stages) -> Result:
     """Why the accuracy is what it is: each population's error in parts, and the first that goes wrong."""
-    from rich.console import Group
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _explain(args, group, stages)
+
+
+def _explain(args: Explain, group: Group, stages: Stages) -> Result:
+    from rich import console
 
     from dnisnm_lava.cli.trying import tried_json, tried_told, try_remedies
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
@@ -59,7 +67,9 @@ def explain(args: Explain, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     args = _recall(args)
-    data, network, set_up, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, group, stages)
+    if not group.is_first:
+        return Result({}, "")
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
     found = dn.explain(
@@ -72,7 +82,7 @@ def explain(args: Explain, stages: Stages) -> Result:
     facts["tried"] = tried_json(tried)
     if args.out:
         write_whole(args.out, (json.dumps(facts) + "\n").encode(), overwrite=args.overwrite)
-    told = Group(explanation.explanation_table(found, _title(args)), tried_told(tried))
+    told = console.Group(explanation.explanation_table(found, _title(args)), tried_told(tried))
     return Result(facts, told, _failed(args, found.alarms))
 
 
@@ -91,11 +101,19 @@ class Report(OfModelOrFile, MeasureOptions, LavaToo, InMemory, Overwriting, Lava
 
 def report(args: Report, stages: Stages) -> Result:
     """All of a network in one HTML file: accuracy, costs, why it errs, coverage, cores, checks."""
-    from rich.console import Group
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _report(args, group, stages)
+
+
+def _report(args: Report, group: Group, stages: Stages) -> Result:
+    from rich import console
     from rich.text import Text
 
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies import overview
+    from dnisnm_lava.studies.verdict import verdict
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import comparison
     from dnisnm_lava.views.page import page
@@ -103,7 +121,9 @@ def report(args: Report, stages: Stages) -> Result:
     refuse_unwritable(args.out, args.overwrite)
     lava = _settled_lava(args)
     args = _recall(args)
-    data, network, set_up, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, group, stages)
+    if not group.is_first:
+        return Result({}, "")
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
     provenance = _provenance(args, *graphs, x, *_given(y), data=data, lava=lava)
@@ -133,8 +153,10 @@ def report(args: Report, stages: Stages) -> Result:
     )
     table = comparison.comparison_table(found.comparison, title)
     size = args.out.stat().st_size / 1e6
+    said = verdict(found, found.suggested).sentence
     told = Text(
-        f"suggested T = {found.suggested}. {found.explanation.sentence}\nwritten to {args.out}, {size:.1f} MB"
+        f"{said}\nsuggested T = {found.suggested}. {found.explanation.sentence}\n"
+        f"written to {args.out}, {size:.1f} MB"
     )
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)
-    return Result(page.result(found), Group(table, told), failed)
+    return Result(page.result(found), console.Group(table, told), failed)

@@ -67,14 +67,16 @@ from dnisnm_lava.stages import recipes
 
 if TYPE_CHECKING:
     from dnisnm_lava.data.datasets import Data
+    from dnisnm_lava.evaluation.blocks import Kept
     from dnisnm_lava.measures import Measure, Score
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.stages.recipes import Recipe
     from dnisnm_lava.studies.tuning.pareto import Target
+    from dnisnm_lava.system import ranks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convert(OfModel, MeasureOptions, Overwriting, Seeded):
+class Convert(OfModel, MeasureOptions, Resumable, Overwriting, Seeded):
     model: str = model_option(required=True)
     data: str = data_option(default=" (default: none, with --threshold gauss or max)")
     input_shape: tuple[int, ...] = input_shape_option(", where there is no --data")
@@ -83,19 +85,33 @@ class Convert(OfModel, MeasureOptions, Overwriting, Seeded):
 
 def convert(args: Convert, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
+    from dnisnm_lava.evaluation import blocks, comparison
+    from dnisnm_lava.system import ranks
+    from dnisnm_lava.system.files import refuse_unwritable
+
+    with ranks.joined(args.device) as group:
+        args = _allowed_to_finish(args)
+        refuse_unwritable(args.out, args.overwrite)
+        if not args.data:
+            return _without_images(args, stages) if group.is_first else Result({}, "")
+        if args.input_shape:
+            raise OutOfRange("convert: give either --input-shape or --data, not both")
+        job = blocks.fingerprint(version=dn.__version__, versions=comparison.versions())
+        with blocks.keeping(args.out, job, group, resume=args.resume, overwrite=args.overwrite) as kept:
+            return _with_images(args, group, stages, kept)
+
+
+def _with_images(args: Convert, group: ranks.Group, stages: Stages, kept: Kept | None) -> Result:
+    """The same, as images tell. kept: where `fit` keeps what is done."""
     from rich.console import Group
 
-    from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import network as network_view
     from exporters import netx
 
-    refuse_unwritable(args.out, args.overwrite)
-    if not args.data:
-        return _without_images(args, stages)
-    if args.input_shape:
-        raise OutOfRange("convert: give either --input-shape or --data, not both")
     data = _data(args)
-    network, set_up = _network(args, data, stages)
+    network, set_up = _network(args, data, group, stages, kept if group.is_first else None)
+    if not group.is_first:
+        return Result({}, "")
     assert network.statistics is not None
     assert network.recipe is not None
     ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
@@ -252,6 +268,13 @@ class Tune(
 def tune(args: Tune, stages: Stages) -> Result:
     """The recipe that serves a target best, found on training images; or the dials of a stream; and its
     network."""
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _tune(args, group, stages)
+
+
+def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
     from rich.console import Group
     from rich.text import Text
 
@@ -269,7 +292,7 @@ def tune(args: Tune, stages: Stages) -> Result:
     if args.out:
         refuse_full(args.out, args.overwrite)
     if args.stream is not None:
-        return stream_tuning.tune_stream(args, _target(args), stages)
+        return stream_tuning.tune_stream(args, _target(args), stages) if group.is_first else Result({}, "")
     stream_tuning.refuse_dials_of_streams(args)
     _require_data(args)
     for name, count, least in (
@@ -281,10 +304,10 @@ def tune(args: Tune, stages: Stages) -> Result:
     base, data = _recipe(args), _data(args)
     analog = _traced(args, data, stages).graph
     split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
-    stats = _statistics(args, analog, data, split.calibrate, stages) if len(split.calibrate) else None
+    stats = _statistics(analog, data, split.calibrate, group, stages) if len(split.calibrate) else None
     x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)
-    told = answers(ann.ann(analog, x, device=args.device), labels) if stats is None else stats.answers
+    told = answers(ann.ann(analog, x, device=group.device), labels) if stats is None else stats.answers
     alarms = _raised(args, told, data, analog)
     measure = tuning.measure_of(analog, labels, args.labels, args.ask)
     given = {dial for dial in phases.DIALS if getattr(args, dial) is not None} | (
@@ -306,7 +329,7 @@ def tune(args: Tune, stages: Stages) -> Result:
         "held_images": args.held_images,
         "target": asdict(target),
     }
-    with _journal(args, data, covered, stages, most=True) as kept:
+    with _journal(args, data, covered, stages, most=True, group=group) as kept:
         found = tuning.tune(
             analog,
             x,
@@ -315,11 +338,14 @@ def tune(args: Tune, stages: Stages) -> Result:
             measure=measure,
             space=space,
             statistics=stats,
-            device=args.device,
+            device=group.device,
             set_up=_set_up(args, data, alarms),
             stages=stages,
             journal=kept,
+            group=group,
         )
+        if not group.is_first:
+            return Result({}, "")
         title = _title(args)
         made_of = _provenance(args, analog, found.networks.spiking, found.networks.integer, data=data)
         facts = {
@@ -404,6 +430,13 @@ class Precision(OfModel, MeasureOptions, BitOptions, Resumable, Overwriting, See
 def precision(args: Precision, stages: Stages) -> Result:
     """What integers cost: accuracy over bits of weights, payloads and state, and the population that breaks
     first."""
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _precision(args, group, stages)
+
+
+def _precision(args: Precision, group: ranks.Group, stages: Stages) -> Result:
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.stages.quantization import check_bits
     from dnisnm_lava.studies.precision import Tried
@@ -416,7 +449,9 @@ def precision(args: Precision, stages: Stages) -> Result:
     check_bits(
         weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits
     )
-    data, network, set_up, x, y = _tried(args, stages)
+    data, network, set_up, x, y = _tried(args, group, stages)
+    if not group.is_first:
+        return Result({}, "")
     assert network.recipe is not None
     covered = {
         "network": network.spiking.digest(),

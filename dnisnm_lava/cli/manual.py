@@ -24,7 +24,7 @@ environment:
   RANK, WORLD_SIZE, ...      set by torchrun: processes share the images
 
 {EXIT_CODES}
-`dnisnm VERB --help` tells a verb's options and examples.
+`dnisnm VERB --help` tells what a verb is asked first, `--help-all` every option.
 `dnisnm completion bash` prints a script that completes all of this in a shell.
 """
 
@@ -72,6 +72,23 @@ ABOUT: dict[str, str] = {
     "completion": "Source it, or keep it where your shell looks for completions: a folder that must be "
     "there (docs/cli.md).",
 }
+
+_OF_MODEL = ("model", "weights", "data", "mean", "std")
+FIRST: dict[str, tuple[str, ...]] = {  # what a newcomer gives, of verbs with many options
+    "convert": (*_OF_MODEL, "out"),
+    "inspect": ("subject", "input_shape", "weights", "svg"),
+    "check": ("net", "data", "chips"),
+    "simulate": ("net", "data", "images", "backend", "out"),
+    "verify": ("net", *_OF_MODEL, "images"),
+    "compare": ("net", *_OF_MODEL, "out"),
+    "predict": ("net", "data", "confidence", "out"),
+    "costs": ("net", *_OF_MODEL, "images"),
+    "stream": ("net", "video", "frames", "events", "hysteresis", "out"),
+    "tune": (*_OF_MODEL, "max_steps", "max_latency", "max_spikes", "max_drop", "out"),
+    "precision": (*_OF_MODEL, "try_weight_bits", "out"),
+    "explain": ("net", *_OF_MODEL, "images"),
+    "report": ("net", *_OF_MODEL, "out"),
+}  # fields of its class
 
 MODEL = "--model net.py:net --weights net.pt --data images/"
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -173,7 +190,12 @@ def description(name: str, line: str | None) -> str:
     return "\n\n".join(text for text in (line, ABOUT.get(name)) if text)
 
 
+def examples(name: str) -> str:
+    """Under their heading; empty where there are none."""
+    lines = "\n".join(f"  {example}" for example in EXAMPLES.get(name, ()))
+    return f"examples:\n{lines}" if lines else ""
+
+
 def epilog(name: str) -> str:
     """Its examples, and the exit codes."""
-    lines = "\n".join(f"  {example}" for example in EXAMPLES.get(name, ()))
-    return (f"examples:\n{lines}\n\n" if lines else "") + EXIT_CODES
+    return "\n\n".join(text for text in (examples(name), EXIT_CODES) if text)

@@ -45,8 +45,8 @@ def images_option(count: int) -> Any:
 def confidence_option(also: str = "") -> Any:
     return option(
         metavar="SHARE",
-        help=f"{also}stop each image early: where its margin passes a bound from which this share of "
-        f"calibration images keep their class",
+        help=f"{also}stop an image at the first step where its margin is so large that, of calibration "
+        f"images with as large a margin, this share (such as 0.99) keep their class to the end",
     )
 
 
@@ -94,10 +94,14 @@ class ModelOptions(Verb):
     model: str = model_option()
     weights: str | None = option(help=WEIGHTS)
     calibration_images: int = option(
-        default=CALIBRATION_IMAGES, help="training images for the maxima (%(default)s)"
+        default=CALIBRATION_IMAGES,
+        help="training images whose largest activations thresholds start from: a pass of the ANN each "
+        "(%(default)s)",
     )
     fit_images: int = option(
-        default=FIT_IMAGES, help="training images for all else that is fitted (%(default)s)"
+        default=FIT_IMAGES,
+        help="training images that --threshold, --correct and --rounding are fitted on: many passes each "
+        "(%(default)s)",
     )
 
 
@@ -113,19 +117,35 @@ class RecipeOptions(Verb):
         "(%(default)s)",
     )
     steps: int | None = _dial("steps", "time steps T")
-    threshold: str | None = _dial("threshold", "rule for the thresholds", choices=THRESHOLDS)
+    threshold: str | None = _dial(
+        "threshold", "rule that makes a threshold of a largest activation", choices=THRESHOLDS
+    )
     correct: tuple[str, ...] | None = _dial(
         "correct",
-        "weights, bias, v_init or some of them, with commas; or none",
+        "what is corrected after the thresholds, towards what the ANN says: weights, bias, v_init, or some "
+        "of them with commas, or none",
         type=_words,
         metavar="WHAT",
     )
-    share: str | None = _dial("share", "who shares a choice of --threshold", choices=GRANULARITIES)
-    percentile: float | None = _dial("percentile", "of activations, for --threshold percentile")
-    subset: int | None = _dial(
-        "subset", "images, the first of those that are fitted on, for --threshold subset-max", metavar="N"
+    share: str | None = _dial(
+        "share",
+        "who shares what --threshold chooses: each neuron, the neurons of a channel, or of a layer",
+        choices=GRANULARITIES,
     )
-    granularity: str | None = _dial("granularity", "who shares a maximum", choices=GRANULARITIES)
+    percentile: float | None = _dial(
+        "percentile", "for --threshold percentile: percent of the activations that a threshold is not below"
+    )
+    subset: int | None = _dial(
+        "subset",
+        "for --threshold subset-max: images, the first of --fit-images, whose largest activations count",
+        metavar="N",
+    )
+    granularity: str | None = _dial(
+        "granularity",
+        "who shares a largest activation: each neuron has its own, or the neurons of a channel, or of a "
+        "layer, have one",
+        choices=GRANULARITIES,
+    )
     levels: int | dict[str, int] | None = _dial(
         "levels", "levels K of a spike, for all or as NAME=K,...", type=_by_name, metavar="K"
     )
@@ -152,7 +172,7 @@ class RecipeOptions(Verb):
     weight_bits: int | None = _dial("weight_bits", "bits of a weight")
     rounding: str | None = _dial(
         "rounding",
-        "of weights: each to the nearest code, or what one loses others take up",
+        "how weights become integers: each the nearest one, or so that others make up for what one loses",
         choices=recipes.ROUNDINGS,
     )
     payload_bits: int | None = _dial(

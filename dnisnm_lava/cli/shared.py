@@ -39,6 +39,7 @@ from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.pace import Pace, duration
+from dnisnm_lava.system.ranks import ALONE
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_cpu import Lava
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.cli.splitting import Split
     from dnisnm_lava.data.datasets import Data, Labelled
     from dnisnm_lava.data.inputs import Images
-    from dnisnm_lava.evaluation.blocks import Part
+    from dnisnm_lava.evaluation.blocks import Kept, Part
     from dnisnm_lava.evaluation.sanity import Alarm, SetUp
     from dnisnm_lava.evaluation.tallies import Tally
     from dnisnm_lava.evaluation.trials import Journal
@@ -82,18 +83,19 @@ def _traced(args: OfModel, data: Data, stages: Stages) -> Traced:
 
 
 def _statistics(
-    args: OfModel, analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, stages: Stages
+    analog: dn.AnalogGraph, data: Data, chosen: np.ndarray, group: Group, stages: Stages
 ) -> dn.Statistics:
-    from dnisnm_lava.data import datasets
+    from dnisnm_lava.data.datasets import Chosen
 
-    return dn.calibrate(
-        analog, datasets.batches(data.train, chosen, stages("calibrate"), classes=False), device=args.device
-    )
+    sample = Chosen(data.train, chosen, stages("calibrate"))
+    return dn.calibrate(analog, sample, device=group.device, group=group)
 
 
-def _network(args: OfModel, data: Data, stages: Stages) -> tuple[Networks, SetUp]:
-    """The networks, the file's integers in them where a verb is about one, and what is known of the
-    set-up."""
+def _network(
+    args: OfModel, data: Data, group: Group, stages: Stages, keep: Kept | None = None
+) -> tuple[Networks, SetUp]:
+    """The networks, the file's integers in them where a verb is about one, and what is known of the set-up.
+    The ranks share it: all have the same. keep: where `fit` keeps what is done."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     traced = _traced(args, data, stages)
@@ -114,12 +116,14 @@ def _network(args: OfModel, data: Data, stages: Stages) -> tuple[Networks, SetUp
             calibration_images=args.calibration_images,
             fit_images=args.fit_images,
             seed=args.seed,
-            device=args.device,
-            stages=stages,
+            device=group.device,
+            stages=_paced(stages),
             calibrated=calibrated,
+            group=group,
+            keep=keep,
         )
     else:
-        made = _of_split(args, traced, recipe, data, split, stages, calibrated)
+        made = _of_split(args, traced, recipe, data, split, group, stages, calibrated)
     return replace(made, integer=_integer(args, made.integer)), _set_up(args, data, tuple(raised))
 
 
@@ -135,6 +139,7 @@ def _of_split(
     recipe: Recipe,
     data: Data,
     split: Split,
+    group: Group,
     stages: Stages,
     calibrated: Callable[[dn.AnalogGraph, dn.Statistics, int], None],
 ) -> Networks:
@@ -144,17 +149,26 @@ def _of_split(
 
     analog = traced.graph
     if len(split.calibrate):
-        stats = _statistics(args, analog, data, split.calibrate, stages)
+        stats = _statistics(analog, data, split.calibrate, group, stages)
     else:
-        stats = tune.maxima(
-            analog, datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)[0], args.device
-        )
+        x, _ = datasets.arrays(data.train, split.fit, stages("calibrate"), classes=False)
+        stats = tune.maxima(analog, x, group.device, group)
     fitted = len(split.fit) if recipe.needs_images else 0
     calibrated(analog, stats, fitted)
     stages("convert, quantize")
     images = datasets.arrays(data.train, split.fit, classes=False)[0] if fitted else None
-    made = follow(recipe, analog, stats, images, stages)
+    made = follow(recipe, analog, stats, images, _paced(stages), group)
     return replace(made, images=fitted, available=len(data.train), coverage=traced.coverage)
+
+
+def _paced(stages: Stages) -> Callable[[str], Progress | None]:
+    """The same; of `fit`, the time that is left is told too."""
+
+    def begin(name: str) -> Progress | None:
+        progress = stages(name)
+        return Pace("pass of the ANN", stages.tell, progress=progress) if name == "fit" else progress
+
+    return begin
 
 
 def _fitted(args: OfModel, data: Data, split: Split | None) -> int:
@@ -385,12 +399,12 @@ def _images(
 
 
 def _tried(
-    args: Precision | Explain | Report, stages: Stages
+    args: Precision | Explain | Report, group: Group, stages: Stages
 ) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
     labels where there are some, to try them on."""
     data = _data(args)
-    nets, set_up = _network(args, data, stages)
+    nets, set_up = _network(args, data, group, stages)
     x, y = _images(data.test, args.images, args.seed, stages, classes=args.measure != "values")
     return data, nets, set_up, x, _told_labels(y)
 
@@ -503,10 +517,15 @@ def _in_blocks(
 
 @contextlib.contextmanager
 def _journal(
-    args: Tune | Precision, data: Data, covered: Mapping[str, Any], stages: Stages, most: bool = False
+    args: Tune | Precision,
+    data: Data,
+    covered: Mapping[str, Any],
+    stages: Stages,
+    most: bool = False,
+    group: Group = ALONE,
 ) -> Iterator[Journal]:
     """Trials beside --out. covered: what they depend on beside training images and the measure. most: is
-    their number the most that it may come to?"""
+    their number the most that it may come to? group: of the processes that make each trial together."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import trials
 
@@ -516,8 +535,9 @@ def _journal(
         sampled=(args.calibration_images, args.fit_images, args.seed),
         measure=args.ask,
     )
+    pace = Pace("trial", stages.tell, most)
     with trials.keeping(
-        args.out, fingerprint, Pace("trial", stages.tell, most), resume=args.resume, overwrite=args.overwrite
+        args.out, fingerprint, pace, resume=args.resume, overwrite=args.overwrite, group=group
     ) as kept:
         yield kept
 

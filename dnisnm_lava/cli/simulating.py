@@ -237,6 +237,13 @@ class Verify(OfModelOrFile, LavaOptions, Seeded):
 
 def verify(args: Verify, stages: Stages) -> Result:
     """Every spike of every population, in all executors and on Lava."""
+    from dnisnm_lava.system import ranks
+
+    with ranks.joined(args.device) as group:
+        return _verify(args, group, stages)
+
+
+def _verify(args: Verify, group: Group, stages: Stages) -> Result:
     from dnisnm_lava.evaluation import comparison
     from dnisnm_lava.views import comparison as comparison_report
 
@@ -254,8 +261,10 @@ def verify(args: Verify, stages: Stages) -> Result:
     else:
         _require_data(args)
         data = _data(args)
-        network, set_up = _network(args, data, stages)
+        network, set_up = _network(args, data, group, stages)
         spiking, integer, alarms = network.spiking, network.integer, set_up.alarms or ()
+    if not group.is_first:
+        return Result({}, "")
     steps = min(integer.steps, VERIFY_STEPS) if args.steps is None else args.steps
     x, y = _images(data.test, args.images, args.seed, stages, classes=False)
     lava: Lava | None = None

@@ -15,6 +15,7 @@ from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import _data, _network, _refuse_dials, _transforms
 from dnisnm_lava.errors import BadFile, OutOfRange
+from dnisnm_lava.system.ranks import Group
 
 if TYPE_CHECKING:
     from dnisnm_lava.cli.stream_options import Stream
@@ -118,7 +119,7 @@ def network_of(args: Stream, source: Frames, stages: Stages) -> Followed:
     if not args.model:
         raise OutOfRange("stream: give a .net file, or a model as --model")
     data = _data(args) if args.data else _data_of(prepared(args, source))
-    made, set_up = _network(args, data, stages)
+    made, set_up = _network(args, data, Group(device=args.device), stages)
     return Followed(args, made, made.analog, data, set_up.alarms or ())
 
 

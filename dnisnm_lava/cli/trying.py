@@ -20,6 +20,7 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.studies.explain import remedies
 from dnisnm_lava.studies.explain.values import Explanation, Remedy
+from dnisnm_lava.system import ranks
 
 if TYPE_CHECKING:
     from dnisnm_lava.data.datasets import Data
@@ -88,13 +89,8 @@ def _remade(args: OfModel, data: Data, network: Networks, remedy: Remedy, stages
     assert stats is not None
     assert network.recipe is not None
     if remedy.dial == "calibration_images":
-        stats = _statistics(
-            asked,
-            network.analog,
-            data,
-            datasets.choose(data.train, asked.calibration_images, args.seed),
-            stages,
-        )
+        chosen = datasets.choose(data.train, asked.calibration_images, args.seed)
+        stats = _statistics(network.analog, data, chosen, ranks.Group(device=args.device), stages)
     recipe = replace(network.recipe, **remedies.changed(network.recipe, remedy))
     split = None if remedy.dial == "fit_images" else splitting.remembered(args, data.train)
     images = _fit_images(asked, data, split) if recipe.needs_images else None

@@ -53,7 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         does = " ".join((verb.__doc__ or "").split())
         about = manual.description(name, does)
         added = verbs.add_parser(
-            name, help=does, description=about, epilog=manual.epilog(name), formatter_class=raw
+            name,
+            help=does,
+            description=about,
+            epilog=manual.epilog(name),
+            formatter_class=raw,
+            first=manual.FIRST.get(name, ()),
+            ending=manual.examples(name),
         )
         add_options(added, kind)
         with_metavars(added)

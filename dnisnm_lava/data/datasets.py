@@ -88,7 +88,12 @@ class Chosen:
     progress: Progress | None = None
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return batches(self.dataset, self.indices, self.progress, classes=False)
+        return self.turns(0, 1)
+
+    def turns(self, rank: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Every `size`th batch, from the `rank`th on."""
+        starts = range(rank * BATCH, len(self.indices), size * BATCH)
+        return _batches(self.dataset, self.indices, starts, self.progress, False)
 
 
 @dataclass(frozen=True)
@@ -280,7 +285,13 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(images (N, *shape), labels (N, ...)), one batch in memory at a time. classes: are labels needed, or
     may they be UNKNOWN?"""
-    for start in range(0, len(indices), BATCH):
+    return _batches(dataset, indices, range(0, len(indices), BATCH), progress, classes)
+
+
+def _batches(
+    dataset: Labelled, indices: np.ndarray, starts: range, progress: Progress | None, classes: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in starts:
         pairs = [dataset[int(i)] for i in indices[start : start + BATCH]]
         shapes = {tuple(image.shape) for image, _ in pairs}
         if len(shapes) > 1:

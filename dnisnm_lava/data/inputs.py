@@ -47,6 +47,17 @@ def batches(images: Images, shape: tuple[int, ...]) -> Iterator[Batch]:
         yield from _gathered(_items(images), shape)
 
 
+def turns(images: Images, shape: tuple[int, ...], rank: int, size: int) -> Iterator[tuple[int, Batch]]:
+    """Every `size`th of the batches, from the `rank`th on, with its number; of a sample the others are not
+    even read."""
+    if hasattr(images, "turns"):
+        yield from ((rank + i * size, batch) for i, batch in enumerate(images.turns(rank, size)))
+        return
+    for number, batch in enumerate(batches(images, shape)):
+        if number % size == rank:
+            yield number, batch
+
+
 def whole(images: Images, shape: tuple[int, ...]) -> Batch:
     """All images at once, and their labels where every one has some."""
     if is_array(images) or _is_nested(images):
@@ -142,7 +153,11 @@ class Sample:
     progress: Progress | None = None
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.indices), BATCH):
+        return self.turns(0, 1)
+
+    def turns(self, rank: int, size: int) -> Iterator[Batch]:
+        """Every `size`th batch, from the `rank`th on."""
+        for start in range(rank * BATCH, len(self.indices), size * BATCH):
             chosen = [_split(self.items[int(i)]) for i in self.indices[start : start + BATCH]]
             if len({x.shape for x, _ in chosen}) > 1:
                 some = " and ".join(str(s) for s in sorted({x.shape for x, _ in chosen})[:2])

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.evaluation.tallies import Tally
@@ -62,22 +66,51 @@ class Kept:
         job."""
         return [self._get(path, keys) for path in sorted(self.folder.glob(f"{pattern}.json"))]
 
+    def of(self, **covered: Any) -> Kept:
+        """The same, of a job that depends on this, too."""
+        return replace(self, fingerprint=fingerprint(before=self.fingerprint, **covered))
+
+    def put_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays, whole or not at all."""
+        data = io.BytesIO()
+        np.savez(data, **{"fingerprint": np.array(self.fingerprint), **arrays})
+        write_whole(self.folder / f"{name}.npz", data.getvalue(), overwrite=True)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """Those that were kept under this name; BadFile where they are of another job."""
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                found = dict(file)
+            told = str(found.pop("fingerprint"))
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise self._broken(path, error) from error
+        self._refuse_others(path, told)
+        return found
+
     def _get(self, path: Path, keys: tuple[str, ...]) -> Any:
         try:
             content = json.loads(path.read_bytes())
             for key in keys:
                 content[key]
         except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(
-                f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and "
-                f"--resume"
-            ) from error
-        if content.get("fingerprint") != self.fingerprint:
+            raise self._broken(path, error) from error
+        self._refuse_others(path, content.get("fingerprint"))
+        return content
+
+    def _broken(self, path: Path, error: Exception) -> BadFile:
+        return BadFile(
+            f"{path}: not a part that this program wrote ({type(error).__name__}); remove it, and --resume"
+        )
+
+    def _refuse_others(self, path: Path, told: Any) -> None:
+        if told != self.fingerprint:
             raise BadFile(
                 f"{path}: of another network, other images, steps or options; give the same command, or "
                 f"remove {self.folder}"
             )
-        return content
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, AnalogGraph, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
 from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
@@ -194,34 +194,92 @@ def compare(
     measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
     what is expected of the ANN, and what was raised before.
     """
+    found, _ = compared(
+        nets,
+        images,
+        labels,
+        steps=steps,
+        measure=measure,
+        lava=lava,
+        compute=compute,
+        set_up=set_up,
+        stages=stages,
+    )
+    return found
+
+
+def compared(
+    nets: Networks,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    steps: tuple[int, ...] = STEPS,
+    measure: Asked = AUTO,
+    lava: Lava = LAVA,
+    compute: Compute = COMPUTE,
+    set_up: SetUp = SET_UP,
+    stages: Stages = in_silence,
+) -> tuple[Comparison, Answered]:
+    """The comparison, and the answers that it counts."""
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)
-    summed = tallied(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
+    heard = answered(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
     on_lava = None
     if lava.images:
         first = x[: lava.images], None if y is None else y[: lava.images]
         on_lava = compared_on_lava(
             nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
         )
-    return comparison(nets.integer, found, summed, on_lava, set_up)
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up), heard
 
 
-def wanted(
-    analog: AnalogGraph,
-    measure: Measure,
+def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
+    """{"labels": (N, *spots), where there are some, "ann": the ANN's own answers}, of its values (N,
+    *shape)."""
+    told = {} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}
+    return {**told, "ann": measure.said(values)}
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What each network says of the same images. ann: (N, *shape of the output), the ANN's values. right:
+    {"labels": (N, *spots), where there are some, "ann": the ANN's answers}. said: {"float": {T: answers (N,
+    *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}."""
+
+    ann: np.ndarray
+    right: Mapping[str, np.ndarray]
+    said: Mapping[str, Mapping[int, np.ndarray]]
+    activities: Mapping[str, Tally]
+
+
+def answered(
+    nets: Networks,
     images: np.ndarray,
     labels: np.ndarray | None,
-    device: Device,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
-    """{"labels": (N, *spots), where there are some, "ann": the ANN's own answers}."""
-    own = measure.said(ann.ann(analog, images, readout=measure.output, device=device, progress=progress))
-    return {
-        **({} if labels is None or not measure.labels else {"labels": measure.wanted(labels)}),
-        "ann": own,
-    }
+    *,
+    measure: Measure,
+    steps: tuple[int, ...],
+    compute: Compute = COMPUTE,
+    stages: Stages = in_silence,
+) -> Answered:
+    """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`."""
+    values = ann.ann(
+        nets.analog, images, readout=measure.output, device=compute.device, progress=stages("ANN")
+    )
+    answers, activities = {}, {}
+    for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
+        progress = stages(f"{key} SNN")
+
+        def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
+            return batched.run(
+                graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress
+            )
+
+        run, answers[key] = answers_at_each(graph, runner, measure, steps)
+        activities[key] = activity(run)
+    return Answered(values, wanted(values, measure, labels), answers, activities)
 
 
 def tallied(
@@ -234,25 +292,23 @@ def tallied(
     compute: Compute = COMPUTE,
     stages: Stages = in_silence,
 ) -> Tally:
+    """The tally of what they say: tallies of parts of the images add up."""
+    found = answered(nets, images, labels, measure=measure, steps=steps, compute=compute, stages=stages)
+    return tally_of(found, measure)
+
+
+def tally_of(found: Answered, measure: Measure) -> Tally:
     """{ann, float, integer: what each says of the images; alone: images with the ANN's answer from one of the
-    two SNNs}: tallies of parts of the images add up."""
-    right = wanted(nets.analog, measure, images, labels, compute.device, stages("ANN"))
+    two SNNs}."""
+    right = found.right
     told = guessed(measure, right["ann"], right.get("labels"))
     summed: Tally = {
-        "ann": {"images": len(images), **measured({0: right["ann"]}, measure, right), "guessed": told}
+        "ann": {"images": len(found.ann), **measured({0: right["ann"]}, measure, right), "guessed": told}
     }
     met: dict[str, dict[int, np.ndarray]] = {}
-    for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
-        progress = stages(f"{key} SNN")
-
-        def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
-            return batched.run(
-                graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress
-            )
-
-        run, answers = answers_at_each(graph, runner, measure, steps)
-        summed[key] = {**measured(answers, measure, right), **activity(run)}
-        met[key] = {t: found == right["ann"] for t, found in answers.items()} if measure.is_share else {}
+    for key, answers in found.said.items():
+        summed[key] = {**measured(answers, measure, right), **found.activities[key]}
+        met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
     return summed
 
@@ -288,7 +344,8 @@ def compared_on_lava(
             nets.integer, images, steps=t, record=False, deadline=lava.deadline, lava_python=lava.python
         )
 
-    right = wanted(nets.analog, measure, images, labels, device)
+    values = ann.ann(nets.analog, images, readout=measure.output, device=device)
+    right = wanted(values, measure, labels)
     run, answers = answers_at_each(nets.integer, runner, measure, steps)
     return OnLava(checked.equality, {**measured(answers, measure, right), **activity(run)})
 

@@ -19,19 +19,20 @@ from typing import Any
 from dnisnm_lava.evaluation import blocks
 from dnisnm_lava.evaluation.blocks import Kept
 from dnisnm_lava.system.pace import Pace
-from dnisnm_lava.system.ranks import Group
+from dnisnm_lava.system.ranks import ALONE, Group
 
 
 @dataclass
 class Journal:
-    """known: trials by key. of: how many there will be, where that is known. done: how many were asked
-    for."""
+    """known: trials by key. of: how many there will be, where that is known. done: how many were asked for.
+    group: of the processes that make each trial together, of which the first keeps it."""
 
     kept: Kept | None = None
     pace: Pace = field(default_factory=lambda: Pace("trial"))
     known: dict[str, Any] = field(default_factory=dict)
     of: int = 0
     done: int = 0
+    group: Group = ALONE
 
     def once(self, key: str, work: Callable[[], Any]) -> Any:
         """The trial of this key: kept, or else what `work` makes."""
@@ -40,7 +41,7 @@ class Journal:
             return self.known[key]
         start = time.monotonic()
         self.known[key] = json.loads(json.dumps(work()))
-        if self.kept is not None:
+        if self.kept is not None and self.group.is_first:
             self.kept.put(f"trial-{len(self.known):06d}", {"key": key, "value": self.known[key]})
         self.pace.took(time.monotonic() - start, self.done, self.of)
         return self.known[key]
@@ -48,14 +49,17 @@ class Journal:
 
 @contextlib.contextmanager
 def keeping(
-    out: Path | None, fingerprint: str, pace: Pace, *, resume: bool, overwrite: bool
+    out: Path | None,
+    fingerprint: str,
+    pace: Pace,
+    *,
+    resume: bool,
+    overwrite: bool,
+    group: Group = ALONE,
 ) -> Iterator[Journal]:
     """A journal beside `out` until the block ends well, as `blocks.keeping` has it: with what an attempt
     before has kept, to be gone on with by `resume`. fingerprint: of what all trials depend on."""
-    with blocks.keeping(out, fingerprint, Group(), resume=resume, overwrite=overwrite) as kept:
-        found = (
-            {}
-            if kept is None
-            else {told["key"]: told["value"] for told in kept.all("trial-*", ("key", "value"))}
-        )
-        yield Journal(kept, pace, found)
+    with blocks.keeping(out, fingerprint, group, resume=resume, overwrite=overwrite) as kept:
+        told = [] if kept is None or not group.is_first else kept.all("trial-*", ("key", "value"))
+        found = group.broadcast({trial["key"]: trial["value"] for trial in told})
+        yield Journal(kept, pace, found, group=group)

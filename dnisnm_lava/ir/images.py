@@ -54,6 +54,14 @@ def checked_batches(graph: Graph, images: Images) -> Iterator[np.ndarray]:
     return (x for x, _ in labelled_batches(graph, images))
 
 
+def turns(
+    graph: Graph, images: Images, rank: int, size: int
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray | None]]]:
+    """Every `size`th of the labelled batches, from the `rank`th on, with its number."""
+    for number, (x, labels) in inputs.turns(images, graph.input.image_shape, rank, size):
+        yield number, (_checked(graph, x), labels)
+
+
 def labelled_batches(graph: Graph, images: Images) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The same, each with the labels that come with it, as they are."""
     for x, labels in inputs.batches(images, graph.input.image_shape):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import AnalogGraph, labelled_batches
+from dnisnm_lava.ir import AnalogGraph
+from dnisnm_lava.ir.images import turns
 from dnisnm_lava.measures.answers import Answers, answers, summed
+from dnisnm_lava.system.ranks import ALONE, Group
 
 GRANULARITIES = ("neuron", "channel", "layer")
 Executor = Callable[[AnalogGraph, np.ndarray], Iterator[tuple[str, np.ndarray]]]
@@ -62,58 +65,92 @@ def checked_granularity(granularity: str) -> str:
     return granularity
 
 
-def calibrate(analog: AnalogGraph, batches: Images, *, device: Device = "cpu") -> Statistics:
+def calibrate(
+    analog: AnalogGraph, batches: Images, *, device: Device = "cpu", group: Group = ALONE
+) -> Statistics:
     """`statistics` with torch as the executor, on `device`."""
     from dnisnm_lava.backends import ann
 
-    return statistics(analog, batches, lambda graph, x: ann.preactivations(graph, x, device))
+    return statistics(analog, batches, lambda graph, x: ann.preactivations(graph, x, device), group)
 
 
-def statistics(analog: AnalogGraph, batches: Images, executor: Executor) -> Statistics:
+def statistics(analog: AnalogGraph, batches: Images, executor: Executor, group: Group = ALONE) -> Statistics:
     """Statistics of `analog` over `batches` of images (N, *input shape), as inputs.batches understands them.
 
     `executor(analog, x)` yields (name, pre-activations (N, *shape)) for each Rectifier, Relay and ReadOut.
-    OutOfRange for no image at all, another shape, NaN or infinity, in the images or where they lead to.
+    group: of the processes that take the batches in turn, each given all of them; what one alone would find
+    is what each finds. OutOfRange for no image at all, another shape, NaN or infinity, in the images or where
+    they lead to.
     """
-    high: dict[str, np.ndarray] = {}
-    low: dict[str, np.ndarray] = {}
-    magnitude, count = np.zeros(analog.input.shape[0]), 0
-    said: list[tuple[np.ndarray, np.ndarray | None]] = []
-    maps: list[Answers | None] = []
-    seconds = math.inf
-    for x, labels in labelled_batches(analog, batches):
-        shown = analog.input.arranged(x)
-        magnitude = np.maximum(magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
-        start = time.perf_counter()
-        for name, z in executor(analog, x):
-            most, least = z.max(axis=0), z.min(axis=0)
-            high[name], low[name] = (
-                np.maximum(high.get(name, most), most),
-                np.minimum(low.get(name, least), least),
-            )
-            if name == analog.readout.name:
-                output = z.reshape(len(z), *(analog.readout.view or analog.readout.shape))
-                if output.size == len(z) * output.shape[1]:
-                    said.append(
-                        (
-                            output.reshape(len(z), -1),
-                            labels if labels is not None and len(labels) == len(z) else None,
-                        )
-                    )
-                else:
-                    maps.append(answers(output, labels))  # by batches: all maps would take memory
-        count += len(x)
-        seconds = min(seconds, (time.perf_counter() - start) / len(x))
-    if count == 0:
+    seen = _Seen(np.zeros(analog.input.shape[0]))
+    for number, (x, labels) in turns(analog, batches, group.rank, group.size):
+        _look(seen, analog, number, x, labels, executor)
+    found = reduce(_joined, group.gather(seen))
+    if found.count == 0:
         raise OutOfRange("calibration: 0 images given; give at least 1, better some hundreds")
-    for name, most in high.items():
-        bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(low[name])))
+    for name, most in found.high.items():
+        bad = most.size - int(np.count_nonzero(np.isfinite(most) & np.isfinite(found.low[name])))
         if bad:
             raise OutOfRange(
                 f"{name}: {bad} of {most.size} neurons overflow on the calibration images; scale these, "
                 f"or the weights, down"
             )
-    return Statistics(high, low, magnitude, count, _answers(said) if said else summed(maps), seconds)
+    said, maps = ([part for _, part in sorted(parts.items())] for parts in (found.said, found.maps))
+    told = _answers(said) if said else summed(maps)
+    return Statistics(found.high, found.low, found.magnitude, found.count, told, found.seconds)
+
+
+@dataclass
+class _Seen:
+    """What some batches showed; what the ANN said, by the numbers of the batches: classes, or counts of
+    maps."""
+
+    magnitude: np.ndarray
+    high: dict[str, np.ndarray] = field(default_factory=dict)
+    low: dict[str, np.ndarray] = field(default_factory=dict)
+    count: int = 0
+    said: dict[int, tuple[np.ndarray, np.ndarray | None]] = field(default_factory=dict)
+    maps: dict[int, Answers | None] = field(default_factory=dict)
+    seconds: float = math.inf
+
+
+def _look(
+    seen: _Seen,
+    analog: AnalogGraph,
+    number: int,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    executor: Executor,
+) -> None:
+    """The batch of this number, taken into what was seen."""
+    shown = analog.input.arranged(x)
+    seen.magnitude = np.maximum(seen.magnitude, np.abs(shown).max(axis=(0, *range(2, shown.ndim))))
+    start = time.perf_counter()
+    for name, z in executor(analog, x):
+        most, least = z.max(axis=0), z.min(axis=0)
+        seen.high[name] = np.maximum(seen.high.get(name, most), most)
+        seen.low[name] = np.minimum(seen.low.get(name, least), least)
+        if name == analog.readout.name:
+            output = z.reshape(len(z), *(analog.readout.view or analog.readout.shape))
+            if output.size == len(z) * output.shape[1]:
+                own = labels if labels is not None and len(labels) == len(z) else None
+                seen.said[number] = output.reshape(len(z), -1), own
+            else:
+                seen.maps[number] = answers(output, labels)  # by batches: all maps would take memory
+    seen.count += len(x)
+    seen.seconds = min(seen.seconds, (time.perf_counter() - start) / len(x))
+
+
+def _joined(a: _Seen, b: _Seen) -> _Seen:
+    return _Seen(
+        np.maximum(a.magnitude, b.magnitude),
+        {name: np.maximum(a.high.get(name, most), most) for name, most in (a.high | b.high).items()},
+        {name: np.minimum(a.low.get(name, least), least) for name, least in (a.low | b.low).items()},
+        a.count + b.count,
+        a.said | b.said,
+        a.maps | b.maps,
+        min(a.seconds, b.seconds),
+    )
 
 
 def _answers(said: list[tuple[np.ndarray, np.ndarray | None]]) -> Answers | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dnisnm_lava.data import inputs
 from dnisnm_lava.data.inputs import Device, Images
@@ -17,12 +17,14 @@ from dnisnm_lava.stages.conversion import convert
 from dnisnm_lava.stages.quantization import Readings, quantize
 from dnisnm_lava.stages.recipes import BEST, Recipe, check
 from dnisnm_lava.system.progress import Stages, in_silence
+from dnisnm_lava.system.ranks import ALONE, Group
 
 if TYPE_CHECKING:
     import torch
 
     from dnisnm_lava.frontend.coverage import Coverage
     from dnisnm_lava.frontend.walk import Traced
+    from dnisnm_lava.stages.fitting.kept import Keep
 
 CALIBRATION_IMAGES, FIT_IMAGES = 4000, 1024
 
@@ -58,6 +60,8 @@ def build(
     device: Device = "cpu",
     stages: Stages = in_silence,
     calibrated: Callable[[AnalogGraph, Statistics, int], None] | None = None,
+    group: Group = ALONE,
+    keep: Keep | None = None,
 ) -> Networks:
     """The networks of `recipe`, of a model in evaluation mode and training images: what `dnisnm convert`
     makes of the same.
@@ -66,17 +70,21 @@ def build(
     last two are held in memory), with labels or without; prepared as in training. calibration_images,
     fit_images: samples of them, both chosen by `seed`, for maxima and for `fit` and rounding; all, where
     there are no more. calibrated(analog, statistics, fit images): called before anything is fitted, and may
-    refuse. UnsupportedModel and OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
+    refuse. group: of the processes that share calibration and `fit`; each is given the same, and the first
+    one's networks are those that one alone would make. keep: as of `fit_and_read`. UnsupportedModel and
+    OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
     """
     check(recipe)
     pool = inputs.pool(images)
     analog, coverage = traced(model, pool)
-    statistics = calibrate(analog, pool.sample(calibration_images, seed, stages("calibrate")), device=device)
+    sample = pool.sample(calibration_images, seed, stages("calibrate"))
+    statistics = calibrate(analog, sample, device=device, group=group)
     fitted = min(fit_images, len(pool)) if recipe.needs_images else 0
     if calibrated:
         calibrated(analog, statistics, fitted)
     stages("convert, quantize")
-    made = follow(recipe, analog, statistics, pool.sample(fit_images, seed) if fitted else None, stages)
+    chosen = pool.sample(fit_images, seed) if fitted else None
+    made = follow(recipe, analog, statistics, chosen, stages, group, keep)
     return Networks(
         analog, made.spiking, made.integer, statistics, recipe, made.readings, fitted, len(pool), coverage
     )
@@ -100,11 +108,13 @@ def follow(
     statistics: Statistics,
     images: Images | None,
     stages: Stages = in_silence,
+    group: Group = ALONE,
+    keep: Keep | None = None,
 ) -> Networks:
     """The networks of `recipe`, from what calibration saw. images: for `fit` and for rounding, an array (N,
     *input shape), or what gives batches of such each time it is iterated; None where the recipe needs none,
     or the statistics are those of no image: then only what `Recipe.without_images` leaves of a recipe is
-    understood."""
+    understood. group, keep: as of `build`."""
     check(recipe)
     moments_alone = images is None and statistics.moments is not None
     if moments_alone:
@@ -128,34 +138,37 @@ def follow(
         relay_levels=recipe.relay_levels,
         function_error=recipe.function_error,
     )
+    found: Readings | None = None
     if recipe.fits and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
 
         stages("thresholds")
         spiking = without_images.fit_without_images(analog, spiking, statistics, granularity=recipe.share)
     elif recipe.fits:
-        from dnisnm_lava.stages.fitting.fit import fit
+        from dnisnm_lava.stages.fitting.fit import fit, fit_and_read
 
-        spiking = fit(
-            analog,
-            spiking,
-            images,
-            threshold=recipe.threshold,
-            correct=recipe.correct,
-            granularity=recipe.share,
-            percentile=recipe.percentile,
-            subset=recipe.subset,
-            progress=stages("fit"),
-        )
-    found = None
+        dials: dict[str, Any] = {
+            "threshold": recipe.threshold,
+            "correct": recipe.correct,
+            "granularity": recipe.share,
+            "percentile": recipe.percentile,
+            "subset": recipe.subset,
+            "progress": stages("fit"),
+            "group": group,
+            "keep": keep,
+        }
+        if recipe.rounding == "nearest":
+            spiking = fit(analog, spiking, images, **dials)
+        else:
+            spiking, found = fit_and_read(analog, spiking, images, **dials)
     if recipe.rounding == "compensated" and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
 
         found = without_images.readings_without_images(spiking, statistics)
-    elif recipe.rounding == "compensated":
+    elif recipe.rounding == "compensated" and found is None:
         from dnisnm_lava.stages.fitting.readings import readings as read
 
-        found = read(spiking, images, progress=stages("read moments"))
+        found = read(spiking, images, progress=stages("read moments"), group=group)
     integer = quantize(
         spiking,
         weight_bits=recipe.weight_bits,

@@ -85,10 +85,10 @@ class Recipe:
 
     @property
     def runs(self) -> int:
-        """How often each population hears all steps of the images: thresholds that are tried on them, what it
-        sends then, and what rounding reads."""
+        """How often each population hears all steps of the images: thresholds that are tried on them, and
+        what it sends then, which tells what rounding reads, too."""
         sequential = self.threshold == "sequential"
-        return sequential + bool(sequential or self.correct) + (self.rounding != "nearest")
+        return sequential + bool(sequential or self.correct or self.rounding != "nearest")
 
 
 BEST = Recipe()

@@ -11,16 +11,24 @@ import numpy as np
 from dnisnm_lava.backends.lava_cpu import Lava
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation.comparison import Comparison, array_digest, checked, compare, versions
+from dnisnm_lava.evaluation.comparison import (
+    Answered,
+    Comparison,
+    array_digest,
+    checked,
+    compared,
+    versions,
+)
 from dnisnm_lava.evaluation.intervals import standard_error, suggested
+from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
-from dnisnm_lava.measures import AUTO, Asked, asked
+from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import Detail, explain
+from dnisnm_lava.studies.explain.explain import explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules, runtime
 from dnisnm_lava.studies.loihi2.rules import Checked
@@ -31,24 +39,29 @@ from dnisnm_lava.system.progress import Stages, in_silence
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 COST_IMAGES, EXPLAIN_IMAGES, RUNTIME_IMAGES = 16, 64, 2
 LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
-MOST_THUMBNAILS = 12
+MOST_THUMBNAILS = 8  # at one T
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An image (C, H, W) of the data, in [0, 1]; its place among the images, and what the Explanation says of
-    it."""
+    """An image (C, H, W) of the data, in [0, 1], its place among the images, and the T at which it is one of
+    those shown. ann, label: class or answer 0 or 1; said: {T: the integer SNN's}. None, and said empty, where
+    an image has several answers; apart: {T: how many of them differ from the ANN's}."""
 
     image: int
     pixels: np.ndarray
-    ann: int
-    integer: int
+    steps: tuple[int, ...]
+    ann: int | None
+    said: Mapping[int, int]
     label: int | None
+    apart: Mapping[int, int]
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """costs: {T: of the first `COST_IMAGES` images or so}; runtimes: {T: of the first `RUNTIME_IMAGES`}.
+    """losses: {"float", "integer": {T: against the ANN}}, empty without labels; partings: {T: where the
+    integer SNN parts from the ANN}; both on all images. costs: {T: of the first `COST_IMAGES` images or so};
+    runtimes: {T: of the first `RUNTIME_IMAGES`}.
     coverage: None where no model was given, only a graph. classes: their names, or none. provenance: digests,
     versions, seed, command line. curves: (population, its smooth function, the lines that its neurons have
     instead)."""
@@ -56,6 +69,8 @@ class Gathered:
     title: str
     integer: SpikingGraph
     comparison: Comparison
+    losses: Mapping[str, Mapping[int, Loss]]
+    partings: Mapping[int, Parting]
     costs: Mapping[int, Costs]
     checked: Checked
     runtimes: Mapping[int, Runtime]
@@ -136,9 +151,10 @@ def gather(
         raise OutOfRange(
             f"report: tells of classes and answers; of values, compare, tune and precision do ({found})"
         )
-    compared = compare(
+    comparison, heard = compared(
         nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
     )
+    parted = partings(heard, found, MOST_THUMBNAILS)
     spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
     stages("time")
     time = runtime.runtimes(integer, x[:RUNTIME_IMAGES], chosen)
@@ -147,13 +163,8 @@ def gather(
         x[: about.explain_images],
         None if y is None else y[: about.explain_images],
         measure=found,
-        detail=Detail(disagreements=MOST_THUMBNAILS),
         compute=compute,
         stages=stages,
-    )
-    shown = tuple(
-        Thumbnail(d.image, viewable(x[d.image], about.mean, about.std), d.ann, d.integer, d.label)
-        for d in told.disagreements
     )
     provenance = about.provenance
     if provenance is None:
@@ -169,16 +180,42 @@ def gather(
     return Gathered(
         about.title,
         integer,
-        compared,
+        comparison,
+        {key: losses(heard, found, key) for key in ("float", "integer")},
+        parted,
         spent,
         rules.check(integer),
         time,
         told,
-        shown,
+        _thumbnails(heard, found, parted, x, about),
         nets.coverage,
         tuple(about.classes),
         provenance,
         _curves(nets),
+    )
+
+
+def _thumbnails(
+    heard: Answered, measure: Measure, parted: Mapping[int, Parting], images: np.ndarray, about: About
+) -> tuple[Thumbnail, ...]:
+    """Of each image that some T shows: those of the most steps first."""
+    shown: dict[int, list[int]] = {}
+    for t in sorted(parted, reverse=True):
+        for image in parted[t].shown:
+            shown.setdefault(image, []).append(t)
+    single = measure.answers == 1
+    ann, labels, integer = heard.right["ann"], heard.right.get("labels"), heard.said["integer"]
+    return tuple(
+        Thumbnail(
+            image,
+            viewable(images[image], about.mean, about.std),
+            tuple(sorted(steps)),
+            int(ann[image].item()) if single else None,
+            {t: int(said[image].item()) for t, said in integer.items()} if single else {},
+            int(labels[image].item()) if single and labels is not None else None,
+            {t: int(np.count_nonzero(said[image] != ann[image])) for t, said in integer.items()},
+        )
+        for image, steps in shown.items()
     )
 
 

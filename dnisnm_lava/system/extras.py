@@ -21,7 +21,6 @@ EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is alw
     "nir": "nir",
     "sanafe": "sanafe",
     "jinja2": "report",
-    "plotly": "report",
     "av": "video",
     "aedat": "events",
 }

@@ -12,34 +12,41 @@ from dnisnm_lava.system.progress import Progress, in_silence, tell
 
 @dataclass
 class Pace:
-    """Itself a progress, which hands on to another. unit: of what is done, such as "trial". most: is their
-    number the most that it may come to?"""
+    """Itself a progress, which hands on to another. unit: of what is done, such as "trial", or "pass of the
+    ANN". most: is their number the most that it may come to?"""
 
     unit: str
     tell: Callable[[str], None] = in_silence
     most: bool = False
     progress: Progress | None = None
     last: float = field(default_factory=time.monotonic)
-    seconds: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    count: int = 0
+    done: int = 0
 
-    def took(self, seconds: float, done: int, of: int) -> None:
-        """One more is done, of all `of` the `done`th."""
-        self.seconds.append(seconds)
-        count = len(self.seconds)
-        if count & (count - 1) or done >= of:
+    def took(self, seconds: float, done: int, of: int, units: int = 1) -> None:
+        """One more is done, or so many `units`, of all `of` the `done`th."""
+        before = self.count
+        self.seconds, self.count = self.seconds + seconds, before + units
+        if self.count.bit_length() == before.bit_length() or done >= of:
             return
-        each = sum(self.seconds) / count
+        each = self.seconds / self.count
         left = each * (of - done)
         at_most, latest = (" at most", " at the latest") if self.most else ("", "")
-        told = f"{done:,} of{at_most} {of:,} {self.unit}s, {each:.3g} s each"
+        told = f"{done:,} of{at_most} {of:,} {_plural(self.unit)}, {each:.3g} s each"
         self.tell(f"{told}: done in {duration(left)}, about {_clock(left)}{latest}, at this pace")
 
     def __call__(self, done: int, of: int) -> None:
-        """One more is done, since the last or since this was made."""
+        """More is done, since the last or since this was made."""
         now = time.monotonic()
-        self.took(now - self.last, done, of)
-        self.last = now
+        self.took(now - self.last, done, of, done - self.done)
+        self.last, self.done = now, done
         tell(self.progress, done, of)
+
+
+def _plural(unit: str) -> str:
+    head, space, rest = unit.partition(" ")
+    return f"{head}{'es' if head.endswith('s') else 's'}{space}{rest}"
 
 
 def duration(seconds: float) -> str:

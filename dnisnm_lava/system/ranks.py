@@ -38,15 +38,15 @@ class Group:
             distributed.all_gather_object(values, value)
         return values
 
-    def broadcast(self, value: Any) -> Any:
-        """The first rank's value."""
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        """The value of one rank, the first one by default."""
         if self.size == 1:
             return value
         import torch.distributed as distributed
 
         values = [value]
         with self._losses():
-            distributed.broadcast_object_list(values)
+            distributed.broadcast_object_list(values, source)
         return values[0]
 
     @contextlib.contextmanager
@@ -56,14 +56,21 @@ class Group:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise BackendFailed(
-                f"rank {self.rank} of {self.size}: another rank was lost ({reason}); finished parts are "
-                f"kept: go on with --resume"
+                f"rank {self.rank} of {self.size}: another rank was lost ({reason})"
             ) from error
+
+
+ALONE = Group()
 
 
 def size() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def size_here() -> int:
+    """How many of them share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 @contextlib.contextmanager

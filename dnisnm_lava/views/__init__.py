@@ -1,4 +1,4 @@
 """What people read: tables on a terminal, pictures, the report's page. Values come in, text goes out.
 
-May import `studies` and what stands above it; rich, matplotlib, plotly.
+May import `studies` and what stands above it; rich, matplotlib, jinja2.
 """

@@ -19,6 +19,7 @@ from examples.paper.common import Result
 
 PAGE, COVERAGE = Path("docs/paper.md"), Path("docs/coverage.md")
 OURS = ("one level", "binary", "best")  # of the methods of few_steps.py
+COLUMNS = 88  # of a line of code, as a page shows it whole
 INTRODUCTION = """# The paper's tables and figures, and ours
 
 Wang, Liu, Zhang, Luo, Qu, *Neural Networks* 174:106244, 2024. Written by `python -m examples.paper.page` from the files in `docs/results`,
@@ -66,7 +67,15 @@ def heading(data: Result) -> str:
 
 
 def command(data: Result) -> str:
-    return f"\n    {data['provenance']['command_line']}\n"
+    """The command line, in lines that a page shows whole."""
+    words = re.findall(r"(?:'[^']*'|\"[^\"]*\"|\S)+", data["provenance"]["command_line"])
+    lines = [" " * 4]
+    for word in words:
+        if len(lines[-1]) + len(word) > COLUMNS:
+            lines[-1] += "\\"
+            lines.append(" " * 8)
+        lines[-1] += f"{word} "
+    return "\n" + "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def table1(coverage: str) -> str:

@@ -56,11 +56,31 @@ def test_each_verb_has_examples_that_are_understood_and_every_option_a_text(name
         assert words[:2] == ["dnisnm", name]
         assert _parser().parse_args(words[1:]).verb == name
     verb = verbs()[name]
-    told = verb.format_help()
+    told = verb.format_help()  # --help-all
     assert "examples:" in told
     assert manual.EXIT_CODES.strip() in told
     assert {"json", "quiet"} <= {a.dest for a in verb._actions}
     assert [a.dest for a in verb._actions if not a.help] == []
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_help_tells_what_is_asked_first_and_names_all_else(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = manual.FIRST.get(name, ())
+    options = [a for a in verbs()[name]._actions if a.dest != "help"]
+    assert set(first) <= {a.dest for a in options}
+    assert bool(first) == (len(options) > 12)
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    told = capsys.readouterr().out
+    assert end.value.code == 0
+    assert all(a.option_strings[-1] in told for a in options if a.option_strings)
+    assert len(told.splitlines()) <= 60
+    said = " ".join(told.split())
+    for action in options:
+        text = " ".join((action.help or "").split()) % {"default": action.default}
+        assert (text in said) == (not first or action.dest in first), action.dest
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -499,7 +499,7 @@ VERBS = {
 
 
 def needed(verb: str) -> None:
-    for package in {"report": ("jinja2", "plotly"), "verify": ("lava",)}.get(verb, ()):
+    for package in {"report": ("jinja2",), "verify": ("lava",)}.get(verb, ()):
         pytest.importorskip(package, reason=f"{package} is not installed")
 
 

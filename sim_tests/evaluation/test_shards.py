@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from graphs import IMAGES_AND_NETWORK, small
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import ranks
 
 from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
@@ -27,7 +25,6 @@ from dnisnm_lava.evaluation.tallies import Tally
 from dnisnm_lava.system.ranks import Group
 from exporters import netx
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 250  # 3 blocks: uneven over two ranks, and the last one is smaller
 FAULT = """if os.environ.get("KILL") == os.environ.get("RANK", "0") and i >= 150:
             while not glob.glob("*.parts/*.json"):  # another rank has finished something; newer torchrun ends the job at once
@@ -65,33 +62,6 @@ def arguments(out: str, *more: str) -> list[str]:
         out,
         *more,
     ]
-
-
-def ranks(count: int, argv: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(count),
-        "-m",
-        "dnisnm_lava",
-        *argv,
-    ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True
-    )
-    try:
-        out, err = child.communicate(timeout=240)
-    finally:
-        if (
-            child.poll() is None
-        ):  # torchrun's ranks lead sessions of their own: it ends them itself when it is told to end
-            child.terminate()
-            child.wait(60)
-    return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
 def result(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The table of operations: each entry stands once, means something, and is known to torch; the README names
+"""The table of operations: each entry stands once, means something, and is known to torch; the page names
 nothing else; clips from 0 on commute with max-pools."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_remedies_are_of_operations_that_are_refused_somewhere() -> None:
     assert not [name for name in REMEDIES if name.endswith("_")]
 
 
-NAMED = {  # what the README says converts, and the operations that it is
+NAMED = {  # what docs/own-network.md says converts, and the operations that it is
     "convolutions over maps and sequences": ("conv1d", "conv2d", "convolution"),
     "transposed convolutions": ("conv_transpose1d", "conv_transpose2d"),
     "linear layers": ("linear", "addmm", "matmul", "mm"),
@@ -100,9 +100,9 @@ NAMED = {  # what the README says converts, and the operations that it is
 SHAPES = "linear tensors that several layers read", "several outputs", "outputs that are maps", "sequences"
 
 
-def test_the_table_has_every_operation_that_the_readme_names() -> None:
-    page = (Path(__file__).parents[2] / "README.md").read_text()
-    page = page.split("## What it converts")[1].split("Each operation is converted exactly")[0]
+def test_the_table_has_every_operation_that_the_page_names() -> None:
+    page = (Path(__file__).parents[2] / "docs/own-network.md").read_text()
+    page = page.split("### What converts")[1].split("Each operation is converted exactly")[0]
     listed = " ".join(page.split("networks, as they are:")[1].split())
     for name, operations in NAMED.items():
         assert name in listed, name
@@ -112,7 +112,7 @@ def test_the_table_has_every_operation_that_the_readme_names() -> None:
     said = re.sub(
         r"\(.*?\)|\b(anywhere|on vectors and on maps|of anything|of any number of branches)", "", listed
     )
-    assert not re.findall(r"\w+", said), "the README names what stands in no row here"
+    assert not re.findall(r"\w+", said), "the page names what stands in no row here"
 
 
 @pytest.mark.parametrize("function", sorted(FUNCTIONS))

@@ -293,3 +293,67 @@ def test_the_program_of_a_curve_only_grows_with_its_knots() -> None:
             assert operation in ncmodels.ARITHMETIC
             assert set(operands) <= known, (operation, operands)
             known.add(target)
+
+
+# ---------------------------------------------------------------- gates
+
+
+@given(
+    gain=st.integers(-(1 << 14), 1 << 14),
+    shift=st.integers(0, 20),
+    levels=st.integers(1, 5),
+    two_sided=st.booleans(),
+    alive=st.booleans(),
+    stream=st.booleans(),
+    band=st.integers(0, 40),
+    most=st.integers(1, 9),
+    arriving=st.lists(st.tuples(st.integers(-900, 900), st.integers(-900, 900)), min_size=14, max_size=14),
+)
+def test_the_program_of_a_gate_is_the_gate_in_every_window(
+    gain: int,
+    shift: int,
+    levels: int,
+    two_sided: bool,
+    alive: bool,
+    stream: bool,
+    band: int,
+    most: int,
+    arriving: list[tuple[int, int]],
+) -> None:
+    """Two windows of three steps, of a period of five, two steps late; as images, and as frames of a stream
+    with a dead band and a bound. In Python integers, rounded once each, and by dynamics.gate."""
+    gains = [math.floor(Fraction(gain, t) + Fraction(1, 2)) for t in (1, 2, 3)]
+    assert [int(dynamics.gain_after(np.array([gain]), t)[0]) for t in (1, 2, 3)] == gains
+    vth = alive << shift
+    r = dict.fromkeys(ncmodels.OF_GATES, 0) | {"c": -2, "steps": 3, "period": 5, "payload": 3}
+    r |= {"vth": vth, "half": vth >> 1, "shift": shift}
+    r |= {f"gain_{t}": value for t, value in zip((1, 2, 3), gains, strict=True)}
+    r |= {"fresh": 1, "band": band, "most": most} if stream else {"p": 7, "q": 7, "m": 7}
+    program = ncmodels.gate_program(3, levels, two_sided, carry=stream)
+    sent = [ncmodels.step(program, r, a, g) for a, g in arriving]
+    expected, p, q, held = [0] * len(arriving), 0, 0, 0
+    for window in range(2):
+        if not stream:
+            p = q = held = 0
+        for t in range(3):
+            place = 2 + 5 * window + t
+            p, q = p + arriving[place][0], q + arriving[place][1]
+            summed = 3 if stream and window else t + 1
+            value = p * q * gains[summed - 1]
+            aim = math.floor(Fraction(value, 1 << shift) + Fraction(1, 2))
+            least = 0 if not two_sided else -most if stream else aim
+            aim = max(least, min(aim, most)) if stream else max(least, aim)
+            change = max(-levels, min(levels, aim - held)) if alive else 0
+            if stream and -vth - 2 * band <= 2 * (value - held * vth) < vth + 2 * band:
+                change = 0
+            k = dynamics.gate(
+                *(np.array([n]) for n in (p, q, held, vth, gain)),
+                summed,
+                levels,
+                two_sided,
+                np.array([band]) if stream else None,
+                most if stream else 0,
+            )
+            assert k.item() == change
+            held, expected[place] = held + change, 3 * change
+    assert sent[:12] == expected[:12]

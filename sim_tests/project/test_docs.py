@@ -15,6 +15,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import dnisnm_lava
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -67,6 +69,9 @@ def test_the_reference_tells_signatures_and_docstrings(site: Path) -> None:
     ):
         assert f'id="dnisnm_lava.{name}"' in page
     assert 'id="exporters.netx.write"' in page
+    named = set(re.findall(r'doc-object-name[^"]*">dn\.(\w+)<', page))
+    assert named <= set(dnisnm_lava.__all__)
+    assert {"build", "compare", "report", "OutOfRange", "AnalogGraph"} <= named
     assert "Signed neurons with memory (Wang et al. 2024" in page
 
 

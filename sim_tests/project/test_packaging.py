@@ -28,7 +28,6 @@ HEAVY = [
     "sklearn",
     "lava",
     "scipy",
-    "plotly",
     "jinja2",
     "PIL",
     "onnx",

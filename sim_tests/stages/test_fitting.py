@@ -11,27 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graphs import Chain, ResidualPoolNet, randomized
+from converting import converted
+from graphs import Chain
 from runs import assert_same
 
 import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu, reference
+from dnisnm_lava.backends.batched import neurons
 from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.stages import fitting, recipes
-from dnisnm_lava.stages.fitting import activity, fit, normal, spool, thresholds
+from dnisnm_lava.stages.fitting import activity, corrections, normal, spool, thresholds, through
+from dnisnm_lava.stages.fitting.fit import fit_and_read
 from exporters import netx
-
-
-def converted(
-    model: torch.nn.Module | None = None, shape: tuple[int, ...] = (2, 6, 6), **options: Any
-) -> tuple[AnalogGraph, SpikingGraph, np.ndarray]:
-    x = np.random.default_rng(3).normal(size=(40, *shape)).astype(np.float32)
-    analog = dn.from_torch(randomized(model or ResidualPoolNet(), 1), x[0])
-    return analog, dn.convert(analog, dn.calibrate(analog, [x]), **{"steps": 4, **options}), x
 
 
 def activations(analog: AnalogGraph, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -112,24 +107,25 @@ def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: p
     p = spiking.of(SNM)[0]
     store = spool.Store(1 << 30)
     with torch.inference_mode():
-        image = activity.of_input(iter(torch.tensor(x).split(16)), store)
+        image = activity.of_input(spiking.input.shape, torch.tensor(x).split(16), store)
         activities = {spiking.input.name: image}
         ann = spool.Spool(store, 1)
         for z in activity.preactivations(p, activities):
             ann.append((z + activity.tensor(np.broadcast_to(p.bias, p.shape))).clamp(min=0))
         currents = activity.Currents(p, activities, spiking.steps, store)
         choice = thresholds.Choice(thresholds.sequential, "channel", (0.5, 0.75, 1.0), 99.9, 200)
-        heard = thresholds.Heard(choice, ann, lambda: iter(()), np.inf, currents, spiking.steps)
+        heard = thresholds.Heard(choice, image.share, ann, lambda: iter(()), np.inf, currents, spiking.steps)
         found = thresholds.sequential(p, heard)
         scales = np.array(choice.scales)
-        ten = [(a[:10], z[:10]) for a, z in zip(ann, currents, strict=True)][:1]
-        best = activity.errors(p, scales, ten)[0].sum(axis=(2, 3)).argmin(axis=0)
-        np.testing.assert_array_equal(found.theta, p.vth * scales[best][:, None, None])
-        gaps = activity.errors(p, scales, zip(ann, currents, strict=True))[1]
-    assert found.gap is not None
-    # The same float64 sums in two parts: 40 numbers of about 1, each addition off by 1e-16 of the sum.
-    chosen = np.take_along_axis(gaps, np.broadcast_to(best[:, None, None], p.shape)[None], axis=0)[0]
-    np.testing.assert_allclose(found.gap, chosen, rtol=0, atol=1e-12)
+        ten = ann[0][:10], next(iter(currents))[:10]
+        best = activity.errors(p, scales, *ten)[0].sum(axis=(2, 3)).argmin(axis=0)
+        np.testing.assert_array_equal(found, p.vth * scales[best][:, None, None])
+        chosen = thresholds.with_thresholds(p, found, spiking.steps)
+        gaps = corrections.summed_gap(chosen, image.share, ann, currents)
+        parts = zip(ann, currents, strict=True)
+        means = [a - activity.run(chosen, z).sum(1) * activity.tensor(chosen.payload) / 4 for a, z in parts]
+    # 40 numbers of about 1, each a float32 product and difference: 2**-24 of it.
+    np.testing.assert_allclose(gaps, sum(m.double().sum(0).numpy() for m in means), rtol=0, atol=40 * 2**-23)
     before = store.free
     currents.close()
     assert store.free > before
@@ -139,8 +135,10 @@ def test_mean_currents_of_all_images_are_those_of_their_sum() -> None:
     _, spiking, x = converted()
     p, store = spiking.of(SNM)[0], spool.Store(1 << 30)
     with torch.inference_mode():
-        activities = {spiking.input.name: activity.of_input(iter(torch.tensor(x).split(16)), store)}
-        expected = sum(z.double().sum(0).numpy() for z in activity.mean_currents(p, activities))
+        shown = activity.of_input(spiking.input.shape, torch.tensor(x).split(16), store)
+        activities = {spiking.input.name: shown}
+        heard = activity.currents(p, activities, spiking.steps)
+        expected = sum(z.mean(1).double().sum(0).numpy() for z in heard)
         # float32 products of 18 numbers, 40 images: off by 40 * 18 * 6e-8 of the largest, 10 or so.
         np.testing.assert_allclose(activity.summed_currents(p, activities), expected, rtol=0, atol=4e-4)
 
@@ -314,13 +312,84 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
     assert dn.fit(analog, spiking, x, memory=0) == expected
     assert dn.fit(analog, spiking, x, memory=40_000) == expected  # some in memory, some not
     assert dn.fit(analog, spiking, [(x, None)]) == expected
-    monkeypatch.setattr(fit, "CHUNK", 1)  # one image at once: the same sums in another order
-    monkeypatch.setattr(fit, "FEWEST", 1)
+    monkeypatch.setattr(through, "CHUNK", 1)  # one image at once: the same sums in another order
+    monkeypatch.setattr(through, "FEWEST", 1)
     other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
     for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
         np.testing.assert_allclose(
             p.bias, q.bias, atol=1e-4
         )  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
+
+
+def test_what_is_read_while_fitting_is_what_is_read_of_the_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(through, "MOST", 7)  # of 40 images: six chunks, the last one smaller
+    for threshold, correct in (("sequential", ("weights", "bias", "v_init")), ("mmse", ())):
+        analog, spiking, x = converted()
+        fitted, reads = fit_and_read(analog, spiking, x, threshold=threshold, correct=correct)
+        assert fitted == dn.fit(analog, spiking, x, threshold=threshold, correct=correct)
+        alone = dn.readings(fitted, x)
+        assert set(reads) == set(alone)
+        for name, of_projections in alone.items():
+            for one, other in zip(of_projections, reads[name], strict=True):
+                for a, b in zip(one, other, strict=True):
+                    assert a.columns == b.columns
+                    np.testing.assert_array_equal(a.mean, b.mean)
+                    np.testing.assert_array_equal(a.covariance, b.covariance)
+
+
+def test_threads_change_no_bit() -> None:
+    analog, spiking, x = converted()
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            fitted, reads = fit_and_read(analog, spiking, x)
+            found.append(dn.quantize(fitted, readings=reads).digest())
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
+def test_scales_at_once_are_scales_one_by_one() -> None:
+    """Currents, thresholds and biases of few bits: float32 holds every sum, product and quotient."""
+    rng = np.random.default_rng(0)
+    for levels, steps in ((1, 1), (1, 5), (3, 2), (15, 4)):
+        vth = 2.0 ** rng.integers(-3, 2, 1500)
+        vth[::7] = 0
+        made = neurons.neurons(
+            rng.integers(-8, 9, 1500) / 16,
+            vth,
+            np.ones(1500),
+            np.zeros(1500),
+            np.zeros(1500),
+            vth / 2,
+            dtype=np.dtype(np.float32),
+            levels=levels,
+            lead=0,
+            two_sided=False,
+            limit=1 << 62,
+            out=np.dtype(np.int8),
+            offset=0,
+        )
+        current = (rng.integers(-16, 33, (6, steps, 1500)) / 16).astype(np.float32)
+        activation = (rng.integers(0, 33, (6, 1500)) / 16).astype(np.float32)
+        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500))
+        one_by_one = (
+            made.table[0],
+            vth,
+            made.table[5],
+            scales,
+            np.float32(levels),
+            0,
+            False,
+            np.float32(1e9),
+        )
+        neurons._try(current, activation, *one_by_one, *found[0], 0, 2)
+        neurons.try_scales(made, vth, scales, current, activation, found[1], 1)
+        if steps != 5:  # a fifth of a threshold is rounded
+            np.testing.assert_array_equal(found[0], found[1])
+        # sums of 6 squares below 64, each of a difference that is off by 2**-24 of 8 at most
+        np.testing.assert_allclose(found[0], found[1], rtol=0, atol=6 * 64 * 2**-22)
 
 
 def test_memory_comes_back_and_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

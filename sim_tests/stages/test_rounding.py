@@ -20,7 +20,7 @@ from dnisnm_lava.ir.fixedpoint import FixedPointFormat
 from dnisnm_lava.ir.integers import with_state_bits
 from dnisnm_lava.stages import compensation, quantization, resampling, units
 from dnisnm_lava.stages.compensation import Reads
-from dnisnm_lava.stages.fitting import least_squares
+from dnisnm_lava.stages.fitting import least_squares, shares
 from dnisnm_lava.stages.units import Drive, Units, Widths
 
 WIDTHS = Widths(FixedPointFormat(8), FixedPointFormat(24))
@@ -57,20 +57,36 @@ def test_places_that_are_looked_at_are_those_of_all(graph: SpikingGraph, seed: i
             size = int(np.prod(q.given_shape(graph[q.source].shape)[1:]))
             places = torch.tensor(np.stack([rng.permutation(size)[: 1 + size // 3] for _ in range(3)]))
             rows = (torch.arange(3)[:, None] * size + places).reshape(-1)
+            there = z.flatten(2).gather(2, places[:, None].expand(-1, z.shape[1], -1))
             for one, all_of in (
                 (least_squares.patches(q, x, places), least_squares.patches(q, x)),
-                (least_squares.driven(q, z, places), least_squares.driven(q, z)),
+                (least_squares.driven(q, there), least_squares.driven(q, z)),
             ):
                 assert torch.equal(one, all_of[:, rows])
+            codes = torch.tensor(rng.integers(-3, 4, x.shape), dtype=torch.float32)  # float32 holds every sum
+            q = replace(q, exponent=0)
+            current = torch.tensor(q(codes.numpy()), dtype=torch.float32).flatten(2)
+            heard = least_squares.heard(q, least_squares.patches(q, codes, places), 3, p.shape[0])
+            assert torch.equal(heard, current.gather(2, places[:, None].expand(-1, p.shape[0], -1)))
 
 
 def test_as_many_places_as_tell_the_moments() -> None:
     q = Projection("a", np.zeros((4, 2, 3, 3)), padding=((1, 1), (1, 1)))
     few = least_squares.Places(q, (2, 32, 32), 512)  # 128 for each of 18 numbers, over 512 images
-    assert few.of(5).shape == (5, -(-128 * 18 // 512))
-    assert all(len(set(row.tolist())) == 5 for row in few.of(5))  # no place twice
-    assert not torch.equal(few.of(5), few.of(5))
-    assert least_squares.Places(q, (2, 8, 8), 32).of(5) is None  # a map that has no more
+    at = few.of(3, 5)
+    assert at is not None
+    assert at.shape == (5, -(-least_squares.SAMPLES * 18 // 512))
+    assert all(len(set(row.tolist())) == at.shape[1] for row in at)  # no place twice
+    assert torch.equal(at, few.of(3, 5))  # whoever asks
+    assert not torch.equal(at, few.of(4, 5))
+    assert least_squares.Places(q, (2, 4, 4), 32).of(0, 5) is None  # a map that has no more
+
+
+@pytest.mark.parametrize(("groups", "rows", "columns"), [(1, 200, 140), (3, 30, 5), (1, 40, 257)])
+def test_a_product_with_itself_in_parts_is_the_product(groups: int, rows: int, columns: int) -> None:
+    """Small integers: float32 holds every sum."""
+    u = torch.randint(-5, 6, (groups, rows, columns), generator=torch.Generator().manual_seed(0)).float()
+    assert torch.equal(least_squares.gram(u), u.transpose(1, 2) @ u)
 
 
 def regression(
@@ -83,16 +99,27 @@ def regression(
     return x, x @ truth.T + rng.normal(size=outputs), truth + 0.3 * rng.normal(size=truth.shape)
 
 
+def improved(q: Projection, x: np.ndarray, lacking: np.ndarray, chunks: list[int]) -> np.ndarray:
+    """q's weights by least squares, of what is read and what lacks, in so many chunks."""
+    columns, share = slice(0, x.shape[1]), shares.dealt(chunks)
+    ends = np.cumsum([0, *chunks])
+    parts = [slice(ends[number], ends[number + 1]) for number in share.numbers]
+    single = [torch.tensor(a, dtype=torch.float32) for a in (x, lacking)]
+    samples: list[least_squares.Sample] = [
+        (single[0][part], lambda u, at, part=part: single[1][part][None])  # type: ignore[misc]
+        for part in parts
+    ]
+    places = least_squares.Places(q, (x.shape[1],), len(x))
+    return least_squares.improved(q, least_squares.halves(q, share, places, columns, samples), columns)
+
+
 def test_least_squares_is_ridge_regression() -> None:
     """Against numpy's least squares, with the penalty as further equations; the penalty is the best of all on
     the judges."""
     x, wanted, weight = regression(np.random.default_rng(0), 400, 7, 3)
     lacking = wanted - x @ weight.T
     q = Projection("a", weight)
-    pairs = torch.tensor(x, dtype=torch.float32), torch.tensor(lacking, dtype=torch.float32)
-    samples = iter([tuple(t[:150] for t in pairs), tuple(t[150:] for t in pairs)])
-    places = least_squares.Places(q, (7,), len(x))
-    found = least_squares.improved(q, samples, places, slice(0, 7))  # type: ignore[arg-type]
+    found = improved(q, x, lacking, [150, 250])
 
     def ridge(rows: np.ndarray, penalty: float) -> np.ndarray:
         u, r = (a[rows] - a[rows].mean(axis=0) for a in (x, lacking))
@@ -113,12 +140,8 @@ def test_least_squares_is_ridge_regression() -> None:
 def test_what_does_not_help_those_held_back_is_left_alone() -> None:
     rng = np.random.default_rng(1)
     q = Projection("a", rng.normal(size=(2, 30)))
-    noise = (
-        torch.tensor(rng.normal(size=(24, 30)), dtype=torch.float32),
-        torch.tensor(rng.normal(size=(24, 2)), dtype=torch.float32),
-    )
-    places = least_squares.Places(q, (30,), 24)
-    np.testing.assert_array_equal(least_squares.improved(q, iter([noise]), places, slice(0, 30)), q.weight)
+    noise = rng.normal(size=(24, 30)), rng.normal(size=(24, 2))
+    np.testing.assert_array_equal(improved(q, *noise, [24]), q.weight)
 
 
 def test_wide_layers_go_block_by_block() -> None:

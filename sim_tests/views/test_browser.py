@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,19 @@ sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: the report was not opened in a browser"
 )
 pytest.importorskip("jinja2", reason="jinja2 is not installed: the report was not opened in a browser")
-pytest.importorskip("plotly", reason="plotly is not installed: the report was not opened in a browser")
 
-from html_pages import EVIL, evil, evil_page  # noqa: E402
+from html_pages import EVIL, evil, evil_page, gathered  # noqa: E402
+from PIL import Image  # noqa: E402
 from stream_pages import page as stream_page  # noqa: E402
 from stream_pages import rows_of  # noqa: E402
+
+from dnisnm_lava.views.page import page  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("chromium is not installed: the report was not opened in a browser", allow_module_level=True)
 
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 STEPS = [str(t) for t in evil().steps]
 
 
@@ -74,18 +77,14 @@ class Opened:
     def js(self, program: str) -> Any:
         return self.page.evaluate(program)
 
-    def seen(self) -> None:
-        """Every part has been on the screen, so that all curves are drawn."""
-        self.js("document.querySelectorAll('.plot').forEach((plot) => plot.scrollIntoView())")
-        for plot in self.page.query_selector_all(".plot:not([hidden] .plot)"):
-            plot.scroll_into_view_if_needed()
-            self.page.wait_for_function("(plot) => plot.dataset.drawn", arg=plot)
-        self.js("scrollTo(0, 0)")
+    def unfold(self) -> None:
+        self.js("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
 
 
 @pytest.fixture(scope="module")
 def desktop(browser: Any, file: Path) -> Iterator[Opened]:
     opened = Opened(browser, file, DESKTOP, color_scheme="light")
+    opened.unfold()
     yield opened
     opened.context.close()
 
@@ -130,7 +129,6 @@ def test_it_opens_without_a_complaint_and_fits(
     browser: Any, file: Path, artefacts: Path, name: str, size: dict[str, int], scheme: str
 ) -> None:
     opened = Opened(browser, file, size, color_scheme=scheme)
-    opened.seen()
     assert without(opened.complaints) == []
     assert opened.js("document.documentElement.scrollWidth") == size["width"]
     assert opened.js("window.pwned") is None
@@ -142,42 +140,143 @@ def test_it_opens_without_a_complaint_and_fits(
     opened.context.close()
 
 
-def test_every_curve_is_drawn(desktop: Opened) -> None:
-    desktop.seen()
-    figures = set(desktop.js("Object.keys(JSON.parse(document.getElementById('figures').textContent))"))
-    drawn = desktop.js(
-        "[...document.querySelectorAll('.plot')].filter(p => p.querySelector('svg.main-svg')).map(p => "
-        "p.dataset.figure)"
-    )
-    assert figures - set(drawn) == {"energy-arithmetic", "energy-paper"}  # of the other rules
+@pytest.mark.parametrize(("size", "most"), [(DESKTOP, 6), (PHONE, 10)])
+def test_it_takes_few_screens_before_it_is_unfolded(
+    browser: Any, tmp_path: Path, size: dict[str, int], most: int
+) -> None:
+    """With all that is open where something is wrong, as in this network."""
+    file = tmp_path / "short.html"
+    file.write_bytes(page.render(gathered()))
+    opened = Opened(browser, file, size)
+    assert opened.page.locator("details.chapter[open]").count() == 1
+    assert opened.js("document.documentElement.scrollHeight") <= most * size["height"]
+    opened.context.close()
+
+
+CUT = """() => [...document.querySelectorAll('table')].flatMap((table) => {
+  const room = (table.closest('.sheet') || table.parentElement).getBoundingClientRect();
+  const cells = [...table.querySelectorAll('tbody th, tbody td')].filter((cell) => !table.matches('.confusion'));
+  const cut = cells.filter((cell) => cell.scrollWidth > cell.clientWidth + 1);
+  return [...(table.getBoundingClientRect().right > room.right + 1 ? [table.id] : []), ...cut.map((cell) => cell.textContent)];
+})"""
+
+
+@pytest.mark.parametrize("width", [1400, 1024, 768, 390])
+def test_no_table_is_cut_and_none_scrolls(browser: Any, file: Path, width: int) -> None:
+    opened = Opened(browser, file, {"width": width, "height": 900})
+    opened.unfold()
+    assert opened.js(CUT) == []
+    assert opened.js("document.documentElement.scrollWidth") == width
+    opened.context.close()
+
+
+TOUCHING = """(drawing) => {
+  const box = drawing.getBoundingClientRect();
+  const all = [...drawing.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
+  const beyond = all.filter(([, a]) => a.left < box.left - 1 || a.right > box.right + 1 || a.bottom > box.bottom + 1);
+  return [...beyond.map(([name]) => name), ...all.flatMap(([name, a], i) => all.slice(i + 1).filter(([, b]) =>
+    a.left + 1 < b.right && b.left + 1 < a.right && a.top + 3 < b.bottom && b.top + 3 < a.bottom).map(([other]) => [name, other]))];
+}"""
+
+
+def test_no_words_touch_in_any_drawing(browser: Any, tmp_path: Path) -> None:
+    file = tmp_path / "named.html"
+    file.write_bytes(page.render(gathered()))
+    opened = Opened(browser, file, DESKTOP)
+    opened.unfold()
+    drawings = opened.page.query_selector_all(".drawn, .drawing svg")
+    assert len(drawings) == 12
+    assert [d.evaluate(TOUCHING) for d in drawings if d.is_visible()] == [[]] * 10  # two rules are not shown
+    opened.context.close()
+
+
+APART = """() => {
+  const boxes = [...document.querySelectorAll('.switch select, .save')].filter((e) => e.getClientRects().length)
+    .map((e) => e.getBoundingClientRect());
+  return boxes.filter((a, i) => boxes.slice(i + 1).some((b) =>
+    a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)).length;
+}"""
+
+
+@pytest.mark.parametrize("width", [1400, 1180, 390])
+def test_what_one_presses_lies_apart(browser: Any, file: Path, width: int) -> None:
+    opened = Opened(browser, file, {"width": width, "height": 900})
+    opened.unfold()
+    assert opened.js(APART) == 0
+    opened.context.close()
+
+
+def test_another_rule_of_energy_is_a_choice_away(desktop: Opened) -> None:
+    shown = [desktop.page.is_visible(f"#energy-{rule}") for rule in ("arithmetic", "paper", "chip")]
+    assert shown == [True, False, False]
     desktop.page.select_option("#rule", "energy-paper")
-    assert desktop.js("Boolean(document.querySelector('[data-figure=energy-paper] svg.main-svg'))")
-    assert [
-        desktop.page.is_visible(f"[data-figure=energy-{rule}]") for rule in ("chip", "arithmetic", "paper")
-    ] == [False, False, True]
+    shown = [desktop.page.is_visible(f"#energy-{rule}") for rule in ("arithmetic", "paper", "chip")]
+    assert shown == [False, True, False]
+    desktop.page.select_option("#rule", "energy-arithmetic")
 
 
-def test_hovering_tells_the_numbers(desktop: Opened) -> None:
+def test_pointing_at_a_curve_tells_its_numbers_and_a_press_chooses_its_t(desktop: Opened) -> None:
     result = desktop.js("JSON.parse(document.getElementById('result').textContent)")
-    plot = desktop.page.locator("[data-figure=accuracy]")
-    plot.scroll_into_view_if_needed()
-    desktop.page.wait_for_function("document.querySelector('[data-figure=accuracy]').dataset.drawn")
-    plot.locator(".nsewdrag").hover()
-    desktop.page.wait_for_selector("[data-figure=accuracy] .hoverlayer .legendtext")
-    told = plot.locator(".hoverlayer").text_content()
-    shares = {f"{100 * share:.2f} %" for share in result["accuracy"]["integer"].values()}
-    assert any(share in told for share in shares)
-    assert "integer SNN" in told
+    column = desktop.page.locator("#accuracy .hit[data-t='2']")
+    column.hover()
+    told = desktop.page.locator("#tip").inner_text()
+    assert told.split("\n")[0] == "T = 2"
+    assert f"integer SNN: {100 * result['accuracy']['integer']['2']:.2f} %" in told
+    column.click()
+    assert desktop.js("document.querySelector('input[name=steps]:checked').value") == "2"
+    marks = desktop.js("[...document.querySelectorAll('.on[data-mark]')].map((m) => m.dataset.mark)")
+    assert len(marks) == 8  # a line in six charts over T, a ring in two trade-offs
+    assert set(marks) == {"2"}
     desktop.page.mouse.move(0, 0)
+    assert desktop.page.locator("#tip").is_hidden()
 
 
-def test_names_that_are_markup_are_shown_in_curves_as_they_are(desktop: Opened) -> None:
-    desktop.seen()
-    shown = desktop.js(
-        "[...document.querySelectorAll('[data-figure=parts] .ytick text')].map(t => t.textContent.trim())"
-    )
-    assert shown == ["…" + EVIL[-33:]] * len(evil().explanation.populations)
-    assert desktop.js("document.querySelectorAll('.plot a, .plot img, svg a').length") == 0
+def test_a_term_tells_what_it_is_to_who_points_and_to_who_tabs(desktop: Opened) -> None:
+    term = desktop.page.locator("#card-lava .term").first
+    term.focus()
+    assert desktop.page.locator("#tip").inner_text().startswith("Lava: Intel's open framework")
+    desktop.page.keyboard.press("Escape")
+    assert desktop.page.locator("#tip").is_hidden()
+
+
+def test_a_press_on_a_box_tells_of_its_population(desktop: Opened) -> None:
+    nodes = desktop.js("JSON.parse(document.getElementById('nodes').textContent)")
+    for i in (1, 2):
+        desktop.page.locator(f".node[data-node='{i}']").click()
+        assert desktop.page.locator("#node h3").inner_text() == nodes[i]["name"]
+        words = desktop.page.locator("#node dt").all_inner_texts()
+        assert words == [word for word, _ in nodes[i]["rows"]]
+        rate = words.index("rate a step")
+        for step in STEPS:
+            desktop.page.check(f"input[name=steps][value='{step}']", force=True)
+            texts = desktop.js(f"JSON.parse(document.getElementById('texts').textContent)['{step}']")
+            assert desktop.page.locator("#node dd").nth(rate).inner_text() == texts[f"rate.{i}"]
+    desktop.page.locator(".node[data-node='3']").focus()
+    desktop.page.keyboard.press("Enter")
+    assert desktop.page.locator("#node h3").inner_text() == nodes[3]["name"]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "trade-energy", "parts", "raster", "graph"])
+def test_a_drawing_is_saved_as_svg_and_png(desktop: Opened, tmp_path: Path, name: str) -> None:
+    for kind in ("SVG", "PNG"):
+        with desktop.page.expect_download() as download:
+            desktop.page.get_by_role("button", name=f"Save {name} as {kind}").click()
+        saved = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved)
+        assert saved.name == f"{name}.{kind.lower()}"
+    root = ET.fromstring((tmp_path / f"{name}.svg").read_text())
+    assert root.get("width") == root.get("viewBox", "").split()[2]
+    assert not [e for e in root.iter() if "class" in e.attrib or "data-tip" in e.attrib]
+    assert all("fill:" in e.get("style", "") for e in root.iter() if e is not root)
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.width == int(3 * float(root.get("width", "0")))
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 2  # not a blank sheet
+
+
+def test_names_that_are_markup_are_shown_in_drawings_as_they_are(desktop: Opened) -> None:
+    shown = desktop.js("[...document.querySelectorAll('#parts text')].map((t) => t.textContent)")
+    assert shown.count("…" + EVIL[-19:]) == len(evil().explanation.populations)
+    assert desktop.js("document.querySelectorAll('svg a, svg img').length") == 0
 
 
 def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
@@ -189,11 +288,29 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
             "e.textContent]))"
         )
         assert shown == {key: texts[step][key] for key in shown}
-        assert {"T", "accuracy.integer", "spikes.1", "energy.chip", "drop"} <= set(shown)
-    desktop.seen()
-    assert desktop.js("document.querySelector('[data-figure=accuracy]').layout.shapes.at(-1).x0") == int(
-        STEPS[-1]
+        assert {
+            "T",
+            "verdict",
+            "lost",
+            "accuracy.integer",
+            "spikes.1",
+            "energy.arithmetic.times",
+            "latency.steps",
+        } <= set(shown)
+    assert desktop.js("document.querySelector('#accuracy .mark.on').dataset.mark") == STEPS[-1]
+    states = desktop.js(
+        "Object.values(JSON.parse(document.getElementById('texts').textContent)).map((t) => t.state)"
     )
+    assert desktop.js("document.querySelector('.verdict').dataset.state") == states[-1]
+    shots = desktop.js(
+        "[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => f.dataset.steps)"
+    )
+    assert len(shots) > 0
+    assert all(STEPS[-1] in shot.split(" ") for shot in shots)
+    places = desktop.js(
+        "[...document.querySelectorAll('[data-steps]:not([hidden])')].map((f) => +f.style.order)"
+    )
+    assert sorted(places) == list(range(len(shots)))
     desktop.page.focus(f"input[name=steps][value='{STEPS[-1]}']")
     desktop.page.keyboard.press("ArrowLeft")
     assert desktop.js("document.querySelector('input[name=steps]:checked').value") == STEPS[-2]
@@ -235,6 +352,7 @@ def test_the_bar_covers_tables_that_scroll_below_it(desktop: Opened) -> None:
 
 def test_terms_are_explained_without_a_mouse_and_on_a_phone(browser: Any, file: Path) -> None:
     opened = Opened(browser, file, PHONE)
+    opened.unfold()
     assert opened.page.locator(".sheet:has(#neuron-table) .terms").is_visible()
     assert "dead: threshold 0" in opened.page.locator(".sheet:has(#neuron-table) .terms").inner_text()
     assert opened.page.get_by_role("group", name="Time steps T").is_visible()
@@ -258,9 +376,9 @@ def test_the_box_filters(desktop: Opened) -> None:
 
 
 def test_dark_and_light(desktop: Opened) -> None:
-    desktop.seen()
     looks = (
-        "[getComputedStyle(document.body).backgroundColor, document.querySelector('.xtick text').style.fill]"
+        "[document.body, document.querySelector('#accuracy text')].map((e) => "
+        "getComputedStyle(e)).map((s, i) => [s.backgroundColor, s.fill][i])"
     )
     light = desktop.js(looks)
     desktop.page.click("#theme")
@@ -282,11 +400,9 @@ def test_numbers_can_be_saved(desktop: Opened, tmp_path: Path) -> None:
 
 
 def test_it_prints(desktop: Opened, artefacts: Path) -> None:
-    """Chromium writes a PDF: curves as wide as a page, and back again."""
-    before = desktop.js("document.querySelector('[data-figure=accuracy]').dataset.drawn")
+    """Chromium writes a PDF."""
     desktop.page.pdf(path=artefacts / "report.pdf", format="A4")
     assert (artefacts / "report.pdf").read_bytes().startswith(b"%PDF")
-    assert desktop.js("document.querySelector('[data-figure=accuracy]').dataset.drawn") == before
     assert without(desktop.complaints) == []
     desktop.page.emulate_media(media="print")
     assert (
@@ -305,9 +421,8 @@ def test_a_sheet_is_as_wide_as_what_stands_on_it(browser: Any, file: Path) -> No
     """Nothing is cut at the right, and Chromium need not shrink the page: A4 less two margins of 14 mm is 688
     pixels."""
     opened = Opened(browser, file, {"width": 688, "height": 1000})
-    opened.seen()
     opened.page.emulate_media(media="print")
-    opened.js("window.dispatchEvent(new Event('beforeprint'))")
+    opened.unfold()
     names = (
         "(name) => [...document.querySelectorAll(name)].map((e) => "
         "Math.ceil(e.getBoundingClientRect().right))"
@@ -315,11 +430,6 @@ def test_a_sheet_is_as_wide_as_what_stands_on_it(browser: Any, file: Path) -> No
     sheets = opened.page.evaluate(names, "table")
     assert 0 < max(sheets) <= 690
     assert opened.js("document.documentElement.scrollWidth") <= 690
-    over = (
-        "[...document.querySelectorAll('.plot[data-drawn]')].filter((p) => +p.dataset.drawn > "
-        "p.clientWidth && p.clientWidth).length"
-    )
-    assert opened.js(over) == 0
     opened.context.close()
 
 

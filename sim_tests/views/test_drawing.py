@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from graphs import (
     GatedNet,
     ResidualPoolNet,
@@ -151,13 +152,83 @@ def test_boxes_do_not_overlap_and_sources_stand_above(seed: int) -> None:
         populations.append(snm(f"p{i}", (3,), into, rng))
     populations.append(readout("out", (3,), (Projection("p7", weights(rng, 3, 3)),), rng))
     graph = SpikingGraph(tuple(populations), steps=2)
-    at, (across, down) = graph_svg.places(graph, 2.0)
+    at, (across, down) = graph_svg.places(graph, 200)
     for p in graph:
         x, y = at[p.name]
-        assert 1.0 <= x <= across - 1.0
+        assert 100 <= x <= across - 100
         assert graph_svg.HEIGHT / 2 <= y <= down - graph_svg.HEIGHT / 2
-        assert all(at[s][1] >= y + graph_svg.ROW - 1e-9 for s in sources(p))
+        assert all(y >= at[s][1] + graph_svg.ROW for s in sources(p))
         for q in graph:
             if q.name != p.name and at[q.name][1] == y:
-                assert abs(at[q.name][0] - x) >= 2.0 - 1e-9
+                assert abs(at[q.name][0] - x) >= 200
     assert_complete(graph)
+    assert touching(graph) == []
+
+
+def touching(graph: Graph) -> list[tuple[str, str]]:
+    """Labels of arrows, and boxes, that overlap one another; labels beyond the picture's edge."""
+    root = graph_svg.drawing(graph)
+    start, _, width, _ = map(float, root.get("viewBox", "").split())
+    labels = [(t, 3.0 * len(t.text or "")) for t in root.iter(f"{SVG}text") if t.get("class") == "what"]
+    at = [(float(t.get("x", 0)), float(t.get("y", 0))) for t, _ in labels]
+    areas = [
+        (t.text or "", x - half, y - 8, x + half, y + 1) for (t, half), (x, y) in zip(labels, at, strict=True)
+    ]
+    outside = [(name, "edge") for name, left, _, right, _ in areas if left < start or right > start + width]
+    for r in root.iter(f"{SVG}rect"):
+        x, y, w, h = (float(r.get(k, 0)) for k in ("x", "y", "width", "height"))
+        areas.append(("box", x, y, x + w, y + h))
+    return outside + [
+        (a[0], b[0])
+        for i, a in enumerate(areas)
+        for b in areas[i + 1 :]
+        if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]
+    ]
+
+
+@settings(max_examples=10)
+@given(graph=integer_graphs())
+def test_no_label_touches_another_or_a_box(graph: SpikingGraph) -> None:
+    assert touching(graph) == []
+
+
+def test_depthwise_and_grouped_convolutions_are_told_apart() -> None:
+    def conv(groups: int, out: int, kernel: int = 3) -> torch.nn.Module:
+        return torch.nn.Conv2d(8, out, kernel, padding=kernel // 2, groups=groups)
+
+    layers = [conv(1, 8), conv(8, 8), conv(4, 8), conv(8, 16)]
+    model = torch.nn.Sequential(*(m for layer in layers for m in (layer, torch.nn.ReLU())))
+    analog = dn.from_torch(model, np.ones((8, 6, 6), np.float32))
+    found = texts(analog)
+    for told in ("conv 3x3", "depthwise 3x3", "conv 3x3, 4 groups"):
+        assert told in found
+    assert found.count("depthwise 3x3") == 2  # of one filter a channel, and of two
+    root = graph_svg.drawing(analog)
+    kinds = [g.get("class") for g in root.iter(f"{SVG}g") if (g.get("id") or "").startswith("projection")]
+    assert kinds == ["", "depthwise", "", "depthwise", "identity"]  # the last into the read-out
+
+
+def test_arrows_over_several_rows_go_around_the_boxes_between() -> None:
+    rng = np.random.default_rng(0)
+    populations = [Input("input", (2,), np.ones(2), 8)]
+    for i in range(9):
+        heard = (
+            populations[-1].name,
+            *((populations[0].name,) if i == 8 else ()),
+            *(("p1",) if i == 5 else ()),
+        )
+        into = tuple(Projection(s, weights(rng, 3, 2 if s == "input" else 3)) for s in heard)
+        populations.append(snm(f"p{i}", (3,), into, rng))
+    graph = SpikingGraph(
+        (*populations, readout("out", (3,), (Projection("p8", weights(rng, 3, 3)),), rng)), steps=2
+    )
+    width = 180.0
+    at, _ = graph_svg.places(graph, width)
+    boxes = {p.name: (at[p.name][0] - width / 2, at[p.name][1] - graph_svg.HEIGHT / 2) for p in graph}
+    for p in graph:
+        for arrow in graph_svg.arrows(graph, p, at, width):
+            for x, y in graph_svg.curve(at[arrow.source], at[p.name], arrow.aside):
+                for name, (left, top) in boxes.items():
+                    inside = left < x < left + width and top < y < top + graph_svg.HEIGHT
+                    assert not inside, (arrow.source, p.name, name)
+    assert touching(graph) == []

@@ -63,8 +63,8 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
         shared._tell_time("net.py:net", analog, recipes.PAPER, stats, 0)
     with pytest.warns(
         UserWarning,
-        match=r"took 0\.5 s an image; fitting and rounding make 24 or more of each of 10 images: at "
-        r"least 2 min; ",
+        match=r"took 0\.5 s an image; fitting and rounding make 16 or more of each of 10 images: at "
+        r"least 1.3 min; ",
     ):
         shared._tell_time("net.py:net", analog, recipe, stats, 10)
 
@@ -76,6 +76,8 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
         (replace(recipes.PAPER, rounding="compensated"), 1),
         (replace(recipes.PAPER, correct=("bias",)), 1),
         (replace(recipes.PAPER, threshold="mmse"), 0),
+        (replace(recipes.PAPER, threshold="mmse", rounding="compensated"), 1),
+        (replace(recipes.PAPER, correct=("bias",), rounding="compensated"), 1),
         (replace(recipes.PAPER, threshold="sequential"), 2),
     ],
 )

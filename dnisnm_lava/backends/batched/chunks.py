@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,6 +66,19 @@ def _limit_threads(count: int) -> None:
     it when a thread first asks, and not again."""
     torch.get_num_threads()
     _libraries().limit(limits=count, user_api="openmp")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of floats whose last bit does not depend on the threads: of torch's linear systems and of NumPy's
+    products."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _libraries().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

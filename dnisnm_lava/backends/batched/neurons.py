@@ -207,6 +207,61 @@ def _try(  # type: ignore[no-untyped-def]
     return np.zeros(0, np.int64)
 
 
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _sum_up(total, before, current, bias):  # type: ignore[no-untyped-def]
+    for q in range(total.size):
+        total[q] = before[q] + current[q] + bias[q]
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _come_near(m, total, inverse, levels, half, zero):  # type: ignore[no-untyped-def]
+    for q in range(m.size):
+        goal = np.floor(max(total[q] * inverse[q] + half, zero))
+        m[q] += min(max(goal - m[q], -levels), levels)
+
+
+@numba.njit(cache=True, inline="always", error_model="numpy")
+def _set_against(activation, m, step, squares, gaps):  # type: ignore[no-untyped-def]
+    for q in range(m.size):
+        gap = activation[q] - m[q] * step[q]
+        squares[q] += gap * gap
+        gaps[q] += gap
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _try_at_once(current, activation, bias, vth, scales, levels, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
+    """As `_try`, where the lower threshold is 0 and nobody leads: m goes as near to floor(sum / theta + 1/2)
+    as the levels allow, and the sum is the same for all scales."""
+    count, steps, size = current.shape
+    kind = current.dtype.type
+    zero, half = kind(0), kind(0.5)
+    tried = len(scales)
+    total, m = np.zeros((steps + 1, SLICE), kind), np.empty(SLICE, kind)
+    inverse, step = np.empty((tried, SLICE), kind), np.empty((tried, SLICE), kind)
+    square, gap = np.empty((tried, SLICE), kind), np.empty((tried, SLICE), kind)
+    for start in range(first * SLICE, min((first + jobs) * SLICE, size), SLICE):
+        n = min(SLICE, size - start)
+        for s in range(tried):
+            for q in range(n):
+                theta = kind(vth[start + q] * scales[s])
+                inverse[s, q] = kind(1) / theta if theta > zero else zero
+                step[s, q] = theta / steps
+        square[:], gap[:] = zero, zero
+        for image in range(count):
+            for t in range(steps):
+                arrives = current[image, t, start : start + n]
+                _sum_up(total[t + 1, :n], total[t, :n], arrives, bias[start : start + n])
+            for s in range(tried):
+                m[:] = zero
+                for t in range(steps):
+                    _come_near(m[:n], total[t + 1, :n], inverse[s, :n], levels, half, zero)
+                own = activation[image, start : start + n]
+                _set_against(own, m[:n], step[s, :n], square[s, :n], gap[s, :n])
+        squares[:, start : start + n] += square[:, :n]
+        gaps[:, start : start + n] += gap[:, :n]
+    return np.zeros(0, np.int64)
+
+
 def try_scales(
     p: Neurons,
     vth: np.ndarray,
@@ -220,21 +275,21 @@ def try_scales(
     payloads, lower ones in proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the
     sums over images of (activation - mean spike) squared, and of itself. current: (N, T, n); activation:
     (N, n)."""
-    kind = p.own.dtype.type
-    arguments = (
-        current,
-        activation,
-        p.own[0, : len(vth)],
-        vth,
-        p.shared[3, : len(vth)],
-        scales,
-        kind(p.levels),
-        p.lead,
-        p.two_sided,
-        kind(p.limit),
-        *errors,
-    )
-    in_threads(lambda first, share: _try(*arguments, first, share), -(-current.shape[2] // SLICE), threads)
+    kind, jobs = p.own.dtype.type, -(-current.shape[2] // SLICE)
+    seen = current, activation, p.own[0, : len(vth)], vth
+    if p.lead == 0 and not p.two_sided and not lower_is_above_0(p):
+        quick = (*seen, scales, kind(p.levels), *errors)
+        in_threads(lambda first, share: _try_at_once(*quick, first, share), jobs, threads)
+        return
+    lower = p.shared[lanes.LOWER, : len(vth)]
+    each = (*seen, lower, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    in_threads(lambda first, share: _try(*each, first, share), jobs, threads)
+
+
+def lower_is_above_0(p: Neurons) -> bool:
+    """Of anyone who is not dead: `guards` writes 0 as the least number above it."""
+    left = p.shared[lanes.LOWER]
+    return bool((left[p.shared[lanes.VTH] > 0] > np.finfo(p.own.dtype).tiny).any())
 
 
 @cache

@@ -28,6 +28,10 @@ A neuron with a curve has no lower threshold, and beside the others `knot_0 ...`
 `half`, the half of it. More than 24 bits take w, x and y, which compute in 64 (WIDE), and knots, offsets and
 threshold. Whether a neuro-core multiplies and adds as wide was not seen either.
 
+A gate (`gate_program`) has no potential, bias or lead, but `p` and `q`, what its two inputs a and g summed
+to, and `gain_1 ... gain_T`, what a product of sums of 1 is worth after so many steps: dynamics.gain_after,
+made ahead, since nothing here divides. Its threshold is 2**shift, too; gains and products take 64 bits.
+
 `v + (a + bias)` takes two additions. Where |a + bias| stays within 24 bits the second alone can saturate, and
 the result is dynamics.py's, which saturates once. `largest_current` of `dnisnm inspect FILE --json` bounds it
 for each population of a file.
@@ -51,9 +55,10 @@ except ImportError:  # no extension, no neuro-core model; Lava imports this file
     AbstractNcProcessModel = None
 
 LARGEST, WIDEST = 2**23 - 1, 2**63 - 1
-WIDE = ("w", "x", "y")  # registers of 64 bits
+WIDE = ("w", "x", "y", "gain")  # registers of 64 bits
 REGISTERS = ("v", "m", "c", "vth", "lower", "payload", "v_init", "bias", "steps", "lead", "period")
 OF_CURVES = ("vth", "half", "shift")  # of neurons that have a curve, with its knots, slopes and offsets
+OF_GATES = ("p", "q", "m", "c", "vth", "half", "shift", "payload", "steps", "period")  # with its gains
 OF_STREAMS = ("fresh", "band", "most")  # registers of a stream's neurons, beside them
 
 # Flags are 0 and 1. Each line: an operation, its target, its operands (registers or numbers). SEL: the second
@@ -148,10 +153,12 @@ KNOT = """
     SEL  slope   left    slope   slope_{right}
     SEL  y       left    y       offset_{right}
 """
-FOLLOW = """
+CURVED = """
     MUL  w       v       slope        t f(v / t)
     MUL  y       y       t
     ADD  w       w       y
+"""
+FOLLOW = """
     ADD  y       w       half
     SHR  y       y       shift        in whole levels, halves up
     {bound}
@@ -185,6 +192,36 @@ FOLLOWS_FAR = """
     AND  armed   armed   above
 """
 
+GATE_BEGIN = """
+    {reset}
+    GE   open    c       0            silent before the first window
+    LT   armed   c       steps
+    AND  armed   armed   open
+    SEL  z       armed   a       0    both sources' sums of this window
+    ADD  p       p       z
+    SEL  z       armed   g       0
+    ADD  q       q       z
+    GE   alive   vth     1
+    AND  armed   armed   alive
+    ADD  t       c       1            how many steps are summed
+    {carried}
+    ADD  gain    gain_1  0
+"""
+GATE_RESET = """
+    EQ   first   c       0            window begins: forget the last one
+    SEL  p       first   0       p
+    SEL  q       first   0       q
+    SEL  m       first   0       m
+"""
+GAIN = """
+    LT   past    t       {i}
+    SEL  gain    past    gain    gain_{i}
+"""
+GATED = """
+    MUL  w       p       q            p q gain(t)
+    MUL  w       w       gain
+"""
+
 ARITHMETIC: dict[str, Callable[..., int]] = {
     "ADD": lambda a, b: a + b,
     "SUB": lambda a, b: a - b,
@@ -212,32 +249,47 @@ def program(levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[
 def curve_program(knots: int, levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[str, ...]]:
     """One step of a neuron that sends a curve of so many knots: all its levels at once, by shifting, for its
     threshold is a power of two. carry: of a stream's network."""
+    pieces = "".join(KNOT.format(i=i, right=i + 1) for i in range(knots))
+    summed = SUMMED.format(carried=ALL_SUMMED.strip() if carry else "")
+    return _instructions(summed + pieces + CURVED + _follow(levels, two_sided, carry), carry)
+
+
+def gate_program(steps: int, levels: int, two_sided: bool, *, carry: bool = False) -> list[tuple[str, ...]]:
+    """One step of a gate, which sends the change of the product of two running sums. steps: of a window, for
+    each of which there is a gain, so that nothing is divided. carry: of a stream's network."""
+    begin = GATE_BEGIN.format(
+        reset="" if carry else GATE_RESET.strip(), carried=ALL_SUMMED.strip() if carry else ""
+    )
+    gains = "".join(GAIN.format(i=i) for i in range(2, steps + 1))
+    return _parsed(begin + gains + GATED + _follow(levels, two_sided, carry), carry)
+
+
+def _follow(levels: int, two_sided: bool, carry: bool) -> str:
+    """From the value w, in parts of a level, to the levels k that bring m to it."""
     down = FOLLOWS_DOWN.format(least="x" if two_sided else "0")
     if carry:
         bound = FOLLOWS_UP + ("    NEG  x       most\n" if two_sided else "") + down
     else:
         bound = "" if two_sided else down
-    pieces = "".join(KNOT.format(i=i, right=i + 1) for i in range(knots))
-    summed = SUMMED.format(carried=ALL_SUMMED.strip() if carry else "")
     band = FOLLOWS_FAR.strip() if carry else ""
-    return _instructions(
-        summed + pieces + FOLLOW.format(bound=bound.strip(), levels=levels, band=band), carry
-    )
+    return FOLLOW.format(bound=bound.strip(), levels=levels, band=band)
 
 
 def _instructions(fire: str, carry: bool) -> list[tuple[str, ...]]:
     """Of a step whose neurons fire so."""
     begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
-    lines = [
-        line.split() for line in (begin + fire + END + (AGED if carry else "")).splitlines() if line.strip()
-    ]
+    return _parsed(begin + fire, carry)
+
+
+def _parsed(text: str, carry: bool) -> list[tuple[str, ...]]:
+    lines = [line.split() for line in (text + END + (AGED if carry else "")).splitlines() if line.strip()]
     return [tuple(words[: 2 + OPERANDS.get(words[0], 2)]) for words in lines]
 
 
-def step(instructions: list[tuple[str, ...]], registers: dict[str, int], a: int) -> int:
-    """Execute one step in place, and what the neuron sends. registers: of REGISTERS, or with a curve's; a:
-    what arrives."""
-    registers["a"] = saturated(a)
+def step(instructions: list[tuple[str, ...]], registers: dict[str, int], a: int, g: int = 0) -> int:
+    """Execute one step in place, and what the neuron sends. registers: of REGISTERS, or with a curve's; or of
+    OF_GATES. a: what arrives; g: at a gate's second input."""
+    registers["a"], registers["g"] = saturated(a), saturated(g)
     for operation, target, *operands in instructions:
         values = [registers[o] if o in registers else int(o) for o in operands]
         registers[target] = saturated(ARITHMETIC[operation](*values), WIDEST if target in WIDE else LARGEST)

@@ -12,22 +12,27 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.batched import curve_neurons, neurons
+from dnisnm_lava.backends.batched.chunks import one_thread
 from dnisnm_lava.backends.batched.curves import gated
 from dnisnm_lava.backends.batched.linear import Map, linear, max_pool, pool_changes
 from dnisnm_lava.backends.batched.storage import flat, innermost, unflat
 from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, Shape
 from dnisnm_lava.ir.dynamics import lower_threshold
+from dnisnm_lava.stages.fitting.shares import Share, dealt, owner
 from dnisnm_lava.stages.fitting.spool import Spool, Store
+from dnisnm_lava.system.ranks import ALONE, Group
 
 NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What one population does, chunk by chunk: the ANN's activation (n, *shape); what it sends, (n, T,
-    *shape), in steps of `worth`, which broadcasts to `shape`. Without `levels` it is the image, which is sent
-    in every step."""
+    """What one population of `shape` does, in the chunks of `share`: the ANN's activation (n, *shape); what
+    it sends, (n, T, *shape), in steps of `worth`, which broadcasts to `shape`. Without `levels` it is the
+    image, which is sent in every step."""
 
+    shape: Shape
+    share: Share
     ann: Spool
     levels: Spool | None
     worth: Tensor
@@ -35,14 +40,6 @@ class Activity:
     def __len__(self) -> int:
         """Chunks."""
         return len(self.ann if self.levels is None else self.levels)
-
-    @property
-    def images(self) -> int:
-        return (self.ann if self.levels is None else self.levels).images
-
-    @property
-    def shape(self) -> Shape:
-        return self.ann.shape if self.levels is None else self.levels.shape[1:]
 
     def sent(self, i: int) -> Tensor:
         """(n, T, *shape), or (n, 1, *shape) for the image."""
@@ -69,11 +66,17 @@ Activities = Mapping[str, Activity]
 Reader = SNM | ReadOut
 
 
-def of_input(chunks: Iterator[Tensor], store: Store) -> Activity:
-    images = Spool(store, 1)
-    for chunk in chunks:
-        images.append(chunk)
-    return Activity(images, None, torch.ones(()))
+def of_input(shape: Shape, chunks: Iterable[Tensor], store: Store, group: Group = ALONE) -> Activity:
+    """chunks: all of them, of which this process of `group` keeps its own."""
+    images, sizes, kept = Spool(store, 1), [], {}
+    for number, chunk in enumerate(chunks):
+        sizes.append(len(chunk))
+        if owner(number, group.size) == group.rank:
+            kept[number] = len(images)
+            images.append(chunk)
+    share = dealt(sizes, group)
+    images.arrange([kept[number] for number in share.numbers])
+    return Activity(shape, share, images, None, torch.ones(()))
 
 
 def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activity:
@@ -83,7 +86,7 @@ def of_pool(p: MaxPool, source: Activity, store: Store, spiking: bool) -> Activi
         ann.append(max_pool(activation, p.window))
     for i in range(len(source) if spiking else 0):
         changes.append(pool_changes(source.sent(i), p.window))
-    return Activity(ann, changes, torch.ones(()))
+    return Activity(p.shape, source.share, ann, changes, torch.ones(()))
 
 
 def of_product(source: Activity, gate: Activity, store: Store) -> Spool:
@@ -102,7 +105,7 @@ def of_gate(
         sent = (part.sent(i).double() for part in (source, gate))
         a, b = (spikes.expand(-1, steps, *spikes.shape[2:]).cumsum(1) for spikes in sent)
         levels.append(gated(p, a, b).to(torch.int8))
-    return Activity(ann, levels, channels_innermost(tensor(p.payload)))
+    return Activity(p.shape, source.share, ann, levels, channels_innermost(tensor(p.payload)))
 
 
 def of_neurons(
@@ -118,7 +121,7 @@ def of_neurons(
     levels = Spool(store, 2)
     for current in (currents(p, activities, steps) if heard is None else heard) if spiking else ():
         levels.append(run(p, current))
-    return Activity(ann, levels, channels_innermost(tensor(p.payload)))
+    return Activity(p.shape, share_of(p, activities), ann, levels, channels_innermost(tensor(p.payload)))
 
 
 # ---------------------------------------------------------------- what a population hears
@@ -128,15 +131,19 @@ def maps(p: Reader) -> list[tuple[Projection, Map]]:
     return [(q, linear(q, torch.float32, "cpu")) for q in p.projections]
 
 
+def share_of(p: Reader, activities: Activities) -> Share:
+    return activities[p.projections[0].source].share
+
+
 def chunks(p: Reader, activities: Activities) -> range:
-    return range(len(activities[p.projections[0].source]))
+    return range(len(share_of(p, activities).numbers))
 
 
 def preactivations(p: Reader, activities: Activities) -> Iterator[Tensor]:
     """The ANN's, (n, *shape), without bias."""
     ready = maps(p)
-    for i in range(len(activities[p.projections[0].source].ann)):
-        yield _total([project(activities[q.source].ann[i]) for q, project in ready])
+    for i in chunks(p, activities):
+        yield total([project(activities[q.source].ann[i]) for q, project in ready])
 
 
 class Currents:
@@ -170,7 +177,7 @@ def currents(p: Reader, activities: Activities, steps: int, first: int = 0) -> I
             sent = activities[q.source].sent(i)
             z = project(sent.flatten(0, 1))
             parts.append(z.reshape(*sent.shape[:2], *z.shape[1:]).expand(-1, steps, *p.shape))
-        yield _total(parts)
+        yield total(parts)
 
 
 def summed_currents(p: Reader, activities: Activities) -> np.ndarray:
@@ -179,19 +186,13 @@ def summed_currents(p: Reader, activities: Activities) -> np.ndarray:
     total: np.ndarray = np.zeros(p.shape)
     for q in p.projections:
         source = activities[q.source]
-        spikes = reduce(torch.add, (source.mean(i).double().sum(0) for i in range(len(source))))
-        total = total + q(spikes.numpy()[None])[0]
+        spikes = source.share.summed(source.mean(i).sum(0).double() for i in range(len(source)))
+        with one_thread():
+            total = total + q(spikes.numpy()[None])[0]
     return total
 
 
-def mean_currents(p: Reader, activities: Activities) -> Iterator[Tensor]:
-    """(n, *shape), without bias: a projection is linear, so one pass with the mean spikes does."""
-    ready = maps(p)
-    for i in chunks(p, activities):
-        yield _total([project(activities[q.source].mean(i)) for q, project in ready])
-
-
-def _total(parts: list[Tensor]) -> Tensor:
+def total(parts: list[Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 
 
@@ -238,15 +239,12 @@ def _constants(p: SNM) -> neurons.Neurons:
     )
 
 
-def errors(
-    p: SNM, scales: np.ndarray, pairs: Iterable[tuple[Tensor, Tensor]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over images of (activation - mean spike) squared, and of itself, with thresholds of `scales` (S,)
-    times p's: (S, *shape) each. pairs: the ANN's activations and the currents, chunk by chunk."""
+def errors(p: SNM, scales: np.ndarray, activation: Tensor, current: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the images of a chunk of (activation - mean spike) squared, and of itself, with thresholds of
+    `scales` (S,) times p's: (S, *shape) each. activation: the ANN's; current: that arrives."""
     constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
-    for activation, current in pairs:
-        x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
-        neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
+    x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
+    neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
     channels, *pixels = p.shape
     squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
     return squares, gaps

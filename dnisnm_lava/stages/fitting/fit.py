@@ -3,8 +3,9 @@ made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,43 +14,40 @@ from torch import Tensor
 from dnisnm_lava.backends.batched.curves import activated
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import (
-    SNM,
-    Activation,
-    AnalogGraph,
-    Gate,
-    Input,
-    MaxPool,
-    Population,
-    ReadOut,
-    Rectifier,
-    SpikingGraph,
-    checked_batches,
-)
+from dnisnm_lava.ir import SNM, Activation, AnalogGraph, Gate, Population, ReadOut, Rectifier, SpikingGraph
 from dnisnm_lava.stages.calibration import checked_granularity
+from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import CORRECTIONS, PERCENTILE, SUBSET, activity, corrections, thresholds
 from dnisnm_lava.stages.fitting.activity import Activities, Activity
+from dnisnm_lava.stages.fitting.kept import Journal, Keep, OfProjections, journal
+from dnisnm_lava.stages.fitting.readings import of_projection
 from dnisnm_lava.stages.fitting.spool import Spool, Store
-from dnisnm_lava.system import machine
-from dnisnm_lava.system.progress import Progress, tell
+from dnisnm_lava.stages.fitting.through import Each, image, store_of, through
+from dnisnm_lava.stages.quantization import Readings
+from dnisnm_lava.system.progress import Progress
+from dnisnm_lava.system.ranks import ALONE, Group
 
 SCALES = tuple(twentieths / 20 for twentieths in range(5, 21))  # of the maximum, tried as thresholds
-CHUNK, FEWEST = 1 << 25, 8  # bytes of currents at once; images
 MOST_LEVELS = 127
-LARGEST = 1e15  # 10**8 squares of it add up to less than float32's largest, 3e38
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What fit does to each population."""
+    """What fit does to each population, and whether it tells what weights read."""
 
     choice: thresholds.Choice
     corrections: frozenset[str]
+    reading: bool = False
+
+    @property
+    def told(self) -> str:
+        """All that it says, for a fingerprint."""
+        return repr((self.choice.told, sorted(self.corrections), self.reading))
 
     @property
     def spiking(self) -> bool:
         """Must populations be run, or does the ANN say it all?"""
-        return bool(self.corrections) or self.choice.rule is thresholds.sequential
+        return self.reading or bool(self.corrections) or self.choice.rule is thresholds.sequential
 
 
 def fit(
@@ -65,6 +63,8 @@ def fit(
     subset: int = SUBSET,
     memory: int | None = None,
     progress: Progress | None = None,
+    group: Group = ALONE,
+    keep: Keep | None = None,
 ) -> SpikingGraph:
     """`spiking`, the float network of `convert`, with what `images` tell: an array (N, *input shape), or an
     iterable of such. No labels, no training.
@@ -76,70 +76,75 @@ def fit(
     threshold: of rectifiers.
 
     scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
-    memory: bytes for what populations send (default: a quarter of what is free); the rest goes to the folder
-    for temporary files. progress(done, of): in populations.
+    memory: bytes for what populations send (default: a quarter of what is free, 1 GiB at most); the rest goes
+    to the folder for temporary files. progress(done, of): in passes of the ANN. group: of the processes that
+    share the images; each is given all of them, and has the same network in the end, which one alone would
+    have. keep: where the populations that are done are kept; those that are there already are taken, where
+    they are of the same networks, images and options.
     """
     plan = _plan(threshold, correct, granularity, scales, percentile, subset)
+    return _made(analog, spiking, images, plan, keep, group, memory, progress)[0]
+
+
+def fit_and_read(
+    analog: AnalogGraph,
+    spiking: SpikingGraph,
+    images: Images,
+    *,
+    threshold: str = "sequential",
+    correct: Iterable[str] = CORRECTIONS,
+    granularity: str = "channel",
+    scales: tuple[float, ...] = SCALES,
+    percentile: float = PERCENTILE,
+    subset: int = SUBSET,
+    memory: int | None = None,
+    progress: Progress | None = None,
+    group: Group = ALONE,
+    keep: Keep | None = None,
+) -> tuple[SpikingGraph, Readings]:
+    """`fit`, and `readings` of what it makes, by the same passes: weights are corrected by what they read."""
+    plan = _plan(threshold, correct, granularity, scales, percentile, subset)
+    plan = replace(plan, reading=True)
+    return _made(analog, spiking, images, plan, keep, group, memory, progress)
+
+
+def _made(
+    analog: AnalogGraph,
+    spiking: SpikingGraph,
+    images: Images,
+    plan: Plan,
+    keep: Keep | None,
+    group: Group,
+    memory: int | None,
+    progress: Progress | None,
+) -> tuple[SpikingGraph, Readings]:
     _check(spiking)
-    steps = spiking.steps
+    steps, store = spiking.steps, store_of(memory)
+    state = None if keep is None else hashlib.sha256()
+    shown = image(spiking, images, store, group, state)
+    if keep is not None and state is not None:
+        graphs = {"network": analog.digest(), "float": spiking.digest()}
+        keep = keep.of(**graphs, images=state.hexdigest(), plan=plan.told)
+    known = journal(spiking, keep, group)
+    if known.is_whole:
+        shown.close()
+        return known.graph, known.reads
 
     def neurons(p: SNM, activities: Activities, store: Store) -> tuple[SNM, Activity]:
-        return _fitted(p, analog[p.name], activities, steps, plan, store)
+        return _fitted(p, analog[p.name], activities, steps, plan, store, known)
 
     def gate(p: Gate, activities: Activities, store: Store) -> tuple[Gate, Activity]:
         sources = activities[p.source], activities[p.gate]
         ann = activity.of_product(*sources, store)
-        p = thresholds.of_gate(p, ann, steps, plan.choice)
+        p = known.once(p, lambda: (thresholds.of_gate(p, sources[0].share, ann, steps, plan.choice), ()))
         return p, activity.of_gate(p, ann, *sources, steps, store, plan.spiking)
 
     def read_out(p: ReadOut, activities: Activities, store: Store) -> ReadOut:
-        return _read_out(p, activities, steps, plan, store)
+        return known.once(p, lambda: _read_out(p, activities, steps, plan, store))
 
-    return through(
-        spiking, images, neurons, gate, read_out, spiking=plan.spiking, memory=memory, progress=progress
-    )
-
-
-def through(
-    graph: SpikingGraph,
-    images: Images,
-    neurons: Callable[[SNM, Activities, Store], tuple[SNM, Activity]],
-    gate: Callable[[Gate, Activities, Store], tuple[Gate, Activity]],
-    read_out: Callable[[ReadOut, Activities, Store], ReadOut],
-    *,
-    spiking: bool,
-    memory: int | None,
-    progress: Progress | None,
-) -> SpikingGraph:
-    """The graph of what `neurons`, `gate` and `read_out` make of its populations, each told the activities of
-    its sources."""
-    _check_range(graph)
-    store = Store(machine.free_memory() // 4 if memory is None else memory)
-    activities: dict[str, Activity] = {}
-    freed = graph.last_readers()
-    done: list[Population] = []
-    try:
-        with torch.inference_mode():
-            for i, p in enumerate(graph, 1):
-                if isinstance(p, Input):
-                    activities[p.name] = activity.of_input(_chunks(graph, images), store)
-                elif isinstance(p, MaxPool):
-                    activities[p.name] = activity.of_pool(p, activities[p.source], store, spiking)
-                elif isinstance(p, SNM):
-                    p, activities[p.name] = neurons(p, activities, store)
-                elif isinstance(p, Gate):
-                    p, activities[p.name] = gate(p, activities, store)
-                else:
-                    assert isinstance(p, ReadOut)
-                    p = read_out(p, activities, store)
-                done.append(p)
-                for name in freed[p.name]:
-                    activities.pop(name).close()
-                tell(progress, i, len(graph.populations))
-    finally:
-        for left in activities.values():
-            left.close()
-    return SpikingGraph(tuple(done), steps=graph.steps)
+    each = Each(neurons, gate, read_out, 1 + (steps if plan.spiking else 0))
+    made = through(spiking, shown, each, store, spiking=plan.spiking, progress=progress)
+    return made, known.reads
 
 
 def _plan(
@@ -181,77 +186,95 @@ def _check(spiking: SpikingGraph) -> None:
         raise OutOfRange("fit: the graph's weights are normalized; convert with branch='balance'")
 
 
-def _check_range(spiking: SpikingGraph) -> None:
-    for p in spiking:
-        reached = p.v_range if isinstance(p, SNM | ReadOut) else p.scale if isinstance(p, Input) else None
-        if reached is not None and reached.max() > LARGEST:
-            raise OutOfRange(
-                f"{p.name}: values up to {reached.max():.3g}, whose squares fit's float32 does not hold "
-                f"beyond {LARGEST:.0e}; "
-                "scale images or weights down, or fit nothing (--recipe paper)"
-            )
-
-
-def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
-    """As many images at once as the largest population's currents allow; some, since each chunk prepares
-    every neuron anew."""
-    largest = max(int(np.prod(p.shape)) for p in spiking)
-    some = max(FEWEST, CHUNK // (4 * spiking.steps * largest))
-    batches = [images] if hasattr(images, "shape") else images
-    count = 0
-    for x in checked_batches(spiking, batches):
-        count += len(x)
-        yield from torch.split(torch.as_tensor(spiking.input.arranged(x), dtype=torch.float32), some)
-    if count == 0:
-        raise OutOfRange("fit: 0 images given; give at least 1, better some hundreds")
-
-
 def _fitted(
-    p: SNM, own: Population, activities: Activities, steps: int, plan: Plan, store: Store
+    p: SNM,
+    own: Population,
+    activities: Activities,
+    steps: int,
+    plan: Plan,
+    store: Store,
+    known: Journal,
 ) -> tuple[SNM, Activity]:
     z = _spooled(activity.preactivations(p, activities), store)
     ann = _spooled((_activation(own, part, p.bias) for part in z), store)
-    meant = p
-    p = _heard_right(p, activities, z, steps, plan)
+    kept: list[activity.Currents] = []
+
+    def made() -> tuple[SNM, OfProjections]:
+        right, reads = _heard_right(p, activities, z, steps, plan)
+        kept.append(activity.Currents(right, activities, steps, store))
+        chosen = _with_thresholds(right, p, own, activities, ann, kept[0], steps, plan)
+        return activity.share_of(p, activities).agreed(chosen), _what_is_read(right, activities, reads, plan)
+
+    fitted = known.once(p, made)
     z.close()
-    currents = activity.Currents(p, activities, steps, store)
-    if isinstance(own, Rectifier):
-        bias = torch.tensor(np.broadcast_to(meant.bias, p.shape), dtype=torch.float64)
-        heard = thresholds.Heard(
-            plan.choice,
-            ann,
-            lambda: (part + bias for part in activity.preactivations(meant, activities)),
-            own.ceiling,
-            currents,
-            steps,
-        )
-        chosen = plan.choice.rule(p, heard)
-        p = thresholds.with_thresholds(p, chosen.theta, steps)
-        if "v_init" in plan.corrections:
-            gap = corrections.summed_gap(p, ann, currents) if chosen.gap is None else chosen.gap
-            p = corrections.with_v_init(p, gap / ann.images, steps)
-    elif isinstance(own, Activation):
-        p = thresholds.of_activation(p, own.function, ann, steps, plan.choice)
-    does = activity.of_neurons(p, ann, activities, steps, store, plan.spiking, currents)
+    currents = kept[0] if kept else activity.Currents(fitted, activities, steps, store)
+    does = activity.of_neurons(fitted, ann, activities, steps, store, plan.spiking, currents)
     currents.close()
-    return p, does
+    return fitted, does
 
 
-def _read_out(p: ReadOut, activities: Activities, steps: int, plan: Plan, store: Store) -> ReadOut:
-    if not plan.corrections & {"weights", "bias"}:
+def _with_thresholds(
+    p: SNM,
+    meant: SNM,
+    own: Population,
+    activities: Activities,
+    ann: Spool,
+    currents: activity.Currents,
+    steps: int,
+    plan: Plan,
+) -> SNM:
+    """p, with thresholds and initial potentials. meant: as the ANN has its weights and biases."""
+    share = activity.share_of(p, activities)
+    if isinstance(own, Activation):
+        return thresholds.of_activation(p, own.function, share, ann, steps, plan.choice)
+    if not isinstance(own, Rectifier):
         return p
+    bias = torch.tensor(np.broadcast_to(meant.bias, p.shape), dtype=torch.float64)
+    heard = thresholds.Heard(
+        plan.choice,
+        share,
+        ann,
+        lambda: (part + bias for part in activity.preactivations(meant, activities)),
+        own.ceiling,
+        currents,
+        steps,
+    )
+    p = thresholds.with_thresholds(p, plan.choice.rule(p, heard), steps)
+    if "v_init" not in plan.corrections:
+        return p
+    gap = corrections.summed_gap(p, share, ann, currents)
+    return corrections.with_v_init(p, gap / share.images, steps)
+
+
+def _read_out(
+    p: ReadOut, activities: Activities, steps: int, plan: Plan, store: Store
+) -> tuple[ReadOut, OfProjections]:
+    if not plan.corrections & {"weights", "bias"}:
+        return p, _what_is_read(p, activities, {}, plan)
     z = _spooled(activity.preactivations(p, activities), store)
-    p = _heard_right(p, activities, z, steps, plan)
+    p, reads = _heard_right(p, activities, z, steps, plan)
     z.close()
-    return p
+    return p, _what_is_read(p, activities, reads, plan)
 
 
-def _heard_right(p: corrections.P, activities: Activities, z: Spool, steps: int, plan: Plan) -> corrections.P:
+def _what_is_read(
+    p: corrections.P, activities: Activities, known: dict[int, tuple[Reads, ...]], plan: Plan
+) -> OfProjections:
+    if not plan.reading:
+        return ()
+    projections = enumerate(p.projections)
+    return tuple(known[i] if i in known else of_projection(q, activities[q.source]) for i, q in projections)
+
+
+def _heard_right(
+    p: corrections.P, activities: Activities, z: Spool, steps: int, plan: Plan
+) -> tuple[corrections.P, dict[int, tuple[Reads, ...]]]:
+    reads: dict[int, tuple[Reads, ...]] = {}
     if "weights" in plan.corrections:
-        p = corrections.with_weights(p, activities, z)
+        p, reads = corrections.with_weights(p, activities, z)
     if plan.corrections & {"weights", "bias"}:
         p = corrections.with_bias(p, activities, z, steps)
-    return p
+    return p, reads
 
 
 def _activation(own: Population, z: Tensor, bias: np.ndarray) -> Tensor:

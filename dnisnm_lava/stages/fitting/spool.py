@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import Shape
 from dnisnm_lava.system.files import temporary_folder
 
 
@@ -63,6 +62,10 @@ class Spool:
             ) from error
         return _OnDisk(offset, chunk.shape, chunk.dtype)
 
+    def arrange(self, order: Sequence[int]) -> None:
+        """The chunks in another order."""
+        self.chunks = [self.chunks[i] for i in order]
+
     def __getitem__(self, i: int) -> Tensor:
         chunk = self.chunks[i]
         if isinstance(chunk, _OnDisk):
@@ -75,17 +78,6 @@ class Spool:
 
     def __len__(self) -> int:
         return len(self.chunks)
-
-    @property
-    def images(self) -> int:
-        return sum(chunk.shape[0] for chunk in self.chunks)
-
-    @property
-    def shape(self) -> Shape:
-        """Of one image."""
-        _, *inside = self.chunks[0].shape
-        inside.insert(self.axis - 1, inside.pop())
-        return tuple(inside)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from dnisnm_lava.stages.calibration import shared_maxima
 from dnisnm_lava.stages.conversion import of_levels
 from dnisnm_lava.stages.fitting import activity, normal
 from dnisnm_lava.stages.fitting.activity import tensor
+from dnisnm_lava.stages.fitting.shares import Share, owner
 from dnisnm_lava.stages.fitting.spool import Spool
 
 UPDATES = 400
@@ -34,13 +35,19 @@ class Choice:
     percentile: float
     subset: int
 
+    @property
+    def told(self) -> tuple[object, ...]:
+        """All that it says, for a fingerprint."""
+        return self.rule.__name__, self.granularity, self.scales, self.percentile, self.subset
+
 
 @dataclass(frozen=True)
 class Heard:
-    """What a rule may ask: the choice that is to be made, the ANN's activations, its pre-activations in
-    float64, the largest activation that there can be, and the currents that arrive."""
+    """What a rule may ask: the choice that is to be made, of the chunks of a share the ANN's activations and
+    its pre-activations in float64, the largest activation that there can be, and the currents that arrive."""
 
     choice: Choice
+    share: Share
     ann: Spool
     pre: Callable[[], Iterator[Tensor]]
     ceiling: float
@@ -48,71 +55,76 @@ class Heard:
     steps: int
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """theta: (*shape). gap: (*shape), sums over images of activation - mean spike with this theta, where the
-    rule knows them."""
-
-    theta: np.ndarray
-    gap: np.ndarray | None = None
+Rule = Callable[[SNM, Heard], np.ndarray]  # -> theta (*shape)
 
 
-Rule = Callable[[SNM, Heard], Chosen]
-Pair = tuple[Tensor, Tensor]  # activations and currents of some images
-
-
-def largest(p: SNM, heard: Heard) -> Chosen:
+def largest(p: SNM, heard: Heard) -> np.ndarray:
     """The paper's: what convert took from the maxima."""
-    return Chosen(p.vth)
+    return p.vth
 
 
-def subset_largest(p: SNM, heard: Heard) -> Chosen:
+def subset_largest(p: SNM, heard: Heard) -> np.ndarray:
     """Maxima over the first `subset` images alone, as the original SNM code takes them in effect."""
-    left, best = heard.choice.subset, torch.zeros(p.shape)
-    for activation in heard.ann:
-        best = torch.maximum(best, activation[:left].amax(0)) if left else best
-        left = max(0, left - len(activation))
-    return Chosen(_or_maxima(shared_maxima(best.double().numpy(), heard.choice.granularity), p) / p.levels)
+    best = torch.zeros(p.shape)
+    for start, activation in zip(heard.share.starts, heard.ann, strict=True):
+        if start < heard.choice.subset:
+            best = torch.maximum(best, activation[: heard.choice.subset - start].amax(0))
+    best = reduce(torch.maximum, heard.share.group.gather(best))
+    return _or_maxima(shared_maxima(best.double().numpy(), heard.choice.granularity), p) / p.levels
 
 
-def percentile(p: SNM, heard: Heard) -> Chosen:
+def percentile(p: SNM, heard: Heard) -> np.ndarray:
     """The `percentile` of the activations, zeros among them, of each neuron, channel or layer: the smallest
     that so large a share of them do not exceed."""
     groups = groups_of(p.shape, heard.choice.granularity)
-    count = sum(len(a) for a in heard.ann) * int(np.prod(p.shape)) // groups
+    count = heard.share.images * int(np.prod(p.shape)) // groups
     above = count - int(np.ceil(count * heard.choice.percentile / 100)) + 1  # it is that many-th from the top
+
+    def largest_of(found: Tensor) -> Tensor:
+        return found.topk(min(above, found.shape[1]), dim=1).values
+
     top = torch.zeros(groups, 0)
     for activation in heard.ann:
-        found = torch.cat([top, activation.movedim(0, -1).reshape(groups, -1)], dim=1)
-        top = found.topk(min(above, found.shape[1]), dim=1).values
-    return Chosen(_spread(top[:, above - 1].double().numpy(), p, heard.choice.granularity) / p.levels)
+        top = largest_of(torch.cat([top, activation.movedim(0, -1).reshape(groups, -1)], dim=1))
+    top = largest_of(torch.cat(heard.share.group.gather(top), dim=1))
+    return _spread(top[:, above - 1].double().numpy(), p, heard.choice.granularity) / p.levels
 
 
-def ltb(p: SNM, heard: Heard) -> Chosen:
+def ltb(p: SNM, heard: Heard) -> np.ndarray:
     """Local threshold balancing (Bu et al., arXiv 2409.03368): from 0, theta += 2 mean(max(a - theta, 0)),
     which is gradient descent on the clipping error with rate 1; UPDATES times, each by one chunk of images,
     of the activations of each neuron, channel or layer. Activations are the ANN's; the authors clip those of
     the layers before."""
     groups = groups_of(p.shape, heard.choice.granularity)
+    share, own = heard.share, {number: i for i, number in enumerate(heard.share.numbers)}
     theta = torch.zeros(groups, dtype=torch.float64)
     for update in range(UPDATES):
-        values = heard.ann[update % len(heard.ann)].movedim(0, -1).reshape(groups, -1)
-        theta += 2 * (values - theta[:, None]).clamp(min=0).mean(1)
-    return Chosen(_spread(theta.numpy(), p, heard.choice.granularity) / p.levels)
+        number = update % share.chunks
+        if number in own:
+            values = heard.ann[own[number]].movedim(0, -1).reshape(groups, -1)
+            theta = theta + 2 * (values - theta[:, None]).clamp(min=0).mean(1)
+        theta = share.group.broadcast(theta, owner(number, share.group.size))
+    return _spread(theta.numpy(), p, heard.choice.granularity) / p.levels
 
 
-def mmse(p: SNM, heard: Heard) -> Chosen:
+def mmse(p: SNM, heard: Heard) -> np.ndarray:
     """The theta, of `scales` times the maxima, whose staircase of T steps and K levels is nearest to the
     activations: theta / T * min(T K, floor(T a / theta + 1/2)), in squared error."""
-    errors = np.zeros((len(heard.choice.scales), *p.shape))
-    for activation in heard.ann:
-        for error, scale in zip(errors, heard.choice.scales, strict=True):
-            gap = staircase(activation, p.vth * scale, heard.steps, p.levels) - activation
-            error += gap.square().double().sum(0).numpy()
-    return Chosen(p.vth * np.array(heard.choice.scales)[_best(errors, heard)])
+
+    def of(activation: Tensor) -> np.ndarray:
+        gaps = (
+            staircase(activation, p.vth * scale, heard.steps, p.levels) - activation
+            for scale in heard.choice.scales
+        )
+        return np.stack(
+            [pooled(gap.square().double().sum(0).numpy(), heard.choice.granularity) for gap in gaps]
+        )
+
+    errors = heard.share.summed(map(of, heard.ann))
+    return p.vth * np.array(heard.choice.scales)[_best(errors, p, heard)]
 
 
-def gauss(p: SNM, heard: Heard) -> Chosen:
+def gauss(p: SNM, heard: Heard) -> np.ndarray:
     """K theta where rounding to T K levels and clipping cost least, were pre-activations normal with the mean
     and the variance that they have within each neuron, channel or layer: two moments, which few images tell,
     in place of a maximum, which they do not.
@@ -120,21 +132,15 @@ def gauss(p: SNM, heard: Heard) -> Chosen:
     (C / T K)^2 / 12 P(0 < z < C) + E[max(z - C, 0)^2] is least at C = K theta. Of the kind of H-MT's
     threshold (AAAI 2026)."""
     groups = groups_of(p.shape, heard.choice.granularity)
-    count, total, squares = (
-        0,
-        torch.zeros(groups, dtype=torch.float64),
-        torch.zeros(groups, dtype=torch.float64),
-    )
-    for z in heard.pre():
+
+    def of(z: Tensor) -> Tensor:
         values = z.movedim(0, -1).reshape(groups, -1)
-        count, total, squares = (
-            count + values.shape[1],
-            total + values.sum(1),
-            squares + values.square().sum(1),
-        )
-    mean = total / count
-    spread = (squares / count - mean.square()).clamp(min=0).sqrt()
-    return Chosen(of_moments(p, mean, spread, heard.ceiling, heard.steps, heard.choice.granularity))
+        return torch.stack([values.sum(1), values.square().sum(1)])
+
+    count = heard.share.images * int(np.prod(p.shape)) // groups
+    mean, squares = heard.share.summed(map(of, heard.pre())) / count
+    spread = (squares - mean.square()).clamp(min=0).sqrt()
+    return of_moments(p, mean, spread, heard.ceiling, heard.steps, heard.choice.granularity)
 
 
 def of_moments(
@@ -154,19 +160,26 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: 
     return whole.clamp(-steps * levels if two_sided else 0, steps * levels) * step
 
 
-def sequential(p: SNM, heard: Heard) -> Chosen:
+def sequential(p: SNM, heard: Heard) -> np.ndarray:
     """The theta, of `scales` times the maxima, whose mean spikes are nearest to the activations, in squared
     error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
     seen together."""
-    scales = np.array(heard.choice.scales)
-    pairs = zip(heard.ann, heard.currents, strict=True)
-    left: list[Pair] = []
-    squares, gaps = activity.errors(p, scales, _first(pairs, _enough(p, heard.choice.granularity), left))
-    best = _best(squares, heard)
-    theta, gap = p.vth * scales[best], np.take_along_axis(gaps, best[None], axis=0)[0]
-    chosen = replace(p, vth=theta, payload=theta, v_init=theta / 2)
-    rest = activity.errors(chosen, np.ones(1), itertools.chain(left, pairs))[1][0]  # they tell the gap alone
-    return Chosen(theta, gap + rest)
+    scales, enough = np.array(heard.choice.scales), _enough(p, heard.choice.granularity)
+
+    def of(start: int, activation: Tensor, current: Tensor) -> np.ndarray | None:
+        first = int(min(max(enough - start, 0), len(activation)))
+        if not first:
+            return None
+        squares, _ = activity.errors(p, scales, activation[:first], current[:first])
+        return np.stack([pooled(of_scale, heard.choice.granularity) for of_scale in squares])
+
+    errors = heard.share.summed(map(of, heard.share.starts, heard.ann, heard.currents), _plus)
+    assert errors is not None
+    return p.vth * scales[_best(errors, p, heard)]
+
+
+def _plus(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    return b if a is None else a if b is None else a + b
 
 
 def _enough(p: SNM, granularity: str) -> float:
@@ -175,21 +188,11 @@ def _enough(p: SNM, granularity: str) -> float:
     return math.inf if granularity == "neuron" else max(FEWEST, math.ceil(VALUES / together))
 
 
-def _first(pairs: Iterator[Pair], images: float, left: list[Pair]) -> Iterator[Pair]:
-    """Chunks of the first images; what is left of the last one goes to `left`, and what follows stays in
-    `pairs`."""
-    while images > 0 and (pair := next(pairs, None)) is not None:
-        activation, current = pair
-        count = int(min(images, len(activation)))
-        images -= count
-        if count < len(activation):
-            left.append((activation[count:], current[count:]))
-        yield activation[:count], current[:count]
-
-
-def of_activation(p: SNM, function: Curve | Smooth, ann: Spool, steps: int, choice: Choice) -> SNM:
+def of_activation(
+    p: SNM, function: Curve | Smooth, share: Share, ann: Spool, steps: int, choice: Choice
+) -> SNM:
     """p, which keeps a curve, with thresholds of `nearest`, and the curve that such levels ask for."""
-    return _with_curve(p, function, nearest(p, ann, steps, choice), steps)
+    return _with_curve(p, function, nearest(p, share, ann, steps, choice), steps)
 
 
 def of_reach(p: SNM, function: Curve | Smooth, reach: np.ndarray, steps: int) -> SNM:
@@ -206,24 +209,27 @@ def _with_curve(p: SNM, function: Curve | Smooth, theta: np.ndarray, steps: int)
     return replace(p, vth=vth, payload=vth, curve=curve)
 
 
-def of_gate(p: Gate, ann: Spool, steps: int, choice: Choice) -> Gate:
+def of_gate(p: Gate, share: Share, ann: Spool, steps: int, choice: Choice) -> Gate:
     """p with thresholds of `nearest`."""
-    vth = np.broadcast_to(per_channel(nearest(p, ann, steps, choice), p.shape), p.shape)
+    vth = np.broadcast_to(per_channel(nearest(p, share, ann, steps, choice), p.shape), p.shape)
     return replace(p, vth=vth, payload=vth)
 
 
-def nearest(p: SNM | Gate, ann: Spool, steps: int, choice: Choice) -> np.ndarray:
+def nearest(p: SNM | Gate, share: Share, ann: Spool, steps: int, choice: Choice) -> np.ndarray:
     """(C,) theta, of `scales` times the maximum, whose levels are nearest to the activations: theta / T *
     floor(T a / theta + 1/2), within T K levels, in squared error. By the rule `max` the maximum's."""
     if choice.rule is largest:
         return channel_max(p.vth)
-    errors = np.zeros((len(choice.scales), p.shape[0]))
-    for activation in ann:
-        for error, scale in zip(errors, choice.scales, strict=True):
-            gap = staircase(activation, p.vth * scale, steps, p.levels, p.two_sided) - activation
-            error += activity.channel_sum(gap.square())
-    scales: np.ndarray = np.array(choice.scales)[errors.argmin(axis=0)]
-    return channel_max(p.vth) * scales
+
+    def of(activation: Tensor) -> np.ndarray:
+        gaps = (
+            staircase(activation, p.vth * scale, steps, p.levels, p.two_sided) - activation
+            for scale in choice.scales
+        )
+        return np.stack([activity.channel_sum(gap.square()) for gap in gaps])
+
+    errors = share.summed(map(of, ann))
+    return channel_max(p.vth) * np.array(choice.scales)[errors.argmin(axis=0)]
 
 
 RULES: dict[str, Rule] = {
@@ -262,15 +268,16 @@ def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
     return np.where(largest > 0, largest, p.vth * p.levels)
 
 
-def _best(errors: np.ndarray, heard: Heard) -> np.ndarray:
-    """(*shape): which of the scales has the least error, (S, *shape), of each neuron (with its channel's, to
-    keep it from what a few images say), channel or layer."""
-    axes = tuple(range(1 if heard.choice.granularity == "layer" else 2, errors.ndim))
-    shared = errors.mean(axis=axes, keepdims=True) if axes else errors
-    if heard.choice.granularity == "neuron":
-        for own, of_channel in zip(
-            errors, shared, strict=True
-        ):  # in place: there is one for each neuron and scale
-            own += of_channel * (SHRINKAGE / sum(len(a) for a in heard.ann))
-        shared = errors
-    return np.broadcast_to(shared.argmin(axis=0), errors.shape[1:])
+def pooled(values: np.ndarray, granularity: str) -> np.ndarray:
+    """Sums of `values` (*shape) over those that choose together; what they are sums over has size 1."""
+    axes = tuple(range(values.ndim))[{"neuron": values.ndim, "channel": 1, "layer": 0}[granularity] :]
+    return values.sum(axis=axes, keepdims=True) if axes else values
+
+
+def _best(errors: np.ndarray, p: SNM, heard: Heard) -> np.ndarray:
+    """(*shape): which of the scales has the least error, (S, *pooled shape), of each neuron (with its
+    channel's mean, to keep it from what a few images say), channel or layer."""
+    if heard.choice.granularity == "neuron" and errors.ndim > 2:
+        for own in errors:  # in place: there is one for each neuron and scale
+            own += own.mean(axis=tuple(range(1, own.ndim)), keepdims=True) * (SHRINKAGE / heard.share.images)
+    return np.broadcast_to(errors.argmin(axis=0), p.shape)

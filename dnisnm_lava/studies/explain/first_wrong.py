@@ -46,7 +46,7 @@ def all_well(rows: Sequence[Explained], tolerance: float, advice: Advice) -> tup
         f"No population's error exceeds {_percent(tolerance)} of its activations' power; the largest is "
         f"that of {worst.name}, "
         f"{_percent(worst.total.mean_squared)}; its largest part is {part}, "
-        f"{_percent(size(worst, part))} (parts may cancel){traced}. "
+        f"{_percent(size(worst, part))}{_beyond(worst, part)}{traced}. "
         f"What would lower it: {remedies.told(found)}."
     ), found
 
@@ -65,6 +65,13 @@ def size(p: Explained, part: str) -> float:
     return p.parts[part].contribution if part == "integers" else p.parts[part].mean_squared
 
 
+def _beyond(p: Explained, part: str) -> str:
+    """A word on a part that is larger than the whole, as it is where another part has the other sign."""
+    if size(p, part) <= p.total.mean_squared:
+        return ""
+    return ", more than the whole, since other parts undo some of it"
+
+
 def _largest(p: Explained, parts: Sequence[str]) -> str:
     return max(parts, key=lambda part: size(p, part))
 
@@ -76,8 +83,8 @@ def _finding(p: Explained, upstream: Sequence[Explained], tolerance: float, advi
     told = (
         f"{p.name} is the first population whose error exceeds {_percent(tolerance)} of its activations' "
         f"power: it is "
-        f"{_percent(p.total.mean_squared)}, and its largest part is {part} ({_percent(value)}), "
-        f"{MEANINGS[part]}"
+        f"{_percent(p.total.mean_squared)}, and its largest part is {part} ({_percent(value)}"
+        f"{_beyond(p, part)}), {MEANINGS[part]}"
     )
     if part == "inherited":
         told += (

@@ -43,6 +43,7 @@ from dnisnm_lava.studies.tuning.phases import (
     most_trials,
 )
 from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.ranks import ALONE, Group
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
 LEAST_IMAGES = 8
@@ -131,6 +132,7 @@ def tune(
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
     journal: Journal | None = None,
+    group: Group = ALONE,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
     without training.
@@ -143,7 +145,8 @@ def tune(
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are
     wanted, and scores are agreement with the ANN. measure: as in `compare`; labels that images bring help
     `auto`. statistics: maxima from other, or more, images (default: from those that are fitted on). journal:
-    keeps each trial, and has those of an attempt before.
+    keeps each trial, and has those of an attempt before. group: of the processes that share the images of
+    each trial, each given the same; all find what one alone would.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
     that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
@@ -158,17 +161,17 @@ def tune(
         else measure_of(analog, brought, labels is not None, ask(measure))
     )
     check_quality(target, found)
-    stats = maxima(analog, x[fitted_on], device) if statistics is None else statistics
+    stats = maxima(analog, x[fitted_on], device, group) if statistics is None else statistics
     search = _search(target, found, analog, stats, space)
     alarms = (
         _raised(analog, x, brought, ask(measure), set_up, device) if set_up.alarms is None else set_up.alarms
     )
     held, unseen = (
-        _held(analog, found, x[part], None if y is None else y[part], device)
+        group.broadcast(_held(analog, found, x[part], None if y is None else y[part], device))
         for part in (choosing, confirming)
     )
     _check_that_it_can_fail(target, held)
-    kept = Journal() if journal is None else journal
+    kept = Journal(group=group) if journal is None else journal
     kept.of = most_trials(search)
     story = []
     for phase, (run, dial, why) in PHASES.items():
@@ -184,8 +187,8 @@ def tune(
             tell(progress, number, number)
         story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
     stages("confirm")
-    networks = follow(search.best.recipe, analog, stats, x[fitted_on])
-    confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device)
+    networks = follow(search.best.recipe, analog, stats, x[fitted_on], group=group)
+    confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device, group)
     counts = {
         "fit": len(fitted_on),
         "search": min(space.images, len(fitted_on)),
@@ -243,19 +246,28 @@ def _tried(
     """One recipe, measured now or in an attempt before."""
 
     def measured() -> dict[str, Any]:
-        return asdict(
-            _measured(follow(recipe, search.analog, search.stats, fit_images), recipe, held, phase, device)
-        )
+        made = follow(recipe, search.analog, search.stats, fit_images, group=journal.group)
+        return asdict(_measured(made, recipe, held, phase, device, journal.group))
 
     told = journal.once(repr(recipe), measured)
     return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
 
 
-def _measured(networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device) -> Trial:
-    run = batched.run(networks.integer, held.images, steps=recipe.steps, device=device)
-    score = held.score(said(run, held.measure, recipe.steps))
-    spikes = sum(up + down for up, down in run.spike_counts.values()) / len(held.images)
-    took = latency(networks.integer, recipe.steps, held.measure.output)
+def _measured(
+    networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device, group: Group
+) -> Trial:
+    """Each process of the group runs its part of the images."""
+    graph = group.broadcast(networks.integer)
+    parts = np.array_split(np.arange(len(held.images)), min(group.size, len(held.images)))
+    own = []
+    if group.rank < len(parts):
+        run = batched.run(graph, held.images[parts[group.rank]], steps=recipe.steps, device=device)
+        spikes = sum(up + down for up, down in run.spike_counts.values())
+        own = [(said(run, held.measure, recipe.steps), spikes)]
+    of_all = [found for part in group.gather(own) for found in part]
+    score = held.score(np.concatenate([answers for answers, _ in of_all]))
+    spikes = sum(count for _, count in of_all) / len(held.images)
+    took = latency(graph, recipe.steps, held.measure.output)
     return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
 
 
@@ -318,9 +330,9 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
     return np.split(values, range(BATCH, len(values), BATCH))
 
 
-def maxima(analog: AnalogGraph, images: np.ndarray, device: Device) -> Statistics:
+def maxima(analog: AnalogGraph, images: np.ndarray, device: Device, group: Group = ALONE) -> Statistics:
     """The maxima on images that are fitted on, where there are no others to calibrate on."""
-    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device)
+    return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device, group=group)
 
 
 # ---------------------------------------------------------------- words

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import plotly.offline
 from markupsafe import Markup
 
 from dnisnm_lava.data.inputs import Images, Labels
+from dnisnm_lava.evaluation import equalities
+from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain.first_wrong import MEANINGS
 from dnisnm_lava.studies.explain.values import ThresholdMap
 from dnisnm_lava.studies.overview import Gathered, gather
+from dnisnm_lava.studies.verdict import MOST_LOST, cores, verdict
 from dnisnm_lava.system.files import refuse_unwritable, write_whole
 from dnisnm_lava.views import curves, graph_svg
 from dnisnm_lava.views.checks import BASIS, check_json
@@ -26,13 +28,16 @@ from dnisnm_lava.views.costs import costs_json
 from dnisnm_lava.views.coverage import coverage_json, place
 from dnisnm_lava.views.explanation import explanation_json
 from dnisnm_lava.views.network import network_json
-from dnisnm_lava.views.page import rasters, shell, tables
-from dnisnm_lava.views.page.figures import NAMES, RULES
+from dnisnm_lava.views.page import apart, rasters, shell, tables
+from dnisnm_lava.views.page.figures import RULES
+from dnisnm_lava.views.page.glossary import GLOSSARY
+from dnisnm_lava.views.page.nodes import first_shown, nodes
 from dnisnm_lava.views.page.pictures import pictures
 from dnisnm_lava.views.page.pieces import At
+from dnisnm_lava.views.page.why_figures import drawn, left_out
 from dnisnm_lava.views.runtime import MODEL, TOLD, runtime_json
 
-SVG = "http://www.w3.org/2000/svg"
+LEAST = 0.7  # of its size, to which the graph shrinks before it scrolls
 
 
 def report(
@@ -69,6 +74,11 @@ def result(found: Gathered) -> dict[str, Any]:
         **compared,
         "title": found.title,
         "suggested_steps": found.suggested,
+        "verdict": {str(t): asdict(verdict(found, t)) for t in found.steps},
+        "lost_to_ann": {
+            key: {str(t): _loss(loss) for t, loss in lost.items()} for key, lost in found.losses.items()
+        },
+        "apart": apart.counts(found.partings),
         "costs": costs,
         "check": check_json(found.checked),
         "runtime": {str(t): runtime_json(r) for t, r in found.runtimes.items()},
@@ -76,6 +86,10 @@ def result(found: Gathered) -> dict[str, Any]:
         "network": network_json(found.integer),
         "explanation": _without_pixels(explanation_json(found.explanation, {})),
     }
+
+
+def _loss(loss: Loss) -> dict[str, Any]:
+    return {**asdict(loss), "p": loss.p}
 
 
 def _without_folders(coverage: Coverage) -> Coverage:
@@ -94,40 +108,61 @@ def _without_pixels(value: Any) -> Any:
 
 
 def _context(found: Gathered) -> dict[str, Any]:
-    shown = pictures(found)
-    scripts = [shell.script(plotly.offline.get_plotlyjs()), shell.script(shell.asset("page.js"))]
-    texts = tables.texts(found)
+    scripts = [shell.script(shell.asset("page.js"))]
+    texts, boxes = tables.texts(found), nodes(found)
+    first = first_shown(found)
     return {
         "found": found,
         "chosen": str(found.suggested),
         "texts": texts,
         "here": texts[str(found.suggested)],
-        "names": NAMES,
         "rules": RULES,
-        "pictures": shown,
-        "figures": {key: p.figure for key, p in shown.items()},
+        "most_lost": f"{100 * MOST_LOST:g}",
+        "cores": _cores(found),
+        "pictures": pictures(found),
         "result": result(found),
         "basis": BASIS,
         "runtime_model": MODEL,
         "unknown_rates": [TOLD[name] for name in found.runtimes[found.suggested].rates.unknown],
         "tables": tables,
         "parts": MEANINGS,
+        "glossary": GLOSSARY,
+        "is_wrong": bool(found.explanation.first or found.comparison.alarms or found.explanation.alarms),
+        "equalities": equalities.told(found.comparison.equality),
+        "confusion": apart.confusion(found),
+        "shots": apart.shots(found),
         "maps": _maps(found),
-        "thumbnails": _thumbnails(found),
-        "drawing": _drawing(found),
+        "maps_left_out": left_out(found.explanation.populations),
+        "nodes": boxes,
+        "first_node": first,
+        "plain_nodes": _plain(boxes),
+        "drawing": _drawing(found, first),
         "curves": _curves(found),
         "scripts": scripts,
         "policy": shell.policy(scripts),
-        "style": Markup(shell.asset("page.css")),
+        "style": Markup(shell.asset("page.css") + shell.asset("report.css")),
     }
 
 
+def _plain(boxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For the page's script: what follows T is {"at": its key}."""
+    return [
+        {
+            **box,
+            "rows": [
+                [word, {"at": cell.key} if isinstance(cell, At) else cell] for word, cell in box["rows"]
+            ],
+        }
+        for box in boxes
+    ]
+
+
 def _maps(found: Gathered) -> list[dict[str, Any]]:
-    made = []
-    for p in found.explanation.populations:
-        if isinstance(p.map, ThresholdMap):
-            made.append({"name": p.name, "map": p.map, "images": rasters.heatmaps(p.map)})
-    return made
+    return [
+        {"name": p.name, "map": p.map, "images": rasters.heatmaps(p.map)}
+        for p in drawn(found.explanation)
+        if isinstance(p.map, ThresholdMap)
+    ]
 
 
 def _curves(found: Gathered) -> list[dict[str, Any]]:
@@ -137,28 +172,21 @@ def _curves(found: Gathered) -> list[dict[str, Any]]:
     ]
 
 
-def _thumbnails(found: Gathered) -> list[dict[str, Any]]:
-    def named(index: int | None) -> str:
-        return "" if index is None else found.classes[index] if index < len(found.classes) else str(index)
-
-    return [
-        {
-            "image": t.image,
-            "uri": rasters.thumbnail(t.pixels),
-            "ann": named(t.ann),
-            "integer": named(t.integer),
-            "label": named(t.label),
-        }
-        for t in found.thumbnails
-    ]
+def _cores(found: Gathered) -> tuple[str, str]:
+    """17 of 128; 13 %"""
+    number, share = cores(found.checked).split(" cores", 1)
+    return number, share.lstrip(" ,")
 
 
-def _drawing(found: Gathered) -> Markup:
-    """The graph, as an element of the page: what is drawn is read and written again, so that it can be no
-    markup but SVG."""
-    ET.register_namespace("", SVG)
-    root = ET.fromstring(graph_svg.svg(found.integer, ""))
-    for metadata in root.findall(f"{{{SVG}}}metadata"):
-        root.remove(metadata)
-    root.set("aria-hidden", "true")
+def _drawing(found: Gathered, chosen: int) -> Markup:
+    """The graph, as an element of the page, whose boxes can be pressed."""
+    ET.register_namespace("", graph_svg.SVG)
+    root = graph_svg.drawing(found.integer)
+    root.set("style", f"min-width: {LEAST * float(root.get('width', 0)):.0f}px")
+    for i, _ in enumerate(found.integer):
+        group = root.find(f".//*[@id='population-{i}']")
+        assert group is not None
+        group.attrib.update({"role": "button", "tabindex": "0", "data-node": str(i)})
+        if i == chosen:
+            group.set("class", f"{group.get('class')} on")
     return Markup(ET.tostring(root, encoding="unicode"))

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import json
-
-import plotly.graph_objects as go
-
 from dnisnm_lava.studies.overview import Gathered
 from dnisnm_lava.views.page import figures, tables, why_figures
-from dnisnm_lava.views.page.pieces import Picture, count, percent
+from dnisnm_lava.views.page.pieces import Picture, count, digits, percent
+
+ENERGY_CAPTIONS = {
+    "arithmetic": "Integer arithmetic alone, at 45 nm; beside it, the ANN with as many bits of weights "
+    "and activations.",
+    "paper": "The paper's rule: 4.6 pJ a float multiplication of the ANN and of the layers that read the "
+    "image, 0.9 pJ a spike's addition.",
+    "chip": "A chip like Loihi: synaptic operations, updates and messages at Loihi 1's published "
+    "simulated figures. It says nothing of an ANN.",
+}
+ERROR_CAPTION = (
+    "Bars tell what each part adds: they sum to the whole, the mark, and parts left of 0 make up for others."
+)
 
 
 def pictures(found: Gathered) -> dict[str, Picture]:
-    """{id: Picture}"""
-    made = [
+    """{id: Picture}; those over T where there is more than one."""
+    over_steps = [
         _accuracy(found),
         _agreement(found),
-        _spikes(found),
         *_energies(found),
+        _spikes(found),
         *_trades(found),
-        *_why(found),
     ]
+    made = [*(over_steps if len(found.steps) > 1 else []), *_why(found)]
     return {p.id: p for p in made}
-
-
-def _plain(figure: go.Figure) -> dict:
-    """Arrays as lists, so that every number of the page can be read in its source."""
-    return json.loads(json.dumps(figure.to_plotly_json(), default=lambda array: array.tolist()))
 
 
 def _accuracy(found: Gathered) -> Picture:
@@ -34,83 +37,46 @@ def _accuracy(found: Gathered) -> Picture:
         f"Accuracy over time steps T: {_ends(found, found.accuracy('integer'))}; the ANN has "
         f"{percent(_ann(found))}."
     )
-    caption = "Shaded areas are 95 % intervals (Wilson): what as many other images may well have shown."
-    if "lava" in found.comparison.accuracy:
-        caption += " Lava ran few images, to be compared spike for spike (Checks): they have no curve."
-    return Picture(
-        "accuracy", _plain(figures.accuracy(found)), alt, caption, tables.accuracy(found), over_steps=True
-    )
+    caption = "Shaded: each network's own 95 % interval (Wilson); what is lost has a paired one, above."
+    return Picture("accuracy", "Accuracy", figures.accuracy(found, alt), caption, tables.accuracy(found))
 
 
 def _agreement(found: Gathered) -> Picture:
-    alt = (
-        f"Share of images with the ANN's own class over T: "
-        f"{_ends(found, found.comparison.agreement['integer'])}."
-    )
-    caption = (
-        "Images that get the ANN's own class, right or wrong: what conversion alone changes, "
-        "whatever the labels say."
-    )
-    return Picture(
-        "agreement", _plain(figures.agreement(found)), alt, caption, tables.agreement(found), over_steps=True
-    )
+    shares = found.comparison.agreement["integer"]
+    alt = f"Share of images with the ANN's own class over T: {_ends(found, shares)}."
+    caption = "Images that get the ANN's own class, right or wrong: what conversion alone changes."
+    title = "Agreement with the ANN"
+    return Picture("agreement", title, figures.agreement(found, alt), caption, tables.agreement(found))
 
 
 def _spikes(found: Gathered) -> Picture:
     first, last = (count(figures.spikes(found.costs[t])) for t in (found.steps[0], found.steps[-1]))
     alt = f"Spikes an image over T: {first} at T = {found.steps[0]}, {last} at T = {found.steps[-1]}."
     images = found.costs[found.steps[0]].images
-    caption = (
-        f"Spikes of all populations, positive and negative, without the image's own; mean of "
-        f"{images:,} images."
-    )
-    return Picture(
-        "spikes", _plain(figures.spikes_over_steps(found)), alt, caption, tables.cost(found), over_steps=True
-    )
-
-
-PANEL = 28  # pixels of a population in the raster, at least
-ENERGY_CAPTIONS = {
-    "chip": "A chip like Loihi: synaptic operations, updates and messages at Loihi 1's published "
-    "simulated figures.",
-    "arithmetic": "Integer arithmetic alone, at 45 nm; beside it, the ANN with as many bits of weights "
-    "and activations.",
-    "paper": "The paper's rule: 4.6 pJ a float multiplication of the ANN and of the layers that read the "
-    "image, 0.9 pJ a spike's addition.",
-}
-
-
-ERROR_CAPTION = (
-    "Bars tell what each part adds: they sum to the whole, the mark, and parts left of 0 make up for others. "
-    "The sentence above and the table below tell how large a part is by itself."
-)
+    of = f"{images:,} image{'' if images == 1 else 's'}"
+    caption = f"Counted, of all populations, without the image's own; mean of {of}."
+    return Picture("spikes", "Spikes", figures.spikes_over_steps(found, alt), caption, tables.cost(found))
 
 
 def _energies(found: Gathered) -> list[Picture]:
     made = []
     for rule, name in figures.RULES.items():
         first, last = (figures.energies(found.costs[t], rule)[0] for t in (found.steps[0], found.steps[-1]))
-        told = f"{first:,.4g} µJ at T = {found.steps[0]}, {last:,.4g} µJ at T = {found.steps[-1]}"
+        told = f"{digits(first)} µJ at T = {found.steps[0]}, {digits(last)} µJ at T = {found.steps[-1]}"
         alt = f"Energy an image over T, estimated for {name}: {told}."
-        caption = f"{ENERGY_CAPTIONS[rule]} Estimated by this rule, not measured."
-        made.append(
-            Picture(
-                f"energy-{rule}",
-                _plain(figures.energy_over_steps(found, rule)),
-                alt,
-                caption,
-                over_steps=True,
-            )
-        )
+        drawing = figures.energy_over_steps(found, rule, alt)
+        made.append(Picture(f"energy-{rule}", "", drawing, ENERGY_CAPTIONS[rule]))
     return made
 
 
 def _trades(found: Gathered) -> list[Picture]:
     made = []
-    for cost, (title, _) in figures.COSTS.items():
+    for cost in ("energy", "latency"):
+        title, _ = figures.COSTS[cost]
         kept = [str(t) for t, is_kept in figures.on_front(found, cost).items() if is_kept]
         alt = f"Accuracy against {title}. On the front: T = {', '.join(kept)}."
-        made.append(Picture(f"trade-{cost}", _plain(figures.trade(found, cost)), alt, ""))
+        name = f"Accuracy against {cost}"
+        made.append(Picture(f"trade-{cost}", name, figures.trade(found, cost, alt), ""))
     return made
 
 
@@ -119,35 +85,30 @@ def _why(found: Gathered) -> list[Picture]:
     worst = max(told.populations, key=lambda p: p.total.mean_squared)
     busiest = max(told.populations, key=lambda p: p.rate_up + p.rate_down)
     error = (
-        f"Squared error of each population in five parts; the largest in all, "
+        f"Squared error of each population in parts; the largest in all, "
         f"{100 * worst.total.mean_squared:.2f} %, is {worst.name}'s."
     )
     most = f"{busiest.rate_up + busiest.rate_down:.3f}, are {busiest.name}'s"
     rate = f"Positive and negative spikes a neuron and step, by population; the most, {most}."
-    panels = (
-        "A panel a population, in the order of the graph; a column a step, a row a neuron, from the "
-        "busiest to the least busy. "
-        "Orange is positive, blue negative, full colour K levels; of a max-pool, the sign alone."
-    )
     image = (
         f"Image {told.raster_image} through the network: what up to 64 neurons of each population "
         f"send in each of {told.steps} steps."
     )
+    panels = (
+        "A column a step, a row a neuron, the busiest first. Orange is positive, blue negative, full colour "
+        "K levels; of a max-pool, the sign alone."
+    )
+    few = why_figures.left_out(told.populations)
+    left_out = f" The {why_figures.MOST} with the largest errors; the table has all." if few else ""
     return [
-        Picture("parts", _plain(why_figures.parts(told)), error, ERROR_CAPTION),
+        Picture("parts", "Error by population", why_figures.parts(told, error), ERROR_CAPTION + left_out),
         Picture(
             "rates",
-            _plain(why_figures.rates(told)),
-            rate,
+            "Firing rates",
+            why_figures.rates(told, rate),
             "Negative spikes take back what was sent too soon (the paper's Fig. 9).",
         ),
-        Picture(
-            "raster",
-            _plain(why_figures.raster(told)),
-            image,
-            panels,
-            least_width=100 + PANEL * len(told.populations),
-        ),
+        Picture("raster", "One image on its way", why_figures.raster(told, image), panels),
     ]
 
 

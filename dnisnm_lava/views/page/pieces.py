@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,24 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def breadth(self) -> str:
+        """How much room it takes, where a column of words takes twice that of a number: `narrow`, `middle` or
+        `wide`, of which the page makes blocks where that room is not there."""
+        taken = sum(1 if column.numeric else 2 for column in self.columns)
+        return "narrow" if taken <= 5 else "middle" if taken <= 8 else "wide"
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A Plotly figure as a dictionary. alt: what it shows, in words. over_steps: its x is T, where the chosen
-    one is marked. table: the same numbers; None where another table of the page has them. least_width:
-    pixels, below which it scrolls."""
+    """A drawing with its title. caption: what to know of it. table: the same numbers; None where another
+    table of the page has them."""
 
     id: str
-    figure: Mapping[str, Any]
-    alt: str
+    title: str
+    drawing: Markup
     caption: str
     table: Table | None = None
-    over_steps: bool = False
-    least_width: int = 0
 
 
 def percent(share: float) -> str:
@@ -74,3 +78,8 @@ def digits(number: float) -> str:
 
 def size(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "1"
+
+
+def capitalized(told: str) -> str:
+    """The first letter alone."""
+    return told[:1].upper() + told[1:]

@@ -13,17 +13,22 @@ from PIL import Image
 from dnisnm_lava.studies.explain.values import ThresholdMap
 
 MOST = 128  # pixels a side; larger maps and images are averaged in blocks
+SHADES = 32  # of a map
+SMALL = 48  # pixels a side of an image that is kept pixel by pixel; JPEG would blur it
 COLOURS = "viridis"
 
 
 def thumbnail(pixels: np.ndarray) -> str:
     """An image (C, H, W) in [0, 1]: grey of one channel, colours of three, else the mean; vectors as a
-    row."""
+    row. PNG of small ones, JPEG of others."""
     x = pixels.reshape(1, 1, -1) if pixels.ndim < 3 else pixels
     x = x if len(x) in (1, 3) else x.mean(axis=0, keepdims=True)
     shrunk = np.stack([_shrunk(channel) for channel in x], axis=-1)  # (H, W, C)
     grey = colormaps["gray"](shrunk, bytes=True)[..., 0]  # each channel from 0 ... 1 to 0 ... 255
-    return uri(grey[..., 0] if grey.shape[-1] == 1 else grey)
+    grey = grey[..., 0] if grey.shape[-1] == 1 else grey
+    if max(grey.shape[:2]) <= SMALL or min(grey.shape[:2]) == 1:
+        return uri(grey)
+    return encoded(Image.fromarray(np.ascontiguousarray(grey)), "JPEG", quality=80)
 
 
 def heatmaps(found: ThresholdMap) -> tuple[str, str]:
@@ -31,9 +36,16 @@ def heatmaps(found: ThresholdMap) -> tuple[str, str]:
     train, test = _shrunk(found.train), _shrunk(found.test)
     largest = max(float(train.max(initial=0)), float(test.max(initial=0))) or 1.0
     first, second = (
-        uri(colormaps[COLOURS](values / largest, bytes=True)[..., :3]) for values in (train, test)
+        encoded(Image.fromarray(_coloured(values / largest)).quantize(SHADES), "PNG")
+        for values in (train, test)
     )
     return first, second
+
+
+def _coloured(shares: np.ndarray) -> np.ndarray:
+    """(h, w, 3) bytes of values in [0, 1]."""
+    pixels: np.ndarray = colormaps[COLOURS](shares, bytes=True)[..., :3]
+    return np.ascontiguousarray(pixels)
 
 
 def _shrunk(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from importlib import resources as packaged
 import jinja2
 from markupsafe import Markup
 
-from dnisnm_lava.views.page.pieces import count, digits, percent, size
+from dnisnm_lava.views.page.glossary import GLOSSARY, anchor
+from dnisnm_lava.views.page.pieces import capitalized, count, digits, percent, size
 
 ASSETS = packaged.files("dnisnm_lava.views.page") / "assets"
 
@@ -29,7 +30,8 @@ def environment() -> jinja2.Environment:
         "sort_keys": True,
         "separators": (",", ":"),
     }
-    made.filters.update(count=count, percent=percent, digits=digits, size=size)
+    made.filters.update(count=count, percent=percent, digits=digits, size=size, capitalized=capitalized)
+    made.filters.update(anchor=anchor, meaning=GLOSSARY.__getitem__)
     return made
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.ir import SNM
 from dnisnm_lava.ir.weight_use import weight_use
 from dnisnm_lava.measures import wilson
+from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
 from dnisnm_lava.studies.loihi2.rules import RULES, named
 from dnisnm_lava.studies.overview import Gathered
+from dnisnm_lava.studies.verdict import verdict
 from dnisnm_lava.views import curves
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.coverage import place
-from dnisnm_lava.views.page.figures import NAMES, energies, on_front, spikes
+from dnisnm_lava.views.page import apart
+from dnisnm_lava.views.page.figures import COSTS, NAMES, energies, on_front, spikes
 from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
 from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span
-from dnisnm_lava.views.runtime import summary
+from dnisnm_lava.views.runtime import seconds, summary
 
 NAME = Column("population", numeric=False)
 
@@ -36,10 +40,20 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
         yield f"interval.{key}", span(*wilson(share, images[key]))
     for key, shares in found.comparison.agreement.items():
         yield f"agreement.{key}", percent(shares[t])
-    yield "drop", drop(found.accuracy("integer")[t], found.accuracy("ann")[t])
+    said = verdict(found, t)
+    yield "verdict", said.sentence
+    yield "state", said.state
+    if found.losses["integer"]:
+        yield from _lost(found.losses["integer"][t])
     yield "spikes", count(spikes(spent))
-    for rule in ENERGY_RULES:
-        yield f"energy.{rule}", joules(1e6 * energies(spent, rule)[0]).replace("u", "µ")
+    yield from _energy(spent)
+    time = found.runtimes[t]
+    yield "latency.steps", f"{time.steps:,} step{'' if time.steps == 1 else 's'}"
+    way = time.steps - t
+    yield "latency.way", f"T and {way:,} step{'' if way == 1 else 's'} from layer to layer"
+    yield "latency.microseconds", f"{digits(1e6 * time.latency)} µs"
+    yield "latency.rate", f"{time.frames_a_second:,.0f}"
+    yield from apart.texts(found, t)
     for i, p in enumerate(spent.populations):
         yield f"spikes.{i}", count(p.spikes)
         yield f"rate.{i}", f"{p.spikes / (p.neurons * t):.4f}"
@@ -52,11 +66,29 @@ def _measured(found: Gathered) -> tuple[str, ...]:
     return tuple(key for key in found.comparison.accuracy if key != "lava")
 
 
-def drop(share: float, ann: float) -> str:
-    points = 100 * (ann - share)
-    if abs(points) < 0.005:
-        return "exactly as many as"
-    return f"{abs(points):.2f} points {'less' if points > 0 else 'more'} than"
+def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
+    """Of the integer SNN against the ANN, on the same images."""
+    points = 100 * abs(loss.lost)
+    word = "lost" if loss.lost > 0 else "gained"
+    low, high = loss.interval
+    yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
+    yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points"
+    better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
+    p = "p < 0.001" if loss.p < 0.001 else f"p = {loss.p:.2g}"
+    yield "lost.pairs", f"the ANN is {better}: {p}"
+
+
+def _energy(spent: Costs) -> Iterator[tuple[str, str]]:
+    for rule in ENERGY_RULES:
+        own, ann = energies(spent, rule)
+        yield f"energy.{rule}", _joules(own)
+        if ann:
+            yield f"energy.{rule}.ann", _joules(ann)
+            yield f"energy.{rule}.times", f"{own / ann:.2f} times"
+
+
+def _joules(microjoules: float) -> str:
+    return joules(1e6 * microjoules).replace("u", "µ")
 
 
 # ---------------------------------------------------------------- over T
@@ -92,28 +124,22 @@ def cost(found: Gathered) -> Table:
     rows = []
     for t in found.steps:
         told = [energies(found.costs[t], rule) for rule in ENERGY_RULES]
-        rows.append(
-            (
-                str(t),
-                count(spikes(found.costs[t])),
-                *(digits(e) for e, _ in told),
-                *(digits(ann) for _, ann in told[1:]),
-            )
-        )
+        pairs = [digits(e) for pair in told for e in pair if e]
+        rows.append((str(t), count(spikes(found.costs[t])), *pairs))
     columns = (
         Column("T"),
         Column("spikes"),
-        Column("chip, µJ"),
         Column("arithmetic, µJ"),
+        Column("the ANN, µJ", help="the quantized ANN, by integer arithmetic"),
         Column("paper, µJ"),
-        Column("ANN: arithmetic, µJ"),
-        Column("ANN: paper, µJ"),
+        Column("its ANN, µJ", help="the ANN in floating point, by the paper's rule"),
+        Column("chip, µJ", help="a chip like Loihi, which knows no ANN"),
     )
     return Table("cost-table", "Spikes and estimated energy of an image.", columns, tuple(rows))
 
 
 def trade(found: Gathered) -> Table:
-    fronts = {cost: on_front(found, cost) for cost in ("steps", "spikes", "energy")}
+    fronts = {cost: on_front(found, cost) for cost in COSTS}
     rows = []
     for t in found.steps:
         marks = ("yes" if kept[t] else "no" for kept in fronts.values())
@@ -123,7 +149,8 @@ def trade(found: Gathered) -> Table:
                 str(t),
                 f"{100 * found.accuracy('integer')[t]:.2f}",
                 count(spikes(spent)),
-                digits(energies(spent, "chip")[0]),
+                digits(energies(spent, "arithmetic")[0]),
+                seconds(found.runtimes[t].latency).replace("us", "µs"),
                 *marks,
             )
         )
@@ -131,10 +158,9 @@ def trade(found: Gathered) -> Table:
         Column("T"),
         Column("integer SNN, %"),
         Column("spikes"),
-        Column("chip, µJ"),
-        Column("front in T", False),
-        Column("front in spikes", False),
-        Column("front in energy", False),
+        Column("energy, µJ"),
+        Column("latency"),
+        *(Column(f"front in {cost}", False) for cost in COSTS),
     )
     return Table("trade-table", "Every T, and whether another T is better for less.", columns, tuple(rows))
 
@@ -197,8 +223,8 @@ def errors(found: Gathered) -> Table:
     )
     caption = (
         f"How large each part is by itself, as in the sentence above: its mean square, % of the mean "
-        f"squared activation; parts may cancel, "
-        f"so they need not sum. Integers: what they add. {told.images:,} images, T = {told.steps}."
+        f"squared activation. Parts may undo one another: they need not sum, and one may be larger than the "
+        f"whole. Integers: what they add. {told.images:,} images, T = {told.steps}."
     )
     return Table("error-table", caption, columns, rows)
 
@@ -369,9 +395,28 @@ def rules(found: Gathered) -> Table:
     )
 
 
+def broken(found: Gathered) -> Table | None:
+    """A row for each rule that does not hold, with the worst of its violations."""
+    rows = []
+    for rule in dict.fromkeys(v.rule for v in found.checked.violations):
+        own = [v for v in found.checked.violations if v.rule == rule]
+        worst = max(own, key=lambda v: v.value)
+        where = worst.population or "all"
+        more = f", worst of {count(len(own))}" if len(own) > 1 else ""
+        rows.append((rule, f"{where}{more}", count(worst.value), count(worst.limit), worst.remedy))
+    return _of_violations("broken-table", "What does not hold, and what to do.", rows)
+
+
 def violations(found: Gathered) -> Table | None:
-    if not found.checked.violations:
+    """All of them, where a rule has more than one."""
+    every = found.checked.violations
+    if len({v.rule for v in every}) == len(every):
         return None
+    rows = [(v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in every]
+    return _of_violations("violation-table", "Where each rule does not hold.", rows)
+
+
+def _of_violations(name: str, caption: str, rows: Sequence[tuple[str, ...]]) -> Table | None:
     columns = (
         Column("rule", False),
         Column("population", False),
@@ -379,11 +424,7 @@ def violations(found: Gathered) -> Table | None:
         Column("limit"),
         Column("what now", False),
     )
-    rows = tuple(
-        (v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy)
-        for v in found.checked.violations
-    )
-    return Table("violation-table", "What does not hold, and what to do.", columns, rows)
+    return Table(name, caption, columns, tuple(rows)) if rows else None
 
 
 def equality(found: Gathered) -> Table | None:

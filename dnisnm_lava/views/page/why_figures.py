@@ -1,135 +1,108 @@
-"""The error of each population in parts, firing rates, and one image on its way. Plotly figures."""
+"""The error of each population in parts, firing rates, and one image on its way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
-import plotly.graph_objects as go
+from markupsafe import Markup
+from PIL import Image
 
-from dnisnm_lava.studies.explain.values import PARTS, Explained, Explanation
-from dnisnm_lava.views.page.figures import BLUE, GREEN, GREY, ORANGE, RED, VIOLET
+from dnisnm_lava.studies.explain.values import PARTS, Explained, Explanation, Raster
+from dnisnm_lava.views.page import charts, svg
+from dnisnm_lava.views.page.charts import Bar
+from dnisnm_lava.views.page.rasters import encoded
 
-PART_COLOURS = dict(zip(PARTS, (RED, GREEN, BLUE, GREY, VIOLET, ORANGE), strict=True))
-ROW = 22  # pixels of a bar
-SPIKES = ((0.0, BLUE), (0.5, "rgba(127,127,127,0.08)"), (1.0, ORANGE))
+MOST = 24  # populations that are drawn: those with the largest errors
+ORANGE, BLUE = (200, 100, 26), (47, 127, 209)
+ACROSS, PANEL, GAP = 4, (89, 50), 9  # panels in a row; their size, and what lies between
 
 
-def parts(explanation: Explanation) -> go.Figure:
+def drawn(explanation: Explanation) -> list[Explained]:
+    """In the order of the graph."""
+    ranked = sorted(explanation.populations, key=lambda p: -p.total.mean_squared)
+    chosen = {p.name for p in ranked[:MOST]}
+    return [p for p in explanation.populations if p.name in chosen]
+
+
+def parts(explanation: Explanation, alt: str) -> Markup:
     """Stacked bars, one a population: what each part adds to the squared error; below 0 where it makes up for
     others."""
-    shown = list(explanation.populations)
-    figure = _bars(len(shown), "squared error, %")
-    for name in PARTS:
-        figure.add_bar(
-            y=_names(shown),
-            x=[100 * p.parts[name].contribution for p in shown],
-            name=name,
-            orientation="h",
-            marker={"color": PART_COLOURS[name]},
-            hovertemplate="%{x:.3f} %",
+    rows = [
+        Bar(
+            p.name,
+            {name: 100 * p.parts[name].contribution for name in PARTS},
+            "\n".join(
+                [
+                    p.name,
+                    f"all: {100 * p.total.mean_squared:.3f} %",
+                    *(f"{name} adds {100 * p.parts[name].contribution:.3f} %" for name in PARTS),
+                ]
+            ),
+            100 * p.total.mean_squared,
         )
-    figure.add_scatter(
-        y=_names(shown),
-        x=[100 * p.total.mean_squared for p in shown],
-        name="all",
-        mode="markers",
-        marker={"symbol": "diamond", "size": 8, "color": GREY},
-        meta="ink",
-        hovertemplate="%{x:.3f} %",
-    )
-    return figure
+        for p in drawn(explanation)
+    ]
+    used = {name: name for name in PARTS if any(row.parts[name] for row in rows)}
+    return charts.bars(rows, used, "squared error, % of the power", alt, "all")
 
 
-def rates(explanation: Explanation) -> go.Figure:
+def rates(explanation: Explanation, alt: str) -> Markup:
     """Spikes a neuron and step, positive to the right, negative to the left, as in the paper's Fig. 9."""
-    shown = [p for p in explanation.populations if p.kind != "ReadOut"]
-    figure = _bars(len(shown), "spikes a neuron and step")
-    figure.add_bar(
-        y=_names(shown),
-        x=[p.rate_up for p in shown],
-        name="positive",
-        orientation="h",
-        marker={"color": ORANGE},
-        hovertemplate="%{x:.4f}",
-    )
-    figure.add_bar(
-        y=_names(shown),
-        x=[-p.rate_down for p in shown],
-        name="negative",
-        orientation="h",
-        marker={"color": BLUE},
-        customdata=[p.rate_down for p in shown],
-        hovertemplate="%{customdata:.4f}",
-    )
-    return figure
+    rows = [
+        Bar(
+            p.name,
+            {"positive": p.rate_up, "negative": -p.rate_down},
+            f"{p.name}\npositive: {p.rate_up:.4f}\nnegative: {p.rate_down:.4f}",
+        )
+        for p in drawn(explanation)
+        if p.kind != "ReadOut"
+    ]
+    names = {"positive": "positive", "negative": "negative"}
+    return charts.bars(rows, names, "spikes a neuron and step", alt)
 
 
-def raster(explanation: Explanation) -> go.Figure:
-    """One image through the network: a panel a population, a column a step, a row a neuron; the colour is
-    what was sent, as a share of the population's K levels."""
-    shown = [(p, p.raster) for p in explanation.populations if p.raster is not None]
-    height = max((r.levels.shape[1] for _, r in shown), default=0)
-    panels, columns, ticks, most = [], [], {}, []
+def raster(explanation: Explanation, alt: str) -> Markup:
+    """One image through the network: a panel a population, a column a step, a row a neuron."""
+    shown = [(p, p.raster) for p in drawn(explanation) if p.raster is not None]
+    width, height = PANEL
+    pitch = width + GAP, height + 26
+    made = []
     for i, (p, found) in enumerate(shown):
-        steps = len(found.levels)
-        panel = np.zeros((height, steps + 1), np.float32)  # the last column parts it from the next
-        panel[:, -1] = np.nan
-        panel[found.levels.shape[1] :, :steps] = np.nan
-        panel[: found.levels.shape[1], :steps] = found.levels.T
-        places = [f"{_name(p)}, step {t}" for t in range(1, steps + 1)]
-        ticks[places[steps // 2]] = _name(p)
-        columns += [*places, f"{i}"]
-        most += [max(1, p.levels)] * (steps + 1)
-        panels.append(panel)
-    cells = np.concatenate(panels, axis=1)[:, :-1] if panels else np.zeros((0, 0), np.float32)
-    levels = [[None if np.isnan(v) else int(v) for v in row] for row in cells]
-    figure = go.Figure(layout={"template": None, "height": 430})
-    figure.add_heatmap(
-        z=[[None if v is None else v / k for v, k in zip(row, most, strict=False)] for row in levels],
-        text=levels,
-        x=columns[:-1],
-        y=list(range(1, height + 1)),
-        zmin=-1,
-        zmax=1,
-        colorscale=SPIKES,
-        hoverongaps=False,
-        hovertemplate="%{x}: %{text:+d}<extra></extra>",
-        colorbar={
-            "thickness": 10,
-            "outlinewidth": 0,
-            "title": {"text": "of K"},
-            "tickvals": [-1, 0, 1],
-            "ticktext": ["-K", "0", "K"],
-        },
+        x, y = 4 + i % ACROSS * pitch[0], 6 + i // ACROSS * pitch[1]
+        made.append(_panel(p, found, x, y))
+        name = svg.shortened(p.name, 15)
+        made.append(svg.text(x + width / 2, y + height + 13, name, "small", text_anchor="middle"))
+    rows = -(-len(shown) // ACROSS)
+    return svg.drawing(charts.WIDTH, 12 + rows * pitch[1], alt, *made)
+
+
+def _panel(p: Explained, found: Raster, x: float, y: float) -> Markup:
+    width, height = PANEL
+    tip = f"{p.name}\n{found.firing:,} of {found.total:,} neurons sent something in {len(found.levels)} steps"
+    image = svg.element(
+        "image",
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        href=_pixels(found, p.levels),
+        preserveAspectRatio="none",
+        class_="pixels",
     )
-    figure.update_xaxes(
-        tickvals=list(ticks), ticktext=list(ticks.values()), tickangle=-60, showgrid=False, zeroline=False
-    )
-    figure.update_yaxes(
-        title="neurons, busiest first",
-        showticklabels=False,
-        range=[height + 0.5, 0.5],
-        showgrid=False,
-        zeroline=False,
-    )
-    return figure
+    return svg.element("g", svg.rect(x, y, width, height, "panel"), image, data_tip=tip)
 
 
-def _bars(count: int, title: str) -> go.Figure:
-    figure = go.Figure(
-        layout={"template": None, "barmode": "relative", "bargap": 0.25, "hovermode": "y unified"}
-    )
-    figure.update_layout(height=110 + ROW * count)
-    figure.update_xaxes(title=title, zeroline=True)
-    return figure.update_yaxes(autorange="reversed", type="category", ticksuffix=" ", tickfont={"size": 11})
+def _pixels(found: Raster, levels: int) -> str:
+    """PNG: orange above 0, blue below, clear at 0; full colour is all K levels."""
+    share = np.clip(found.levels.T.astype(np.float64) / max(1, levels), -1, 1)  # (neurons, T)
+    pixels = np.zeros((*share.shape, 4), np.uint8)
+    for sign, colour in ((1, ORANGE), (-1, BLUE)):
+        pixels[share * sign > 0, :3] = colour
+    alpha = np.where(share == 0, 0.0, 0.25 + 0.75 * np.abs(share))
+    pixels[..., 3] = (255 * alpha).astype(np.uint8)
+    return encoded(Image.fromarray(pixels), "PNG")
 
 
-def _names(populations: Sequence[Explained]) -> list[str]:
-    return [_name(p) for p in populations]
-
-
-def _name(p: Explained) -> str:
-    """Plotly reads some markup in texts; what is escaped, it shows as it is."""
-    return escape(p.name, quote=False)
+def left_out(populations: Sequence[Explained]) -> int:
+    return max(0, len(populations) - MOST)

@@ -1,68 +1,13 @@
 "use strict";
-/* Curves in the page's colours, tables that sort and filter, a T that is chosen, light and dark. Texts come ready from the page. */
+/* A T that is chosen, words and curves that tell more where one points, a graph to press, tables that sort and filter, drawings to
+   save, light and dark. All texts come ready from the page. */
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const texts = read("texts"), figures = read("figures");
+  const texts = read("texts"), nodes = read("nodes");
   const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const plots = all(".plot");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => document.querySelector("input[name=steps]:checked").value;
-
-  /* ---- curves */
-
-  const NARROW = 520, SHORT = 15, LONG = 34; // pixels of a plot; letters of a name in narrow and in wide ones
-  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const plain = (name) => name.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
-  const escaped = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  const shortened = (name, most) => (plain(name).length > most ? "…" + escaped(plain(name).slice(1 - most)) : name);
-
-  function layout(plot, figure, width) {
-    const ink = colour("--ink"), soft = colour("--soft"), line = colour("--line"), page = colour("--page");
-    const made = structuredClone(figure.layout);
-    Object.assign(made, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false, width, autosize: false,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: soft },
-      margin: { l: 8, r: 12, t: 34, b: 8 },
-      hoverlabel: { bgcolor: page, bordercolor: line, font: { color: ink, size: 12 }, namelength: -1 },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", font: { color: ink }, itemclick: "toggle" },
-    });
-    for (const name of Object.keys(made).filter((key) => /^[xy]axis\d*$/.test(key))) {
-      made[name] = {
-        gridcolor: line, zerolinecolor: soft, linecolor: line, fixedrange: true, automargin: true, zeroline: false, ...made[name],
-        title: { standoff: 8, font: { size: 12, color: soft }, ...made[name].title }, tickfont: { color: soft, size: 11 },
-      };
-    }
-    const categories = made.yaxis && made.yaxis.type === "category" && figure.data[0] ? figure.data[0].y : null;
-    const most = width < NARROW ? SHORT : LONG;
-    if (categories) {
-      Object.assign(made.yaxis, { tickmode: "array", tickvals: categories, ticktext: categories.map((name) => shortened(name, most)) });
-    }
-    if (made.xaxis && made.xaxis.ticktext) made.xaxis.ticktext = made.xaxis.ticktext.map((name) => shortened(name, most));
-    if ("overSteps" in plot.dataset) {
-      made.shapes = [...(made.shapes || []), {
-        type: "line", x0: +chosen(), x1: +chosen(), yref: "paper", y0: 0, y1: 1, line: { color: soft, width: 1.5, dash: "dot" },
-      }];
-    }
-    return made;
-  }
-
-  function draw(plot, width = plot.clientWidth) {
-    if (!width) return; // hidden: drawn when it is shown
-    const figure = figures[plot.dataset.figure];
-    const data = figure.data.map((trace) => (trace.meta === "ink" ? { ...trace, marker: { ...trace.marker, color: colour("--ink") } } : trace));
-    Plotly.react(plot, data, layout(plot, figure, width), { displayModeBar: false, responsive: false, scrollZoom: false });
-    plot.dataset.drawn = width;
-  }
-
-  const drawAll = () => plots.forEach((plot) => draw(plot));
-  const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
-    if (entry.isIntersecting && !entry.target.dataset.drawn) draw(entry.target);
-  }), { rootMargin: "600px" });
-  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => {
-    if (target.dataset.drawn && target.clientWidth && +target.dataset.drawn !== target.clientWidth) draw(target);
-  }));
-  const redraw = () => plots.filter((plot) => plot.dataset.drawn).forEach((plot) => draw(plot));
 
   /* ---- light and dark */
 
@@ -72,7 +17,6 @@
     button.textContent = isDark() ? "Light" : "Dark";
     button.setAttribute("aria-pressed", String(isDark()));
     button.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
-    redraw();
   }
   button.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; themed(); });
   dark.addEventListener("change", themed);
@@ -80,17 +24,120 @@
   /* ---- the chosen T */
 
   function choose() {
-    const told = texts[chosen()];
+    const t = chosen(), told = texts[t];
     all("[data-at]").forEach((element) => { element.textContent = told[element.dataset.at]; });
-    plots.filter((plot) => plot.dataset.drawn && "overSteps" in plot.dataset).forEach((plot) => draw(plot));
+    all("[data-follow-state]").forEach((element) => { element.dataset.state = told[element.dataset.followState]; });
+    all("[data-mark]").forEach((mark) => mark.classList.toggle("on", mark.dataset.mark === t));
+    all("[data-steps]").forEach((part) => {
+      part.hidden = !part.dataset.steps.split(" ").includes(t);
+      part.style.order = told[part.dataset.place] || 0;
+    });
     all("table").forEach((table) => { if (table.sorted) table.sorted(); });
   }
   all("input[name=steps]").forEach((input) => input.addEventListener("change", choose));
-
+  all("[data-t]").forEach((part) => part.addEventListener("click", () => {
+    const input = document.querySelector(`input[name=steps][value="${part.dataset.t}"]`);
+    if (!input.checked) { input.checked = true; choose(); }
+  }));
   all("[data-switch]").forEach((area) => area.querySelector("select").addEventListener("change", (event) => {
     all("[data-choice]", area).forEach((part) => { part.hidden = part.dataset.choice !== event.target.value; });
-    all(".plot", area).forEach((plot) => draw(plot));
   }));
+
+  /* ---- what is pointed at */
+
+  const tip = document.getElementById("tip");
+  function tell(part, x, y) {
+    tip.textContent = part.dataset.tip;
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(8, Math.min(x + 14, innerWidth - box.width - 8))}px`;
+    tip.style.top = `${y + 18 + box.height > innerHeight ? Math.max(8, y - box.height - 12) : y + 18}px`;
+  }
+  const silent = () => { tip.hidden = true; };
+  all("[data-tip]").forEach((part) => {
+    part.addEventListener("pointermove", (event) => tell(part, event.clientX, event.clientY));
+    part.addEventListener("pointerleave", silent);
+    part.addEventListener("focus", () => { const box = part.getBoundingClientRect(); tell(part, box.left, box.bottom - 10); });
+    part.addEventListener("blur", silent);
+  });
+  addEventListener("scroll", silent, { passive: true });
+  addEventListener("keydown", (event) => { if (event.key === "Escape") silent(); });
+
+  /* ---- the graph */
+
+  const pane = document.getElementById("node");
+  function explain(box) {
+    const node = nodes[box.dataset.node], list = document.createElement("dl");
+    list.className = "facts narrow";
+    for (const [word, value] of node.rows) {
+      const [name, told] = ["dt", "dd"].map((tag) => list.appendChild(document.createElement(tag)));
+      name.textContent = word;
+      told.textContent = typeof value === "string" ? value : texts[chosen()][value.at];
+      if (typeof value !== "string") told.dataset.at = value.at;
+    }
+    const title = document.createElement("h3");
+    title.textContent = node.name;
+    pane.replaceChildren(title, list);
+    all(".node").forEach((other) => other.classList.toggle("on", other === box));
+  }
+  all(".node").forEach((box) => {
+    box.addEventListener("click", () => explain(box));
+    box.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); explain(box); } });
+  });
+  all(".drawing").forEach((drawing) => {
+    const on = drawing.querySelector(".node.on"), frame = drawing.getBoundingClientRect();
+    const place = on ? on.getBoundingClientRect() : frame;
+    drawing.scrollLeft = place.left + place.width / 2 - frame.left - drawing.clientWidth / 2;
+    drawing.scrollTop = place.top + place.height / 2 - frame.top - drawing.clientHeight / 2;
+  });
+
+  /* ---- drawings as files */
+
+  const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "font-family", "font-size", "font-weight", "text-anchor", "visibility", "paint-order", "image-rendering"];
+  function standalone(drawing) {
+    const copy = drawing.cloneNode(true), [x, y, width, height] = drawing.getAttribute("viewBox").split(" ");
+    const parts = [drawing, ...all("*", drawing)], copies = [copy, ...all("*", copy)];
+    parts.forEach((part, i) => {
+      const style = getComputedStyle(part);
+      copies[i].setAttribute("style", KEPT.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";"));
+      ["class", "data-tip", "data-t", "data-mark", "data-node", "tabindex", "role"].forEach((name) => copies[i].removeAttribute(name));
+    });
+    copies.filter((part, i) => parts[i].matches(".hit")).forEach((part) => part.remove());
+    const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    paper.setAttribute("style", `fill:${getComputedStyle(document.body).backgroundColor}`);
+    Object.entries({ x, y, width, height }).forEach(([name, value]) => paper.setAttribute(name, value));
+    copy.prepend(paper);
+    Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height }).forEach(([name, value]) => copy.setAttribute(name, value));
+    return new XMLSerializer().serializeToString(copy);
+  }
+  function save(content, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(content);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+  const SCALE = 3; // pixels of a PNG for each unit of its drawing
+  function picture(drawing, name) {
+    const image = new Image(), size = drawing.viewBox.baseVal;
+    image.onload = () => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: SCALE * size.width, height: SCALE * size.height });
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob((blob) => save(blob, `${name}.png`), "image/png");
+    };
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(drawing))}`;
+  }
+  all("figure.chart, .drawing").forEach((figure) => {
+    const drawing = figure.querySelector("svg"), name = figure.id || "graph", line = document.createElement("p");
+    line.className = "save";
+    for (const [kind, act] of [["SVG", () => save(new Blob([standalone(drawing)], { type: "image/svg+xml" }), `${name}.svg`)], ["PNG", () => picture(drawing, name)]]) {
+      const press = Object.assign(document.createElement("button"), { type: "button", textContent: kind });
+      press.setAttribute("aria-label", `Save ${name} as ${kind}`);
+      press.addEventListener("click", act);
+      line.append(press);
+    }
+    if (figure.id) drawing.after(line); else figure.parentElement.after(line);
+  });
 
   /* ---- tables */
 
@@ -111,7 +158,7 @@
     table.sorted = () => sort(table, index, direction);
   }
 
-  all("table").forEach((table) => [...table.tHead.rows[0].cells].forEach((head, index) => {
+  all(".sheet table").forEach((table) => [...table.tHead.rows[0].cells].forEach((head, index) => {
     const press = document.createElement("button");
     press.type = "button";
     press.textContent = head.textContent;
@@ -137,21 +184,7 @@
     getSelection().selectAllChildren(source);
     try { await navigator.clipboard.writeText(source.textContent); press.textContent = "Copied"; } catch { press.textContent = "Selected: copy it now"; }
   }));
-  document.getElementById("save").addEventListener("click", () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([document.getElementById("result").textContent], { type: "application/json" }));
-    link.download = "result.json";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
-
-  /* ---- paper */
-
-  const PAPER = 660; // pixels: the width of a page
-  window.addEventListener("beforeprint", () => plots.forEach((plot) => draw(plot, Math.min(PAPER, plot.closest(".three") ? 210 : PAPER))));
-  window.addEventListener("afterprint", drawAll);
-
-  all(".drawing").forEach((drawing) => { drawing.scrollLeft = (drawing.scrollWidth - drawing.clientWidth) / 2; });
+  document.getElementById("save").addEventListener("click", () => save(new Blob([document.getElementById("result").textContent], { type: "application/json" }), "result.json"));
+  if (innerWidth < 704) all(".roomy").forEach((part) => { part.open = false; }); // 44rem, as in the style
   themed();
-  plots.forEach((plot) => { seen.observe(plot); resized.observe(plot); });
 })();
