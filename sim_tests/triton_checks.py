@@ -32,7 +32,7 @@ from runs import assert_same
 from dnisnm_lava.backends import batched, reference
 from dnisnm_lava.backends.batched import currents, planning, storage, triton_here
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import Input, Projection, Resample, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, Resample, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 
 Check = Callable[[str], None]
@@ -87,6 +87,26 @@ def levels_and_steps_whose_sum_leaves_32_bits(device: str) -> None:
     x = rng.integers(-127, 128, (2, 4)).astype(float)
     assert planning.planned(graph, "triton", "triton", device)["a"].dtype == torch.int32
     _same(graph, x, device, "triton", "triton")
+
+
+def levels_of_larger_payloads(device: str) -> None:
+    """What 8 bits hold are the levels, and weights times payloads two digits; in one step, and in several."""
+    for steps, levels, granularity, two_sided in (
+        (1, 15, "channel", False),
+        (4, 15, "channel", True),
+        (3, 127, "layer", False),
+        (1, 15, "neuron", False),
+        (2, 300, "channel", False),
+    ):
+        graph, x = small(steps=steps, levels=levels, granularity=granularity, down=0.25)
+        sided = [replace(p, two_sided=two_sided) if isinstance(p, SNM) else p for p in graph]
+        graph = replace(graph, populations=tuple(sided))
+        for ways in (*WAYS, ("float32", "triton")):
+            _same(graph, x[:3], device, *ways)
+        plan = planning.planned(graph, "triton", "triton", device)
+        by_level = levels < 128 and granularity != "neuron"
+        assert any(p.code.units is not None for p in plan.values()) == by_level
+        assert (planning.paths(plan)["synapses"].get("triton", 0) > 2) == by_level
 
 
 def projections_of_every_kind(device: str) -> None:
@@ -189,6 +209,7 @@ CHECKS: tuple[Check, ...] = (
     converted_networks,
     thresholds_up_to_the_state_and_beyond,
     levels_and_steps_whose_sum_leaves_32_bits,
+    levels_of_larger_payloads,
     projections_of_every_kind,
     what_is_not_exact_is_not_taken,
 )

@@ -180,7 +180,7 @@ def _paths(args: Simulate, graph: dn.SpikingGraph, device: str) -> dict[str, Any
         return {}
     from dnisnm_lava.backends.batched import planning
 
-    return planning.paths(planning.planned(graph, args.synapses, args.neurons, device))
+    return planning.paths(planning.planned(graph, args.synapses, args.neurons, device, args.steps))
 
 
 def _exits(

@@ -345,7 +345,8 @@ def test_8_bit_synapses_are_chosen_for_what_they_hold_exactly() -> None:
     bytes_ = "int8" if onednn.int8_is_exact() else "float32"
 
     def way(projection: Projection, largest: int, asked: str = "auto", device: str = "cpu") -> str:
-        return currents.way_of(projection, storage.code_of(largest), largest, asked, device)
+        shape = (projection.weight.shape[1], 4, 4) if projection.is_conv else (projection.weight.shape[1],)
+        return currents.way_of(projection, storage.code_of(largest), largest, shape, asked, device)
 
     assert way(small, 31) == bytes_
     assert way(small, 128) == "float32"  # a spike that 8 bits do not hold

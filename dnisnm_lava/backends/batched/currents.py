@@ -13,7 +13,14 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends.batched.linear import Map, between, chosen_channels, linear
-from dnisnm_lava.backends.batched.onednn import WEIGHT, byte_sums, fits_bytes, int8_is_exact, whole_rows
+from dnisnm_lava.backends.batched.onednn import (
+    WEIGHT,
+    byte_sums,
+    digits,
+    fits_bytes,
+    int8_is_exact,
+    whole_rows,
+)
 from dnisnm_lava.backends.batched.storage import EXACT_FLOAT32, EXACT_INT32, Code, channels_last
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import Projection, Shape
@@ -38,42 +45,48 @@ def synapses(
 ) -> Synapses:
     """Of spikes up to +-largest, stored in `code`; OutOfRange where the way that is asked for would not be
     exact."""
-    way = way_of(projection, code, largest, asked, device)
+    way = way_of(projection, code, largest, source, asked, device)
     if way == "triton":
         from dnisnm_lava.backends.batched import triton_currents
 
         projection = whole_rows(projection)
-        summed = triton_currents.sums(projection, source, device)
-        apply = between(chosen_channels(projection, device), summed, projection, device)
+        parts = [triton_currents.sums(q, source, device) for q in digits(projection, code, source)]
+        apply = between(chosen_channels(projection, device), _added(parts, torch.int32), projection, device)
         return Synapses(apply, 0.0, projection.bound(largest), way)
     if way != "int8":
         dtype = torch.float64 if way == "float64" else torch.float32
         plain = linear(projection, dtype, device)
         return Synapses(lambda x: plain(code.decode(x, dtype)), 0.0, projection.bound(largest), way)
     projection = whole_rows(projection)
-    apply = between(
-        chosen_channels(projection, device), byte_sums(projection, code.offset, source), projection, device
-    )
+    parts = [byte_sums(q, code.offset, source) for q in digits(projection, code, source)]
+    reach = projection.bound(2 * code.offset if code.offset else largest)
+    wide = torch.float32 if reach < EXACT_FLOAT32 else torch.float64
+    apply = between(chosen_channels(projection, device), _added(parts, wide), projection, device)
     nobody = torch.full((1, *source), code.offset, dtype=torch.uint8)
     silence = apply(channels_last(nobody))[0].numpy()
-    return Synapses(apply, silence, projection.bound(2 * code.offset), way)
+    return Synapses(apply, silence, reach, way)
 
 
-def way_of(projection: Projection, code: Code, largest: int, asked: str, device: str) -> str:
+def _added(parts: list[Map], dtype: torch.dtype) -> Map:
+    """The sum of what the parts give, in a dtype that holds it."""
+    if len(parts) == 1:
+        return parts[0]
+    low, high = parts
+    return lambda x: low(x).to(dtype).add_(high(x))
+
+
+def way_of(projection: Projection, code: Code, largest: int, source: Shape, asked: str, device: str) -> str:
     """How a projection is computed; OutOfRange where float32 is asked for and would not be exact."""
     exact = projection.bound(largest) < EXACT_FLOAT32
-    # spikes have a sign where Triton is to read them
-    if (
-        code.dtype is torch.int8
-        and projection.bound(largest) < EXACT_INT32
-        and fits_int8(projection, largest)
-    ):
-        return "triton"
+    if code.dtype is torch.int8:  # spikes have a sign where Triton is to read them
+        parts = digits(projection, code, source)
+        fits = all(fits_int8(part, code.top) for part in parts)
+        if fits and sum(part.bound(code.top) for part in parts) < EXACT_INT32:
+            return "triton"
     if asked in ("auto", "int8", "triton"):
-        suits = (
-            code.dtype is torch.uint8
-            and projection.bound(2 * code.offset) < EXACT_FLOAT32
-            and fits_bytes(projection, code.offset)
+        suits = code.dtype is torch.uint8 and all(
+            part.bound(code.top) < EXACT_FLOAT32 << part.exponent and fits_bytes(part, code.top)
+            for part in digits(projection, code, source)
         )
         return "int8" if suits and device == "cpu" and int8_is_exact() else "float32" if exact else "float64"
     if asked == "float32" and not exact:
@@ -85,17 +98,17 @@ def way_of(projection: Projection, code: Code, largest: int, asked: str, device:
     return asked
 
 
-def fits_int8(projection: Projection, largest: int) -> bool:
-    """Do its weights, and the sums of a pool in front of them, fit 8 bits with a sign?"""
+def fits_int8(projection: Projection, top: int) -> bool:
+    """Do its weights, and the sums of a pool of spikes up to +-top in front of them, fit signed bytes?"""
     taps = 1 if projection.sum_pool is None else projection.sum_pool.kernel[0] * projection.sum_pool.kernel[1]
     weights = projection.weight.astype(np.int64)
     small = weights.min(initial=0) >= -WEIGHT - 1 and weights.max(initial=0) <= WEIGHT
-    return bool(small) and taps * largest <= WEIGHT and projection.resample is None
+    return bool(small) and taps * top <= WEIGHT and projection.resample is None
 
 
 def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndarray | None:
     """(C,) weights of a projection that gives each neuron its own byte of the source times its channel's
-    weight; else None."""
+    weight, and unit; else None."""
     w = projection.weight
     own = (
         projection.is_conv
@@ -116,4 +129,5 @@ def shortcut_weight(projection: Projection, code: Code, shape: Shape) -> np.ndar
         or code.dtype not in (torch.uint8, torch.int8)
     ):
         return None
-    return w.reshape(-1).astype(np.int64) << projection.exponent
+    units = 1 if code.units is None else code.units.reshape(-1)
+    return (w.reshape(-1).astype(np.int64) << projection.exponent) * units

@@ -32,7 +32,7 @@ from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
 COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
-CURRENTS = 1 << 21  # bytes of currents between a projection and its neurons: they stay in cache
+CURRENTS = 1 << 22  # bytes of currents between a projection and its neurons: few calls, and near caches
 
 
 @dataclass
@@ -81,7 +81,7 @@ def run(
     memory = free_bytes(place) // 4 if memory is None else memory
     wanted = {p.name for p in graph if isinstance(p, SNM | Gate | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
-    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place)
+    plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place, steps)
     parts: dict[str, list[np.ndarray]] = {
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }

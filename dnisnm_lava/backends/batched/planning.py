@@ -16,9 +16,9 @@ import torch
 from dnisnm_lava.backends.batched import triton_here
 from dnisnm_lava.backends.batched.currents import WAYS, Synapses, shortcut_weight, synapses
 from dnisnm_lava.backends.batched.linear import linear
-from dnisnm_lava.backends.batched.storage import EXACT_FLOAT32, Code, code_of, innermost
+from dnisnm_lava.backends.batched.storage import EXACT_FLOAT32, Code, code_of, code_of_levels, innermost
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Population, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import require_exact
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.dynamics import lower_threshold
@@ -54,15 +54,22 @@ _PLANS: dict[tuple[Any, ...], dict[str, Plan]] = {}  # by the identity of a grap
 
 
 def planned(
-    graph: SpikingGraph, synapses: str = "auto", neurons: str = "auto", device: str = "cpu"
+    graph: SpikingGraph,
+    synapses: str = "auto",
+    neurons: str = "auto",
+    device: str = "cpu",
+    steps: int | None = None,
 ) -> dict[str, Plan]:
-    """How each population of the graph is computed; kept as long as the graph."""
+    """How each population of the graph is computed in `steps` (default: the graph's); kept as long as the
+    graph."""
     for name, given, choices in (("synapses", synapses, WAYS), ("neurons", neurons, NEURONS)):
         if given not in choices:
             raise OutOfRange(f"{name}: {given!r} given; choose {', '.join(choices)}")
-    key = id(graph), synapses, neurons, device
+    once = (graph.steps if steps is None else steps) == 1
+    key = id(graph), synapses, neurons, device, once
     if key not in _PLANS:
-        _PLANS[key] = _plan(graph, synapses, *_ways(graph, synapses, neurons, device), device)
+        way, signed = _ways(graph, synapses, neurons, device)
+        _PLANS[key] = _plan(graph, synapses, way, signed, device, once)
         weakref.finalize(graph, _PLANS.pop, key, None)
     return _PLANS[key]
 
@@ -75,19 +82,41 @@ def paths(plan: Mapping[str, Plan]) -> dict[str, dict[str, int]]:
     return {"synapses": dict(sorted(ways.items())), "neurons": dict(sorted(neurons.items()))}
 
 
-def _plan(graph: SpikingGraph, asked: str, way: str, signed: bool, device: str) -> dict[str, Plan]:
+def _plan(
+    graph: SpikingGraph, asked: str, way: str, signed: bool, device: str, once: bool
+) -> dict[str, Plan]:
     if not graph.is_integer:
         return {p.name: _planned_float(p, asked, way, device) for p in graph}
     sent = largest_spikes(graph)
     plan: dict[str, Plan] = {}
     for p in graph:
-        code = code_of(sent.get(p.name, 0), signed)
+        levels = _code_of_signed(p, plan) if signed else _code_of_once(graph, p, plan) if once else None
+        code = levels or code_of(sent.get(p.name, 0), signed)
         plan[p.name] = (
             _planned(graph, p, code, plan, sent, asked, _way_of(p, way), device)
             if isinstance(p, SNM | ReadOut)
             else Plan(code, way=way)
         )
     return plan
+
+
+def _code_of_signed(p: Population, plan: Mapping[str, Plan]) -> Code | None:
+    """Of a population whose levels a byte with a sign holds."""
+    if isinstance(p, MaxPool):
+        return plan[p.source].code
+    return code_of_levels(np.broadcast_to(p.payload, p.shape), p.levels, True) if isinstance(p, SNM) else None
+
+
+def _code_of_once(graph: SpikingGraph, p: Population, plan: Mapping[str, Plan]) -> Code | None:
+    """Of a population that holds nothing before its only step, and so takes nothing back."""
+    if isinstance(p, MaxPool):
+        source = plan[p.source].code
+        return source if source.dtype is torch.uint8 and source.offset == 0 else None
+    if not isinstance(p, SNM) or graph.carry or p.band > 0 or p.most > 0:
+        return None
+    if p.two_sided or p.lead > 0 or p.curve is not None:
+        return None
+    return code_of_levels(np.broadcast_to(p.payload, p.shape), p.levels)
 
 
 def _planned_float(p: Population, asked: str, way: str, device: str) -> Plan:
@@ -134,7 +163,7 @@ def _planned(
     silence = sum((s.silence for _, s in ways), start=np.float64(0))
     if own is not None and shortcut is not None:
         offset = plan[own.source].code.offset
-        reach += own.bound(sent[own.source] + offset)
+        reach += own.bound(2 * offset if offset else sent[own.source])
         silence = silence + per_channel(shortcut[1] * offset, p.shape)
     if isinstance(p, SNM) and way == "triton":
         return _planned_triton(p, code, ways, shortcut, bias - silence, reach, limit, device)
@@ -193,7 +222,8 @@ def _neurons(
     from dnisnm_lava.backends.batched import neurons
 
     weight = np.zeros(1) if shortcut is None else per_channel(shortcut[1], p.shape)
-    each = (bias, p.vth, p.payload, weight, lower_threshold(p.vth, p.down), p.v_init)
+    payload = p.payload if code.units is None else np.ones(())
+    each = (bias, p.vth, payload, weight, lower_threshold(p.vth, p.down), p.v_init)
     constants = (innermost(np.broadcast_to(a, p.shape)).ravel() for a in each)
     return neurons.neurons(
         *constants,
@@ -204,6 +234,7 @@ def _neurons(
         limit=limit,
         out=NUMPY[code.dtype],
         offset=code.offset,
+        channels=p.shape[0],
     )
 
 

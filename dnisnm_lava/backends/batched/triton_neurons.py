@@ -45,7 +45,8 @@ def neurons(
     p: SNM, bias: np.ndarray, weight: np.ndarray, code: Code, limit: int, dtype: torch.dtype, device: str
 ) -> Neurons:
     """bias: of the displaced currents. weight: of the shortcut; both broadcast to the population's shape."""
-    each = (bias, p.vth, p.payload, lower_threshold(p.vth, p.down), weight, p.v_init)
+    payload = p.payload if code.units is None else np.ones(())
+    each = (bias, p.vth, payload, lower_threshold(p.vth, p.down), weight, p.v_init)
     rows = [innermost(np.broadcast_to(a, p.shape)).ravel().astype(np.int64) for a in each]
     table = tensor(np.stack(rows), dtype, device)
     return Neurons(table, p.shape, min(p.levels, MOST_LEVELS), p.lead, p.two_sided, limit, code)
