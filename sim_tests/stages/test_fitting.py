@@ -18,7 +18,7 @@ from runs import assert_same
 import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.backends import batched, lava_cpu, reference
-from dnisnm_lava.backends.batched import neurons
+from dnisnm_lava.backends.batched import lanes, neurons
 from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph, Rectifier, SpikingGraph
@@ -377,9 +377,9 @@ def test_scales_at_once_are_scales_one_by_one() -> None:
         activation = (rng.integers(0, 33, (6, 1500)) / 16).astype(np.float32)
         scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500), np.float32)
         one_by_one = (
-            made.table[0],
+            made.own[0, :1500],
             vth,
-            made.table[5],
+            made.shared[lanes.LOWER, :1500],
             scales,
             np.float32(levels),
             0,
