@@ -169,7 +169,7 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
             if not group.is_first:
                 return Result({}, "")
             on_lava = _on_lava(lava, blocks, network, measure, steps, group.device, stages)
-            summed = tallies.total(marks.without(part.tally) for part in parts)
+            summed = tallies.total(part.tally for part in parts)
             kept = marks.joined([part.tally for part in parts], measure)
             found = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
             compared = replace(found, marks=kept)

@@ -323,7 +323,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
         }
         met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
-    summed[marks.KEY] = marks.tallied(found.said, right, measure)
+    summed[tallies.MARKS] = marks.tallied(found.said, right, measure)
     return summed
 
 

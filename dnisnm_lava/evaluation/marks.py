@@ -14,12 +14,11 @@ import numpy as np
 
 from dnisnm_lava.errors import BadFile
 from dnisnm_lava.evaluation.intervals import newcombe
-from dnisnm_lava.evaluation.tallies import Tally, branch, number
+from dnisnm_lava.evaluation.tallies import MARKS, Tally, branch, number
 from dnisnm_lava.measures import Measure, Z
 
 VERSION = 1
 KINDS = {"right": np.uint8, "share": np.float32, "squared error": np.float32}
-KEY = "marks"  # of a tally; never added up
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,24 +110,19 @@ def _length(kind: str, images: int) -> int:
     return -(-images // 8) if KINDS[kind] is np.uint8 else 4 * images
 
 
-def without(tally: Tally) -> Tally:
-    """What adds up."""
-    return {key: value for key, value in tally.items() if key != KEY}
-
-
 def joined(tallies: Iterable[Tally], measure: Measure) -> Marks | None:
     """The marks of all blocks, in their order; None where one was kept by a version that had none."""
     parts = list(tallies)
-    if not all(KEY in part for part in parts):
+    if not all(MARKS in part for part in parts):
         return None
     kind = kind_of(measure)
 
     def of(part: Tally, key: str, t: str) -> np.ndarray:
         images = number(part, "ann", "images")
-        packed = number(part, KEY, key, t)
+        packed = number(part, MARKS, key, t)
         return _marks(packed.to_bytes(_length(kind, images), "big"), kind, images)
 
-    first = branch(parts[0], KEY)
+    first = branch(parts[0], MARKS)
     return Marks(
         kind,
         "labels" if measure.labels else "ann",

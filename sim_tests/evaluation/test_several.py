@@ -78,8 +78,8 @@ def test_marks_of_blocks_are_those_of_the_whole(nets: dn.Networks, images: tuple
         json.loads(json.dumps(tallied(nets, x[a:b], y[a:b], measure=measure, steps=(1, 8)))) for a, b in cuts
     ]
     assert marks.joined(parts, measure) == marks.joined([whole], measure)
-    assert tallies.total(map(marks.without, parts)) == marks.without(whole)
-    assert marks.joined([*parts, marks.without(parts[0])], measure) is None  # a part of an older version
+    assert tallies.total(parts) == tallies.total([whole])
+    assert marks.joined([*parts, tallies.total([parts[0]])], measure) is None  # a part of an older version
 
 
 def test_values_are_marked_by_their_squared_error_and_masks_by_their_share(nets: dn.Networks) -> None:
