@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from dnisnm_lava.backends import batched
-from dnisnm_lava.backends.batched import neurons, onednn
+from dnisnm_lava.backends.batched import executor, neurons, onednn
 from dnisnm_lava.ir import SNM
 from examples.resnet20 import resnet20
 
@@ -68,7 +68,7 @@ def main() -> None:
     graph = common.integer(resnet20().eval(), x, args.steps)
     batched.run(graph, x)
     spent: collections.Counter[str] = collections.Counter()
-    timed(batched, "_current", spent)
+    timed(executor, "_current", spent)
     timed(neurons, "run", spent)
     whole = common.seconds(lambda: batched.run(graph, x))
     steps = args.steps * args.images * sum(int(np.prod(p.shape)) for p in graph.of(SNM))

@@ -1,18 +1,20 @@
 """The integer simulator against T passes of the ANN.
 
-    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--repeats 7] [--threads 2] \\
-        [--out FILE.json]
+    python benchmarks/simulator.py ["ResNet-20, 32x32" ...] [--steps 8] [--levels 1] [--floats] \\
+        [--repeats 7] [--threads 2] [--cpu] [--out FILE.json]
 
 Timed in turn on the same images: the ANN in float32, channels last, in batches of `batch` (where it is
 fastest); the same with its batch norms folded into its convolutions; and the integer network converted from
-it. Weights are random: no cost depends on their values. Ratios are SNN / (T x ANN). Time nothing else
-meanwhile.
+it; with --floats, the float network too. Weights are random: no cost depends on their values. Ratios are
+SNN / (T x ANN). Time nothing else meanwhile, or take one thread and --cpu, processor time.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import statistics
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -22,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+import dnisnm_lava as dn
 from dnisnm_lava.backends import batched
 from dnisnm_lava.backends.batched import planning
 from examples.resnet20 import resnet20
@@ -47,10 +50,17 @@ def resnet18() -> nn.Module:
     return torchvisions(weights=None)
 
 
+def mobilenet_v2() -> nn.Module:
+    from torchvision.models import mobilenet_v2 as torchvisions
+
+    return torchvisions(weights=None)
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # model, pixels a side, the ANN's batch
     "ResNet-20, 32x32": (resnet20, 32, 64),
     "VGG-16, 32x32": (vgg16, 32, 64),
     "ResNet-18, 64x64": (resnet18, 64, 32),
+    "MobileNetV2, 224x224": (mobilenet_v2, 224, 4),
 }
 BATCHES = 4
 
@@ -66,12 +76,14 @@ def folded(model: nn.Module) -> nn.Module:
     return model
 
 
-def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
+def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     factory, size, batch = NETWORKS[name]
+    steps = args.steps
     torch.manual_seed(0)
     model = factory().eval().to(memory_format=torch.channels_last)
     x = common.images(BATCHES * batch, size)
-    graph = common.integer(model, x, steps)
+    floats = common.spiking(model, x, steps, args.levels)
+    graph = dn.quantize(floats)
     parts = torch.from_numpy(x).contiguous(memory_format=torch.channels_last).split(batch)
     plain = folded(model).to(memory_format=torch.channels_last)
 
@@ -83,29 +95,38 @@ def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
 
         return work
 
-    times = common.in_turn(
-        {"ann": passes(model), "folded": passes(plain), "snn": lambda: batched.run(graph, x, steps=steps)},
-        repeats,
-    )
-    return {
+    works: dict[str, Callable[[], Any]] = {
+        "ann": passes(model),
+        "folded": passes(plain),
+        "snn": lambda: batched.run(graph, x, steps=steps),
+    }
+    if args.floats:
+        works["floats"] = lambda: batched.run(floats, x, steps=steps)
+    times = common.in_turn(works, args.repeats, time.process_time if args.cpu else time.perf_counter)
+    row = {
         "network": name,
         "images": len(x),
         "T": steps,
+        "K": args.levels,
         "ANN ms": 1e3 * statistics.median(times["ann"]),
         "SNN ms": 1e3 * statistics.median(times["snn"]),
         "ratio": common.ratio(times["snn"], times["ann"], steps),
         "ratio to folded": common.ratio(times["snn"], times["folded"], steps),
         "paths": planning.paths(planning.planned(graph))["synapses"],
     }
+    return row | ({"floats to integers": common.ratio(times["floats"], times["snn"])} if args.floats else {})
 
 
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--levels", type=int, default=1)
+    parser.add_argument("--floats", action="store_true", help="the float SNN, too")
+    parser.add_argument("--cpu", action="store_true", help="processor time")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    common.finish(args, [measure(name, args.steps, args.repeats) for name in args.networks])
+    common.finish(args, [measure(name, args) for name in args.networks])
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=OfModelOrFile)
 R = TypeVar("R", bound=Resumable)
+WORTH_TELLING = 5.0  # seconds that `fit` still takes
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
 SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen
 FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their own; a payload is theta
@@ -166,7 +167,9 @@ def _paced(stages: Stages) -> Callable[[str], Progress | None]:
 
     def begin(name: str) -> Progress | None:
         progress = stages(name)
-        return Pace("pass of the ANN", stages.tell, progress=progress) if name == "fit" else progress
+        if name != "fit":
+            return progress
+        return Pace("pass of the ANN", stages.tell, progress=progress, least=WORTH_TELLING)
 
     return begin
 

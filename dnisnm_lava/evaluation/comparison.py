@@ -19,7 +19,8 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -67,7 +68,7 @@ class Comparison:
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
     answer. outputs: {"float": {output: {T: its values against the ANN's own}}, "integer": ...}, where a
     network has several. alarms: what makes all of it meaningless, or the integers worse than they need be
-    (`sanity`)."""
+    (`sanity`). marks: what each image got, where that is known."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -81,6 +82,7 @@ class Comparison:
     alone: Mapping[str, Mapping[int, int]]
     alarms: tuple[Alarm, ...] = ()
     outputs: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
+    marks: Marks | None = None
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -321,6 +323,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
         }
         met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
+    summed[tallies.MARKS] = marks.tallied(found.said, right, measure)
     return summed
 
 
@@ -404,6 +407,7 @@ def comparison(
         parted,
         (*(broken or set_up.alarms or ()), *worse),
         {key: outputs.fits(integer, runs[key]) for key in ("float", "integer")},
+        marks.joined([summed], measure),
     )
 
 

@@ -17,6 +17,7 @@ from dnisnm_lava.measures.answers import Answers, of_measure
 from dnisnm_lava.measures.measure import WORST
 
 Tally = Counts
+MARKS = "marks"  # of a tally: what each image got, which does not add up
 
 
 def tally(run: Run, measure: Measure, wanted: Mapping[str, np.ndarray], steps: Iterable[int]) -> Tally:
@@ -120,8 +121,8 @@ def alone(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> Tally:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """The sum, key by key."""
-    return reduce(_added, tallies)
+    """The sum, key by key, without the marks: they are each part's own (`marks.joined` has them together)."""
+    return reduce(_added, ({key: value for key, value in t.items() if key != MARKS} for t in tallies))
 
 
 def _added(a: Tally, b: Tally) -> Tally:

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.backends.results import Difference
-from dnisnm_lava.evaluation import equalities
+from dnisnm_lava.evaluation import equalities, marks
+from dnisnm_lava.evaluation.several import of_comparison
 from dnisnm_lava.measures import Fit, Score, Share
-from dnisnm_lava.views.png import png
 from dnisnm_lava.views.sanity import alarms_told
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
         result["worst_image"] = worst_json(comparison.scores)
     if any(comparison.outputs.values()):
         result["outputs"] = {key: _outputs_json(found) for key, found in comparison.outputs.items()}
+    if comparison.marks is not None:
+        result["answers"] = marks.to_json(comparison.marks)
     if comparison.equality:
         equal, images = equalities.on_lava(comparison.equality)
         result["on_lava"] = {"images": images, "equal": equal}
@@ -244,45 +246,14 @@ def _equality_table(rows: tuple[Difference, ...]) -> Table:
 
 
 def accuracy_picture(comparison: Comparison, title: str) -> bytes:
-    """Accuracy, or R2, over steps, as a PNG."""
-    import matplotlib
+    """Accuracy, or R2, over steps, as a PNG. Of Lava's few images the legend tells: no score to set beside
+    that of many."""
+    from dnisnm_lava.views.plots import as_file, figure
 
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    measure, drawn = comparison.measure, 100 if comparison.measure.is_share else 1
-    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    styles = {"float": ("o-", "C0"), "integer": ("s--", "C1")}
-    for key, value in comparison.accuracy.items():
-        label = f"{ROWS[key]} ({comparison.images[key]:,} images)"
-        if key == "lava":  # few images: no accuracy to set beside that of many
-            axes.plot([], [], " ", label=f"{ROWS[key]}: {equalities.lava_told(comparison.equality)}")
-        elif isinstance(value, float):
-            axes.axhline(drawn * value, color="0.4", linewidth=1, label=label)
-        else:
-            style, color = styles[key]
-            axes.plot(
-                list(value),
-                [drawn * score for score in value.values()],
-                style,
-                color=color,
-                markersize=5,
-                label=label,
-            )
-    ticks = sorted(
-        {t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value}
-    )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, [str(t) for t in ticks])
-    if measure.is_share:
-        axes.set_ylim(0, 102)
-    axes.set_xlabel("time steps T")
-    axes.set_ylabel(measure.name)
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return png(figure)
+    networks = [key for key in ("float", "integer") if key in comparison.scores]
+    curves = [of_comparison(comparison, key, ROWS[key]) for key in networks]
+    lava = f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}" if comparison.equality else ""
+    return as_file(figure(curves, width="page", title=title, notes=[lava] if lava else []), "png")
 
 
 def short(number: int) -> str:

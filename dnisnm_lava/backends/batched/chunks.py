@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from dnisnm_lava.ir import SpikingGraph
 
-SPIKES = 1 << 21  # bytes that the largest population of a chunk sends
+SPIKES = 1 << 22  # bytes that the largest population of a chunk sends
 T = TypeVar("T")
 
 

@@ -1,13 +1,15 @@
 """What happens between two projections, over all steps at once: compiled by numba, for the CPU.
 
-Each slice of neurons goes through all its steps while its potentials stay in the first-level cache. Integers
-travel as floats that hold them exactly: a potential is clipped to 24 bits, so float32 does wherever a step's
-current is below 2**24. Spikes are stored as bytes, spike + offset. All that a slice needs lies in one array,
-so that the compiler knows its rows to be apart and makes vector code of every loop.
+Integers travel as floats that hold them exactly: a potential is clipped to 24 bits, so float32 does wherever
+a step's current is below 2**24. Spikes are stored as bytes, spike + offset. `run` is one pass (`lanes`);
+`try_scales` runs the same neurons with many thresholds: its slices go through all steps while their
+potentials stay in the first-level cache, in one array, so that the compiler knows its rows to be apart and
+makes vector code of every loop.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from functools import cache
 import numba
 import numpy as np
 
-SLICE = 1024  # neurons
+from dnisnm_lava.backends.batched import lanes
+from dnisnm_lava.backends.batched.lanes import LANES, SLICE
+
 MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
-COUNTABLE = 1 << 23  # steps that a lane can count in float32
 LINE = 64  # bytes
 ROWS = 11
 NOBODY = np.zeros((1, 1, 0), np.uint8)
@@ -79,15 +82,6 @@ def _levels(w, out, levels, two_sided, offset, one, zero):  # type: ignore[no-un
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _flush(w, totals, zero):  # type: ignore[no-untyped-def]
-    """Count what the lanes counted, and begin again."""
-    for row in range(3):
-        for q in range(SLICE):
-            totals[row] += int(w[UP + row, q])
-            w[UP + row, q] = zero
-
-
-@numba.njit(cache=True, inline="always", error_model="numpy")
 def _aligned(kind):  # type: ignore[no-untyped-def]
     """Zeros (ROWS, SLICE) that begin with a cache line: vectors of 64 bytes that cross two cost a third
     more."""
@@ -96,55 +90,16 @@ def _aligned(kind):  # type: ignore[no-untyped-def]
     return room[:, first : first + SLICE]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _run(current, shortcut, table, levels, lead, two_sided, limit, offset, out, first, jobs):  # type: ignore[no-untyped-def]
-    """Jobs `first` to `first + jobs` of slices x images, images innermost: how many rose, fell, and
-    saturated."""
-    count, steps, size = out.shape
-    kind = table.dtype.type
-    one, zero = kind(1), kind(0)
-    totals = np.zeros(3, np.int64)
-    w = _aligned(table.dtype.type)
-    last, last_shortcut = (
-        current.shape[1] - 1,
-        shortcut.shape[1] - 1,
-    )  # what is the same in each step stands there once
-    loaded, counted = -1, 0
-    for job in range(first, min(first + jobs, count * ((size + SLICE - 1) // SLICE))):
-        start, image = job // count * SLICE, job % count
-        stop = min(start + SLICE, size)
-        if start != loaded:
-            loaded = start
-            for row in range(6):
-                w[BIAS + row, : stop - start] = table[row, start:stop]
-        w[V, : stop - start] = table[6, start:stop]
-        w[M, :] = zero
-        counted += steps
-        if counted > COUNTABLE:
-            _flush(w, totals, zero)
-            counted = steps
-        for t in range(steps + lead):
-            if t < steps:
-                extra = shortcut[image % shortcut.shape[0], min(t, last_shortcut), start:stop]
-                _integrate(w, current[image, min(t, last), start:stop], extra, limit, one, zero)
-            if t >= lead:
-                sent = out[image, t - lead, start:stop]
-                if levels == one and not two_sided:
-                    _once(w, sent, offset, one, zero)
-                else:
-                    _levels(w, sent, levels, two_sided, offset, one, zero)
-    _flush(w, totals, zero)
-    return totals
-
-
 @dataclass(frozen=True)
 class Neurons:
-    """A population's constants, each (n,): table (7, n) is bias, vth, guard, payload, shortcut, lower and
-    v_init. The guard is vth, and infinity for the dead; the shortcut, the weight of each neuron's own byte of
-    another population; lower, what whole thresholds must leave of -v for one level more, and infinity where
-    nothing that they leave suffices. limit: of v. Spikes are stored in the dtype `out`, as spike + offset."""
+    """A population's constants. own (2, n): bias and v_init. shared (5, n), or of some multiple of the
+    channels where pixels share them: vth (0 of the dead), payload, the shortcut's weight of each neuron's own
+    byte of another population, lower, what whole thresholds must leave of -v for one level more, infinity
+    where nothing that they leave suffices, and 1 / vth, 0 of the dead. Rows are as long as whole lanes.
+    limit: of v. Spikes are stored in the dtype `out`, as spike + offset."""
 
-    table: np.ndarray
+    own: np.ndarray
+    shared: np.ndarray
     levels: int
     lead: int
     two_sided: bool
@@ -174,14 +129,22 @@ def neurons(
     limit: int,
     out: np.dtype,
     offset: int,
+    channels: int = 0,
 ) -> Neurons:
     """For currents of the float `dtype`. lower: the lower threshold, of which 0 becomes the least number
-    above it."""
+    above it. channels: how many lie innermost."""
     guard, left = guards(vth, lower, dtype)
-    table = np.empty((7, len(vth)), dtype)
-    for row, values in zip(table, (bias, vth, guard, payload, shortcut, left, v_init), strict=True):
-        row[:] = values
-    return Neurons(table, levels, lead, two_sided, limit, out, offset)
+    size = -(-len(vth) // LANES) * LANES
+    own, shared = np.zeros((2, size), dtype), np.zeros((5, size), dtype)
+    own[:, : len(vth)] = bias, v_init
+    shared[:, : len(vth)] = vth, payload, shortcut, left, 1 / guard.astype(dtype)
+    period = math.lcm(channels, LANES) if channels else size
+    if period < len(vth):
+        again = np.resize(shared[:, :period].T, (len(vth), 5)).T
+        shared = (
+            np.ascontiguousarray(shared[:, :period]) if (again == shared[:, : len(vth)]).all() else shared
+        )
+    return Neurons(own, shared, levels, lead, two_sided, limit, out, offset)
 
 
 def run(
@@ -189,13 +152,14 @@ def run(
 ) -> tuple[int, int, int]:
     """Fill `sent` (N, T, n) with stored spikes; how many rose, fell, and saturated. current: (N, T or 1, n).
     shortcut: bytes (N, T or 1, n), or none."""
-    kind = p.table.dtype.type
-    extra = NOBODY if shortcut is None else shortcut
+    kind = p.own.dtype.type
+    extra = NOBODY if shortcut is None else np.ascontiguousarray(shortcut)
     arguments = (
-        current,
+        np.ascontiguousarray(current),
         extra,
-        p.table,
-        kind(p.levels),
+        p.own,
+        p.shared,
+        min(p.levels, MOST_LEVELS),
         p.lead,
         p.two_sided,
         kind(p.limit),
@@ -203,7 +167,7 @@ def run(
         sent,
     )
     jobs = len(sent) * -(-sent.shape[2] // SLICE)
-    up, down, over = in_threads(lambda first, share: _run(*arguments, first, share), jobs, threads)
+    up, down, over = in_threads(lambda first, share: lanes.run(*arguments, first, share), jobs, threads)
     return up, down, over
 
 
@@ -311,20 +275,21 @@ def try_scales(
     payloads, lower ones in proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the
     sums over images of (activation - mean spike) squared, and of itself. current: (N, T, n); activation:
     (N, n)."""
-    kind, jobs = p.table.dtype.type, -(-current.shape[2] // SLICE)
-    seen = current, activation, p.table[0], vth
+    kind, jobs = p.own.dtype.type, -(-current.shape[2] // SLICE)
+    seen = current, activation, p.own[0, : len(vth)], vth
     if p.lead == 0 and not p.two_sided and not lower_is_above_0(p):
         quick = (*seen, scales, kind(p.levels), *errors)
         in_threads(lambda first, share: _try_at_once(*quick, first, share), jobs, threads)
         return
-    each = (*seen, p.table[5], scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    lower = p.shared[lanes.LOWER, : len(vth)]
+    each = (*seen, lower, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
     in_threads(lambda first, share: _try(*each, first, share), jobs, threads)
 
 
 def lower_is_above_0(p: Neurons) -> bool:
     """Of anyone who is not dead: `guards` writes 0 as the least number above it."""
-    left = p.table[5]
-    return bool((left[p.table[1] > 0] > np.finfo(p.table.dtype).tiny).any())
+    left = p.shared[lanes.LOWER]
+    return bool((left[p.shared[lanes.VTH] > 0] > np.finfo(p.own.dtype).tiny).any())
 
 
 @cache

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dnisnm_lava.backends.batched.linear import Map, border, own_padding
-from dnisnm_lava.backends.batched.storage import BYTE, tensor
+from dnisnm_lava.backends.batched.storage import BYTE, Code, tensor
 from dnisnm_lava.ir import Projection, Shape
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Pair, Window
 
 WEIGHT = 127
 THIN = 64  # multiplications
+DIGIT = 7  # bits
 # weights (O, I / groups, ky, kx), pixels, stride, dilation, groups: each kind of kernel, sums up to 2**24
 PROOFS = (
     ((16, 56, 3, 3), 4, 1, 1, 1),
@@ -28,11 +29,40 @@ PROOFS = (
 )
 
 
-def fits_bytes(projection: Projection, offset: int) -> bool:
-    """Do its weights, and the sums of a pool in front of them, fit 8 bits?"""
+def fits_bytes(projection: Projection, top: int) -> bool:
+    """Do its weights, and the sums of a pool of bytes up to `top` in front of them, fit 8 bits?"""
     taps = 1 if projection.sum_pool is None else projection.sum_pool.kernel[0] * projection.sum_pool.kernel[1]
-    small = int(np.abs(projection.weight).max(initial=0)) <= WEIGHT and 2 * taps * offset <= BYTE
+    small = int(np.abs(projection.weight).max(initial=0)) <= WEIGHT and taps * top <= BYTE
     return small and projection.resample is None
+
+
+def digits(projection: Projection, code: Code, source: Shape) -> list[Projection]:
+    """Projections of the bytes of `code` whose sum is this one of what they stand for: itself, or, where a
+    byte is a multiple of its channel's unit, one of weights times units, in two digits where 8 bits do not
+    hold it. The second counts 2**DIGIT."""
+    if code.units is None:
+        return [projection]
+    weight = projection.weight.astype(np.int64)
+    units = np.broadcast_to(code.units, source)
+    if projection.source_channels is not None:
+        units = units[projection.source_channels]
+    if projection.is_conv:
+        rows, inputs = weight.shape[:2]
+        group = np.arange(rows) // (rows // projection.groups)
+        read = group[:, None] * inputs + np.arange(inputs)  # (O, I / groups) -> channels
+        weight = weight * units[:, 0, 0][read][:, :, None, None]
+    else:
+        wide = (len(units), *(1,) * (units.ndim - 1))
+        first = units.reshape(len(units), -1)[:, 0].reshape(wide)
+        weight = weight * np.broadcast_to(first, projection.read_shape(source)).ravel()
+    if int(np.abs(weight).max(initial=0)) <= WEIGHT:
+        return [replace(projection, weight=weight)]
+    high = (weight + (1 << DIGIT - 1)) >> DIGIT
+    low = weight - (high << DIGIT)
+    return [
+        replace(projection, weight=low),
+        replace(projection, weight=high, exponent=projection.exponent + DIGIT),
+    ]
 
 
 def whole_rows(projection: Projection) -> Projection:
@@ -67,7 +97,7 @@ def byte_sums(projection: Projection, offset: int, source: Shape) -> Map:
 
     def apply(x: Tensor) -> Tensor:
         if projection.sum_pool is not None:
-            x = _pooled_bytes(x, projection.sum_pool, offset)
+            x = pooled_bytes(x, projection.sum_pool, offset)
         if not projection.is_conv:
             z = convolve(x.movedim(1, -1).reshape(len(x), -1, 1, 1)).reshape(len(x), -1)
             return (
@@ -86,7 +116,7 @@ def _channels_innermost(projection: Projection, source: Shape) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(weight, 1, -1)).reshape(len(weight), -1, 1, 1)
 
 
-def _pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
+def pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
     """Sums of bytes over each window, which fit bytes; the border holds spikes of 0."""
     if window.padding != NO_PADDING:
         x = F.pad(x, border(window), value=offset)
