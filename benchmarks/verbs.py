@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--lava-images", type=int, default=4)
     args = parser.parse_args()
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, where `lava` would be lava.py
+    sys.path.remove(str(Path(__file__).parent))  # in which `lava` would be lava.py
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
