@@ -243,14 +243,14 @@ def test_the_next_command_is_understood_and_is_of_the_winner(
     words = shlex.split(found["next"])
     assert words[:2] == ["dnisnm", "compare"]
     args = _parser().parse_args(words[1:])
-    assert (args.model, args.weights, args.data, args.mean, args.recipe) == (
+    assert (args.model, args.weights, args.data, args.mean, args.several) == (
         "net.py:net",
         "weights.pt",
         "data.npz",
         (0.5, 0.5, 0.5),
-        "an out/tuning.json",
+        ["an out/tuning.json"],
     )
-    assert json.loads(json.dumps(recipes.named(args.recipe).__dict__)) == found["recipe"]
+    assert json.loads(json.dumps(recipes.named(args.several[0]).__dict__)) == found["recipe"]
     assert cli.main([*words[1:], "--lava-images", "0"]) == 0
     capsys.readouterr()
     cli.main(SEARCHES["tune"])
