@@ -41,6 +41,7 @@ from dnisnm_lava.studies.explain.explain import explain as explain
 from dnisnm_lava.studies.loihi2.rates import rates as rates
 from dnisnm_lava.studies.loihi2.rules import check as check
 from dnisnm_lava.studies.loihi2.runtime import runtime as runtime
+from dnisnm_lava.studies.loihi2.suggestions import suggest as suggest
 from dnisnm_lava.studies.overview import About as About
 from dnisnm_lava.studies.precision import Tried as Tried
 from dnisnm_lava.studies.precision import precision as precision

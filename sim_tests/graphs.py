@@ -28,6 +28,7 @@ from dnisnm_lava.ir import (
 )
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 from dnisnm_lava.ir.curves import MULTIPLIER
+from dnisnm_lava.ir.fixedpoint import STATE
 
 
 class ResidualPoolNet(nn.Module):
@@ -352,6 +353,34 @@ def gated_graphs(draw: st.DrawFn) -> SpikingGraph:
     last = (Projection("second", weights(rng, 3, 18)), Projection("first", weights(rng, 3, 18)))
     populations = (Input("input", (2, 3, 4), np.ones(2), 8), a, b, first, second)
     return SpikingGraph((*populations, readout("out", (3,), last, rng)), steps=draw(st.integers(1, 5)))
+
+
+EDGES = (0, 1, 2, 3, 60, 4_999_999, STATE.limit - 1, STATE.limit)
+BEYOND = (STATE.limit + 1, 2**31 - 1)
+
+
+def edged(
+    exponent: int, edges: tuple[int, ...], *, levels: int, two_sided: bool, down: float
+) -> tuple[SpikingGraph, np.ndarray]:
+    """Neurons with the thresholds `edges`, among currents that reach far beyond the state, and images. `late`
+    fires now and then, so that currents change."""
+    rng = np.random.default_rng(exponent)
+    vth = np.array(edges * 3, np.int32)
+    late = replace(
+        snm("late", (8,), (Projection("input", weights(rng, 8, 4)),), rng),
+        vth=rng.integers(500, 4000, 8).astype(np.int32),
+    )
+    into = (
+        Projection("input", weights(rng, len(vth), 4), exponent=exponent),
+        Projection("late", weights(rng, len(vth), 8), exponent=exponent + 1),
+    )
+    a = snm("a", vth.shape, into, rng, levels=levels, two_sided=two_sided, down=down)
+    a = replace(a, vth=vth, payload=(vth > 0).astype(np.int32), v_init=np.minimum(vth >> 1, STATE.limit))
+    out = readout("out", (2,), (Projection("a", weights(rng, 2, len(vth))),), rng)
+    graph = SpikingGraph(
+        (Input("input", (4,), np.ones(4), 8), replace(late, payload=late.payload * 0 + 31), a, out), steps=16
+    )
+    return graph, rng.integers(-127, 128, (6, 4)).astype(float)
 
 
 def irregular(

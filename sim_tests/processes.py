@@ -1,11 +1,16 @@
-"""Jobs of several processes."""
+"""Jobs of several processes, and of threads that stand for them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from dnisnm_lava.system.ranks import Group
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,3 +42,44 @@ def ranks(
             child.terminate()
             child.wait(60)
     return subprocess.CompletedProcess(command, child.returncode, out, err)
+
+
+class Threads(Group):
+    """A group whose ranks are threads of this process."""
+
+    def gather(self, value: Any) -> list[Any]:
+        PLACE[self.rank] = value
+        BARRIER[0].wait(60)
+        found = list(PLACE[: self.size])
+        BARRIER[0].wait(60)
+        return found
+
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        return self.gather(value)[source]
+
+
+PLACE: list[Any] = [None] * 16
+BARRIER = [threading.Barrier(1)]
+
+
+def in_ranks(size: int, work: Callable[[Group], Any]) -> list[Any]:
+    """What each rank finds."""
+    BARRIER[0] = threading.Barrier(size)
+    found: list[Any] = [None] * size
+
+    def run(rank: int) -> None:
+        try:
+            found[rank] = work(Threads(rank, size))
+        except BaseException as error:
+            found[rank] = error
+            BARRIER[0].abort()
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in found:
+        if isinstance(error, BaseException):
+            raise error
+    return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,8 +23,8 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 import dnisnm_lava as dn  # noqa: E402
-from dnisnm_lava.studies.loihi2 import limits  # noqa: E402
 from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed  # noqa: E402
+from dnisnm_lava.studies.loihi2.limits import LOIHI2  # noqa: E402
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, named  # noqa: E402
 from dnisnm_lava.system.files import write_whole  # noqa: E402
 from dnisnm_lava.views import checks  # noqa: E402
@@ -85,7 +85,7 @@ def dense(
 
 def percent(share: float) -> float:
     """Of the synapse memory, in words."""
-    return share * limits.SYNAPSE_WORDS / 100
+    return share * LOIHI2.synapse_words / 100
 
 
 PUBLISHED = (
@@ -160,13 +160,21 @@ PUBLISHED = (
 
 def page() -> str:
     told = "\n\n".join(
-        [INTRODUCTION.format(**_constants()), _totals(), UNEXPLAINED, *map(_layers, PUBLISHED), *_networks()]
+        [
+            INTRODUCTION.format(**_constants()),
+            _totals(),
+            UNEXPLAINED,
+            *map(_layers, PUBLISHED),
+            *_networks(),
+            CHEAPER,
+            ANOTHER.replace("LIMITS", TOML.read_text().rstrip()),
+        ]
     )
     return told + "\n"
 
 
 def _constants() -> dict[str, object]:
-    return {name: f"{value:,}" for name, value in vars(limits).items() if isinstance(value, int)}
+    return {name: f"{value:,}" for name, value in asdict(LOIHI2).items() if isinstance(value, int)}
 
 
 def _totals() -> str:
@@ -293,8 +301,8 @@ def _checked(name: str, found: Checked) -> str:
     longest = max((d.steps for d in found.delays), default=0)
     return (
         f"### {name}\n\n{table(heads, [checks.cells(row) for row in found.rows])}\n\n"
-        f"{found.cores:,} cores of what fits; period {found.period}; {len(found.delays)} delays, the "
-        f"longest of {longest}.\n\n{broken}"
+        f"{checks.verdict(found)}. Period {found.period}; {len(found.delays)} delays, the longest of "
+        f"{longest}.\n\n{broken}"
     )
 
 
@@ -306,14 +314,14 @@ compiler are not public, and no network of this project has been on a chip.
 
 ## The rule
 
-A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAPSE_WORDS} words of 64 bits for synapses, and
-{STATE_WORDS} words for neurons. `dnisnm_lava/studies/loihi2/limits.py` names the source of each constant,
+A layer lies on cores of its own. A core holds {input_axons} input axons, {synapse_words} words of 64 bits for synapses, and
+{state_words} words for neurons. `dnisnm_lava/studies/loihi2/loihi2.toml` names the source of each constant,
 `dnisnm_lava/studies/loihi2/cores.py` is the rule.
 
-- *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {HEADER_BITS}) / 64)`
-  words; `bits = ceil(log2(max |w|)) + 1`. It takes {CONV_AXONS} input axons a core.
+- *A shared kernel* takes, for each of its taps and each channel that it reads, `ceil((rows on the core * bits + {kernel_header_bits}) / 64)`
+  words; `bits = ceil(log2(max |w|)) + 1`. It takes {conv_axons} input axons a core.
 - *Single synapses* (dense layers, and a resampling whose pixels have synapses of many kinds) take, for each input axon,
-  `ceil((synapses on the core * (bits + {INDEX_BITS}) + {LIST_HEADER_BITS}) / 64)` words; a list holds {LIST_SYNAPSES} of them at most.
+  `ceil((synapses on the core * (bits + {index_bits}) + {list_header_bits}) / 64)` words; a list holds {list_synapses} of them at most.
 - *A resampling* is composed into the kernel behind it where pixels share their synapses: a transposed convolution stores its own weights,
   once, an upsampling by a whole factor those of the kernel that it and the convolution make (4x4 of nearest by 2 and 3x3). Pixels whose
   synapses are of another kind, as at the borders of bilinear upsampling, have lists of their own.
@@ -329,15 +337,15 @@ A layer lies on cores of its own. A core holds {INPUT_AXONS} input axons, {SYNAP
   table: it is a guess. A *gate* has two sums of 24 bits, its memory, and a word for each channel, of gain and shift: a guess too.
 - *The cut* of a map: columns in powers of two (even where that is more than there are), rows in halves, quarters, ..., channels likewise
   where nothing else helps; of these the fewest cores. Of a vector: divided by how many times too large it is, until a part fits. Both
-  fill synapse memory up to {SYNAPSE_WORDS_CUT} words, where that is possible.
+  fill synapse memory up to {synapse_words_cut} words, where that is possible.
 
-Fitted are five things: {INDEX_BITS} bits of an index (the only number that explains all tables), {HEADER_BITS} bits of a kernel's
-header (17 to 48 do) and {LIST_HEADER_BITS} of a list's (0 to 12 do), lists of at most {LIST_SYNAPSES} single synapses, and the way that
-maps are cut. No table was held back to try the rule on: what fits below was fitted, but for MNIST's total. The {LIST_SYNAPSES} stand in
+Fitted are five things: {index_bits} bits of an index (the only number that explains all tables), {kernel_header_bits} bits of a kernel's
+header (17 to 48 do) and {list_header_bits} of a list's (0 to 12 do), lists of at most {list_synapses} single synapses, and the way that
+maps are cut. No table was held back to try the rule on: what fits below was fitted, but for MNIST's total. The {list_synapses} stand in
 two tables, of different compilers. Oxford's 256 neurons took three cores, though two would hold them by any other limit. In the notebook
-S4D (`limits.py` says where), a dense layer of 256 axons, 256 neurons and weights up to 9 took three, the fullest of which shows 3.10 % of
+S4D (`loihi2.toml` says where), a dense layer of 256 axons, 256 neurons and weights up to 9 took three, the fullest of which shows 3.10 % of
 4,096 neurons and 51.20 % of 16,000 words: 127 neurons, and 256 lists of 32 words, as the rule has it. (That notebook's other layers are of
-a sparse kind and of a neuron that the rule does not know.) {SYNAPSE_WORDS_CUT} words are what the compiler named as its limit in 2022; in
+a sparse kind and of a neuron that the rule does not know.) {synapse_words_cut} words are what the compiler named as its limit in 2022; in
 2024 it put 13,824 on a core. Not modelled: its columns AxonMap and AxonMem (at most 17 % in these tables), and compression of similar
 weights. The weights of PilotNet LIF are those of `gts/pilotnet_lif/network.net` in lava-dl's wheel; where weights are not public, they are
 taken to be 8 bits wide; the last column of the tables below tells at which widths the formula gives the words that were printed."""
@@ -361,8 +369,41 @@ would fit one. The rules:
 
 {names}
 
+`check` begins with a verdict, as under the tables below. Its kB are those that the cores hold by this estimate: on each core of a population the words of
+its fullest one, and what all neurons keep. *full* tells how much of a core is taken of what it has least left of: S, memory of synapses, N, of neurons, or A, input
+axons. A second table has each rule with the largest value that it read, its limit, the share that is taken, and where.
+
 Below the cores stands a bound on time, where there are images whose spikes can be counted: [energy.md](energy.md#time). Spikes, updates and words of memory stand in it with the
 core that has most of them, since a step waits for that one; cutting its population over more cores is what `check` offers, with what that would bring."""
+
+
+CHEAPER = """## Cheaper networks
+
+Where a network does not fit, or with `--suggest N`, `check` makes it anew from the model and the images that its file remembers: with thresholds shared by a
+channel or a layer, without initial potentials of their own, with weights of 6, 5 and 4 bits, and with these together. Each is checked on the same chip, and
+run on the same N test images as the network at hand; points are the difference of accuracy, with its paired 95 % interval (Newcombe's). What is told is
+what no other beats in broken rules, cores and accuracy. `dn.suggest` is the same in Python.
+
+VGG-16 on CIFAR-10 (JPEG), recipe `best`, fitted on 64 images, `dnisnm check vgg.net --suggest 300`, seed 0: 656 cores, and
+
+    --weight-bits 4: 446 cores, 2 rules broken, +0.3 points (95 %, paired: -1.2 to +1.9)
+    --correct weights,bias --weight-bits 5: 446 cores, 2 rules broken, +0.3 points (95 %, paired: -1.2 to +1.9)
+    --weight-bits 6: 522 cores, 2 rules broken, +0.7 points (95 %, paired: -0.7 to +2.1)
+
+Of ResNet-20 (recipe `paper`, T = 8), a LeNet on MNIST and a depthwise MobileNet (`best`) none of what was tried took fewer cores: their cores are full of neurons,
+and these keep two words whoever shares their thresholds, since biases and units stay those of channels."""
+
+TOML = ROOT / "dnisnm_lava/studies/loihi2/loihi2.toml"
+ANOTHER = """## Another chip
+
+`dnisnm check network.net --target mine.toml`, or `dn.check(graph, target="mine.toml")`, asks the rules of another chip's limits. Copy this file, the packaged one,
+and edit it; unknown keys and tables, numbers that are none, and missing ones are refused in a sentence. A key that may be left out means no such limit: its rule
+is not asked, so that the verdict counts fewer. `neurons` and `fan_in` are limits that Loihi 2 has not. The cut and the lists stay those of the rule above, with
+these numbers; the bound on time is of Loihi 2 alone. Words are of `word_bits` bits, and a core's limits are words.
+
+```toml
+LIMITS
+```"""
 
 
 def main() -> int:

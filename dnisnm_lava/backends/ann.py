@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -61,10 +61,28 @@ def ann(
 ) -> np.ndarray:
     """The ANN's outputs (N, *their shape) in float32, the first ones or those of `readout`, before the
     model's last function (`Graph.functions`); `progress(done, of)` after each batch."""
-    x = checked_images(analog, images)
     name = readout or analog.readout.name
-    outputs = []
+    return outputs(analog, images, [name], batch=batch, device=device, progress=progress)[name]
+
+
+def outputs(
+    analog: AnalogGraph,
+    images: Images,
+    names: Sequence[str],
+    *,
+    batch: int = 100,
+    device: Device = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """{read-out: the same}, of each of `names`, in one pass."""
+    x = checked_images(analog, images)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for start in range(0, len(x), batch):
-        outputs.append(dict(preactivations(analog, x[start : start + batch], device))[name])
+        values = dict(preactivations(analog, x[start : start + batch], device))
+        for name in names:
+            found[name].append(values[name])
         tell(progress, min(start + batch, len(x)), len(x))
-    return np.concatenate(outputs).reshape(len(x), *analog.output_shapes[name])
+    return {
+        name: np.concatenate(parts).reshape(len(x), *analog.output_shapes[name])
+        for name, parts in found.items()
+    }

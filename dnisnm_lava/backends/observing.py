@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,33 @@ class Observe(Protocol):
     def __call__(
         self, population: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray, /
     ) -> None: ...
+
+
+def together(*observers: Observe) -> Observe:
+    """One observer for several: each is told of one run."""
+
+    def observe(p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        for each in observers:
+            each(p, step, v, m, k)
+
+    return observe
+
+
+@dataclass
+class First:
+    """An observer that tells `observe` of the first `images` of a run, or of several, alone."""
+
+    images: int
+    observe: Observe
+    begun: int = field(default=0, init=False)  # images before those that are told of now
+    now: int = field(default=0, init=False)  # of those
+
+    def __call__(self, p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        if isinstance(p, Input) and step == 1:
+            self.begun, self.now = self.begun + self.now, len(k)
+        wanted = min(self.now, self.images - self.begun)
+        if wanted > 0:
+            self.observe(p, step, v[:wanted], m[:wanted], k[:wanted])
 
 
 def tell(observe: Observe, p: Input | MaxPool | ReadOut, trace: np.ndarray) -> None:

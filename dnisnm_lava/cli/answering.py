@@ -219,7 +219,9 @@ def costs(args: Costs, stages: Stages) -> Result:
 
 
 def _costs(args: Costs, group: Group, stages: Stages) -> Result:
+    from dnisnm_lava.ir.integers import steps_of
     from dnisnm_lava.studies.loihi2.rates import rates
+    from dnisnm_lava.studies.observed import Watch
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
     from dnisnm_lava.views.runtime import runtime_json
@@ -243,8 +245,9 @@ def _costs(args: Costs, group: Group, stages: Stages) -> Result:
     if not group.is_first:
         return Result({}, "")
     x, _ = _images(data.test, args.images, args.seed, stages, classes=False)
-    found = dn.energy(graph, x, steps=steps, progress=stages("count"))
-    time = dn.runtime(graph, x[:RUNTIME_IMAGES], steps=steps, given=chip)
+    t = steps_of(graph, steps)
+    seen = Watch(graph, (t,), len(x), RUNTIME_IMAGES).found(x, chip, stages("count"))
+    found, time = seen.costs[t], seen.runtimes[t]
     facts = {
         **costs_report.costs_json(found, _provenance(args, graph, x, data=data)),
         "runtime": runtime_json(time),

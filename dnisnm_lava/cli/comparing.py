@@ -14,6 +14,7 @@ from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _failed
 from dnisnm_lava.cli.names import (
     BLOCK,
+    COST_IMAGES,
     DEMO,
     DEMO_LAVA_IMAGES,
     NET,
@@ -51,6 +52,8 @@ from dnisnm_lava.cli.shared import (
     _title,
     _told_labels,
 )
+from dnisnm_lava.cli.values import _sizes
+from dnisnm_lava.cli.verb import option
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_cpu import Lava
@@ -97,14 +100,44 @@ def demo(args: Demo, stages: Stages) -> Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(OfModelOrFile, MeasureOptions, LavaToo, Resumable, InMemory, Overwriting, LavaOptions, Seeded):
+    recipe: str = "best"
+    several: list[str] = option(
+        "--recipe",
+        action="append",
+        metavar="RECIPE",
+        help="best (graded spikes), binary (spikes of 1 and -1 alone), paper, or a JSON file of tune's; "
+        "several times: several networks in one figure (best)",
+    )
+    at: tuple[int, ...] = option(
+        type=_sizes, default=(), metavar="T,T,...", help="a network made for each of these T, in one figure"
+    )
     images: int = images_option(TEST_IMAGES)
-    out: Path | None = out_option(f"folder for {NET}, {RESULT} and {PICTURE}")
+    cost_images: int | None = option(
+        metavar="N",
+        help=f"test images whose spikes and energies are counted one by one; 0: none (default: 0, "
+        f"{COST_IMAGES} for several networks)",
+    )
+    out: Path | None = out_option(
+        f"folder for {NET}, {RESULT} and {PICTURE}; of several networks, for all theirs"
+    )
 
 
 def compare(args: Compare, stages: Stages) -> Result:
-    """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what."""
+    """ANN, float SNN, integer SNN and Lava: accuracy at every T, and what equals what; of several recipes, or
+    of networks made for several T, in one figure."""
+    from dnisnm_lava.cli import comparing_several
+
+    made = comparing_several.each(args)
+    if len(made) > 1:
+        return comparing_several.compared(args, made, stages)
+    (only,) = made
+    return _compared(only.args, stages)
+
+
+def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
+    """One network. together: the name of those that it is made with, each for its T."""
     from dnisnm_lava.evaluation import blocks as shards
-    from dnisnm_lava.evaluation import comparison, tallies
+    from dnisnm_lava.evaluation import comparison, marks, tallies
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_full, whole_folder
     from exporters import netx
@@ -137,12 +170,18 @@ def compare(args: Compare, stages: Stages) -> Result:
                 return Result({}, "")
             on_lava = _on_lava(lava, blocks, network, measure, steps, group.device, stages)
             summed = tallies.total(part.tally for part in parts)
-            compared = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
+            kept = marks.joined([part.tally for part in parts], measure)
+            found = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
+            compared = replace(found, marks=kept)
             assert network.recipe is not None
             provenance = _provenance(args, *graphs, data=data, lava=lava)
             provenance["recipe"] = asdict(network.recipe)
             provenance["digests"]["images"] = shards.digest(parts)
             result = _comparison_result(compared, provenance, _title(args))
+            more = _costs(args, network.integer, blocks, steps, stages)
+            if together:
+                more["made_together"] = together
+            result = replace(result, data={**result.data, "heading": measure.name, **more})
             result = replace(result, failed=_failed(args, compared.alarms, result.failed))
             if args.out is None:
                 return result
@@ -151,6 +190,26 @@ def compare(args: Compare, stages: Stages) -> Result:
                 netx.write(folder / NET, network.integer, provenance=made_of)
                 _write_results(folder, result, compared, _title(args))
             return _with_place(result, args.out)
+
+
+def _costs(
+    args: Compare, graph: dn.SpikingGraph, blocks: Blocks, steps: tuple[int, ...], stages: Stages
+) -> dict[str, Any]:
+    """latency: {T: steps until the read-out has all of them}; costs: energies of some images, pJ of one."""
+    begin = graph.window_starts()[graph.readout.name]
+    found: dict[str, Any] = {"latency": {str(t): begin + t for t in steps}}
+    if args.cost_images:
+        x = blocks.first[0][: args.cost_images]
+        told = dn.energy(graph, x, progress=stages("energies"))
+        paper = told.paper.energy_snn["arriving"]
+        energy = {"chip": told.chip.total, "arithmetic": told.quantized.snn, "paper": paper}
+        found["costs"] = {
+            "images": len(x),
+            "steps": told.steps,
+            "energy": energy,
+            "energy_ann": {"arithmetic": told.quantized.ann, "paper": told.paper.energy_ann},
+        }
+    return found
 
 
 def _on_lava(

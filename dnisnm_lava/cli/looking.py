@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +12,36 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.names import MODELS, RUNTIME_IMAGES, WEIGHTS
+from dnisnm_lava.cli.names import MODELS, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
 from dnisnm_lava.cli.options import (
     DataOptions,
     ImageOptions,
+    OfModelOrFile,
     Overwriting,
     data_option,
     input_shape_option,
+    model_option,
     rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import _data, _images, _module
+from dnisnm_lava.cli.shared import (
+    _data,
+    _fit_images,
+    _images,
+    _module,
+    _network,
+    _recall,
+    _told_labels,
+)
 from dnisnm_lava.cli.verb import Verb, argument, flag, option
 from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.ir import Graph, SpikingGraph
+    from dnisnm_lava.studies.loihi2.limits import Limits
+    from dnisnm_lava.studies.loihi2.rules import Checked
     from dnisnm_lava.studies.loihi2.runtime import Runtime
+    from dnisnm_lava.studies.loihi2.suggestions import Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,11 @@ def _picture(args: Inspect, graph: Graph) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Check(ImageOptions):
     net: Path = argument(help="a netx file")
+    target: str = option(
+        default="loihi2",
+        metavar="CHIP",
+        help="whose limits: loihi2, or a TOML file like it (docs/resources.md; %(default)s)",
+    )
     chips: int = option(default=1, help="chips to fit on (%(default)s)")
     period: int | None = option(
         metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
@@ -139,11 +157,19 @@ class Check(ImageOptions):
         default=RUNTIME_IMAGES, help="test images, whose spikes the time rests on (%(default)s); 0: no time"
     )
     rates: Path | None = rates_option()
+    suggest: int | None = option(
+        metavar="N",
+        help=f"make cheaper networks of the model that the file remembers, and tell their cores and points "
+        f"on so many test images; 0: none (default: {TEST_IMAGES:,} where this one does not fit, else 0)",
+    )
+    model: str = model_option()
+    weights: str | None = option(help=WEIGHTS)
 
 
 def check(args: Check, stages: Stages) -> Result:
-    """Whether a netx file fits Loihi 2: design rules, an estimate of the cores it would take, and a bound on
-    its time."""
+    """Whether a netx file fits a chip, Loihi 2 or another: design rules, an estimate of the cores it would
+    take, a bound on its time, and cheaper networks that were tried."""
+    from dnisnm_lava.studies.loihi2.limits import limits
     from dnisnm_lava.views import checks
     from dnisnm_lava.views.runtime import runtime_json
     from exporters import netx
@@ -153,20 +179,72 @@ def check(args: Check, stages: Stages) -> Result:
             f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect "
             f"tells of a model"
         )
+    target = limits(args.target)
     graph, made_of = netx.read(args.net), netx.provenance(args.net)
-    found = dn.check(graph, chips=args.chips, period=args.period)
-    time, missing = _time(args, graph, made_of, stages)
-    table = remembering.beside(checks.check_table(found, str(args.net), time, missing), made_of)
-    facts = {**checks.check_json(found), "runtime": time and runtime_json(time), "made_of": made_of}
+    found = dn.check(graph, chips=args.chips, period=args.period, target=target)
+    time, missing = _time(args, graph, made_of, target, stages)
+    tried, why = _suggestions(args, graph, found, stages)
+    missing = "\n".join(filter(None, [missing, why]))
+    table = remembering.beside(checks.check_table(found, str(args.net), time, missing, tried), made_of)
+    facts = {
+        **checks.check_json(found),
+        "runtime": time and runtime_json(time),
+        "suggestions": [asdict(s) for s in tried],
+        "made_of": made_of,
+    }
     return Result(facts, table, checks.broken(found))
 
 
+def _suggestions(
+    args: Check, graph: SpikingGraph, found: Checked, stages: Stages
+) -> tuple[tuple[Suggestion, ...], str]:
+    """What was tried; or nothing, and why. Where nobody asked, a file that does not tell its model and data
+    is no error."""
+    count = args.suggest
+    if count is None:
+        count = 0 if found.fits else TEST_IMAGES
+    if count == 0:
+        return (), ""
+    if graph.carry:
+        return (), "no suggestions: a stream's network is made of one of images; check that"
+    try:
+        own = _recall(_of_file(args))
+    except (BadFile, OutOfRange) as error:
+        if args.suggest is not None or args.given & {"model", "data"}:
+            raise
+        return (), f"no suggestions, which are made of the model and its images: {error}"
+    return _tried(own, count, found, stages), ""
+
+
+def _of_file(args: Check) -> OfModelOrFile:
+    """The same, as a verb that makes the file's network again."""
+    names = {f.name for f in fields(OfModelOrFile)}
+    return OfModelOrFile(**{f.name: getattr(args, f.name) for f in fields(args) if f.name in names})
+
+
+def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tuple[Suggestion, ...]:
+    from dnisnm_lava.cli import splitting
+    from dnisnm_lava.studies.loihi2.suggestions import suggest
+    from dnisnm_lava.system.ranks import Group
+
+    data = _data(own)
+    nets, _ = _network(own, data, Group(device=own.device), stages)
+    assert nets.recipe is not None
+    split = splitting.remembered(own, data.train)
+    fitted = _fit_images(own, data, split) if nets.recipe.needs_images else None
+    x, y = _images(data.test, count, own.seed, stages, classes=True)
+    return suggest(nets, fitted, x, _told_labels(y), found=found, stages=stages)
+
+
 def _time(
-    args: Check, graph: SpikingGraph, made_of: Mapping[str, Any], stages: Stages
+    args: Check, graph: SpikingGraph, made_of: Mapping[str, Any], target: Limits, stages: Stages
 ) -> tuple[Runtime | None, str]:
     """The bound on time, on spikes of test images; or None, and why there is none."""
+    from dnisnm_lava.studies.loihi2.limits import LOIHI2
     from dnisnm_lava.studies.loihi2.rates import rates
 
+    if target != LOIHI2:
+        return None, f"no time: its model is of Loihi 2's cores and links, not of {target.name}'s"
     if graph.carry:
         return None, "no time: a stream's rests on its frames, and dn.runtime(network, frames) tells it"
     if args.images == 0:

@@ -282,7 +282,7 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation.comparison import array_digest
     from dnisnm_lava.measures.answers import answers
-    from dnisnm_lava.studies.tuning import phases
+    from dnisnm_lava.studies.tuning import phases, racing
     from dnisnm_lava.studies.tuning import tune as tuning
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole
     from dnisnm_lava.views import tuning as tuning_report
@@ -328,6 +328,7 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
         "varied": sorted(space.vary),
         "held_images": args.held_images,
         "target": asdict(target),
+        "pruned": (racing.ROUNDS, racing.LEVEL),
     }
     with _journal(args, data, covered, stages, most=True, group=group) as kept:
         found = tuning.tune(

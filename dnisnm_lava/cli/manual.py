@@ -37,7 +37,8 @@ ABOUT: dict[str, str] = {
     "with --threshold gauss or max, batch norm's statistics take the place of images.",
     "inspect": "Of a model: a row for each operation, with what it becomes, or why it is\n"
     "refused. Of a file: its populations, weights and bits.",
-    "check": "Every rule that does not hold is told with its remedy, and makes exit code 1.\n"
+    "check": "A verdict, and how much of each limit is taken; every rule that does not hold is told with\n"
+    "its remedy, and makes exit code 1. Where the network does not fit, cheaper ones are tried.\n"
     "Widths rest on published limits, cores on an estimate, time on spikes of test images and on\n"
     "rates with their sources (docs/energy.md); nothing was tried on a chip.",
     "simulate": "Accuracy after T = 1, 2, 4, ... steps, spikes and saturations. `batched` is the\n"
@@ -47,7 +48,10 @@ ABOUT: dict[str, str] = {
     "over how many steps (default: the network's, 8 at most); of a model, it is its T too.\n"
     "With --target sanafe, a network of binary spikes runs in that simulator instead.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
-    "and verifies the equalities. With --out it keeps network, result and picture.",
+    "and verifies the equalities. With --out it keeps network, result and picture. --recipe several\n"
+    "times, and --at, compare several networks, and draw them in one figure.",
+    "plot": "Curves over T, latency, spikes or energy, the ANN as a line. Intervals are of the difference\n"
+    "from the ANN, paired image by image (docs/cli.md).",
     "predict": "Takes a folder of pictures, or arrays without labels, prepared as the file remembers.\n"
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
@@ -77,7 +81,7 @@ _OF_MODEL = ("model", "weights", "data", "mean", "std")
 FIRST: dict[str, tuple[str, ...]] = {  # what a newcomer gives, of verbs with many options
     "convert": (*_OF_MODEL, "out"),
     "inspect": ("subject", "input_shape", "weights", "svg"),
-    "check": ("net", "data", "chips"),
+    "check": ("net", "data", "target", "chips"),
     "simulate": ("net", "data", "images", "backend", "out"),
     "verify": ("net", *_OF_MODEL, "images"),
     "compare": ("net", *_OF_MODEL, "out"),
@@ -130,6 +134,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm compare --model examples/mnist.py:lenet --weights mnist.pt --data mnist:DIR --mean "
         "0.1307 --std 0.3081",
         f"dnisnm compare {MODEL} --recipe paper --steps 32 --lava-images 0",
+        f"dnisnm compare {MODEL} --recipe best --recipe binary --at 1,2,4,8 --out several",
+    ),
+    "plot": (
+        "dnisnm plot a/ b/ c/ -o figure.pdf",
+        "dnisnm plot several/ --x energy --width page -o figure.svg table.csv table.tex",
+        "dnisnm plot a/ b/ --names ours,theirs -o figure.png page.html",
     ),
     "predict": (
         "dnisnm predict network.net --data pictures/",

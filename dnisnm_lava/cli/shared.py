@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=OfModelOrFile)
 R = TypeVar("R", bound=Resumable)
+WORTH_TELLING = 5.0  # seconds that `fit` still takes
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
 SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen
 FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their own; a payload is theta
@@ -166,7 +167,9 @@ def _paced(stages: Stages) -> Callable[[str], Progress | None]:
 
     def begin(name: str) -> Progress | None:
         progress = stages(name)
-        return Pace("pass of the ANN", stages.tell, progress=progress) if name == "fit" else progress
+        if name != "fit":
+            return progress
+        return Pace("pass of the ANN", stages.tell, progress=progress, least=WORTH_TELLING)
 
     return begin
 
@@ -499,6 +502,7 @@ def _in_blocks(
     """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out
     until the result is written. covered: what a part depends on beside images and the measure."""
     from dnisnm_lava.evaluation import blocks as shards
+    from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import array_digest
 
     fingerprint = shards.fingerprint(
@@ -507,7 +511,8 @@ def _in_blocks(
 
     def part(block: int) -> Part:
         x, y = blocks.read(block)
-        return shards.Part(array_digest(x, y), work(x, _told_labels(y)))
+        tally = tallies.placed(work(x, _told_labels(y)), block * BLOCK)
+        return shards.Part(array_digest(x, y), tally)
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
         unit = f"block{'' if group.size == 1 else ' of this process'}"

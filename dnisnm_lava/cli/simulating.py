@@ -77,8 +77,8 @@ class Simulate(OfFile, MeasureOptions, AlarmOptions, Resumable, InMemory, Overwr
     backend: str = option(
         choices=("batched", "reference", "lava"), default="batched", help="the executor (%(default)s)"
     )
-    synapses: str = _way_option("auto", "int8", "float32", "float64")
-    neurons: str = _way_option("auto", "compiled", "stepped")
+    synapses: str = _way_option("auto", "int8", "float32", "float64", "triton")
+    neurons: str = _way_option("auto", "compiled", "stepped", "triton")
     confidence: float | None = confidence_option("also ")
     calibration_images: int = option(default=CALIBRATION_IMAGES, help="for --confidence (%(default)s)")
     out: Path | None = out_option("file for the result, as JSON")

@@ -17,6 +17,7 @@ from dnisnm_lava.cli.exporting import Export, export
 from dnisnm_lava.cli.looking import Check, Inspect, check, inspect
 from dnisnm_lava.cli.making import Convert, Precision, Tune, convert, lava_environment, precision, tune
 from dnisnm_lava.cli.output import Result, Stages
+from dnisnm_lava.cli.plotting import Plot, plot
 from dnisnm_lava.cli.simulating import Simulate, Verify, simulate, verify
 from dnisnm_lava.cli.stream_options import Stream
 from dnisnm_lava.cli.streaming import stream
@@ -31,6 +32,7 @@ VERBS: dict[str, tuple[type[Verb], Callable[[Any, Stages], Result]]] = {
     "simulate": (Simulate, simulate),
     "verify": (Verify, verify),
     "compare": (Compare, compare),
+    "plot": (Plot, plot),
     "predict": (Predict, predict),
     "costs": (Costs, costs),
     "export": (Export, export),

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,8 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -65,7 +66,9 @@ class Comparison:
     answers}, "integer": ...}. equality: what was compared, and how much differed. saturations,
     clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
-    answer. alarms: what makes all of it meaningless, or the integers worse than they need be (`sanity`)."""
+    answer. outputs: {"float": {output: {T: its values against the ANN's own}}, "integer": ...}, where a
+    network has several. alarms: what makes all of it meaningless, or the integers worse than they need be
+    (`sanity`). marks: what each image got, where that is known."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -78,6 +81,8 @@ class Comparison:
     agreements: Mapping[str, Mapping[int, Score]]
     alone: Mapping[str, Mapping[int, int]]
     alarms: tuple[Alarm, ...] = ()
+    outputs: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
+    marks: Marks | None = None
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -246,12 +251,14 @@ def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> d
 class Answered:
     """What each network says of the same images. ann: (N, *shape of the output), the ANN's values. right:
     {"labels": (N, *spots), where there are some, "ann": the ANN's answers}. said: {"float": {T: answers (N,
-    *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}."""
+    *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}.
+    outputs: {"float": the raw values of each of several outputs, as a tally, "integer": ...}."""
 
     ann: np.ndarray
     right: Mapping[str, np.ndarray]
     said: Mapping[str, Mapping[int, np.ndarray]]
     activities: Mapping[str, Tally]
+    outputs: Mapping[str, Tally]
 
 
 def answered(
@@ -268,7 +275,8 @@ def answered(
     values = ann.ann(
         nets.analog, images, readout=measure.output, device=compute.device, progress=stages("ANN")
     )
-    answers, activities = {}, {}
+    each = outputs.own(nets.analog, images, compute.device)
+    answers, activities, raw = {}, {}, {}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
@@ -279,7 +287,8 @@ def answered(
 
         run, answers[key] = answers_at_each(graph, runner, measure, steps)
         activities[key] = activity(run)
-    return Answered(values, wanted(values, measure, labels), answers, activities)
+        raw[key] = outputs.counted(graph, run, each, readable(graph, steps))
+    return Answered(values, wanted(values, measure, labels), answers, activities, raw)
 
 
 def tallied(
@@ -307,10 +316,20 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
     }
     met: dict[str, dict[int, np.ndarray]] = {}
     for key, answers in found.said.items():
-        summed[key] = {**measured(answers, measure, right), **found.activities[key]}
+        summed[key] = {
+            **measured(answers, measure, right),
+            **found.activities[key],
+            "outputs": found.outputs[key],
+        }
         met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
+    summed[tallies.MARKS] = marks.tallied(found.said, right, measure)
     return summed
+
+
+def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of `steps` at which one run of the last of them can be read."""
+    return steps[-1:] if any(lead(p) for p in graph) else steps
 
 
 @dataclass(frozen=True)
@@ -387,6 +406,8 @@ def comparison(
         {key: scores(runs[key], measure, "ann", around["ann"]) for key in ("float", "integer")},
         parted,
         (*(broken or set_up.alarms or ()), *worse),
+        {key: outputs.fits(integer, runs[key]) for key in ("float", "integer")},
+        marks.joined([summed], measure),
     )
 
 

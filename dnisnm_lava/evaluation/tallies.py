@@ -14,8 +14,10 @@ from dnisnm_lava.evaluation.exits import Exits, classes_at, exit_steps
 from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
 from dnisnm_lava.measures import Counts, Measure, Score
 from dnisnm_lava.measures.answers import Answers, of_measure
+from dnisnm_lava.measures.measure import WORST
 
 Tally = Counts
+MARKS = "marks"  # of a tally: what each image got, which does not add up
 
 
 def tally(run: Run, measure: Measure, wanted: Mapping[str, np.ndarray], steps: Iterable[int]) -> Tally:
@@ -119,8 +121,8 @@ def alone(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> Tally:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """The sum, key by key."""
-    return reduce(_added, tallies)
+    """The sum, key by key, without the marks: they are each part's own (`marks.joined` has them together)."""
+    return reduce(_added, ({key: value for key, value in t.items() if key != MARKS} for t in tallies))
 
 
 def _added(a: Tally, b: Tally) -> Tally:
@@ -128,7 +130,25 @@ def _added(a: Tally, b: Tally) -> Tally:
         raise ValueError(
             f"tallies of {sorted(a)} and {sorted(b)} do not add up; tally the same runs on all images"
         )
-    return {key: _sum(a[key], b[key]) for key in a}
+    return {key: _worse(a[key], b[key]) if key == WORST else _sum(a[key], b[key]) for key in a}
+
+
+def _worse(a: int | Tally, b: int | Tally) -> Tally:
+    """Of two images; the first of equals, in any order."""
+    assert isinstance(a, dict)
+    assert isinstance(b, dict)
+    return max(a, b, key=lambda t: (number(t, "error"), -number(t, "image")))
+
+
+def placed(t: Tally, first: int) -> Tally:
+    """The same, of images of which so many came before: places of images count all."""
+    return {key: _placed(key, value, first) for key, value in t.items()}
+
+
+def _placed(key: str, value: int | Tally, first: int) -> int | Tally:
+    if not isinstance(value, dict):
+        return value
+    return {**value, "image": number(value, "image") + first} if key == WORST else placed(value, first)
 
 
 def _sum(a: int | Tally, b: int | Tally) -> int | Tally:

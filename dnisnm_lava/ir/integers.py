@@ -17,6 +17,7 @@ from dnisnm_lava.ir.graphs import Graph, SpikingGraph, checked_steps
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import SNM, Gate, Input, MaxPool, Population, ReadOut
 
+INT32 = 1 << 31
 EXACT = 1 << 52  # a value and half a threshold of it are below 2**53
 Bits = int | Mapping[str, int]  # one number for all populations, or {population: its own}
 
@@ -146,6 +147,21 @@ def check_state(graph: SpikingGraph, who: str) -> None:
             f"{few.name}: has a state of {few.state_bits} bits, and {who} knows {STATE_BITS}; "
             "quantize without state_bits, or run it with backends.batched"
         )
+
+
+def check_int32(graph: SpikingGraph) -> None:
+    """Lava's channels carry int32: OutOfRange, never a wrapped current, where a sum may not fit."""
+    if not graph.is_integer:
+        return
+    sent = largest_spikes(graph)
+    for p in graph:
+        if isinstance(p, SNM | ReadOut):
+            bound = sum(q.bound(sent[q.source]) for q in p.projections)
+            if bound >= INT32:
+                raise OutOfRange(
+                    f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits "
+                    f"or levels"
+                )
 
 
 def check_images(graph: SpikingGraph, who: str) -> None:

@@ -37,6 +37,7 @@ from dnisnm_lava.measures.scores import Fit, Score, Share
 Counts = dict[str, "int | Counts"]  # nested; keys are names, or steps as strings
 KINDS = ("classes", "binary", "values")
 AUTO = "auto"
+WORST = "worst"  # of counts: what adds up to the worse of two
 EXACT = 1074  # the smallest double is 2^-1074
 ROUNDING = Fraction(
     1, 2**40
@@ -70,6 +71,12 @@ class Measure:
     @property
     def classes(self) -> int:
         return self.shape[self.axis]
+
+    @property
+    def is_mask(self) -> bool:
+        """Has each pixel of a map an answer?"""
+        pixels = self.answers if self.kind == "classes" else prod(self.shape[1:])
+        return self.is_share and pixels > 1
 
     @property
     def spots(self) -> Shape:
@@ -181,18 +188,32 @@ class Measure:
     # ------------------------------------------------------------ counting
 
     def count(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
-        """{correct, of} of answers (N, *spots); of values, {error: sum of squares, square: sum of the squares
-        of the images' own}."""
+        """{correct, of} of answers (N, *spots), and of masks {both, said, wanted: {class: pixels}}; of
+        values, {error: sum of squares, square: sum of the squares of the images' own, worst: {error, image:
+        its place}}."""
         if said.shape != wanted.shape:
             raise ValueError(f"{self.output}: answers of shape {said.shape} against {wanted.shape}")
         if self.is_share:
             counted = np.ones(wanted.shape, bool) if self.ignored is None else wanted != self.ignored
-            return {
+            found: Counts = {
                 "correct": int(np.count_nonzero((said == wanted) & counted)),
                 "of": int(np.count_nonzero(counted)),
             }
+            return {**found, **(self._pixels(said[counted], wanted[counted]) if self.is_mask else {})}
         errors = [float(np.sum(np.square(row))) for row in (said - wanted).reshape(len(said), -1)]
-        return {"error": sum(map(exact, errors)), "square": sum(exact(e * e) for e in errors)}
+        worst = int(np.argmax(errors)) if errors else 0
+        return {
+            "error": sum(map(exact, errors)),
+            "square": sum(exact(e * e) for e in errors),
+            WORST: {"error": exact(errors[worst]) if errors else 0, "image": worst},
+        }
+
+    def _pixels(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
+        """Of masks, by class: pixels (n,) that are said to be of it, that are, and both."""
+        count = self.classes if self.kind == "classes" else 2
+        parts = {"both": said[said == wanted], "said": said, "wanted": wanted}
+        each = {name: np.bincount(part.astype(np.int64), minlength=count) for name, part in parts.items()}
+        return {name: {str(c): int(n) for c, n in enumerate(found)} for name, found in each.items()}
 
     def constant(self, wanted: np.ndarray) -> float:
         """The score of one answer for every image: the most frequent one of (N, *spots); of values, each
@@ -225,14 +246,19 @@ class Measure:
                     f"labels: {of} of {images} images' answers count, label {self.ignored} left out; "
                     f"give images with some"
                 )
-            return Share(correct, of, images)
+            return Share(correct, of, images, _ious(counts) if self.is_mask else ())
         error, square = (
             Fraction(_int(counts[key]), 1 << EXACT) / self.answers**n
             for n, key in ((1, "error"), (2, "square"))
         )
         mean = error / images
         spare = max(Fraction(0), square / images - mean * mean) / max(1, images - 1)
-        return Fit(float(mean), sqrt(spare), self._variance(spread), images)
+        return Fit(float(mean), sqrt(spare), self._variance(spread), images, self._worst(counts[WORST]))
+
+    def _worst(self, found: int | Counts) -> tuple[int, float]:
+        assert isinstance(found, dict)
+        squared = Fraction(_int(found["error"]), 1 << EXACT) / self.answers
+        return _int(found["image"]), sqrt(squared)
 
     def varies(self, spread: Counts) -> bool:
         """Could a constant answer be told from a right one? Of answers this is not asked here."""
@@ -273,6 +299,16 @@ def classes(scores: np.ndarray) -> np.ndarray:
         else np.squeeze(scores > 0, 1 + axis).astype(np.int64)
     )
     return found.reshape(len(found)) if found.size == len(found) else found
+
+
+def _ious(counts: Counts) -> tuple[float | None, ...]:
+    """By class."""
+    both, said, wanted = counts["both"], counts["said"], counts["wanted"]
+    assert isinstance(both, dict)
+    assert isinstance(said, dict)
+    assert isinstance(wanted, dict)
+    either = {c: _int(said[c]) + _int(wanted[c]) - _int(both[c]) for c in both}
+    return tuple(_int(both[c]) / either[c] if either[c] else None for c in both)
 
 
 def exact(value: float) -> int:

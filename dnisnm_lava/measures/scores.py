@@ -10,11 +10,13 @@ Z = 1.959963984540054  # of the normal distribution: 95 % lie within +-Z
 
 @dataclass(frozen=True)
 class Share:
-    """`correct` answers of `of`, on so many `images`; there is none above 1 or below 0."""
+    """`correct` answers of `of`, on so many `images`; there is none above 1 or below 0. ious: of masks, by
+    class, pixels that are said and wanted by those that are either; None of a class that is neither."""
 
     correct: int
     of: int
     images: int
+    ious: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.of or not 1 <= self.images <= self.of:
@@ -27,6 +29,13 @@ class Share:
     @property
     def standard_error(self) -> float:
         return sqrt(self.value * (1 - self.value) / self.images)
+
+    @property
+    def miou(self) -> float | None:
+        """Mean intersection over union of the classes that are there, over all images' pixels together (mean
+        IU of Long, Shelhamer and Darrell, CVPR 2015); None where masks are not measured."""
+        found = [iou for iou in self.ious if iou is not None]
+        return sum(found) / len(found) if found else None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -45,12 +54,14 @@ def wilson(share: float, images: int) -> tuple[float, float]:
 @dataclass(frozen=True)
 class Fit:
     """Values against wanted ones. mean_squared: of the errors; deviation: of the images' own mean squares, by
-    the root of their number; variance: of the wanted values, each channel around its mean."""
+    the root of their number; variance: of the wanted values, each channel around its mean. worst: the image
+    that is told worst, by its place, and its own RMSE."""
 
     mean_squared: float
     deviation: float
     variance: float
     images: int
+    worst: tuple[int, float] | None = None
 
     @property
     def value(self) -> float:

@@ -66,7 +66,9 @@ class Drive:
         takes up. Where nothing is known, that of the largest spikes."""
         if not self.blocks:
             return np.full(len(self.weight), self.weight[0].size * (self.gain * self.largest) ** 2)
-        traces = np.sum([np.trace(block.covariance, axis1=1, axis2=2) for block in self.blocks], axis=0)
+        traces = np.sum(
+            [np.trace(block.covariance, axis1=1, axis2=2, dtype=np.float64) for block in self.blocks], axis=0
+        )
         # of what never varies, float32's noise may be below 0
         return np.repeat(np.maximum(traces, 0), len(self.weight) // len(traces))
 

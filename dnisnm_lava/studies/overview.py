@@ -26,13 +26,13 @@ from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
 from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
-from dnisnm_lava.studies.costs import energy as costs
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain.explain import explain
 from dnisnm_lava.studies.explain.values import Explanation
-from dnisnm_lava.studies.loihi2 import rules, runtime
+from dnisnm_lava.studies.loihi2 import rules
 from dnisnm_lava.studies.loihi2.rules import Checked
 from dnisnm_lava.studies.loihi2.runtime import Runtime
+from dnisnm_lava.studies.observed import Watch
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.progress import Stages, in_silence
 
@@ -155,9 +155,7 @@ def gather(
         nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
     )
     parted = partings(heard, found, MOST_THUMBNAILS)
-    spent = costs.energies(integer, x[: about.cost_images], chosen, progress=stages("costs"))
-    stages("time")
-    time = runtime.runtimes(integer, x[:RUNTIME_IMAGES], chosen)
+    watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
         nets,
         x[: about.explain_images],
@@ -165,7 +163,9 @@ def gather(
         measure=found,
         compute=compute,
         stages=stages,
+        observe=watch.observe,
     )
+    seen = watch.found(x, progress=stages("costs, time"))
     provenance = about.provenance
     if provenance is None:
         digests = {
@@ -183,9 +183,9 @@ def gather(
         comparison,
         {key: losses(heard, found, key) for key in ("float", "integer")},
         parted,
-        spent,
+        seen.costs,
         rules.check(integer),
-        time,
+        seen.runtimes,
         told,
         _thumbnails(heard, found, parted, x, about),
         nets.coverage,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dnisnm_lava.evaluation import equalities
-from dnisnm_lava.studies.loihi2.limits import CORES_PER_CHIP
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked
 from dnisnm_lava.studies.overview import Gathered
 
@@ -98,7 +97,7 @@ def _chip(checked: Checked) -> Ground:
 
 def cores(checked: Checked) -> str:
     """17 of 128 cores, 13 %."""
-    all_cores = CORES_PER_CHIP * max(1, checked.chips_needed)
+    all_cores = checked.target.cores * max(1, checked.chips_needed)
     share = 100 * checked.cores / all_cores
     told = "under 1" if 0 < share < 1 else f"{share:.0f}"
     chips = f" of {checked.chips_needed:,} chips" if checked.chips_needed > 1 else ""

@@ -13,11 +13,13 @@ from dnisnm_lava.system.progress import Progress, in_silence, tell
 @dataclass
 class Pace:
     """Itself a progress, which hands on to another. unit: of what is done, such as "trial", or "pass of the
-    ANN". most: is their number the most that it may come to?"""
+    ANN". most: is their number the most that it may come to? least: seconds left below which nothing is
+    told."""
 
     unit: str
     tell: Callable[[str], None] = in_silence
     most: bool = False
+    least: float = 0.0
     progress: Progress | None = None
     last: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
@@ -32,6 +34,8 @@ class Pace:
             return
         each = self.seconds / self.count
         left = each * (of - done)
+        if left < self.least:
+            return
         at_most, latest = (" at most", " at the latest") if self.most else ("", "")
         told = f"{done:,} of{at_most} {of:,} {_plural(self.unit)}, {each:.3g} s each"
         self.tell(f"{told}: done in {duration(left)}, about {_clock(left)}{latest}, at this pace")

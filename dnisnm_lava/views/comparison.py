@@ -3,7 +3,7 @@ JSON)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.backends.results import Difference
-from dnisnm_lava.evaluation import equalities
-from dnisnm_lava.measures import Fit, Score
-from dnisnm_lava.views.png import png
+from dnisnm_lava.evaluation import equalities, marks
+from dnisnm_lava.evaluation.several import of_comparison
+from dnisnm_lava.measures import Fit, Score, Share
 from dnisnm_lava.views.sanity import alarms_told
 
 if TYPE_CHECKING:
     from dnisnm_lava.evaluation.comparison import Comparison
 
 
+MIOU = "mean IoU, %"
 ROWS = {"ann": "ANN", "float": "float SNN", "integer": "integer SNN", "lava": "Lava fixed_pt"}
 
 
@@ -51,10 +52,50 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
             key = {"value": "r2"}.get(name, name)
             result[key] = scores_json(comparison.scores, name)
             result[f"{key}_to_ann"] = scores_json(comparison.agreements, name)
+    result |= masks_json(comparison.scores, "") | masks_json(comparison.agreements, "_to_ann")
+    if not is_share:
+        result["worst_image"] = worst_json(comparison.scores)
+    if any(comparison.outputs.values()):
+        result["outputs"] = {key: _outputs_json(found) for key, found in comparison.outputs.items()}
+    if comparison.marks is not None:
+        result["answers"] = marks.to_json(comparison.marks)
     if comparison.equality:
         equal, images = equalities.on_lava(comparison.equality)
         result["on_lava"] = {"images": images, "equal": equal}
     return result
+
+
+def masks_json(scores: Mapping[str, Score | Mapping[int, Score]], behind: str) -> dict[str, Any]:
+    """Of masks the mean intersection over union, and that of each class; else nothing."""
+    first = next((next(iter(s.values())) if isinstance(s, Mapping) else s for s in scores.values()), None)
+    if not isinstance(first, Share) or not first.ious:
+        return {}
+    return {
+        f"miou{behind}": scores_json(scores, "miou"),
+        f"iou{behind}": scores_json(scores, "ious"),
+    }
+
+
+def worst_json(scores: Mapping[str, Score | Mapping[int, Score]]) -> dict[str, Any]:
+    """{network: {T: the image that is told worst, by its place among those measured, and its RMSE}}."""
+
+    def told(score: Score) -> dict[str, Any] | None:
+        worst = score.worst if isinstance(score, Fit) else None
+        return None if worst is None else {"image": worst[0], "rmse": worst[1]}
+
+    return {
+        key: {str(t): told(s) for t, s in found.items()} if isinstance(found, Mapping) else told(found)
+        for key, found in scores.items()
+    }
+
+
+def _outputs_json(found: Mapping[str, Mapping[int, Score]]) -> dict[str, Any]:
+    """{output: r2, rmse and worst image against the ANN's values, by T}."""
+    worst = worst_json(dict(found))
+    return {
+        name: {"r2": at_steps(fits), "rmse": at_steps(fits, "rmse"), "worst_image": worst[name]}
+        for name, fits in found.items()
+    }
 
 
 def scores_json(scores: Mapping[str, Score | Mapping[int, Score]], name: str = "value") -> dict[str, Any]:
@@ -65,7 +106,7 @@ def scores_json(scores: Mapping[str, Score | Mapping[int, Score]], name: str = "
     }
 
 
-def at_steps(scores: Mapping[int, Score], name: str = "value") -> dict[str, float]:
+def at_steps(scores: Mapping[int, Score], name: str = "value") -> dict[str, Any]:
     return {str(t): getattr(score, name) for t, score in scores.items()}
 
 
@@ -80,6 +121,10 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
     parts: list[RenderableType] = [_scores_table(comparison, comparison.scores, measure.name)]
     if measure.labels and not measure.is_share:
         parts.append(_scores_table(comparison, comparison.agreements, "R2 to the ANN"))
+    if measure.is_mask:
+        parts += _mask_tables(comparison)
+    if any(comparison.outputs.values()):
+        parts.append(_outputs_table(comparison))
     neurons = sum(p.neurons for p in comparison.populations)
     lines = Text(
         f"{'' if measure.is_share else _rmse(comparison)}saturations {comparison.saturations:,} · "
@@ -98,10 +143,13 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
 
 
 def _scores_table(
-    comparison: Comparison, scores: Mapping[str, Score | Mapping[int, Score]], heading: str
+    comparison: Comparison,
+    scores: Mapping[str, Score | Mapping[int, Score]],
+    heading: str,
+    shown: Callable[[Score], str] | None = None,
 ) -> Table:
     """A row a network, a column a T; the ANN's, which has no T, in each. Lava's images are few: no score to
-    set beside that of many."""
+    set beside that of many. shown: what stands in a cell (default: the score)."""
     measured = {key: found for key, found in scores.items() if key != "lava"}
     steps = sorted({t for found in measured.values() if isinstance(found, Mapping) for t in found})
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -114,8 +162,41 @@ def _scores_table(
         table.add_row(
             ROWS[key],
             f"{comparison.images[key]:,}",
-            *(comparison.measure.shown(score.value) for score in row),
+            *(comparison.measure.shown(score.value) if shown is None else shown(score) for score in row),
         )
+    return table
+
+
+def _mask_tables(comparison: Comparison) -> list[RenderableType]:
+    """Mean intersection over union, and pixels that are as the ANN says."""
+    tables: list[RenderableType] = []
+    if comparison.measure.labels:
+        tables.append(_scores_table(comparison, comparison.scores, MIOU, _miou))
+    tables.append(_scores_table(comparison, comparison.agreements, "pixels as the ANN's, %"))
+    tables.append(_scores_table(comparison, comparison.agreements, f"{MIOU}, to the ANN", _miou))
+    return tables
+
+
+def _miou(score: Score) -> str:
+    found = score.miou if isinstance(score, Share) else None
+    return "" if found is None else f"{100 * found:.2f}"
+
+
+def _outputs_table(comparison: Comparison) -> Table:
+    """A row for each output of each network, at the last T: its values against the ANN's."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("output, its values against the ANN's")
+    for heading in ("", "T", "R2", "RMSE", "deviation", "worst image", "its RMSE"):
+        table.add_column(heading, justify="right")
+    for name in comparison.outputs["integer"]:
+        for key, found in comparison.outputs.items():
+            t = max(found[name])
+            fit = found[name][t]
+            assert isinstance(fit, Fit)
+            assert fit.worst is not None
+            image, rmse = fit.worst
+            cells = (f"{t}", f"{fit.value:.4f}", *(f"{v:.4g}" for v in (fit.rmse, fit.variance**0.5)))
+            table.add_row(name, ROWS[key], *cells, f"{image:,}", f"{rmse:.4g}")
     return table
 
 
@@ -131,7 +212,12 @@ def _rmse(comparison: Comparison) -> str:
     )
     deviation = next(score.variance**0.5 for score in found.values() if isinstance(score, Fit))
     of = "targets" if comparison.measure.labels else "ANN's values"
-    return f"RMSE at the last T: {told}; standard deviation of the {of} {deviation:.4g}\n"
+    worst = "".join(
+        f"; worst image {score.worst[0]:,} of the integer SNN, RMSE {score.worst[1]:.4g}"
+        for key, score in found.items()
+        if key == "integer" and isinstance(score, Fit) and score.worst is not None
+    )
+    return f"RMSE at the last T: {told}; standard deviation of the {of} {deviation:.4g}{worst}\n"
 
 
 def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
@@ -160,45 +246,14 @@ def _equality_table(rows: tuple[Difference, ...]) -> Table:
 
 
 def accuracy_picture(comparison: Comparison, title: str) -> bytes:
-    """Accuracy, or R2, over steps, as a PNG."""
-    import matplotlib
+    """Accuracy, or R2, over steps, as a PNG. Of Lava's few images the legend tells: no score to set beside
+    that of many."""
+    from dnisnm_lava.views.plots import as_file, figure
 
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    measure, drawn = comparison.measure, 100 if comparison.measure.is_share else 1
-    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    styles = {"float": ("o-", "C0"), "integer": ("s--", "C1")}
-    for key, value in comparison.accuracy.items():
-        label = f"{ROWS[key]} ({comparison.images[key]:,} images)"
-        if key == "lava":  # few images: no accuracy to set beside that of many
-            axes.plot([], [], " ", label=f"{ROWS[key]}: {equalities.lava_told(comparison.equality)}")
-        elif isinstance(value, float):
-            axes.axhline(drawn * value, color="0.4", linewidth=1, label=label)
-        else:
-            style, color = styles[key]
-            axes.plot(
-                list(value),
-                [drawn * score for score in value.values()],
-                style,
-                color=color,
-                markersize=5,
-                label=label,
-            )
-    ticks = sorted(
-        {t for value in comparison.accuracy.values() if not isinstance(value, float) for t in value}
-    )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, [str(t) for t in ticks])
-    if measure.is_share:
-        axes.set_ylim(0, 102)
-    axes.set_xlabel("time steps T")
-    axes.set_ylabel(measure.name)
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return png(figure)
+    networks = [key for key in ("float", "integer") if key in comparison.scores]
+    curves = [of_comparison(comparison, key, ROWS[key]) for key in networks]
+    lava = f"{ROWS['lava']}: {equalities.lava_told(comparison.equality)}" if comparison.equality else ""
+    return as_file(figure(curves, width="page", title=title, notes=[lava] if lava else []), "png")
 
 
 def short(number: int) -> str:

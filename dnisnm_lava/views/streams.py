@@ -214,9 +214,14 @@ def _operations(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summa
         found.operations["ann"], color=COLOURS["ann"], linestyle="--", label="the ANN's multiplications"
     )
     axes.set(ylabel="operations", ylim=(0, None))
-    axes.legend(fontsize=8, ncols=2)
+    _legend(axes)
     for frame in (row.frame for row in rows if not row.exact):
         axes.axvline(frame, color="0.85", zorder=0)
+
+
+def _legend(axes: Axes) -> None:
+    """Above the panel, where no line is."""
+    axes.legend(fontsize=8, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False)
 
 
 def _agreement(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summary) -> None:
@@ -225,7 +230,7 @@ def _agreement(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summar
         for key in found.agreement:
             axes.plot(at, [row.agreement[key] for row in rows], color=COLOURS[key], label=f"to {NAMES[key]}")
         axes.set_ylabel("RMSE")
-        axes.legend(fontsize=8)
+        _legend(axes)
         return
     for height, key in enumerate(found.agreement):
         other = np.array([row.frame for row in rows if row.agreement[key] < 1])

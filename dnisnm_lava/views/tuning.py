@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from rich.text import Text
 
 from dnisnm_lava.studies.tuning.pareto import KINDS, Trial, lead_told, levels_told
 from dnisnm_lava.studies.tuning.tune import Tuning
-from dnisnm_lava.views.png import png
+from dnisnm_lava.views.plots import COLORS, WIDTHS, as_file, legend, name_points, plain_numbers, style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 AXES = ("latency", "spikes", "steps")
+LEGEND = ("trials", "Pareto front", "chosen", "ANN", "target")
 
 
 def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,6 +38,7 @@ def tuning_json(tuning: Tuning, provenance: Mapping[str, Any]) -> dict[str, Any]
         "story": list(tuning.story),
         "intervals": {"best": list(tuning.best.interval), "confirmed": list(tuning.confirmed.interval)},
         "trials": [{**asdict(t), "interval": list(t.interval)} for t in tuning.trials],
+        "pruned": [asdict(p) for p in tuning.pruned],
         "front": [tuning.trials.index(t) for t in tuning.front],
         "alarms": [asdict(alarm) for alarm in tuning.alarms],
         "provenance": dict(provenance),
@@ -72,6 +75,13 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
         f"see, {below}. "
         f"The front: fitted on {n['search']:,}, measured on {n['choose']:,}.\n{measure}"
     )
+    pruned = len(tuning.pruned)
+    if pruned:
+        fitted = sum(p.images > 0 for p in tuning.pruned)
+        end += (
+            f"\n{pruned} of {pruned + len(tuning.trials)} trials could not win: {pruned - fitted} by their "
+            f"latency, never fitted; {fitted} on some of the images (the story tells why)."
+        )
     missed = [] if tuning.met else [f"Not met: {tuning.target}. The recipe that comes nearest is marked."]
     lines = [*(f"{i}. {sentence}" for i, sentence in enumerate(tuning.story, 1)), *missed]
     parts: list[RenderableType] = [Text("\n".join(lines)), "", table, Text(end)]
@@ -100,58 +110,92 @@ def _row(tuning: Tuning, trial: Trial) -> list[str]:
 
 def tuning_picture(tuning: Tuning, title: str) -> bytes:
     """`tuning_figure` as a PNG."""
-    return png(tuning_figure(tuning, title))
+    return as_file(tuning_figure(tuning, title), "png")
 
 
 def tuning_figure(tuning: Tuning, title: str) -> Figure:
-    """Scores against each cost: every trial, the front, the chosen one."""
+    """Scores against each cost: every trial, the front with its points named, the chosen one. What all panels
+    share stands above them, where no line is."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.5, 3.8), dpi=150, layout="constrained")
-    scale = 100 if tuning.measure.is_share else 1
-    scores = [scale * t.score for t in tuning.trials]
-    for axes, cost in zip(figure.subplots(1, len(AXES), sharey=True), AXES, strict=True):
-        axes.scatter([getattr(t, cost) for t in tuning.trials], scores, s=14, color="0.7", label="trials")
-        upper = _staircase(tuning, cost)
-        axes.step(
-            [c for c, _ in upper],
-            [scale * s for _, s in upper],
-            "o-",
-            where="post",
-            color="C0",
-            markersize=4,
-            label="Pareto front",
-        )
-        axes.plot(
-            getattr(tuning.best, cost),
-            scale * tuning.best.score,
-            "*",
-            color="C3",
-            markersize=13,
-            label="chosen",
-        )
-        axes.axhline(
-            scale * (tuning.best.score + tuning.best.drop / 100), color="0.4", linewidth=1, label="ANN"
-        )
-        if cost == tuning.target.kind:
-            axes.axvline(tuning.target.limit, color="C3", linewidth=1, linestyle=":", label="target")
-        if cost == "steps":
-            ticks = sorted({t.steps for t in tuning.trials})
-            axes.set_xscale("log", base=2)
-            axes.set_xticks(ticks, [str(t) for t in ticks])
-        else:
-            axes.locator_params(axis="x", nbins=4, integer=True, min_n_ticks=1)
-            axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set_xlabel(KINDS[cost])
-        axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel(tuning.measure.name)
-    shown = next(
-        (axes for axes, cost in zip(figure.axes, AXES, strict=True) if cost == tuning.target.kind),
-        figure.axes[0],
-    )
-    shown.legend(fontsize=8, loc="lower right")
-    figure.suptitle(title, fontsize=10)
+    with style():
+        figure = Figure(figsize=(WIDTHS["page"], 2.7), dpi=300, layout="constrained")
+        panels = figure.subplots(1, len(AXES), sharey=True)
+        for axes, cost in zip(panels, AXES, strict=True):
+            _panel(axes, tuning, cost)
+        panels[0].set_ylabel(tuning.measure.name)
+        _fitted(panels[0], tuning)
+        legend(figure, title, len(LEGEND))
+        for axes, cost in zip(panels, AXES, strict=True):
+            name_points(axes, _named(tuning, cost))
     return figure
+
+
+def _panel(axes: Axes, tuning: Tuning, cost: str) -> None:
+    scale = 100 if tuning.measure.is_share else 1
+    costs, scores = [getattr(t, cost) for t in tuning.trials], [scale * t.score for t in tuning.trials]
+    axes.scatter(costs, scores, s=7, color="0.75", label=LEGEND[0], zorder=1)
+    upper = [(c, scale * s) for c, s in _staircase(tuning, cost)]
+    axes.step(*zip(*upper, strict=True), "o-", where="post", color=COLORS[0], label=LEGEND[1], zorder=2)
+    chosen = getattr(tuning.best, cost), scale * tuning.best.score
+    axes.plot(*chosen, "*", color=COLORS[1], markersize=9, label=LEGEND[2], zorder=4)
+    ann = scale * (tuning.best.score + tuning.best.drop / 100)
+    axes.axhline(ann, color="0.35", linewidth=0.7, linestyle=(0, (4, 2)), label=LEGEND[3], zorder=3)
+    if cost == tuning.target.kind:
+        limit = tuning.target.limit
+        axes.axvline(limit, color=COLORS[1], linewidth=0.8, linestyle=":", label=LEGEND[4], zorder=1)
+    if cost == "steps":
+        ticks = sorted({t.steps for t in tuning.trials})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks, [str(t) for t in ticks])
+    else:
+        logarithmic = min(costs) > 0 and max(costs) > 10 * min(costs)
+        if logarithmic:
+            axes.set_xscale("log")
+        plain_numbers(axes, logarithmic)
+    axes.margins(x=0.1)
+    axes.set_xlabel(KINDS[cost])
+    axes.grid(alpha=0.3)
+
+
+def _fitted(axes: Axes, tuning: Tuning) -> None:
+    """The scale shows the front, the chosen one and the ANN; trials far below lie outside."""
+    scale = 100 if tuning.measure.is_share else 1
+    shown = [t.score for t in (*tuning.front, tuning.best)]
+    shown += [s for cost in AXES for _, s in _staircase(tuning, cost)]
+    shown.append(tuning.best.score + tuning.best.drop / 100)
+    margin = 0.12 * (max(shown) - min(shown)) or 0.01
+    axes.set_ylim(scale * (min(shown) - margin), scale * (max(shown) + margin))
+
+
+def names(trials: Sequence[Trial]) -> list[str]:
+    """`T1 K31`; `T8 K1 lead 7`; with the rule of the threshold where that tells two apart."""
+    told = [_name(t) for t in trials]
+    rules = {name: {t.recipe.threshold for t in trials if _name(t) == name} for name in told}
+    return [
+        f"{name} {t.recipe.threshold}" if len(rules[name]) > 1 else name
+        for name, t in zip(told, trials, strict=True)
+    ]
+
+
+def _name(trial: Trial) -> str:
+    recipe = trial.recipe
+    levels = levels_told(recipe.levels).replace("K = ", "K")
+    lead = f" {lead_told(recipe.lead, named=False)}" if recipe.lead else ""
+    return f"T{recipe.steps} {levels}{lead}".partition(" (")[0]
+
+
+def _named(tuning: Tuning, cost: str) -> list[tuple[float, float, str]]:
+    """The corners of a panel's front, and the chosen one, each with its place: of several trials there, the
+    first."""
+    scale = 100 if tuning.measure.is_share else 1
+    corners = [
+        next(t for t in tuning.trials if (getattr(t, cost), t.score) == corner)
+        for corner in _staircase(tuning, cost)
+    ]
+    places = {(getattr(t, cost), t.score): t for t in (*corners, tuning.best)}
+    told = names(list(places.values()))
+    return [(at, scale * score, name) for (at, score), name in zip(places, told, strict=True)]
 
 
 def _staircase(tuning: Tuning, cost: str) -> list[tuple[float, float]]:

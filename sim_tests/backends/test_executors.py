@@ -11,10 +11,13 @@ import oracle
 import pytest
 import torch
 from graphs import (
+    BEYOND,
+    EDGES,
     Chain,
     curved,
     curved_graphs,
     curved_snm,
+    edged,
     gated_graphs,
     integer_graphs,
     readout,
@@ -163,10 +166,6 @@ def test_every_path_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: s
     assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, neurons=neurons))
 
 
-EDGES = (0, 1, 2, 3, 60, 4_999_999, STATE.limit - 1, STATE.limit)
-BEYOND = (STATE.limit + 1, 2**31 - 1)
-
-
 @pytest.mark.parametrize(
     ("exponent", "edges"),
     [(10, EDGES), (10, EDGES + BEYOND), (14, EDGES)],
@@ -179,24 +178,8 @@ def test_lower_thresholds_are_exact_up_to_the_states_limit_and_beyond(
     exponent: int, edges: tuple[int, ...], levels: int, two_sided: bool, down: float
 ) -> None:
     """Where a threshold is beyond the state, its lower one may be within: then a level taken back leaves v
-    beyond it, and float32 would not hold it. `late` fires now and then, so that currents change."""
-    rng = np.random.default_rng(exponent)
-    vth = np.array(edges * 3, np.int32)
-    late = replace(
-        snm("late", (8,), (Projection("input", weights(rng, 8, 4)),), rng),
-        vth=rng.integers(500, 4000, 8).astype(np.int32),
-    )
-    into = (
-        Projection("input", weights(rng, len(vth), 4), exponent=exponent),
-        Projection("late", weights(rng, len(vth), 8), exponent=exponent + 1),
-    )
-    a = snm("a", vth.shape, into, rng, levels=levels, two_sided=two_sided, down=down)
-    a = replace(a, vth=vth, payload=(vth > 0).astype(np.int32), v_init=np.minimum(vth >> 1, STATE.limit))
-    out = readout("out", (2,), (Projection("a", weights(rng, 2, len(vth))),), rng)
-    graph = SpikingGraph(
-        (Input("input", (4,), np.ones(4), 8), replace(late, payload=late.payload * 0 + 31), a, out), steps=16
-    )
-    x = rng.integers(-127, 128, (6, 4)).astype(float)
+    beyond it, and float32 would not hold it."""
+    graph, x = edged(exponent, edges, levels=levels, two_sided=two_sided, down=down)
     expected = reference.run(graph, x)
     assert (expected.spikes["a"] < 0).any()
     plan = planning.planned(graph)["a"]
@@ -305,10 +288,17 @@ def test_without_exact_8_bit_synapses_floats_take_over(monkeypatch: pytest.Monke
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @settings(max_examples=40)
-@given(graph=GRAPHS, seed=st.integers(0, 1000), way=st.sampled_from(["auto", "float64"]))
-def test_cuda_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str) -> None:
+@given(
+    graph=GRAPHS,
+    seed=st.integers(0, 1000),
+    way=st.sampled_from(["auto", "int8", "float32", "float64"]),
+    neurons=st.sampled_from(["auto", "stepped"]),
+)
+def test_cuda_gives_the_same_spikes(graph: SpikingGraph, seed: int, way: str, neurons: str) -> None:
+    """With Triton's kernels where they are exact, and without; `test_triton` asks for them."""
     x = np.random.default_rng(seed).integers(-127, 128, (3, *graph.input.shape)).astype(float)
-    assert_same(reference.run(graph, x), batched.run(graph, x, record=True, synapses=way, device="cuda"))
+    run = batched.run(graph, x, record=True, synapses=way, neurons=neurons, device="cuda")
+    assert_same(reference.run(graph, x), run)
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])

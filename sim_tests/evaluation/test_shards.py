@@ -178,7 +178,12 @@ def test_blocks_of_any_size_add_up() -> None:
         for size in (1, 2, 5):
             cut = [slice(i, i + size) for i in range(0, len(x), size)]
             parts = [
-                tallies.tally(batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6))
+                tallies.placed(
+                    tallies.tally(
+                        batched.run(graph, x[i]), measure, {"labels": wanted["labels"][i]}, (1, 2, 6)
+                    ),
+                    i.start,
+                )
                 for i in cut
             ]
             assert tallies.total(parts) == whole

@@ -66,7 +66,9 @@ def test_sums_of_values_are_the_same_in_any_cut_and_order(errors: list[float], r
     order = list(range(len(errors)))
     random.shuffle(order)
     parts = [
-        {"counts": measure.count(said[[i]], wanted[[i]]), "spread": measure.spread(wanted[[i]])}
+        tallies.placed(
+            {"counts": measure.count(said[[i]], wanted[[i]]), "spread": measure.spread(wanted[[i]])}, i
+        )
         for i in order
     ]
     assert tallies.total(parts) == {"counts": measure.count(said, wanted), "spread": measure.spread(wanted)}
@@ -169,7 +171,8 @@ def test_a_label_that_is_ignored_is_no_answer() -> None:
     measure = chosen({"map": (3, 2, 2)}, labels, ignored=255)
     said = np.array([[[0, 1], [1, 1]]])
     found = measure.score(measure.count(said, measure.wanted(labels)), {}, 1)
-    assert found == Share(2, 3, 1)
+    assert isinstance(found, Share)
+    assert (found.correct, found.of, found.images) == (2, 3, 1)
     nothing = np.full((1, 2, 2), 255)
     with pytest.raises(OutOfRange, match="0 of 1 images' answers count"):
         measure.score(measure.count(said, measure.wanted(nothing)), {}, 1)
@@ -232,7 +235,9 @@ def test_maps_have_pixels_right_of_pixels() -> None:
     own = graphs[0].ann(X).argmax(axis=1)
     masks = np.where(np.arange(64).reshape(8, 8) < 16, (own + 1) % 3, own)  # a quarter is wrong
     found = dn.compare(dn.Networks(*graphs), X, masks, lava=dn.Lava(images=0))
-    assert found.scores["ann"] == Share(40 * 48, 40 * 64, 40)
+    score = found.scores["ann"]
+    assert isinstance(score, Share)
+    assert (score.correct, score.of, score.images) == (40 * 48, 40 * 64, 40)
     said = batched.run(graphs[2], X).predictions(4)
     assert found.accuracy["integer"][4] == np.mean(said == masks)  # type: ignore[index]
     assert found.agreement["integer"][4] == np.mean(said == own)

@@ -275,6 +275,23 @@ def test_beside_the_blocks_of_lava_dl(tmp_path: Path) -> None:
     assert found["fired"] == lif(sent)
 
 
+@pytest.mark.parametrize("name", ["vth", "payload", "v_init", "bias"])
+def test_constants_of_another_shape_are_refused_in_a_sentence(name: str) -> None:
+    pytest.importorskip("lava", reason="lava-nc is not installed")
+    from dnisnm_lava.procs.snm.process import SNM
+
+    given: dict[str, Any] = {"vth": 8, "steps": 2}
+    with pytest.raises(
+        ValueError, match=rf"SNM: {name} of shape \(3,\) given for neurons of shape \(4, 2\)"
+    ) as told:
+        SNM(shape=(4, 2), **{**given, name: [1, 2, 3]})
+    assert "channel" not in str(told.value)
+    with pytest.raises(ValueError, match=rf"one for each channel is {name}\.reshape\(-1, 1, 1\)"):
+        SNM(shape=(4, 2, 2), **{**given, name: [1, 2, 3, 4]})
+    shared = SNM(shape=(4, 2, 2), **{**given, name: np.array([1, 2, 3, 4]).reshape(-1, 1, 1)})
+    np.testing.assert_array_equal(getattr(shared, name).init[:, 1, 1], [1, 2, 3, 4])
+
+
 def test_the_program_of_the_page_says_what_it_must(tmp_path: Path) -> None:
     """40 * 3 + 25 and 2 * 25 - 40 a step, eight of them, one spike of 90 and of 61 a step at most."""
     pytest.importorskip("lava", reason="lava-nc is not installed")

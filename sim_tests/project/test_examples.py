@@ -1,7 +1,8 @@
 """Each example runs as its page says, in a Python of its own and a folder of its own; with small sizes where
 it wants data.
 
-`snm_in_lava.py` and `mnist.py` run in test_lava.py and test_real_data.py; `paper/` in test_paper.py.
+`snm_in_lava.py`, `network_in_lava.py` and `mnist.py` run in test_lava.py, test_network_process.py and
+test_real_data.py; `paper/` in test_paper.py.
 """
 
 from __future__ import annotations

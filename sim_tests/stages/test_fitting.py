@@ -118,12 +118,14 @@ def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: p
         found = thresholds.sequential(p, heard)
         scales = np.array(choice.scales)
         ten = ann[0][:10], next(iter(currents))[:10]
-        best = activity.errors(p, scales, *ten)[0].sum(axis=(2, 3)).argmin(axis=0)
+        best = activity.errors(p, scales)(*ten)[0].sum(axis=(2, 3)).argmin(axis=0)
         np.testing.assert_array_equal(found, p.vth * scales[best][:, None, None])
         chosen = thresholds.with_thresholds(p, found, spiking.steps)
         gaps = corrections.summed_gap(chosen, image.share, ann, currents)
         parts = zip(ann, currents, strict=True)
-        means = [a - activity.run(chosen, z).sum(1) * activity.tensor(chosen.payload) / 4 for a, z in parts]
+        means = [
+            a - activity.running(chosen)(z).sum(1) * activity.tensor(chosen.payload) / 4 for a, z in parts
+        ]
     # 40 numbers of about 1, each a float32 product and difference: 2**-24 of it.
     np.testing.assert_allclose(gaps, sum(m.double().sum(0).numpy() for m in means), rtol=0, atol=40 * 2**-23)
     before = store.free
@@ -373,7 +375,7 @@ def test_scales_at_once_are_scales_one_by_one() -> None:
         )
         current = (rng.integers(-16, 33, (6, steps, 1500)) / 16).astype(np.float32)
         activation = (rng.integers(0, 33, (6, 1500)) / 16).astype(np.float32)
-        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500))
+        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500), np.float32)
         one_by_one = (
             made.own[0, :1500],
             vth,
@@ -387,7 +389,7 @@ def test_scales_at_once_are_scales_one_by_one() -> None:
         neurons._try(current, activation, *one_by_one, *found[0], 0, 2)
         neurons.try_scales(made, vth, scales, current, activation, found[1], 1)
         if steps != 5:  # a fifth of a threshold is rounded
-            np.testing.assert_array_equal(found[0], found[1])
+            np.testing.assert_array_equal(found[0, 1], found[1, 1])
         # sums of 6 squares below 64, each of a difference that is off by 2**-24 of 8 at most
         np.testing.assert_allclose(found[0], found[1], rtol=0, atol=6 * 64 * 2**-22)
 

@@ -3,59 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from converting import converted
+from processes import in_ranks
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.fitting import shares, thresholds, through
 from dnisnm_lava.stages.fitting.fit import fit_and_read
 from dnisnm_lava.system.ranks import Group
-
-
-class Threads(Group):
-    """A group whose ranks are threads of this process."""
-
-    def gather(self, value: Any) -> list[Any]:
-        PLACE[self.rank] = value
-        BARRIER[0].wait(60)
-        found = list(PLACE[: self.size])
-        BARRIER[0].wait(60)
-        return found
-
-    def broadcast(self, value: Any, source: int = 0) -> Any:
-        return self.gather(value)[source]
-
-
-PLACE: list[Any] = [None] * 16
-BARRIER = [threading.Barrier(1)]
-
-
-def in_ranks(size: int, work: Callable[[Group], Any]) -> list[Any]:
-    """What each rank finds."""
-    BARRIER[0] = threading.Barrier(size)
-    found: list[Any] = [None] * size
-
-    def run(rank: int) -> None:
-        try:
-            found[rank] = work(Threads(rank, size))
-        except BaseException as error:
-            found[rank] = error
-            BARRIER[0].abort()
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for error in found:
-        if isinstance(error, BaseException):
-            raise error
-    return found
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 15, 16, 17, 40])

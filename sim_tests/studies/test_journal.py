@@ -7,10 +7,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import DATA, LITTLE, NET, refused_last, run
 from command_line import place as place
+from converting import converted
+from processes import in_ranks
 
+import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.cli.output import _to_paste
 from dnisnm_lava.cli.verbs import _parser
@@ -22,6 +26,7 @@ from dnisnm_lava.studies import precision
 from dnisnm_lava.studies.tuning import tune as tuning
 from dnisnm_lava.system import pace
 from dnisnm_lava.system.pace import Pace
+from dnisnm_lava.system.ranks import Group
 
 SEARCHES: dict[str, list[str]] = {
     "tune": [
@@ -295,3 +300,18 @@ def test_a_search_comes_to_no_more_trials_than_it_says(
     monkeypatch.setattr(Journal, "once", lambda self, *args: journals.append(self) or once(self, *args))
     found = run(*SEARCHES["tune"], capsys=capsys)
     assert journals[-1].done == len(found["trials"]) <= journals[-1].of
+
+
+def test_ranks_find_what_one_process_finds() -> None:
+    """Every trial, in its order, and the winner's integers."""
+    analog, _, _ = converted()
+    x = np.random.default_rng(3).normal(size=(120, 2, 6, 6)).astype(np.float32)
+    space = dn.Space(vary=("steps", "levels"), steps=(1, 2), levels=(3, 7))
+
+    def work(group: Group) -> Any:
+        found = dn.tune(analog, x, dn.Target("latency", 12), measure="values", space=space, group=group)
+        return found.trials, found.confirmed, found.networks.integer.digest()
+
+    (alone,) = in_ranks(1, work)
+    assert len(alone[0]) > 2
+    assert in_ranks(3, work) == [alone] * 3

@@ -27,7 +27,7 @@ from dnisnm_lava.ir import SNM, Input, MaxPool, Projection, Resample, SpikingGra
 from dnisnm_lava.ir.arithmetic import NO_PADDING, Window
 from dnisnm_lava.studies.loihi2 import layers as resources
 from dnisnm_lava.studies.loihi2.cores import Layer, Row, Shared, Single, placed, weight_bits
-from dnisnm_lava.studies.loihi2.limits import STATE_WORDS, SYNAPSE_WORDS, SYNAPSE_WORDS_CUT
+from dnisnm_lava.studies.loihi2.limits import LOIHI2
 from dnisnm_lava.views import checks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,8 +102,8 @@ def test_the_words_of_oxford_follow_from_nine_bits_in_both_layers(tool: ModuleTy
 
 
 def test_a_dense_layer_of_another_notebook_is_cut_as_published() -> None:
-    """limits.INPUT_AXONS names it: 3 cores, and of the fullest 3.10 % of 4,096 neurons, 51.20 % and 1.60 % of
-    16,000 words and axons."""
+    """S4D of loihi2.toml: 3 cores, and of the fullest 3.10 % of 4,096 neurons, 51.20 % and 1.60 % of 16,000
+    words and axons."""
     row = placed(Layer("ff", "dense", (256,), (Single(256, 256 * 256, 256, weight_bits(9)),)))
     found = [
         100 * n / of for n, of in ((row.neurons_on_core, 4_096), (row.words, 16_000), (row.axons, 16_000))
@@ -189,7 +189,7 @@ def test_a_curve_takes_a_table_of_each_channel_on_the_core() -> None:
     assert replace(layer, tables=1).kept(8, 128) == 128 + 3
     large = placed(replace(layer, shape=(64, 8, 8), table_words=65, tables=64))
     assert large.fits
-    assert large.kept == large.neurons_on_core + 65 * large.tile[0] <= STATE_WORDS
+    assert large.kept == large.neurons_on_core + 65 * large.tile[0] <= LOIHI2.state_words
 
 
 def test_what_a_gate_takes_is_said_to_be_a_guess() -> None:
@@ -360,14 +360,14 @@ def test_the_cores_hold_every_neuron_exactly_once(layer: Layer) -> None:
     assert (found == 1).all()
     assert count == row.cores
     assert row.fits
-    assert row.neurons_on_core * row.state_words <= STATE_WORDS
-    assert row.words <= SYNAPSE_WORDS
+    assert row.neurons_on_core * row.state_words <= LOIHI2.state_words
+    assert row.words <= LOIHI2.synapse_words
 
 
 @given(layers())
 def test_no_core_is_filled_beyond_what_the_compiler_named_where_a_smaller_part_exists(layer: Layer) -> None:
     row = placed(layer)
-    assert row.words <= SYNAPSE_WORDS_CUT or layer.words(1, 1) > SYNAPSE_WORDS_CUT
+    assert row.words <= LOIHI2.synapse_words_cut or layer.words(1, 1) > LOIHI2.synapse_words_cut
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 5), (4, 7, 7), (2, 14, 14), (64, 1, 3)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -492,6 +493,22 @@ def test_the_story_tells_what_each_trial_costs_and_the_picture_has_whole_steps(t
     one = replace(tuned, trials=(tuned.best,))  # one latency alone
     ticks = tuning_report.tuning_figure(one, "").axes[0].get_xticks()
     assert all(tick == round(tick) for tick in ticks)
+
+
+def test_the_picture_names_the_corners_of_the_front_inside_their_panels(tuned: tune.Tuning) -> None:
+    figure = tuning_report.tuning_figure(tuned, "a title")
+    tuning_report.as_file(figure, "png")
+    (legend,) = figure.legends
+    for axes in figure.axes:
+        panel, texts = axes.get_window_extent(), axes.texts
+        assert texts
+        assert all(re.match(r"T\d+ K\d+", text.get_text()) for text in texts)
+        for box in (text.get_window_extent() for text in texts):
+            assert panel.x0 < box.x0 < box.x1 < panel.x1
+            assert panel.y0 < box.y0 < box.y1 < panel.y1
+        assert not legend.get_window_extent().overlaps(panel)
+    best = f"T{tuned.best.recipe.steps} "
+    assert any(text.get_text().startswith(best) for text in figure.axes[0].texts)
 
 
 @pytest.mark.parametrize(

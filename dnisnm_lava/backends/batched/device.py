@@ -9,6 +9,7 @@ import torch
 
 from dnisnm_lava.data.inputs import Device
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.system.machine import free_memory
 
 
 def checked_device(device: Device) -> str:
@@ -21,6 +22,19 @@ def checked_device(device: Device) -> str:
             f"device: {device} cannot be used here ({reason}); give cpu, or cuda where torch finds a GPU"
         ) from error
     return str(device)
+
+
+def free_bytes(device: str) -> int:
+    """Of the memory that the device computes in."""
+    if not device.startswith("cuda"):
+        return free_memory()
+    with current_device(device):  # `mem_get_info` takes no device without an index
+        return torch.cuda.mem_get_info()[0]
+
+
+def current_device(device: str) -> contextlib.AbstractContextManager[object]:
+    """Within it, kernels that nobody tells a device are launched on this one."""
+    return torch.cuda.device(device) if device.startswith("cuda") else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -36,7 +50,7 @@ def exact_sums(device: str) -> Iterator[None]:
     )
     torch.set_float32_matmul_precision("highest")
     try:
-        with cudnn:
+        with cudnn, current_device(device):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
-from dnisnm_lava.backends.batched.device import checked_device, exact_sums
+from dnisnm_lava.backends.batched.device import checked_device, exact_sums, free_bytes
 from dnisnm_lava.backends.batched.linear import pool_changes
-from dnisnm_lava.backends.batched.planning import NUMPY, Plan, planned
+from dnisnm_lava.backends.batched.planning import NUMPY, Plan, paths, planned
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, laid_out, tensor, unflat
 from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
@@ -28,7 +28,6 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images
 from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images, steps_of
-from dnisnm_lava.system.machine import free_memory
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
@@ -64,7 +63,8 @@ def run(
     record: keep every spike (True) or those of the named populations. memory: bytes of spikes and currents
     held at once (default: a quarter of what is free); images are cut into chunks that fit, of one image at
     least. synapses: `auto`, or the way of `currents` that is to be taken where it can be (int8, float32,
-    float64). neurons: `auto`, `compiled` or `stepped`. All give the same integers. Of a float network, `auto`
+    float64, triton). neurons: `auto`, `compiled`, `stepped` or `triton`. All give the same integers; the
+    kernels of Triton are `auto`'s on CUDA, where they prove exact. Of a float network, `auto`
     and `compiled` run in float32, which are near to the reference; synapses=`float64`, or `stepped` neurons,
     in float64. observe(population, step, v, m, k): called after each step of each population, a chunk of
     images at a time, with arrays (n, *shape): `observing.Observe` tells what they hold. The integers are the
@@ -77,8 +77,8 @@ def run(
     steps = steps_of(graph, steps)
     if graph.carry:
         return _stream(replace(graph, steps=steps), checked_images(graph, images), record, observe, progress)
-    memory = free_memory() // 4 if memory is None else memory
     x, place = checked_images(graph, images), checked_device(device)
+    memory = free_bytes(place) // 4 if memory is None else memory
     wanted = {p.name for p in graph if isinstance(p, SNM | Gate | MaxPool)}
     kept = {n for n in wanted if record is True or (record is not False and n in record)}
     plan = planned(graph, synapses, _stepped_if_watched(neurons, observe), place, steps)
@@ -86,7 +86,7 @@ def run(
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
     tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
-    chunk, workers = chunks(graph, steps, memory, len(x), _threads(place, observe))
+    chunk, workers = chunks(graph, steps, memory, len(x), _threads(plan, place, observe))
     clipped = 0
 
     def work(start: int) -> _Chunk:
@@ -136,20 +136,21 @@ def _stepped_if_watched(neurons: str, observe: Observe | None) -> str:
     """The way of the neurons; OutOfRange where it keeps nothing of what is to be observed."""
     if observe is None:
         return neurons
-    if neurons == "compiled":
+    if neurons in ("compiled", "triton"):
         raise OutOfRange(
-            "neurons: compiled asked for, and observe; compiled ones keep no v and m of a step: choose auto "
-            "or stepped"
+            f"neurons: {neurons} asked for, and observe; {neurons} ones keep no v and m of a step: choose "
+            f"auto or stepped"
         )
     return "stepped"
 
 
-def _threads(device: str, observe: Observe | None) -> int:
+def _threads(plan: Mapping[str, Plan], device: str, observe: Observe | None) -> int:
     """For `chunks`: whoever watches hears of one chunk after the other, and of no large ones, whose values
-    are told in 8 bytes each."""
+    are told in 8 bytes each. Triton's interpreter knows one thread."""
     if observe is not None:
         return 1
-    return torch.get_num_threads() if device == "cpu" else 0
+    launched = any("triton" in ways for ways in paths(plan).values())
+    return torch.get_num_threads() if device == "cpu" and not launched else 0
 
 
 @dataclass(frozen=True)
@@ -187,12 +188,14 @@ def _chunk(
                 trace = _summed(p, own, _current(own, heard), steps, done).cpu().numpy()
                 recorded[p.name] = trace.astype(np.int64 if graph.is_integer else np.float64)
             elif isinstance(p, MaxPool):
-                pool = _pooled_bytes if own.compiled and own.code.dtype is torch.uint8 else _pooled
+                pool = _pooled_bytes if own.way == "compiled" and own.code.dtype is torch.uint8 else _pooled
                 sent[p.name] = pool(p, own.code, heard[p.source], steps, done)
             elif isinstance(p, Gate):
                 sent[p.name] = _gated(p, own.code, plan, heard, steps, done, observe)
-            elif isinstance(p, SNM) and own.compiled:
+            elif isinstance(p, SNM) and own.way == "compiled":
                 sent[p.name] = _compiled(p, own, heard, steps, done)
+            elif isinstance(p, SNM) and own.way == "triton":
+                sent[p.name] = _fused(own, heard, steps, done)
             elif isinstance(p, SNM):
                 sent[p.name] = _stepped(p, own, _current(own, heard), steps, done, observe)
             if p.name in kept:
@@ -249,6 +252,16 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
         else:
             tally.add(*neurons.run(plan.neurons, current, shortcut, sent_now, threads))
     return unflat(spikes, p.shape)
+
+
+def _fused(plan: Plan, sent: Mapping[str, Tensor], steps: int, tally: _Tally) -> Tensor:
+    """All steps of the neurons at once, by Triton."""
+    from dnisnm_lava.backends.batched import triton_neurons
+
+    shortcut = None if plan.shortcut is None else sent[plan.shortcut[0]]
+    spikes, counts = triton_neurons.run(plan.neurons, _current(plan, sent), shortcut, steps)
+    tally.add(*counts)
+    return spikes
 
 
 def _stepped(

@@ -97,7 +97,7 @@ def byte_sums(projection: Projection, offset: int, source: Shape) -> Map:
 
     def apply(x: Tensor) -> Tensor:
         if projection.sum_pool is not None:
-            x = _pooled_bytes(x, projection.sum_pool, offset)
+            x = pooled_bytes(x, projection.sum_pool, offset)
         if not projection.is_conv:
             z = convolve(x.movedim(1, -1).reshape(len(x), -1, 1, 1)).reshape(len(x), -1)
             return (
@@ -116,7 +116,7 @@ def _channels_innermost(projection: Projection, source: Shape) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(weight, 1, -1)).reshape(len(weight), -1, 1, 1)
 
 
-def _pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
+def pooled_bytes(x: Tensor, window: Window, offset: int) -> Tensor:
     """Sums of bytes over each window, which fit bytes; the border holds spikes of 0."""
     if window.padding != NO_PADDING:
         x = F.pad(x, border(window), value=offset)

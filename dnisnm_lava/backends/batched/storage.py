@@ -11,6 +11,7 @@ from torch import Tensor
 from dnisnm_lava.ir import Shape
 
 EXACT_FLOAT32 = 1 << 24
+EXACT_INT32 = 1 << 31
 BYTE = 255
 
 
@@ -31,8 +32,9 @@ def laid_out(spikes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Code:
-    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes hold +-offset around
-    offset, or 0 to `top`. units: (C, ...), of values that are stored as multiples of their channel's."""
+    """How a population's spikes are stored: as value + offset, in `dtype`. Bytes without a sign hold +-offset
+    around offset, or 0 to `top`; with one, +-top. units: (C, ...), of values that are stored as multiples of
+    their channel's."""
 
     dtype: torch.dtype
     offset: int = 0
@@ -51,23 +53,25 @@ class Code:
         return values if self.units is None else values * tensor(self.units, dtype, str(stored.device))
 
 
-def code_of(largest: int) -> Code:
-    """The narrowest code of spikes up to +-largest."""
+def code_of(largest: int, signed: bool = False) -> Code:
+    """The narrowest code of spikes up to +-largest; signed: of those without an offset."""
     if 2 * largest <= BYTE:
-        return Code(torch.uint8, largest, 2 * largest)
+        return Code(torch.int8, 0, largest) if signed else Code(torch.uint8, largest, 2 * largest)
     return Code(torch.float32 if largest < EXACT_FLOAT32 else torch.float64)
 
 
-def code_of_levels(payload: np.ndarray, levels: int) -> Code | None:
-    """Of spikes that are never negative, up to `levels` times the payload (C, ...): bytes of the value, or
-    of the level where pixels share payloads; None where bytes hold neither."""
-    largest = int(payload.max(initial=0)) * levels
-    if largest <= BYTE:
-        return Code(torch.uint8, 0, largest)
+def code_of_levels(payload: np.ndarray, levels: int, signed: bool = False) -> Code | None:
+    """Of spikes that are never negative, or have a sign, up to `levels` times the payload (C, ...): bytes of
+    the value, or of the level where pixels share payloads; None where bytes hold neither."""
+    largest, byte, dtype = int(payload.max(initial=0)) * levels, BYTE, torch.uint8
+    if signed:
+        byte, dtype = BYTE // 2, torch.int8
+    if largest <= byte:
+        return Code(dtype, 0, largest)
     units = payload.reshape(len(payload), -1)[:, :1]
-    if levels > BYTE or (payload.reshape(len(payload), -1) != units).any():
+    if levels > byte or (payload.reshape(len(payload), -1) != units).any():
         return None
-    return Code(torch.uint8, 0, levels, np.maximum(units, 1).reshape(-1, *(1,) * (payload.ndim - 1)))
+    return Code(dtype, 0, levels, np.maximum(units, 1).reshape(-1, *(1,) * (payload.ndim - 1)))
 
 
 def innermost(a: np.ndarray) -> np.ndarray:

@@ -27,101 +27,15 @@ import numpy as np
 
 
 def build(graph: Any, images: np.ndarray, steps: int, period: int) -> dict[str, Any]:
-    """{population: Lava process}, wired: projections, delays, windows (design 1.3)."""
-    from dnisnm_lava.ir import Gate, Input, MaxPool, ReadOut, lead
-    from dnisnm_lava.procs.conv.process import Conv
-    from dnisnm_lava.procs.delay.process import Delay
-    from dnisnm_lava.procs.dense.process import Dense
-    from dnisnm_lava.procs.gate.process import Gate as GateProcess
-    from dnisnm_lava.procs.maxpool.process import MaxPool as MaxPoolProcess
-    from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
-    from dnisnm_lava.procs.snm.process import SNM as SNMProcess
+    """{population: Lava process}, wired, behind a source of the images."""
     from dnisnm_lava.procs.source.process import Source
+    from dnisnm_lava.procs.wiring import wired
 
-    offset = graph.window_starts()
-    process: dict[str, Any] = {}
-    delayed: dict[tuple[str, int], Any] = {}
-
-    def output(source: str, delay: int) -> Any:
-        if delay == 0:
-            return process[source].s_out
-        if (source, delay) not in delayed:
-            line = Delay(shape=graph[source].shape, delay=delay)
-            process[source].s_out.connect(line.a_in)
-            delayed[source, delay] = line
-        return delayed[source, delay].s_out
-
-    def early(source: str, reader: str) -> int:
-        """Steps that the spikes of `source` would arrive before all others of `reader`."""
-        return offset[reader] - 1 - (offset[source] + lead(graph[source]))
-
-    for p in graph:
-        if isinstance(p, Input):
-            process[p.name] = Source(images=images, steps=steps, period=period, carry=graph.carry)
-            continue
-        if isinstance(p, MaxPool):
-            pool = MaxPoolProcess(
-                input_shape=graph[p.source].shape,
-                window=p.window,
-                period=period,
-                offset=offset[p.name] - 1,
-                carry=graph.carry,
-            )
-            process[p.source].s_out.connect(pool.a_in)
-            process[p.name] = pool
-            continue
-        if isinstance(p, Gate):
-            gate = GateProcess(
-                shape=p.shape,
-                gate_shape=graph[p.gate].shape,
-                vth=p.vth,
-                payload=p.payload,
-                gain=p.gain,
-                steps=steps,
-                levels=p.levels,
-                two_sided=p.two_sided,
-                band=p.band,
-                most=p.most,
-                carry=graph.carry,
-                period=period,
-                offset=offset[p.name] - 1,
-            )
-            output(p.source, early(p.source, p.name)).connect(gate.a_in)
-            output(p.gate, early(p.gate, p.name)).connect(gate.gate_in)
-            process[p.name] = gate
-            continue
-        window = {
-            "shape": p.shape,
-            "bias": p.bias,
-            "steps": steps,
-            "period": period,
-            "offset": offset[p.name],
-            "carry": graph.carry,
-        }
-        if isinstance(p, ReadOut):
-            neurons = ReadOutProcess(**window)
-        else:
-            neurons = SNMProcess(
-                **window,
-                vth=p.vth,
-                payload=p.payload,
-                v_init=p.v_init,
-                levels=p.levels,
-                lead=p.lead,
-                two_sided=p.two_sided,
-                down=p.down,
-                band=p.band,
-                most=p.most,
-                curve=p.curve,
-            )
-        process[p.name] = neurons
-        for projection in p.projections:
-            source = projection.source
-            kind = Conv if projection.is_conv else Dense
-            synapse = kind(projection=projection, input_shape=graph[source].shape)
-            output(source, early(source, p.name)).connect(synapse.s_in)
-            synapse.a_out.connect(neurons.a_in)
-    return process
+    source = Source(images=images, steps=steps, period=period, carry=graph.carry)
+    return {
+        graph.input.name: source,
+        **wired(graph, source.s_out, steps=steps, period=period).populations,
+    }
 
 
 def simulate(
@@ -191,6 +105,22 @@ def keep_all_in(folder: Path) -> None:
     them."""
     multiprocessing.current_process()._config["tempdir"] = str(folder)  # type: ignore[attr-defined]
     shared_memory._make_filename = lambda: f"/{folder.name}-{secrets.token_hex(4)}"  # type: ignore[attr-defined]
+
+
+def look_once_for_models() -> None:
+    """Lava looks for the models of each process anew, and executes every file beside it each time; processes
+    of one class have the same."""
+    from lava.magma.compiler.compiler_graphs import ProcGroupDiGraphs
+
+    find = ProcGroupDiGraphs._find_proc_models
+    found: dict[type, list[Any]] = {}
+
+    def once(proc: Any) -> list[Any]:
+        if type(proc) not in found:
+            found[type(proc)] = find(proc)
+        return list(found[type(proc)])
+
+    ProcGroupDiGraphs._find_proc_models = staticmethod(once)
 
 
 Started = list[tuple[int, int]]  # process, and a descriptor that can be read once it has ended
@@ -271,6 +201,7 @@ def main(folder: Path) -> None:
     said, code = "failed", 1
     try:
         wanted = job(folder)
+        look_once_for_models()
         np.savez(folder / "result.npz", **simulate(**wanted))
         said, code = "done", 0
     except BaseException:

@@ -38,14 +38,13 @@ from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, lead
-from dnisnm_lava.ir.integers import check_state, encode_images, largest_spikes, steps_of
+from dnisnm_lava.ir.integers import check_int32, check_state, encode_images, steps_of
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
 from dnisnm_lava.system.progress import Progress
 
 DEADLINE = 600.0  # seconds
 PATIENCE = 10  # fifths of a second that an ended child's last line may take
-INT32 = 1 << 31
 LONGEST = 400  # bytes of a line that the child says: more is no sentence
 
 
@@ -116,21 +115,6 @@ def require_lava(lava_python: str | Path | None = None) -> None:
         raise BackendMissing(
             f"{missing('lava-nc', 'lava')}; or name a Python that has it with --lava-python or {VARIABLE}"
         )
-
-
-def check_int32(graph: SpikingGraph) -> None:
-    """Lava's channels carry int32: OutOfRange, never a wrapped current, where a sum may not fit."""
-    if not graph.is_integer:
-        return
-    sent = largest_spikes(graph)
-    for p in graph:
-        if isinstance(p, SNM | ReadOut):
-            bound = sum(q.bound(sent[q.source]) for q in p.projections)
-            if bound >= INT32:
-                raise OutOfRange(
-                    f"{p.name}: currents may reach {bound}, beyond Lava's int32 channels; use fewer bits "
-                    f"or levels"
-                )
 
 
 # ---------------------------------------------------------------- the child, and its end

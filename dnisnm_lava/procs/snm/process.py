@@ -36,6 +36,8 @@ class SNM(AbstractProcess):
     Ports: a_in (shape), s_out (shape). Vars to read: v, m, saturations.
     """
 
+    _runtime = None  # Lava asks for it when a process goes that was refused here
+
     def __init__(
         self,
         *,
@@ -59,11 +61,12 @@ class SNM(AbstractProcess):
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
-        vth = np.broadcast_to(vth, shape).copy()
-        payload = vth if payload is None else np.broadcast_to(payload, shape).copy()
+        vth = _shaped("vth", vth, shape)
+        payload = vth if payload is None else _shaped("payload", payload, shape)
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
         start = half if curve is None else np.zeros_like(vth)
-        v_init = start if v_init is None else np.broadcast_to(v_init, shape).copy()
+        v_init = start if v_init is None else _shaped("v_init", v_init, shape)
+        bias = _shaped("bias", bias, shape)
         period = steps + lead if period is None else period
         super().__init__(shape=shape, name=name, log_config=log_config)
         _check(vth, steps, levels, lead, period, offset, down)
@@ -78,7 +81,7 @@ class SNM(AbstractProcess):
         self.vth = Var(shape=shape, init=vth)
         self.payload = Var(shape=shape, init=payload)
         self.v_init = Var(shape=shape, init=v_init)
-        self.bias = Var(shape=shape, init=np.broadcast_to(bias, shape).copy())
+        self.bias = Var(shape=shape, init=bias)
         self.levels = Var(shape=(1,), init=levels)
         self.lead = Var(shape=(1,), init=lead)
         self.two_sided = Var(shape=(1,), init=int(two_sided))
@@ -95,6 +98,23 @@ class SNM(AbstractProcess):
         self.period = Var(shape=(1,), init=period)
         self.offset = Var(shape=(1,), init=offset)
         self.saturations = Var(shape=(1,), init=0)
+
+
+def _shaped(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """One value for each neuron."""
+    given = np.asarray(values)
+    try:
+        return np.broadcast_to(given, shape).copy()
+    except ValueError:
+        channels = (
+            f"; one for each channel is {name}.reshape{(-1, *[1] * (len(shape) - 1))}"
+            if len(shape) > 1 and given.shape == shape[:1]
+            else ""
+        )
+        raise ValueError(
+            f"SNM: {name} of shape {given.shape} given for neurons of shape {tuple(shape)}; give one number, "
+            f"or an array that broadcasts to that shape{channels}"
+        ) from None
 
 
 LINE = np.zeros((1, 1)), np.zeros((1, 2)), np.zeros((1, 2))  # of neurons that have no curve

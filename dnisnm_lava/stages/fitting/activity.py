@@ -3,9 +3,9 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import torch
@@ -118,9 +118,9 @@ def of_neurons(
     heard: Iterable[Tensor] | None = None,
 ) -> Activity:
     """heard: the currents, where they are at hand."""
-    levels = Spool(store, 2)
+    levels, sent = Spool(store, 2), running(p)
     for current in (currents(p, activities, steps) if heard is None else heard) if spiking else ():
-        levels.append(run(p, current))
+        levels.append(sent(current))
     return Activity(p.shape, share_of(p, activities), ann, levels, channels_innermost(tensor(p.payload)))
 
 
@@ -199,15 +199,25 @@ def total(parts: list[Tensor]) -> Tensor:
 # ---------------------------------------------------------------- running a population
 
 
-def run(p: SNM, current: Tensor) -> Tensor:
+def running(p: SNM) -> Callable[[Tensor], Tensor]:
     """The levels (n, T, *shape) that are sent for currents (n, T, *shape), as bytes."""
-    x = np.ascontiguousarray(flat(current))
-    levels = np.empty(x.shape, np.int8)
-    if p.curve is not None:
-        curve_neurons.run(_of_curve(p, p.curve), x, levels, torch.get_num_threads())
-    else:
-        neurons.run(_constants(p), x, None, levels, torch.get_num_threads())
-    return unflat(levels, p.shape)
+    of = (
+        partial(_sent, _constants(p))
+        if p.curve is None
+        else partial(curve_neurons.run, _of_curve(p, p.curve))
+    )
+
+    def run(current: Tensor) -> Tensor:
+        x = np.ascontiguousarray(flat(current))
+        levels = np.empty(x.shape, np.int8)
+        of(x, levels, torch.get_num_threads())
+        return unflat(levels, p.shape)
+
+    return run
+
+
+def _sent(p: neurons.Neurons, current: np.ndarray, levels: np.ndarray, threads: int) -> object:
+    return neurons.run(p, current, None, levels, threads)
 
 
 def _of_curve(p: SNM, curve: Curve) -> curve_neurons.CurveNeurons:
@@ -239,15 +249,23 @@ def _constants(p: SNM) -> neurons.Neurons:
     )
 
 
-def errors(p: SNM, scales: np.ndarray, activation: Tensor, current: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over the images of a chunk of (activation - mean spike) squared, and of itself, with thresholds of
-    `scales` (S,) times p's: (S, *shape) each. activation: the ANN's; current: that arrives."""
-    constants, found = _constants(p), np.zeros((2, len(scales), int(np.prod(p.shape))))
-    x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
-    neurons.try_scales(constants, _flat(p.vth), scales, x, a, found, torch.get_num_threads())
-    channels, *pixels = p.shape
-    squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
-    return squares, gaps
+Errors = Callable[[Tensor, Tensor], tuple[np.ndarray, np.ndarray]]
+
+
+def errors(p: SNM, scales: np.ndarray) -> Errors:
+    """A function of a chunk's activations, the ANN's, and of the currents that arrive: sums over its images
+    of (activation - mean spike) squared, and of itself, with thresholds of `scales` (S,) times p's: (S,
+    *shape) each, in float32."""
+    constants, vth, (channels, *pixels) = _constants(p), _flat(p.vth), p.shape
+
+    def of(activation: Tensor, current: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        found = np.zeros((2, len(scales), len(vth)), np.float32)
+        x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
+        neurons.try_scales(constants, vth, scales, x, a, found, torch.get_num_threads())
+        squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
+        return squares, gaps
+
+    return of
 
 
 def _flat(a: np.ndarray) -> np.ndarray:

@@ -150,8 +150,8 @@ def _gap(p: SNM | ReadOut, activities: Activities, z: Spool) -> tuple[np.ndarray
 
 def summed_gap(p: SNM, share: Share, ann: Iterable[Tensor], heard: Iterable[Tensor]) -> np.ndarray:
     """(*shape) sums over images of activation - mean spike. heard: the currents."""
-    pairs = zip(ann, heard, strict=True)
-    return share.summed(activity.errors(p, np.ones(1), *pair)[1][0] for pair in pairs)
+    missed = activity.errors(p, np.ones(1))
+    return share.summed(missed(*pair)[1][0].astype(np.float64) for pair in zip(ann, heard, strict=True))
 
 
 def with_v_init(p: SNM, gap: np.ndarray, steps: int) -> SNM:

@@ -76,11 +76,11 @@ def fit(
     threshold: of rectifiers.
 
     scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
-    memory: bytes for what populations send (default: a quarter of what is free, 1 GiB at most); the rest goes
-    to the folder for temporary files. progress(done, of): in passes of the ANN. group: of the processes that
-    share the images; each is given all of them, and has the same network in the end, which one alone would
-    have. keep: where the populations that are done are kept; those that are there already are taken, where
-    they are of the same networks, images and options.
+    memory: bytes for what populations send (default: a quarter of what is free, 512 MiB at most); the rest
+    goes to the folder for temporary files. progress(done, of): in passes of the ANN. group: of the processes
+    that share the images; each is given all of them, and has the same network in the end, which one alone
+    would have. keep: where the populations that are done are kept; those that are there already are taken,
+    where they are of the same networks, images and options.
     """
     plan = _plan(threshold, correct, granularity, scales, percentile, subset)
     return _made(analog, spiking, images, plan, keep, group, memory, progress)[0]

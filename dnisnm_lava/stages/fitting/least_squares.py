@@ -199,9 +199,9 @@ def together(both: Halves) -> Moments:
 
 
 def reads(both: Halves, columns: slice) -> Reads:
-    """What `columns` read, of halves of it."""
+    """What `columns` read, of halves of it: in float32, as its products were summed."""
     found = together(both)
-    return Reads(columns, (found.u / found.count).numpy(), found.centred()[0].numpy())
+    return Reads(columns, (found.u / found.count).numpy(), found.centred()[0].float().numpy())
 
 
 def improved(q: Projection, both: Halves, columns: slice) -> np.ndarray:

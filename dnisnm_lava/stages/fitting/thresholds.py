@@ -165,12 +165,13 @@ def sequential(p: SNM, heard: Heard) -> np.ndarray:
     error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
     seen together."""
     scales, enough = np.array(heard.choice.scales), _enough(p, heard.choice.granularity)
+    missed = activity.errors(p, scales)
 
     def of(start: int, activation: Tensor, current: Tensor) -> np.ndarray | None:
         first = int(min(max(enough - start, 0), len(activation)))
         if not first:
             return None
-        squares, _ = activity.errors(p, scales, activation[:first], current[:first])
+        squares, _ = missed(activation[:first], current[:first])
         return np.stack([pooled(of_scale, heard.choice.granularity) for of_scale in squares])
 
     errors = heard.share.summed(map(of, heard.share.starts, heard.ann, heard.currents), _plus)
@@ -271,7 +272,7 @@ def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
 def pooled(values: np.ndarray, granularity: str) -> np.ndarray:
     """Sums of `values` (*shape) over those that choose together; what they are sums over has size 1."""
     axes = tuple(range(values.ndim))[{"neuron": values.ndim, "channel": 1, "layer": 0}[granularity] :]
-    return values.sum(axis=axes, keepdims=True) if axes else values
+    return values.sum(axis=axes, dtype=np.float64, keepdims=True)
 
 
 def _best(errors: np.ndarray, p: SNM, heard: Heard) -> np.ndarray:

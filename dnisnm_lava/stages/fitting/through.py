@@ -20,8 +20,8 @@ from dnisnm_lava.system import machine, ranks
 from dnisnm_lava.system.progress import Progress, tell
 from dnisnm_lava.system.ranks import ALONE, Group
 
-CHUNK, FEWEST, MOST = 1 << 25, 8, 50  # bytes of currents at once; images
-KEPT = 1 << 30  # bytes in memory at most, where nobody says how many: the network's own come on top
+CHUNK, FEWEST, MOST = 1 << 25, 2, 50  # bytes of currents at once; images
+KEPT = 1 << 29  # bytes in memory at most, where nobody says how many: the network's own come on top
 LARGEST = 1e15  # 10**8 squares of it add up to less than float32's largest, 3e38
 
 
@@ -130,7 +130,7 @@ def _check_range(spiking: SpikingGraph) -> None:
 
 def _chunks(spiking: SpikingGraph, images: Images) -> Iterator[Tensor]:
     """As many images at once as the largest population's currents allow, and few enough that processes can
-    share them; some, since each chunk prepares every neuron anew."""
+    share them."""
     largest = max(int(np.prod(p.shape)) for p in spiking)
     some = min(MOST, max(FEWEST, CHUNK // (4 * spiking.steps * largest)))
     batches = [images] if hasattr(images, "shape") else images

@@ -120,14 +120,11 @@ def count_each(
     check_images(graph, "the count of operations")
     check_state(graph, "the count of operations")
     x = checked_images(graph, images)
-    ones = sends_ones(graph)
     found: dict[int, Counts] = {}
     for i, run in enumerate(runs):
-        counter = _Counter(graph, run)
+        counter = Counter(graph, run)
         watched.run(graph, x, steps=run[-1], observe=counter, progress=_in_all(progress, i, len(runs)))
-        for at, t in enumerate(run):
-            until = {p.name: counter.until(p, at) for p in graph}
-            found[t] = Counts(len(x), t, tuple(_activity(graph, p, until, ones, len(x), t) for p in graph))
+        found |= counter.counts()
     return {t: found[t] for t in asked}
 
 
@@ -155,15 +152,16 @@ def _in_all(progress: Progress | None, before: int, runs: int) -> Progress | Non
     return lambda done, of: progress(before * of + done, runs * of)
 
 
-class _Counter:
-    """An observer of a run of ends[-1] steps, which counts up to each end what `_Seen` holds.
+class Counter:
+    """An observer of a run of ends[-1] steps, which counts up to each end what `_Seen` holds. images: that it
+    was told of. Where a population leads, there is one end, since no run is the beginning of another.
 
     sent, changes, reads: what came after the end before, (E, ...); reads by population and index of its
     projection, of those alone that read sums or a resampling. active: up to each end.
     """
 
     def __init__(self, graph: SpikingGraph, ends: Ends) -> None:
-        self.ends = ends
+        self.graph, self.ends, self.images = graph, ends, 0
         shapes = {p.name: (len(ends), *p.shape) for p in graph}
         self.sent = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
         self.active = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
@@ -180,6 +178,8 @@ class _Counter:
                     )
 
     def __call__(self, p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        if isinstance(p, Input) and step == 1:
+            self.images += len(k)
         at = bisect_left(self.ends, step - lead(p))
         if isinstance(p, SNM | ReadOut):
             self.changes[p.name][at] += np.count_nonzero(v != self.before) if step > 1 else v.size
@@ -194,6 +194,16 @@ class _Counter:
             self.reads[reader][at] += np.count_nonzero(_read(q, values), axis=0)
         if step - lead(p) in self.ends:
             self.active[p.name][at] += np.count_nonzero(m, axis=0)
+
+    def counts(self) -> dict[int, Counts]:
+        """{T: what was counted} of each end."""
+        graph, ones = self.graph, sends_ones(self.graph)
+        found: dict[int, Counts] = {}
+        for at, t in enumerate(self.ends):
+            until = {p.name: self.until(p, at) for p in graph}
+            rows = tuple(_activity(graph, p, until, ones, self.images, t) for p in graph)
+            found[t] = Counts(self.images, t, rows)
+        return found
 
     def until(self, p: Population, at: int) -> _Seen:
         """What was seen of a population up to the end with that index."""

@@ -48,7 +48,7 @@ def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray |
         for name, one, other in zip(NETWORKS[1:], met, met[::-1], strict=True)
     }
     answers = None if labels is None or not measure.is_share else of_measure(measure, said["ann"], labels)
-    return Outcome(counts, tuple(parted), alone, answers)
+    return Outcome(tallies.placed(counts, first), tuple(parted), alone, answers)
 
 
 def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava import measures
+from dnisnm_lava.backends.observing import Observe
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
@@ -57,6 +58,7 @@ def explain(
     compute: Compute = COMPUTE,
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
+    observe: Observe | None = None,
 ) -> Explanation:
     """Why the integer network of `nets` says what it says of `images` (N, *input shape), in `steps` (default:
     the graph's).
@@ -66,7 +68,8 @@ def explain(
     Where `nets` has statistics, the threshold maps compare what calibration saw with `images`, else the even
     images with the odd; where it has its recipe, no remedy says what is set already. compute: memory for
     spikes and activations is 1 GiB at most: as many images are taken at once, one at least, 16 at most.
-    set_up: what is expected of the ANN, and what was raised before.
+    set_up: what is expected of the ANN, and what was raised before. observe: is told of the integer network's
+    run (`backends.observing`), for who counts on the same images.
     """
     _check(nets)
     check_images(nets.integer, "explain")
@@ -87,7 +90,7 @@ def explain(
     outcomes: list[Outcome] = []
     clipped, progress = 0, stages("explain")
     for first, chunk in _chunks(x, nets, steps, compute.memory):
-        runs = rates.run(nets, chunk, steps, compute.device)
+        runs = rates.run(nets, chunk, steps, compute.device, observe)
         right = None if wanted is None else wanted[first : first + len(chunk)]
         outcomes.append(_observe(nets, runs, seen, first, raster, asked, right))
         clipped += runs.integer.clipped_inputs

@@ -15,6 +15,7 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.device import exact_sums
 from dnisnm_lava.backends.batched.linear import linear, max_pool
+from dnisnm_lava.backends.observing import Observe, together
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.ir import (
     SNM,
@@ -56,10 +57,12 @@ class Runs:
         return torch.tensor(a, dtype=torch.float64, device=self.device)
 
 
-def run(nets: Networks, images: np.ndarray, steps: int, device: str) -> Runs:
+def run(nets: Networks, images: np.ndarray, steps: int, device: str, observe: Observe | None = None) -> Runs:
+    """Of some images. observe: is told of the integer network's run, too."""
     spiking = batched.run(nets.spiking, images, steps=steps, record=True, device=device, synapses="float64")
     reached = Reached(steps)
-    integer = batched.run(nets.integer, images, steps=steps, record=True, device=device, observe=reached)
+    watch = reached if observe is None else together(reached, observe)
+    integer = batched.run(nets.integer, images, steps=steps, record=True, device=device, observe=watch)
     return Runs(images, spiking, integer, reached.largest, device)
 
 

@@ -1,4 +1,5 @@
-"""A layer on Loihi 2's cores: an estimate, by a rule that explains the published tables (docs/resources.md).
+"""A layer on cores: an estimate, by a rule that explains the published tables of Loihi 2
+(docs/resources.md).
 
 A layer is cut over cores of its own. Synapses lie in words of 64 bits. A kernel that all positions share
 takes a list of weights for each of its taps and input channels; a synapse that nothing shares takes a weight
@@ -19,17 +20,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from dnisnm_lava.studies.loihi2.limits import (
-    CONV_AXONS,
-    HEADER_BITS,
-    INDEX_BITS,
-    LIST_HEADER_BITS,
-    LIST_SYNAPSES,
-    STATE_WORDS,
-    SYNAPSE_WORDS,
-    SYNAPSE_WORDS_CUT,
-    WORD_BITS,
-)
+from dnisnm_lava.studies.loihi2.limits import LOIHI2, Limits
 
 Shape = tuple[int, ...]
 
@@ -50,19 +41,22 @@ class Shared:
     rows: int
     groups: int
     bits: int
-    axons: int = CONV_AXONS
 
-    def words(self, channels: int, neurons: int) -> int:
+    def axons_of(self, limits: Limits) -> int:
+        return limits.conv_axons
+
+    def words(self, channels: int, neurons: int, limits: Limits = LOIHI2) -> int:
         """Words of synapse memory, where `channels` of the population lie on the core, whole groups
         together."""
         each = self.rows // self.groups
         read = self.read // self.groups * min(self.groups, ceil_div(min(channels, self.rows), each))
-        return self.taps * read * self.list_of(channels, neurons)[1]
+        return self.taps * read * self.list_of(channels, neurons, limits)[1]
 
-    def list_of(self, channels: int, neurons: int) -> tuple[int, int]:
+    def list_of(self, channels: int, neurons: int, limits: Limits = LOIHI2) -> tuple[int, int]:
         """(synapses, words) of one list, which a spike reads whole."""
         together = min(channels, self.rows // self.groups)
-        return together, ceil_div(together * self.bits + HEADER_BITS, WORD_BITS)
+        bits = together * self.bits + limits.kernel_header_bits
+        return together, ceil_div(bits, limits.word_bits)
 
 
 @dataclass(frozen=True)
@@ -75,21 +69,24 @@ class Single:
     targets: int
     bits: int
 
-    @property
-    def most(self) -> int:
-        """Neurons of the population on one core, so that the mean list holds LIST_SYNAPSES."""
-        return max(1, LIST_SYNAPSES * self.axons * self.targets // max(1, self.synapses))
+    def axons_of(self, limits: Limits) -> int:
+        return self.axons
 
-    def words(self, channels: int, neurons: int) -> int:
+    def most(self, limits: Limits) -> int:
+        """Neurons of the population on one core, so that the mean list is no longer than it may be."""
+        return max(1, limits.list_synapses * self.axons * self.targets // max(1, self.synapses))
+
+    def words(self, channels: int, neurons: int, limits: Limits = LOIHI2) -> int:
         """Words of synapse memory, where `neurons` of the population lie on the core."""
         lists = min(self.axons, self._here(neurons))  # a resampling of zeros joins nothing, and has none
-        return lists * self.list_of(channels, neurons)[1]
+        return lists * self.list_of(channels, neurons, limits)[1]
 
-    def list_of(self, channels: int, neurons: int) -> tuple[int, int]:
+    def list_of(self, channels: int, neurons: int, limits: Limits = LOIHI2) -> tuple[int, int]:
         """(synapses, words) of one list, the mean one, which a spike reads whole."""
         here = self._here(neurons)
         each = max(1, ceil_div(here, max(1, min(self.axons, here))))
-        return each, ceil_div(each * (self.bits + INDEX_BITS) + LIST_HEADER_BITS, WORD_BITS)
+        bits = each * (self.bits + limits.index_bits) + limits.list_header_bits
+        return each, ceil_div(bits, limits.word_bits)
 
     def _here(self, neurons: int) -> int:
         return ceil_div(self.synapses * min(neurons, self.targets), self.targets)
@@ -121,6 +118,7 @@ class Layer:
     weights: int = 0
     table_words: int = 0
     tables: int = 1
+    limits: Limits = LOIHI2
 
     def of_tables(self, channels: int) -> int:
         """Words of neurons' memory that curves take, where so many channels lie on the core."""
@@ -131,12 +129,13 @@ class Layer:
         return neurons * self.state_words + self.of_tables(channels)
 
     def words(self, channels: int, neurons: int) -> int:
-        return sum(s.words(channels, neurons) for s in self.inputs)
+        return sum(s.words(channels, neurons, self.limits) for s in self.inputs)
 
     @property
     def most(self) -> int:
-        """Neurons of one core, so that no list grows too long."""
-        return min((s.most for s in self.inputs if isinstance(s, Single)), default=prod(self.shape))
+        """Neurons of one core: as many as it may hold, and so that no list grows too long."""
+        lists = (s.most(self.limits) for s in self.inputs if isinstance(s, Single))
+        return min(*lists, self.limits.neurons or prod(self.shape), prod(self.shape))
 
 
 @dataclass(frozen=True)
@@ -159,35 +158,34 @@ class Row:
     words: int
     state_words: int
     table_words: int = 0
+    fits: bool = True
 
     @property
     def kept(self) -> int:
         """Words of a core's memory of neurons."""
         return self.neurons_on_core * self.state_words + self.table_words
 
-    @property
-    def fits(self) -> bool:
-        return self.words <= SYNAPSE_WORDS and self.kept <= STATE_WORDS
-
 
 def placed(layer: Layer) -> Row:
     """The layer, cut: a map into tiles, a vector by repeated division."""
     tile = _tile_of_map(layer) if len(layer.shape) == 3 else _part_of_vector(layer)
     shown = tuple(min(t, s) for t, s in zip(tile, layer.shape, strict=True))
+    words, kept = layer.words(shown[0], prod(shown)), layer.kept(shown[0], prod(shown))
     return Row(
         layer.name,
         layer.kind,
         layer.shape,
         shown,
         _cores(layer.shape, tile),
-        sum(s.axons for s in layer.inputs),
+        sum(s.axons_of(layer.limits) for s in layer.inputs),
         prod(layer.shape),
         prod(shown),
         layer.synapses,
         layer.weights,
-        layer.words(shown[0], prod(shown)),
+        words,
         layer.state_words,
         layer.of_tables(shown[0]),
+        words <= layer.limits.synapse_words and kept <= layer.limits.state_words,
     )
 
 
@@ -203,9 +201,9 @@ def _tile_of_map(layer: Layer) -> Shape:
 
     def fits(t: Shape) -> bool:
         kept = layer.kept(min(t[0], layer.shape[0]), prod(t))
-        return kept <= STATE_WORDS and prod(map(min, t, layer.shape)) <= layer.most
+        return kept <= layer.limits.state_words and prod(map(min, t, layer.shape)) <= layer.most
 
-    for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
+    for limit in (layer.limits.synapse_words_cut, layer.limits.synapse_words):
         fitting = [t for t in _tiles(layer.shape) if fits(t) and layer.words(t[0], prod(t)) <= limit]
         if fitting:
             return min(fitting, key=lambda t: (-t[0], _cores(layer.shape, t), t[1] + t[2]))
@@ -225,12 +223,13 @@ def _part_of_vector(layer: Layer) -> Shape:
     go about it (the README at limits.WORD_BITS). Then no more than lists can hold, the last core holding the
     rest."""
     (features,) = layer.shape
-    for limit in (SYNAPSE_WORDS_CUT, SYNAPSE_WORDS):
+    for limit in (layer.limits.synapse_words_cut, layer.limits.synapse_words):
         part = features
         while (
             (
                 excess := max(
-                    ceil_div(layer.words(part, part), limit), ceil_div(layer.kept(part, part), STATE_WORDS)
+                    ceil_div(layer.words(part, part), limit),
+                    ceil_div(layer.kept(part, part), layer.limits.state_words),
                 )
             )
             > 1

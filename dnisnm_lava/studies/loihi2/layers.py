@@ -1,4 +1,4 @@
-"""What each population of a network would take of Loihi 2's cores: an estimate by the rule of `cores`.
+"""What each population of a network would take of a chip's cores: an estimate by the rule of `cores`.
 
 Sum-pools are composed into the kernels behind them; what is resampled is a kernel that pixels share where
 their synapses are alike, as those of a transposed convolution or an upsampling by a whole factor are, else
@@ -29,7 +29,6 @@ from dnisnm_lava.ir import (
 from dnisnm_lava.ir.arithmetic import Window
 from dnisnm_lava.ir.curves import LARGEST_SHIFT
 from dnisnm_lava.ir.dynamics import lower_threshold
-from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.integers import signed_bits
 from dnisnm_lava.studies.loihi2.cores import (
     Layer,
@@ -41,26 +40,26 @@ from dnisnm_lava.studies.loihi2.cores import (
     placed,
     weight_bits,
 )
-from dnisnm_lava.studies.loihi2.limits import WORD_BITS
+from dnisnm_lava.studies.loihi2.limits import LOIHI2, Limits
 
 
-def estimate(graph: SpikingGraph) -> tuple[Row, ...]:
-    """One row for each population of an integer graph."""
+def estimate(graph: SpikingGraph, limits: Limits = LOIHI2) -> tuple[Row, ...]:
+    """One row for each population of an integer graph, on the cores of a chip."""
     if not graph.is_integer:
         raise OutOfRange("resources: the graph holds floats, whose weights have no bits; quantize it first")
-    return tuple(placed(layer_of(p, graph)) for p in graph)
+    return tuple(placed(layer_of(p, graph, limits)) for p in graph)
 
 
-def layer_of(p: Population, graph: SpikingGraph) -> Layer:
+def layer_of(p: Population, graph: SpikingGraph, limits: Limits = LOIHI2) -> Layer:
     """The population as the rule sees it: sum-pools and resamplings composed into kernels where these are
     shared."""
     kind = type(p).__name__
     if isinstance(p, Input):
-        return Layer(p.name, kind, p.shape)
+        return Layer(p.name, kind, p.shape, limits=limits)
     if isinstance(p, MaxPool):
         taps, channels = prod(p.window.kernel), p.shape[0]
         state = ceil_div(
-            (taps + 1) * STATE_BITS, WORD_BITS
+            (taps + 1) * limits.state_bits, limits.word_bits
         )  # a running sum for each input of the window, and the last maximum
         return Layer(
             p.name,
@@ -70,15 +69,16 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
             state,
             taps * prod(p.shape),
             taps * channels,
+            limits=limits,
         )
     if isinstance(p, Gate):
-        return _of_gate(p, graph)
+        return _of_gate(p, graph, limits)
     assert isinstance(p, SNM | ReadOut)
     found = [_synapses(q, graph[q.source].shape, p.shape) for q in p.projections]
     kept = sum(
         s.synapses if isinstance(s, Single) else s.taps * s.read * (s.rows // s.groups) for s, _ in found
     )
-    state = ceil_div(state_bits(p, graph.steps), WORD_BITS)
+    state = ceil_div(state_bits(p, graph.steps, limits.state_bits), limits.word_bits)
     curve = p.curve if isinstance(p, SNM) else None
     return Layer(
         p.name,
@@ -88,12 +88,13 @@ def layer_of(p: Population, graph: SpikingGraph) -> Layer:
         state,
         sum(count for _, count in found),
         kept,
-        table_words=0 if curve is None else ceil_div(table_bits(curve), WORD_BITS),
+        table_words=0 if curve is None else ceil_div(table_bits(curve, limits.state_bits), limits.word_bits),
         tables=1 if curve is None else curve.rows,
+        limits=limits,
     )
 
 
-def _of_gate(p: Gate, graph: SpikingGraph) -> Layer:
+def _of_gate(p: Gate, graph: SpikingGraph, limits: Limits) -> Layer:
     """A tap of each source, or of its one neuron for many single synapses; both running sums and m; a gain
     and a shift for each channel. A guess, as all of it: no published table has one."""
     channels, neurons, gate = p.shape[0], prod(p.shape), prod(graph[p.gate].shape)
@@ -104,11 +105,12 @@ def _of_gate(p: Gate, graph: SpikingGraph) -> Layer:
         type(p).__name__,
         p.shape,
         (one, one if gate == neurons else Single(gate, neurons, neurons, 1)),
-        ceil_div(2 * STATE_BITS + memory, WORD_BITS),
+        ceil_div(2 * limits.state_bits + memory, limits.word_bits),
         2 * neurons,
         channels + (channels if gate == neurons else neurons),
         table_words=1,
         tables=channels,
+        limits=limits,
     )
 
 
@@ -209,32 +211,32 @@ def _joined(present: np.ndarray, window: Window, axis: int, outputs: int) -> tup
     return pairs, int(read.sum())
 
 
-def state_bits(p: SNM | ReadOut, steps: int) -> int:
-    """Bits of one neuron: its potential, and what differs between the neurons of its population; the rest is
-    the program's."""
-    bits = STATE_BITS + (STATE_BITS if _differs(p.bias) else 0)
+def state_bits(p: SNM | ReadOut, steps: int, width: int = LOIHI2.state_bits) -> int:
+    """Bits of one neuron: its potential, which has `width`, and what differs between the neurons of its
+    population; the rest is the program's."""
+    bits = width + (width if _differs(p.bias) else 0)
     if isinstance(p, ReadOut):
         return bits
     memory = _memory_bits(p, steps)
     payload = int(p.payload.max(initial=0)).bit_length() if _differs(p.payload) else 0
     if p.curve is not None:  # what a level is worth stands in its table
-        return bits + memory + payload + (STATE_BITS if p.v_init.any() else 0)
-    threshold = STATE_BITS if _differs(p.vth) else 0
+        return bits + memory + payload + (width if p.v_init.any() else 0)
+    threshold = width if _differs(p.vth) else 0
     lower = (
-        STATE_BITS if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
+        width if p.down not in (0, 1) and _differs(lower_threshold(p.vth, p.down)) else 0
     )  # else it is 1, or the threshold
-    band = STATE_BITS if p.band and _differs(p.vth) else 0  # else there is none, or it is the program's
+    band = width if p.band and _differs(p.vth) else 0  # else there is none, or it is the program's
     known = np.array_equal(p.v_init, p.vth >> 1) or (
         p.two_sided and not p.v_init.any()
     )  # to the program, of itself
-    return bits + memory + payload + threshold + lower + band + (0 if known else STATE_BITS)
+    return bits + memory + payload + threshold + lower + band + (0 if known else width)
 
 
-def table_bits(curve: Curve) -> int:
+def table_bits(curve: Curve, width: int = LOIHI2.state_bits) -> int:
     """Of one row of a curve: its knots, as wide as v; its slopes and offsets, in the fewest bits that hold
     them all; and its shift. That a core keeps such tables, one for each row, is a guess."""
     lines = signed_bits(curve.slopes) + signed_bits(curve.offsets)
-    return curve.knots.shape[1] * STATE_BITS + curve.slopes.shape[1] * lines + LARGEST_SHIFT.bit_length()
+    return curve.knots.shape[1] * width + curve.slopes.shape[1] * lines + LARGEST_SHIFT.bit_length()
 
 
 def _memory_bits(p: SNM, steps: int) -> int:

@@ -1,53 +1,152 @@
-"""What Loihi 2 and Lava can hold, each with its public source; the documents of the hardware itself are not
-public.
-
-NOTEBOOKS are those of lava-dl's repository (github.com/lava-nc/lava-dl, tutorials/lava/lib/dl/netx/), whose
-cells show what Intel's compiler printed; S4D is one more,
-src/lava/lib/dl/slayer/state_space_models/sCIFAR/profiling_scripts/num_cores_estimate.ipynb at commit
-7f67ec0b782f7d95f2ab5bd4c948251a370a7830. The other files are those of the packages lava-nc 0.10.0 and lava-dl
-0.6.0. *Fitted* is what no source states, and what explains the printed tables (docs/resources.md).
-"""
+"""What a chip can hold, from a TOML file: widths, time, shapes, a core, a chip. `loihi2.toml` is the
+packaged one; each of its numbers stands beside its public source."""
 
 from __future__ import annotations
 
-from dnisnm_lava.ir.fixedpoint import MESSAGE_BITS, STATE_BITS, WEIGHT_BITS, FixedPointFormat
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
-# ---------------------------------------------------------------- numbers
+from dnisnm_lava.errors import BadFile
+from dnisnm_lava.ir.fixedpoint import FixedPointFormat
 
-WEIGHT = FixedPointFormat(WEIGHT_BITS)  # lava/utils/weightutils.py:204: at most 8 bits, one of them the sign
-STATE = FixedPointFormat(
-    STATE_BITS
-)  # lava/proc/lif/models.py:80 and :176: u and v have 24 bits, and saturate
-MESSAGE = FixedPointFormat(
-    MESSAGE_BITS
-)  # lava/magma/core/model/spike_type.py:14: GRADED24_SPIKE is the widest
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
-# ---------------------------------------------------------------- time and shapes
+LARGEST = 1 << 40  # of a number in such a file
 
-DELAY_STEPS = 62  # lava/lib/dl/netx/hdf5.py:427 clamps longer ones
-CONV_GROUPS = 127  # lava/proc/conv/models.py:29: int8; Lava's own Conv sends zeros from 128 on
-CONV_COLUMNS = (
-    256  # NOTEBOOK yolo_kp/run.ipynb: spikes from x = 256 n - 1 "and its neighbours might get dropped"
-)
 
-# ---------------------------------------------------------------- a core, and a chip
+def _of(table: str, least: int = 1, most: int = LARGEST, **default: Any) -> Any:
+    """A number of that table of the file, between `least` and `most`; one with a default may be left out."""
+    return field(metadata={"table": table, "least": least, "most": most}, **default)
 
-CORES_PER_CHIP = 128  # lava/magma/compiler/subcompilers/constants.py:9
-INPUT_AXONS = 16_000  # S4D: 4,096 axons are 25.60 %, 256 are 1.60 %
-# of 64 bits. NOTEBOOK yolo_kp/run.ipynb: only of 16,000 are its percentages whole words (19.20 % = 3,072)
-SYNAPSE_WORDS = 16_000
-# NOTEBOOKS pilotnet_snn, pilotnet_sdnn, oxford: registers['SynMem'], above which layers are cut further
-SYNAPSE_WORDS_CUT = 12_000
-# of 64 bits. NOTEBOOK yolo_kp: 3,584 neurons are 87.52 %; pilotnet_snn is cut where a tile would hold 4,096
-STATE_WORDS = 4_095
 
-WORD_BITS = (
-    64  # github.com/OzU-CAST/LoihiScalingEfficiency, README: "CxStates are implemented as 64 bit SRAM fields"
-)
-INDEX_BITS = 11  # fitted: of a synapse that no kernel shares, beside its weight
-# fitted: of single synapses of one axon. S4D, Oxford: 256 neurons take 3 cores; S4D: the fullest has 127
-# (3.10 %)
-LIST_SYNAPSES = 127
-LIST_HEADER_BITS = 12  # fitted: of a list of single synapses; 0 to 12 explain all tables
-HEADER_BITS = 21  # fitted: of a list of a kernel's weights; 17 to 48 explain all tables
-CONV_AXONS = 2  # NOTEBOOKS: a convolution takes 1 or 2 input axons a core, however many neurons it reads
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of a chip: one field for each key of `loihi2.toml`, which tells what it means, by the same name. None:
+    there is no such limit."""
+
+    name: str
+    weight_bits: int = _of("widths", 2, 32)
+    state_bits: int = _of("widths", 2, 32)
+    message_bits: int = _of("widths", 2, 32)
+    delay_steps: int | None = _of("time", 0, default=None)
+    reset_is_power_of_two: bool = _of("time")
+    conv_groups: int | None = _of("shapes", default=None)
+    conv_columns: int | None = _of("shapes", default=None)
+    input_axons: int | None = _of("core", default=None)
+    neurons: int | None = _of("core", default=None)
+    fan_in: int | None = _of("core", default=None)
+    word_bits: int = _of("core")
+    state_words: int = _of("core")
+    synapse_words: int = _of("core")
+    synapse_words_cut: int = _of("core")
+    kernel_header_bits: int = _of("lists", 0)
+    list_header_bits: int = _of("lists", 0)
+    index_bits: int = _of("lists", 0)
+    list_synapses: int = _of("lists")
+    conv_axons: int = _of("lists", 0)
+    cores: int = _of("chip")
+
+    @property
+    def largest_weight(self) -> int:
+        return FixedPointFormat(self.weight_bits).limit
+
+    @property
+    def largest_state(self) -> int:
+        return FixedPointFormat(self.state_bits).limit
+
+    @property
+    def largest_message(self) -> int:
+        return FixedPointFormat(self.message_bits).limit
+
+
+KEYS = {f.name: f for f in fields(Limits) if f.metadata}
+TABLES = tuple(dict.fromkeys(f.metadata["table"] for f in KEYS.values()))
+NAMED = ("loihi2",)  # of files in this folder
+PAGE = "docs/resources.md has the whole of loihi2.toml, to copy"
+
+
+def limits(target: str | Path = "loihi2") -> Limits:
+    """Those of a chip: `loihi2`, or a TOML file of the same keys. BadFile for what is none."""
+    return _understood(_read(target), str(target))
+
+
+def _read(target: str | Path) -> dict[str, Any]:
+    try:
+        text = (
+            resources.files("dnisnm_lava.studies.loihi2").joinpath(f"{target}.toml").read_text("utf-8")
+            if target in NAMED
+            else Path(target).read_text("utf-8")
+        )
+        return tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(
+            f"{target}: no target, and cannot be read ({error}); give {', '.join(NAMED)}, or a TOML file of "
+            f"limits"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadFile(f"{target}: is not TOML ({error}); {PAGE}") from None
+
+
+def _understood(found: Mapping[str, Any], who: str) -> Limits:
+    name = found.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise BadFile(f'{who}: the chip has no name; begin the file with name = "..."')
+    values: dict[str, Any] = {}
+    for table, content in found.items():
+        if table == "name":
+            continue
+        if table not in TABLES or not isinstance(content, dict):
+            raise BadFile(f"{who}: unknown table {table}{_meant(table, TABLES)}; give {', '.join(TABLES)}")
+        own = [key for key, f in KEYS.items() if f.metadata["table"] == table]
+        for key, value in content.items():
+            if key not in own:
+                raise BadFile(f"{who}: unknown key {table}.{key}{_meant(key, own)}; give {', '.join(own)}")
+            values[key] = _checked(key, value, who)
+    missing = [
+        f"{f.metadata['table']}.{key}" for key, f in KEYS.items() if _is_needed(f) and key not in values
+    ]
+    if missing:
+        raise BadFile(f"{who}: {', '.join(missing)} not given; {PAGE}")
+    if values["synapse_words_cut"] > values["synapse_words"]:
+        raise BadFile(
+            f"{who}: core.synapse_words_cut is {values['synapse_words_cut']:,}, and a core has "
+            f"{values['synapse_words']:,} words; give as many, or fewer"
+        )
+    return Limits(name=name, **values)
+
+
+def _is_needed(f: Any) -> bool:
+    return f.default is not None
+
+
+def _checked(key: str, value: Any, who: str) -> int | bool:
+    f = KEYS[key]
+    path, least, most = (f"{f.metadata['table']}.{key}", f.metadata["least"], f.metadata["most"])
+    if f.type == "bool":
+        if not isinstance(value, bool):
+            raise BadFile(f"{who}: {path} is {_shown(value)}; give true or false")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadFile(f"{who}: {path} is {_shown(value)}; give a whole number from {least} to {most}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + " ..."
+
+
+def _meant(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), 1, 0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+LOIHI2 = limits()

@@ -1,4 +1,5 @@
-"""Design rules for Loihi 2 and Lava: functions named in English, from a network to all that breaks them.
+"""Design rules for a chip, Loihi 2 by default, and Lava: sentences, and functions from a network to all that
+each of them reads.
 
 What they rest on stands in `limits`: published limits, and for cores the estimate of `layers`; nothing was
 verified on a chip.
@@ -7,8 +8,9 @@ verified on a chip.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +18,11 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph, lead
 from dnisnm_lava.ir.integers import largest_spikes, state_ranges
 from dnisnm_lava.ir.weight_use import WeightUse, few_bits
-from dnisnm_lava.studies.loihi2 import layers, limits
+from dnisnm_lava.studies.loihi2 import layers
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
 from dnisnm_lava.studies.loihi2.layers import largest_weight
+from dnisnm_lava.studies.loihi2.limits import LOIHI2, Limits
+from dnisnm_lava.studies.loihi2.limits import limits as read_limits
 from dnisnm_lava.studies.streams.dials import Dials, dials
 
 
@@ -34,7 +38,22 @@ class Violation:
     remedy: str
 
 
-Breaches = Iterator[tuple[str, int, int, str]]  # of one rule: population, value, limit, remedy
+@dataclass(frozen=True)
+class Use:
+    """How much of its limit a rule's fullest reading takes: `value` of `limit`, in `population` (empty: in
+    the whole)."""
+
+    rule: str
+    population: str
+    value: int
+    limit: int
+
+    @property
+    def share(self) -> float:
+        return self.value / self.limit if self.limit else float(self.value > 0)
+
+
+Readings = Iterator[tuple[str, int, int, str]]  # of one rule: population, value, limit, and a remedy
 
 
 @dataclass(frozen=True)
@@ -48,12 +67,14 @@ class Delay:
 
 @dataclass(frozen=True)
 class Network:
-    """An integer graph with its estimate, to run with one sample every `period` steps on `chips` chips."""
+    """An integer graph with its estimate, to run with one sample every `period` steps on `chips` chips of
+    these limits."""
 
     graph: SpikingGraph
     rows: tuple[Row, ...]
     period: int
     chips: int
+    limits: Limits = LOIHI2
 
     @property
     def projections(self) -> Iterator[tuple[str, Projection]]:
@@ -79,7 +100,8 @@ class Checked:
     """Every violation, and what was found on the way: rows of the estimate, delays that are not 0, shortest
     and actual period. largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike
     without a payload. few_bits: projections whose weights use few of their bits, which costs accuracy and
-    breaks no rule. stream: the dials, of a stream's network."""
+    breaks no rule. stream: the dials, of a stream's network. uses: of each rule that was asked, the fullest
+    reading. target: the chip."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -91,32 +113,63 @@ class Checked:
     largest_spikes: Mapping[str, int]
     few_bits: tuple[WeightUse, ...] = ()
     stream: Dials | None = None
+    uses: tuple[Use, ...] = ()
+    target: Limits = LOIHI2
+
+    @property
+    def fits(self) -> bool:
+        return not self.violations
+
+    @property
+    def rules_held(self) -> int:
+        """Of `uses`, those whose rule holds everywhere."""
+        broken = {v.rule for v in self.violations}
+        return sum(use.rule not in broken for use in self.uses)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of weights and state of what fits, by the estimate: on each core of a population the words of
+        its fullest one (the last may hold less), and what all its neurons keep."""
+        words = sum(
+            row.cores * (row.words + row.table_words) + row.neurons * row.state_words
+            for row in self.rows
+            if row.fits
+        )
+        return words * self.target.word_bits // 8
 
     @property
     def state_words(self) -> int:
-        """Words of 64 bits that all neurons keep; of a stream's network, from frame to frame."""
+        """Words that all neurons keep; of a stream's network, from frame to frame."""
         return sum(row.neurons * row.state_words for row in self.rows)
 
     @property
     def chips_needed(self) -> int:
-        return ceil_div(self.cores, limits.CORES_PER_CHIP)
+        return ceil_div(self.cores, self.target.cores)
 
 
-def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> Checked:
+def check(
+    graph: SpikingGraph,
+    *,
+    chips: int = 1,
+    period: int | None = None,
+    target: Limits | str | Path = LOIHI2,
+) -> Checked:
     """All rules on an integer graph. period: steps from one sample to the next (default: the shortest power
-    of two)."""
+    of two). target: a chip's limits, `loihi2`, or a TOML file of them (docs/resources.md)."""
     if not graph.is_integer:
         raise OutOfRange("check: the graph holds floats, which have no widths; quantize it first")
     if chips < 1 or (period is not None and period < 1):
         raise OutOfRange(f"check: {chips} chips and a period of {period} given; give 1 or more")
+    chip = target if isinstance(target, Limits) else read_limits(target)
     shortest = shortest_period(graph)
-    network = Network(graph, layers.estimate(graph), period or 1 << (shortest - 1).bit_length(), chips)
-    violations = tuple(Violation(named(rule), *breach) for rule in RULES for breach in rule(network))
-    delays = tuple(d for d in network.delays if d.steps)
+    network = Network(
+        graph, layers.estimate(graph, chip), period or 1 << (shortest - 1).bit_length(), chips, chip
+    )
+    readings = {named(rule, chip): tuple(rule.readings(network)) for rule in EVERY if rule.is_asked(chip)}
     return Checked(
-        violations,
+        tuple(Violation(rule, *r) for rule, found in readings.items() for r in found if r[1] > r[2]),
         network.rows,
-        delays,
+        tuple(d for d in network.delays if d.steps),
         shortest,
         network.period,
         network.cores,
@@ -124,7 +177,15 @@ def check(graph: SpikingGraph, *, chips: int = 1, period: int | None = None) -> 
         largest_spikes(graph),
         few_bits(graph),
         dials(graph) if graph.carry else None,
+        tuple(_fullest(rule, found) for rule, found in readings.items()),
+        chip,
     )
+
+
+def _fullest(rule: str, readings: tuple[tuple[str, int, int, str], ...]) -> Use:
+    """A rule of which a network has nothing to read holds, by 0 of 1."""
+    uses = [Use(rule, name, value, limit) for name, value, limit, _ in readings]
+    return max(uses, key=lambda use: use.share, default=Use(rule, "", 0, 1))
 
 
 def shortest_period(graph: SpikingGraph) -> int:
@@ -135,119 +196,118 @@ def shortest_period(graph: SpikingGraph) -> int:
 # ---------------------------------------------------------------- widths
 
 
-def weights_fit_8_bits(network: Network) -> Breaches:
+def weights(network: Network) -> Readings:
     for name, q in network.projections:
-        value, limit = largest_weight(q), limits.WEIGHT.limit
-        if value > limit:
-            how = (
-                "of the weights" if q.resample is None else "of weights times the resampling in front of them"
-            )
-            remedy = f"quantize with fewer weight_bits ({how}; from {q.source})"
-            yield (name, value, limit, remedy)
+        how = "of the weights" if q.resample is None else "of weights times the resampling in front of them"
+        remedy = f"quantize with fewer weight_bits ({how}; from {q.source})"
+        yield (name, largest_weight(q), network.limits.largest_weight, remedy)
 
 
-def thresholds_fit_the_state(network: Network) -> Breaches:
+COARSER = "coarser units: quantize with fewer weight_bits"
+
+
+def thresholds(network: Network) -> Readings:
     for p in network.graph.of(SNM):
         if p.curve is None:  # whose threshold is a shift
-            yield from _beyond_the_state(p.name, p.vth, "coarser units: quantize with fewer weight_bits")
+            yield _of_state(network, p.name, p.vth, COARSER)
 
 
-def biases_fit_the_state(network: Network) -> Breaches:
+def biases(network: Network) -> Readings:
     for p in network.graph:
         if isinstance(p, SNM | ReadOut):
-            yield from _beyond_the_state(p.name, p.bias, "coarser units: quantize with fewer weight_bits")
+            yield _of_state(network, p.name, p.bias, COARSER)
 
 
-def initial_potentials_fit_the_state(network: Network) -> Breaches:
+def initial_potentials(network: Network) -> Readings:
+    remedy = "coarser units (fewer weight_bits), or fit without correct=v_init"
     for p in network.graph.of(SNM):
-        remedy = "coarser units (fewer weight_bits), or fit without correct=v_init"
-        yield from _beyond_the_state(p.name, p.v_init, remedy)
+        yield _of_state(network, p.name, p.v_init, remedy)
 
 
-def expected_potentials_fit_the_state(network: Network) -> Breaches:
+def expected_potentials(network: Network) -> Readings:
+    remedy = "quantize again from the float network, with calibration images like those to come"
     for r in state_ranges(network.graph):
-        if r.expected > limits.STATE.limit:
-            remedy = "quantize again from the float network, with calibration images like those to come"
-            yield (r.name, r.expected, limits.STATE.limit, remedy)
+        yield (r.name, r.expected, network.limits.largest_state, remedy)
 
 
-def _beyond_the_state(name: str, values: np.ndarray, remedy: str) -> Breaches:
-    value = int(np.abs(values.astype(np.int64)).max(initial=0))
-    if value > limits.STATE.limit:
-        yield (name, value, limits.STATE.limit, remedy)
+def _of_state(network: Network, name: str, values: np.ndarray, remedy: str) -> tuple[str, int, int, str]:
+    largest = int(np.abs(values.astype(np.int64)).max(initial=0))
+    return name, largest, network.limits.largest_state, remedy
 
 
-def spikes_fit_graded_messages(network: Network) -> Breaches:
+def spikes(network: Network) -> Readings:
     for name, value in largest_spikes(network.graph).items():
-        if value > limits.MESSAGE.limit:
-            yield (name, value, limits.MESSAGE.limit, "fewer payload_bits or levels")
+        yield (name, value, network.limits.largest_message, "fewer payload_bits or levels")
 
 
 # ---------------------------------------------------------------- time
 
 
-def delays_are_0_to_62_steps(network: Network) -> Breaches:
+def delays(network: Network) -> Readings:
+    most = network.limits.delay_steps
+    assert most is not None
     for d in network.delays:
-        if d.steps > limits.DELAY_STEPS:
-            remedy = f"shorter leads, or a relay between {d.source} and {d.target}"
-            yield (d.target, d.steps, limits.DELAY_STEPS, remedy)
+        yield (d.target, d.steps, most, f"shorter leads, or a relay between {d.source} and {d.target}")
 
 
-def the_reset_interval_is_a_power_of_two(network: Network) -> Breaches:
-    # NOTEBOOK mnist/run.ipynb (limits): a reset interval on Loihi 2 is one
+def reset(network: Network) -> Readings:
     below = 1 << (network.period.bit_length() - 1)
-    if network.period != below:
-        yield ("", network.period, below, f"a period of {2 * below}")
+    yield ("", network.period, below, f"a period of {2 * below}")
 
 
-def samples_do_not_overlap(network: Network) -> Breaches:
+def samples(network: Network) -> Readings:
     shortest = shortest_period(network.graph)
-    if network.period < shortest:
-        remedy = f"a period of {1 << (shortest - 1).bit_length()}: windows of {shortest} steps overlap"
-        yield ("", shortest, network.period, remedy)
+    remedy = f"a period of {1 << (shortest - 1).bit_length()}: windows of {shortest} steps overlap"
+    yield ("", shortest, network.period, remedy)
 
 
 # ---------------------------------------------------------------- shapes
 
 
-def groups_fit_the_stock_conv(network: Network) -> Breaches:
+def groups(network: Network) -> Readings:
+    fast = "this project's Conv, or PyConvModelFast for Lava's (procs/stock_conv.py)"
+    remedy = f"{fast}; Lava's own model sends zeros"
+    most = network.limits.conv_groups
+    assert most is not None
     for name, q in network.projections:
-        if q.is_conv and q.groups > limits.CONV_GROUPS:
-            remedy = (
-                "this project's Conv, or PyConvModelFast for Lava's (procs/stock_conv.py); Lava's "
-                "own model sends zeros"
-            )
-            yield (name, q.groups, limits.CONV_GROUPS, remedy)
+        if q.is_conv:
+            yield (name, q.groups, most, remedy)
 
 
-def convolutions_read_at_most_256_columns(network: Network) -> Breaches:
+def columns(network: Network) -> Readings:
+    most = network.limits.conv_columns
+    assert most is not None
     for name, q in network.projections:
-        columns = network.graph[q.source].shape[-1]
-        if q.is_conv and columns > limits.CONV_COLUMNS:
-            remedy = (
-                f"smaller images, or {ceil_div(columns, limits.CONV_COLUMNS)} strips: spikes near "
-                f"column 255 may be dropped"
-            )
-            yield (name, columns, limits.CONV_COLUMNS, remedy)
+        read = network.graph[q.source].shape[-1]
+        if q.is_conv:
+            dropped = f"spikes near column {most - 1} may be dropped"
+            yield (name, read, most, f"smaller images, or {ceil_div(read, most)} strips: {dropped}")
 
 
 # ---------------------------------------------------------------- cores, as estimated
 
 
-def input_axons_fit_a_core(network: Network) -> Breaches:
+def input_axons(network: Network) -> Readings:
+    most = network.limits.input_axons
+    assert most is not None
+    remedy = "pool, or convolve, before the dense layer: each neuron's fan-in comes to one core"
     for row in network.rows:
-        if row.axons > limits.INPUT_AXONS:
-            remedy = "pool, or convolve, before the dense layer: each neuron's fan-in comes to one core"
-            yield (row.name, row.axons, limits.INPUT_AXONS, remedy)
+        yield (row.name, row.axons, most, remedy)
 
 
-def synapses_fit_a_core(network: Network) -> Breaches:
+def fan_in(network: Network) -> Readings:
+    most = network.limits.fan_in
+    assert most is not None
+    remedy = "smaller kernels or fewer channels in front, or pool before the dense layer"
     for row in network.rows:
-        if row.words > limits.SYNAPSE_WORDS:
-            remedy = (
-                f"a smaller fan-in: one neuron alone takes {row.words:,} words{_of_pools(network, row.name)}"
-            )
-            yield (row.name, row.words, limits.SYNAPSE_WORDS, remedy)
+        yield (row.name, ceil_div(row.synapses, row.neurons), most, remedy)
+
+
+def synapses(network: Network) -> Readings:
+    for row in network.rows:
+        alone = f"one neuron alone takes {row.words:,} words"
+        remedy = f"a smaller fan-in: {alone}{_of_pools(network, row.name)}"
+        yield (row.name, row.words, network.limits.synapse_words, remedy)
 
 
 def _of_pools(network: Network, name: str) -> str:
@@ -261,41 +321,53 @@ def _of_pools(network: Network, name: str) -> str:
     )
 
 
-def neurons_fit_a_core(network: Network) -> Breaches:
+def neurons(network: Network) -> Readings:
     for row in network.rows:
-        value = row.kept
-        if value > limits.STATE_WORDS:
-            remedy = f"a smaller window: one neuron alone takes {value:,} words of state"
-            yield (row.name, value, limits.STATE_WORDS, remedy)
+        remedy = f"a smaller window: one neuron alone takes {row.kept:,} words of state"
+        yield (row.name, row.kept, network.limits.state_words, remedy)
 
 
-def cores_fit_the_chips(network: Network) -> Breaches:
-    limit = network.chips * limits.CORES_PER_CHIP
-    if network.cores > limit:
-        remedy = f"chips={ceil_div(network.cores, limits.CORES_PER_CHIP)} (--chips), or a smaller network"
-        yield ("", network.cores, limit, remedy)
+def cores(network: Network) -> Readings:
+    of_chip = network.limits.cores
+    remedy = f"chips={ceil_div(network.cores, of_chip)} (--chips), or a smaller network"
+    yield ("", network.cores, network.chips * of_chip, remedy)
 
 
-Rule = Callable[[Network], Breaches]
-RULES: tuple[Rule, ...] = (
-    weights_fit_8_bits,
-    thresholds_fit_the_state,
-    biases_fit_the_state,
-    initial_potentials_fit_the_state,
-    expected_potentials_fit_the_state,
-    spikes_fit_graded_messages,
-    delays_are_0_to_62_steps,
-    the_reset_interval_is_a_power_of_two,
-    samples_do_not_overlap,
-    groups_fit_the_stock_conv,
-    convolutions_read_at_most_256_columns,
-    input_axons_fit_a_core,
-    synapses_fit_a_core,
-    neurons_fit_a_core,
-    cores_fit_the_chips,
+@dataclass(frozen=True)
+class Rule:
+    """`sentence`: what holds, with the limits' own names in braces. It is asked of a chip whose limit
+    `needs` is neither missing nor false."""
+
+    sentence: str
+    readings: Callable[[Network], Readings]
+    needs: str = "name"
+
+    def is_asked(self, limits: Limits) -> bool:
+        value = getattr(limits, self.needs)
+        return value is not None and value is not False
+
+
+EVERY: tuple[Rule, ...] = (
+    Rule("weights fit {weight_bits} bits", weights),
+    Rule("thresholds fit the state", thresholds),
+    Rule("biases fit the state", biases),
+    Rule("initial potentials fit the state", initial_potentials),
+    Rule("expected potentials fit the state", expected_potentials),
+    Rule("spikes fit graded messages", spikes),
+    Rule("delays are 0 to {delay_steps} steps", delays, "delay_steps"),
+    Rule("the reset interval is a power of two", reset, "reset_is_power_of_two"),
+    Rule("samples do not overlap", samples),
+    Rule("groups fit the stock conv", groups, "conv_groups"),
+    Rule("convolutions read at most {conv_columns} columns", columns, "conv_columns"),
+    Rule("input axons fit a core", input_axons, "input_axons"),
+    Rule("a neuron has at most {fan_in} synapses", fan_in, "fan_in"),
+    Rule("synapses fit a core", synapses),
+    Rule("neurons fit a core", neurons),
+    Rule("cores fit the chips", cores),
 )
+RULES = tuple(rule for rule in EVERY if rule.is_asked(LOIHI2))
 
 
-def named(rule: Rule) -> str:
-    """A rule's name is its sentence."""
-    return rule.__name__.replace("_", " ")
+def named(rule: Rule, limits: Limits = LOIHI2) -> str:
+    """A rule's sentence, with the chip's own numbers."""
+    return rule.sentence.format(**asdict(limits))

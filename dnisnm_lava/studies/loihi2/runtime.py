@@ -11,7 +11,7 @@ maximum. Every neuron is updated in every step. Curves, gates and the host are i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -20,7 +20,7 @@ import numpy as np
 from dnisnm_lava.backends import watched
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SpikingGraph, checked_images, lead
+from dnisnm_lava.ir import SNM, Gate, Input, Population, ReadOut, SpikingGraph, checked_images, lead
 from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
 from dnisnm_lava.studies.loihi2.layers import estimate
 from dnisnm_lava.studies.loihi2.rates import TERMS, Rates, rates
@@ -91,31 +91,42 @@ def runtime(
         raise OutOfRange(
             f"runtime: a period of {period} given, and windows take {shortest} steps; give as many"
         )
-    work = _checked(graph, images, (steps,))[steps]
+    x = _checked(graph, images, (steps,))
+    work = counted(graph, _sent(graph, x, steps), (steps,))[steps]
     return bound(work, period or shortest, rates() if given is None else given)
 
 
 def runtimes(
     graph: SpikingGraph, images: Images, steps: Sequence[int], *, given: Rates | None = None
 ) -> dict[int, Runtime]:
-    """{T: the same over T steps, one image right behind the other}."""
+    """{T: the same over T steps, one image right behind the other}; one simulation tells of all where no
+    population leads."""
+    asked = tuple(steps_of(graph, t) for t in steps)
+    x = _checked(graph, images, asked)
+    runs = [(t,) for t in asked] if any(map(lead, graph)) else [asked] if asked else []
+    found: dict[int, Runtime] = {}
+    for ends in runs:
+        found |= bounds(graph, _sent(graph, x, max(ends)), ends, given)
+    return found
+
+
+def bounds(
+    graph: SpikingGraph, sent: Mapping[str, np.ndarray], steps: Sequence[int], given: Rates | None = None
+) -> dict[int, Runtime]:
+    """{T: the same}, of what was sent: {population: (N, T, *shape) whether a neuron sends}, over the most of
+    `steps` or longer."""
     ahead, chosen = max(lead(p) for p in graph), rates() if given is None else given
-    counts = _checked(graph, images, [steps_of(graph, t) for t in steps])
-    return {t: bound(work, t + ahead, chosen) for t, work in counts.items()}
+    return {t: bound(work, t + ahead, chosen) for t, work in counted(graph, sent, steps).items()}
 
 
-def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> dict[int, Work]:
-    """{T: what T steps ask for}; one simulation tells of all where no population leads."""
+def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> np.ndarray:
     if not graph.is_integer:
         raise OutOfRange("runtime: the graph holds floats; quantize it first")
     check_state(graph, "the runtime")
     x = checked_images(graph, images)
     for t in steps if graph.carry else ():
         _check_frames(graph, x, t)
-    if any(map(lead, graph)):
-        return {t: counted(graph, _sent(graph, x, t)) for t in steps}
-    sent = _sent(graph, x, max(steps))
-    return {t: counted(graph, {name: a[:, :t] for name, a in sent.items()}) for t in steps}
+    return x
 
 
 # ---------------------------------------------------------------- what each step asks for
@@ -140,30 +151,67 @@ class Work:
         return _wrapped(self.operations if term == "synaptic_operation" else self.words, period)
 
 
-def counted(graph: SpikingGraph, sent: dict[str, np.ndarray]) -> Work:
-    """sent: {population: (N, T, *shape) whether a neuron sends}. Spikes of population p in its step t are
-    sent in step o(p) + lead(p) + t of the chip (`SpikingGraph.window_starts`)."""
-    images, steps = next(iter(sent.values())).shape[:2]
+def counted(graph: SpikingGraph, sent: Mapping[str, np.ndarray], steps: Sequence[int]) -> dict[int, Work]:
+    """{T: what the first T steps ask for} of `steps`. sent: {population: (N, T, *shape) whether a neuron
+    sends}. Spikes of population p in its step t are sent in step o(p) + lead(p) + t of the chip
+    (`SpikingGraph.window_starts`)."""
+    images, ends = len(next(iter(sent.values()))), np.array(steps)
     where, starts = placed(estimate(graph)), graph.window_starts()
     neurons = np.concatenate([p.neurons for p in where.values()])
-    length = max(starts[p.name] + steps + lead(p) for p in graph)
-    operations, words = np.zeros((2, length, images, len(neurons)))
+    behind = max(starts[p.name] + lead(p) for p in graph)
+    length = behind + max(steps)
+    operations, words = np.zeros((2, len(ends), length, images, len(neurons)))
     messages: dict[str, np.ndarray] = {}
     for source, reader, way, synapses in ways(graph, where):
         senders, readers = where[source].cores, where[reader].cores
         entries, of_list = synapses.list_of(where[reader].tile[0], prod(where[reader].tile))
         begin = starts[source] + lead(graph[source])
-        for t in range(steps):
+        for t in range(max(steps)):
+            within = ends > t
             spikes = sent[source][:, t].astype(np.float64).reshape(images, *where[source].shape)
             found = way.operations(spikes)
-            operations[begin + t, :, readers] += found
-            words[begin + t, :, readers] += of_list / entries * found  # a spike reads a whole list
+            operations[within, begin + t, :, readers] += found
+            words[within, begin + t, :, readers] += of_list / entries * found  # a spike reads a whole list
             for key, load in loads(
                 way.messages(spikes, where[source]), senders, readers, len(neurons)
             ).items():
-                at = messages.setdefault(key, np.zeros((length, *load.shape)))
-                at[begin + t] += load
-    return Work(where, neurons, operations, words, messages)
+                at = messages.setdefault(key, np.zeros((len(ends), length, *load.shape)))
+                at[within, begin + t] += load
+    return {
+        t: Work(
+            where,
+            neurons,
+            operations[i, : behind + t],
+            words[i, : behind + t],
+            {key: a[i, : behind + t] for key, a in messages.items()},
+        )
+        for i, t in enumerate(steps)
+    }
+
+
+class Sending:
+    """An observer (`backends.observing`) of an integer graph of images. images: that it was told of."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.chunks: dict[str, list[list[np.ndarray]]] = {}  # population -> by chunk of images -> by step
+
+    def __call__(self, p: Population, step: int, v: np.ndarray, m: np.ndarray, k: np.ndarray) -> None:
+        if isinstance(p, Input) and step == 1:
+            self.images += len(k)
+        if isinstance(p, ReadOut) or step <= lead(p):
+            return  # which send nothing
+        chunks = self.chunks.setdefault(p.name, [])
+        if step == lead(p) + 1:
+            chunks.append([])
+        chunks[-1].append((k * p.payload if isinstance(p, SNM | Gate) else k) != 0)
+
+    def sent(self) -> dict[str, np.ndarray]:
+        """{population: (N, T, *shape) whether a neuron sends}."""
+        return {
+            name: np.concatenate([np.stack(chunk, axis=1) for chunk in chunks])
+            for name, chunks in self.chunks.items()
+        }
 
 
 def _sent(graph: SpikingGraph, images: np.ndarray, steps: int) -> dict[str, np.ndarray]:

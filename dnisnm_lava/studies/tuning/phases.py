@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from dnisnm_lava.ir import Activation, AnalogGraph, Rectifier, Relay, Smooth
 from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages import conversion, recipes
@@ -13,6 +15,7 @@ from dnisnm_lava.stages.calibration import Statistics
 from dnisnm_lava.stages.fitting import THRESHOLDS
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.studies.tuning.pareto import QUALITIES, Target, Trial, best, rank
+from dnisnm_lava.studies.tuning.racing import Pruned
 
 DIALS = (
     "steps",
@@ -32,12 +35,13 @@ DOWNS = (0.0, 0.25, 0.5, 1.0)
 RELAY_LEVELS = (conversion.RELAY_LEVELS, recipes.BYTE)
 FUNCTION_ERRORS = (0.125, conversion.FUNCTION_ERROR, 2.0)
 PARTS = 8  # of the populations: how finely leads and levels are dealt out
-Phase = Generator[Recipe, Trial, None]  # asks for trials, and is sent them
+Phase = Generator[Recipe, Trial | None, None]  # asks for trials, and is sent them; None: it was pruned
 
 
 @dataclass
 class Search:
-    """Where it stands. `trials` grows."""
+    """Where it stands. `trials`, `pruned` and `right` grow; right: by recipe, of which held-back images the
+    trial is right, where each has one answer."""
 
     target: Target
     measure: Measure
@@ -48,6 +52,8 @@ class Search:
     steps: tuple[int, ...]
     levels: tuple[int | Mapping[str, int], ...]
     trials: list[Trial] = field(default_factory=list)
+    pruned: list[Pruned] = field(default_factory=list)
+    right: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def best(self) -> Trial:
@@ -93,6 +99,8 @@ def steps_and_levels(search: Search) -> Phase:
             if not search.affordable(recipe):
                 break
             trial = yield recipe
+            if trial is None:
+                continue
             over = search.target.kind == "spikes" and not search.target.met(trial)
             enough = search.target.kind in QUALITIES and search.target.met(trial)
             if over or enough or trial.drop <= 0:
@@ -120,7 +128,7 @@ def leads(search: Search) -> Phase:
             lead = 1
             while lead <= 2 * last.steps and search.affordable(replace(last.recipe, lead=lead)):
                 trial = yield replace(last.recipe, lead=lead)
-                if trial.score <= last.score:
+                if trial is None or trial.score <= last.score:
                     break
                 last, lead = trial, 2 * lead
 
@@ -138,7 +146,7 @@ def levels_of_populations(search: Search) -> Phase:
             if levels == each:
                 continue
             trial = yield replace(now.recipe, levels=levels)
-            if rank(search.target, trial) > rank(search.target, now):
+            if trial is not None and rank(search.target, trial) > rank(search.target, now):
                 now, each = trial, levels
                 break
 
@@ -159,7 +167,7 @@ def leads_of_populations(search: Search) -> Phase:
         if not search.affordable(recipe):
             continue
         trial = yield recipe
-        if rank(search.target, trial) > rank(search.target, now):
+        if trial is not None and rank(search.target, trial) > rank(search.target, now):
             now, leads = trial, {**leads, **dict.fromkeys(group, given)}
         elif given == 0 and len(group) > least:
             groups = _halves(group) + groups

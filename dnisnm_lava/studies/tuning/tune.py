@@ -1,9 +1,9 @@
 """Which recipe serves a target best: a search over steps, levels, leads, thresholds and corrections that
 tells its reasons.
 
-Each phase changes one thing of what is best so far, and says in a sentence what that brought. Trials are
-fitted on some images and measured on others; the winner is fitted on all, and measured once more on images
-that the search never saw.
+Each phase changes one thing of what is best so far, and says in a sentence what that brought. What cannot
+win is not measured to the end (`racing`). Trials are fitted on some images and measured on others; the winner
+is fitted on all, and measured once more on images that the search never saw.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dnisnm_lava.evaluation import sanity
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
-from dnisnm_lava.ir import AnalogGraph, checked_pairs
+from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
 from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
 from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
@@ -42,6 +42,7 @@ from dnisnm_lava.studies.tuning.phases import (
     latency,
     most_trials,
 )
+from dnisnm_lava.studies.tuning.racing import ROUNDS, Pruned, beaten, hopeless, is_cheaper
 from dnisnm_lava.system.progress import Stages, in_silence, tell
 from dnisnm_lava.system.ranks import ALONE, Group
 
@@ -52,10 +53,10 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Tuning:
-    """trials: all, in their order. best: of the search. confirmed: its recipe, fitted on all fit images, on
-    held-back images that the search did not see; `networks` are its. story: a sentence for each phase.
-    images: how many for what. measure: what scores are of. alarms: what makes all of it meaningless
-    (`sanity`)."""
+    """trials: all that were measured, in their order; pruned: those that could not win. best: of the search.
+    confirmed: its recipe, fitted on all fit images, on held-back images that the search did not see;
+    `networks` are its. story: a sentence for each phase. images: how many for what. measure: what scores are
+    of. alarms: what makes all of it meaningless (`sanity`)."""
 
     target: Target
     measure: Measure
@@ -66,6 +67,7 @@ class Tuning:
     story: tuple[str, ...]
     images: Mapping[str, int]
     alarms: tuple[Alarm, ...] = ()
+    pruned: tuple[Pruned, ...] = ()
 
     @property
     def wanted(self) -> str:
@@ -98,6 +100,11 @@ class Held:
 
     def score(self, answers: np.ndarray) -> Score:
         return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
+
+    @property
+    def has_single_answers(self) -> bool:
+        """Is each image right or wrong as a whole?"""
+        return self.measure.is_share and self.measure.answers == 1 and self.measure.ignored is None
 
 
 @dataclass(frozen=True)
@@ -179,16 +186,21 @@ def tune(
             continue
         before = search.best if search.trials else None
         progress = stages(phase)
-        count, asked = len(search.trials), run(search)
-        for number, trial in enumerate(
+        count, pruned, asked = len(search.trials), len(search.pruned), run(search)
+        for number, found_now in enumerate(
             _trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1
         ):
-            search.trials.append(trial)
+            if isinstance(found_now, Trial):
+                search.trials.append(found_now)
+            else:
+                search.pruned.append(found_now)
             tell(progress, number, number)
-        story.append(f"{phase}: {why} {_told(search, before, search.trials[count:])}")
+        told = _told(search, before, search.trials[count:], search.pruned[pruned:])
+        story.append(f"{phase}: {why} {told}")
     stages("confirm")
     networks = follow(search.best.recipe, analog, stats, x[fitted_on], group=group)
-    confirmed = _measured(networks, search.best.recipe, unseen, "confirm", device, group)
+    confirmed, _ = _measured(networks, search.best.recipe, unseen, "confirm", device, group)
+    assert isinstance(confirmed, Trial)
     counts = {
         "fit": len(fitted_on),
         "search": min(space.images, len(fitted_on)),
@@ -205,6 +217,7 @@ def tune(
         tuple(story),
         counts,
         tuple(alarms),
+        tuple(search.pruned),
     )
 
 
@@ -219,19 +232,23 @@ def _trials(
     phase: str,
     device: Device,
     journal: Journal,
-) -> Generator[Trial, None, None]:
-    """What a phase asks for, tried and sent to it; what was tried already is sent as it was found."""
-    known = {repr(t.recipe): t for t in search.trials}
+) -> Generator[Trial | Pruned, None, None]:
+    """What a phase asks for, tried and sent to it, or None where it was pruned; what was tried already is
+    sent as it was found."""
+    known: dict[str, Trial | None] = {repr(t.recipe): t for t in search.trials}
+    known |= {repr(p.recipe): None for p in search.pruned}
     answer: Trial | None = None
     while True:
         try:
-            recipe = next(asked) if answer is None else asked.send(answer)
+            recipe = asked.send(answer)
         except StopIteration:
             return
-        answer = known.get(repr(recipe))
-        if answer is None:
-            answer = known[repr(recipe)] = _tried(recipe, search, held, fit_images, phase, device, journal)
-            yield answer
+        key = repr(recipe)
+        if key not in known:
+            found = _tried(recipe, search, held, fit_images, phase, device, journal)
+            known[key] = found if isinstance(found, Trial) else None
+            yield found
+        answer = known[key]
 
 
 def _tried(
@@ -242,33 +259,74 @@ def _tried(
     phase: str,
     device: Device,
     journal: Journal,
-) -> Trial:
-    """One recipe, measured now or in an attempt before."""
+) -> Trial | Pruned:
+    """One recipe, measured now or in an attempt before, no further than it can win."""
+    best = search.best if search.trials else None
+    if best is not None:
+        took = search.latency(recipe)
+        why = hopeless(search.target, best, took, recipe.steps)
+        if why:
+            return Pruned(phase, recipe, why, 0, True, took)
 
     def measured() -> dict[str, Any]:
-        made = follow(recipe, search.analog, search.stats, fit_images, group=journal.group)
-        return asdict(_measured(made, recipe, held, phase, device, journal.group))
+        networks = follow(recipe, search.analog, search.stats, fit_images, group=journal.group)
+        lead = None if best is None else (best, search.right[repr(best.recipe)])
+        found, right = _measured(networks, recipe, held, phase, device, journal.group, lead)
+        return {"pruned": isinstance(found, Pruned), "found": asdict(found), "right": right.tolist()}
 
-    told = journal.once(repr(recipe), measured)
-    return Trial(**{**told, "recipe": recipes.parsed(told["recipe"]), "interval": tuple(told["interval"])})
+    told = journal.once(repr((recipe, None if best is None else best.recipe)), measured)
+    values = {**told["found"], "recipe": recipes.parsed(told["found"]["recipe"])}
+    if told["pruned"]:
+        return Pruned(**values)
+    search.right[repr(recipe)] = np.array(told["right"], bool)
+    return Trial(**{**values, "interval": tuple(values["interval"])})
 
 
 def _measured(
-    networks: Networks, recipe: Recipe, held: Held, phase: str, device: Device, group: Group
-) -> Trial:
-    """Each process of the group runs its part of the images."""
+    networks: Networks,
+    recipe: Recipe,
+    held: Held,
+    phase: str,
+    device: Device,
+    group: Group,
+    lead: tuple[Trial, np.ndarray] | None = None,
+) -> tuple[Trial | Pruned, np.ndarray]:
+    """The trial of all images, and (N,) of which it is right, where each has one answer, else (0,). lead: the
+    best so far and of what that is right: what is beaten on the way, and no cheaper, is measured no
+    further."""
     graph = group.broadcast(networks.integer)
-    parts = np.array_split(np.arange(len(held.images)), min(group.size, len(held.images)))
+    took, count = latency(graph, recipe.steps, held.measure.output), len(held.images)
+    ends = [count // part for part in ROUNDS] if lead is not None and held.has_single_answers else []
+    answers: list[np.ndarray] = []
+    sent = done = 0
+    for end in [*(end for end in ends if end), count]:
+        told, spikes = _said(graph, held, slice(done, end), recipe.steps, device, group)
+        answers.append(told)
+        sent, done = sent + spikes, end
+        if lead is not None and end < count:
+            best, of_best = lead
+            why, certain = beaten(np.concatenate(answers) == held.wanted[:end], of_best)
+            if why and not is_cheaper(best, took, recipe.steps, sent / end):
+                return Pruned(phase, recipe, why, end, certain, took), np.zeros(0, bool)
+    found = np.concatenate(answers)
+    score, right = held.score(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
+    drop = 100 * (held.ann - score.value)
+    return Trial(phase, recipe, score.value, drop, took, sent / count, score.interval), right
+
+
+def _said(
+    graph: SpikingGraph, held: Held, which: slice, steps: int, device: Device, group: Group
+) -> tuple[np.ndarray, int]:
+    """The answers to some of the held-back images, and the spikes of all of them. Each process of the group
+    runs its part."""
+    images = held.images[which]
+    parts = np.array_split(np.arange(len(images)), min(group.size, len(images)))
     own = []
     if group.rank < len(parts):
-        run = batched.run(graph, held.images[parts[group.rank]], steps=recipe.steps, device=device)
-        spikes = sum(up + down for up, down in run.spike_counts.values())
-        own = [(said(run, held.measure, recipe.steps), spikes)]
+        run = batched.run(graph, images[parts[group.rank]], steps=steps, device=device)
+        own = [(said(run, held.measure, steps), sum(up + down for up, down in run.spike_counts.values()))]
     of_all = [found for part in group.gather(own) for found in part]
-    score = held.score(np.concatenate([answers for answers, _ in of_all]))
-    spikes = sum(count for _, count in of_all) / len(held.images)
-    took = latency(graph, recipe.steps, held.measure.output)
-    return Trial(phase, recipe, score.value, 100 * (held.ann - score.value), took, spikes, score.interval)
+    return np.concatenate([answers for answers, _ in of_all]), sum(spikes for _, spikes in of_all)
 
 
 def measure_of(analog: AnalogGraph, labels: np.ndarray | None, wanted: bool, asked: Ask) -> Measure:
@@ -338,19 +396,31 @@ def maxima(analog: AnalogGraph, images: np.ndarray, device: Device, group: Group
 # ---------------------------------------------------------------- words
 
 
-def _told(search: Search, before: Trial | None, trials: Sequence[Trial]) -> str:
-    if not trials:
+def _told(search: Search, before: Trial | None, trials: Sequence[Trial], pruned: Sequence[Pruned]) -> str:
+    if not trials and not pruned:
         return "Nothing to try here."
     now = search.best
     if before is None:
-        return f"{len(trials)} tried. {_facts(search, now)}"
+        return f"{len(trials)} tried. {_facts(search, now)}{_pruned(search.base, pruned)}"
+    if not trials:
+        return f"None could win.{_pruned(before.recipe, pruned)}"
     scale, digits, unit = (100, 1, "points") if search.measure.is_share else (1, 4, "R2")
     others = "; ".join(
         f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})"
         for t in trials
     )
     kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
-    return f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}. {kept}"
+    against = f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}."
+    return f"{against} {kept}{_pruned(before.recipe, pruned)}"
+
+
+def _pruned(recipe: Recipe, pruned: Sequence[Pruned]) -> str:
+    """Which were and why, by what they do otherwise than `recipe`."""
+    reasons: dict[str, list[str]] = {}
+    for p in pruned:
+        reasons.setdefault(p.why, []).append(difference(recipe, p.recipe))
+    told = [f"{', '.join(them)}: {why}" for why, them in reasons.items()]
+    return f" Pruned, {len(pruned)}: {'; '.join(told)}." if told else ""
 
 
 def _cost(trial: Trial) -> str:

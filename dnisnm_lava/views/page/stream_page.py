@@ -1,4 +1,4 @@
-"""The page of a stream: what `stream` tells, over frames; without Plotly, and small however long it was."""
+"""The page of a stream: what `stream` tells, over frames; small however long it was."""
 
 from __future__ import annotations
 
