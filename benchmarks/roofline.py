@@ -3,8 +3,8 @@
     python benchmarks/roofline.py [--images 128] [--steps 8] [--out FILE.json]
 
 One thread, processor time. Shares: of synapses (oneDNN and what moves their results), of the neurons' pass,
-of the rest. Roofline: a neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in memory;
-a multiplication of the synapses against a bare 8-bit product of matrices in oneDNN.
+of the rest. Roofline: a neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in
+memory; a multiplication of the synapses against a bare 8-bit product of matrices in oneDNN.
 """
 
 from __future__ import annotations
