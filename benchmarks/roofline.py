@@ -2,9 +2,9 @@
 
     python benchmarks/roofline.py [--images 128] [--steps 8] [--out FILE.json]
 
-One thread. Shares: of synapses (oneDNN and what moves their results), of the neurons' pass, of the rest.
-Roofline: a neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in memory; a
-multiplication of the synapses against a bare 8-bit product of matrices in oneDNN.
+One thread, processor time. Shares: of synapses (oneDNN and what moves their results), of the neurons' pass,
+of the rest. Roofline: a neuron-step reads 4 bytes of current and writes 1 of spikes, against a copy in
+memory; a multiplication of the synapses against a bare 8-bit product of matrices in oneDNN.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def timed(module: Any, name: str, spent: collections.Counter[str]) -> None:
     work: Callable[..., Any] = getattr(module, name)
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             return work(*args, **kwargs)
         finally:
-            spent[name] += time.perf_counter() - started  # type: ignore[assignment]
+            spent[name] += time.process_time() - started  # type: ignore[assignment]
 
     setattr(module, name, counted)
 
@@ -41,7 +41,7 @@ def timed(module: Any, name: str, spent: collections.Counter[str]) -> None:
 def copy_rate() -> float:
     """Bytes a second that a copy reads and writes, outside every cache."""
     a, b = np.zeros(1 << 27, np.uint8), np.ones(1 << 27, np.uint8)
-    return 2 * a.nbytes / min(common.seconds(lambda: np.copyto(a, b)) for _ in range(5))
+    return 2 * a.nbytes / min(common.seconds(lambda: np.copyto(a, b), time.process_time) for _ in range(5))
 
 
 def product_rate() -> float:
@@ -53,7 +53,7 @@ def product_rate() -> float:
         torch.randint(-127, 127, (64, 576, 1, 1), dtype=torch.int8), 1.0, (1, 1), (0, 0), (1, 1), 1
     )
     multiply(x)
-    return 4096 * 576 * 64 / min(common.seconds(lambda: multiply(x)) for _ in range(50))
+    return 4096 * 576 * 64 / min(common.seconds(lambda: multiply(x), time.process_time) for _ in range(50))
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
     spent: collections.Counter[str] = collections.Counter()
     timed(executor, "_current", spent)
     timed(neurons, "run", spent)
-    whole = common.seconds(lambda: batched.run(graph, x))
+    whole = common.seconds(lambda: batched.run(graph, x), time.process_time)
     steps = args.steps * args.images * sum(int(np.prod(p.shape)) for p in graph.of(SNM))
     constant = {q.source for p in graph for q in getattr(p, "projections", ())} & {graph.input.name}
     macs = (
