@@ -12,6 +12,7 @@ EXTRAS = {  # of pyproject.toml, by the name that is imported; "" is what is alw
     "rich": "",
     "shtab": "",
     "threadpoolctl": "",
+    "tomli": "",
     "numba": "torch",
     "torch": "torch",
     "torchvision": "torch",

@@ -19,7 +19,7 @@ LABELS = Measure("binary", "out", (2,))
 
 def answered(ann: np.ndarray, said: np.ndarray, labels: np.ndarray | None, values: np.ndarray) -> Answered:
     right = {"ann": ann, **({} if labels is None else {"labels": labels})}
-    return Answered(values, right, {"float": {1: ann}, "integer": {1: said}}, {})
+    return Answered(values, right, {"float": {1: ann}, "integer": {1: said}}, {}, {})
 
 
 # ---------------------------------------------------------------- intervals

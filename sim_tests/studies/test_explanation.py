@@ -668,7 +668,8 @@ def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
         1.0,
         5.0,
     )
-    assert (found.counts["ann"]["integer"], "labels" in found.counts) == ({"correct": 1, "of": 3}, False)  # type: ignore[index]
+    counted = found.counts["ann"]["integer"]
+    assert (counted["correct"], counted["of"], "labels" in found.counts) == (1, 3, False)  # type: ignore[index, call-overload]
 
 
 def test_classes_are_the_runs(whole: tuple[Networks, np.ndarray]) -> None:
