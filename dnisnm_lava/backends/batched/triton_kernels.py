@@ -17,6 +17,16 @@ GEOMETRY = PLACES + MOVES
 COUNTS = ("blocks", "programs", "steps", "head", "levels", "limit", "offset")
 
 
+@triton.jit
+def _corner(m, out_height, out_width, stride_y, stride_x, top, left):
+    """Of the batch's pixel m: its sample, and the first row and column of what it reads."""
+    return (
+        m // (out_height * out_width),
+        m // out_width % out_height * stride_y - top,
+        m % out_width * stride_x - left,
+    )
+
+
 @triton.jit(do_not_specialize=GEOMETRY)
 def products(
     x,
@@ -53,9 +63,7 @@ def products(
     group = pid // column_tiles % groups
     m = pid // (column_tiles * groups) * BM + tl.arange(0, BM)
     n = pid % column_tiles * BN + tl.arange(0, BN)
-    sample = m // (out_height * out_width)
-    first_y = m // out_width % out_height * stride_y - top
-    first_x = m % out_width * stride_x - left
+    sample, first_y, first_x = _corner(m, out_height, out_width, stride_y, stride_x, top, left)
     read = x + sample * height * width * channels + group * inputs
     row = weight + (group * rows + n) * depth
     total = tl.zeros((BM, BN), dtype=tl.int32)
@@ -103,9 +111,7 @@ def taps(
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     neuron = at % (groups * rows)
     m = at // (groups * rows)
-    sample = m // (out_height * out_width)
-    first_y = m // out_width % out_height * stride_y - top
-    first_x = m % out_width * stride_x - left
+    sample, first_y, first_x = _corner(m, out_height, out_width, stride_y, stride_x, top, left)
     read = x + sample * height * width * channels + neuron // rows * inputs
     row = weight + neuron * (kernel_height * kernel_width * inputs)
     total = tl.zeros((BLOCK,), dtype=tl.int32)
