@@ -272,10 +272,10 @@ def answered(
     stages: Stages = in_silence,
 ) -> Answered:
     """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`."""
-    values = ann.ann(
-        nets.analog, images, readout=measure.output, device=compute.device, progress=stages("ANN")
-    )
-    each = outputs.own(nets.analog, images, compute.device)
+    output = measure.output or nets.analog.readout.name
+    names = list(dict.fromkeys((output, *outputs.measures(nets.analog))))
+    all_values = ann.outputs(nets.analog, images, names, device=compute.device, progress=stages("ANN"))
+    values, each = all_values[output], outputs.own(nets.analog, all_values)
     answers, activities, raw = {}, {}, {}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dnisnm_lava.backends import ann
 from dnisnm_lava.backends.results import Run
-from dnisnm_lava.data.inputs import Device
 from dnisnm_lava.evaluation.tallies import Tally, branch, said, scores
-from dnisnm_lava.ir import AnalogGraph, Graph
+from dnisnm_lava.ir import Graph
 from dnisnm_lava.measures import Measure, Score, of
 
 
@@ -21,11 +19,9 @@ def measures(graph: Graph) -> dict[str, Measure]:
     return {name: of(graph, None, "values", name) for name in names} if len(names) > 1 else {}
 
 
-def own(analog: AnalogGraph, images: np.ndarray, device: Device = "cpu") -> dict[str, np.ndarray]:
-    """{output: (N, *shape) the ANN's values}, of each of several."""
-    told = measures(analog)
-    values = ann.outputs(analog, images, list(told), device=device) if told else {}
-    return {name: measure.said(values[name]) for name, measure in told.items()}
+def own(graph: Graph, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{output: (N, *shape) the ANN's values, as they are measured}, of each of several. values: the ANN's."""
+    return {name: measure.said(values[name]) for name, measure in measures(graph).items()}
 
 
 def counted(
