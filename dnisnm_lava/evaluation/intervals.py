@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
+import numpy as np
+
 from dnisnm_lava.measures import wilson
 
 
@@ -42,6 +44,12 @@ def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, f
     below, above = (p1 - low1, high2 - p2), (high1 - p1, p2 - low2)
     least, most = (sqrt(max(0.0, a * a - 2 * phi * a * b + b * b)) for a, b in (below, above))
     return p1 - p2 - least, p1 - p2 + most
+
+
+def paired(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """`newcombe` of two who are right (True) or wrong on the same images, (N,) each."""
+    both, first, second = (int(np.count_nonzero(n)) for n in (a & b, a & ~b, b & ~a))
+    return newcombe(both, first, second, len(a) - both - first - second)
 
 
 def _correlation(both: int, first: int, second: int, neither: int) -> float:

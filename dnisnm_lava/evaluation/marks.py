@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.errors import BadFile
-from dnisnm_lava.evaluation.intervals import newcombe
+from dnisnm_lava.evaluation.intervals import paired
 from dnisnm_lava.evaluation.tallies import MARKS, Tally, branch, number
 from dnisnm_lava.measures import Measure, Z
 
@@ -53,21 +53,30 @@ def mark(said: np.ndarray, wanted: np.ndarray, measure: Measure) -> np.ndarray:
     """(N,) of `kind_of(measure)`, from answers (N, *spots)."""
     if not measure.is_share:
         return np.square(said - wanted).reshape(len(said), -1).mean(axis=1).astype(np.float32)
-    counted = np.ones(wanted.shape, bool) if measure.ignored is None else wanted != measure.ignored
-    right = ((said == wanted) & counted).reshape(len(said), -1).sum(axis=1)
+    right = right_answers(said, wanted, measure)
     if kind_of(measure) == "right":
         return right.astype(np.uint8)
-    return (right / np.maximum(counted.reshape(len(said), -1).sum(axis=1), 1)).astype(np.float32)
+    of = counted(wanted, measure).reshape(len(said), -1).sum(axis=1)
+    return (right / np.maximum(of, 1)).astype(np.float32)
+
+
+def counted(wanted: np.ndarray, measure: Measure) -> np.ndarray:
+    """Which of the answers (N, *spots) count: all but those whose label is ignored."""
+    return np.ones(wanted.shape, bool) if measure.ignored is None else wanted != measure.ignored
+
+
+def right_answers(said: np.ndarray, wanted: np.ndarray, measure: Measure) -> np.ndarray:
+    """(N,) how many of each image's answers are right."""
+    return ((said == wanted) & counted(wanted, measure)).reshape(len(said), -1).sum(axis=1)
 
 
 def difference(kind: str, a: np.ndarray, b: np.ndarray) -> Difference:
     """mean a - mean b (N,): Newcombe's interval of answers that are right or wrong, else that of the mean of
     the images' own differences (normal). Of squared errors, b - a: less is more."""
     if kind == "right":
-        both, first, second = (int(np.count_nonzero(n)) for n in (a & b, a & ~b & 1, b & ~a & 1))
-        return Difference(
-            (first - second) / len(a), newcombe(both, first, second, len(a) - both - first - second)
-        )
+        first, second = a > 0, b > 0
+        apart = int(np.count_nonzero(first)) - int(np.count_nonzero(second))
+        return Difference(apart / len(a), paired(first, second))
     each = (a.astype(np.float64) - b) * (-1 if kind == "squared error" else 1)
     half = Z * float(np.std(each, ddof=1 if len(a) > 1 else 0)) / sqrt(len(a))
     value = float(each.mean())

@@ -10,7 +10,8 @@ from math import sqrt
 import numpy as np
 
 from dnisnm_lava.evaluation.comparison import Answered
-from dnisnm_lava.evaluation.intervals import newcombe
+from dnisnm_lava.evaluation.intervals import paired
+from dnisnm_lava.evaluation.marks import counted, right_answers
 from dnisnm_lava.evaluation.sanity import mcnemar
 from dnisnm_lava.measures import Measure, Z
 
@@ -56,40 +57,25 @@ def losses(found: Answered, measure: Measure, key: str) -> dict[int, Loss]:
     values."""
     if not measure.is_share or "labels" not in found.right:
         return {}
-    ann = _right(measure, found.right["ann"], found.right["labels"])
-    counted = int(_counted(measure, found.right["labels"]).sum())
+    labels = found.right["labels"]
+    ann, answers = right_answers(found.right["ann"], labels, measure), int(counted(labels, measure).sum())
     return {
-        t: _loss(measure, ann, _own(measure, found, said), counted) for t, said in found.said[key].items()
+        t: _loss(measure, ann, right_answers(said, labels, measure), answers)
+        for t, said in found.said[key].items()
     }
 
 
-def _own(measure: Measure, found: Answered, said: np.ndarray) -> np.ndarray:
-    return _right(measure, said, found.right["labels"])
-
-
-def _counted(measure: Measure, labels: np.ndarray) -> np.ndarray:
-    return np.ones(labels.shape, bool) if measure.ignored is None else labels != measure.ignored
-
-
-def _right(measure: Measure, said: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) right answers of each image."""
-    return ((said == labels) & _counted(measure, labels)).reshape(len(said), -1).sum(axis=1)
-
-
-def _loss(measure: Measure, ann: np.ndarray, own: np.ndarray, counted: int) -> Loss:
-    """ann, own: (N,) right answers of each image, of so many that count in all."""
+def _loss(measure: Measure, ann: np.ndarray, own: np.ndarray, answers: int) -> Loss:
+    """ann, own: (N,) right answers of each image, of so many `answers` that count in all."""
     differences, images = ann - own, len(ann)
     lost, worse, better = (
-        int(differences.sum()) / counted,
+        int(differences.sum()) / answers,
         int(np.count_nonzero(differences > 0)),
         int(np.count_nonzero(differences < 0)),
     )
-    if measure.answers == 1 and counted == images:
-        both = int(np.count_nonzero((ann > 0) & (own > 0)))
-        return Loss(
-            lost, newcombe(both, worse, better, images - both - worse - better), worse, better, images
-        )
-    half = Z * float(np.std(differences, ddof=1 if images > 1 else 0)) * sqrt(images) / counted
+    if measure.answers == 1 and answers == images:
+        return Loss(lost, paired(ann > 0, own > 0), worse, better, images)
+    half = Z * float(np.std(differences, ddof=1 if images > 1 else 0)) * sqrt(images) / answers
     return Loss(lost, (lost - half, lost + half), worse, better, images)
 
 
@@ -109,7 +95,7 @@ def _parting(found: Answered, measure: Measure, said: np.ndarray, most: int) -> 
     apart = np.flatnonzero(differs.any(axis=1))
     gained = np.zeros(len(said), int)
     if labels is not None:
-        gained = _right(measure, said, labels) - _right(measure, ann, labels)
+        gained = right_answers(said, labels, measure) - right_answers(ann, labels, measure)
     rank = _sureness(found.ann, measure, ann, said) if measure.answers == 1 else differs.sum(axis=1)
     shown = sorted(apart.tolist(), key=lambda i: (-float(rank[i]), i))[:most]
     theirs, ours = (_coded(measure, answers)[differs] for answers in (ann, said))
