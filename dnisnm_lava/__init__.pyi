@@ -20,6 +20,8 @@ from dnisnm_lava.measures import Ask as Ask
 from dnisnm_lava.stages.calibration import Statistics as Statistics
 from dnisnm_lava.stages.calibration import calibrate as calibrate
 from dnisnm_lava.stages.conversion import convert as convert
+from dnisnm_lava.stages.fitting.fit import Fitting as Fitting
+from dnisnm_lava.stages.fitting.fit import Passes as Passes
 from dnisnm_lava.stages.fitting.fit import fit as fit
 from dnisnm_lava.stages.fitting.readings import readings as readings
 from dnisnm_lava.stages.fitting.without_images import calibrate_without_images as calibrate_without_images

@@ -33,8 +33,9 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.ir.integers import check_images
+from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
@@ -329,7 +330,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
 
 def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `steps` at which one run of the last of them can be read."""
-    return steps[-1:] if any(lead(p) for p in graph) else steps
+    return steps[-1:] if most_ahead(graph) else steps
 
 
 @dataclass(frozen=True)
@@ -443,7 +444,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     """The T at which a run of `steps` can be read: each of STEPS up to it, as a run is the beginning of every
     longer one; only `steps` itself where a population leads, as a neuron's first spike then already knows
     currents that a shorter run lacks."""
-    if any(lead(p) for p in graph):
+    if most_ahead(graph):
         return (steps,)
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
@@ -453,7 +454,7 @@ def answers_at_each(
 ) -> tuple[Run, dict[int, np.ndarray]]:
     """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
-    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    apart = most_ahead(graph)  # then no run is the beginning of a longer one
     return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnisnm_lava.data import inputs
 from dnisnm_lava.data.inputs import Device, Images
@@ -145,22 +145,20 @@ def follow(
         stages("thresholds")
         spiking = without_images.fit_without_images(analog, spiking, statistics, granularity=recipe.share)
     elif recipe.fits:
-        from dnisnm_lava.stages.fitting.fit import fit, fit_and_read
+        from dnisnm_lava.stages.fitting.fit import Fitting, Passes, fit, fit_and_read
 
-        dials: dict[str, Any] = {
-            "threshold": recipe.threshold,
-            "correct": recipe.correct,
-            "granularity": recipe.share,
-            "percentile": recipe.percentile,
-            "subset": recipe.subset,
-            "progress": stages("fit"),
-            "group": group,
-            "keep": keep,
-        }
+        how = Fitting(
+            threshold=recipe.threshold,
+            correct=recipe.correct,
+            granularity=recipe.share,
+            percentile=recipe.percentile,
+            subset=recipe.subset,
+        )
+        passes = Passes(progress=stages("fit"), group=group, keep=keep)
         if recipe.rounding == "nearest":
-            spiking = fit(analog, spiking, images, **dials)
+            spiking = fit(analog, spiking, images, how, passes)
         else:
-            spiking, found = fit_and_read(analog, spiking, images, **dials)
+            spiking, found = fit_and_read(analog, spiking, images, how, passes)
     if recipe.rounding == "compensated" and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
 

@@ -24,6 +24,7 @@ from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
+from dnisnm_lava.ir.timing import latency
 from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
 from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
@@ -39,7 +40,6 @@ from dnisnm_lava.studies.tuning.phases import (
     STEPS,
     Phase,
     Search,
-    latency,
     most_trials,
 )
 from dnisnm_lava.studies.tuning.racing import ROUNDS, Pruned, beaten, hopeless, is_cheaper
@@ -295,7 +295,7 @@ def _measured(
     best so far and of what that is right: what is beaten on the way, and no cheaper, is measured no
     further."""
     graph = group.broadcast(networks.integer)
-    took, count = latency(graph, recipe.steps, held.measure.output), len(held.images)
+    took, count = latency(graph, held.measure.output or graph.readout.name, recipe.steps), len(held.images)
     ends = [count // part for part in ROUNDS] if lead is not None and held.has_single_answers else []
     answers: list[np.ndarray] = []
     sent = done = 0
