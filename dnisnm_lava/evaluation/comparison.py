@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -200,45 +201,15 @@ def compare(
     measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
     what is expected of the ANN, and what was raised before.
     """
-    found, _ = compared(
-        nets,
-        images,
-        labels,
-        steps=steps,
-        measure=measure,
-        lava=lava,
-        compute=compute,
-        set_up=set_up,
-        stages=stages,
-    )
-    return found
-
-
-def compared(
-    nets: Networks,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    steps: tuple[int, ...] = STEPS,
-    measure: Asked = AUTO,
-    lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
-) -> tuple[Comparison, Answered]:
-    """The comparison, and the answers that it counts."""
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)
     heard = answered(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
-    on_lava = None
-    if lava.images:
-        first = x[: lava.images], None if y is None else y[: lava.images]
-        on_lava = compared_on_lava(
-            nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
-        )
-    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up), heard
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
+    )
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -339,6 +310,16 @@ class OnLava:
 
     equality: tuple[Difference, ...]
     tally: Tally
+
+
+def first_on_lava(
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, lava: Lava, **how: Any
+) -> OnLava | None:
+    """The first images of `lava` on Lava, as of `compared_on_lava`; None where it has none."""
+    if not lava.images:
+        return None
+    first = images[: lava.images], None if labels is None else labels[: lava.images]
+    return compared_on_lava(nets, *first, lava=lava, **how)
 
 
 def compared_on_lava(

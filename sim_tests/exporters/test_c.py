@@ -459,7 +459,7 @@ def test_resnet_20_of_real_weights(shared: Path, tmp_path: Path) -> None:
     x = ((images["x_train"][:32] / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
     spec = str(ROOT / "examples/resnet20.py:resnet20")
     model = dn.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"))
-    graph = dn.build(model, x, dn.BEST, fit_images=16).integer
+    graph = dn.build(model, x, dn.BEST, dn.Samples(fit=16)).integer
     assert_equal(tmp_path, (graph, x[:2], None))
     written = c.write(tmp_path / "again.c", graph)
     weights = sum(q.weight.size for p in graph if isinstance(p, SNM | ReadOut) for q in p.projections)

@@ -139,7 +139,6 @@ def tune(
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
     journal: Journal | None = None,
-    group: Group = ALONE,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
     without training.
@@ -152,13 +151,15 @@ def tune(
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are
     wanted, and scores are agreement with the ANN. measure: as in `compare`; labels that images bring help
     `auto`. statistics: maxima from other, or more, images (default: from those that are fitted on). journal:
-    keeps each trial, and has those of an attempt before. group: of the processes that share the images of
-    each trial, each given the same; all find what one alone would.
+    keeps each trial, and has those of an attempt before; its `group` are the processes that share the images
+    of each trial, each given the same; all find what one alone would.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
     that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
     then, nor told.
     """
+    kept = Journal() if journal is None else journal
+    group = kept.group
     x, brought = checked_pairs(analog, images, labels)
     fitted_on, choosing, confirming = split(len(x), space.held_back, space.seed)
     y = None if labels is None else brought
@@ -178,7 +179,6 @@ def tune(
         for part in (choosing, confirming)
     )
     _check_that_it_can_fail(target, held)
-    kept = Journal(group=group) if journal is None else journal
     kept.of = most_trials(search)
     story = []
     for phase, (run, dial, why) in PHASES.items():
