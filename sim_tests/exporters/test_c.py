@@ -22,6 +22,7 @@ from graphs import (
     gated,
     gated_graphs,
     integer_graphs,
+    loud,
     readout,
     small,
     snm,
@@ -264,17 +265,6 @@ def test_frames_of_a_stream(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- hand-made ones
-
-
-def loud(exponent: int) -> SpikingGraph:
-    """Currents that leave 24 bits within the window, upwards and downwards."""
-    rng = np.random.default_rng(0)
-    into_a = Projection("input", weights(rng, 4, 3), exponent=exponent)
-    into_out = Projection("a", weights(rng, 2, 4), exponent=exponent)
-    a = snm("a", (4,), (into_a,), rng, levels=4)
-    return SpikingGraph(
-        (Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6
-    )
 
 
 def irregular() -> SpikingGraph:
