@@ -86,7 +86,7 @@ def demo(args: Demo, stages: Stages) -> Result:
             model,
             x_train,
             replace(dn.PAPER, steps=digits.STEPS),
-            calibration_images=len(x_train),
+            dn.Samples(calibration=len(x_train)),
             stages=stages,
         )
         integer = netx.read(

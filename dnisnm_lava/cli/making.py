@@ -346,7 +346,6 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
             set_up=_set_up(args, data, alarms),
             stages=stages,
             journal=kept,
-            group=group,
         )
         if not group.is_first:
             return Result({}, "")

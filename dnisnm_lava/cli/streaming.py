@@ -132,10 +132,7 @@ def _followed(args: Stream, found: Followed, source: Frames, parts: Parts, stage
         levels=args.at_once,
         refresh=args.refresh,
         state=parts.state,
-        compare=not args.no_compare,
-        analog=found.analog,
-        measure=args.ask,
-        device=args.device,
+        beside=None if args.no_compare else dn.References(found.analog, args.ask, args.device),
     )
     ann = None if watching.alone is None else watching.alone.bill.ann
     pace = _Pace(stages, source.total, done)

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -33,8 +34,9 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.ir.integers import check_images
+from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
@@ -199,45 +201,15 @@ def compare(
     measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
     what is expected of the ANN, and what was raised before.
     """
-    found, _ = compared(
-        nets,
-        images,
-        labels,
-        steps=steps,
-        measure=measure,
-        lava=lava,
-        compute=compute,
-        set_up=set_up,
-        stages=stages,
-    )
-    return found
-
-
-def compared(
-    nets: Networks,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    steps: tuple[int, ...] = STEPS,
-    measure: Asked = AUTO,
-    lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
-) -> tuple[Comparison, Answered]:
-    """The comparison, and the answers that it counts."""
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)
     heard = answered(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
-    on_lava = None
-    if lava.images:
-        first = x[: lava.images], None if y is None else y[: lava.images]
-        on_lava = compared_on_lava(
-            nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
-        )
-    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up), heard
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
+    )
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -329,7 +301,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
 
 def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `steps` at which one run of the last of them can be read."""
-    return steps[-1:] if any(lead(p) for p in graph) else steps
+    return steps[-1:] if most_ahead(graph) else steps
 
 
 @dataclass(frozen=True)
@@ -338,6 +310,16 @@ class OnLava:
 
     equality: tuple[Difference, ...]
     tally: Tally
+
+
+def first_on_lava(
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, lava: Lava, **how: Any
+) -> OnLava | None:
+    """The first images of `lava` on Lava, as of `compared_on_lava`; None where it has none."""
+    if not lava.images:
+        return None
+    first = images[: lava.images], None if labels is None else labels[: lava.images]
+    return compared_on_lava(nets, *first, lava=lava, **how)
 
 
 def compared_on_lava(
@@ -443,7 +425,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     """The T at which a run of `steps` can be read: each of STEPS up to it, as a run is the beginning of every
     longer one; only `steps` itself where a population leads, as a neuron's first spike then already knows
     currents that a shorter run lacks."""
-    if any(lead(p) for p in graph):
+    if most_ahead(graph):
         return (steps,)
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
@@ -453,7 +435,7 @@ def answers_at_each(
 ) -> tuple[Run, dict[int, np.ndarray]]:
     """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
-    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    apart = most_ahead(graph)  # then no run is the beginning of a longer one
     return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
 
 

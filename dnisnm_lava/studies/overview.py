@@ -14,9 +14,12 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation.comparison import (
     Answered,
     Comparison,
+    answered,
     array_digest,
     checked,
-    compared,
+    comparison,
+    first_on_lava,
+    tally_of,
     versions,
 )
 from dnisnm_lava.evaluation.intervals import standard_error, suggested
@@ -24,10 +27,11 @@ from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
+from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import explain
+from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules
 from dnisnm_lava.studies.loihi2.rules import Checked
@@ -109,7 +113,8 @@ class Gathered:
 class About:
     """What the page says besides. classes: their names. mean, std: by channel, what the images were
     normalized with, so that thumbnails look as they should. provenance: by default digests and versions.
-    cost_images, explain_images: the first so many are counted, and explained."""
+    cost_images, explain_images: the first so many are counted, and explained. steps: the T that are told,
+    with the graph's own."""
 
     title: str = "A spiking network"
     classes: Sequence[str] = ()
@@ -118,6 +123,7 @@ class About:
     provenance: Mapping[str, Any] | None = None
     cost_images: int = COST_IMAGES
     explain_images: int = EXPLAIN_IMAGES
+    steps: Sequence[int] = STEPS
 
 
 ABOUT = About()
@@ -129,7 +135,6 @@ def gather(
     labels: Labels | None = None,
     *,
     about: About = ABOUT,
-    steps: Sequence[int] = STEPS,
     measure: Asked = AUTO,
     lava: Lava = LAVA,
     compute: Compute = COMPUTE,
@@ -144,16 +149,19 @@ def gather(
             f"give 1 or more of each"
         )
     integer = nets.integer
-    chosen = checked((*steps, integer.steps), integer.steps, lava.images)
+    chosen = checked((*about.steps, integer.steps), integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     found = asked(nets.analog, y, measure)
     if not found.is_share:
         raise OutOfRange(
             f"report: tells of classes and answers; of values, compare, tune and precision do ({found})"
         )
-    comparison, heard = compared(
-        nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
+    check_images(integer, "compare")
+    heard = answered(nets, x, y, measure=found, steps=chosen, compute=compute, stages=stages)
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=chosen, lava=lava, device=compute.device, stages=stages
     )
+    compared = comparison(integer, found, tally_of(heard, found), on_lava, set_up)
     parted = partings(heard, found, MOST_THUMBNAILS)
     watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
@@ -163,7 +171,7 @@ def gather(
         measure=found,
         compute=compute,
         stages=stages,
-        observe=watch.observe,
+        detail=Detail(observe=watch.observe),
     )
     seen = watch.found(x, progress=stages("costs, time"))
     provenance = about.provenance
@@ -180,7 +188,7 @@ def gather(
     return Gathered(
         about.title,
         integer,
-        comparison,
+        compared,
         {key: losses(heard, found, key) for key in ("float", "integer")},
         parted,
         seen.costs,

@@ -22,6 +22,7 @@ from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, Population, ReadOut, SpikingGraph, checked_images, lead
 from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
+from dnisnm_lava.ir.timing import longest_way, most_ahead, shortest_period
 from dnisnm_lava.studies.loihi2.layers import estimate
 from dnisnm_lava.studies.loihi2.rates import TERMS, Rates, rates
 from dnisnm_lava.studies.loihi2.traffic import Placed, loads, placed, ways
@@ -86,7 +87,7 @@ def runtime(
     over those behind the first. period: from one image to the next (default: the shortest). given: the rates
     of a chip (default: `rates()`)."""
     steps = steps_of(graph, steps)
-    shortest = steps + max(lead(p) for p in graph)
+    shortest = shortest_period(graph, steps)
     if period is not None and period < shortest:
         raise OutOfRange(
             f"runtime: a period of {period} given, and windows take {shortest} steps; give as many"
@@ -115,7 +116,7 @@ def bounds(
 ) -> dict[int, Runtime]:
     """{T: the same}, of what was sent: {population: (N, T, *shape) whether a neuron sends}, over the most of
     `steps` or longer."""
-    ahead, chosen = max(lead(p) for p in graph), rates() if given is None else given
+    ahead, chosen = most_ahead(graph), rates() if given is None else given
     return {t: bound(work, t + ahead, chosen) for t, work in counted(graph, sent, steps).items()}
 
 
@@ -158,7 +159,7 @@ def counted(graph: SpikingGraph, sent: Mapping[str, np.ndarray], steps: Sequence
     images, ends = len(next(iter(sent.values()))), np.array(steps)
     where, starts = placed(estimate(graph)), graph.window_starts()
     neurons = np.concatenate([p.neurons for p in where.values()])
-    behind = max(starts[p.name] + lead(p) for p in graph)
+    behind = longest_way(graph)
     length = behind + max(steps)
     operations, words = np.zeros((2, len(ends), length, images, len(neurons)))
     messages: dict[str, np.ndarray] = {}
