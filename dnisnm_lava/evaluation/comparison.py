@@ -20,7 +20,7 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import in_torch, marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
@@ -156,6 +156,33 @@ def verify(
     if spiking is not None:
         rows.append(_verify_float(spiking, first, steps, on_lava, stages))
     return Verification(tuple(rows), _together(parts, integer))
+
+
+def verify_stream(
+    integer: SpikingGraph,
+    frames: np.ndarray,
+    *,
+    spiking: SpikingGraph | None = None,
+    device: Device = "cpu",
+    lava: Lava = LAVA,
+    stages: Stages = in_silence,
+) -> tuple[Difference, ...]:
+    """`verify` of a stream's network, of which every spike of every frame (N, *image shape) is compared, and
+    with the torch module's, too."""
+    found = verify(
+        integer,
+        frames,
+        steps=integer.steps,
+        spiking=spiking,
+        whole=len(frames),
+        device=device,
+        lava=lava,
+        stages=stages,
+    )
+    stages("torch module")
+    module = in_torch.follow(integer, frames)
+    exact = difference("Lava fixed_pt", found.lava, "torch module", module)
+    return (*found.equality[:2], exact, *found.equality[2:])
 
 
 def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
