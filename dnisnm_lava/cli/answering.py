@@ -85,6 +85,7 @@ def predict(args: Predict, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     graph = _of_images(args)
+    name = named_output(graph.output_shapes, args.output)
     args = remembering.recall(args)
     data = _data(args, graph)
     images = data.test
@@ -112,7 +113,8 @@ def predict(args: Predict, stages: Stages) -> Result:
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
     provenance = _provenance(args, graph, data=data)
     provenance["digests"]["images"] = blocks.digest(read)
-    facts = predictions_report.predictions_json(found, named, known, provenance)
+    told = name, list(graph.output_shapes).index(name), len(graph.output_shapes)
+    facts = predictions_report.predictions_json(found, named, known, told, provenance)
     table = predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None)
     result = _with_alarms(args, Result(facts, table), _told(_of_labels(args, graph, found, images, labels)))
     facts = result.data

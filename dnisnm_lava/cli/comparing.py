@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ from dnisnm_lava.cli.shared import (
     Blocks,
     _allowed_to_finish,
     _blocks,
+    _check_labels,
     _compute,
     _data,
     _in_blocks,
@@ -149,13 +151,13 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
         lava = _settled_lava(args)
         args = _recall(args)
         data = _data(args)
-        network, set_up = group.broadcast(_network(args, data, group, stages))
+        blocks = _blocks(args, data)
+        check = partial(_check_labels, blocks.dataset, blocks.chosen, args.ask)
+        network, set_up = group.broadcast(_network(args, data, group, stages, check=check))
         steps = comparison.checked(
             tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )
         graphs = network.analog, network.spiking, network.integer
-
-        blocks = _blocks(args, data)
         measure = _measure(args, blocks, network.analog)
 
         def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:

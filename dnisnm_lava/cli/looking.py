@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from dnisnm_lava.cli.options import (
 )
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
+    _check_labels,
     _data,
     _fit_images,
     _images,
@@ -240,15 +242,19 @@ def _of_file(args: Check) -> OfModelOrFile:
 
 def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tuple[Suggestion, ...]:
     from dnisnm_lava.cli import splitting
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.measures import Ask
     from dnisnm_lava.studies.loihi2.suggestions import suggest
     from dnisnm_lava.system.ranks import Group
 
     data = _data(own)
-    nets, _ = _network(own, data, Group(device=own.device), stages)
+    chosen = datasets.choose(data.test, count, own.seed)
+    check = partial(_check_labels, data.test, chosen, Ask())
+    nets, _ = _network(own, data, Group(device=own.device), stages, check=check)
     assert nets.recipe is not None
     split = splitting.remembered(own, data.train)
     fitted = _fit_images(own, data, split) if nets.recipe.needs_images else None
-    x, y = _images(data.test, count, own.seed, stages, classes=True)
+    x, y = datasets.arrays(data.test, chosen, stages("read images"))
     return suggest(nets, fitted, x, _told_labels(y), found=found, stages=stages)
 
 

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.trials import Journal
     from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.measures import Measure
+    from dnisnm_lava.measures import Ask, Measure
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
@@ -93,13 +93,21 @@ def _statistics(
 
 
 def _network(
-    args: OfModel, data: Data, group: Group, stages: Stages, keep: Kept | None = None
+    args: OfModel,
+    data: Data,
+    group: Group,
+    stages: Stages,
+    keep: Kept | None = None,
+    check: Callable[[dn.AnalogGraph], None] | None = None,
 ) -> tuple[Networks, SetUp]:
     """The networks, the file's integers in them where a verb is about one, and what is known of the set-up.
-    The ranks share it: all have the same. keep: where `fit` keeps what is done."""
+    The ranks share it: all have the same. keep: where `fit` keeps what is done. check: what is to be looked
+    at as soon as the model is traced, since all else takes long."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     traced = _traced(args, data, stages)
+    if check is not None:
+        check(traced.graph)
     split = splitting.remembered(args, data.train)
     fitted = _fitted(args, data, split) if recipe.needs_images else 0
     _tell_size(args.model, traced.graph, recipe, fitted)
@@ -404,10 +412,26 @@ def _tried(
 ) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
     labels where there are some, to try them on."""
+    from dnisnm_lava.data import datasets
+
     data = _data(args)
-    nets, set_up = _network(args, data, group, stages)
-    x, y = _images(data.test, args.images, args.seed, stages, classes=args.measure != "values")
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    check = partial(_check_labels, data.test, chosen, args.ask)
+    nets, set_up = _network(args, data, group, stages, check=check)
+    x, y = datasets.arrays(data.test, chosen, stages("read images"), classes=args.measure != "values")
     return data, nets, set_up, x, _told_labels(y)
+
+
+def _check_labels(
+    dataset: Labelled, chosen: np.ndarray, ask: Ask, graph: dn.AnalogGraph | dn.SpikingGraph
+) -> None:
+    """OutOfRange for labels of the `chosen` images that the asked measure of `graph`'s output does not take,
+    or for none where it needs them; of a Dataset that tells labels with images alone, of some of them."""
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.measures import asked
+
+    found = datasets.labels_of(dataset, chosen, classes=ask.kind != "values")
+    asked(graph, _told_labels(found), ask)
 
 
 def _told_labels(y: np.ndarray) -> np.ndarray | None:

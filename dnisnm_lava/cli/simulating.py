@@ -38,6 +38,7 @@ from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
     _allowed_to_finish,
     _blocks,
+    _check_labels,
     _data,
     _images,
     _in_blocks,
@@ -101,6 +102,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
         args = _allowed_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         blocks = _blocks(args, data)
+        _check_labels(blocks.dataset, blocks.chosen, args.ask, graph)
         measure = _measure(args, blocks, graph)
         if not measure.labels:
             raise OutOfRange(

@@ -37,6 +37,7 @@ from dnisnm_lava.frontend.nodes import (
     shapes_of,
     sizes_of,
 )
+from dnisnm_lava.frontend.outputs import names_of
 from dnisnm_lava.frontend.refusals import (
     MERGED,
     WHOLE,
@@ -137,8 +138,9 @@ class _Walk:
     def __init__(self, program: Any, input_shape: tuple[int, ...], labels: Mapping[str, np.ndarray]) -> None:
         self.nodes = list(program.graph_module.graph.nodes)
         self.outputs = set(program.graph_signature.user_outputs)
+        self.names = names_of(program)
         self.build = Builder(
-            (input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels
+            (input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels, self.names
         )
         self.value: dict[Any, Any] = {}
         self.parameter: dict[Any, str] = {}
@@ -430,7 +432,8 @@ class _Walk:
         )  # it is the first axis longer than 1, before and behind
 
     def _read_outs(self, node: Any) -> None:
-        for output in node.args[0]:
+        written = len(node.args[0]) - len(self.names)  # buffers that the model writes to stand first
+        for output, named in zip(node.args[0], [""] * written + self.names, strict=True):
             name = getattr(output, "name", None)
             if output is None or (name is not None and name not in self.outputs):
                 continue  # nothing, or a buffer that the model writes to
@@ -443,7 +446,7 @@ class _Walk:
                         f"forward returns {output}, which does not depend on the input; return tensors "
                         f"computed from it"
                     )
-                self.build.read_out(e, *self._function(output, e.shape))
+                self.build.read_out(e, *self._function(output, e.shape), named)
             except (Refusal, Blocked) as reason:
                 self.blocked |= isinstance(reason, Blocked | TooLarge)
                 if not (isinstance(e, Expression) and is_unknown([e])):
