@@ -5,7 +5,8 @@
     python examples/tasks.py heads FOLDER       # a picture -> two raw maps, as a detector's heads give: where
                                                 # something is, and how large
 
-Each leaves FOLDER/weights.pt and FOLDER/data.npz, and prints the command that compares the networks. Pictures
+Each leaves FOLDER/weights.pt and FOLDER/data.npz, targets of a second output in FOLDER/targets1.npy, and prints
+the command that compares the networks. Pictures
 are drawn with a seed; nothing is downloaded.
 """
 
@@ -169,9 +170,13 @@ def main() -> None:
     np.savez(
         args.folder / "data.npz", x_train=train[0], y_train=train[1][0], x_test=test[0], y_test=test[1][0]
     )
+    more = ""
+    for i, wanted in enumerate(test[1][1:], 1):  # those of the first output are the images' own
+        np.save(args.folder / f"targets{i}.npy", wanted)
+        more += f" --targets {i}={args.folder / f'targets{i}.npy'}"
     print(
         f"dnisnm compare --model examples/tasks.py:{args.task} --weights {args.folder / 'weights.pt'} "
-        f"--data {args.folder / 'data.npz'}"
+        f"--data {args.folder / 'data.npz'}{more}"
     )
 
 

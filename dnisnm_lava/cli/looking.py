@@ -14,6 +14,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import MODELS, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
 from dnisnm_lava.cli.options import (
+    ChipOptions,
     DataOptions,
     ImageOptions,
     OfModelOrFile,
@@ -21,7 +22,6 @@ from dnisnm_lava.cli.options import (
     data_option,
     input_shape_option,
     model_option,
-    rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
@@ -142,21 +142,11 @@ def _picture(args: Inspect, graph: Graph) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(ImageOptions):
+class Check(ChipOptions, ImageOptions):
     net: Path = argument(help="a netx file")
-    target: str = option(
-        default="loihi2",
-        metavar="CHIP",
-        help="whose limits: loihi2, or a TOML file like it (docs/resources.md; %(default)s)",
-    )
-    chips: int = option(default=1, help="chips to fit on (%(default)s)")
-    period: int | None = option(
-        metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
-    )
     images: int = option(
         default=RUNTIME_IMAGES, help="test images, whose spikes the time rests on (%(default)s); 0: no time"
     )
-    rates: Path | None = rates_option()
     suggest: int | None = option(
         metavar="N",
         help=f"make cheaper networks of the model that the file remembers, and tell their cores and points "

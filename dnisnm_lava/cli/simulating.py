@@ -111,7 +111,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
             refuse_existing(args.out, args.overwrite)
         stages(f"{args.backend}, {steps} steps")
 
-        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+        def work(x: np.ndarray, y: np.ndarray | None, _: object) -> tallies.Tally:
             if y is None:
                 raise OutOfRange(
                     f"{data.test.name}: some images come without targets; give them, or fewer images"

@@ -292,7 +292,7 @@ def test_a_chosen_t_changes_texts_marks_and_tables(desktop: Opened) -> None:
             "T",
             "verdict",
             "lost",
-            "accuracy.integer",
+            "quality.integer",
             "spikes.1",
             "energy.arithmetic.times",
             "latency.steps",
