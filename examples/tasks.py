@@ -5,9 +5,8 @@
     python examples/tasks.py heads FOLDER       # a picture -> two raw maps, as a detector's heads give: where
                                                 # something is, and how large
 
-Each leaves FOLDER/weights.pt and FOLDER/data.npz, targets of a second output in FOLDER/targets1.npy, and prints
-the command that compares the networks. Pictures
-are drawn with a seed; nothing is downloaded.
+Each leaves FOLDER/weights.pt and FOLDER/data.npz, heads also targets1.npy, those of its second output, and
+prints the command that compares the networks. Pictures are drawn with a seed; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -123,10 +122,10 @@ def by_pixel(said: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -
 
 
 def detection(said: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Of sizes, where something is."""
+    """Of sizes in every cell, 0 where nothing is."""
     where = wanted[0]
     found = F.binary_cross_entropy_with_logits(said[0], where, pos_weight=torch.tensor(10.0))
-    return found + ((said[1] - wanted[1]).square() * where).sum() / where.sum()
+    return found + (said[1] - wanted[1]).square().sum() / where.sum()
 
 
 Loss = Callable[[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]], torch.Tensor]

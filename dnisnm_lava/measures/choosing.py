@@ -90,7 +90,7 @@ def _check_whose(found: Measure, outputs: Mapping[str, Shape], labels: np.ndarra
         f"of "
         f"which they would be {MEANT[found.kind]}; give its own, --targets {found.output}=FILE (targets=), "
         f"or "
-        f"say --measure values without labels, against the ANN's own"
+        f"say --measure values, against the ANN's own"
     )
     if refuse:
         raise OutOfRange(told)
