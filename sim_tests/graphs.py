@@ -209,6 +209,7 @@ def curved_snm(
         low=np.full(shape[0], -3000.0),
         high=np.full(shape[0], 3000.0),
         error=np.full(shape[0], 0.25),
+        worst=np.full(shape[0], -7.5),
         tolerance=0.5,
     )
     alive = (p.vth > 0).astype(np.int32)

@@ -108,6 +108,9 @@ def test_the_error_that_is_told_is_the_largest_there_is(name: str) -> None:
     # 129 points of a piece are looked at: where curvature hardly changes, the largest of a parabola is at
     # most (1 / 128)^2 of it larger between two of them; where it jumps inside a piece, some hundredths
     assert (apart <= curve.error * (1 + 1e-2) + 1e-12).all()
+    assert curve.worst is not None
+    there = curve.worst[None]
+    assert np.allclose(np.abs(curve.at(there) - function.at(there))[0], curve.error, rtol=0, atol=1e-12)
 
 
 def test_slopes_of_channels_meet_at_the_knots() -> None:
