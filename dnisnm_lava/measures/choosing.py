@@ -44,7 +44,8 @@ def chosen(
 
     kind: one of KINDS, or `auto`: what shape and labels (N, ...) tell; OutOfRange where they do not, or do
     not fit what is asked for; and where they are labels of the first output, and another one, of which they
-    would mean something else, is asked for (a UserWarning where `kind` says what).
+    would mean something else, is asked for. A UserWarning where `kind` says what, and where both have as many
+    answers of the same kind.
     """
     if kind not in (AUTO, *KINDS):
         raise OutOfRange(f"measure: {kind} given; choose of {', '.join((AUTO, *KINDS))}")
@@ -75,7 +76,8 @@ def chosen(
 
 
 def _check_whose(found: Measure, outputs: Mapping[str, Shape], labels: np.ndarray, refuse: bool) -> None:
-    """Labels that are the first output's say nothing of another, unless both are measured alike."""
+    """Labels that are the first output's say nothing of another, unless both are measured alike. Where each
+    image has answers of the same kind from both, they may be either's."""
     name, shape = next(iter(outputs.items()))
     if found.output == name:
         return
@@ -87,13 +89,11 @@ def _check_whose(found: Measure, outputs: Mapping[str, Shape], labels: np.ndarra
         return
     told = (
         f"labels: those of the images fit {first.named}, the first output, and {found.named} is asked for, "
-        f"of "
-        f"which they would be {MEANT[found.kind]}; give its own, --targets {found.output}=FILE (targets=), "
-        f"or "
-        f"say --measure values, against the ANN's own"
+        f"of which they are taken as {MEANT[found.kind]}; give its own, --targets {found.output}=FILE "
+        f"(targets=), or say --measure values, against the ANN's own"
     )
-    if refuse:
-        raise OutOfRange(told)
+    if refuse and (first.kind, first.spots) != (found.kind, found.spots):
+        raise OutOfRange(told.replace("are taken as", "would be"))
     warnings.warn(told, UserWarning, stacklevel=2)
 
 

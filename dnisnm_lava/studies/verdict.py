@@ -91,7 +91,8 @@ def lost(found: Gathered, t: int) -> str:
         mine, theirs = (scale.number(scale.of(q.value)) for q in (own, found.quality("ann")[t]))
         errors = f"; RMSE {mine}, the ANN's {theirs}"
     points = f"{_points(loss.lost)} the ANN's {scale.lost}"
-    return f"{points} (95 %: {low:+.2f} to {high:+.2f}, paired on {images}{errors})"
+    ends = "95 %" if loss.lost >= 0 else "95 % of the loss"
+    return f"{points} ({ends}: {low:+.2f} to {high:+.2f}, paired on {images}{errors})"
 
 
 def _points(share: float) -> str:

@@ -304,7 +304,7 @@ def _legend(items: Sequence[tuple[str, str, str, bool]]) -> tuple[Markup, int]:
     """(key, name, marker, dashed) above the plot; and how many lines it takes."""
     x, y, parts = 4.0, TOP, []
     for key, name, shape, dashed in items:
-        width = 26 + svg.width_of(name) + 10
+        width = 26 + svg.width_of(name) + 14
         if x > 4 and x + width > WIDTH:
             x, y = 4.0, y + LEGEND
         if shape == "block":
