@@ -176,6 +176,6 @@ def _data_of(frames: Frames) -> Data:
 def title(args: Stream) -> str:
     """Network and frames by their names, without folders."""
     model = (
-        str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
+        args.net.name if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
     )
     return f"{model} on {args.source.name}"

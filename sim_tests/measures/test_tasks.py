@@ -19,6 +19,8 @@ from dnisnm_lava.backends import batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import comparison, outputs, tallies
 from dnisnm_lava.measures import Ask, Fit, Share, of
+from dnisnm_lava.stages.networks import follow
+from dnisnm_lava.studies.tuning import tune
 from dnisnm_lava.views import comparison as views
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -234,3 +236,34 @@ def test_the_examples_commands_run(
             "heads": "binary",
         }[task]
     )
+
+
+@pytest.mark.parametrize("task", ["steering", "unet"])
+def test_a_search_goes_by_the_quality_of_its_kind(task: str, tasks: ModuleType) -> None:
+    """Of a pinned recipe: the error of values, the mean IoU of masks; and precision by the same."""
+    nets, x, (wanted,) = made(tasks, task, 60)
+    target = tune.Target("steps", 4)
+    space = tune.Space(base=RECIPE, vary=(), images=16)
+    found = tune.tune(nets.analog, x, target, wanted, space=space)
+    _, choosing, _ = tune.split(len(x), space.held_back, space.seed)
+    fitted = x[tune.split(len(x), space.held_back, space.seed)[0]]
+    stats = tune.maxima(nets.analog, fitted, "cpu")
+    integer = follow(RECIPE, nets.analog, stats, fitted[:16]).integer
+    run, right = batched.run(integer, x[choosing]), wanted[choosing]
+    (trial,) = found.trials
+    if task == "steering":
+        assert found.wanted == "R2"
+        assert trial.error == pytest.approx(
+            np.sqrt(np.mean((run.values(4) - right) ** 2)) / right.std(), rel=1e-5
+        )
+    else:
+        said, ious = run.predictions(4), []
+        for c in range(3):
+            ious.append(np.sum((said == c) & (right == c)) / np.sum((said == c) | (right == c)))
+        assert found.wanted == "mean IoU"
+        assert trial.score == pytest.approx(np.mean(ious))
+        assert trial.score < np.mean(said == right)
+    assert trial.interval[0] < trial.score <= trial.interval[1]
+    bits = dn.precision(nets, x[:24], wanted[:24], bits=dn.Tried([8], [5], [24]))
+    score = dn.compare(nets, x[:24], wanted[:24], lava=NO_LAVA).scores["float"][4]  # type: ignore[index]
+    assert bits.spiking == pytest.approx(score.quality)
