@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ from dnisnm_lava.cli.shared import (
     Blocks,
     _allowed_to_finish,
     _blocks,
+    _check_labels,
     _compute,
     _data,
     _in_blocks,
@@ -84,7 +86,7 @@ def demo(args: Demo, stages: Stages) -> Result:
             model,
             x_train,
             replace(dn.PAPER, steps=digits.STEPS),
-            calibration_images=len(x_train),
+            dn.Samples(calibration=len(x_train)),
             stages=stages,
         )
         integer = netx.read(
@@ -149,13 +151,13 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
         lava = _settled_lava(args)
         args = _recall(args)
         data = _data(args)
-        network, set_up = group.broadcast(_network(args, data, group, stages))
+        blocks = _blocks(args, data, _targets(args, data))
+        check = partial(_check_labels, blocks.dataset, blocks.chosen, args.ask, blocks.targets)
+        network, set_up = group.broadcast(_network(args, data, group, stages, check=check))
         steps = comparison.checked(
             tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )
         graphs = network.analog, network.spiking, network.integer
-
-        blocks = _blocks(args, data, _targets(args, data))
         first = blocks.first[0], _told_labels(blocks.first[1])
         aim = outputs.wanted(network.analog, len(first[0]), first[1], blocks.own(0), args.ask)
         measure = aim.measure

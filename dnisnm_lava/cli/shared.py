@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.trials import Journal
     from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.measures import Measure
+    from dnisnm_lava.measures import Ask, Measure
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
@@ -94,13 +94,21 @@ def _statistics(
 
 
 def _network(
-    args: OfModel, data: Data, group: Group, stages: Stages, keep: Kept | None = None
+    args: OfModel,
+    data: Data,
+    group: Group,
+    stages: Stages,
+    keep: Kept | None = None,
+    check: Callable[[dn.AnalogGraph], None] | None = None,
 ) -> tuple[Networks, SetUp]:
     """The networks, the file's integers in them where a verb is about one, and what is known of the set-up.
-    The ranks share it: all have the same. keep: where `fit` keeps what is done."""
+    The ranks share it: all have the same. keep: where `fit` keeps what is done. check: what is to be looked
+    at as soon as the model is traced, since all else takes long."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     traced = _traced(args, data, stages)
+    if check is not None:
+        check(traced.graph)
     split = splitting.remembered(args, data.train)
     fitted = _fitted(args, data, split) if recipe.needs_images else 0
     _tell_size(args.model, traced.graph, recipe, fitted)
@@ -115,9 +123,7 @@ def _network(
             traced,
             data.train,
             recipe,
-            calibration_images=args.calibration_images,
-            fit_images=args.fit_images,
-            seed=args.seed,
+            dn.Samples(args.calibration_images, args.fit_images, args.seed),
             device=group.device,
             stages=_paced(stages),
             calibrated=calibrated,
@@ -407,9 +413,14 @@ def _tried(
 ) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
     labels where there are some, to try them on."""
+    from dnisnm_lava.data import datasets
+
     data = _data(args)
-    nets, set_up = _network(args, data, group, stages)
-    x, y = _images(data.test, args.images, args.seed, stages, classes=args.measure != "values")
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    targets = _targets(args, data) if isinstance(args, TargetOptions) else {}
+    check = partial(_check_labels, data.test, chosen, args.ask, targets)
+    nets, set_up = _network(args, data, group, stages, check=check)
+    x, y = datasets.arrays(data.test, chosen, stages("read images"), classes=args.measure != "values")
     return data, nets, set_up, x, _told_labels(y)
 
 
@@ -431,6 +442,24 @@ def _targets(args: TargetOptions, data: Data) -> dict[str | int, np.ndarray]:
                 f"test images; give one for each, in their order"
             )
     return found
+
+
+def _check_labels(
+    dataset: Labelled,
+    chosen: np.ndarray,
+    ask: Ask,
+    targets: Mapping[str | int, np.ndarray],
+    graph: dn.AnalogGraph | dn.SpikingGraph,
+) -> None:
+    """OutOfRange for labels of the `chosen` images that the asked measure of `graph`'s output does not take,
+    or for none where it needs them; of a Dataset that tells labels with images alone, of some of them.
+    targets: {output: its own, of all images}."""
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import outputs
+
+    found = datasets.labels_of(dataset, chosen, classes=ask.kind != "values")
+    own = {name: values[chosen] for name, values in targets.items()}
+    outputs.wanted(graph, len(chosen), _told_labels(found), own, ask)
 
 
 def _told_labels(y: np.ndarray) -> np.ndarray | None:

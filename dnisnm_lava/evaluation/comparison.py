@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,7 +20,7 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import in_torch, marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
@@ -34,8 +35,9 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.ir.integers import check_images
+from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
@@ -161,6 +163,33 @@ def verify(
     return Verification(tuple(rows), _together(parts, integer))
 
 
+def verify_stream(
+    integer: SpikingGraph,
+    frames: np.ndarray,
+    *,
+    spiking: SpikingGraph | None = None,
+    device: Device = "cpu",
+    lava: Lava = LAVA,
+    stages: Stages = in_silence,
+) -> tuple[Difference, ...]:
+    """`verify` of a stream's network, of which every spike of every frame (N, *image shape) is compared, and
+    with the torch module's, too."""
+    found = verify(
+        integer,
+        frames,
+        steps=integer.steps,
+        spiking=spiking,
+        whole=len(frames),
+        device=device,
+        lava=lava,
+        stages=stages,
+    )
+    stages("torch module")
+    module = in_torch.follow(integer, frames)
+    exact = difference("Lava fixed_pt", found.lava, "torch module", module)
+    return (*found.equality[:2], exact, *found.equality[2:])
+
+
 def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
     """The read-outs of one run after another."""
     further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
@@ -207,35 +236,6 @@ def compare(
     one are measured by theirs, too. set_up:
     what is expected of the ANN, and what was raised before.
     """
-    found, _ = compared(
-        nets,
-        images,
-        labels,
-        steps=steps,
-        measure=measure,
-        targets=targets,
-        lava=lava,
-        compute=compute,
-        set_up=set_up,
-        stages=stages,
-    )
-    return found
-
-
-def compared(
-    nets: Networks,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    steps: tuple[int, ...] = STEPS,
-    measure: Asked = AUTO,
-    targets: Targets | None = None,
-    lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
-) -> tuple[Comparison, Answered]:
-    """The comparison, and the answers that it counts."""
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
@@ -244,14 +244,10 @@ def compared(
     heard = answered(
         nets, x, y, measure=found, further=aim.further, steps=steps, compute=compute, stages=stages
     )
-    on_lava = None
-    if lava.images:
-        first = x[: lava.images], None if y is None else y[: lava.images]
-        on_lava = compared_on_lava(
-            nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
-        )
-    told = comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
-    return told, heard
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
+    )
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -360,7 +356,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
 
 def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `steps` at which one run of the last of them can be read."""
-    return steps[-1:] if any(lead(p) for p in graph) else steps
+    return steps[-1:] if most_ahead(graph) else steps
 
 
 @dataclass(frozen=True)
@@ -369,6 +365,16 @@ class OnLava:
 
     equality: tuple[Difference, ...]
     tally: Tally
+
+
+def first_on_lava(
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, lava: Lava, **how: Any
+) -> OnLava | None:
+    """The first images of `lava` on Lava, as of `compared_on_lava`; None where it has none."""
+    if not lava.images:
+        return None
+    first = images[: lava.images], None if labels is None else labels[: lava.images]
+    return compared_on_lava(nets, *first, lava=lava, **how)
 
 
 def compared_on_lava(
@@ -483,7 +489,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     """The T at which a run of `steps` can be read: each of STEPS up to it, as a run is the beginning of every
     longer one; only `steps` itself where a population leads, as a neuron's first spike then already knows
     currents that a shorter run lacks."""
-    if any(lead(p) for p in graph):
+    if most_ahead(graph):
         return (steps,)
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
@@ -493,7 +499,7 @@ def answers_at_each(
 ) -> tuple[Run, dict[int, np.ndarray]]:
     """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
-    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    apart = most_ahead(graph)  # then no run is the beginning of a longer one
     return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
 
 

@@ -15,9 +15,12 @@ from dnisnm_lava.evaluation import outputs
 from dnisnm_lava.evaluation.comparison import (
     Answered,
     Comparison,
+    answered,
     array_digest,
     checked,
-    compared,
+    comparison,
+    first_on_lava,
+    tally_of,
     versions,
 )
 from dnisnm_lava.evaluation.intervals import suggested
@@ -26,10 +29,11 @@ from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings, qualit
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
+from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.measures import AUTO, Asked, Measure, Quality, Scale, Score, scale
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import explain
+from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules
 from dnisnm_lava.studies.loihi2.limits import LOIHI2, Limits
@@ -132,7 +136,8 @@ class Chip:
 class About:
     """What the page says besides. classes: their names. mean, std: by channel, what the images were
     normalized with, so that thumbnails look as they should. provenance: by default digests and versions.
-    cost_images, explain_images: the first so many are counted, and explained."""
+    cost_images, explain_images: the first so many are counted, and explained. steps: the T that are told,
+    with the graph's own."""
 
     title: str = "A spiking network"
     classes: Sequence[str] = ()
@@ -141,6 +146,7 @@ class About:
     provenance: Mapping[str, Any] | None = None
     cost_images: int = COST_IMAGES
     explain_images: int = EXPLAIN_IMAGES
+    steps: Sequence[int] = STEPS
 
 
 ABOUT, CHIP = About(), Chip()
@@ -153,7 +159,6 @@ def gather(
     *,
     about: About = ABOUT,
     chip: Chip = CHIP,
-    steps: Sequence[int] = STEPS,
     measure: Asked = AUTO,
     targets: Targets | None = None,
     lava: Lava = LAVA,
@@ -170,23 +175,19 @@ def gather(
             f"give 1 or more of each"
         )
     integer = nets.integer
-    chosen = checked((*steps, integer.steps), integer.steps, lava.images)
+    chosen = checked((*about.steps, integer.steps), integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     aim = outputs.wanted(nets.analog, len(x), y, targets, measure)
     found, y = aim.measure, aim.labels
     placed = rules.check(integer, chips=chip.chips, period=chip.period, target=chip.target)
-    comparison, heard = compared(
-        nets,
-        x,
-        y,
-        steps=chosen,
-        measure=found,
-        targets={name: labels for name, (_, labels) in aim.further.items()},
-        lava=lava,
-        compute=compute,
-        set_up=set_up,
-        stages=stages,
+    check_images(integer, "compare")
+    heard = answered(
+        nets, x, y, measure=found, further=aim.further, steps=chosen, compute=compute, stages=stages
     )
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=chosen, lava=lava, device=compute.device, stages=stages
+    )
+    compared = comparison(integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
     parted = partings(heard, found, MOST_THUMBNAILS)
     watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
@@ -196,7 +197,7 @@ def gather(
         measure=found,
         compute=compute,
         stages=stages,
-        observe=watch.observe,
+        detail=Detail(observe=watch.observe),
     )
     seen = watch.found(x, chip.rates, stages("costs, time"))
     provenance = about.provenance
@@ -213,9 +214,9 @@ def gather(
     return Gathered(
         about.title,
         integer,
-        comparison,
-        scale(found, _some(comparison.scores["integer"])),
-        qualities(heard, found, comparison.scores),
+        compared,
+        scale(found, _some(compared.scores["integer"])),
+        qualities(heard, found, compared.scores),
         {key: losses(heard, found, key) for key in ("float", "integer")},
         parted,
         seen.costs,

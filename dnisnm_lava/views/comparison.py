@@ -267,10 +267,10 @@ def worst_told(integer: Fit) -> str:
     )
 
 
-def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
+def equality_told(rows: tuple[Difference, ...], of: str = "image") -> RenderableType:
     """A line with a tick; where something differs, also a table of what was compared with what, and the first
-    difference."""
-    lines = Text("\n".join(equalities.told(rows)))
+    difference. of: what was compared one by one."""
+    lines = Text("\n".join(equalities.told(rows, of)))
     return lines if all(row.different == 0 for row in rows) else Group(lines, _equality_table(rows))
 
 

@@ -310,7 +310,7 @@ def test_a_state_of_another_network_is_refused(here: Path, capsys: pytest.Captur
     assert "out/state.npz: the state of another network" in said
 
 
-@pytest.mark.parametrize("verb", ["compare", "explain", "predict", "costs", "simulate", "report"])
+@pytest.mark.parametrize("verb", ["compare", "explain", "predict", "simulate", "report"])
 def test_a_streams_network_belongs_to_streams(
     here: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
