@@ -65,9 +65,7 @@ def _counted(args: Costs, seen: Framed, stages: Stages) -> Summary:
         steps=args.frame_steps,
         hysteresis=args.hysteresis,
         levels=args.at_once,
-        analog=own.analog,
-        measure=args.ask,
-        device=args.device,
+        beside=dn.References(own.analog, args.ask, args.device),
     )
     progress, kept = stages("count"), []
     ann = None if watching.alone is None else watching.alone.bill.ann

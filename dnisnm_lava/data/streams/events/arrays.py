@@ -57,8 +57,8 @@ def of_arrays(path: Path, found: Mapping[str, Held]) -> Recording:
     shapes = {row.shape for row, _ in columns.values()}
     are_whole = all(kind.kind in ("biu" if name == "p" else "iu") for name, kind in kinds.items())
     if not are_whole or len(shapes) > 1 or len(next(iter(shapes))) != 1:
-        found = ", ".join(f"{name} {kinds[name]} {row.shape}" for name, (row, _) in columns.items())
-        raise BadFile(f"{path}: holds {found}; {WANTED}")
+        told = ", ".join(f"{name} {kinds[name]} {row.shape}" for name, (row, _) in columns.items())
+        raise BadFile(f"{path}: holds {told}; {WANTED}")
     return Recording(str(path), None, lambda: _chunks(columns))
 
 
