@@ -15,6 +15,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.cli import framed, remembering, stream_sources
 from dnisnm_lava.cli.names import MODELS, RUNTIME_FRAMES, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
 from dnisnm_lava.cli.options import (
+    ChipOptions,
     DataOptions,
     OfModelOrFile,
     Overwriting,
@@ -22,7 +23,6 @@ from dnisnm_lava.cli.options import (
     data_option,
     input_shape_option,
     model_option,
-    rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
@@ -145,17 +145,8 @@ def _picture(args: Inspect, graph: Graph) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(OfFrames, Seeded):
+class Check(OfFrames, ChipOptions, Seeded):
     net: Path = argument(help="a netx file")
-    target: str = option(
-        default="loihi2",
-        metavar="CHIP",
-        help="whose limits: loihi2, or a TOML file like it (docs/resources.md; %(default)s)",
-    )
-    chips: int = option(default=1, help="chips to fit on (%(default)s)")
-    period: int | None = option(
-        metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
-    )
     limit: int = option(
         default=RUNTIME_FRAMES,
         metavar="N",
@@ -164,7 +155,6 @@ class Check(OfFrames, Seeded):
     images: int = option(
         default=RUNTIME_IMAGES, help="test images, whose spikes the time rests on (%(default)s); 0: no time"
     )
-    rates: Path | None = rates_option()
     suggest: int | None = option(
         metavar="N",
         help=f"make cheaper networks of the model that the file remembers, and tell their cores and points "
@@ -249,7 +239,7 @@ def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tu
 
     data = _data(own)
     chosen = datasets.choose(data.test, count, own.seed)
-    check = partial(_check_labels, data.test, chosen, Ask())
+    check = partial(_check_labels, data.test, chosen, Ask(), {})
     nets, _ = _network(own, data, Group(device=own.device), stages, check=check)
     assert nets.recipe is not None
     split = splitting.remembered(own, data.train)

@@ -306,7 +306,7 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
     analog = _traced(args, data, stages).graph
     split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
     if args.labels:
-        _check_labels(data.train, split.searched, args.ask, analog)
+        _check_labels(data.train, split.searched, args.ask, {}, analog)
     stats = _statistics(analog, data, split.calibrate, group, stages) if len(split.calibrate) else None
     x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)

@@ -102,7 +102,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
         args = _allowed_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         blocks = _blocks(args, data)
-        _check_labels(blocks.dataset, blocks.chosen, args.ask, graph)
+        _check_labels(blocks.dataset, blocks.chosen, args.ask, {}, graph)
         measure = _measure(args, blocks, graph)
         if not measure.labels:
             raise OutOfRange(
@@ -114,7 +114,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
             refuse_existing(args.out, args.overwrite)
         stages(f"{args.backend}, {steps} steps")
 
-        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+        def work(x: np.ndarray, y: np.ndarray | None, _: object) -> tallies.Tally:
             if y is None:
                 raise OutOfRange(
                     f"{data.test.name}: some images come without targets; give them, or fewer images"

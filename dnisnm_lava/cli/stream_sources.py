@@ -188,6 +188,6 @@ def title(args: OfFrames) -> str:
     """Network and frames by their names, without folders."""
     assert args.source is not None
     model = (
-        str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
+        args.net.name if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
     )
     return f"{model} on {args.source.name}"

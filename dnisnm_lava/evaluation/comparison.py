@@ -22,6 +22,7 @@ from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import in_torch, marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
+from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -37,7 +38,7 @@ from dnisnm_lava.evaluation.tallies import (
 from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.ir.timing import most_ahead
-from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
+from dnisnm_lava.measures import AUTO, Asked, Measure, Score
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.progress import Progress, Stages, in_silence
@@ -69,8 +70,10 @@ class Comparison:
     clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
     answer. outputs: {"float": {output: {T: its values against the ANN's own}}, "integer": ...}, where a
-    network has several. alarms: what makes all of it meaningless, or the integers worse than they need be
-    (`sanity`). marks: what each image got, where that is known."""
+    network has several. further: {output: what is measured of it}, of other outputs with labels or targets of
+    their own, and met: {"ann": {output: {0: Score}}, "float": {output: {T: ...}}, "integer": ...}. alarms:
+    what makes all of it meaningless, or the integers worse than they need be (`sanity`). marks: what each
+    image got, where that is known."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -85,6 +88,8 @@ class Comparison:
     alarms: tuple[Alarm, ...] = ()
     outputs: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
     marks: Marks | None = None
+    further: Mapping[str, Measure] = field(default_factory=dict)
+    met: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -214,6 +219,7 @@ def compare(
     *,
     steps: tuple[int, ...] = STEPS,
     measure: Asked = AUTO,
+    targets: Targets | None = None,
     lava: Lava = LAVA,
     compute: Compute = COMPUTE,
     set_up: SetUp = SET_UP,
@@ -225,18 +231,23 @@ def compare(
 
     images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers,
     or targets in the shape of the output (default: what comes with the images). measure: `auto`, one of
-    measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
+    measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then.
+    targets: {output, by name or index: its own labels or targets (N, ...)}; outputs other than the measured
+    one are measured by theirs, too. set_up:
     what is expected of the ANN, and what was raised before.
     """
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
-    found = asked(nets.analog, y, measure)
-    heard = answered(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
+    aim = outputs.wanted(nets.analog, len(x), y, targets, measure)
+    found, y = aim.measure, aim.labels
+    heard = answered(
+        nets, x, y, measure=found, further=aim.further, steps=steps, compute=compute, stages=stages
+    )
     on_lava = first_on_lava(
         nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
     )
-    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up)
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -251,13 +262,15 @@ class Answered:
     """What each network says of the same images. ann: (N, *shape of the output), the ANN's values. right:
     {"labels": (N, *spots), where there are some, "ann": the ANN's answers}. said: {"float": {T: answers (N,
     *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}.
-    outputs: {"float": the raw values of each of several outputs, as a tally, "integer": ...}."""
+    outputs: {"float": the raw values of each of several outputs, as a tally, "integer": ...}. met: {"ann": of
+    further outputs with labels, as a tally, "float": ..., "integer": ...}."""
 
     ann: np.ndarray
     right: Mapping[str, np.ndarray]
     said: Mapping[str, Mapping[int, np.ndarray]]
     activities: Mapping[str, Tally]
     outputs: Mapping[str, Tally]
+    met: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def answered(
@@ -267,15 +280,20 @@ def answered(
     *,
     measure: Measure,
     steps: tuple[int, ...],
+    further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
     compute: Compute = COMPUTE,
     stages: Stages = in_silence,
 ) -> Answered:
-    """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`."""
+    """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`.
+    further: {another output: (its measure, its labels (N, ...))}."""
+    others = further or {}
     output = measure.output or nets.analog.readout.name
     names = list(dict.fromkeys((output, *outputs.measures(nets.analog))))
     all_values = ann.outputs(nets.analog, images, names, device=compute.device, progress=stages("ANN"))
     values, each = all_values[output], outputs.own(nets.analog, all_values)
     answers, activities, raw = {}, {}, {}
+    own = {name: {0: other.said(all_values[name])} for name, (other, _) in others.items()}
+    met = {"ann": outputs.met(own, others)}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
@@ -287,7 +305,8 @@ def answered(
         run, answers[key] = answers_at_each(graph, runner, measure, steps)
         activities[key] = activity(run)
         raw[key] = outputs.counted(graph, run, each, readable(graph, steps))
-    return Answered(values, wanted(values, measure, labels), answers, activities, raw)
+        met[key] = outputs.met_by(run, others, readable(graph, steps))
+    return Answered(values, wanted(values, measure, labels), answers, activities, raw, met)
 
 
 def tallied(
@@ -297,11 +316,14 @@ def tallied(
     *,
     measure: Measure,
     steps: tuple[int, ...],
+    further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
     compute: Compute = COMPUTE,
     stages: Stages = in_silence,
 ) -> Tally:
     """The tally of what they say: tallies of parts of the images add up."""
-    found = answered(nets, images, labels, measure=measure, steps=steps, compute=compute, stages=stages)
+    found = answered(
+        nets, images, labels, measure=measure, steps=steps, further=further, compute=compute, stages=stages
+    )
     return tally_of(found, measure)
 
 
@@ -311,7 +333,12 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
     right = found.right
     told = guessed(measure, right["ann"], right.get("labels"))
     summed: Tally = {
-        "ann": {"images": len(found.ann), **measured({0: right["ann"]}, measure, right), "guessed": told}
+        "ann": {
+            "images": len(found.ann),
+            **measured({0: right["ann"]}, measure, right),
+            "guessed": told,
+            "met": found.met.get("ann", {}),
+        }
     }
     met: dict[str, dict[int, np.ndarray]] = {}
     for key, answers in found.said.items():
@@ -319,6 +346,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
             **measured(answers, measure, right),
             **found.activities[key],
             "outputs": found.outputs[key],
+            "met": found.met.get(key, {}),
         }
         met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
@@ -379,9 +407,16 @@ def compared_on_lava(
 
 
 def comparison(
-    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, set_up: SetUp = SET_UP
+    integer: SpikingGraph,
+    measure: Measure,
+    summed: Tally,
+    on_lava: OnLava | None,
+    set_up: SetUp = SET_UP,
+    further: Mapping[str, Measure] | None = None,
 ) -> Comparison:
-    """From the tallies of all images, and of the first ones on Lava."""
+    """From the tallies of all images, and of the first ones on Lava. further: what is measured of other
+    outputs."""
+    others = further or {}
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
@@ -417,6 +452,8 @@ def comparison(
         (*(broken or set_up.alarms or ()), *worse),
         {key: outputs.fits(integer, runs[key]) for key in ("float", "integer")},
         marks.joined([summed], measure),
+        others,
+        {key: outputs.scores_of(branch(summed, key), others) for key in ("ann", "float", "integer")},
     )
 
 

@@ -25,7 +25,7 @@ from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
 from dnisnm_lava.ir.timing import latency
-from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
+from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Quality, ask
 from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import Statistics, calibrate
@@ -73,7 +73,7 @@ class Tuning:
     @property
     def wanted(self) -> str:
         """What a score is, in words."""
-        return self.measure.name.removesuffix(", %")
+        return self.measure.aim.removesuffix(", %")
 
     @property
     def met(self) -> bool:
@@ -97,10 +97,12 @@ class Held:
     images: np.ndarray
     wanted: np.ndarray
     spread: Counts
-    ann: float  # the ANN's own score
+    ann: float  # the ANN's own quality
 
-    def score(self, answers: np.ndarray) -> Score:
-        return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
+    def quality(self, answers: np.ndarray) -> Quality:
+        counts = self.measure.count(answers, self.wanted)
+        score = self.measure.score(counts, self.spread, len(self.images))
+        return measures.quality(self.measure, score, answers, self.wanted)
 
     @property
     def has_single_answers(self) -> bool:
@@ -310,7 +312,7 @@ def _measured(
             if why and not is_cheaper(best, took, recipe.steps, sent / end):
                 return Pruned(phase, recipe, why, end, certain, took), np.zeros(0, bool)
     found = np.concatenate(answers)
-    score, right = held.score(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
+    score, right = held.quality(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
     drop = 100 * (held.ann - score.value)
     return Trial(phase, recipe, score.value, drop, took, sent / count, score.interval), right
 
@@ -348,7 +350,7 @@ def _held(
     own = measure.said(ann.ann(analog, images, readout=measure.output, device=device))
     wanted = own if labels is None or not measure.labels else measure.wanted(labels)
     held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
-    return replace(held, ann=held.score(own).value)
+    return replace(held, ann=held.quality(own).value)
 
 
 def _raised(
