@@ -369,6 +369,8 @@ would fit one. The rules:
 
 {names}
 
+Groups of a convolution beyond 127 break no rule: Lava's own `Conv` sends zeros there, which `check` tells as a caution. They are no matter of a chip.
+
 `check` begins with a verdict, as under the tables below. Its kB are those that the cores hold by this estimate: on each core of a population the words of
 its fullest one, and what all neurons keep. *full* tells how much of a core is taken of what it has least left of: S, memory of synapses, N, of neurons, or A, input
 axons. A second table has each rule with the largest value that it read, its limit, the share that is taken, and where.
@@ -379,7 +381,7 @@ core that has most of them, since a step waits for that one; cutting its populat
 
 CHEAPER = """## Cheaper networks
 
-Where a network does not fit, or with `--suggest N`, `check` makes it anew from the model and the images that its file remembers: with thresholds shared by a
+Where a network is too large, or with `--suggest N`, `check` makes it anew from the model and the images that its file remembers: with thresholds shared by a
 channel or a layer, without initial potentials of their own, with weights of 6, 5 and 4 bits, and with these together. Each is checked on the same chip, and
 run on the same N test images as the network at hand; points are the difference of accuracy, with its paired 95 % interval (Newcombe's). What is told is
 what no other beats in broken rules, cores and accuracy. `dn.suggest` is the same in Python.

@@ -158,7 +158,7 @@ class Check(OfFrames, ChipOptions, Seeded):
     suggest: int | None = option(
         metavar="N",
         help=f"make cheaper networks of the model that the file remembers, and tell their cores and points "
-        f"on so many test images; 0: none (default: {TEST_IMAGES:,} where this one does not fit, else 0)",
+        f"on so many test images; 0: none (default: {TEST_IMAGES:,} where this one is too large, else 0)",
     )
     model: str = model_option()
     weights: str | None = option(help=WEIGHTS)
@@ -208,11 +208,14 @@ def _suggestions(
 ) -> tuple[tuple[Suggestion, ...], str]:
     """What was tried; or nothing, and why. Where nobody asked, a file that does not tell its model and data
     is no error."""
+    from dnisnm_lava.views import checks
+
     count = args.suggest
     if count is None:
-        count = 0 if found.fits else TEST_IMAGES
+        count = TEST_IMAGES if found.is_too_large else 0
     if count == 0:
-        return (), ""
+        useless = args.suggest is None and not found.fits
+        return (), "no suggestions: none that is tried would mend what does not hold" if useless else ""
     if graph.carry:
         return (), "no suggestions: a stream's network is made of one of images; check that"
     try:
@@ -221,6 +224,7 @@ def _suggestions(
         if args.suggest is not None or args.given & {"model", "data"}:
             raise
         return (), f"no suggestions, which are made of the model and its images: {error}"
+    stages.tell(f"{checks.verdict(found)}; cheaper networks are tried now")
     return _tried(own, count, found, stages), ""
 
 

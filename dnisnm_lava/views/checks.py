@@ -62,7 +62,7 @@ def check_json(found: Checked) -> dict[str, Any]:
 
 
 def verdict(found: Checked) -> str:
-    """`FITS Loihi 2: 17 of 128 cores (13 %), 15 of 15 rules; 196 kB of weights and state`."""
+    """`FITS Loihi 2: 17 of 128 cores (13 %), 14 of 14 rules; 196 kB of weights and state`."""
     cores = found.chips * found.target.cores
     unfit = sum(not row.fits for row in found.rows)
     told = [
@@ -198,8 +198,20 @@ def _lines(found: Checked) -> list[str]:
         *_stream(found),
         _spikes(found),
         limits_told(found.target),
-        *filter(None, [sentence(found.few_bits)]),
+        *filter(None, [sentence(found.few_bits), cautions_told(found.cautions)]),
     ]
+
+
+def cautions_told(cautions: Sequence[Violation]) -> str:
+    """Where Lava's own processes would go wrong, and what now."""
+    where = ", ".join(dict.fromkeys(v.population for v in cautions))
+    most = max((v.value for v in cautions), default=0)
+    return (
+        f"in Lava, not on a chip: {cautions[0].rule}, at most {cautions[0].limit}; {where}: up to {most:,}. "
+        f"Use {cautions[0].remedy}"
+        if cautions
+        else ""
+    )
 
 
 def _stream(found: Checked) -> list[str]:

@@ -39,7 +39,7 @@ def runtime_table(found: Runtime, of: str = "image") -> RenderableType:
     """A row for each term, then what they come to. of: what the spikes are of, image or frame."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(f"time, {_a(of)}")
-    for heading in ("all", "the fullest", "rate", "alone"):
+    for heading in ("all", "the fullest", "rate", "by it alone"):
         table.add_column(heading, justify="right")
     table.add_column("where", overflow="fold")
     for term in found.terms:

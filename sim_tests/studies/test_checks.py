@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from graphs import readout, small
+from graphs import ResidualPoolNet, randomized, readout, small
 from torch import nn
 
 import dnisnm_lava as dn
@@ -19,7 +20,9 @@ from dnisnm_lava import cli
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, Resample, Shape, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.studies.loihi2.limits import LOIHI2
 from dnisnm_lava.studies.loihi2.rules import RULES, Checked, named
+from dnisnm_lava.views import checks
 from exporters import netx
 
 STATE = (1 << 23) - 1
@@ -182,7 +185,6 @@ LIMITS = [
     ("spikes fit graded messages", largest_spike, STATE, STATE + 1),
     ("spikes fit graded messages", largest_spike_of_levels, STATE - 1, STATE + 1),
     ("delays are 0 to 62 steps", longest_delay, 62, 63),
-    ("groups fit the stock conv", most_groups, 127, 128),
     ("convolutions read at most 256 columns", most_columns, 256, 257),
     ("synapses fit a core", largest_fan_in_of_a_kernel, 16_000, 16_001),
     ("cores fit the chips", most_cores, 128, 129),
@@ -223,13 +225,18 @@ def test_a_max_pools_window_is_the_state_of_one_neuron() -> None:
     """24 bits for each input and the maximum, of 4,095 * 64 bits: 10,919 inputs."""
     assert broken(dn.check(largest_window(10_919))) == []
     (found,) = dn.check(largest_window(10_920)).violations
-    assert (found.rule, found.population, found.value, found.limit) == ("neurons fit a core", "a", 4096, 4095)
+    assert (found.rule, found.population, found.value, found.limit) == (
+        "neurons' state fits a core",
+        "a",
+        4096,
+        4095,
+    )
 
 
 def test_every_rule_has_a_graph_that_breaks_it() -> None:
     shown = {rule for rule, *_ in LIMITS} | {
         "input axons fit a core",
-        "neurons fit a core",
+        "neurons' state fits a core",
     }  # the tests above
     shown |= {"the reset interval is a power of two", "samples do not overlap"}  # the test below
     assert shown == {named(rule) for rule in RULES}
@@ -332,6 +339,41 @@ def test_more_chips_are_the_remedy_for_many_cores() -> None:
     assert broken(dn.check(most_cores(257), chips=3)) == []
 
 
+def test_groups_that_lavas_conv_cannot_hold_are_a_caution_and_no_matter_of_the_chip() -> None:
+    assert dn.check(most_groups(127)).cautions == ()
+    found = dn.check(most_groups(128))
+    assert found.fits
+    (caution,) = found.cautions
+    assert (caution.rule, caution.value, caution.limit) == ("groups fit Lava's own Conv", 128, 127)
+    told = checks.cautions_told(found.cautions)
+    assert told.startswith("in Lava, not on a chip: groups fit Lava's own Conv, at most 127; ")
+    assert "PyConvModelFast" in told
+    assert checks.verdict(found).endswith(", 14 of 14 rules; " + checks.verdict(found).rpartition("; ")[2])
+
+
+def test_cheaper_networks_are_tried_where_one_may_help() -> None:
+    assert dn.check(most_cores(257)).is_too_large
+    assert dn.check(chain(weight=300)).is_too_large
+    assert not dn.check(most_columns(300)).is_too_large
+    assert not dn.check(chain()).is_too_large
+
+
+def test_the_remedy_of_a_state_of_fewer_bits_cures() -> None:
+    """Compensated rounding chooses units that fill 24 bits, whatever the weights' bits; nearest does not."""
+    narrow = replace(LOIHI2, state_bits=20)
+    rng = np.random.default_rng(0)
+    x = rng.random((16, 2, 6, 6), np.float32)
+
+    def of_state(**options: Any) -> set[str]:
+        nets = dn.build(randomized(ResidualPoolNet(), 0), x, replace(dn.BEST, **options))
+        found = dn.check(nets.integer, target=narrow).violations
+        return {v.remedy for v in found if "fit the state" in v.rule}
+
+    remedy = "coarser units: rounding=nearest and fewer weight_bits (compensated rounding fills 24 bits)"
+    assert of_state(weight_bits=8) == of_state(weight_bits=4) == {remedy}
+    assert of_state(weight_bits=4, rounding="nearest") == set()
+
+
 def test_all_violations_are_collected() -> None:
     found = dn.check(
         chain(
@@ -394,7 +436,7 @@ def test_check_tells_what_does_not_hold_and_says_so_in_its_exit_code(
     told = capsys.readouterr()
     assert "guess" not in told.out
     assert (
-        "2 of 15 rules do not hold (the reset interval is a power of two; convolutions read at most 256 "
+        "2 of 14 rules do not hold (the reset interval is a power of two; convolutions read at most 256 "
         "columns)" in told.err
     )
     assert "2 strips" in told.out

@@ -63,7 +63,7 @@ def test_anything_wrong_makes_it_not_ready_and_is_told(what: str) -> None:
     elif what == "rule":
         broken = Violation("synapses fit", "conv", 9, 8, "split it")
         found = replace(found, checked=replace(found.checked, violations=(broken, replace(broken, value=7))))
-        told = "1 of 15 design rules of Loihi 2 fails (synapses fit: 9, at most 8)"
+        told = "1 of 14 design rules of Loihi 2 fails (synapses fit: 9, at most 8)"
     else:
         alarms = (Alarm("chance", "the ANN says nothing"),)
         found, told = (

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir import SNM, Input, Projection, ReadOut, SpikingGraph
+from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.integers import largest_spikes, state_ranges
 from dnisnm_lava.ir.timing import early_by, shortest_period
 from dnisnm_lava.ir.weight_use import WeightUse, few_bits
@@ -54,7 +55,8 @@ class Use:
         return self.value / self.limit if self.limit else float(self.value > 0)
 
 
-Readings = Iterator[tuple[str, int, int, str]]  # of one rule: population, value, limit, and a remedy
+Reading = tuple[str, int, int, str]  # of one rule: population, value, limit, and a remedy
+Readings = Iterator[Reading]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Checked:
     and actual period. largest_spikes: {population: largest |value| that it can send in a step}; 1 is a spike
     without a payload. few_bits: projections whose weights use few of their bits, which costs accuracy and
     breaks no rule. stream: the dials, of a stream's network. uses: of each rule that was asked, the fullest
-    reading. target: the chip."""
+    reading. target: the chip. cautions: where Lava's own processes would go wrong, which is no matter of the
+    chip."""
 
     violations: tuple[Violation, ...]
     rows: tuple[Row, ...]
@@ -115,10 +118,17 @@ class Checked:
     stream: Dials | None = None
     uses: tuple[Use, ...] = ()
     target: Limits = LOIHI2
+    cautions: tuple[Violation, ...] = ()
 
     @property
     def fits(self) -> bool:
         return not self.violations
+
+    @property
+    def is_too_large(self) -> bool:
+        """Does a rule not hold that a cheaper network may hold?"""
+        of_cost = {named(rule, self.target) for rule in EVERY if rule.readings in OF_COST}
+        return any(v.rule in of_cost for v in self.violations)
 
     @property
     def rules_held(self) -> int:
@@ -166,8 +176,9 @@ def check(
         graph, layers.estimate(graph, chip), period or 1 << (shortest - 1).bit_length(), chips, chip
     )
     readings = {named(rule, chip): tuple(rule.readings(network)) for rule in EVERY if rule.is_asked(chip)}
+    of_lava = {named(rule, chip): tuple(rule.readings(network)) for rule in OF_LAVA if rule.is_asked(chip)}
     return Checked(
-        tuple(Violation(rule, *r) for rule, found in readings.items() for r in found if r[1] > r[2]),
+        _violations(readings),
         network.rows,
         tuple(d for d in network.delays if d.steps),
         shortest,
@@ -179,10 +190,15 @@ def check(
         dials(graph) if graph.carry else None,
         tuple(_fullest(rule, found) for rule, found in readings.items()),
         chip,
+        _violations(of_lava),
     )
 
 
-def _fullest(rule: str, readings: tuple[tuple[str, int, int, str], ...]) -> Use:
+def _violations(readings: Mapping[str, tuple[Reading, ...]]) -> tuple[Violation, ...]:
+    return tuple(Violation(rule, *r) for rule, found in readings.items() for r in found if r[1] > r[2])
+
+
+def _fullest(rule: str, readings: tuple[Reading, ...]) -> Use:
     """A rule of which a network has nothing to read holds, by 0 of 1."""
     uses = [Use(rule, name, value, limit) for name, value, limit, _ in readings]
     return max(uses, key=lambda use: use.share, default=Use(rule, "", 0, 1))
@@ -199,6 +215,9 @@ def weights(network: Network) -> Readings:
 
 
 COARSER = "coarser units: quantize with fewer weight_bits"
+FILLED = (
+    f"coarser units: rounding=nearest and fewer weight_bits (compensated rounding fills {STATE_BITS} bits)"
+)
 
 
 def thresholds(network: Network) -> Readings:
@@ -220,19 +239,27 @@ def initial_potentials(network: Network) -> Readings:
 
 
 def expected_potentials(network: Network) -> Readings:
-    remedy = "quantize again from the float network, with calibration images like those to come"
+    again = "quantize again from the float network, with calibration images like those to come"
     for r in state_ranges(network.graph):
-        yield (r.name, r.expected, network.limits.largest_state, remedy)
+        yield (r.name, r.expected, network.limits.largest_state, _remedy(network, again))
 
 
 def _of_state(network: Network, name: str, values: np.ndarray, remedy: str) -> tuple[str, int, int, str]:
     largest = int(np.abs(values.astype(np.int64)).max(initial=0))
-    return name, largest, network.limits.largest_state, remedy
+    return name, largest, network.limits.largest_state, _remedy(network, remedy)
+
+
+def _remedy(network: Network, remedy: str) -> str:
+    """Of a state that is too narrow."""
+    return FILLED if network.limits.state_bits < STATE_BITS else remedy
 
 
 def spikes(network: Network) -> Readings:
     for name, value in largest_spikes(network.graph).items():
-        yield (name, value, network.limits.largest_message, "fewer payload_bits or levels")
+        fewer = "fewer payload_bits or levels"
+        coded = "an image of fewer bits, or one that is coded into such messages in front of the network"
+        is_image = isinstance(network.graph[name], Input)
+        yield (name, value, network.limits.largest_message, coded if is_image else fewer)
 
 
 # ---------------------------------------------------------------- time
@@ -352,14 +379,15 @@ EVERY: tuple[Rule, ...] = (
     Rule("delays are 0 to {delay_steps} steps", delays, "delay_steps"),
     Rule("the reset interval is a power of two", reset, "reset_is_power_of_two"),
     Rule("samples do not overlap", samples),
-    Rule("groups fit the stock conv", groups, "conv_groups"),
     Rule("convolutions read at most {conv_columns} columns", columns, "conv_columns"),
     Rule("input axons fit a core", input_axons, "input_axons"),
     Rule("a neuron has at most {fan_in} synapses", fan_in, "fan_in"),
     Rule("synapses fit a core", synapses),
-    Rule("neurons fit a core", neurons),
+    Rule("neurons' state fits a core", neurons),
     Rule("cores fit the chips", cores),
 )
+OF_LAVA = (Rule("groups fit Lava's own Conv", groups, "conv_groups"),)  # of the simulator, not of a chip
+OF_COST = (weights, synapses, neurons, cores)  # which narrower weights and shared thresholds may mend
 RULES = tuple(rule for rule in EVERY if rule.is_asked(LOIHI2))
 
 

@@ -113,7 +113,11 @@ def _variants(nets: Networks, fitted: Images | None, stages: Stages) -> Iterator
     assert base is not None
     assert nets.statistics is not None
     images = None if fitted is None else checked_images(nets.analog, fitted)
-    for recipe in _shared(base):
+    shared = _shared(base)
+    for i, recipe in enumerate(shared, 1):
+        stages(
+            f"network {i} of {len(shared)}, {' '.join(recipes.words(recipe, base)) or 'its own thresholds'}"
+        )
         made = nets if recipe == base else follow(recipe, nets.analog, nets.statistics, images, stages)
         if recipe != base:
             yield recipe, made.integer

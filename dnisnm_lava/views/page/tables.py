@@ -454,7 +454,7 @@ def rules(found: Gathered) -> Table:
     )
     return Table(
         "rule-table",
-        f"Design rules of {found.checked.target.name} and Lava.",
+        f"Design rules of {found.checked.target.name}.",
         (Column("rule", False), Column("result", False)),
         rows,
     )
@@ -470,6 +470,13 @@ def broken(found: Gathered) -> Table | None:
         more = f", worst of {count(len(own))}" if len(own) > 1 else ""
         rows.append((rule, f"{where}{more}", count(worst.value), count(worst.limit), worst.remedy))
     return _of_violations("broken-table", "What does not hold, and what to do.", rows)
+
+
+def cautions(found: Gathered) -> Table | None:
+    """Where Lava's own processes would go wrong; no matter of the chip."""
+    every = found.checked.cautions
+    rows = [(v.rule, v.population, count(v.value), count(v.limit), v.remedy) for v in every]
+    return _of_violations("caution-table", "In Lava, not on a chip.", rows)
 
 
 def violations(found: Gathered) -> Table | None:
