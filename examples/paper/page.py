@@ -19,6 +19,7 @@ from examples.paper.common import Result
 
 PAGE, COVERAGE = Path("docs/paper.md"), Path("docs/coverage.md")
 OURS = ("one level", "binary", "best")  # of the methods of few_steps.py
+DEFAULTS = (("best", 1), ("best", 2), ("fifteen levels", 1), ("seven levels", 2), ("binary", 8))
 COLUMNS = 88  # of a line of code, as a page shows it whole
 INTRODUCTION = """# The paper's tables and figures, and ours
 
@@ -39,7 +40,7 @@ def page(results: Path) -> str:
     sections = [
         INTRODUCTION,
         table1(coverage),
-        *(section(found) for section in (table2, few_steps, table3, table4, energies, maps)),
+        *(section(found) for section in (table2, few_steps, defaults, table3, table4, energies, maps)),
     ]
     return "\n".join([*sections, differences()])
 
@@ -150,6 +151,41 @@ def few_steps(found: Mapping[str, Result]) -> str:
         if "against" in data:
             parts.append(_against(data["against"]))
     return "\n".join(parts)
+
+
+def defaults(found: Mapping[str, Result]) -> str:
+    """Settings between which T and K of `best` and `binary` are chosen, of every network whose operations
+    were counted."""
+    rows = []
+    for _, data in of(found, "few_steps"):
+        kept = {(r["method"], r["T"]): r for r in data["rows"] if "operations" in r and not r.get("changed")}
+        source = data["provenance"]
+        name = f"{source['model'].rsplit(':')[-1]}, {source['data']}"
+        rows += [_default(name, data["accuracy_ann"], kept[key]) for key in DEFAULTS if key in kept]
+    head = (
+        "network",
+        "ANN",
+        "recipe",
+        "T",
+        "K",
+        "accuracy",
+        "agreement",
+        "spikes",
+        "M synaptic operations",
+        "latency",
+    )
+    return (
+        "## Which T and K\n\nMeans of the seeds; images, seeds and commands are those above. Synaptic "
+        "operations are of spikes and of the image, an image, counted on 20 images.\n\n" + table(head, rows)
+    )
+
+
+def _default(name: str, ann: float, r: Result) -> Sequence[Any]:
+    accuracy, agreement, spikes, operations = (
+        statistics.mean(r[key]) for key in ("accuracy", "agreement", "spikes", "operations")
+    )
+    means = f"{accuracy:.1f}", f"{agreement:.1f}", f"{spikes:,.0f}", f"{operations / 1e6:.1f}"
+    return name, ann, r["method"], r["T"], r["levels"], *means, r["latency"]
 
 
 def _span(values: Sequence[float]) -> str:
