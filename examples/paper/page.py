@@ -234,7 +234,7 @@ def table3(found: Mapping[str, Result]) -> str:
     for _, data in of(found, "few_steps"):
         name = (
             f"{data['provenance']['model'].rsplit(':')[-1]} on {data['provenance']['data']}, ANN "
-            f"{data['accuracy_ann']}"
+            f"{data['accuracy_ann']}, {data['provenance']['fit_images']:,} fit images"
         )
         as_it_is = [r for r in data["rows"] if r["method"] in OURS and not r.get("changed")]
         ours = [r for r in as_it_is if r["T"] in (2, 4) and r["lead"] == 0]

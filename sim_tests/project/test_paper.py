@@ -607,9 +607,8 @@ def test_a_row_beside_trained_networks_is_this_projects_own_recipe() -> None:
             ("four levels", "", 4, 60.0),
         )
     ]
-    found = {
-        "few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": {"model": "a.py:net", "data": "D"}}
-    }
+    source = {"model": "a.py:net", "data": "D", "fit_images": 256}
+    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": source}}
     told = [line.split(" | ")[-2:] for line in page.table3(found).splitlines() if "this project" in line]
     assert told == [["30.0", "2 |"], ["50.0", "2 |"]]
 
