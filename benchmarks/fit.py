@@ -26,7 +26,7 @@ import torch
 import dnisnm_lava as dn
 from dnisnm_lava.backends import ann
 from dnisnm_lava.data.models import load_model
-from dnisnm_lava.stages.fitting.fit import fit_and_read
+from dnisnm_lava.stages.fitting.fit import Passes, fit_and_read
 
 
 def measured(network: str, side: int, count: int, steps: int, levels: int, memory: int) -> dict[str, float]:
@@ -41,7 +41,7 @@ def measured(network: str, side: int, count: int, steps: int, levels: int, memor
     ann.ann(analog, x, batch=8)
     found["ann"] = time.process_time() - begun
     begun = time.process_time()
-    fit_and_read(analog, spiking, x, memory=memory)
+    fit_and_read(analog, spiking, x, passes=Passes(memory=memory))
     found["fit"] = time.process_time() - begun
     return {**found, "peak, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
 

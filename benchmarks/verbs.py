@@ -82,7 +82,7 @@ def measured(args: Any, x: np.ndarray, y: np.ndarray, train: np.ndarray) -> list
     print({"one pass of the ANN, CPU s": passes}, flush=True)
     lava = Lava(images=args.lava_images)
     for name in args.recipe:
-        nets = dn.build(analog, train, recipes.named(name), calibration_images=500, fit_images=64)
+        nets = dn.build(analog, train, recipes.named(name), dn.Samples(500, 64))
         dn.compare(nets, x[:2], y[:2], lava=Lava(0))
         dn.explain(nets, x[:2], y[:2])
         with timed("compare", passes, rows, recipe=name) as watch:

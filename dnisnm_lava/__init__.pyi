@@ -20,12 +20,15 @@ from dnisnm_lava.measures import Ask as Ask
 from dnisnm_lava.stages.calibration import Statistics as Statistics
 from dnisnm_lava.stages.calibration import calibrate as calibrate
 from dnisnm_lava.stages.conversion import convert as convert
+from dnisnm_lava.stages.fitting.fit import Fitting as Fitting
+from dnisnm_lava.stages.fitting.fit import Passes as Passes
 from dnisnm_lava.stages.fitting.fit import fit as fit
 from dnisnm_lava.stages.fitting.readings import readings as readings
 from dnisnm_lava.stages.fitting.without_images import calibrate_without_images as calibrate_without_images
 from dnisnm_lava.stages.fitting.without_images import fit_without_images as fit_without_images
 from dnisnm_lava.stages.fitting.without_images import readings_without_images as readings_without_images
 from dnisnm_lava.stages.networks import Networks as Networks
+from dnisnm_lava.stages.networks import Samples as Samples
 from dnisnm_lava.stages.networks import build as build
 from dnisnm_lava.stages.normalization import normalize_weights as normalize_weights
 from dnisnm_lava.stages.quantization import Readings as Readings
@@ -46,6 +49,7 @@ from dnisnm_lava.studies.overview import About as About
 from dnisnm_lava.studies.precision import Tried as Tried
 from dnisnm_lava.studies.precision import precision as precision
 from dnisnm_lava.studies.streams.following import stream as stream
+from dnisnm_lava.studies.streams.watching import References as References
 from dnisnm_lava.studies.streams.watching import watch as watch
 from dnisnm_lava.studies.tuning.pareto import Target as Target
 from dnisnm_lava.studies.tuning.streams import StreamSpace as StreamSpace

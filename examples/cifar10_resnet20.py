@@ -48,14 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = models.load_model(MODEL, args.weights)
 
     recipe = replace(dn.BEST, steps=args.steps)
-    nets = dn.build(
-        model,
-        data.train,
-        recipe,
-        calibration_images=args.calibration_images,
-        fit_images=args.fit_images,
-        seed=args.seed,
-    )
+    samples = dn.Samples(args.calibration_images, args.fit_images, args.seed)
+    nets = dn.build(model, data.train, recipe, samples)
     netx.write(args.out, nets.integer, overwrite=True)
     print(f"written: {args.out}, {nets.integer.digest()}")
 

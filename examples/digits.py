@@ -19,7 +19,9 @@ def main() -> None:
     x_train, y_train, x_test, y_test = digits.digits(seed=0)  # (N, 1, 8, 8) float32, (N,) classes
     model = digits.train(x_train, y_train, seed=0)  # a torch.nn.Module; nothing below changes it
 
-    nets = dn.build(model, x_train, dn.BINARY, fit_images=256)  # spikes of 1 and -1; no labels, no training
+    nets = dn.build(
+        model, x_train, dn.BINARY, dn.Samples(fit=256)
+    )  # spikes of 1 and -1; no labels, no training
     right = (nets.analog.ann(x_test).argmax(axis=1) == y_test).mean()
     print(f"trained; the ANN: {100 * right:.1f} % of {len(y_test)} test images", flush=True)
 

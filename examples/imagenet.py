@@ -74,14 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     train, val = (ImageFolder(str(args.data / part), transform) for part in ("train", "val"))
 
     recipe = replace(dn.BEST, steps=args.steps)
-    nets = dn.build(
-        model,
-        train,
-        recipe,
-        calibration_images=args.calibration_images,
-        fit_images=args.fit_images,
-        device=args.device,
-    )
+    samples = dn.Samples(args.calibration_images, args.fit_images)
+    nets = dn.build(model, train, recipe, samples, device=args.device)
     analog, integer = nets.analog, nets.integer
     netx.write(args.out, integer, overwrite=True)
     print(f"written: {args.out}")

@@ -76,7 +76,7 @@ def main() -> None:
     found = traced.coverage
     print(f"{len(found.rows)} operations: {found.count('exact')} exact; {dict(found.populations)}")
 
-    nets = dn.build(traced, train, fit_images=256)
+    nets = dn.build(traced, train, samples=dn.Samples(fit=256))
 
     x, y = (t.numpy() for t in test.tensors)
     right = batched.run(nets.integer, x).accuracy(y, nets.integer.steps)

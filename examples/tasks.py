@@ -5,8 +5,8 @@
     python examples/tasks.py heads FOLDER       # a picture -> two raw maps, as a detector's heads give: where
                                                 # something is, and how large
 
-Each leaves FOLDER/weights.pt and FOLDER/data.npz, and prints the command that compares the networks. Pictures
-are drawn with a seed; nothing is downloaded.
+Each leaves FOLDER/weights.pt and FOLDER/data.npz, heads also targets1.npy, those of its second output, and
+prints the command that compares the networks. Pictures are drawn with a seed; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ def by_pixel(said: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -
 
 
 def detection(said: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Of sizes, where something is."""
+    """Of sizes in every cell, 0 where nothing is."""
     where = wanted[0]
     found = F.binary_cross_entropy_with_logits(said[0], where, pos_weight=torch.tensor(10.0))
-    return found + ((said[1] - wanted[1]).square() * where).sum() / where.sum()
+    return found + (said[1] - wanted[1]).square().sum() / where.sum()
 
 
 Loss = Callable[[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]], torch.Tensor]
@@ -169,9 +169,13 @@ def main() -> None:
     np.savez(
         args.folder / "data.npz", x_train=train[0], y_train=train[1][0], x_test=test[0], y_test=test[1][0]
     )
+    more = ""
+    for i, wanted in enumerate(test[1][1:], 1):  # those of the first output are the images' own
+        np.save(args.folder / f"targets{i}.npy", wanted)
+        more += f" --targets {i}={args.folder / f'targets{i}.npy'}"
     print(
         f"dnisnm compare --model examples/tasks.py:{args.task} --weights {args.folder / 'weights.pt'} "
-        f"--data {args.folder / 'data.npz'}"
+        f"--data {args.folder / 'data.npz'}{more}"
     )
 
 

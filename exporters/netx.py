@@ -236,6 +236,8 @@ def _write_curve(group: h5py.Group, curve: Curve) -> None:
     group["slopes"], group["offsets"] = curve.slopes, curve.offsets
     group["low"], group["high"], group["error"] = curve.low, curve.high, curve.error
     group["tolerance"] = curve.tolerance
+    if curve.worst is not None:
+        group["worst"] = curve.worst
 
 
 def _write_gate(group: h5py.Group, p: Gate) -> None:

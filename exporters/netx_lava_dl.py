@@ -30,9 +30,10 @@ from lava.lib.dl.netx.utils import NetDict, optimize_weight_bits
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
 from dnisnm_lava.errors import BadFile, OutOfRange
-from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, SpikingGraph, lead, sources
+from dnisnm_lava.ir import SNM, Curve, Gate, MaxPool, Projection, ReadOut, SpikingGraph, sources
 from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.ir.pools import without_pools
+from dnisnm_lava.ir.timing import shortest_period
 from dnisnm_lava.procs.readout.process import ReadOut as ReadOutProcess
 from dnisnm_lava.procs.snm.process import SNM as SNMProcess
 from exporters import netx
@@ -220,7 +221,7 @@ def _check_dense(layer: str, q: Projection, spike: int) -> None:
 
 def _check_arguments(graph: SpikingGraph, net: Any) -> None:
     """OutOfRange for arguments of Network that do not go with SNM."""
-    shortest = graph.steps + max(lead(p) for p in graph)
+    shortest = shortest_period(graph, graph.steps)
     if net.reset_interval is not None and net.reset_interval < shortest:
         raise OutOfRange(
             f"reset_interval: {net.reset_interval} steps given; windows of {shortest} steps would "

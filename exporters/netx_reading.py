@@ -379,7 +379,8 @@ def _read_curve(group: Group, channels: int) -> Curve:
     if (low > high).any() or (error < 0).any():
         raise BadFile(f"{group.name}: low must not exceed high, and error be 0 or more")
     tolerance = group.number("tolerance", 0, math.inf)
-    curve = Curve(_name(group), knots, slopes, offsets, low, high, error, tolerance)
+    worst = _each_or_all(group, "worst", channels) if "worst" in group else None
+    curve = Curve(_name(group), knots, slopes, offsets, low, high, error, tolerance, worst)
     curve.check(group.name, channels)
     return curve
 

@@ -66,6 +66,11 @@ class Stream(nn.Module):
         return (torch.ones(1, dtype=torch.int64), *(s for state in states.values() for s in state))
 
     def forward(self, x: Tensor, *state: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        sent, after = self.sent(x, *state)
+        return tuple(sent[p.name] for p in self.populations if isinstance(p, Sum)), after
+
+    def sent(self, x: Tensor, *state: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+        """{population: (N, T, *shape) what it sends; of a read-out, its sums}, and the state behind them."""
         fresh, before, *states = state
         image = self.image(x)
         change = image - before
@@ -74,7 +79,7 @@ class Stream(nn.Module):
         for i, p in enumerate(self.populations):
             sent[p.name], *kept = p.go_on(sent, states[2 * i], states[2 * i + 1], fresh)
             after += kept
-        return tuple(sent[p.name] for p in self.populations if isinstance(p, Sum)), tuple(after)
+        return sent, tuple(after)
 
 
 class Kept(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 RECORD = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "?")])
@@ -27,6 +28,21 @@ def npz(path: Path, events: np.ndarray) -> None:
 
 def npy(path: Path, events: np.ndarray) -> None:
     np.save(path, events)
+
+
+def hdf5(path: Path, events: np.ndarray) -> None:
+    """As DSEC has it, with an array beside the events."""
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file.create_dataset(
+                f"events/{name}", data=events[name], chunks=True, maxshape=(None,), compression="gzip"
+            )
+        file["ms_to_idx"] = np.arange(3)
+
+
+def hdf5_records(path: Path, events: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file["camera/left/events"] = events
 
 
 def nmnist(path: Path, events: np.ndarray) -> None:

@@ -184,6 +184,17 @@ def snm(
     )
 
 
+def loud(exponent: int) -> SpikingGraph:
+    """Currents that leave 24 bits within the window, upwards and downwards."""
+    rng = np.random.default_rng(0)
+    into_a = Projection("input", weights(rng, 4, 3), exponent=exponent)
+    into_out = Projection("a", weights(rng, 2, 4), exponent=exponent)
+    a = snm("a", (4,), (into_a,), rng, levels=4)
+    return SpikingGraph(
+        (Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6
+    )
+
+
 def curved_snm(
     name: str,
     shape: tuple[int, ...],
@@ -209,6 +220,7 @@ def curved_snm(
         low=np.full(shape[0], -3000.0),
         high=np.full(shape[0], 3000.0),
         error=np.full(shape[0], 0.25),
+        worst=np.full(shape[0], -7.5),
         tolerance=0.5,
     )
     alive = (p.vth > 0).astype(np.int32)

@@ -3,6 +3,8 @@ browser."""
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -90,3 +92,9 @@ def evil() -> Gathered:
 @cache
 def evil_page() -> bytes:
     return page.render(evil())
+
+
+def text_of(rendered: str) -> str:
+    """What a page says, in a line, without scripts and styles."""
+    words = re.sub(r"<(script|style)\b.*?</\1>", " ", rendered, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", words)).split())

@@ -26,6 +26,12 @@ class Net(nn.Module):
         return self.out((torch.relu(self.b(x)) + x).flatten(1))
 
 
+MINE = [
+    *("--model", "mine.py:net", "--data", "data.npz"),
+    *("--fit-images", "20", "--steps", "2", "--levels", "1"),
+]  # a verb's words in `place`
+
+
 @pytest.fixture(scope="module")
 def analog() -> dn.AnalogGraph:
     torch.manual_seed(5)

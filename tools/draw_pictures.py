@@ -161,7 +161,7 @@ def functions() -> Figure:
     ):
         theta, m, sent = np.array([[0.25]]), np.zeros((1, 1), np.int64), []
         for total in (*rise, *rise[::-1]):
-            m = follow(np.array([[total]]), m, theta, curve, 1, 32, True).m
+            m = follow(np.array([[total]]), m, theta, curve, 1, dynamics.Allowed(32, True)).m
             sent.append(0.25 * m.item())
         ax.plot(
             rise,

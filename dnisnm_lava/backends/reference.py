@@ -132,7 +132,8 @@ def _neurons(
                 k, v, m = dynamics.fire(v, m, p.vth, p.levels, p.two_sided, lower, band, p.most)
             else:
                 summed = _summed(state, t, steps)
-                k, v, m = dynamics.follow(v, m, p.vth, p.curve, summed, p.levels, p.two_sided, band, p.most)
+                allowed = dynamics.Allowed(p.levels, p.two_sided, band, p.most)
+                k, v, m = dynamics.follow(v, m, p.vth, p.curve, summed, allowed)
             spikes.append(k * p.payload)
         if observe is not None:
             observe(p, t + 1, v, m.astype(v.dtype, copy=False), k.astype(v.dtype, copy=False))
@@ -172,11 +173,12 @@ def _gated(
 ) -> np.ndarray:
     a, b, m = (state.of(kind, p.name)[None] for kind in ("a", "b", "m"))
     gain, band = per_channel(p.gain, p.shape), dynamics.band_of(p.vth, p.band)
+    allowed = dynamics.Allowed(p.levels, p.two_sided, band, p.most)
     trace, still = [], np.zeros(m.shape, a.dtype)
     for t in range(len(source)):
         a, b = a + source[t : t + 1], b + gate[t : t + 1]
         summed = _summed(state, t, len(source))
-        k = dynamics.gate(a, b, m, p.vth, gain, summed, p.levels, p.two_sided, band, p.most)
+        k = dynamics.gate(a, b, m, p.vth, gain, summed, allowed)
         m = m + k
         trace.append(k * p.payload)
         if observe is not None:

@@ -1,9 +1,8 @@
-"""`dnisnm demo | convert | inspect | check | simulate | predict | verify | compare | costs | tune | precision
-| explain | report | lava-env | completion`: each a few lines over the API.
+"""The verbs of `dnisnm`, each a few lines over the API, below its own options; `verbs` says in which file.
 
-Results go to standard output, progress and errors to standard error. Exit code 0: done; 1: an error, told in
-one sentence, an equality or a design rule that does not hold, or a target that was missed; 2: a command line
-not understood.
+May import everything. Results go to standard output, progress and errors to standard error. Exit code 0:
+done; 1: an error, told in one sentence, an equality or a design rule that does not hold, or a target that was
+missed; 2: a command line not understood.
 """
 
 from dnisnm_lava.cli.entry import main

@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli import framed, remembering, stream_costs
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
-from dnisnm_lava.cli.names import CALIBRATION_IMAGES, COUNTED_IMAGES, RUNTIME_IMAGES
+from dnisnm_lava.cli.names import (
+    CALIBRATION_IMAGES,
+    COUNTED_FRAMES,
+    COUNTED_IMAGES,
+    REPLAYED_FRAMES,
+    RUNTIME_IMAGES,
+)
 from dnisnm_lava.cli.options import (
     AlarmOptions,
     InMemory,
+    MeasureOptions,
     OfFile,
-    OfModelOrFile,
     Overwriting,
     Seeded,
     confidence_option,
@@ -39,6 +45,7 @@ from dnisnm_lava.cli.shared import (
     _title,
 )
 from dnisnm_lava.cli.simulating import _exits_on
+from dnisnm_lava.cli.stream_options import MayFollow
 from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.measures import named_output
@@ -78,6 +85,7 @@ def predict(args: Predict, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     graph = _of_images(args)
+    name = named_output(graph.output_shapes, args.output)
     args = remembering.recall(args)
     data = _data(args, graph)
     images = data.test
@@ -105,7 +113,8 @@ def predict(args: Predict, stages: Stages) -> Result:
     known = classes if found.classes is not None and len(classes) == found.values.shape[1] else ()
     provenance = _provenance(args, graph, data=data)
     provenance["digests"]["images"] = blocks.digest(read)
-    facts = predictions_report.predictions_json(found, named, known, provenance)
+    told = name, list(graph.output_shapes).index(name), len(graph.output_shapes)
+    facts = predictions_report.predictions_json(found, named, known, told, provenance)
     table = predictions_report.predictions_table(facts, f"{args.net} on {args.data}", exits is not None)
     result = _with_alarms(args, Result(facts, table), _told(_of_labels(args, graph, found, images, labels)))
     facts = result.data
@@ -197,7 +206,8 @@ def _replayed(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Costs(OfModelOrFile, Overwriting, Seeded):
+class Costs(MayFollow, MeasureOptions, Overwriting, Seeded):
+    limit: int = option(default=COUNTED_FRAMES, metavar="N", help="take so many frames at most (%(default)s)")
     images: int = images_option(COUNTED_IMAGES)
     rates: Path | None = rates_option()
     replay: str | None = option(
@@ -206,12 +216,16 @@ class Costs(OfModelOrFile, Overwriting, Seeded):
     replay_images: int = option(
         default=1, help="of the images, the first so many, for --replay (%(default)s)"
     )
+    replay_frames: int = option(
+        default=REPLAYED_FRAMES,
+        help="of the frames, the first so many, for --replay: two or more (%(default)s)",
+    )
     out: Path | None = out_option("file for the result, as JSON")
 
 
 def costs(args: Costs, stages: Stages) -> Result:
-    """What an image costs: operations counted, energies estimated by published rules, NeuroBench's metrics, a
-    bound on time."""
+    """What an image costs, or a frame of a stream: operations counted, energies estimated by published rules,
+    NeuroBench's metrics, a bound on time."""
     from dnisnm_lava.system import ranks
 
     with ranks.joined(args.device) as group:
@@ -225,9 +239,12 @@ def _costs(args: Costs, group: Group, stages: Stages) -> Result:
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import costs as costs_report
     from dnisnm_lava.views.runtime import runtime_json
+    from exporters import netx
 
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
+    if framed.follows(args):
+        return stream_costs.costs(args, stages) if group.is_first else Result({}, "")
     chip = rates(args.rates)
     net = args.net
     if net is not None and args.model:
@@ -239,7 +256,8 @@ def _costs(args: Costs, group: Group, stages: Stages) -> Result:
         graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
-        graph, steps, title, alarms = _of_images(args), args.steps, str(net), ()
+        graph, steps, title, alarms = netx.read(net), args.steps, str(net), ()
+        framed.require_frames(args, graph)
         args = remembering.recall(args, "data")
         data = _data(args, graph)
     if not group.is_first:

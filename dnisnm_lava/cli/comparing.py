@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,11 @@ from dnisnm_lava.cli.options import (
     InMemory,
     LavaOptions,
     LavaToo,
-    MeasureOptions,
     OfModelOrFile,
     Overwriting,
     Resumable,
     Seeded,
+    TargetOptions,
     images_option,
     lava_images_option,
     out_option,
@@ -41,14 +42,15 @@ from dnisnm_lava.cli.shared import (
     Blocks,
     _allowed_to_finish,
     _blocks,
+    _check_labels,
     _compute,
     _data,
     _in_blocks,
-    _measure,
     _network,
     _provenance,
     _recall,
     _settled_lava,
+    _targets,
     _title,
     _told_labels,
 )
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_cpu import Lava
     from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import Comparison, OnLava
-    from dnisnm_lava.measures import Measure
+    from dnisnm_lava.evaluation.outputs import Wanted
     from dnisnm_lava.stages.networks import Networks
 
 
@@ -84,7 +86,7 @@ def demo(args: Demo, stages: Stages) -> Result:
             model,
             x_train,
             replace(dn.PAPER, steps=digits.STEPS),
-            calibration_images=len(x_train),
+            dn.Samples(calibration=len(x_train)),
             stages=stages,
         )
         integer = netx.read(
@@ -99,7 +101,7 @@ def demo(args: Demo, stages: Stages) -> Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(OfModelOrFile, MeasureOptions, LavaToo, Resumable, InMemory, Overwriting, LavaOptions, Seeded):
+class Compare(OfModelOrFile, TargetOptions, LavaToo, Resumable, InMemory, Overwriting, LavaOptions, Seeded):
     recipe: str = "best"
     several: list[str] = option(
         "--recipe",
@@ -137,7 +139,7 @@ def compare(args: Compare, stages: Stages) -> Result:
 def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
     """One network. together: the name of those that it is made with, each for its T."""
     from dnisnm_lava.evaluation import blocks as shards
-    from dnisnm_lava.evaluation import comparison, marks, tallies
+    from dnisnm_lava.evaluation import comparison, marks, outputs, tallies
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_full, whole_folder
     from exporters import netx
@@ -149,29 +151,40 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
         lava = _settled_lava(args)
         args = _recall(args)
         data = _data(args)
-        network, set_up = group.broadcast(_network(args, data, group, stages))
+        blocks = _blocks(args, data, _targets(args, data))
+        check = partial(_check_labels, blocks.dataset, blocks.chosen, args.ask, blocks.targets)
+        network, set_up = group.broadcast(_network(args, data, group, stages, check=check))
         steps = comparison.checked(
             tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )
         graphs = network.analog, network.spiking, network.integer
+        first = blocks.first[0], _told_labels(blocks.first[1])
+        aim = outputs.wanted(network.analog, len(first[0]), first[1], blocks.own(0), args.ask)
+        measure = aim.measure
 
-        blocks = _blocks(args, data)
-        measure = _measure(args, blocks, network.analog)
-
-        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+        def work(x: np.ndarray, y: np.ndarray | None, own: outputs.Targets) -> tallies.Tally:
+            part = outputs.as_before(aim, network.analog, len(x), y, own)
             return comparison.tallied(
-                network, x, y, measure=measure, steps=steps, compute=_compute(args, group.device)
+                network,
+                x,
+                part.labels,
+                measure=measure,
+                steps=steps,
+                further=part.further,
+                compute=_compute(args, group.device),
             )
 
         stages("ANN, float SNN, integer SNN")
-        covered = {"networks": [g.digest() for g in graphs], "steps": steps}
+        covered: dict[str, Any] = {"networks": [g.digest() for g in graphs], "steps": steps}
+        if blocks.targets:
+            covered["targets"] = {str(k): comparison.array_digest(y) for k, y in blocks.targets.items()}
         with _in_blocks(args, data, blocks, covered, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")
-            on_lava = _on_lava(lava, blocks, network, measure, steps, group.device, stages)
+            on_lava = _on_lava(lava, blocks, network, aim, steps, group.device, stages)
             summed = tallies.total(part.tally for part in parts)
             kept = marks.joined([part.tally for part in parts], measure)
-            found = comparison.comparison(network.integer, measure, summed, on_lava, set_up)
+            found = comparison.comparison(network.integer, measure, summed, on_lava, set_up, aim.measures)
             compared = replace(found, marks=kept)
             assert network.recipe is not None
             provenance = _provenance(args, *graphs, data=data, lava=lava)
@@ -216,22 +229,23 @@ def _on_lava(
     lava: Lava,
     blocks: Blocks,
     network: Networks,
-    measure: Measure,
+    aim: Wanted,
     steps: tuple[int, ...],
     device: str,
     stages: Stages,
 ) -> OnLava | None:
     if not lava.images:
         return None
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import comparison, outputs
 
     first = [blocks.read(block) for block in range(min(blocks.count, -(-lava.images // BLOCK)))]
     x, y = (np.concatenate(parts)[: lava.images] for parts in zip(*first, strict=True))
+    own = {name: values[blocks.chosen[: len(x)]] for name, values in blocks.targets.items()}
     return comparison.compared_on_lava(
         network,
         x,
-        _told_labels(y),
-        measure=measure,
+        outputs.as_before(aim, network.analog, len(x), _told_labels(y), own).labels,
+        measure=aim.measure,
         steps=steps,
         lava=lava,
         device=device,

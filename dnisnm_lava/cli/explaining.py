@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.alarms import _failed
@@ -17,6 +20,7 @@ from dnisnm_lava.cli.names import (
     TRIED_IMAGES,
 )
 from dnisnm_lava.cli.options import (
+    ChipOptions,
     InMemory,
     LavaOptions,
     LavaToo,
@@ -24,6 +28,7 @@ from dnisnm_lava.cli.options import (
     OfModelOrFile,
     Overwriting,
     Seeded,
+    TargetOptions,
     images_option,
     out_option,
 )
@@ -34,12 +39,16 @@ from dnisnm_lava.cli.shared import (
     _provenance,
     _recall,
     _settled_lava,
+    _targets,
     _title,
     _tried,
 )
 from dnisnm_lava.cli.verb import flag, option
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.ranks import Group
+
+if TYPE_CHECKING:
+    from dnisnm_lava.data.datasets import Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +96,7 @@ def _explain(args: Explain, group: Group, stages: Stages) -> Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report(OfModelOrFile, MeasureOptions, LavaToo, InMemory, Overwriting, LavaOptions, Seeded):
+class Report(OfModelOrFile, TargetOptions, ChipOptions, LavaToo, InMemory, Overwriting, LavaOptions, Seeded):
     images: int = images_option(TEST_IMAGES)
     out: Path = out_option("file to write", PAGE)
     title: str | None = option(help="of the page (default: model and data, without folders)")
@@ -113,12 +122,15 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
 
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies import overview
+    from dnisnm_lava.studies.loihi2.limits import limits
+    from dnisnm_lava.studies.loihi2.rates import rates
     from dnisnm_lava.studies.verdict import verdict
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import comparison
     from dnisnm_lava.views.page import page
 
     refuse_unwritable(args.out, args.overwrite)
+    chip = overview.Chip(limits(args.target), args.chips, args.period, rates(args.rates))
     lava = _settled_lava(args)
     args = _recall(args)
     data, network, set_up, x, y = _tried(args, group, stages)
@@ -144,6 +156,8 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
         x,
         y,
         about=about,
+        chip=chip,
+        targets=_targets_of(args, data),
         measure=args.ask,
         lava=lava,
         compute=_compute(args),
@@ -160,3 +174,11 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
     )
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)
     return Result(page.result(found), console.Group(table, told), failed)
+
+
+def _targets_of(args: Report, data: Data) -> dict[str | int, np.ndarray]:
+    """Those of the test images that the report tells of."""
+    from dnisnm_lava.data import datasets
+
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    return {name: values[chosen] for name, values in _targets(args, data).items()}

@@ -5,26 +5,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli import remembering
-from dnisnm_lava.cli.names import MODELS, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
+from dnisnm_lava.cli import framed, remembering, stream_sources
+from dnisnm_lava.cli.names import MODELS, RUNTIME_FRAMES, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
 from dnisnm_lava.cli.options import (
+    ChipOptions,
     DataOptions,
-    ImageOptions,
     OfModelOrFile,
     Overwriting,
+    Seeded,
     data_option,
     input_shape_option,
     model_option,
-    rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
+    _check_labels,
     _data,
     _fit_images,
     _images,
@@ -33,6 +35,7 @@ from dnisnm_lava.cli.shared import (
     _recall,
     _told_labels,
 )
+from dnisnm_lava.cli.stream_options import OfFrames
 from dnisnm_lava.cli.verb import Verb, argument, flag, option
 from dnisnm_lava.errors import BadFile, OutOfRange
 
@@ -142,21 +145,16 @@ def _picture(args: Inspect, graph: Graph) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(ImageOptions):
+class Check(OfFrames, ChipOptions, Seeded):
     net: Path = argument(help="a netx file")
-    target: str = option(
-        default="loihi2",
-        metavar="CHIP",
-        help="whose limits: loihi2, or a TOML file like it (docs/resources.md; %(default)s)",
-    )
-    chips: int = option(default=1, help="chips to fit on (%(default)s)")
-    period: int | None = option(
-        metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
+    limit: int = option(
+        default=RUNTIME_FRAMES,
+        metavar="N",
+        help="take so many frames, of which the first is an image (%(default)s)",
     )
     images: int = option(
         default=RUNTIME_IMAGES, help="test images, whose spikes the time rests on (%(default)s); 0: no time"
     )
-    rates: Path | None = rates_option()
     suggest: int | None = option(
         metavar="N",
         help=f"make cheaper networks of the model that the file remembers, and tell their cores and points "
@@ -180,7 +178,7 @@ def check(args: Check, stages: Stages) -> Result:
             f"tells of a model"
         )
     target = limits(args.target)
-    graph, made_of = netx.read(args.net), netx.provenance(args.net)
+    graph, made_of = _followed(args, netx.read(args.net)), netx.provenance(args.net)
     found = dn.check(graph, chips=args.chips, period=args.period, target=target)
     time, missing = _time(args, graph, made_of, target, stages)
     tried, why = _suggestions(args, graph, found, stages)
@@ -193,6 +191,16 @@ def check(args: Check, stages: Stages) -> Result:
         "made_of": made_of,
     }
     return Result(facts, table, checks.broken(found))
+
+
+def _followed(args: Check, graph: SpikingGraph) -> SpikingGraph:
+    """The stream's network, where frames are given."""
+    from dnisnm_lava.studies.streams.following import of_stream
+
+    if not framed.follows(args):
+        return graph
+    stream_sources.check_dials_of(args, graph)
+    return of_stream(graph, args.frame_steps, args.hysteresis, args.at_once)
 
 
 def _suggestions(
@@ -224,15 +232,19 @@ def _of_file(args: Check) -> OfModelOrFile:
 
 def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tuple[Suggestion, ...]:
     from dnisnm_lava.cli import splitting
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.measures import Ask
     from dnisnm_lava.studies.loihi2.suggestions import suggest
     from dnisnm_lava.system.ranks import Group
 
     data = _data(own)
-    nets, _ = _network(own, data, Group(device=own.device), stages)
+    chosen = datasets.choose(data.test, count, own.seed)
+    check = partial(_check_labels, data.test, chosen, Ask(), {})
+    nets, _ = _network(own, data, Group(device=own.device), stages, check=check)
     assert nets.recipe is not None
     split = splitting.remembered(own, data.train)
     fitted = _fit_images(own, data, split) if nets.recipe.needs_images else None
-    x, y = _images(data.test, count, own.seed, stages, classes=True)
+    x, y = datasets.arrays(data.test, chosen, stages("read images"))
     return suggest(nets, fitted, x, _told_labels(y), found=found, stages=stages)
 
 
@@ -246,7 +258,7 @@ def _time(
     if target != LOIHI2:
         return None, f"no time: its model is of Loihi 2's cores and links, not of {target.name}'s"
     if graph.carry:
-        return None, "no time: a stream's rests on its frames, and dn.runtime(network, frames) tells it"
+        return _time_of_frames(args, graph, stages)
     if args.images == 0:
         return None, ""
     chip = rates(args.rates)
@@ -260,4 +272,17 @@ def _time(
         return None, f"no time, which rests on spikes: {error}"
     x, _ = _images(_data(args, graph).test, args.images, args.seed, stages, classes=False)
     stages("spikes of images")
+    return dn.runtime(graph, x, given=chip), ""
+
+
+def _time_of_frames(args: Check, graph: SpikingGraph, stages: Stages) -> tuple[Runtime | None, str]:
+    """The same of a stream's network."""
+    from dnisnm_lava.studies.loihi2.rates import rates
+
+    if args.source is None:
+        return None, "no time: it rests on spikes of frames; give --video, --frames or --events"
+    chip = rates(args.rates)
+    source = stream_sources.source_of(args)
+    x = framed.first(stream_sources.prepared(remembering.recall(args), source), graph, args.limit)
+    stages("spikes of frames")
     return dn.runtime(graph, x, given=chip), ""

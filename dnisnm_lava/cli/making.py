@@ -42,6 +42,7 @@ from dnisnm_lava.cli.options import (
 from dnisnm_lava.cli.output import Result, Stages, _to_paste, _with_place, _written
 from dnisnm_lava.cli.shared import (
     _allowed_to_finish,
+    _check_labels,
     _data,
     _given,
     _images,
@@ -304,6 +305,8 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
     base, data = _recipe(args), _data(args)
     analog = _traced(args, data, stages).graph
     split = splitting.split(data.train, args.calibration_images, args.fit_images, args.held_images, args.seed)
+    if args.labels:
+        _check_labels(data.train, split.searched, args.ask, {}, analog)
     stats = _statistics(analog, data, split.calibrate, group, stages) if len(split.calibrate) else None
     x, y = datasets.arrays(data.train, split.searched, stages("read images"), classes=args.labels)
     labels = _told_labels(y)
@@ -343,7 +346,6 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
             set_up=_set_up(args, data, alarms),
             stages=stages,
             journal=kept,
-            group=group,
         )
         if not group.is_first:
             return Result({}, "")

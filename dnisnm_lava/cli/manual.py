@@ -46,7 +46,8 @@ ABOUT: dict[str, str] = {
     "verify": "Integer reference, integer batched and Lava fixed_pt must send the same spikes,\n"
     "every one of them, on the first 4 images; of more images, the read-outs. --steps says\n"
     "over how many steps (default: the network's, 8 at most); of a model, it is its T too.\n"
-    "With --target sanafe, a network of binary spikes runs in that simulator instead.",
+    "With --target sanafe, a network of binary spikes runs in that simulator instead. With frames\n"
+    "(--video, --frames or --events), a stream's network: every spike of each, in torch too.",
     "compare": "Converts a model, measures ANN, float SNN, integer SNN and Lava on test images,\n"
     "and verifies the equalities. With --out it keeps network, result and picture. --recipe several\n"
     "times, and --at, compare several networks, and draw them in one figure.",
@@ -56,7 +57,8 @@ ABOUT: dict[str, str] = {
     "Names of classes are those of the data that the file was made with, where that had some.",
     "costs": "Spikes, operations and updates are counted on test images, one by one. Energies are\n"
     "estimated from them: by the paper's rule, of a quantized ANN, of a chip (docs/energy.md).\n"
-    "Time is a bound, by a published model; --replay sanafe asks another simulator.",
+    "Time is a bound, by a published model; --replay sanafe asks another simulator. With frames\n"
+    "(--video, --frames or --events), a stream's network, and what a frame takes.",
     "export": "What each kind of file carries, what it loses and how it is run stands in docs/targets.md.\n"
     "All integers are carried by .onnx, .pt2 and .c; .nir is refused where it would lose something.",
     "stream": "Of a netx file, of images or a stream's own, or of a model. A stream follows each frame,\n"
@@ -113,6 +115,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm check network.net",
         "dnisnm check network.net --chips 8 --period 64",
         "dnisnm check network.net --data images/ --rates mine.json",
+        "dnisnm check followed/stream.net --video clip.mp4",
     ),
     "simulate": (
         "dnisnm simulate network.net",
@@ -127,6 +130,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm verify network.net --data images/",
         f"dnisnm verify {MODEL} --images 20 --steps 4",
         "dnisnm verify network.net --target sanafe",
+        "dnisnm verify followed/stream.net --video clip.mp4",
+        f"dnisnm verify {MODEL} --frames frames.npy --hysteresis 0.5",
     ),
     "compare": (
         f"dnisnm compare {MODEL} --out result",
@@ -152,6 +157,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dnisnm costs network.net",
         "dnisnm costs network.net --data images/ --images 20 -o costs.json",
         "dnisnm costs network.net --replay sanafe",
+        "dnisnm costs followed/stream.net --video clip.mp4 --replay sanafe",
         f"dnisnm costs {MODEL}",
     ),
     "export": (

@@ -269,6 +269,19 @@ class MeasureOptions(Verb):
         return Ask(self.measure, self.output, self.ignore_label)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions(MeasureOptions):
+    """Of a verb that measures several outputs of test images."""
+
+    targets: list[str] = option(
+        action="append",
+        metavar="OUTPUT=FILE",
+        help="labels or targets of an output, by name or index, of all test images in their order: an .npy, "
+        "or an .npz with y_test; several times: of several outputs (default: the images' own, of the one "
+        "that is measured)",
+    )
+
+
 # ---------------------------------------------------------------- how a verb runs
 
 
@@ -278,6 +291,22 @@ class LavaOptions(Verb):
         default=600.0, metavar="SECONDS", help="seconds for each run on Lava (%(default)g)"
     )
     lava_python: str | None = option(metavar="PATH", help=LAVA_PYTHON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipOptions(Verb):
+    heading = "chip"
+
+    target: str = option(
+        default="loihi2",
+        metavar="CHIP",
+        help="whose limits: loihi2, or a TOML file like it (docs/resources.md; %(default)s)",
+    )
+    chips: int = option(default=1, help="chips to fit on (%(default)s)")
+    period: int | None = option(
+        metavar="STEPS", help="from one sample to the next (default: the shortest power of two)"
+    )
+    rates: Path | None = rates_option()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +29,7 @@ from dnisnm_lava.cli.options import (
     RecipeOptions,
     Resumable,
     Seeded,
+    TargetOptions,
 )
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.verb import Verb
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.evaluation.trials import Journal
     from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.ir import Graph
-    from dnisnm_lava.measures import Measure
+    from dnisnm_lava.measures import Ask, Measure
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
@@ -93,13 +94,21 @@ def _statistics(
 
 
 def _network(
-    args: OfModel, data: Data, group: Group, stages: Stages, keep: Kept | None = None
+    args: OfModel,
+    data: Data,
+    group: Group,
+    stages: Stages,
+    keep: Kept | None = None,
+    check: Callable[[dn.AnalogGraph], None] | None = None,
 ) -> tuple[Networks, SetUp]:
     """The networks, the file's integers in them where a verb is about one, and what is known of the set-up.
-    The ranks share it: all have the same. keep: where `fit` keeps what is done."""
+    The ranks share it: all have the same. keep: where `fit` keeps what is done. check: what is to be looked
+    at as soon as the model is traced, since all else takes long."""
     recipe = _recipe(args)
     _tell_unread(args, recipe)
     traced = _traced(args, data, stages)
+    if check is not None:
+        check(traced.graph)
     split = splitting.remembered(args, data.train)
     fitted = _fitted(args, data, split) if recipe.needs_images else 0
     _tell_size(args.model, traced.graph, recipe, fitted)
@@ -114,9 +123,7 @@ def _network(
             traced,
             data.train,
             recipe,
-            calibration_images=args.calibration_images,
-            fit_images=args.fit_images,
-            seed=args.seed,
+            dn.Samples(args.calibration_images, args.fit_images, args.seed),
             device=group.device,
             stages=_paced(stages),
             calibrated=calibrated,
@@ -406,10 +413,53 @@ def _tried(
 ) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
     labels where there are some, to try them on."""
+    from dnisnm_lava.data import datasets
+
     data = _data(args)
-    nets, set_up = _network(args, data, group, stages)
-    x, y = _images(data.test, args.images, args.seed, stages, classes=args.measure != "values")
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    targets = _targets(args, data) if isinstance(args, TargetOptions) else {}
+    check = partial(_check_labels, data.test, chosen, args.ask, targets)
+    nets, set_up = _network(args, data, group, stages, check=check)
+    x, y = datasets.arrays(data.test, chosen, stages("read images"), classes=args.measure != "values")
     return data, nets, set_up, x, _told_labels(y)
+
+
+def _targets(args: TargetOptions, data: Data) -> dict[str | int, np.ndarray]:
+    """{output: its labels or targets (N, ...) of all test images}, of --targets."""
+    from dnisnm_lava.data.files import arrays
+
+    found: dict[str | int, np.ndarray] = {}
+    for told in args.targets or ():
+        name, equals, path = told.partition("=")
+        if not (name and equals and path):
+            raise OutOfRange(f"--targets {told}: give an output and a file, as OUTPUT=FILE")
+        if name in found:
+            raise OutOfRange(f"--targets {told}: output {name} given twice; give each once")
+        found[name] = arrays.labels(Path(path))
+        if len(found[name]) != len(data.test):
+            raise OutOfRange(
+                f"--targets {told}: holds {len(found[name]):,} of them, and there are {len(data.test):,} "
+                f"test images; give one for each, in their order"
+            )
+    return found
+
+
+def _check_labels(
+    dataset: Labelled,
+    chosen: np.ndarray,
+    ask: Ask,
+    targets: Mapping[str | int, np.ndarray],
+    graph: dn.AnalogGraph | dn.SpikingGraph,
+) -> None:
+    """OutOfRange for labels of the `chosen` images that the asked measure of `graph`'s output does not take,
+    or for none where it needs them; of a Dataset that tells labels with images alone, of some of them.
+    targets: {output: its own, of all images}."""
+    from dnisnm_lava.data import datasets
+    from dnisnm_lava.evaluation import outputs
+
+    found = datasets.labels_of(dataset, chosen, classes=ask.kind != "values")
+    own = {name: values[chosen] for name, values in targets.items()}
+    outputs.wanted(graph, len(chosen), _told_labels(found), own, ask)
 
 
 def _told_labels(y: np.ndarray) -> np.ndarray | None:
@@ -448,11 +498,13 @@ def _measure_words(args: MeasureOptions) -> list[str]:
 
 @dataclass(frozen=True)
 class Blocks:
-    """The indices `chosen` of `dataset`, which are read in blocks. labelled: are labels needed?"""
+    """The indices `chosen` of `dataset`, which are read in blocks. labelled: are labels needed? targets:
+    {output: its own (N, ...), of the whole dataset}."""
 
     dataset: Labelled
     chosen: np.ndarray
     labelled: bool
+    targets: Mapping[str | int, np.ndarray] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -467,6 +519,11 @@ class Blocks:
     def read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         return self._read(block) if block else self.first
 
+    def own(self, block: int) -> dict[str | int, np.ndarray]:
+        """The targets of a block."""
+        which = self.chosen[block * BLOCK : (block + 1) * BLOCK]
+        return {name: values[which] for name, values in self.targets.items()}
+
     def _read(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         from dnisnm_lava.data import datasets
 
@@ -475,11 +532,14 @@ class Blocks:
         )
 
 
-def _blocks(args: Compare | Simulate, data: Data) -> Blocks:
+def _blocks(
+    args: Compare | Simulate, data: Data, targets: Mapping[str | int, np.ndarray] | None = None
+) -> Blocks:
     """Those of the test images."""
     from dnisnm_lava.data import datasets
 
-    return Blocks(data.test, datasets.choose(data.test, args.images, args.seed), args.measure != "values")
+    chosen = datasets.choose(data.test, args.images, args.seed)
+    return Blocks(data.test, chosen, args.measure != "values", targets or {})
 
 
 def _measure(args: MeasureOptions, blocks: Blocks, graph: dn.AnalogGraph | dn.SpikingGraph) -> Measure:
@@ -495,12 +555,12 @@ def _in_blocks(
     data: Data,
     blocks: Blocks,
     covered: Mapping[str, Any],
-    work: Callable[[np.ndarray, np.ndarray | None], Tally],
+    work: Callable[[np.ndarray, np.ndarray | None, Mapping[str | int, np.ndarray]], Tally],
     group: Group,
     stages: Stages,
 ) -> Iterator[list[Part]]:
-    """`work(images, labels)` on the chosen test images, in blocks that the ranks share; kept beside --out
-    until the result is written. covered: what a part depends on beside images and the measure."""
+    """`work(images, labels, targets)` on the chosen test images, in blocks that the ranks share; kept beside
+    --out until the result is written. covered: what a part depends on beside images and the measure."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import tallies
     from dnisnm_lava.evaluation.comparison import array_digest
@@ -510,9 +570,9 @@ def _in_blocks(
     )
 
     def part(block: int) -> Part:
-        x, y = blocks.read(block)
-        tally = tallies.placed(work(x, _told_labels(y)), block * BLOCK)
-        return shards.Part(array_digest(x, y), tally)
+        (x, y), own = blocks.read(block), blocks.own(block)
+        tally = tallies.placed(work(x, _told_labels(y), own), block * BLOCK)
+        return shards.Part(array_digest(x, y, *own.values()), tally)
 
     with shards.keeping(args.out, fingerprint, group, resume=args.resume, overwrite=args.overwrite) as kept:
         unit = f"block{'' if group.size == 1 else ' of this process'}"

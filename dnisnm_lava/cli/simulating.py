@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli import remembering
+from dnisnm_lava.cli import framed, remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
 from dnisnm_lava.cli.names import (
     CALIBRATION_IMAGES,
     LAVA_IMAGES,
     NOT_EQUAL,
     TEST_IMAGES,
+    VERIFY_FRAMES,
     VERIFY_STEPS,
 )
 from dnisnm_lava.cli.options import (
@@ -26,7 +27,6 @@ from dnisnm_lava.cli.options import (
     LavaOptions,
     MeasureOptions,
     OfFile,
-    OfModelOrFile,
     Overwriting,
     Resumable,
     Seeded,
@@ -38,6 +38,7 @@ from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.shared import (
     _allowed_to_finish,
     _blocks,
+    _check_labels,
     _data,
     _images,
     _in_blocks,
@@ -49,6 +50,7 @@ from dnisnm_lava.cli.shared import (
     _refuse_dials,
     _require_data,
 )
+from dnisnm_lava.cli.stream_options import MayFollow
 from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange
 
@@ -100,6 +102,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
         args = _allowed_to_finish(args)
         readable = comparison.meaningful_steps(graph, steps)
         blocks = _blocks(args, data)
+        _check_labels(blocks.dataset, blocks.chosen, args.ask, {}, graph)
         measure = _measure(args, blocks, graph)
         if not measure.labels:
             raise OutOfRange(
@@ -111,7 +114,7 @@ def simulate(args: Simulate, stages: Stages) -> Result:
             refuse_existing(args.out, args.overwrite)
         stages(f"{args.backend}, {steps} steps")
 
-        def work(x: np.ndarray, y: np.ndarray | None) -> tallies.Tally:
+        def work(x: np.ndarray, y: np.ndarray | None, _: object) -> tallies.Tally:
             if y is None:
                 raise OutOfRange(
                     f"{data.test.name}: some images come without targets; give them, or fewer images"
@@ -226,7 +229,8 @@ def _exits_on(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verify(OfModelOrFile, LavaOptions, Seeded):
+class Verify(MayFollow, LavaOptions, Seeded):
+    limit: int = option(default=VERIFY_FRAMES, metavar="N", help="take so many frames (%(default)s)")
     images: int = images_option(LAVA_IMAGES)
     target: str = option(
         choices=("lava", "sanafe"),
@@ -236,7 +240,7 @@ class Verify(OfModelOrFile, LavaOptions, Seeded):
 
 
 def verify(args: Verify, stages: Stages) -> Result:
-    """Every spike of every population, in all executors and on Lava."""
+    """Every spike of every population, of images or of a stream's frames, in all executors and on Lava."""
     from dnisnm_lava.system import ranks
 
     with ranks.joined(args.device) as group:
@@ -245,9 +249,10 @@ def verify(args: Verify, stages: Stages) -> Result:
 
 def _verify(args: Verify, group: Group, stages: Stages) -> Result:
     from dnisnm_lava.evaluation import comparison
-    from dnisnm_lava.views import comparison as comparison_report
 
     net = args.net
+    if framed.follows(args):
+        return _verify_stream(args, stages) if group.is_first else Result({}, "")
     if bool(net) == bool(args.model):
         raise OutOfRange("verify: give either a .net file or --model, not both, not neither")
     alarms: tuple[Alarm, ...] = ()
@@ -255,8 +260,9 @@ def _verify(args: Verify, group: Group, stages: Stages) -> Result:
         from exporters import netx
 
         _refuse_dials(args)
-        args = remembering.recall(args, "data")
         spiking, integer = None, netx.read(net)
+        framed.require_frames(args, integer)
+        args = remembering.recall(args, "data")
         data = _data(args, integer)
     else:
         _require_data(args)
@@ -278,10 +284,33 @@ def _verify(args: Verify, group: Group, stages: Stages) -> Result:
         equality = comparison.verify(
             integer, x, steps=steps, spiking=spiking, device=args.device, lava=lava, stages=stages
         ).equality
+    provenance = _provenance(args, integer, x, y, data=data, lava=lava)
+    return _with_alarms(args, _equal(equality, provenance, "image"), alarms)
+
+
+def _verify_stream(args: Verify, stages: Stages) -> Result:
+    """Every spike of every frame, in all executors, in the torch module and on Lava."""
+    from dnisnm_lava.evaluation import comparison
+
+    if args.target != "lava":
+        raise OutOfRange(
+            "--target sanafe: runs networks whose neurons take nothing back, and a stream's do; "
+            "dnisnm costs --replay sanafe sends its spikes over that chip"
+        )
+    seen = framed.framed(args, stages, ann=False)
+    x = seen.first(args.limit)
+    lava = _lava(args, len(x))
+    equality = comparison.verify_stream(
+        seen.graph, x, spiking=seen.floats, device=args.device, lava=lava, stages=stages
+    )
+    provenance = _provenance(seen.found.args, seen.graph, x, data=seen.found.data, lava=lava)
+    return _with_alarms(args, _equal(equality, provenance, "frame"), seen.found.alarms)
+
+
+def _equal(equality: tuple[Difference, ...], provenance: Mapping[str, Any], of: str) -> Result:
+    """What was compared, image by image or frame by frame."""
+    from dnisnm_lava.views import comparison as comparison_report
+
+    facts = {"equality": comparison_report.equality_json(equality), "provenance": provenance}
     equal = all(row.different == 0 for row in equality)
-    facts = {
-        "equality": comparison_report.equality_json(equality),
-        "provenance": _provenance(args, integer, x, y, data=data, lava=lava),
-    }
-    result = Result(facts, comparison_report.equality_told(equality), "" if equal else NOT_EQUAL)
-    return _with_alarms(args, result, alarms)
+    return Result(facts, comparison_report.equality_told(equality, of), "" if equal else NOT_EQUAL)

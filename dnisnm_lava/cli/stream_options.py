@@ -1,4 +1,4 @@
-"""Options of `stream`: where frames come from, how they are followed, what is written; and of `tune
+"""Options of frames: where they come from, the dials of a stream of them, what `stream` writes; and of `tune
 --stream`."""
 
 from __future__ import annotations
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dnisnm_lava.cli.names import STREAM_FILES, TUNED_FRAMES
-from dnisnm_lava.cli.options import MeasureOptions, OfModelOrFile, Resumable, Seeded, data_option, out_option
+from dnisnm_lava.cli.options import (
+    DataOptions,
+    MeasureOptions,
+    OfModelOrFile,
+    Resumable,
+    Seeded,
+    data_option,
+    out_option,
+)
 from dnisnm_lava.cli.values import _at_once, _numbers, _sizes
 from dnisnm_lava.cli.verb import Verb, flag, option
 
@@ -17,6 +25,7 @@ class SourceOptions(Verb):
     heading = "frames"
     about = "one of --video, --frames and --events"
     exclusive = True
+    optional = True
 
     video: Path | None = option(metavar="CLIP", help="a clip, such as clip.mp4 (extra video)")
     frames: Path | None = option(
@@ -24,7 +33,7 @@ class SourceOptions(Verb):
         help="a folder of pictures in the order of their numbers, or an .npy or .npz of frames",
     )
     events: Path | None = option(
-        metavar="FILE", help="a file of events: .aedat4, .raw, .dat, .bin, .npz, ..."
+        metavar="FILE", help="a file of events: .aedat4, .raw, .dat, .bin, .npz, .h5, ..."
     )
 
 
@@ -73,7 +82,7 @@ class ClipOptions(FrameOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowingOptions(Verb):
+class StreamDials(Verb):
     heading = "stream"
     about = "of a network of images; a stream's has its own"
 
@@ -84,6 +93,12 @@ class FollowingOptions(Verb):
         help="0 to 2: changes of less than about H levels are not sent (%(default)g: all are)",
     )
     at_once: int | None = option(metavar="K", help="levels that a neuron may send in a step (default: all)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowingOptions(Verb):
+    heading = "stream"
+
     refresh: int = option(default=0, metavar="N", help="begin anew every N frames (%(default)s: never)")
     state: Path | None = option(
         metavar="FILE",
@@ -93,7 +108,22 @@ class FollowingOptions(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream(OfModelOrFile, SourceOptions, FrameOptions, FollowingOptions, MeasureOptions, Resumable, Seeded):
+class OfFrames(DataOptions, SourceOptions, FrameOptions, StreamDials):
+    """Frames, how they are prepared, and how a network follows them."""
+
+    @property
+    def source(self) -> Path | None:
+        """The one that was given."""
+        return self.video or self.frames or self.events
+
+
+@dataclass(frozen=True, kw_only=True)
+class MayFollow(OfModelOrFile, OfFrames):
+    """A network, and images, or frames that it follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(MayFollow, FollowingOptions, MeasureOptions, Resumable, Seeded):
     data: str = data_option(of="training images, of a model: ", default=" (default: frames of the stream)")
     out: Path | None = out_option(f"folder for {', '.join(STREAM_FILES)}")
     write: Path | None = option(
@@ -102,10 +132,3 @@ class Stream(OfModelOrFile, SourceOptions, FrameOptions, FollowingOptions, Measu
         "(default: none; extra video)",
     )
     overwrite: bool = flag(help="replace what --out and --write name")
-
-    @property
-    def source(self) -> Path:
-        """The one that was given."""
-        given = self.video or self.frames or self.events
-        assert given is not None
-        return given

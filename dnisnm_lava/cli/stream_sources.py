@@ -1,11 +1,11 @@
-"""Where `stream` has its frames and its network from."""
+"""Where a stream has its frames and its network from."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import PREPARED_BY
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import _data, _network, _refuse_dials, _transforms
+from dnisnm_lava.cli.stream_options import MayFollow, OfFrames
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.system.ranks import Group
 
 if TYPE_CHECKING:
-    from dnisnm_lava.cli.stream_options import Stream
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.data.files.preparation import Preparation
     from dnisnm_lava.data.streams.stream import Frames
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 MOST_TO_FIT = 256  # frames of the stream itself, where there are no training images
 
 
-def source_of(args: Stream) -> Frames:
+def source_of(args: OfFrames) -> Frames:
     """Those that are asked for, as they lie there."""
     from dnisnm_lava.data.streams import sources, stream
 
+    if args.source is None:
+        raise OutOfRange(f"{args.verb}: give frames as --video, --frames or --events")
     if args.events is None:
         _refuse_dials_of_events(args)
     elif args.microseconds is None and args.count is None:
@@ -52,7 +54,7 @@ def source_of(args: Stream) -> Frames:
     )
 
 
-def _sensor(args: Stream) -> tuple[int, int] | None:
+def _sensor(args: OfFrames) -> tuple[int, int] | None:
     if args.sensor is None:
         return None
     if len(args.sensor) != 2:
@@ -62,20 +64,20 @@ def _sensor(args: Stream) -> tuple[int, int] | None:
     return args.sensor[0], args.sensor[1]
 
 
-def _refuse_dials_of_events(args: Stream) -> None:
+def _refuse_dials_of_events(args: OfFrames) -> None:
     given = args.given & {"microseconds", "count", "sensor", "event_channels"}
     if given:
         raise OutOfRange(f"--{min(given).replace('_', '-')}: belongs to --events; leave it out")
 
 
-def prepared(args: Stream, source: Frames) -> Frames:
+def prepared(args: OfFrames, source: Frames) -> Frames:
     """The same, as the network takes them."""
     from dnisnm_lava.data.streams.prepared import prepared
 
     return prepared(source, _preparation(args, source))
 
 
-def _preparation(args: Stream, source: Frames) -> Preparation:
+def _preparation(args: OfFrames, source: Frames) -> Preparation:
     from dnisnm_lava.data.files import preparation
 
     own = {name: getattr(args, name) for name in PREPARED_BY}
@@ -100,45 +102,54 @@ def _are_pictures(source: Frames) -> bool:
 # ---------------------------------------------------------------- the network
 
 
+F = TypeVar("F", bound=MayFollow)
+
+
 @dataclass(frozen=True)
-class Followed:
+class Followed(Generic[F]):
     """The network of a stream: networks that were made now, or a file's graph, of images or a stream's; the
     ANN, where it is known. args: with what the file remembers. data: training images, of a model."""
 
-    args: Stream
+    args: F
     networks: Networks | dn.SpikingGraph
     analog: dn.AnalogGraph | None
     data: Data | None = None
     alarms: tuple[Alarm, ...] = ()
 
 
-def network_of(args: Stream, source: Frames, stages: Stages) -> Followed:
-    """That of the file, or of --model: made on --data, or on frames of the stream itself."""
+def network_of(args: F, source: Frames, stages: Stages, ann: bool = True) -> Followed[F]:
+    """That of the file, or of --model: made on --data, or on frames of the stream itself. ann: with the ANN
+    beside it, where that is known."""
     if args.net is not None:
-        return _of_file(args, stages)
+        return _of_file(args, stages, ann)
     if not args.model:
-        raise OutOfRange("stream: give a .net file, or a model as --model")
+        raise OutOfRange(f"{args.verb}: give a .net file, or a model as --model")
     data = _data(args) if args.data else _data_of(prepared(args, source))
     made, set_up = _network(args, data, Group(device=args.device), stages)
     return Followed(args, made, made.analog, data, set_up.alarms or ())
 
 
-def _of_file(args: Stream, stages: Stages) -> Followed:
+def _of_file(args: F, stages: Stages, ann: bool) -> Followed[F]:
     from exporters import netx
 
     _refuse_dials(args)
     assert args.net is not None
     graph = netx.read(args.net)
+    check_dials_of(args, graph)
+    args = remembering.recall(args)
+    return Followed(args, graph, _ann(args, graph, stages) if ann else None)
+
+
+def check_dials_of(args: OfFrames, graph: dn.SpikingGraph) -> None:
+    """OutOfRange for dials beside a network that has its own."""
     if graph.carry and args.given & {"frame_steps", "hysteresis", "at_once"}:
         raise OutOfRange(
             f"{args.net}: the network is a stream's already; its own --frame-steps, --hysteresis and "
             f"--at-once hold"
         )
-    args = remembering.recall(args)
-    return Followed(args, graph, None if args.no_compare else _ann(args, graph, stages))
 
 
-def _ann(args: Stream, graph: dn.SpikingGraph, stages: Stages) -> dn.AnalogGraph | None:
+def _ann(args: MayFollow, graph: dn.SpikingGraph, stages: Stages) -> dn.AnalogGraph | None:
     """Of the model that the file remembers, or that is given; None, with a notice, where it is not here."""
     from dnisnm_lava.data.models import load_model
     from dnisnm_lava.frontend import walk
@@ -173,9 +184,10 @@ def _data_of(frames: Frames) -> Data:
     return Data(frames.name, held, held)
 
 
-def title(args: Stream) -> str:
+def title(args: OfFrames) -> str:
     """Network and frames by their names, without folders."""
+    assert args.source is not None
     model = (
-        str(args.net) if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
+        args.net.name if args.net is not None else ":".join(Path(p).name or p for p in args.model.split(":"))
     )
     return f"{model} on {args.source.name}"

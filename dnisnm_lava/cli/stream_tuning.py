@@ -78,10 +78,7 @@ def tune_stream(args: Tune, target: Target, stages: Stages) -> Result:
             target,
             space=space,
             measure=args.ask,
-            limit=args.limit,
             statistics=stats,
-            fit_images=args.fit_images,
-            seed=args.seed,
             device=args.device,
             stages=stages,
             journal=kept,
@@ -124,7 +121,8 @@ def _space(args: Tune) -> StreamSpace:
         "at_once": args.try_at_once,
     }
     given: dict[str, Any] = {name: values for name, values in tried.items() if values is not None}
-    space = streams.StreamSpace(base, **given)
+    samples = dn.Samples(args.calibration_images, args.fit_images, args.seed)
+    space = streams.StreamSpace(base, **given, frames=args.limit, samples=samples)
     streams.check(space)
     return space
 

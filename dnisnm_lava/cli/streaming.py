@@ -39,7 +39,7 @@ def stream(args: Stream, stages: Stages) -> Result:
     _check_early(args)
     files = stream_folder.written(args)
     source = stream_sources.source_of(args)
-    found = stream_sources.network_of(args, source, stages)
+    found = stream_sources.network_of(args, source, stages, ann=not args.no_compare)
     args = found.args
     graph, made_of = _graph(args, found), _made_of(args, found.data)
     with _keeping(args, graph) as kept:
@@ -78,7 +78,7 @@ def _check_clip(path: Path) -> None:
         raise BackendMissing(f"clips: {missing('av', 'video')}")
 
 
-def _graph(args: Stream, found: Followed) -> SpikingGraph:
+def _graph(args: Stream, found: Followed[Stream]) -> SpikingGraph:
     """The stream's network."""
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.studies.streams.following import of_stream
@@ -111,7 +111,9 @@ def _keeping(args: Stream, graph: SpikingGraph) -> Any:
     return blocks.keeping(args.out, fingerprint, Group(), resume=args.resume, overwrite=args.overwrite)
 
 
-def _followed(args: Stream, found: Followed, source: Frames, parts: Parts, stages: Stages) -> Watching:
+def _followed(
+    args: Stream, found: Followed[Stream], source: Frames, parts: Parts, stages: Stages
+) -> Watching:
     """All frames that are left, into `parts`; what is kept there outlives an error."""
     from itertools import islice
 
@@ -132,10 +134,7 @@ def _followed(args: Stream, found: Followed, source: Frames, parts: Parts, stage
         levels=args.at_once,
         refresh=args.refresh,
         state=parts.state,
-        compare=not args.no_compare,
-        analog=found.analog,
-        measure=args.ask,
-        device=args.device,
+        beside=None if args.no_compare else dn.References(found.analog, args.ask, args.device),
     )
     ann = None if watching.alone is None else watching.alone.bill.ann
     pace = _Pace(stages, source.total, done)

@@ -16,7 +16,7 @@ from dnisnm_lava.cli.names import TRIED_IMAGES
 from dnisnm_lava.cli.options import OfModel
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.shared import _fit_images, _images, _statistics
-from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.studies.explain import remedies
 from dnisnm_lava.studies.explain.values import Explanation, Remedy
@@ -30,21 +30,24 @@ MOST = 2  # remedies
 
 @dataclass(frozen=True)
 class Tried:
-    """A remedy on so many test `images`: shares that get the ANN's answer from the integer SNN, and that get
-    their label (None without labels), before and after."""
+    """A remedy on so many test `images`: the quality (share, mean IoU or R2, as `measure` tells) of the
+    integer SNN's answers against the ANN's, and against labels (None without), before and after."""
 
     remedy: Remedy
     images: int
     agreement: tuple[float, float]
     accuracy: tuple[float, float] | None
+    measure: Measure
 
     @property
     def sentence(self) -> str:
-        pairs = [("agreement with the ANN", self.agreement)] + (
-            [] if self.accuracy is None else [("accuracy", self.accuracy)]
-        )
+        measure, labelled = self.measure, replace(self.measure, labels=True)
+        pairs = [(replace(measure, labels=False).aim, self.agreement)]
+        pairs += [] if self.accuracy is None else [(labelled.aim, self.accuracy)]
+        unit = " %" if measure.is_share else ""
         told = ", ".join(
-            f"{name} {100 * before:.1f} -> {100 * after:.1f} %" for name, (before, after) in pairs
+            f"{name.removesuffix(', %')} {measure.shown(before, 1)} -> {measure.shown(after, 1)}{unit}"
+            for name, (before, after) in pairs
         )
         return f"tried {self.remedy.option}: {told} of {self.images:,} images"
 
@@ -52,31 +55,28 @@ class Tried:
 def try_remedies(
     args: OfModel, data: Data, network: Networks, found: Explanation, stages: Stages
 ) -> tuple[Tried, ...]:
-    """The first `MOST` of those found, each alone; none where values are measured."""
+    """The first `MOST` of those found, each alone."""
     from dnisnm_lava.backends import ann, batched
 
     measure = found.measure
-    if not measure.is_share:
-        raise OutOfRange(
-            "--try: tells of answers and classes; of values, change the option and explain again"
-        )
     x, y = _images(data.test, TRIED_IMAGES, args.seed, stages, classes=measure.labels)
     own = measure.said(ann.ann(network.analog, x, readout=measure.output, device=args.device))
     right = measure.wanted(y) if measure.labels else None
 
-    def shares(graph: dn.SpikingGraph) -> tuple[float, float | None]:
-        said = measure.said(batched.run(graph, x, device=args.device).rates(graph.steps, measure.output))
-        return float(np.mean(said == own)), None if right is None else float(
-            np.mean((said == right)[right != measure.ignored])
-        )
+    def against(said: np.ndarray, wanted: np.ndarray) -> float:
+        return measure.score(measure.count(said, wanted), measure.spread(wanted), len(said)).quality
 
-    before = shares(network.integer)
+    def qualities(graph: dn.SpikingGraph) -> tuple[float, float | None]:
+        said = measure.said(batched.run(graph, x, device=args.device).rates(graph.steps, measure.output))
+        return against(said, own), None if right is None else against(said, right)
+
+    before = qualities(network.integer)
     tried = []
     for remedy in found.remedies[:MOST]:
         stages(f"try {remedy.option}")
-        after = shares(_remade(args, data, network, remedy, stages))
+        after = qualities(_remade(args, data, network, remedy, stages))
         accuracy = None if before[1] is None or after[1] is None else (before[1], after[1])
-        tried.append(Tried(remedy, len(x), (before[0], after[0]), accuracy))
+        tried.append(Tried(remedy, len(x), (before[0], after[0]), accuracy, measure))
     return tuple(tried)
 
 
@@ -98,7 +98,7 @@ def _remade(args: OfModel, data: Data, network: Networks, remedy: Remedy, stages
 
 
 def tried_json(tried: Sequence[Tried]) -> list[dict[str, Any]]:
-    return [{**asdict(t), "option": t.remedy.option} for t in tried]
+    return [{**asdict(t), "measure": t.measure.facts, "option": t.remedy.option} for t in tried]
 
 
 def tried_told(tried: Sequence[Tried]) -> RenderableType:

@@ -41,6 +41,7 @@ class Verb:
     heading: ClassVar[str | None] = None  # of a group; "" for options that only stand in front
     about: ClassVar[str | None] = None
     exclusive: ClassVar[bool] = False  # is one of them wanted, and no more?
+    optional: ClassVar[bool] = False  # of an exclusive group: may all be missing?
 
     verb: str = ""
     given: frozenset[str] = frozenset()
@@ -76,7 +77,7 @@ def add_options(parser: argparse.ArgumentParser, kind: type[Verb]) -> None:
             places[heading] = parser.add_argument_group(heading, group.about)
         exclusive = vars(group).get("exclusive", False)
         if exclusive and group not in places:
-            places[group] = places[heading].add_mutually_exclusive_group(required=True)
+            places[group] = places[heading].add_mutually_exclusive_group(required=not group.optional)
         names, how = f.metadata["names"], {"default": f.default, **f.metadata["how"]}
         reader = READERS.get(str(f.type).removesuffix(" | None"))
         if reader is not None:

@@ -336,6 +336,28 @@ def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
     return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
 
 
+def labels_of(dataset: Labelled, indices: np.ndarray, *, classes: bool = True) -> np.ndarray:
+    """(N, ...) labels, without an image prepared: all, where the data tells them apart from its images (an
+    .npz, class folders, torchvision's own), else of BATCH images, evenly spread. classes: as of `batches`."""
+    base = dataset.base
+    apart = base.y if isinstance(base, Arrays) else _targets(base)
+    if apart is None:
+        some = indices[np.unique(np.linspace(0, len(indices) - 1, BATCH).astype(int))]
+        given = [dataset.given(int(i))[1] for i in some]
+    else:
+        given = [apart[int(i)] for i in indices]
+    return _labels(dataset.name, [UNKNOWN if label is None else label for label in given], classes)
+
+
+def _targets(base: Any) -> Any:
+    """The labels that torchvision's own Datasets keep beside their images; None of any other."""
+    own = getattr(type(base), "__getitem__", None)
+    plain = getattr(own, "__module__", "").startswith("torchvision.")
+    found = getattr(base, "targets", None)
+    untouched = getattr(base, "target_transform", None) is None and getattr(base, "transforms", None) is None
+    return found if plain and untouched and found is not None and len(found) == len(base) else None
+
+
 def is_unknown(labels: np.ndarray) -> bool:
     """Does some image come without a label?"""
     return labels.dtype.kind in "iu" and bool((labels == UNKNOWN).any())

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,8 +20,9 @@ from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import in_torch, marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
+from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import (
     Tally,
@@ -33,9 +35,10 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs, lead
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.ir.integers import check_images
-from dnisnm_lava.measures import AUTO, Asked, Measure, Score, asked
+from dnisnm_lava.ir.timing import most_ahead
+from dnisnm_lava.measures import AUTO, Asked, Measure, Score
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.progress import Progress, Stages, in_silence
@@ -67,8 +70,10 @@ class Comparison:
     clipped_inputs, populations: of the integer run at the largest T. alone: {"float": {T: images that get the
     ANN's answer from it and not from the integer SNN}, "integer": the other way}, where an image has one
     answer. outputs: {"float": {output: {T: its values against the ANN's own}}, "integer": ...}, where a
-    network has several. alarms: what makes all of it meaningless, or the integers worse than they need be
-    (`sanity`). marks: what each image got, where that is known."""
+    network has several. further: {output: what is measured of it}, of other outputs with labels or targets of
+    their own, and met: {"ann": {output: {0: Score}}, "float": {output: {T: ...}}, "integer": ...}. alarms:
+    what makes all of it meaningless, or the integers worse than they need be (`sanity`). marks: what each
+    image got, where that is known."""
 
     measure: Measure
     scores: Mapping[str, Score | Mapping[int, Score]]
@@ -83,6 +88,8 @@ class Comparison:
     alarms: tuple[Alarm, ...] = ()
     outputs: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
     marks: Marks | None = None
+    further: Mapping[str, Measure] = field(default_factory=dict)
+    met: Mapping[str, Mapping[str, Mapping[int, Score]]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> dict[str, float | dict[int, float]]:
@@ -156,6 +163,33 @@ def verify(
     return Verification(tuple(rows), _together(parts, integer))
 
 
+def verify_stream(
+    integer: SpikingGraph,
+    frames: np.ndarray,
+    *,
+    spiking: SpikingGraph | None = None,
+    device: Device = "cpu",
+    lava: Lava = LAVA,
+    stages: Stages = in_silence,
+) -> tuple[Difference, ...]:
+    """`verify` of a stream's network, of which every spike of every frame (N, *image shape) is compared, and
+    with the torch module's, too."""
+    found = verify(
+        integer,
+        frames,
+        steps=integer.steps,
+        spiking=spiking,
+        whole=len(frames),
+        device=device,
+        lava=lava,
+        stages=stages,
+    )
+    stages("torch module")
+    module = in_torch.follow(integer, frames)
+    exact = difference("Lava fixed_pt", found.lava, "torch module", module)
+    return (*found.equality[:2], exact, *found.equality[2:])
+
+
 def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
     """The read-outs of one run after another."""
     further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
@@ -185,6 +219,7 @@ def compare(
     *,
     steps: tuple[int, ...] = STEPS,
     measure: Asked = AUTO,
+    targets: Targets | None = None,
     lava: Lava = LAVA,
     compute: Compute = COMPUTE,
     set_up: SetUp = SET_UP,
@@ -196,48 +231,23 @@ def compare(
 
     images: (N, *input shape). labels: class indices (N,), or (N, H, W) of maps, 0 and 1 for binary answers,
     or targets in the shape of the output (default: what comes with the images). measure: `auto`, one of
-    measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then. set_up:
+    measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then.
+    targets: {output, by name or index: its own labels or targets (N, ...)}; outputs other than the measured
+    one are measured by theirs, too. set_up:
     what is expected of the ANN, and what was raised before.
     """
-    found, _ = compared(
-        nets,
-        images,
-        labels,
-        steps=steps,
-        measure=measure,
-        lava=lava,
-        compute=compute,
-        set_up=set_up,
-        stages=stages,
-    )
-    return found
-
-
-def compared(
-    nets: Networks,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    steps: tuple[int, ...] = STEPS,
-    measure: Asked = AUTO,
-    lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
-) -> tuple[Comparison, Answered]:
-    """The comparison, and the answers that it counts."""
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
-    found = asked(nets.analog, y, measure)
-    heard = answered(nets, x, y, measure=found, steps=steps, compute=compute, stages=stages)
-    on_lava = None
-    if lava.images:
-        first = x[: lava.images], None if y is None else y[: lava.images]
-        on_lava = compared_on_lava(
-            nets, *first, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
-        )
-    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up), heard
+    aim = outputs.wanted(nets.analog, len(x), y, targets, measure)
+    found, y = aim.measure, aim.labels
+    heard = answered(
+        nets, x, y, measure=found, further=aim.further, steps=steps, compute=compute, stages=stages
+    )
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
+    )
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -252,13 +262,15 @@ class Answered:
     """What each network says of the same images. ann: (N, *shape of the output), the ANN's values. right:
     {"labels": (N, *spots), where there are some, "ann": the ANN's answers}. said: {"float": {T: answers (N,
     *spots)}, "integer": ...}. activities: {"float": spikes and saturations, as a tally, "integer": ...}.
-    outputs: {"float": the raw values of each of several outputs, as a tally, "integer": ...}."""
+    outputs: {"float": the raw values of each of several outputs, as a tally, "integer": ...}. met: {"ann": of
+    further outputs with labels, as a tally, "float": ..., "integer": ...}."""
 
     ann: np.ndarray
     right: Mapping[str, np.ndarray]
     said: Mapping[str, Mapping[int, np.ndarray]]
     activities: Mapping[str, Tally]
     outputs: Mapping[str, Tally]
+    met: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def answered(
@@ -268,15 +280,20 @@ def answered(
     *,
     measure: Measure,
     steps: tuple[int, ...],
+    further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
     compute: Compute = COMPUTE,
     stages: Stages = in_silence,
 ) -> Answered:
-    """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`."""
+    """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`.
+    further: {another output: (its measure, its labels (N, ...))}."""
+    others = further or {}
     output = measure.output or nets.analog.readout.name
     names = list(dict.fromkeys((output, *outputs.measures(nets.analog))))
     all_values = ann.outputs(nets.analog, images, names, device=compute.device, progress=stages("ANN"))
     values, each = all_values[output], outputs.own(nets.analog, all_values)
     answers, activities, raw = {}, {}, {}
+    own = {name: {0: other.said(all_values[name])} for name, (other, _) in others.items()}
+    met = {"ann": outputs.met(own, others)}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
         progress = stages(f"{key} SNN")
 
@@ -288,7 +305,8 @@ def answered(
         run, answers[key] = answers_at_each(graph, runner, measure, steps)
         activities[key] = activity(run)
         raw[key] = outputs.counted(graph, run, each, readable(graph, steps))
-    return Answered(values, wanted(values, measure, labels), answers, activities, raw)
+        met[key] = outputs.met_by(run, others, readable(graph, steps))
+    return Answered(values, wanted(values, measure, labels), answers, activities, raw, met)
 
 
 def tallied(
@@ -298,11 +316,14 @@ def tallied(
     *,
     measure: Measure,
     steps: tuple[int, ...],
+    further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
     compute: Compute = COMPUTE,
     stages: Stages = in_silence,
 ) -> Tally:
     """The tally of what they say: tallies of parts of the images add up."""
-    found = answered(nets, images, labels, measure=measure, steps=steps, compute=compute, stages=stages)
+    found = answered(
+        nets, images, labels, measure=measure, steps=steps, further=further, compute=compute, stages=stages
+    )
     return tally_of(found, measure)
 
 
@@ -312,7 +333,12 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
     right = found.right
     told = guessed(measure, right["ann"], right.get("labels"))
     summed: Tally = {
-        "ann": {"images": len(found.ann), **measured({0: right["ann"]}, measure, right), "guessed": told}
+        "ann": {
+            "images": len(found.ann),
+            **measured({0: right["ann"]}, measure, right),
+            "guessed": told,
+            "met": found.met.get("ann", {}),
+        }
     }
     met: dict[str, dict[int, np.ndarray]] = {}
     for key, answers in found.said.items():
@@ -320,6 +346,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
             **measured(answers, measure, right),
             **found.activities[key],
             "outputs": found.outputs[key],
+            "met": found.met.get(key, {}),
         }
         met[key] = {t: own == right["ann"] for t, own in answers.items()} if measure.is_share else {}
     summed["alone"] = alone(met["float"], met["integer"])
@@ -329,7 +356,7 @@ def tally_of(found: Answered, measure: Measure) -> Tally:
 
 def readable(graph: SpikingGraph, steps: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `steps` at which one run of the last of them can be read."""
-    return steps[-1:] if any(lead(p) for p in graph) else steps
+    return steps[-1:] if most_ahead(graph) else steps
 
 
 @dataclass(frozen=True)
@@ -338,6 +365,16 @@ class OnLava:
 
     equality: tuple[Difference, ...]
     tally: Tally
+
+
+def first_on_lava(
+    nets: Networks, images: np.ndarray, labels: np.ndarray | None, *, lava: Lava, **how: Any
+) -> OnLava | None:
+    """The first images of `lava` on Lava, as of `compared_on_lava`; None where it has none."""
+    if not lava.images:
+        return None
+    first = images[: lava.images], None if labels is None else labels[: lava.images]
+    return compared_on_lava(nets, *first, lava=lava, **how)
 
 
 def compared_on_lava(
@@ -370,9 +407,16 @@ def compared_on_lava(
 
 
 def comparison(
-    integer: SpikingGraph, measure: Measure, summed: Tally, on_lava: OnLava | None, set_up: SetUp = SET_UP
+    integer: SpikingGraph,
+    measure: Measure,
+    summed: Tally,
+    on_lava: OnLava | None,
+    set_up: SetUp = SET_UP,
+    further: Mapping[str, Measure] | None = None,
 ) -> Comparison:
-    """From the tallies of all images, and of the first ones on Lava."""
+    """From the tallies of all images, and of the first ones on Lava. further: what is measured of other
+    outputs."""
+    others = further or {}
     runs = {"float": branch(summed, "float"), "integer": branch(summed, "integer")}
     if on_lava is not None:
         runs["lava"] = on_lava.tally
@@ -408,6 +452,8 @@ def comparison(
         (*(broken or set_up.alarms or ()), *worse),
         {key: outputs.fits(integer, runs[key]) for key in ("float", "integer")},
         marks.joined([summed], measure),
+        others,
+        {key: outputs.scores_of(branch(summed, key), others) for key in ("ann", "float", "integer")},
     )
 
 
@@ -443,7 +489,7 @@ def meaningful_steps(graph: SpikingGraph, steps: int) -> tuple[int, ...]:
     """The T at which a run of `steps` can be read: each of STEPS up to it, as a run is the beginning of every
     longer one; only `steps` itself where a population leads, as a neuron's first spike then already knows
     currents that a shorter run lacks."""
-    if any(lead(p) for p in graph):
+    if most_ahead(graph):
         return (steps,)
     return tuple(sorted({t for t in STEPS if t <= steps} | {steps}))
 
@@ -453,7 +499,7 @@ def answers_at_each(
 ) -> tuple[Run, dict[int, np.ndarray]]:
     """The longest run, and {T: answers (N, *spots)} after each of `steps`."""
     longest = runner(steps[-1])
-    apart = any(lead(p) for p in graph)  # then no run is the beginning of a longer one
+    apart = most_ahead(graph)  # then no run is the beginning of a longer one
     return longest, {t: said(runner(t) if apart and t != steps[-1] else longest, measure, t) for t in steps}
 
 

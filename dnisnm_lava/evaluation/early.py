@@ -10,7 +10,8 @@ import numpy as np
 from dnisnm_lava.backends import batched
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.evaluation.exits import Exits, classes_at, exit_steps
-from dnisnm_lava.ir import SpikingGraph, checked_images, lead
+from dnisnm_lava.ir import SpikingGraph, checked_images
+from dnisnm_lava.ir.timing import most_ahead
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def run(
     classes, steps = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
     values = np.zeros((len(x), *graph.output_shapes[output or graph.readout.name]))
     going, simulated = np.arange(len(x)), 0
-    for t in _attempts(most) if not any(lead(p) for p in graph) else [most]:
+    for t in _attempts(most) if not most_ahead(graph) else [most]:
         part = batched.run(graph, x[going], steps=t, **options)
         logits = part.scores_of(output)
         simulated += len(going) * t

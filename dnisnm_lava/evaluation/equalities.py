@@ -11,23 +11,23 @@ YES, NO = "✓", "✗"
 READ_OUTS = ", read-outs"  # behind the name of an executor: these alone were compared
 
 
-def told(rows: Sequence[Difference]) -> list[str]:
+def told(rows: Sequence[Difference], of: str = "image") -> list[str]:
     """A line for the images whose spikes were all compared, one for those of which the read-outs were, each
-    with its images and steps."""
+    with its images (or what they are: `of`) and steps."""
     return [
-        _line([row for row in rows if _whole(row) is whole], whole)
+        _line([row for row in rows if _whole(row) is whole], whole, of)
         for whole in dict.fromkeys(map(_whole, rows))
     ]
 
 
-def _line(rows: list[Difference], whole: bool) -> str:
+def _line(rows: list[Difference], whole: bool, of: str) -> str:
     """Rows of the same images. A hundred columns or so: a terminal's width."""
     images, steps, compared = rows[0].images, rows[0].steps, sum(row.spikes_compared for row in rows)
     different = sum(row.different for row in rows)
     what = "spikes" if whole else "read-outs"
     said = f"{NO} {different:,} of {compared:,} {what} differ" if different else f"{YES} {what} equal"
     return (
-        f"{said}, {images:,} {'' if whole else 'more '}image{_s(images)}, {steps:,} step{_s(steps)}: "
+        f"{said}, {images:,} {'' if whole else 'more '}{of}{_s(images)}, {steps:,} step{_s(steps)}: "
         f"{', '.join(_chains(rows))}"
     )
 

@@ -7,19 +7,15 @@ from math import sqrt
 
 import numpy as np
 
-from dnisnm_lava.measures import wilson
+from dnisnm_lava.measures import Quality, wilson
 
 
-def standard_error(share: float, images: int) -> float:
-    return sqrt(share * (1 - share) / images)
-
-
-def suggested(accuracy: Mapping[int, float], images: int) -> int:
-    """The fewest steps whose accuracy lies within one standard error of the best (Breiman et al.,
-    Classification and Regression Trees, 1984, 3.4.3). accuracy: {T: share of `images`}."""
-    best = max(accuracy.values())
-    enough = best - standard_error(best, images)
-    return min(t for t, share in accuracy.items() if share >= enough)
+def suggested(found: Mapping[int, Quality]) -> int:
+    """The fewest steps whose quality lies within one standard error of the best (Breiman et al.,
+    Classification and Regression Trees, 1984, 3.4.3). found: {T: quality}."""
+    best = max(found.values(), key=lambda quality: quality.value)
+    enough = best.value - best.standard_error
+    return min(t for t, quality in found.items() if quality.value >= enough)
 
 
 def front(score: Sequence[float], *costs: Sequence[float]) -> list[bool]:

@@ -1,10 +1,10 @@
-"""Two networks on the same images: the accuracy that one loses to the other, and where they part."""
+"""Two networks on the same images: what one loses to the other, and where they part."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -13,16 +13,21 @@ from dnisnm_lava.evaluation.comparison import Answered
 from dnisnm_lava.evaluation.intervals import paired
 from dnisnm_lava.evaluation.marks import counted, right_answers
 from dnisnm_lava.evaluation.sanity import mcnemar
-from dnisnm_lava.measures import Measure, Z
+from dnisnm_lava.measures import Fit, Measure, Quality, Score, Z, quality
+from dnisnm_lava.measures.quality import influence, standard_error
+
+FAR = 0.1  # of the standard deviation of the ANN's values: one point of R2
+SHARES = (50, 90, 99, 100)  # % of the images, of which the largest error is told
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The ANN's accuracy less a spiking network's, on the same `images`. lost: the difference of the two
-    shares; below 0 where the spiking network has more. interval: 95 %, paired: Newcombe's where an image has
-    one answer, else of the mean of the images' own differences (normal). worse, better: images of which the
-    spiking network has fewer right answers than the ANN, and more. p: of McNemar's exact test on these two;
-    of several answers an image, the sign test, which is the same sum."""
+    """The ANN's quality (`measures.quality`) less a spiking network's, on the same `images`. lost: the
+    difference; below 0 where the spiking network has more; of values without targets, what R2 to the ANN
+    lacks of 1. interval: 95 %, paired: Newcombe's where an image has one answer, else of the sum of what each
+    image adds to the difference (normal). worse, better: images of which the spiking network has fewer right
+    answers than the ANN, or a larger error, and the other way; 0 without targets. p: of McNemar's exact test
+    on these two; of several answers an image, the sign test, which is the same sum."""
 
     lost: float
     interval: tuple[float, float]
@@ -38,11 +43,13 @@ class Loss:
 @dataclass(frozen=True)
 class Parting:
     """Where the integer SNN answers otherwise than the ANN, after some T, on all `images`. apart: how many
-    images. ann_right, integer_right: of them, those on which that one alone has more right answers; 0 without
-    labels. confusion: {(ANN's answer, integer SNN's): how many}, of answers that differ. An answer is a
-    class; of several binary answers an image, 2 * label + answer. shown: indices of the first images of
-    `apart`, those where the ANN was surest of the answer it does not share; of maps, those with most pixels
-    apart."""
+    images; of values, those whose RMSE to the ANN exceeds FAR of `deviation`, the standard deviation of the
+    ANN's values. ann_right, integer_right: of them, those on which that one alone has more right answers, or
+    the smaller error; 0 without labels. confusion: {(ANN's answer, integer SNN's): how many}, of answers that
+    differ; of values none. An answer is a class; of several binary answers an image, 2 * label + answer.
+    shown: indices of the first images of `apart`, those where the ANN was surest of the answer it does not
+    share; of maps, those with most pixels apart; of values, of all images those of the largest errors.
+    errors: of values, {%: the largest RMSE to the ANN of so many of the images}."""
 
     images: int
     apart: int
@@ -50,14 +57,33 @@ class Parting:
     integer_right: int
     confusion: Mapping[tuple[int, int], int]
     shown: tuple[int, ...]
+    deviation: float = 0.0
+    errors: Mapping[int, float] = field(default_factory=dict)
+
+
+def qualities(
+    found: Answered, measure: Measure, scores: Mapping[str, Score | Mapping[int, Score]]
+) -> dict[str, dict[int, Quality]]:
+    """{"ann": {0: against the labels}, where there are some, "float": {T: ...}, "integer": ...}. scores: the
+    comparison's."""
+    wanted = found.right["labels" if measure.labels else "ann"]
+    said = {"ann": {0: found.right["ann"]}, **found.said} if measure.labels else found.said
+    told: dict[str, dict[int, Quality]] = {}
+    for key, at in said.items():
+        own = scores[key]
+        each = own if isinstance(own, Mapping) else {0: own}
+        told[key] = {t: quality(measure, each[t], answers, wanted) for t, answers in at.items()}
+    return told
 
 
 def losses(found: Answered, measure: Measure, key: str) -> dict[int, Loss]:
-    """{T: what "float" or "integer" loses to the ANN}, against the labels; none without labels, or of
-    values."""
-    if not measure.is_share or "labels" not in found.right:
-        return {}
+    """{T: what "float" or "integer" loses to the ANN}, against labels or targets; of values without any, to
+    the ANN's own; none of answers without labels."""
+    if "labels" not in found.right:
+        return {} if measure.is_share else _distances(found, measure, key)
     labels = found.right["labels"]
+    if not measure.is_share or measure.is_mask:
+        return {t: _apart(measure, found.right["ann"], said, labels) for t, said in found.said[key].items()}
     ann, answers = right_answers(found.right["ann"], labels, measure), int(counted(labels, measure).sum())
     return {
         t: _loss(measure, ann, right_answers(said, labels, measure), answers)
@@ -79,13 +105,50 @@ def _loss(measure: Measure, ann: np.ndarray, own: np.ndarray, answers: int) -> L
     return Loss(lost, (lost - half, lost + half), worse, better, images)
 
 
+def _apart(measure: Measure, ann: np.ndarray, own: np.ndarray, wanted: np.ndarray) -> Loss:
+    """Of masks and values (N, *spots), by the influence of each image on both qualities."""
+    images = len(ann)
+    each = [
+        measure.score(measure.count(said, wanted), measure.spread(wanted), images).quality
+        for said in (ann, own)
+    ]
+    lost = each[0] - each[1]
+    error = standard_error(influence(measure, ann, wanted) - influence(measure, own, wanted))
+    half = Z * error if images > 1 else float("inf")
+    gained = _gained(measure, ann, own, wanted)
+    worse, better = int(np.count_nonzero(gained < 0)), int(np.count_nonzero(gained > 0))
+    return Loss(lost, (max(-1.0, lost - half), min(1.0, lost + half)), worse, better, images)
+
+
+def _gained(measure: Measure, ann: np.ndarray, own: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(N,) right answers of `own` beyond the ANN's; of values, by how much its squared error is smaller."""
+    if measure.is_share:
+        return right_answers(own, wanted, measure) - right_answers(ann, wanted, measure)
+    return _squares(ann, wanted) - _squares(own, wanted)
+
+
+def _squares(said: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(N,) the mean squared error of each image's values."""
+    return np.square(said - wanted).reshape(len(said), -1).mean(axis=1)
+
+
+def _distances(found: Answered, measure: Measure, key: str) -> dict[int, Loss]:
+    """Of values against the ANN's own, which has all."""
+    ann, told = found.right["ann"], {}
+    for t, said in found.said[key].items():
+        fit = measure.score(measure.count(said, ann), measure.spread(ann), len(ann))
+        low, high = fit.interval
+        told[t] = Loss(1 - fit.value, (1 - high, 1 - low), 0, 0, len(ann))
+    return told
+
+
 # ---------------------------------------------------------------- where they part
 
 
 def partings(found: Answered, measure: Measure, most: int) -> dict[int, Parting]:
-    """{T: where the integer SNN parts from the ANN}, with at most so many images to show; none of values."""
+    """{T: where the integer SNN parts from the ANN}, with at most so many images to show."""
     if not measure.is_share:
-        return {}
+        return {t: _distance(found, measure, said, most) for t, said in found.said["integer"].items()}
     return {t: _parting(found, measure, said, most) for t, said in found.said["integer"].items()}
 
 
@@ -107,6 +170,27 @@ def _parting(found: Answered, measure: Measure, said: np.ndarray, most: int) -> 
         int(np.count_nonzero(gained > 0)),
         dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))),
         tuple(shown),
+    )
+
+
+def _distance(found: Answered, measure: Measure, said: np.ndarray, most: int) -> Parting:
+    """Of values."""
+    ann, labels = found.right["ann"], found.right.get("labels")
+    fit = measure.score(measure.count(ann, ann), measure.spread(ann), len(ann))
+    assert isinstance(fit, Fit)
+    deviation, errors = sqrt(fit.variance), np.sqrt(_squares(said, ann))
+    far = errors > FAR * deviation
+    gained = np.zeros(len(ann)) if labels is None else _gained(measure, ann, said, labels)
+    shown = sorted(range(len(ann)), key=lambda i: (-float(errors[i]), i))[:most]
+    return Parting(
+        len(ann),
+        int(np.count_nonzero(far)),
+        int(np.count_nonzero(far & (gained < 0))),
+        int(np.count_nonzero(far & (gained > 0))),
+        {},
+        tuple(i for i in shown if errors[i] > 0),
+        deviation,
+        {share: float(np.percentile(errors, share, method="inverted_cdf")) for share in SHARES},
     )
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import ceil, comb, exp, floor, fsum, lgamma, log, log1p, sqrt
 
 import numpy as np
 
 from dnisnm_lava.measures.answers import Answers
 
 ERRORS = 3.0  # standard errors, on either side
+RARE = 0.00135  # how often a normal number exceeds its mean by three standard errors
+ROUNDING = 1e-9  # of a share times a number of images
 KAPPA = 0.1  # Cohen's: of the way from a guess to all, what an untrained network may have by luck
 LEVEL, LEAST_LOSS = 0.01, 0.005  # of McNemar's test; of the images
 CAUSES = (
@@ -53,32 +55,57 @@ def chance(by_class: Sequence[int] | np.ndarray, images: int | None = None) -> f
     so many `images`.
 
     1 / classes, the guess of who knows nothing; the share of the commonest class, the best constant guess,
-    where classes are uneven: where it exceeds 1 / classes by more than three standard errors, since in few
-    images some class is always the commonest.
+    where classes are uneven: where even ones would make any as common as rarely as three standard errors are
+    exceeded, since in few images some class is always the commonest.
     """
     counts = np.asarray(by_class)
     blind, commonest = 1 / len(counts), float(counts.max() / counts.sum())
-    return (
-        commonest
-        if commonest > blind + ERRORS * standard_error(blind, counts.sum() if images is None else images)
-        else blind
-    )
+    trials = int(counts.sum()) if images is None else images
+    by_luck = len(counts) * at_least(commonest * trials, trials, blind)
+    return commonest if commonest > blind and by_luck < RARE else blind
 
 
 def standard_error(share: float, images: float) -> float:
     return sqrt(share * (1 - share) / images)
 
 
-def is_at_chance(right: float, images: int, guess: float) -> bool:
-    """Is the accuracy within three standard errors of the guess, or below it; or less than a tenth of the way
-    from the guess to all (Cohen's kappa below 0.1)? Untrained networks are not quite blind, so that many
-    images tell them from the guess.
+def at_most(right: float, images: int, share: float) -> float:
+    """How likely `right` of so many images or fewer are, where each is right with this probability: exactly
+    (binomial). Of a share of images, their whole part."""
+    return _between(0, floor(right + ROUNDING), images, share)
 
-    False where so few images cannot tell: where a network halfway from the guess to all could come as low as
-    that, within three standard errors of its own."""
-    bound = max(guess + ERRORS * standard_error(guess, images), guess + KAPPA * (1 - guess))
-    middle = (1 + guess) / 2
-    return bound < middle - ERRORS * standard_error(middle, images) and right / images <= bound
+
+def at_least(right: float, images: int, share: float) -> float:
+    """How likely `right` of so many images or more are: exactly (binomial)."""
+    return _between(ceil(right - ROUNDING), images, images, share)
+
+
+def _between(first: int, last: int, images: int, share: float) -> float:
+    """The probability of so many right images."""
+    if not 0 < share < 1:
+        return float(first <= images * share <= last)
+    k = range(max(first, 0), min(last, images) + 1)
+    logs = (
+        lgamma(images + 1)
+        - lgamma(i + 1)
+        - lgamma(images - i + 1)
+        + i * log(share)
+        + (images - i) * log1p(-share)
+        for i in k
+    )
+    return min(1.0, fsum(map(exp, logs)))
+
+
+def is_at_chance(right: float, images: int, guess: float) -> bool:
+    """Is the accuracy no higher than a guess may have by luck, which includes all that is below the guess;
+    or less than a tenth of the way from the guess to all (Cohen's kappa below 0.1)? Untrained networks are
+    not quite blind, so that many images tell them from the guess.
+
+    By luck: as rarely as three standard errors are exceeded, by exact binomial probabilities, since images
+    may be few. False where a network halfway from the guess to all could come as low as that by luck."""
+    if guess >= 1 or at_most(right, images, (1 + guess) / 2) >= RARE:
+        return False
+    return right / images <= guess + KAPPA * (1 - guess) or at_least(right, images, guess) >= RARE
 
 
 def is_below(right: float, images: int, expected: float) -> bool:
@@ -196,8 +223,37 @@ def says_nothing(by_label: np.ndarray, maps: int = 0) -> bool:
 
 
 def _other_order(found: Answers) -> str:
-    """Where most images of a class get one and the same answer, and that is another class's."""
-    present = found.table[found.table.sum(axis=1) > 0]
+    """Labels that are off by a constant, or classes in another order: where most images of a class get one
+    and the same answer, and that is another class's."""
+    what = "pixels" if found.maps else "images"
+    return _off_by(found, what) or _permuted(found, what)
+
+
+def _off_by(found: Answers, what: str) -> str:
+    """Where most answers are the label and a constant, by far more than a guess of as many constants."""
+    classes, trials = len(found.table), found.maps or found.of
+    said = [sum(int(found.table[c, (c + by) % classes]) for c in range(classes)) for by in range(classes)]
+    by = int(np.argmax(said))
+    share = said[by] / found.of
+    commonest = float(found.table.sum(axis=0).max() / found.of)  # a constant answer meets so many labels
+    luck = max(commonest, chance(found.table.sum(axis=1), found.maps or None))
+    if by == 0 or share <= CONSISTENT or classes * at_least(share * trials, trials, luck) >= RARE:
+        return ""
+    if classes == 2:
+        return f"the two classes are the other way round, as {_percent(share)} of the {what} say"
+    far = by if by <= classes // 2 else by - classes
+    more = f"{_percent(share)} of the {what} get the label {'and' if far > 0 else 'less'} {abs(far)}"
+    begin = (
+        "labels that begin at 1, or a class for the background, do that"
+        if abs(far) == 1
+        else "compare both lists of classes"
+    )
+    return f"the labels are off by {abs(far)}, or the classes stand in another order: {more}; {begin}"
+
+
+def _permuted(found: Answers, what: str) -> str:
+    meant = np.flatnonzero(found.table.sum(axis=1) > 0)
+    present = found.table[meant]
     commonest = present.argmax(axis=1)
     consistent = present.max(axis=1).sum() >= CONSISTENT * found.of > found.right
     if (
@@ -207,12 +263,7 @@ def _other_order(found: Answers) -> str:
     ):
         return ""
     share = present.max(axis=1).sum() / found.of
-    label = int(
-        np.flatnonzero(found.table.sum(axis=1) > 0)[
-            np.argmax(commonest != np.flatnonzero(found.table.sum(axis=1) > 0))
-        ]
-    )
-    what = "pixels" if found.maps else "images"
+    label = int(meant[np.argmax(commonest != meant)])
     return (
         f"the classes stand in another order: {_percent(share)} of the {what} get the commonest answer "
         f"of their class, and class "

@@ -14,7 +14,7 @@ from dnisnm_lava.evaluation.exits import Exits, classes_at, exit_steps
 from dnisnm_lava.evaluation.sanity import CAUSES, Alarm
 from dnisnm_lava.measures import Counts, Measure, Score
 from dnisnm_lava.measures.answers import Answers, of_measure
-from dnisnm_lava.measures.measure import WORST
+from dnisnm_lava.measures.measure import LARGEST, WORST
 
 Tally = Counts
 MARKS = "marks"  # of a tally: what each image got, which does not add up
@@ -130,7 +130,7 @@ def _added(a: Tally, b: Tally) -> Tally:
         raise ValueError(
             f"tallies of {sorted(a)} and {sorted(b)} do not add up; tally the same runs on all images"
         )
-    return {key: _worse(a[key], b[key]) if key == WORST else _sum(a[key], b[key]) for key in a}
+    return {key: _worse(a[key], b[key]) if key in (WORST, LARGEST) else _sum(a[key], b[key]) for key in a}
 
 
 def _worse(a: int | Tally, b: int | Tally) -> Tally:
@@ -148,7 +148,9 @@ def placed(t: Tally, first: int) -> Tally:
 def _placed(key: str, value: int | Tally, first: int) -> int | Tally:
     if not isinstance(value, dict):
         return value
-    return {**value, "image": number(value, "image") + first} if key == WORST else placed(value, first)
+    if key in (WORST, LARGEST):
+        return {**value, "image": number(value, "image") + first}
+    return placed(value, first)
 
 
 def _sum(a: int | Tally, b: int | Tally) -> int | Tally:

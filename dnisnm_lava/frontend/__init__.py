@@ -1,5 +1,6 @@
-"""torch.nn.Module to AnalogGraph, through torch.export (ATen).
+"""torch.nn.Module to AnalogGraph, through torch.export (ATen). An operation gets its meaning where `table` is
+filled: `layers`, `rectifiers`, `activations`, `spatial`, `neutral`, `moves`; `walk` goes over the graph.
 
-Every tensor of the traced graph is a sum of linear maps of populations plus a bias. Rectifiers, max-pools and
-outputs turn such sums into populations. What has no exact meaning is refused, by name and line.
+May import `measures` and what stands above it: `errors`, `system`, `data`, `ir`. Every tensor is a sum of
+linear maps of populations plus a bias; what has no exact meaning is refused, by name and line.
 """

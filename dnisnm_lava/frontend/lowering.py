@@ -7,7 +7,7 @@ would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -47,14 +47,18 @@ class Builder:
 
     labels: {population: (*its shape) the element of it, as it would be by itself, that each neuron is}:
     neurons are labelled anew where readers see them in another order, so that no synapse is spent on that.
-    wishes: labels that readers would want.
+    wishes: labels that readers would want. outputs: names that the model gives its outputs, which no other
+    population gets.
     """
 
-    def __init__(self, input_shape: Shape, labels: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, input_shape: Shape, labels: Mapping[str, np.ndarray], outputs: Iterable[str] = ()
+    ) -> None:
         self.labels, self.wishes = labels, dict(labels)
         self.plain: set[str] = set()  # populations that are read as the maps that they are
         self.populations: list[Population] = [_input("input", input_shape, labels.get("input"))]
-        self.names = {"input"}
+        self.kept = {name for name in outputs if name} - {"input"}  # until the read-out of that name is made
+        self.names = {"input"} | self.kept
         self.nonnegative: set[str] = set()
         self.ceilings: dict[str, float] = {}  # of rectifiers, and of the pools behind them
         self.became: dict[str, list[str]] = {}
@@ -140,10 +144,14 @@ class Builder:
             return e
         return self._populate(e, f"{e.label}.relay", Relay, strip=strip)
 
-    def read_out(self, e: Expression, function: str = "", axis: int = 0) -> None:
+    def read_out(self, e: Expression, function: str = "", axis: int = 0, named: str = "") -> None:
+        """An output, under the name that the model gives it, if it does."""
         if not e.terms:
             raise Refusal("an output does not depend on the input; return tensors computed from it")
-        name = e.label if e.population is None else "readout"
+        name = named or (e.label if e.population is None else "readout")
+        if name in self.kept and named:
+            self.kept.discard(name)
+            self.names.discard(name)
         strip = all(t.layout.in_order for t in e.terms)
 
         def made(name: str, shape: Shape, projections: tuple[Projection, ...], bias: np.ndarray) -> ReadOut:

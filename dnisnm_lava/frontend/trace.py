@@ -17,6 +17,7 @@ from torch._C import DispatchKey
 
 from dnisnm_lava.data import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
+from dnisnm_lava.frontend.outputs import register_dataclasses
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
 RECOMPILED = re.compile("cache_size_limit|recompile_limit")  # older and newer torch
@@ -89,12 +90,13 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
 
 
 def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
-    """Anew where torch counts earlier traces of the same model as recompilations, of which it allows
-    eight."""
+    """Anew where torch counts earlier traces of the same model as recompilations, of which it allows eight,
+    or where it does not know a dataclass that the model returns."""
     try:
         return torch.export.export(model, (example,), strict=True)
     except Exception as error:
-        if not RECOMPILED.search(str(error)):
+        again = RECOMPILED.search(str(error)) or register_dataclasses(model, example)
+        if not again:
             raise
         torch.compiler.reset()
         return torch.export.export(model, (example,), strict=True)

@@ -24,6 +24,20 @@ from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLar
 from dnisnm_lava.frontend.fusion import Fused, Fusion
 from dnisnm_lava.frontend.lowering import Builder
 from dnisnm_lava.frontend.moves import move
+from dnisnm_lava.frontend.nodes import (
+    axis_of,
+    check_shape,
+    expressions_in,
+    has_expression,
+    has_opaque,
+    is_padding,
+    is_passing,
+    is_reshaping,
+    replaced,
+    shapes_of,
+    sizes_of,
+)
+from dnisnm_lava.frontend.outputs import names_of
 from dnisnm_lava.frontend.refusals import (
     MERGED,
     WHOLE,
@@ -124,8 +138,9 @@ class _Walk:
     def __init__(self, program: Any, input_shape: tuple[int, ...], labels: Mapping[str, np.ndarray]) -> None:
         self.nodes = list(program.graph_module.graph.nodes)
         self.outputs = set(program.graph_signature.user_outputs)
+        self.names = names_of(program)
         self.build = Builder(
-            (input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels
+            (input_shape[0], 1, input_shape[1]) if len(input_shape) == 2 else input_shape, labels, self.names
         )
         self.value: dict[Any, Any] = {}
         self.parameter: dict[Any, str] = {}
@@ -186,20 +201,20 @@ class _Walk:
         """What the node means; where it is refused, or depends on what is, a tensor of which nothing is
         known."""
         inputs = [self.value.get(a) for a in node.all_input_nodes]
-        layer = whole_layer(node) if _has_expression(inputs) or _has_opaque(inputs) else None
+        layer = whole_layer(node) if has_expression(inputs) or has_opaque(inputs) else None
         try:
             if layer is not None:
                 return self._layer(node, layer)
-            if _has_opaque(inputs) and node.target is not operator.getitem:
+            if has_opaque(inputs) and node.target is not operator.getitem:
                 return self._of_opaque(node)
             return self._meaning(node)
         except TooLarge as reason:
             self.blocked = True
-            if not is_unknown(_expressions(inputs)):
+            if not is_unknown(expressions_in(inputs)):
                 self._refuse(node, node.target, str(reason))
         except Blocked:
             self.blocked = True
-            if not is_unknown(_expressions(inputs)):
+            if not is_unknown(expressions_in(inputs)):
                 self._refuse(
                     node,
                     node.target,
@@ -232,7 +247,7 @@ class _Walk:
     def _refuse(self, node: Any, operation: Any, reason: str, label: str = "") -> None:
         self.refused.append(refused(node, operation, reason))
         shapes = tuple(
-            _shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value.get(a))
+            shapes_of(a)[0] or () for a in node.all_input_nodes if has_expression(self.value.get(a))
         )
         self.notes.append(
             Note(node, label or self._label(node), shapes, None, self._parameters(node), self.refused[-1])
@@ -244,19 +259,19 @@ class _Walk:
         args, kwargs = self._filled(node.args), self._filled(node.kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
-        if not _has_expression((args, kwargs)):
+        if not has_expression((args, kwargs)):
             return self._constant(node, args, kwargs)
         if is_kind(node, Kind.SHAPE):
             return self._constant(
-                node, *_replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)]))
+                node, *replaced((args, kwargs), iter([torch.zeros(node.args[0].meta["val"].shape)]))
             )
         if node in self.fusion.part_of:  # its base, handed on to the end of the function that it is a part of
             self._note(node, None)
-            return next(_expressions((args, kwargs)))
+            return next(expressions_in((args, kwargs)))
         name, before = name_of(node), len(self.build.populations)
         fused = self.fusion.ends.get(node)
         value = self._applied(node, name, args, kwargs) if fused is None else self._ended(node, fused)
-        _check_shape(node, value)
+        check_shape(node, value)
         makes = self._makes(node) or any(isinstance(p, Product) for p in self.build.populations[before:])
         made = (
             tuple(p.name for p in self.build.populations[before:] if not isinstance(p, Relay))
@@ -272,7 +287,7 @@ class _Walk:
         return node in self.fusion.ends or inside or is_kind(node, Kind.POPULATION)
 
     def _note(self, node: Any, made: tuple[str, ...] | None) -> None:
-        inputs = tuple(_shapes(a)[0] or () for a in node.all_input_nodes if _has_expression(self.value[a]))
+        inputs = tuple(shapes_of(a)[0] or () for a in node.all_input_nodes if has_expression(self.value[a]))
         part = node in self.fusion.part_of
         self.notes.append(Note(node, self._label(node), inputs, made, self._parameters(node), part=part))
 
@@ -287,7 +302,7 @@ class _Walk:
 
     def _applied(self, node: Any, name: str, args: Any, kwargs: Any) -> Any:
         known = operation_of(node)
-        if not (known and known.merges) and any(e.merged for e in _expressions((args, kwargs))):
+        if not (known and known.merges) and any(e.merged for e in expressions_in((args, kwargs))):
             raise Refusal(MERGED)
         if known is None:
             raise Refusal(remedy(name))
@@ -316,20 +331,20 @@ class _Walk:
             return _viewed(args[0], node.meta["val"].shape)
         if known.name in ("cat", "stack"):
             args = ([_as_expression(a) for a in args[0]], *args[1:])
-        parts = list(_expressions((args, kwargs)))
+        parts = list(expressions_in((args, kwargs)))
         if known.value is not None:
             args, kwargs, value = self._without_value(node, known.value, args, kwargs)
         else:
             value = 0.0
-        if len(parts) == 1 and known.name == "slice" and _shapes(node) == [parts[0].shape]:
+        if len(parts) == 1 and known.name == "slice" and shapes_of(node) == [parts[0].shape]:
             return parts[0]
 
         def run(tensors: list[torch.Tensor]) -> Any:
             feed = iter(tensors)
-            a, k = _replaced(args, feed), _replaced(kwargs, feed)
+            a, k = replaced(args, feed), replaced(kwargs, feed)
             return node.target(*a, **k)
 
-        axis = None if known.axis is None else _axis(known.axis, args, kwargs, len(parts[0].shape) + 1)
+        axis = None if known.axis is None else axis_of(known.axis, args, kwargs, len(parts[0].shape) + 1)
         moved = move(parts, run, axis)
         return (
             moved
@@ -399,15 +414,15 @@ class _Walk:
 
         def hands_on(user: Any) -> bool:
             if along:
-                return _reshapes(user) and _sizes(user) == _sizes(node)
-            return _passes(user) and not _pads(user) and user.all_input_nodes == [node]
+                return is_reshaping(user) and sizes_of(user) == sizes_of(node)
+            return is_passing(user) and not is_padding(user) and user.all_input_nodes == [node]
 
         return all(hands_on(u) and self._leads_out(u, along) for u in node.users if u.op != "output")
 
     def _function(self, output: Any, shape: tuple[int, ...]) -> tuple[str, int]:
         """(function, axis of the output of `shape`) that was left out on the way to it."""
         node = output
-        while node not in self.functions and _passes(node) and len(node.all_input_nodes) == 1:
+        while node not in self.functions and is_passing(node) and len(node.all_input_nodes) == 1:
             node = node.all_input_nodes[0]
         name, axis = self.functions.get(node, ("", 0))
         if name not in ALONG_AN_AXIS or node is output:
@@ -417,7 +432,8 @@ class _Walk:
         )  # it is the first axis longer than 1, before and behind
 
     def _read_outs(self, node: Any) -> None:
-        for output in node.args[0]:
+        written = len(node.args[0]) - len(self.names)  # buffers that the model writes to stand first
+        for output, named in zip(node.args[0], [""] * written + self.names, strict=True):
             name = getattr(output, "name", None)
             if output is None or (name is not None and name not in self.outputs):
                 continue  # nothing, or a buffer that the model writes to
@@ -430,7 +446,7 @@ class _Walk:
                         f"forward returns {output}, which does not depend on the input; return tensors "
                         f"computed from it"
                     )
-                self.build.read_out(e, *self._function(output, e.shape))
+                self.build.read_out(e, *self._function(output, e.shape), named)
             except (Refusal, Blocked) as reason:
                 self.blocked |= isinstance(reason, Blocked | TooLarge)
                 if not (isinstance(e, Expression) and is_unknown([e])):
@@ -469,74 +485,3 @@ def _wide(value: Any) -> Any:
     return map_aggregate(
         value, lambda v: v.double() if isinstance(v, torch.Tensor) and v.is_floating_point() else v
     )
-
-
-def _has_opaque(value: Any) -> bool:
-    return isinstance(value, Opaque) or (
-        isinstance(value, list | tuple) and any(_has_opaque(v) for v in value)
-    )
-
-
-def _has_expression(value: Any) -> bool:
-    return next(_expressions(value), None) is not None
-
-
-def _expressions(value: Any) -> Any:
-    if isinstance(value, Expression):
-        yield value
-    elif isinstance(value, list | tuple):
-        for v in value:
-            yield from _expressions(v)
-    elif isinstance(value, dict):
-        for v in value.values():
-            yield from _expressions(v)
-
-
-def _replaced(value: Any, feed: Any) -> Any:
-    """The same arguments with a tensor of `feed` in place of each Expression."""
-    return map_aggregate(value, lambda v: next(feed) if isinstance(v, Expression) else v)
-
-
-def _reshapes(node: Any) -> bool:
-    known = operation_of(node)
-    return known is not None and known.reshapes
-
-
-def _passes(node: Any) -> bool:
-    """Does it hand on elements as they are?"""
-    return is_kind(node, Kind.MOVE) or _reshapes(node) or name_of(node) == "getitem"
-
-
-def _pads(node: Any) -> bool:
-    """Its zeros are none of the function."""
-    known = operation_of(node)
-    return known is not None and known.value is not None
-
-
-def _axis(position: int, args: Any, kwargs: Any, rank: int) -> int:
-    axis = args[position] if len(args) > position else kwargs.get("dim", 0)
-    return axis % rank if isinstance(axis, int) else -1
-
-
-def _shapes(node: Any) -> list[tuple[int, ...] | None]:
-    value = node.meta.get("val")
-    return [
-        None if v is None else tuple(v.shape[1:])
-        for v in (value if isinstance(value, list | tuple) else [value])
-    ]
-
-
-def _sizes(node: Any) -> list[int]:
-    return [n for n in node.meta["val"].shape if n != 1]
-
-
-def _check_shape(node: Any, value: Any) -> None:
-    """What was understood has the shape that torch says."""
-    got = [
-        v.shape if isinstance(v, Expression) else None
-        for v in (value if isinstance(value, list | tuple) else [value])
-    ]
-    for mine, true in zip(got, _shapes(node), strict=False):
-        assert mine is None or true is None or mine[-len(true) :] == true, (
-            f"{node.target}: understood as {mine}, is {true}"
-        )

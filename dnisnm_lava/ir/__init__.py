@@ -2,14 +2,14 @@
 integers in it say.
 
 May import `errors`, `system` and `data`, and needs NumPy alone. Rounding happens in `fixedpoint`, a step of a
-neuron in `dynamics`.
+neuron in `dynamics`; time is decided in `timing`.
 """
 
 from __future__ import annotations
 
 from dnisnm_lava.ir.activations import Smooth
 from dnisnm_lava.ir.curves import Curve
-from dnisnm_lava.ir.graphs import AnalogGraph, Graph, SpikingGraph, checked_steps
+from dnisnm_lava.ir.graphs import AnalogGraph, Graph, SpikingGraph
 from dnisnm_lava.ir.images import checked_batches, checked_images, checked_pairs, labelled_batches
 from dnisnm_lava.ir.populations import (
     SNM,
@@ -27,6 +27,7 @@ from dnisnm_lava.ir.populations import (
     sources,
 )
 from dnisnm_lava.ir.projections import Projection, Resample
+from dnisnm_lava.ir.timing import checked_steps
 from dnisnm_lava.ir.values import NEURON_CONSTANTS, OF_NEURONS, Shape, frozen, narrowed, stored_once
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,9 +90,9 @@ def near(
     for pieces in PIECES:
         knots = _spread(function, least, most, pieces)
         curve = _chords(function, knots)
-        apart = _apart(function, curve, knots)
+        apart, at = _apart(function, curve, knots)
         if (apart <= error).all():
-            return Curve(curve.name, curve.knots, curve.slopes, curve.offsets, low, high, apart, tolerance)
+            return replace(curve, low=low, high=high, error=apart, tolerance=tolerance, worst=at)
     worst = int(np.argmax(apart - error))
     raise OutOfRange(
         f"{function.name}: {PIECES[-1]} pieces differ by {apart[worst]:.3g} between {low[worst]:.3g} and "
@@ -127,9 +127,11 @@ def _chords(function: Smooth, ends: np.ndarray) -> Curve:
     return Curve(function.name, ends[:, 1:-1], slopes, values[:, :-1] - slopes * ends[:, :-1])
 
 
-def _apart(function: Smooth, curve: Curve, ends: np.ndarray) -> np.ndarray:
-    """(C,) the most that they differ between the first and the last end."""
+def _apart(function: Smooth, curve: Curve, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(C,) the most that they differ between the first and the last end, and (C,) where."""
     share = np.linspace(0, 1, DENSE + 1)
     x = ends[:, :-1, None] + np.diff(ends, axis=1)[:, :, None] * share
     gap = np.abs(curve.slopes[:, :, None] * x + curve.offsets[:, :, None] - function.at(x))
-    return gap.reshape(len(x), -1).max(axis=1)
+    gap, x = gap.reshape(len(x), -1), x.reshape(len(x), -1)
+    largest = gap.argmax(axis=1)[:, None]
+    return np.take_along_axis(gap, largest, 1)[:, 0], np.take_along_axis(x, largest, 1)[:, 0]

@@ -26,7 +26,8 @@ class Curve(Value):
     rows: one for each channel, or 1 for all. float64, or int64 in an integer graph, where values count in
     2**-shift levels (`SNM.vth` is 2**shift). low, high: (rows,) between which it was chosen, in real units;
     error: (rows,) the most that it differs there from the function, 0 where it is the function itself;
-    tolerance: the share of a level that was asked for (`--function-error`).
+    worst: (rows,) where it differs so much, in real units, or None where that is not known; tolerance: the
+    share of a level that was asked for (`--function-error`).
     """
 
     name: str
@@ -37,6 +38,7 @@ class Curve(Value):
     high: np.ndarray = field(default_factory=lambda: np.zeros(1))
     error: np.ndarray = field(default_factory=lambda: np.zeros(1))
     tolerance: float = 0.0
+    worst: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> int:

@@ -36,6 +36,17 @@ class Fired(NamedTuple):
     m: np.ndarray
 
 
+class Allowed(NamedTuple):
+    """What a neuron that follows a value may send. levels: in a step, either way. two_sided: may m be below
+    0? band: nothing is sent before the value is so far beyond half a level from m (None: no dead band).
+    most: of m, and of -m where it is two-sided (0: no bound)."""
+
+    levels: int
+    two_sided: bool = False
+    band: np.ndarray | None = None
+    most: int = 0
+
+
 def integrate(v: np.ndarray, z: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, int]:
     """v + z + b, saturating to the 24-bit state for integers, and how many neurons saturated."""
     v = v + z + bias
@@ -97,33 +108,23 @@ def follow(
     vth: np.ndarray,
     curve: Curve,
     steps: int,
-    levels: int,
-    two_sided: bool = False,
-    band: np.ndarray | None = None,
-    most: int = 0,
+    allowed: Allowed,
 ) -> Fired:
     """A neuron that sends the change of a function of its running sum v, which nothing is taken from:
 
         goal = floor(t f(v / t) / vth + 1/2), at least 0 unless two-sided, within `most`
         k    = goal - m, at most `levels` either way
 
-    steps: t, how many have been summed. band: nothing is sent before t f(v / t) is so far beyond half a level
-    from m. A dead neuron (vth = 0) never fires. With f a ReLU it sends what `fire` does with down = 0. This
-    project's; Lava's SigmaDelta is of its kind, with f a ReLU and a threshold of the change."""
-    k = toward(curve.at(v, steps), m, vth, levels, two_sided, band, most)
+    steps: t, how many have been summed. A dead neuron (vth = 0) never fires. With f a ReLU it sends what
+    `fire` does with down = 0. This project's; Lava's SigmaDelta is of its kind, with f a ReLU and a threshold
+    of the change."""
+    k = toward(curve.at(v, steps), m, vth, allowed)
     return Fired(k, v, m + k)
 
 
-def toward(
-    value: np.ndarray,
-    m: np.ndarray,
-    vth: np.ndarray,
-    levels: int,
-    two_sided: bool,
-    band: np.ndarray | None,
-    most: int,
-) -> np.ndarray:
+def toward(value: np.ndarray, m: np.ndarray, vth: np.ndarray, allowed: Allowed) -> np.ndarray:
     """The levels that are sent so that m comes to the nearest whole number of thresholds in `value`."""
+    levels, two_sided, band, most = allowed
     alive, worth = vth > 0, np.where(vth > 0, vth, 1).astype(value.dtype)  # twice 2**30 has no 32 bits
     goal = (2 * value + worth) // (2 * worth) if value.dtype.kind == "i" else np.floor(value / worth + 0.5)
     least = 0 if not two_sided else -most if most else None
@@ -143,10 +144,7 @@ def gate(
     vth: np.ndarray,
     gain: np.ndarray,
     steps: int,
-    levels: int,
-    two_sided: bool = False,
-    band: np.ndarray | None = None,
-    most: int = 0,
+    allowed: Allowed,
 ) -> np.ndarray:
     """The levels k that a gate sends after `steps` steps, t, in which its sources' spikes sum to a and b:
 
@@ -154,7 +152,7 @@ def gate(
 
     gain(t): `gain` / t, since the mean spikes' product is a b / t^2, and t of it are to be sent; of integers
     to the nearest (halves up). gain: (C, 1, ...), as it broadcasts to a."""
-    return toward(a * b * gain_after(gain, steps), m, vth, levels, two_sided, band, most)
+    return toward(a * b * gain_after(gain, steps), m, vth, allowed)
 
 
 def gain_after(gain: np.ndarray, steps: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import arithmetic
+from dnisnm_lava.ir import arithmetic, timing
 from dnisnm_lava.ir.fixedpoint import STATE_BITS
 from dnisnm_lava.ir.functions import FUNCTIONS, applied
 from dnisnm_lava.ir.images import checked_images
@@ -31,7 +31,6 @@ from dnisnm_lava.ir.populations import (
     ReadOut,
     Rectifier,
     Relay,
-    lead,
     sources,
 )
 from dnisnm_lava.ir.projections import Projection
@@ -254,13 +253,8 @@ class SpikingGraph(Graph):
         return shown.pop(self.readout.name), shown
 
     def window_starts(self) -> dict[str, int]:
-        """o(p) = 1 + max over sources (o(source) + lead(source)): when, in Lava, a window begins."""
-        start: dict[str, int] = {}
-        for population in self.populations:
-            start[population.name] = max(
-                (1 + start[s] + lead(self[s]) for s in sources(population)), default=0
-            )
-        return start
+        """When, in Lava, the window of each population begins (`timing`)."""
+        return timing.window_starts(self.populations)
 
     @property
     def dead_neurons(self) -> dict[str, int]:
@@ -357,10 +351,3 @@ def _check_order(p: Projection, order: np.ndarray, source_shape: Shape, who: str
             f"{who}: its order of currents from {p.source} drives a neuron twice, or one outside 0 to "
             f"{neurons - 1}"
         )
-
-
-def checked_steps(steps: int) -> int:
-    """`steps`; OutOfRange below 1."""
-    if steps < 1:
-        raise OutOfRange(f"steps: {steps} given; give 1 or more")
-    return int(steps)

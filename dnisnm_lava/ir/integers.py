@@ -13,9 +13,10 @@ from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.curves import MULTIPLIER
 from dnisnm_lava.ir.fixedpoint import STATE, STATE_BITS, FixedPointFormat
-from dnisnm_lava.ir.graphs import Graph, SpikingGraph, checked_steps
+from dnisnm_lava.ir.graphs import Graph, SpikingGraph
 from dnisnm_lava.ir.images import checked_images
 from dnisnm_lava.ir.populations import SNM, Gate, Input, MaxPool, Population, ReadOut
+from dnisnm_lava.ir.timing import checked_steps
 
 INT32 = 1 << 31
 EXACT = 1 << 52  # a value and half a threshold of it are below 2**53

@@ -5,9 +5,10 @@ May import what stands above it: `errors`, `system`, `data`, `ir`. Needs NumPy a
 
 from __future__ import annotations
 
-from dnisnm_lava.measures.asked import Ask, Asked, ask, asked, of
+from dnisnm_lava.measures.asked import Ask, Asked, ask, asked, of, of_own
 from dnisnm_lava.measures.choosing import accuracy, chosen, named_output
 from dnisnm_lava.measures.measure import AUTO, KINDS, Counts, Measure, classes, exact
+from dnisnm_lava.measures.quality import Quality, Scale, quality, scale
 from dnisnm_lava.measures.scores import Fit, Score, Share, Z, wilson
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Counts",
     "Fit",
     "Measure",
+    "Quality",
+    "Scale",
     "Score",
     "Share",
     "Z",
@@ -29,5 +32,8 @@ __all__ = [
     "exact",
     "named_output",
     "of",
+    "of_own",
+    "quality",
+    "scale",
     "wilson",
 ]

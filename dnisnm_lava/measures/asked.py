@@ -24,6 +24,14 @@ def of(
     return replace(found, function=graph.functions.get(found.output, ("", 0)))
 
 
+def of_own(graph: Graph, labels: np.ndarray, name: str, ignored: int | None = None) -> Measure:
+    """What is measured of the output of this name, whose own labels or targets these are."""
+    shapes = graph.output_shapes
+    found = chosen({name: shapes[name]}, labels, AUTO, name, ignored)
+    place = list(shapes).index(name)
+    return replace(found, index=place, outputs=len(shapes), function=graph.functions.get(name, ("", 0)))
+
+
 @dataclass(frozen=True)
 class Ask:
     """What to measure: one of KINDS, or `auto`, what shape and labels tell; of which output, by name or index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from math import prod
 
@@ -42,7 +43,9 @@ def chosen(
     """The measure of one of `outputs`, {name: shape for an image}: the first, or that of this name or index.
 
     kind: one of KINDS, or `auto`: what shape and labels (N, ...) tell; OutOfRange where they do not, or do
-    not fit what is asked for.
+    not fit what is asked for; and where they are labels of the first output, and another one, of which they
+    would mean something else, is asked for. A UserWarning where `kind` says what, and where both have as many
+    answers of the same kind.
     """
     if kind not in (AUTO, *KINDS):
         raise OutOfRange(f"measure: {kind} given; choose of {', '.join((AUTO, *KINDS))}")
@@ -68,7 +71,33 @@ def chosen(
         )  # classes are no targets: the ANN's own values
     if labels is not None:
         made.wanted(labels)
+        _check_whose(made, outputs, labels, kind == AUTO)
     return made
+
+
+def _check_whose(found: Measure, outputs: Mapping[str, Shape], labels: np.ndarray, refuse: bool) -> None:
+    """Labels that are the first output's say nothing of another, unless both are measured alike. Where each
+    image has answers of the same kind from both, they may be either's."""
+    name, shape = next(iter(outputs.items()))
+    if found.output == name:
+        return
+    try:
+        first = chosen({name: shape}, labels, ignored=found.ignored)
+    except OutOfRange:
+        return
+    if (first.kind, first.shape) == (found.kind, found.shape):
+        return
+    told = (
+        f"labels: those of the images fit {first.named}, the first output, and {found.named} is asked for, "
+        f"of which they are taken as {MEANT[found.kind]}; give its own, --targets {found.output}=FILE "
+        f"(targets=), or say --measure values, against the ANN's own"
+    )
+    if refuse and (first.kind, first.spots) != (found.kind, found.spots):
+        raise OutOfRange(told.replace("are taken as", "would be"))
+    warnings.warn(told, UserWarning, stacklevel=2)
+
+
+MEANT = {"classes": "classes", "binary": "answers 0 and 1", "values": "targets"}
 
 
 def named_output(outputs: Mapping[str, Shape], wanted: str | int | None) -> str:

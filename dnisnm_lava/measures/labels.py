@@ -52,6 +52,16 @@ def finite(values: np.ndarray, who: str) -> np.ndarray:
     return values
 
 
+def _numbering(labels: np.ndarray, most: int) -> str:
+    """What to do with classes that are not 0 to `most`; labels: those that count."""
+    first, last = int(labels.min()), int(labels.max())
+    if first > 0 and last - first <= most:
+        return f"they begin at {first}: subtract {first}"
+    if first < 0 and last - first <= most:
+        return f"they begin at {first}: add {-first}"
+    return "number them so"
+
+
 def checked_classes(y: np.ndarray, most: int, ignored: int | None, who: str) -> np.ndarray:
     if not are_whole(y):
         raise OutOfRange(f"labels: {y.dtype} given, of which some are no class indices; give integers")
@@ -62,7 +72,7 @@ def checked_classes(y: np.ndarray, most: int, ignored: int | None, who: str) -> 
         few = ", ".join(map(str, told[:3])) + (" ..." if len(told) > 3 else "")
         hint = f"; --ignore-label {told[0]} leaves it out" if len(told) == 1 and y.ndim > 1 else ""
         raise OutOfRange(
-            f"labels: {few} among them, output {who} tells classes 0 to {most}; number them so, or "
-            f"choose another --output{hint}"
+            f"labels: {few} among them, output {who} tells classes 0 to {most}; {_numbering(counted, most)}, "
+            f"or choose another --output{hint}"
         )
     return y

@@ -37,7 +37,7 @@ from dnisnm_lava.measures.scores import Fit, Score, Share
 Counts = dict[str, "int | Counts"]  # nested; keys are names, or steps as strings
 KINDS = ("classes", "binary", "values")
 AUTO = "auto"
-WORST = "worst"  # of counts: what adds up to the worse of two
+WORST, LARGEST = "worst", "largest"  # of counts: what adds up to the worse of two
 EXACT = 1074  # the smallest double is 2^-1074
 ROUNDING = Fraction(
     1, 2**40
@@ -167,6 +167,13 @@ class Measure:
             else ("pixel accuracy, %" if self.kind == "classes" else "right answers, %")
         )
 
+    @property
+    def aim(self) -> str:
+        """What a quality is called, as a heading: of masks the mean IoU, else `name`."""
+        if not self.is_mask:
+            return self.name
+        return "mean IoU, %" if self.labels else "mean IoU to the ANN, %"
+
     def shown(self, score: float, digits: int = 2) -> str:
         """The value of a score: a share in %, R2 as a number."""
         return f"{100 * score:.{digits}f}" if self.is_share else f"{score:.{digits + 2}f}"
@@ -190,7 +197,7 @@ class Measure:
     def count(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
         """{correct, of} of answers (N, *spots), and of masks {both, said, wanted: {class: pixels}}; of
         values, {error: sum of squares, square: sum of the squares of the images' own, worst: {error, image:
-        its place}}."""
+        its place}, largest: the same of single values}."""
         if said.shape != wanted.shape:
             raise ValueError(f"{self.output}: answers of shape {said.shape} against {wanted.shape}")
         if self.is_share:
@@ -200,12 +207,13 @@ class Measure:
                 "of": int(np.count_nonzero(counted)),
             }
             return {**found, **(self._pixels(said[counted], wanted[counted]) if self.is_mask else {})}
-        errors = [float(np.sum(np.square(row))) for row in (said - wanted).reshape(len(said), -1)]
-        worst = int(np.argmax(errors)) if errors else 0
+        apart = (said - wanted).reshape(len(said), -1)
+        errors = [float(np.sum(np.square(row))) for row in apart]
         return {
             "error": sum(map(exact, errors)),
             "square": sum(exact(e * e) for e in errors),
-            WORST: {"error": exact(errors[worst]) if errors else 0, "image": worst},
+            WORST: _most(errors),
+            LARGEST: _most([float(np.abs(row).max()) for row in apart]),
         }
 
     def _pixels(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
@@ -216,12 +224,14 @@ class Measure:
         return {name: {str(c): int(n) for c, n in enumerate(found)} for name, found in each.items()}
 
     def constant(self, wanted: np.ndarray) -> float:
-        """The score of one answer for every image: the most frequent one of (N, *spots); of values, each
-        channel's mean."""
+        """The quality of one answer for every image: the most frequent one of (N, *spots), of masks in every
+        pixel; of values, each channel's mean."""
         if not self.is_share:
             return 0.0
         counted = wanted if self.ignored is None else wanted[wanted != self.ignored]
-        return float(np.unique(counted, return_counts=True)[1].max(initial=0) / max(1, counted.size))
+        found = np.unique(counted, return_counts=True)[1]
+        share = float(found.max(initial=0) / max(1, counted.size))
+        return share / max(1, len(found)) if self.is_mask else share
 
     def spread(self, wanted: np.ndarray) -> Counts:
         """What the variance of wanted values (N, *spots) follows from; of answers, how many images."""
@@ -253,12 +263,10 @@ class Measure:
         )
         mean = error / images
         spare = max(Fraction(0), square / images - mean * mean) / max(1, images - 1)
-        return Fit(float(mean), sqrt(spare), self._variance(spread), images, self._worst(counts[WORST]))
-
-    def _worst(self, found: int | Counts) -> tuple[int, float]:
-        assert isinstance(found, dict)
-        squared = Fraction(_int(found["error"]), 1 << EXACT) / self.answers
-        return _int(found["image"]), sqrt(squared)
+        image, error = _image(counts[WORST])
+        worst = image, sqrt(error / self.answers)
+        image, error = _image(counts[LARGEST])
+        return Fit(float(mean), sqrt(spare), self._variance(spread), images, worst, (image, float(error)))
 
     def varies(self, spread: Counts) -> bool:
         """Could a constant answer be told from a right one? Of answers this is not asked here."""
@@ -309,6 +317,18 @@ def _ious(counts: Counts) -> tuple[float | None, ...]:
     assert isinstance(wanted, dict)
     either = {c: _int(said[c]) + _int(wanted[c]) - _int(both[c]) for c in both}
     return tuple(_int(both[c]) / either[c] if either[c] else None for c in both)
+
+
+def _most(errors: list[float]) -> Counts:
+    """The largest of the images' errors, and whose it is."""
+    place = int(np.argmax(errors)) if errors else 0
+    return {"error": exact(errors[place]) if errors else 0, "image": place}
+
+
+def _image(found: int | Counts) -> tuple[int, Fraction]:
+    """What `_most` told."""
+    assert isinstance(found, dict)
+    return _int(found["image"]), Fraction(_int(found["error"]), 1 << EXACT)
 
 
 def exact(value: float) -> int:

@@ -31,6 +31,12 @@ class Share:
         return sqrt(self.value * (1 - self.value) / self.images)
 
     @property
+    def quality(self) -> float:
+        """The one number that networks are compared by: of masks `miou`, else the share."""
+        found = self.miou
+        return self.value if found is None else found
+
+    @property
     def miou(self) -> float | None:
         """Mean intersection over union of the classes that are there, over all images' pixels together (mean
         IU of Long, Shelhamer and Darrell, CVPR 2015); None where masks are not measured."""
@@ -55,18 +61,25 @@ def wilson(share: float, images: int) -> tuple[float, float]:
 class Fit:
     """Values against wanted ones. mean_squared: of the errors; deviation: of the images' own mean squares, by
     the root of their number; variance: of the wanted values, each channel around its mean. worst: the image
-    that is told worst, by its place, and its own RMSE."""
+    that is told worst, by its place, and its own RMSE. largest: the image with the largest error of a single
+    value, and that error's size."""
 
     mean_squared: float
     deviation: float
     variance: float
     images: int
     worst: tuple[int, float] | None = None
+    largest: tuple[int, float] | None = None
 
     @property
     def value(self) -> float:
         """R2."""
         return 1 - self.mean_squared / self.variance
+
+    @property
+    def quality(self) -> float:
+        """The one number that networks are compared by: R2."""
+        return self.value
 
     @property
     def rmse(self) -> float:

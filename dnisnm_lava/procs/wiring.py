@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from lava.magma.core.process.process import AbstractProcess
 
-from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, Population, ReadOut, SpikingGraph
+from dnisnm_lava.ir.timing import early_by
 from dnisnm_lava.procs.conv.process import Conv
 from dnisnm_lava.procs.delay.process import Delay
 from dnisnm_lava.procs.dense.process import Dense
@@ -43,7 +44,7 @@ def wired(graph: SpikingGraph, image: Connecting, *, steps: int, period: int, of
 
     def connect(source: str, reader: Population, port: Any) -> None:
         """As late as the last of all that `reader` hears."""
-        early = begins[reader.name] - 1 - begins[source] - lead(graph[source])
+        early = early_by(begins, graph[source], reader.name)
         if early and (source, early) not in delayed:
             line = delayed[source, early] = Delay(shape=graph[source].shape, delay=early)
             out[source].connect(line.a_in)

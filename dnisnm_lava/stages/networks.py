@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnisnm_lava.data import inputs
 from dnisnm_lava.data.inputs import Device, Images
@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from dnisnm_lava.stages.fitting.kept import Keep
 
 CALIBRATION_IMAGES, FIT_IMAGES = 4000, 1024
+
+
+@dataclass(frozen=True)
+class Samples:
+    """How many training images are drawn, by `seed`: for maxima, and for `fit` and rounding; all, where there
+    are no more."""
+
+    calibration: int = CALIBRATION_IMAGES
+    fit: int = FIT_IMAGES
+    seed: int = 0
+
+
+SAMPLES = Samples()
 
 
 @dataclass(frozen=True)
@@ -53,10 +66,8 @@ def build(
     model: torch.nn.Module | Traced | AnalogGraph,
     images: Images,
     recipe: Recipe = BEST,
+    samples: Samples = SAMPLES,
     *,
-    calibration_images: int = CALIBRATION_IMAGES,
-    fit_images: int = FIT_IMAGES,
-    seed: int = 0,
     device: Device = "cpu",
     stages: Stages = in_silence,
     calibrated: Callable[[AnalogGraph, Statistics, int], None] | None = None,
@@ -67,23 +78,22 @@ def build(
     makes of the same.
 
     images: an array or a tensor (N, *input shape), a Dataset, a DataLoader, or an iterable of batches (the
-    last two are held in memory), with labels or without; prepared as in training. calibration_images,
-    fit_images: samples of them, both chosen by `seed`, for maxima and for `fit` and rounding; all, where
-    there are no more. calibrated(analog, statistics, fit images): called before anything is fitted, and may
-    refuse. group: of the processes that share calibration and `fit`; each is given the same, and the first
-    one's networks are those that one alone would make. keep: as of `fit_and_read`. UnsupportedModel and
-    OutOfRange as `from_torch`, `calibrate`, `fit` and `quantize` say.
+    last two are held in memory), with labels or without; prepared as in training. samples: of them.
+    calibrated(analog, statistics, fit images): called before anything is fitted, and may refuse. group: of
+    the processes that share calibration and `fit`; each is given the same, and the first one's networks are
+    those that one alone would make. keep: as of `Passes`. UnsupportedModel and OutOfRange as `from_torch`,
+    `calibrate`, `fit` and `quantize` say.
     """
     check(recipe)
     pool = inputs.pool(images)
     analog, coverage = traced(model, pool)
-    sample = pool.sample(calibration_images, seed, stages("calibrate"))
+    sample = pool.sample(samples.calibration, samples.seed, stages("calibrate"))
     statistics = calibrate(analog, sample, device=device, group=group)
-    fitted = min(fit_images, len(pool)) if recipe.needs_images else 0
+    fitted = min(samples.fit, len(pool)) if recipe.needs_images else 0
     if calibrated:
         calibrated(analog, statistics, fitted)
     stages("convert, quantize")
-    chosen = pool.sample(fit_images, seed) if fitted else None
+    chosen = pool.sample(samples.fit, samples.seed) if fitted else None
     made = follow(recipe, analog, statistics, chosen, stages, group, keep)
     return Networks(
         analog, made.spiking, made.integer, statistics, recipe, made.readings, fitted, len(pool), coverage
@@ -145,22 +155,20 @@ def follow(
         stages("thresholds")
         spiking = without_images.fit_without_images(analog, spiking, statistics, granularity=recipe.share)
     elif recipe.fits:
-        from dnisnm_lava.stages.fitting.fit import fit, fit_and_read
+        from dnisnm_lava.stages.fitting.fit import Fitting, Passes, fit, fit_and_read
 
-        dials: dict[str, Any] = {
-            "threshold": recipe.threshold,
-            "correct": recipe.correct,
-            "granularity": recipe.share,
-            "percentile": recipe.percentile,
-            "subset": recipe.subset,
-            "progress": stages("fit"),
-            "group": group,
-            "keep": keep,
-        }
+        how = Fitting(
+            threshold=recipe.threshold,
+            correct=recipe.correct,
+            granularity=recipe.share,
+            percentile=recipe.percentile,
+            subset=recipe.subset,
+        )
+        passes = Passes(progress=stages("fit"), group=group, keep=keep)
         if recipe.rounding == "nearest":
-            spiking = fit(analog, spiking, images, **dials)
+            spiking = fit(analog, spiking, images, how, passes)
         else:
-            spiking, found = fit_and_read(analog, spiking, images, **dials)
+            spiking, found = fit_and_read(analog, spiking, images, how, passes)
     if recipe.rounding == "compensated" and moments_alone:
         from dnisnm_lava.stages.fitting import without_images
 

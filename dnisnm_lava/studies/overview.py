@@ -11,25 +11,33 @@ import numpy as np
 from dnisnm_lava.backends.lava_cpu import Lava
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation import outputs
 from dnisnm_lava.evaluation.comparison import (
     Answered,
     Comparison,
+    answered,
     array_digest,
     checked,
-    compared,
+    comparison,
+    first_on_lava,
+    tally_of,
     versions,
 )
-from dnisnm_lava.evaluation.intervals import standard_error, suggested
-from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings
+from dnisnm_lava.evaluation.intervals import suggested
+from dnisnm_lava.evaluation.outputs import Targets
+from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings, qualities
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
-from dnisnm_lava.measures import AUTO, Asked, Measure, asked
+from dnisnm_lava.ir.integers import check_images
+from dnisnm_lava.measures import AUTO, Asked, Measure, Quality, Scale, Score, scale
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.costs.energy import Costs
-from dnisnm_lava.studies.explain.explain import explain
+from dnisnm_lava.studies.explain.explain import Detail, explain
 from dnisnm_lava.studies.explain.values import Explanation
 from dnisnm_lava.studies.loihi2 import rules
+from dnisnm_lava.studies.loihi2.limits import LOIHI2, Limits
+from dnisnm_lava.studies.loihi2.rates import Rates
 from dnisnm_lava.studies.loihi2.rules import Checked
 from dnisnm_lava.studies.loihi2.runtime import Runtime
 from dnisnm_lava.studies.observed import Watch
@@ -45,30 +53,33 @@ MOST_THUMBNAILS = 8  # at one T
 @dataclass(frozen=True)
 class Thumbnail:
     """An image (C, H, W) of the data, in [0, 1], its place among the images, and the T at which it is one of
-    those shown. ann, label: class or answer 0 or 1; said: {T: the integer SNN's}. None, and said empty, where
-    an image has several answers; apart: {T: how many of them differ from the ANN's}."""
+    those shown. ann, label: class, answer 0 or 1, or value; said: {T: the integer SNN's}. None, and said
+    empty, where an image has several answers; apart: {T: how many of them differ from the ANN's; of values,
+    the RMSE to the ANN's}."""
 
     image: int
     pixels: np.ndarray
     steps: tuple[int, ...]
-    ann: int | None
-    said: Mapping[int, int]
-    label: int | None
-    apart: Mapping[int, int]
+    ann: float | None
+    said: Mapping[int, float]
+    label: float | None
+    apart: Mapping[int, float]
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """losses: {"float", "integer": {T: against the ANN}}, empty without labels; partings: {T: where the
-    integer SNN parts from the ANN}; both on all images. costs: {T: of the first `COST_IMAGES` images or so};
-    runtimes: {T: of the first `RUNTIME_IMAGES`}.
-    coverage: None where no model was given, only a graph. classes: their names, or none. provenance: digests,
-    versions, seed, command line. curves: (population, its smooth function, the lines that its neurons have
-    instead)."""
+    """scale: how qualities are told. qualities: {"ann", where there are labels: {0: of it}, "float",
+    "integer": {T: ...}}. losses: {"float", "integer": {T: against the ANN}}, empty for answers without
+    labels; partings: {T: where the integer SNN parts from the ANN}; all on all images. costs: {T: of the
+    first `COST_IMAGES` images or so}; runtimes: {T: of the first `RUNTIME_IMAGES`}. coverage: None where no
+    model was given, only a graph. classes: their names, or none. provenance: digests, versions, seed, command
+    line. curves: (population, its smooth function, the lines that its neurons have instead)."""
 
     title: str
     integer: SpikingGraph
     comparison: Comparison
+    scale: Scale
+    qualities: Mapping[str, Mapping[int, Quality]]
     losses: Mapping[str, Mapping[int, Loss]]
     partings: Mapping[int, Parting]
     costs: Mapping[int, Costs]
@@ -92,24 +103,41 @@ class Gathered:
     @property
     def suggested(self) -> int:
         """By the one-standard-error rule."""
-        return suggested(self.accuracy("integer"), self.comparison.images["integer"])
+        return suggested(self.qualities["integer"])
 
     @property
     def standard_error(self) -> float:
-        """The standard error of the best integer accuracy: what the rule allows."""
-        return standard_error(max(self.accuracy("integer").values()), self.comparison.images["integer"])
+        """That of the best integer network: what the rule allows."""
+        return max(self.qualities["integer"].values(), key=lambda quality: quality.value).standard_error
 
-    def accuracy(self, key: str) -> Mapping[int, float]:
-        """{T: share} of "float", "integer" or "lava"; the ANN's, which has no T, at each."""
-        value = self.comparison.accuracy[key]
-        return dict.fromkeys(self.steps, value) if isinstance(value, float) else value
+    def quality(self, key: str) -> Mapping[int, Quality]:
+        """{T: of "float" or "integer"}; the ANN's, which has no T, at each. Empty where there is none."""
+        found = self.qualities.get(key, {})
+        return dict.fromkeys(self.steps, found[0]) if 0 in found else found
+
+    def score(self, key: str, t: int) -> Score:
+        """What was counted of it."""
+        found = self.comparison.scores[key]
+        return found[t] if isinstance(found, Mapping) else found
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Where the network is to run, as `check` and `runtime` ask: so many `chips` of these limits, an image
+    every `period` steps (default: the shortest power of two), at these rates (default: the public ones)."""
+
+    target: Limits = LOIHI2
+    chips: int = 1
+    period: int | None = None
+    rates: Rates | None = None
 
 
 @dataclass(frozen=True)
 class About:
     """What the page says besides. classes: their names. mean, std: by channel, what the images were
     normalized with, so that thumbnails look as they should. provenance: by default digests and versions.
-    cost_images, explain_images: the first so many are counted, and explained."""
+    cost_images, explain_images: the first so many are counted, and explained. steps: the T that are told,
+    with the graph's own."""
 
     title: str = "A spiking network"
     classes: Sequence[str] = ()
@@ -118,9 +146,10 @@ class About:
     provenance: Mapping[str, Any] | None = None
     cost_images: int = COST_IMAGES
     explain_images: int = EXPLAIN_IMAGES
+    steps: Sequence[int] = STEPS
 
 
-ABOUT = About()
+ABOUT, CHIP = About(), Chip()
 
 
 def gather(
@@ -129,31 +158,36 @@ def gather(
     labels: Labels | None = None,
     *,
     about: About = ABOUT,
-    steps: Sequence[int] = STEPS,
+    chip: Chip = CHIP,
     measure: Asked = AUTO,
+    targets: Targets | None = None,
     lava: Lava = LAVA,
     compute: Compute = COMPUTE,
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
 ) -> Gathered:
     """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...)
-    that were not fitted on (default: the labels that come with the images); the arguments are theirs."""
+    that were not fitted on (default: the labels that come with the images); the arguments are theirs. chip:
+    where the network is to run."""
     if about.cost_images < 1 or about.explain_images < 1:
         raise OutOfRange(
             f"report: {about.cost_images} images for costs and {about.explain_images} to explain given; "
             f"give 1 or more of each"
         )
     integer = nets.integer
-    chosen = checked((*steps, integer.steps), integer.steps, lava.images)
+    chosen = checked((*about.steps, integer.steps), integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
-    found = asked(nets.analog, y, measure)
-    if not found.is_share:
-        raise OutOfRange(
-            f"report: tells of classes and answers; of values, compare, tune and precision do ({found})"
-        )
-    comparison, heard = compared(
-        nets, x, y, steps=chosen, measure=found, lava=lava, compute=compute, set_up=set_up, stages=stages
+    aim = outputs.wanted(nets.analog, len(x), y, targets, measure)
+    found, y = aim.measure, aim.labels
+    placed = rules.check(integer, chips=chip.chips, period=chip.period, target=chip.target)
+    check_images(integer, "compare")
+    heard = answered(
+        nets, x, y, measure=found, further=aim.further, steps=chosen, compute=compute, stages=stages
     )
+    on_lava = first_on_lava(
+        nets, x, y, measure=found, steps=chosen, lava=lava, device=compute.device, stages=stages
+    )
+    compared = comparison(integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
     parted = partings(heard, found, MOST_THUMBNAILS)
     watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
@@ -163,9 +197,9 @@ def gather(
         measure=found,
         compute=compute,
         stages=stages,
-        observe=watch.observe,
+        detail=Detail(observe=watch.observe),
     )
-    seen = watch.found(x, progress=stages("costs, time"))
+    seen = watch.found(x, chip.rates, stages("costs, time"))
     provenance = about.provenance
     if provenance is None:
         digests = {
@@ -180,11 +214,13 @@ def gather(
     return Gathered(
         about.title,
         integer,
-        comparison,
+        compared,
+        scale(found, _some(compared.scores["integer"])),
+        qualities(heard, found, compared.scores),
         {key: losses(heard, found, key) for key in ("float", "integer")},
         parted,
         seen.costs,
-        rules.check(integer),
+        placed,
         seen.runtimes,
         told,
         _thumbnails(heard, found, parted, x, about),
@@ -193,6 +229,10 @@ def gather(
         provenance,
         _curves(nets),
     )
+
+
+def _some(scores: Score | Mapping[int, Score]) -> Score:
+    return next(iter(scores.values())) if isinstance(scores, Mapping) else scores
 
 
 def _thumbnails(
@@ -210,13 +250,20 @@ def _thumbnails(
             image,
             viewable(images[image], about.mean, about.std),
             tuple(sorted(steps)),
-            int(ann[image].item()) if single else None,
-            {t: int(said[image].item()) for t, said in integer.items()} if single else {},
-            int(labels[image].item()) if single and labels is not None else None,
-            {t: int(np.count_nonzero(said[image] != ann[image])) for t, said in integer.items()},
+            ann[image].item() if single else None,
+            {t: said[image].item() for t, said in integer.items()} if single else {},
+            labels[image].item() if single and labels is not None else None,
+            {t: _between(measure, said[image], ann[image]) for t, said in integer.items()},
         )
         for image, steps in shown.items()
     )
+
+
+def _between(measure: Measure, said: np.ndarray, ann: np.ndarray) -> float:
+    """Of one image: how many answers differ; of values, their RMSE."""
+    if measure.is_share:
+        return int(np.count_nonzero(said != ann))
+    return float(np.sqrt(np.mean(np.square(said - ann))))
 
 
 def _curves(nets: Networks) -> tuple[tuple[str, Smooth, Curve], ...]:

@@ -31,7 +31,8 @@ TOLERANCE = 2.0  # points of agreement that a population may cost alone
 @dataclass(frozen=True)
 class Outcome:
     """What one integer network says of all images. accuracy: share of labels met; agreement: share of the
-    float network's answers; of values, R2 against targets and against the float network's; accuracy None
+    float network's answers; of masks, the mean IoU of either; of values, R2 against targets and against the
+    float network's; accuracy None
     without labels, both None where these bits do not hold the network, as `refused` tells. saturations: of
     the state, all together."""
 
@@ -203,7 +204,7 @@ class _Bench:
             return None
         return self.measure.score(
             self.measure.count(answers, wanted), self.measure.spread(wanted), len(self.images)
-        ).value
+        ).quality
 
 
 def _alone(bench: _Bench, finest: Cell, name: str, kind: str, bits: int) -> Alone:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dnisnm_lava.evaluation import equalities
-from dnisnm_lava.studies.loihi2.rules import RULES, Checked
+from dnisnm_lava.studies.loihi2.rules import Checked
 from dnisnm_lava.studies.overview import Gathered
 
-MOST_LOST = 0.01  # of accuracy: what a conversion may cost; a convention of the report, told on it
+MOST_LOST = 0.01  # of a quality, a point: what a conversion may cost; a convention of the report, told on it
 READY, OPEN, NOT_READY = "ready", "open", "not ready"
 NAMES = {READY: "Ready", OPEN: "Not decided", NOT_READY: "Not ready"}
 
@@ -50,27 +50,55 @@ def _alarms(found: Gathered) -> tuple[Ground, ...]:
 
 
 def _loss(found: Gathered, t: int) -> Ground:
-    images = found.comparison.images["integer"]
     if not found.losses["integer"]:
         return Ground(OPEN, "no labels tell its accuracy")
-    loss = found.losses["integer"][t]
-    low, high = loss.interval
-    told = f"{lost(loss.lost)} (95 %: {100 * low:+.2f} to {100 * high:+.2f}, paired on {images:,} images)"
+    low, high = found.losses["integer"][t].interval
+    told = f"it {lost(found, t)}"
     if low > MOST_LOST:
-        return Ground(NOT_READY, f"it {told}, more than {100 * MOST_LOST:g} point")
+        return Ground(NOT_READY, f"{told}, more than {bound(found)}")
     if high > MOST_LOST:
+        what = "loses" if has_targets(found) else "errs by"
         return Ground(
-            OPEN,
-            f"it {told}, and so few images cannot tell whether it loses more than {100 * MOST_LOST:g} point",
+            OPEN, f"{told}, and so few images cannot tell whether it {what} more than {bound(found)}"
         )
-    return Ground(READY, f"it {told}")
+    return Ground(READY, told)
 
 
-def lost(share: float) -> str:
-    """loses 0.30 points of the ANN's accuracy."""
+def has_targets(found: Gathered) -> bool:
+    """Is there something to meet but the ANN's own values?"""
+    return found.comparison.measure.labels
+
+
+def bound(found: Gathered) -> str:
+    """`MOST_LOST` in words: of values without targets, the error that is a point of R2."""
+    if not has_targets(found):
+        return f"{100 * MOST_LOST**0.5:g} %"
+    return f"{100 * MOST_LOST:g} point" + (" of R2" if found.scale.deviation else "")
+
+
+def lost(found: Gathered, t: int) -> str:
+    """loses 0.30 points of the ANN's accuracy (95 %: ..., paired on 1,000 images)."""
+    loss, scale = found.losses["integer"][t], found.scale
+    images = f"{loss.images:,} image{'' if loss.images == 1 else 's'}"
+    own = found.quality("integer")[t]
+    if not has_targets(found):
+        span = scale.span(*scale.bounds(own))
+        error = scale.words(scale.of(own.value))
+        return f"errs by {error} of the standard deviation of the ANN's values (95 %: {span}, on {images})"
+    low, high = (100 * end for end in loss.interval)
+    errors = ""
+    if scale.deviation:
+        mine, theirs = (scale.number(scale.of(q.value)) for q in (own, found.quality("ann")[t]))
+        errors = f"; RMSE {mine}, the ANN's {theirs}"
+    points = f"{_points(loss.lost)} the ANN's {scale.lost}"
+    ends = "95 %" if loss.lost >= 0 else "95 % of the loss"
+    return f"{points} ({ends}: {low:+.2f} to {high:+.2f}, paired on {images}{errors})"
+
+
+def _points(share: float) -> str:
     if abs(share) < 5e-5:
-        return "keeps the ANN's accuracy"
-    return f"{'loses' if share > 0 else 'gains'} {100 * abs(share):.2f} points of the ANN's accuracy"
+        return "keeps"
+    return f"{'loses' if share > 0 else 'gains'} {100 * abs(share):.2f} points of"
 
 
 def _lava(found: Gathered) -> Ground:
@@ -82,25 +110,31 @@ def _lava(found: Gathered) -> Ground:
         return Ground(
             NOT_READY, f"executors differ in {different:,} values ({equal:,} of {images:,} images equal)"
         )
-    return Ground(READY, f"Lava gives {equal:,} of {images:,} images every logit equal")
+    return Ground(READY, f"Lava gives {equal:,} of {images:,} images every {_what(found)} equal")
+
+
+def _what(found: Gathered) -> str:
+    return "logit" if found.comparison.measure.is_share else "value"
 
 
 def _chip(checked: Checked) -> Ground:
     by_value = sorted(checked.violations, key=lambda v: v.value)
     broken = {v.rule: v for v in by_value}  # the worst of each
+    rules = f"{len(checked.uses)} design rules of {checked.target.name}"
     if broken:
         told = "; ".join(f"{rule}: {v.value:,}, at most {v.limit:,}" for rule, v in broken.items())
         fail = "fails" if len(broken) == 1 else "fail"
-        return Ground(NOT_READY, f"{len(broken)} of {len(RULES)} design rules of Loihi 2 {fail} ({told})")
-    return Ground(READY, f"all {len(RULES)} design rules of Loihi 2 hold, on an estimated {cores(checked)}")
+        return Ground(NOT_READY, f"{len(broken)} of {rules} {fail} ({told})")
+    return Ground(READY, f"all {rules} hold, on an estimated {cores(checked)}")
 
 
 def cores(checked: Checked) -> str:
     """17 of 128 cores, 13 %."""
-    all_cores = checked.target.cores * max(1, checked.chips_needed)
+    number = max(checked.chips, checked.chips_needed)
+    all_cores = checked.target.cores * number
     share = 100 * checked.cores / all_cores
     told = "under 1" if 0 < share < 1 else f"{share:.0f}"
-    chips = f" of {checked.chips_needed:,} chips" if checked.chips_needed > 1 else ""
+    chips = f" of {number:,} chips" if number > 1 else ""
     return f"{checked.cores:,} of {all_cores:,} cores{chips}, {told} %"
 
 

@@ -100,7 +100,7 @@ def check_table(
         Text("\n".join([*_lines(found), *filter(None, [missing])])),
     ]
     if time is not None:
-        parts.append(runtime_table(time))
+        parts.append(runtime_table(time, "image" if found.stream is None else "frame"))
     if found.violations:
         parts.append(_violations(found.violations))
     if tried:

@@ -57,6 +57,8 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
         result["worst_image"] = worst_json(comparison.scores)
     if any(comparison.outputs.values()):
         result["outputs"] = {key: _outputs_json(found) for key, found in comparison.outputs.items()}
+    if comparison.further:
+        result["further"] = {name: _met_json(comparison, name) for name in comparison.further}
     if comparison.marks is not None:
         result["answers"] = marks.to_json(comparison.marks)
     if comparison.equality:
@@ -77,11 +79,15 @@ def masks_json(scores: Mapping[str, Score | Mapping[int, Score]], behind: str) -
 
 
 def worst_json(scores: Mapping[str, Score | Mapping[int, Score]]) -> dict[str, Any]:
-    """{network: {T: the image that is told worst, by its place among those measured, and its RMSE}}."""
+    """{network: {T: the image that is told worst, by its place among those measured, its RMSE, and the
+    largest error of a single value}}."""
 
     def told(score: Score) -> dict[str, Any] | None:
         worst = score.worst if isinstance(score, Fit) else None
-        return None if worst is None else {"image": worst[0], "rmse": worst[1]}
+        if not isinstance(score, Fit) or worst is None or score.largest is None:
+            return None
+        image, error = score.largest
+        return {"image": worst[0], "rmse": worst[1], "largest": {"image": image, "error": error}}
 
     return {
         key: {str(t): told(s) for t, s in found.items()} if isinstance(found, Mapping) else told(found)
@@ -95,6 +101,25 @@ def _outputs_json(found: Mapping[str, Mapping[int, Score]]) -> dict[str, Any]:
     return {
         name: {"r2": at_steps(fits), "rmse": at_steps(fits, "rmse"), "worst_image": worst[name]}
         for name, fits in found.items()
+    }
+
+
+def met_scores(comparison: Comparison, name: str) -> dict[str, Score | Mapping[int, Score]]:
+    """{"ann": Score, "float": {T: Score}, "integer": ...} of another output by its own labels or targets."""
+    found = {key: of[name] for key, of in comparison.met.items()}
+    return {key: scores[0] if key == "ann" else scores for key, scores in found.items()}
+
+
+def _met_json(comparison: Comparison, name: str) -> dict[str, Any]:
+    measure, scores = comparison.further[name], met_scores(comparison, name)
+    told = {"measure": measure.facts, "quality": scores_json(scores, "quality"), **masks_json(scores, "")}
+    if measure.is_share:
+        return {**told, "accuracy": scores_json(scores)}
+    return {
+        **told,
+        "r2": scores_json(scores),
+        "rmse": scores_json(scores, "rmse"),
+        "worst_image": worst_json(scores),
     }
 
 
@@ -125,6 +150,7 @@ def comparison_table(comparison: Comparison, title: str) -> RenderableType:
         parts += _mask_tables(comparison)
     if any(comparison.outputs.values()):
         parts.append(_outputs_table(comparison))
+    parts += [part for name in comparison.further for part in _met_tables(comparison, name)]
     neurons = sum(p.neurons for p in comparison.populations)
     lines = Text(
         f"{'' if measure.is_share else _rmse(comparison)}saturations {comparison.saturations:,} · "
@@ -186,7 +212,7 @@ def _outputs_table(comparison: Comparison) -> Table:
     """A row for each output of each network, at the last T: its values against the ANN's."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("output, its values against the ANN's")
-    for heading in ("", "T", "R2", "RMSE", "deviation", "worst image", "its RMSE"):
+    for heading in ("", "T", "R2", "RMSE", "deviation", "worst image", "its RMSE", "largest error"):
         table.add_column(heading, justify="right")
     for name in comparison.outputs["integer"]:
         for key, found in comparison.outputs.items():
@@ -196,8 +222,22 @@ def _outputs_table(comparison: Comparison) -> Table:
             assert fit.worst is not None
             image, rmse = fit.worst
             cells = (f"{t}", f"{fit.value:.4f}", *(f"{v:.4g}" for v in (fit.rmse, fit.variance**0.5)))
-            table.add_row(name, ROWS[key], *cells, f"{image:,}", f"{rmse:.4g}")
+            assert fit.largest is not None
+            table.add_row(name, ROWS[key], *cells, f"{image:,}", f"{rmse:.4g}", f"{fit.largest[1]:.4g}")
     return table
+
+
+def _met_tables(comparison: Comparison, name: str) -> list[RenderableType]:
+    """Of another output, by its own labels or targets."""
+    measure, scores = comparison.further[name], met_scores(comparison, name)
+    heading = f"{name}: {measure.aim}"
+    table = _scores_table(comparison, scores, heading, lambda score: measure.shown(score.quality))
+    integer = scores["integer"]
+    assert isinstance(integer, Mapping)
+    last = integer[max(integer)]
+    if not isinstance(last, Fit):
+        return [table]
+    return [table, Text(f"{name}: RMSE at the last T {last.rmse:.4g}{worst_told(last)}\n")]
 
 
 def _rmse(comparison: Comparison) -> str:
@@ -212,18 +252,25 @@ def _rmse(comparison: Comparison) -> str:
     )
     deviation = next(score.variance**0.5 for score in found.values() if isinstance(score, Fit))
     of = "targets" if comparison.measure.labels else "ANN's values"
-    worst = "".join(
-        f"; worst image {score.worst[0]:,} of the integer SNN, RMSE {score.worst[1]:.4g}"
-        for key, score in found.items()
-        if key == "integer" and isinstance(score, Fit) and score.worst is not None
-    )
+    integer = found.get("integer")
+    worst = worst_told(integer) if isinstance(integer, Fit) else ""
     return f"RMSE at the last T: {told}; standard deviation of the {of} {deviation:.4g}{worst}\n"
 
 
-def equality_told(rows: tuple[Difference, ...]) -> RenderableType:
+def worst_told(integer: Fit) -> str:
+    """Where the integer SNN errs most."""
+    if integer.worst is None or integer.largest is None:
+        return ""
+    image, rmse = integer.worst
+    return (
+        f"; worst image {image:,} of the integer SNN, RMSE {rmse:.4g}, largest error {integer.largest[1]:.4g}"
+    )
+
+
+def equality_told(rows: tuple[Difference, ...], of: str = "image") -> RenderableType:
     """A line with a tick; where something differs, also a table of what was compared with what, and the first
-    difference."""
-    lines = Text("\n".join(equalities.told(rows)))
+    difference. of: what was compared one by one."""
+    lines = Text("\n".join(equalities.told(rows, of)))
     return lines if all(row.different == 0 for row in rows) else Group(lines, _equality_table(rows))
 
 

@@ -13,15 +13,22 @@ WIDTH, HEIGHT, EDGE, POINTS = 220, 130, 8, 96  # of a picture, in pixels, and po
 
 
 def told(curve: Curve) -> str:
-    """`silu, 7 pieces, off by at most 0.012 between -3.1 and 4.2`; `leaky_relu, 2 pieces, exact`."""
+    """`silu, 7 pieces, off by at most 0.012, at 1.4, between -3.1 and 4.2`; `leaky_relu, 2 pieces, exact`."""
     pieces = curve.slopes.shape[1]
     shape = f"{curve.name}, {pieces:,} piece{'s' * (pieces > 1)}"
     if curve.is_exact:
         return f"{shape}, exact"
+    where = "" if curve.worst is None else f", at {_worst(curve):.3g},"
     return (
-        f"{shape}, off by at most {curve.error.max():.2g} between {curve.low.min():.3g} and "
+        f"{shape}, off by at most {curve.error.max():.2g}{where} between {curve.low.min():.3g} and "
         f"{curve.high.max():.3g}"
     )
+
+
+def _worst(curve: Curve) -> float:
+    """Where it differs most from its function, of all channels."""
+    assert curve.worst is not None
+    return float(curve.worst.flat[int(curve.error.argmax()) if curve.worst.size > 1 else 0])
 
 
 def name_of(p: Population) -> str:
@@ -38,6 +45,7 @@ def facts(curve: Curve) -> Mapping[str, Any]:
         "pieces": int(curve.slopes.shape[1]),
         "tables": curve.rows,
         "error": float(curve.error.max()),
+        "worst": None if curve.worst is None else _worst(curve),
         "low": float(curve.low.min()),
         "high": float(curve.high.max()),
     }

@@ -12,19 +12,28 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from dnisnm_lava.measures import Fit, Share
 from dnisnm_lava.studies.explain.first_wrong import MEANINGS, size
 from dnisnm_lava.studies.explain.threshold_maps import encoded
 from dnisnm_lava.studies.explain.values import PARTS, Disagreement, Explained, Explanation, ThresholdMap
+from dnisnm_lava.views.comparison import masks_json, worst_json, worst_told
 from dnisnm_lava.views.sanity import alarms_told
 
 SHOWN = 5  # disagreements in the terminal
 
 
 def explanation_json(found: Explanation, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything; threshold maps in greys, rasters as lists."""
+    """Everything; threshold maps in greys, rasters as lists; of scores what `comparison` tells of them."""
     rows = [_row_json(p) for p in found.populations]
+    told = {key: value for key, value in asdict(found).items() if key not in ("scores", "agreements")}
+    masks = masks_json(found.scores, "") | masks_json(found.agreements, "_to_ann")
+    worst = {} if found.measure.is_share else {"worst_image": worst_json(found.scores or found.agreements)}
     return {
-        **asdict(found),
+        **told,
+        "agreement": found.agreement,
+        "accuracy": found.accuracy,
+        **masks,
+        **worst,
         "measure": found.measure.facts,
         "populations": rows,
         "provenance": dict(provenance),
@@ -70,13 +79,28 @@ def _shares(found: Explanation) -> str:
     measure, names = found.measure, {"ann": "ANN", "float": "float SNN", "integer": "integer SNN"}
     unit = " %" if measure.is_share else ""
     agreement, accuracy = (
-        ", ".join(f"{names[key]} {measure.shown(score, 1)}{unit}" for key, score in scores.items())
-        for scores in (found.agreement, found.accuracy)
+        ", ".join(f"{names[key]} {measure.shown(score.value, 1)}{unit}" for key, score in scores.items())
+        for scores in (found.agreements, found.scores)
     )
     what = "agreement with the ANN" if measure.is_share else "R2 to the ANN"
     against = f"\n{measure.name.removesuffix(', %')}: {accuracy}" if accuracy else ""
     agreement = agreement or f"not told, since the values do not vary over {found.images:,} images"
-    return f"{what}: {agreement}{against}\n{measure}"
+    return f"{what}: {agreement}{against}{_further(found, names)}\n{measure}"
+
+
+def _further(found: Explanation, names: Mapping[str, str]) -> str:
+    """The mean IoU of masks; of values the RMSE, and the image that is told worst."""
+    told = ""
+    for of, scores in ((" to the ANN", found.agreements), ("", found.scores)):
+        ious = {key: s.miou for key, s in scores.items() if isinstance(s, Share) and s.miou is not None}
+        if ious:
+            each = ", ".join(f"{names[key]} {100 * iou:.1f} %" for key, iou in ious.items())
+            told += f"\nmean IoU{of}: {each}"
+        fits = {key: s for key, s in scores.items() if isinstance(s, Fit)}
+        if fits:
+            each = ", ".join(f"{names[key]} {s.rmse:.4g}" for key, s in fits.items())
+            told += f"\nRMSE{of}: {each}{worst_told(fits['integer'])}"
+    return told
 
 
 def _errors(rows: Iterable[Explained]) -> Table:

@@ -42,7 +42,7 @@ def precision_table(found: Precision, title: str) -> RenderableType:
         table.add_column(f"bits of {kind}", min_width=16)
         for cell in cells:
             table.add_column(str(getattr(cell, kind)), justify="right")
-        table.add_row(found.measure.name, *(_score(found, c.outcome.accuracy) for c in cells))
+        table.add_row(found.measure.aim, *(_score(found, c.outcome.accuracy) for c in cells))
         table.add_row(
             f"agreement, {found.measure.unit}", *(_score(found, c.outcome.agreement) for c in cells)
         )
@@ -95,7 +95,7 @@ def precision_picture(found: Precision, title: str) -> bytes:
         grids.subplots(1, 2), (("payloads", "state"), ("state", "payloads")), strict=True
     ):
         shown = _grid(axes, found, other, fixed)
-    grids.colorbar(shown, ax=grids.axes, label=found.measure.name)
+    grids.colorbar(shown, ax=grids.axes, label=found.measure.aim)
     for axes, kind in zip(alone.subplots(1, len(KINDS), sharey=True, squeeze=False)[0], KINDS, strict=True):
         lost = _losses(axes, found, kind, names)
     alone.colorbar(lost, ax=alone.axes, label="points of agreement lost")

@@ -20,10 +20,14 @@ SHOWN = 8  # that a table shows
 
 
 def predictions_json(
-    found: Predictions, images: Sequence[str], names: Sequence[str], provenance: Mapping[str, Any]
+    found: Predictions,
+    images: Sequence[str],
+    names: Sequence[str],
+    output: tuple[str, int, int],
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One entry an image: class, its name where there is one, and margin; else values, or of more than MOST
-    their extrema and mean."""
+    their extrema and mean. output: its name, its place, and how many there are."""
     rows = [
         {"image": image, **_entry(found, i, names), "steps": int(found.steps[i])}
         for i, image in enumerate(images)
@@ -32,6 +36,7 @@ def predictions_json(
         "images": len(images),
         "mean_steps": float(found.steps.mean()),
         "shape": list(found.values.shape[1:]),
+        **dict(zip(("output", "index", "outputs"), output, strict=True)),
         "predictions": rows,
         "provenance": dict(provenance),
     }
@@ -83,6 +88,12 @@ def _words(result: Mapping[str, Any], keys: Sequence[str]) -> Iterator[str]:
     yield f"{count:,} image{'s' * (count != 1)}, {steps:.4g} steps" + (
         " each" if "steps" not in keys else " on average"
     )
+    which = (
+        f", {result['index']} of 0 to {result['outputs'] - 1} (--output chooses)"
+        if result["outputs"] > 1
+        else ""
+    )
+    yield f"output {result['output']}{which}"
     if "margin" in keys:
         yield "margin: by how much the class leads the second, in the units of the model's output"
     elif "least" in keys:

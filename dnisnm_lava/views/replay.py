@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dnisnm_lava.studies.costs.replay import Replay
+from dnisnm_lava.studies.costs.replayed_frames import FrameReplay
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.runtime import seconds
 
@@ -40,6 +41,45 @@ def replay_table(found: Replay) -> RenderableType:
         table.add_row(Text(name), Text(value))
     notes = [f"not carried: {what}" for what in found.not_carried]
     return Group(table, Text("\n".join([*notes, *(f"assumed: {what}" for what in found.assumed), SAID])))
+
+
+BEHIND = ("joules", "seconds", "spikes", "operations", "messages", "updates")  # numbers that add up
+
+
+def frames_json(found: FrameReplay) -> dict[str, Any]:
+    """Both replays, and what a frame behind the first takes; joules and seconds."""
+    behind = {name: found.behind(name) for name in BEHIND}
+    return {
+        "first": replay_json(found.first),
+        "all": replay_json(found.all),
+        "behind": {**behind, "by": found.joules_behind()},
+        "said": SAID,
+    }
+
+
+def frames_table(found: FrameReplay) -> RenderableType:
+    """The first frame beside those behind it; then what is not said."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(f"SANA-FE {found.all.version}")
+    for heading in ("the first frame", f"a frame behind it (of {found.all.images - 1})"):
+        table.add_column(heading, justify="right")
+    behind, first = found.joules_behind(), found.first
+    for name, value in first.joules.items():
+        of = "energy" if name == "total" else f"  {name}"
+        table.add_row(of, joules(1e12 * value), joules(1e12 * behind[name]))
+    table.add_row("time", seconds(first.total.seconds), seconds(found.behind("seconds")))
+    for what in ("spikes", "operations", "messages"):
+        table.add_row(TOLD[what], f"{getattr(first.total, what):,}", f"{found.behind(what):,.0f}")
+    table.add_row("cores, chips", f"{found.all.cores:,}, {found.all.chips}", "")
+    notes = [f"not carried: {what}" for what in found.all.not_carried]
+    return Group(table, Text("\n".join([*notes, *(f"assumed: {what}" for what in found.all.assumed), SAID])))
+
+
+TOLD = {
+    "spikes": "firings, the image's with them",
+    "operations": "synaptic operations",
+    "messages": "messages",
+}
 
 
 def _rows(found: Replay) -> list[tuple[str, str]]:

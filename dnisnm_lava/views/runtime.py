@@ -16,7 +16,7 @@ TOLD = {
     "neuron_update": "updates of neurons",
     "synaptic_operation": "synaptic operations",
     "synapse_read": "words of synapse memory",
-    "message": "messages",
+    "link_bit": "bits on links",
     "barrier": "steps",
 }
 MODEL = (
@@ -35,16 +35,16 @@ def runtime_json(found: Runtime) -> dict[str, Any]:
     }
 
 
-def runtime_table(found: Runtime) -> RenderableType:
-    """A row for each term, then what they come to."""
+def runtime_table(found: Runtime, of: str = "image") -> RenderableType:
+    """A row for each term, then what they come to. of: what the spikes are of, image or frame."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("time, an image")
+    table.add_column(f"time, {_a(of)}")
     for heading in ("all", "the fullest", "rate", "alone"):
         table.add_column(heading, justify="right")
     table.add_column("where", overflow="fold")
     for term in found.terms:
         table.add_row(*map(Text, cells(term, found)))
-    return Group(table, Text("\n".join(lines(found))))
+    return Group(table, Text("\n".join(lines(found, of))))
 
 
 def cells(term: Term, found: Runtime) -> tuple[str, ...]:
@@ -57,15 +57,15 @@ def cells(term: Term, found: Runtime) -> tuple[str, ...]:
     return TOLD[term.name], f"{term.total:,.0f}", fullest, each, alone, place_of(term)
 
 
-def lines(found: Runtime) -> list[str]:
-    """In sentences, on spikes of so many images."""
+def lines(found: Runtime, of: str = "image") -> list[str]:
+    """In sentences, on spikes of so many images, or frames behind the first."""
     unknown = [TOLD[name] for name in found.rates.unknown]
-    of = f"{found.images} image{'s' if found.images > 1 else ''}"
+    many = _count(found.images, of) + (" behind the first" if of == "frame" else "")
     return [
-        f"{found.rates.name}: an answer after {found.steps} steps, {seconds(found.latency)} at least; images "
+        f"{found.rates.name}: an answer after {found.steps} steps, {seconds(found.latency)} at least; {of}s "
         f"one behind the other, {_count(found.period, 'step')} apart, {seconds(found.seconds)} each: "
-        f"{found.frames_a_second:,.0f} frames a second at most (spikes of {of})",
-        f"{TOLD[found.limiting]} decide{relief(found.relief)}",
+        f"{found.frames_a_second:,.0f} frames a second at most (spikes of {many})",
+        f"{TOLD[found.limiting]} decide{relief(found.relief, of)}",
         *(
             [f"rates of {' and '.join(unknown)} are unknown: they are counted, and left out"]
             if unknown
@@ -75,12 +75,12 @@ def lines(found: Runtime) -> list[str]:
     ]
 
 
-def relief(found: Relief | None) -> str:
+def relief(found: Relief | None, of: str = "image") -> str:
     """What would help; nothing to say where no core decides."""
     if found is None:
         return ""
     return (
-        f"; with {found.population} on {found.cores} cores, twice as many, {seconds(found.seconds)} an image"
+        f"; with {found.population} on {found.cores} cores, twice as many, {seconds(found.seconds)} {_a(of)}"
     )
 
 
@@ -112,6 +112,10 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value / 1e-9:.3g} ns"
+
+
+def _a(of: str) -> str:
+    return f"an {of}" if of == "image" else f"a {of}"
 
 
 def _count(n: int, what: str) -> str:

@@ -16,7 +16,7 @@ from dnisnm_lava.measures import Measure
 
 if TYPE_CHECKING:
     from dnisnm_lava.evaluation.exits import Exits
-from dnisnm_lava.views.comparison import at_steps
+from dnisnm_lava.views.comparison import MIOU, at_steps, masks_json, worst_json
 
 
 def simulation_json(
@@ -38,7 +38,9 @@ def simulation_json(
         "clipped_inputs": summed["clipped_inputs"],
     }
     if not measure.is_share:
-        result |= {"r2": at_steps(found), "rmse": at_steps(found, "rmse")}
+        worst = worst_json({"file": found})["file"]
+        result |= {"r2": at_steps(found), "rmse": at_steps(found, "rmse"), "worst_image": worst}
+    result |= {name: at["file"] for name, at in masks_json({"file": found}, "").items()}
     if exits is not None:
         early = measure.score(branch(summed, "early", "counts"), branch(summed, "labels", "spread"), images)
         result["early_exit"] = {
@@ -51,16 +53,31 @@ def simulation_json(
     return result
 
 
+def _further(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """{heading: {T: what is told beside the score}}: of masks the mean IoU; of values RMSE and worst
+    image."""
+    if "rmse" not in result:
+        return {MIOU: {t: f"{100 * v:.2f}" for t, v in result["miou"].items()}} if "miou" in result else {}
+    worst = result["worst_image"]
+    return {
+        "RMSE": {t: f"{v:.4g}" for t, v in result["rmse"].items()},
+        "worst image": {t: f"{v['image']:,}" for t, v in worst.items()},
+        "its RMSE": {t: f"{v['rmse']:.4g}" for t, v in worst.items()},
+        "largest error": {t: f"{v['largest']['error']:.4g}" for t, v in worst.items()},
+    }
+
+
 def simulation_table(result: Mapping[str, Any], measure: Measure, title: str) -> RenderableType:
     """Accuracy by step, and with early exit; of values, R2 and RMSE; spikes, saturations and clipped values
     below."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("T")
     table.add_column(measure.name, justify="right")
-    if not measure.is_share:
-        table.add_column("RMSE", justify="right")
+    further = _further(result)
+    for heading in further:
+        table.add_column(heading, justify="right")
     for t, score in result["accuracy" if measure.is_share else "r2"].items():
-        table.add_row(t, measure.shown(score), *([] if measure.is_share else [f"{result['rmse'][t]:.4g}"]))
+        table.add_row(t, measure.shown(score), *(told[t] for told in further.values()))
     early = result.get("early_exit")
     if early:
         told = f"{early['mean_steps']:.2f} (early exit, confidence {early['confidence']:g})"

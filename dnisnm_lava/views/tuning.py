@@ -58,7 +58,7 @@ def tuning_table(tuning: Tuning, title: str) -> RenderableType:
             "fold" if heading in ("K", "threshold", "correct", "rounding") else "ellipsis"
         )
         table.add_column(heading, justify="right" if heading in "TK" else "left", overflow=overflow)
-    for heading in (tuning.measure.name, "95 %", "latency", "spikes"):
+    for heading in (tuning.measure.aim, "95 %", "latency", "spikes"):
         table.add_column(heading, justify="right")
     for trial in tuning.front:
         table.add_row("->" if trial == tuning.best else "", *_row(tuning, trial))
@@ -123,7 +123,7 @@ def tuning_figure(tuning: Tuning, title: str) -> Figure:
         panels = figure.subplots(1, len(AXES), sharey=True)
         for axes, cost in zip(panels, AXES, strict=True):
             _panel(axes, tuning, cost)
-        panels[0].set_ylabel(tuning.measure.name)
+        panels[0].set_ylabel(tuning.measure.aim)
         _fitted(panels[0], tuning)
         legend(figure, title, len(LEGEND))
         for axes, cost in zip(panels, AXES, strict=True):

@@ -30,13 +30,13 @@ from matplotlib.figure import Figure
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SpikingGraph
+from dnisnm_lava.ir.timing import latency
 from dnisnm_lava.measures import classes
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
 from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.studies.costs.counts import count
-from dnisnm_lava.studies.tuning.phases import latency
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
@@ -157,7 +157,7 @@ def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: 
         "agreement": percent(float(np.mean(said == own))),
         "spikes": round(spikes),
         "operations": synaptic_operations(network, images[:COUNTED]),
-        "latency": latency(network, r.steps),
+        "latency": latency(network, network.readout.name, r.steps),
         "saturations": sum(run.saturations.values()),
         "correct": "".join("1" if m else "0" for m in met),
     }

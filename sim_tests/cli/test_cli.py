@@ -109,7 +109,7 @@ def test_the_cli_does_what_the_api_does(place: Path, capsys: pytest.CaptureFixtu
     analog = dn.from_torch(model, x[0])
     stats = dn.calibrate(analog, [x])
     spiking = dn.convert(analog, stats, steps=8, levels=31, down=0.0, granularity="channel", relay_levels=127)
-    fitted = dn.fit(analog, spiking, x, granularity="channel")
+    fitted = dn.fit(analog, spiking, x, dn.Fitting(granularity="channel"))
     assert netx.read("a.net") == dn.quantize(fitted, payload_bits=1, readings=dn.readings(fitted, x))
     run("convert", *NET, *DATA, "--recipe", "paper", "-o", "b.net", capsys=capsys)
     assert netx.read("b.net") == dn.quantize(dn.convert(analog, dn.calibrate(analog, [x]), steps=32))

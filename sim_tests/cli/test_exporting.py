@@ -100,7 +100,7 @@ def test_check_tells_time_where_it_has_images(place: Path, capsys: pytest.Captur
     assert found["frames_a_second"] == pytest.approx(1 / found["seconds"])
     rates = {
         name: {"value": 1e-9, "status": "measured", "source": "a board"}
-        for name in ("neuron_update", "synaptic_operation", "synapse_read", "message", "barrier")
+        for name in ("neuron_update", "synaptic_operation", "synapse_read", "link_bit", "barrier")
     }
     Path("mine.json").write_text(json.dumps({"name": "A board", **rates}))
     assert cli.main(["check", "a.net", "--data", "data.npz", "--rates", "mine.json", "--quiet"]) == 0

@@ -103,6 +103,8 @@ def test_a_file_without_its_model_goes_without_the_ann(
     out, err = capsys.readouterr()
     assert "the stream goes without the ANN: network.net: does not remember its --model" in err
     assert "as each frame alone in 100.0 %" in out
+    assert cli.main(["stream", str((here / "network.net").resolve()), *STREAM[2:], "--out", "whole"]) == 0
+    assert str(here) not in (here / "whole/stream.html").read_text().partition("</h1>")[0]  # names alone
     assert set(told(here / "out")["agreement"]) == {"alone"}
     graph = netx.read("out/stream.net")
     assert graph == dn.streaming(netx.read("network.net"))
@@ -308,7 +310,7 @@ def test_a_state_of_another_network_is_refused(here: Path, capsys: pytest.Captur
     assert "out/state.npz: the state of another network" in said
 
 
-@pytest.mark.parametrize("verb", ["compare", "explain", "predict", "costs", "simulate", "report"])
+@pytest.mark.parametrize("verb", ["compare", "explain", "predict", "simulate", "report"])
 def test_a_streams_network_belongs_to_streams(
     here: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:

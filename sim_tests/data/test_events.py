@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import event_files as made
+import h5py
 import numpy as np
 import pytest
 from traced import below
@@ -25,6 +26,8 @@ NEEDS_AEDAT = pytest.mark.skipif(
 WRITERS: list = [
     ("a.npz", made.npz),
     ("a.npy", made.npy),
+    ("a.h5", made.hdf5),
+    ("a.hdf5", made.hdf5_records),
     ("a.bin", made.nmnist),
     ("a.dat", made.dat),
     ("2.raw", made.evt2),
@@ -257,6 +260,21 @@ def test_no_aedat_4_and_one_without_events_are_refused(tmp_path: Path) -> None:
     made.aedat4(tmp_path / "b.aedat4", made.drawn(5), kind="IMUS")
     with pytest.raises(BadFile, match="holds imus, and no stream of events"):
         events(tmp_path / "b.aedat4", count=1)
+
+
+def test_hdf5_of_two_cameras_and_of_no_events_is_told(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for side in ("left", "right"):
+            file[f"{side}/events"] = made.drawn(5)
+    with pytest.raises(BadFile, match="holds events in left/, right/; keep one of them in a file of its own"):
+        events(tmp_path / "two.h5", count=1)
+    with h5py.File(tmp_path / "none.h5", "w") as file:
+        file["images/left"] = np.zeros(3)
+    with pytest.raises(BadFile, match="holds images/left, and no events; give x, y, t in whole microseconds"):
+        events(tmp_path / "none.h5", count=1)
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(BadFile, match="no HDF5 that is read here, truncated, or packed by a filter"):
+        events(tmp_path / "text.h5", count=1)
 
 
 @pytest.mark.parametrize(

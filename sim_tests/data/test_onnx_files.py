@@ -606,7 +606,9 @@ def test_several_outputs_keep_their_order(tmp_path: Path) -> None:
     )
     with torch.no_grad():
         found = load_model(spec)(torch.zeros(2, 3, 6, 6))
-    assert [tuple(t.shape) for t in found] == [(2, 5, 4, 4), (2, 3, 4, 4)]
+    assert {name: tuple(t.shape) for name, t in found.items()} == {"r": (2, 5, 4, 4), "a": (2, 3, 4, 4)}
+    analog = dn.from_torch(load_model(spec), torch.zeros(3, 6, 6))
+    assert list(analog.output_shapes.items()) == [("r", (5, 4, 4)), ("a", (3, 4, 4))]
 
 
 # ---------------------------------------------------------------- held against onnx

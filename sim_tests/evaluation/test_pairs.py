@@ -14,6 +14,8 @@ from dnisnm_lava.measures import Measure, wilson
 
 CLASSES = Measure("classes", "out", (3,))
 MAPS = Measure("classes", "out", (3, 2, 2), ignored=255)
+MASK = Measure("binary", "out", (1, 1, 2))
+VALUES, ONE = Measure("values", "out", (2,)), Measure("values", "out", (1,))
 LABELS = Measure("binary", "out", (2,))
 
 
@@ -76,19 +78,62 @@ def test_a_loss_counts_images_on_which_one_alone_is_right() -> None:
     assert pairs.losses(answered(ann, said, None, np.zeros((8, 3))), CLASSES, "integer") == {}
 
 
-def test_the_loss_of_maps_is_that_of_pixels_and_its_interval_that_of_images() -> None:
+def test_the_loss_of_maps_is_that_of_the_mean_iou_and_its_interval_that_of_images() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, (40, 2, 2))
     labels[rng.random(labels.shape) < 0.2] = 255
     ann, said = (np.where(rng.random(labels.shape) < p, labels, 0) for p in (0.9, 0.7))
     loss = pairs.losses(answered(ann, said, labels, np.zeros((40, 3, 2, 2))), MAPS, "integer")[1]
+
+    def miou(answers: np.ndarray, keep: np.ndarray) -> float:
+        wanted, counted = labels[keep], labels[keep] != 255
+        told = answers[keep]
+        both = [np.sum((told == c) & (wanted == c)) for c in range(3)]
+        either = [np.sum(((told == c) | (wanted == c)) & counted) for c in range(3)]
+        return float(np.mean(np.divide(both, either)))
+
+    everything = np.arange(40)
+    assert loss.lost == pytest.approx(miou(ann, everything) - miou(said, everything), abs=1e-12)
+    without = np.array([np.delete(everything, i) for i in everything])  # the jackknife, image by image
+    apart = np.array([miou(ann, keep) - miou(said, keep) for keep in without])
+    half = 1.959964 * np.sqrt(39 / 40 * np.sum((apart - apart.mean()) ** 2))
+    assert np.subtract(*loss.interval[::-1]) / 2 == pytest.approx(half, rel=0.05)
     counted = labels != 255
-    shares = [((answers == labels) & counted).sum() / counted.sum() for answers in (ann, said)]
-    assert loss.lost == pytest.approx(shares[0] - shares[1], abs=1e-12)
     each = ((ann == labels) & counted).sum(axis=(1, 2)) - ((said == labels) & counted).sum(axis=(1, 2))
-    half = 1.959964 * np.sqrt(40 * np.sum((each - each.mean()) ** 2) / 39) / counted.sum()
+    assert (loss.worse, loss.better) == ((each > 0).sum(), (each < 0).sum())
+
+
+def test_the_loss_of_values_is_that_of_r2_paired_image_by_image() -> None:
+    rng = np.random.default_rng(1)
+    targets = rng.normal(size=(50, 2))
+    ann = targets + 0.3 * rng.normal(size=targets.shape)
+    said = ann + 0.05 * rng.normal(size=targets.shape)
+    loss = pairs.losses(answered(ann, said, targets, ann), VALUES, "integer")[1]
+    around = np.mean((targets - targets.mean(axis=0)) ** 2)
+    each = (((said - targets) ** 2).mean(axis=1) - ((ann - targets) ** 2).mean(axis=1)) / around
+    assert loss.lost == pytest.approx(each.mean(), abs=1e-12)
+    half = 1.959964 * each.std(ddof=1) / np.sqrt(50)
     assert np.subtract(*loss.interval[::-1]) / 2 == pytest.approx(half, rel=1e-6)
     assert (loss.worse, loss.better) == ((each > 0).sum(), (each < 0).sum())
+    alone = pairs.losses(answered(ann, said, None, ann), VALUES, "integer")[1]
+    own = np.mean((ann - ann.mean(axis=0)) ** 2)
+    assert alone.lost == pytest.approx(np.mean((said - ann) ** 2) / own, rel=1e-9)
+    assert alone.interval[0] < alone.lost < alone.interval[1]
+    first = [answers[:1].reshape(1, 1, 1, 2) > 0 for answers in (ann, said, targets)]
+    one = pairs.losses(answered(*first, np.zeros((1, 1, 1, 2))), MASK, "integer")[1]
+    assert one.interval == (-1.0, 1.0)  # one image tells nothing of others
+
+
+def test_values_part_where_they_are_far_from_the_ann() -> None:
+    ann = np.linspace(-1, 1, 21)[:, None]
+    said, targets = ann.copy(), ann.copy()
+    said[[3, 7, 9], 0] += (0.5, -0.3, 0.01)
+    targets[7] -= 0.4  # the integer SNN is nearer here
+    parting = pairs.partings(answered(ann, said, targets, ann), ONE, 2)[1]
+    assert (parting.images, parting.apart, parting.ann_right, parting.integer_right) == (21, 2, 1, 1)
+    assert (parting.shown, parting.confusion) == ((3, 7), {})
+    assert parting.deviation == pytest.approx(ann.std())
+    assert parting.errors == pytest.approx({50: 0.0, 90: 0.01, 99: 0.5, 100: 0.5})
 
 
 # ---------------------------------------------------------------- where they part

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from graphs import ResidualPoolNet, images, randomized
 import dnisnm_lava as dn
 from dnisnm_lava import cli, measures
 from dnisnm_lava.cli.values import _accuracy
+from dnisnm_lava.data import datasets
+from dnisnm_lava.data.files.preparation import Preparation
 from dnisnm_lava.evaluation import comparison, sanity, tallies, weak_spots
 from dnisnm_lava.ir import ReadOut, SpikingGraph
 from dnisnm_lava.measures import chosen
@@ -32,10 +36,8 @@ EVEN = [10] * 10
     ("by_class", "guess"),
     [
         ([50, 50], 0.5),
-        (
-            [4, 2, 0, 1, 0, 0, 0, 0, 0, 1],
-            0.5,
-        ),  # of 8 images, 4 of one class are more than three errors of 0.106 above 0.1
+        ([4, 2, 0, 1, 0, 0, 0, 0, 0, 1], 0.1),  # one of ten classes has 4 of 8 images once in 20
+        ([6, 1, 0, 1, 0, 0, 0, 0, 0, 0], 0.75),  # and 6 once in 4,000
         ([3, 2, 1, 1, 1, 0, 0, 0, 0, 0], 0.1),
         ([900, 100], 0.9),
         (EVEN, 0.1),
@@ -53,7 +55,8 @@ def test_chance_is_the_best_constant_guess_where_classes_are_uneven(
         (11, 100, 0.1, True),
         (0, 100, 0.1, True),
         (19, 100, 0.1, True),  # 0.1 + 3 * 0.03 = 0.19
-        (20, 100, 0.1, False),
+        (20, 100, 0.1, True),  # as much or more once in 500: within three standard errors, exactly
+        (21, 100, 0.1, False),  # once in 1,200
         (60, 100, 0.1, False),
         (1100, 10_000, 0.1, True),
         (1400, 10_000, 0.1, True),  # an untrained network is not quite blind: kappa is 0.04
@@ -61,7 +64,14 @@ def test_chance_is_the_best_constant_guess_where_classes_are_uneven(
         (1, 4, 0.1, False),
         (10, 16, 0.1, False),
         (2, 8, 0.1, False),
-        (55, 100, 0.5, False),
+        (55, 100, 0.5, True),
+        (66, 100, 0.5, False),
+        (0, 40, 0.1, True),
+        (0, 40, 0.5, True),  # below the guess: few images tell that
+        (0, 10, 0.1, True),
+        (1, 10, 0.1, False),  # a network halfway to all would have so few once in 200
+        (0, 8, 0.1, False),
+        (0, 4, 0.5, False),
         (500, 1000, 0.5, True),
         (900, 1000, 0.9, True),
         (980, 1000, 0.9, False),
@@ -92,9 +102,12 @@ def test_classes_in_another_order_are_told_as_that() -> None:
     labels = np.arange(500) % 10
     (alarm,) = sanity.of_answers(answers(scores((labels + 1) % 10, 10), labels), "images")
     assert (
-        "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the classes stand in another "
-        "order: 100.0 % of" in alarm.sentence
+        "0 of 500 images (0.0 %), where a guess gets 10.0 %; most likely the labels are off by 1, or the "
+        "classes stand in another order: 100.0 % of the images get the label and 1" in alarm.sentence
     )
+    swapped = np.array([1, 0, 3, 2, 5, 4, 7, 6, 9, 8])
+    (alarm,) = sanity.of_answers(answers(scores(swapped[labels], 10), labels), "images")
+    assert "most likely the classes stand in another order: 100.0 % of" in alarm.sentence
     assert "class 0 is mostly called 1" in alarm.sentence
     (always,) = sanity.of_answers(
         answers(scores(0 * labels + 3, 10), labels), "images"
@@ -103,6 +116,33 @@ def test_classes_in_another_order_are_told_as_that() -> None:
     (random,) = sanity.of_answers(answers(scores(rng.integers(0, 10, 500), 10), labels), "images")
     for other in (always, random):
         assert f"most likely {sanity.CAUSES[0]}" in other.sentence
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 100])
+@pytest.mark.parametrize("by", [-1, 1])
+def test_labels_that_are_off_by_one_are_named_on_few_images(count: int, by: int) -> None:
+    labels = np.random.default_rng(0).integers(0, count, 40)
+    (alarm,) = sanity.of_answers(answers(scores((labels + by) % count, count), labels), "images")
+    other_way = "the two classes are the other way round"
+    assert "0 of 40 images (0.0 %)" in alarm.sentence
+    assert (other_way if count == 2 else "the labels are off by 1") in alarm.sentence
+    if count > 2:
+        assert ("the label less 1" if by < 0 else "the label and 1") in alarm.sentence
+
+
+def exactly(right: int, images: int, share: Fraction) -> Fraction:
+    return sum(
+        (comb(images, k) * share**k * (1 - share) ** (images - k) for k in range(right + 1)), Fraction(0)
+    )
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 1), (0, 40), (3, 40), (40, 40), (700, 1000)])
+def test_how_likely_so_few_or_so_many_are_is_exact(right: int, images: int) -> None:
+    for share in (Fraction(1, 10), Fraction(1, 2), Fraction(11, 20)):
+        few = exactly(right, images, share)
+        many = 1 - (exactly(right - 1, images, share) if right else 0)
+        assert sanity.at_most(right, images, float(share)) == pytest.approx(float(few), rel=1e-9)
+        assert sanity.at_least(right, images, float(share)) == pytest.approx(float(many), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -598,8 +638,54 @@ def test_the_likeliest_cause_is_told_first(digits: Path, capsys: pytest.CaptureF
     turned = [*MODEL[:2], "--data", "turned.npz", *MODEL[4:], "--weights", "weights.pt", *prepared]
     assert cli.main(["convert", *turned, "--overwrite"]) == 1
     told = capsys.readouterr().err
-    assert "most likely the classes stand in another order: 98." in told
-    assert "class 0 is mostly called 9" in told
+    assert "most likely the labels are off by 1, or the classes stand in another order: 98." in told
+    assert "get the label less 1; labels that begin at 1" in told
+
+
+@pytest.mark.parametrize("verb", ["compare", "explain", "precision", "report", "tune", "simulate"])
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(lambda y: y + 1, "10 among them"), (lambda y: y - 1, "-1 among them"), (lambda y: y % 7 + 5, "10, 11")],
+)
+def test_labels_beyond_the_classes_are_refused_before_anything_is_fitted(
+    digits: Path, verb: str, labels: Any, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load("data.npz") as data:
+        arrays = {
+            name: labels(data[name].astype(int)) if name[0] == "y" else data[name] for name in data.files
+        }
+    np.savez("beyond.npz", **arrays)
+    of = ["--model", "net.py:network", "--weights", "weights.pt"]
+    if verb == "simulate":
+        assert (
+            cli.main(
+                ["convert", *of, "--data", "data.npz", *MODEL[4:], *SOUND[-4:], "-o", "f.net", "--overwrite"]
+            )
+            == 0
+        )
+        of = ["f.net"]
+    more = {"tune": ["--labels", "--max-drop", "1"], "compare": ["--lava-images", "0"]}.get(verb, [])
+    capsys.readouterr()
+    assert cli.main([verb, *of, "--data", "beyond.npz", *SOUND[-4:], *more]) == 1
+    err = capsys.readouterr().err
+    assert f"labels: {told}" in err
+    assert "tells classes 0 to 9" in err
+    assert "calibrate" not in err
+    assert ("they begin at 1: subtract 1" in err) == (told == "10 among them")
+
+
+def test_labels_of_a_dataset_are_looked_at_evenly(capsys: pytest.CaptureFixture[str]) -> None:
+    class Ordered(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 5000
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+            return np.zeros((1, 4, 4), np.float32), index // 500
+
+    data = datasets.Labelled(Ordered(), Preparation(), "ordered")
+    seen = datasets.labels_of(data, np.arange(5000))
+    assert len(seen) == datasets.BATCH
+    assert np.unique(seen).tolist() == list(range(10))
 
 
 def test_an_accuracy_that_is_expected(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from graphs import (
     gated,
     gated_graphs,
     integer_graphs,
+    loud,
     readout,
     small,
     snm,
@@ -266,17 +267,6 @@ def test_frames_of_a_stream(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- hand-made ones
 
 
-def loud(exponent: int) -> SpikingGraph:
-    """Currents that leave 24 bits within the window, upwards and downwards."""
-    rng = np.random.default_rng(0)
-    into_a = Projection("input", weights(rng, 4, 3), exponent=exponent)
-    into_out = Projection("a", weights(rng, 2, 4), exponent=exponent)
-    a = snm("a", (4,), (into_a,), rng, levels=4)
-    return SpikingGraph(
-        (Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6
-    )
-
-
 def irregular() -> SpikingGraph:
     """What a projection can be, once each: uneven padding, strides, dilation, groups, pools with borders,
     resampling and channels in front of convolutions and dense layers, channels and orders behind them; an
@@ -459,7 +449,7 @@ def test_resnet_20_of_real_weights(shared: Path, tmp_path: Path) -> None:
     x = ((images["x_train"][:32] / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
     spec = str(ROOT / "examples/resnet20.py:resnet20")
     model = dn.load_model(spec, str(shared / "weights/resnet20-12fca82f.th"))
-    graph = dn.build(model, x, dn.BEST, fit_images=16).integer
+    graph = dn.build(model, x, dn.BEST, dn.Samples(fit=16)).integer
     assert_equal(tmp_path, (graph, x[:2], None))
     written = c.write(tmp_path / "again.c", graph)
     weights = sum(q.weight.size for p in graph if isinstance(p, SNM | ReadOut) for q in p.projections)

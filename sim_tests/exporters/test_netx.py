@@ -648,7 +648,7 @@ def test_curves_that_are_read_are_those_that_were_written(
         assert p.curve is not None
         assert q.curve is not None
         assert (p.curve.name, p.curve.tolerance) == (q.curve.name, q.curve.tolerance)
-        for key in ("knots", "slopes", "offsets", "low", "high", "error"):
+        for key in ("knots", "slopes", "offsets", "low", "high", "error", "worst"):
             np.testing.assert_array_equal(getattr(p.curve, key), getattr(q.curve, key))
             assert getattr(p.curve, key).dtype == getattr(q.curve, key).dtype
 
@@ -666,6 +666,11 @@ def test_curves_of_a_converted_network_make_a_file_of_the_next_version(
     assert isinstance(found, SNM)
     assert found.curve is not None
     assert (found.curve.name, found.curve.is_exact, found.curve.tolerance) == ("silu", False, 0.5)
+    written = graph["conv2"]
+    assert isinstance(written, SNM)
+    assert written.curve is not None
+    assert found.curve.worst is not None
+    np.testing.assert_array_equal(found.curve.worst, written.curve.worst)
     with h5py.File(path) as file:
         assert int(file["format/version"][()]) == 5
         assert sorted(file["layer/1/neuron/curve"]) == [
@@ -677,7 +682,7 @@ def test_curves_of_a_converted_network_make_a_file_of_the_next_version(
             "offsets",
             "slopes",
             "tolerance",
-        ]
+        ]  # leaky_relu is exact, and nowhere farthest from itself
     monkeypatch.setattr(netx_reading, "VERSION", 4)  # an older program
     with pytest.raises(
         BadFile, match="format version 5, and this program reads up to 4; install a newer dnisnm-lava"

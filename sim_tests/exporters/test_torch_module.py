@@ -20,10 +20,8 @@ from graphs import (
     curved_graphs,
     gated_graphs,
     integer_graphs,
-    readout,
+    loud,
     small,
-    snm,
-    weights,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,17 +93,6 @@ def test_vectors_sequences_and_any_initial_potential() -> None:
         replace(p, v_init=p.v_init // 3 - 7) if isinstance(p, SNM) else p for p in graph
     ]  # as a fit would move it
     assert_equal(replace(graph, populations=tuple(start)), x[:6])
-
-
-def loud(exponent: int) -> SpikingGraph:
-    """Currents that leave 24 bits within the window, upwards and downwards."""
-    rng = np.random.default_rng(0)
-    into_a = Projection("input", weights(rng, 4, 3), exponent=exponent)
-    into_out = Projection("a", weights(rng, 2, 4), exponent=exponent)
-    a = snm("a", (4,), (into_a,), rng, levels=4)
-    return SpikingGraph(
-        (Input("input", (3,), np.ones(3), 8), a, readout("out", (2,), (into_out,), rng)), steps=6
-    )
 
 
 def test_potentials_saturate_at_24_bits() -> None:

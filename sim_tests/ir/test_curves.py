@@ -33,7 +33,7 @@ def test_what_is_sent_follows_the_curve_in_python_integers(knots: int, two_sided
     v, m = np.zeros((1, 3, 7), np.int64), np.zeros((1, 3, 7), np.int64)
     for steps in (1, 2, 3, 3):
         v = v + rng.integers(-400, 400, v.shape)
-        fired = dynamics.follow(v, m, vth, curve, steps, levels, two_sided, None, most)
+        fired = dynamics.follow(v, m, vth, curve, steps, dynamics.Allowed(levels, two_sided, None, most))
         for c in range(3):
             for i in range(7):
                 total, held = int(v[0, c, i]), int(m[0, c, i])
@@ -59,7 +59,7 @@ def test_a_relu_is_the_neuron_with_the_smallest_lower_threshold() -> None:
         z = rng.integers(-5000, 5000, v.shape)
         sums, v = sums + z, v + z
         fired = dynamics.fire(v, m, vth, 3, lower=dynamics.lower_threshold(vth, 0.0))
-        followed = dynamics.follow(sums, other, vth, relu, steps, 3)
+        followed = dynamics.follow(sums, other, vth, relu, steps, dynamics.Allowed(3))
         assert np.array_equal(fired.k, followed.k)
         v, m, other = fired.v, fired.m, followed.m
     assert m.max() > 3
@@ -71,7 +71,9 @@ def test_a_dead_band_keeps_what_moves_by_less_than_half_of_it() -> None:
     vth, m = np.full((1, 1), 8), np.array([[[2]]])
     band = dynamics.band_of(vth, 0.5)
     sent = {
-        v: int(dynamics.follow(np.array([[[v]]]), m, vth, line, 1, 9, True, band, 9).k[0, 0, 0])
+        v: int(
+            dynamics.follow(np.array([[[v]]]), m, vth, line, 1, dynamics.Allowed(9, True, band, 9)).k[0, 0, 0]
+        )
         for v in range(40)
     }
     assert {v for v, k in sent.items() if k == 0} == set(range(8, 24))
@@ -85,7 +87,7 @@ def test_a_gate_sends_the_product_in_python_integers(steps: int) -> None:
     rng = np.random.default_rng(steps)
     a, b = rng.integers(-300, 300, (1, 2, 5)), rng.integers(0, 200, (1, 2, 1))
     m, vth, gain = rng.integers(-20, 20, (1, 2, 5)), np.full((2, 5), 1 << 20), np.array([[900], [77777]])
-    k = dynamics.gate(a, b, m, vth, gain, steps, 31, True)
+    k = dynamics.gate(a, b, m, vth, gain, steps, dynamics.Allowed(31, True))
     for c in range(2):
         own = math.floor(Fraction(int(gain[c, 0]), steps) + Fraction(1, 2))
         for i in range(5):
@@ -108,6 +110,9 @@ def test_the_error_that_is_told_is_the_largest_there_is(name: str) -> None:
     # 129 points of a piece are looked at: where curvature hardly changes, the largest of a parabola is at
     # most (1 / 128)^2 of it larger between two of them; where it jumps inside a piece, some hundredths
     assert (apart <= curve.error * (1 + 1e-2) + 1e-12).all()
+    assert curve.worst is not None
+    there = curve.worst[None]
+    assert np.allclose(np.abs(curve.at(there) - function.at(there))[0], curve.error, rtol=0, atol=1e-12)
 
 
 def test_slopes_of_channels_meet_at_the_knots() -> None:

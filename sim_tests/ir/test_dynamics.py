@@ -292,6 +292,6 @@ def test_a_level_of_30_bits_is_no_negative_one() -> None:
     """Thresholds have 32 bits, and twice the largest of a curve has not."""
     line = Curve("line", np.zeros((1, 0), np.int64), np.array([[32767]]), np.array([[0]]))
     v, m = np.array([[100_000, -100_000]]), np.zeros((1, 2), np.int64)
-    fired = dynamics.follow(v, m, np.full(2, 1 << 30, np.int32), line, 1, 9, two_sided=True)
+    fired = dynamics.follow(v, m, np.full(2, 1 << 30, np.int32), line, 1, dynamics.Allowed(9, two_sided=True))
     assert fired.k.tolist() == [[3, -3]]
     assert [math.floor(Fraction(n * 32767, 1 << 30) + Fraction(1, 2)) for n in (100_000, -100_000)] == [3, -3]

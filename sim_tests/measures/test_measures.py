@@ -271,17 +271,20 @@ def test_a_further_output_is_measured_when_asked_for() -> None:
     graphs = networks(Both(), F)
     name = graphs[0].readouts[1].name
     labels = graphs[0].outputs(F)[name].argmax(axis=1)
-    found = dn.compare(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=1), lava=dn.Lava(images=0))
+    with pytest.warns(UserWarning, match=r"fit boxes \(3\), the first output, and scores \(2\) is asked for"):
+        dn.compare(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=1), lava=dn.Lava(images=0))
+    own = {name: labels}  # said to be its own, they are
+    found = dn.compare(dn.Networks(*graphs), F, measure=dn.Ask(output=1), targets=own, lava=dn.Lava(images=0))
     assert (found.measure.output, found.accuracy["ann"]) == (name, 1.0)
     said = batched.run(graphs[2], F).values(4, name).argmax(axis=1)
     assert found.accuracy["integer"][4] == np.mean(said == labels)  # type: ignore[index]
-    told = dn.explain(dn.Networks(*graphs), F, labels, measure=dn.Ask(output=name))
+    told = dn.explain(dn.Networks(*graphs), F, labels, measure=found.measure)
     assert told.accuracy["integer"] == found.accuracy["integer"][4]  # type: ignore[index]
     bits = dn.precision(
         dn.Networks(*graphs),
         F,
         labels,
-        measure=dn.Ask(output=1),
+        measure=found.measure,
         bits=dn.Tried(weights=[8], payloads=[5], state=[24]),
     )
     assert bits.finest.outcome.accuracy == found.accuracy["integer"][4]  # type: ignore[index]
@@ -505,6 +508,8 @@ def test_values_are_told_against_the_ann_where_labels_are_no_targets(
     assert "RMSE" in told
     assert "--measure values" in told.partition("next:")[2]  # what compare has to measure, too
     assert run("compare", "both", "rows.npz", "--output", "1", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["measure"]["output"] == "scores"
+    said = capsys.readouterr()
+    assert json.loads(said.out)["measure"]["output"] == "scores"
+    assert "they are taken as classes; give its own, --targets scores=FILE" in " ".join(said.err.split())
     assert run("compare", "both", "rows.npz", "--output", "2") == 1
     assert "output: 2 asked for; the network has 0: boxes (3), 1: scores (2)" in capsys.readouterr().err

@@ -242,7 +242,9 @@ def test_the_program_of_a_curve_is_the_neuron_in_every_window(
             if t < 3:
                 v, _ = dynamics.integrate(v, np.array([currents[first + t]]), bias)
             if t >= lead:
-                k, v, m = dynamics.follow(v, m, vth, curve, min(t + 1, 3), levels, two_sided)
+                k, v, m = dynamics.follow(
+                    v, m, vth, curve, min(t + 1, 3), dynamics.Allowed(levels, two_sided)
+                )
                 aim = goal(curve, shift, int(v[0, 0]), min(t + 1, 3))
                 aim = (aim if two_sided else max(aim, 0)) if alive else held
                 change = max(-levels, min(levels, aim - held))
@@ -276,7 +278,9 @@ def test_the_program_of_a_curve_carries_its_state(
             assert sent == 0
             continue
         v, _ = dynamics.integrate(v, np.array([current]), np.array([5 if t < 4 else 0]))
-        k, v, m = dynamics.follow(v, m, vth, curve, min(t + 1, 2), levels, two_sided, band, most)
+        k, v, m = dynamics.follow(
+            v, m, vth, curve, min(t + 1, 2), dynamics.Allowed(levels, two_sided, band, most)
+        )
         assert sent == 3 * k.item()
         assert (r["v"], r["m"]) == (v.item(), m.item())
 
@@ -349,10 +353,9 @@ def test_the_program_of_a_gate_is_the_gate_in_every_window(
             k = dynamics.gate(
                 *(np.array([n]) for n in (p, q, held, vth, gain)),
                 summed,
-                levels,
-                two_sided,
-                np.array([band]) if stream else None,
-                most if stream else 0,
+                dynamics.Allowed(
+                    levels, two_sided, np.array([band]) if stream else None, most if stream else 0
+                ),
             )
             assert k.item() == change
             held, expected[place] = held + change, 3 * change

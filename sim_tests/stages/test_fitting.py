@@ -78,16 +78,18 @@ def test_mean_currents_become_the_anns() -> None:
 @pytest.mark.parametrize("threshold", ["max", "mmse", "sequential"])
 def test_without_choices_and_corrections_nothing_changes(threshold: str) -> None:
     analog, spiking, x = converted()
-    assert dn.fit(analog, spiking, x, threshold=threshold, scales=(1.0,), correct=()) == spiking
+    assert dn.fit(analog, spiking, x, dn.Fitting(threshold=threshold, scales=(1.0,), correct=())) == spiking
 
 
 def test_the_best_scale_is_the_best_of_all_tried() -> None:
     """Of the first population, whose currents do not depend on others: by running each scale on its own."""
     analog, spiking, x = converted(Chain(), (6,))
     scales = (0.4, 0.7, 1.0)
-    fitted = dn.fit(analog, spiking, x, scales=scales, granularity="neuron", correct=())
+    fitted = dn.fit(analog, spiking, x, dn.Fitting(scales=scales, granularity="neuron", correct=()))
     name = spiking.of(SNM)[0].name
-    alone = [dn.fit(analog, spiking, x, scales=(s,), granularity="neuron", correct=()) for s in scales]
+    alone = [
+        dn.fit(analog, spiking, x, dn.Fitting(scales=(s,), granularity="neuron", correct=())) for s in scales
+    ]
     ann = activations(analog, x)[name]
     by_scale = np.stack(
         [np.sum((batched.run(g, x, record=True).spikes[name].mean(axis=1) - ann) ** 2, axis=0) for g in alone]
@@ -189,7 +191,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     ]
     for options, sentence in wrong:
         with pytest.raises(OutOfRange, match=sentence):
-            dn.fit(analog, spiking, x, **options)
+            dn.fit(analog, spiking, x, dn.Fitting(**options))
 
 
 def test_the_rules_have_the_names_that_are_told_without_torch() -> None:
@@ -204,7 +206,9 @@ def thetas(
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(theta of the rule, theta of the maxima, activations) of each rectifier; nothing is corrected."""
     analog, spiking, x = converted(levels=2)
-    fitted = dn.fit(analog, spiking, x, threshold=threshold, granularity=granularity, correct=(), **options)
+    fitted = dn.fit(
+        analog, spiking, x, dn.Fitting(threshold=threshold, granularity=granularity, correct=(), **options)
+    )
     ann = activations(analog, x)
     return [(p.vth, spiking[p.name].vth, ann[p.name]) for p in fitted.of(SNM)]  # type: ignore[union-attr]
 
@@ -283,8 +287,8 @@ def test_the_least_squared_error_of_the_staircase() -> None:
 def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]) -> None:
     """What each correction may change it changes, and nothing else."""
     analog, spiking, x = converted()
-    plain = dn.fit(analog, spiking, x, threshold=threshold, correct=())
-    fitted = dn.fit(analog, spiking, x, threshold=threshold, correct=correct)
+    plain = dn.fit(analog, spiking, x, dn.Fitting(threshold=threshold, correct=()))
+    fitted = dn.fit(analog, spiking, x, dn.Fitting(threshold=threshold, correct=correct))
     first = spiking.of(SNM)[0].name  # hears the image itself, as the ANN does
     a, b = plain[first], fitted[first]
     assert isinstance(a, SNM)
@@ -311,13 +315,15 @@ def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]
 def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     analog, spiking, x = converted()
     expected = dn.fit(analog, spiking, x)
-    assert dn.fit(analog, spiking, x, memory=0) == expected
-    assert dn.fit(analog, spiking, x, memory=40_000) == expected  # some in memory, some not
+    assert dn.fit(analog, spiking, x, passes=dn.Passes(memory=0)) == expected
+    assert dn.fit(analog, spiking, x, passes=dn.Passes(memory=40_000)) == expected  # some in memory, some not
     assert dn.fit(analog, spiking, [(x, None)]) == expected
     monkeypatch.setattr(through, "CHUNK", 1)  # one image at once: the same sums in another order
     monkeypatch.setattr(through, "FEWEST", 1)
-    other = dn.fit(analog, spiking, np.split(x, 4), correct=("bias",))
-    for p, q in zip(other.of(SNM), dn.fit(analog, spiking, x, correct=("bias",)).of(SNM), strict=True):
+    other = dn.fit(analog, spiking, np.split(x, 4), dn.Fitting(correct=("bias",)))
+    for p, q in zip(
+        other.of(SNM), dn.fit(analog, spiking, x, dn.Fitting(correct=("bias",))).of(SNM), strict=True
+    ):
         np.testing.assert_allclose(
             p.bias, q.bias, atol=1e-4
         )  # float32 currents of magnitude 10, 2**-24 * 100 terms * 10
@@ -327,8 +333,8 @@ def test_what_is_read_while_fitting_is_what_is_read_of_the_fitted(monkeypatch: p
     monkeypatch.setattr(through, "MOST", 7)  # of 40 images: six chunks, the last one smaller
     for threshold, correct in (("sequential", ("weights", "bias", "v_init")), ("mmse", ())):
         analog, spiking, x = converted()
-        fitted, reads = fit_and_read(analog, spiking, x, threshold=threshold, correct=correct)
-        assert fitted == dn.fit(analog, spiking, x, threshold=threshold, correct=correct)
+        fitted, reads = fit_and_read(analog, spiking, x, dn.Fitting(threshold=threshold, correct=correct))
+        assert fitted == dn.fit(analog, spiking, x, dn.Fitting(threshold=threshold, correct=correct))
         alone = dn.readings(fitted, x)
         assert set(reads) == set(alone)
         for name, of_projections in alone.items():
@@ -553,7 +559,7 @@ def test_thresholds_of_two_moments_follow_them() -> None:
     """Dense layers, each neuron its own: those of the pre-activations that the model itself computes, in
     plain NumPy."""
     analog, spiking, x = converted(Chain(), (6,), levels=4)
-    fitted = dn.fit(analog, spiking, x, threshold="gauss", granularity="neuron", correct=())
+    fitted = dn.fit(analog, spiking, x, dn.Fitting(threshold="gauss", granularity="neuron", correct=()))
     p = analog[spiking.of(SNM)[0].name]
     z = x @ p.projections[0].weight.T + p.bias  # type: ignore[union-attr]
     wanted = normal.cheapest(torch.tensor(z.mean(0)), torch.tensor(z.std(0)), spiking.steps * 4).numpy() / 4

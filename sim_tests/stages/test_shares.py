@@ -55,7 +55,9 @@ def test_ranks_fit_the_network_of_one_process(size: int, monkeypatch: pytest.Mon
     analog, spiking, x = converted()
     fitted, reads = fit_and_read(analog, spiking, x)
     integer = dn.quantize(fitted, readings=reads)
-    for found, read in in_ranks(size, lambda group: fit_and_read(analog, spiking, x, group=group)):
+    for found, read in in_ranks(
+        size, lambda group: fit_and_read(analog, spiking, x, passes=dn.Passes(group=group))
+    ):
         assert found == fitted
         assert dn.quantize(found, readings=read) == integer
     for read in in_ranks(size, lambda group: dn.readings(fitted, x, group=group)):
@@ -70,8 +72,8 @@ def test_every_rule_is_shared(threshold: str, granularity: str, monkeypatch: pyt
     analog, spiking, x = converted()
 
     def work(group: Group) -> Any:
-        how: Any = {"threshold": threshold, "granularity": granularity, "subset": 9, "group": group}
-        return dn.fit(analog, spiking, x, **how)
+        how = dn.Fitting(threshold=threshold, granularity=granularity, subset=9)
+        return dn.fit(analog, spiking, x, how, dn.Passes(group=group))
 
     (alone,) = in_ranks(1, work)
     assert in_ranks(2, work) == [alone] * 2
@@ -80,10 +82,13 @@ def test_every_rule_is_shared(threshold: str, granularity: str, monkeypatch: pyt
 def test_fewer_images_than_ranks() -> None:
     analog, spiking, x = converted()
     alone = dn.fit(analog, spiking, x[:2])
-    assert in_ranks(3, lambda group: dn.fit(analog, spiking, x[:2], group=group)) == [alone] * 3
+    assert (
+        in_ranks(3, lambda group: dn.fit(analog, spiking, x[:2], passes=dn.Passes(group=group)))
+        == [alone] * 3
+    )
     for size in (1, 3):
         with pytest.raises((OutOfRange, threading.BrokenBarrierError)):
-            in_ranks(size, lambda group: dn.fit(analog, spiking, [], group=group))
+            in_ranks(size, lambda group: dn.fit(analog, spiking, [], passes=dn.Passes(group=group)))
 
 
 def test_ranks_calibrate_as_one_process_does() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console, RenderableType
+from searched import MINE
 from searched import analog as analog
 from searched import images as images
 from searched import place as place
@@ -201,16 +202,7 @@ def test_the_defaults_of_the_command_are_those_of_the_function() -> None:
 def test_the_command_writes_figures_and_a_picture(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "precision",
-        "--model",
-        "mine.py:net",
-        "--data",
-        "data.npz",
-        "--fit-images",
-        "20",
-        "--steps",
-        "2",
-        "--levels",
-        "1",
+        *MINE,
     ]
     words += [
         "--try-weight-bits",

@@ -14,6 +14,7 @@ import pytest
 import torch
 from graphs import CurvedNet, GatedNet, ResidualPoolNet, curved, curved_snm, images, randomized, small
 from rich.console import Console
+from searched import MINE
 from searched import place as place
 
 import dnisnm_lava as dn
@@ -774,16 +775,7 @@ def test_the_table_says_the_sentence_and_the_json_is_json(found: Explanation) ->
 def test_the_command_explains(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "explain",
-        "--model",
-        "mine.py:net",
-        "--data",
-        "data.npz",
-        "--fit-images",
-        "20",
-        "--steps",
-        "2",
-        "--levels",
-        "1",
+        *MINE,
         "--anyway",
     ]
     assert cli.main([*words, "--images", "12", "-o", "why.json"]) == 0

@@ -309,7 +309,9 @@ def test_ranks_find_what_one_process_finds() -> None:
     space = dn.Space(vary=("steps", "levels"), steps=(1, 2), levels=(3, 7))
 
     def work(group: Group) -> Any:
-        found = dn.tune(analog, x, dn.Target("latency", 12), measure="values", space=space, group=group)
+        found = dn.tune(
+            analog, x, dn.Target("latency", 12), measure="values", space=space, journal=Journal(group=group)
+        )
         return found.trials, found.confirmed, found.networks.integer.digest()
 
     (alone,) = in_ranks(1, work)

@@ -18,6 +18,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import streams
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, MaxPool, Projection, ReadOut, SpikingGraph, arithmetic, sources
+from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.loihi2 import layers, rates, runtime, traffic
 from dnisnm_lava.studies.loihi2.rates import TERMS
@@ -99,6 +100,22 @@ def test_the_total_of_all_cores_is_what_costs_count(make) -> None:  # type: igno
     assert found.steps == max(graph.window_starts()[p.name] for p in graph) + graph.steps  # a lead is in it
 
 
+@pytest.mark.parametrize("make", [small, gated])
+def test_links_pass_the_bits_of_each_message(make) -> None:  # type: ignore[no-untyped-def]
+    """Of 128 cores of 16,000 input axons one is named, in 21 bits; beside it the value and its sign."""
+    graph, x = make()
+    sent = runtime._sent(graph, x[:2], graph.steps)
+    where, largest, bits = traffic.placed(layers.estimate(graph)), largest_spikes(graph), 0
+    for source, _, way, _ in traffic.ways(graph, where):
+        for t in range(graph.steps):
+            spikes = sent[source][:, t].astype(np.float64).reshape(2, *where[source].shape)
+            messages = way.messages(spikes, where[source]).sum()
+            bits += messages * (21 + largest[source].bit_length() + 1)
+    found = {term.name: term for term in runtime.runtime(graph, x[:2]).terms}
+    assert found["link_bit"].total == bits / 2
+    assert 0 < found["link_bit"].most <= found["link_bit"].total
+
+
 def test_messages_go_along_rows_first_then_along_columns() -> None:
     rng = np.random.default_rng(0)
     sent = rng.integers(0, 5, (150, 150))  # two chips
@@ -149,7 +166,7 @@ def test_the_bound_is_the_largest_term_of_each_step() -> None:
             "neuron_update": rates.Rate(1e-9, "measured", "by hand"),
             "synaptic_operation": rates.Rate(1e-9, "measured", "by hand"),
             "synapse_read": rates.Rate(None, "unknown", "nowhere"),
-            "message": rates.Rate(None, "unknown", "nowhere"),
+            "link_bit": rates.Rate(None, "unknown", "nowhere"),
             "barrier": rates.Rate(2e-9, "measured", "by hand"),
         },
     )
@@ -166,10 +183,10 @@ def test_the_bound_is_the_largest_term_of_each_step() -> None:
 def test_an_unknown_rate_is_counted_and_left_out() -> None:
     graph, x = small()
     found = runtime.runtime(graph, x[:2])
-    assert found.rates.unknown == ("synapse_read", "message")
+    assert found.rates.unknown == ("synapse_read", "link_bit")
     of = {t.name: t for t in found.terms}
-    assert of["message"].seconds is None
-    assert of["message"].most > 0
+    assert of["link_bit"].seconds is None
+    assert of["link_bit"].most > 0
     assert found.seconds >= max(t.seconds for t in found.terms if t.seconds is not None)
     assert found.frames_a_second == 1 / found.seconds
 
@@ -184,15 +201,15 @@ def test_steps_apart_are_slices_of_one_run() -> None:
 
 def test_rates_of_a_file(tmp_path: Path) -> None:
     own = json.loads(Path(runtime.__file__).with_name("rates.json").read_text())
-    own["message"] = {"value": 1e-9, "status": "measured", "source": "a board"}
+    own["link_bit"] = {"value": 1e-9, "status": "measured", "source": "a board"}
     path = tmp_path / "rates.json"
     path.write_text(json.dumps(own))
     assert rates.rates(path).unknown == ("synapse_read",)
     assert set(rates.rates().of) == set(TERMS)
     for value, status in ((-1, "measured"), ("fast", "measured"), (None, "published"), (1e-9, "guessed")):
-        own["message"] = {"value": value, "status": status, "source": "a board"}
+        own["link_bit"] = {"value": value, "status": status, "source": "a board"}
         path.write_text(json.dumps(own))
-        with pytest.raises(BadFile, match="message is"):
+        with pytest.raises(BadFile, match="link_bit is"):
             rates.rates(path)
     path.write_text("{}")
     with pytest.raises(BadFile, match="no file of rates"):

@@ -123,7 +123,7 @@ def test_values_have_an_error(analog: AnalogGraph, x: np.ndarray, frames: np.nda
     found = dn.tune_stream(analog, x, frames, target, space=space, measure="values")
     assert not found.met
     assert found.best.score == max(t.score for t in found.trials)
-    done = dn.watch(dn.build(analog, x, found.best.recipe), frames, measure="values")
+    done = dn.watch(dn.build(analog, x, found.best.recipe), frames, beside=dn.References(measure="values"))
     rows = [kept.row(frame, None) for frame in done]
     score = summary(rows, dials(done.graph), done.measure, 1).agreement["ann"]
     assert score is not None
@@ -134,7 +134,7 @@ def test_values_have_an_error(analog: AnalogGraph, x: np.ndarray, frames: np.nda
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"limit": 0}, "limit: 0 given; give 1 frame or more"),
+        ({"space": replace(SPACE, frames=0)}, "limit: 0 given; give 1 frame or more"),
         ({"space": replace(SPACE, levels=())}, "levels: none given"),
         ({"space": replace(SPACE, hysteresis=(3.0,))}, "hysteresis: 3.0 given; give 0 to 2"),
         ({"space": replace(SPACE, at_once=(0,))}, "levels: 0 given; give 1 or more"),

@@ -20,6 +20,8 @@ from dnisnm_lava.studies.streams.references import frame_wise
 from dnisnm_lava.studies.streams.summary import summary
 from dnisnm_lava.studies.streams.watching import Watched
 
+VALUES = dn.References(measure="values")
+
 
 @pytest.fixture(scope="module")
 def nets() -> Networks:
@@ -73,14 +75,14 @@ def test_a_stream_says_what_the_frames_alone_say_and_sends_less(nets: Networks, 
 
 
 def test_references_that_are_not_asked_for_are_not_run(nets: Networks, clip: np.ndarray) -> None:
-    found = list(dn.watch(nets, clip, compare=False))
+    found = list(dn.watch(nets, clip, beside=None))
     assert [f.alone for f in found] == [None] * 6
     assert [f.met for f in found] == [{}] * 6
     followed = [f.logits for f in dn.stream(nets, clip)]
     np.testing.assert_array_equal([f.followed.logits for f in found], followed)
     without = next(dn.watch(nets.integer, clip))
     assert set(without.met) == {"alone"}
-    assert set(next(dn.watch(nets.integer, clip, analog=nets.analog)).met) == {"alone", "ann"}
+    assert set(next(dn.watch(nets.integer, clip, beside=dn.References(nets.analog))).met) == {"alone", "ann"}
 
 
 def test_a_streams_network_alone_has_the_frame_alone_beside_it(nets: Networks, clip: np.ndarray) -> None:
@@ -102,7 +104,7 @@ def kept_rows(watching: Iterator[Watched]) -> list[kept.Row]:
 
 
 def test_rows_go_through_json_and_back(nets: Networks, clip: np.ndarray) -> None:
-    for row in kept_rows(dn.watch(nets, clip[:3], measure="values")):
+    for row in kept_rows(dn.watch(nets, clip[:3], beside=VALUES)):
         assert kept.read(json.loads(json.dumps(kept.told(row)))) == row
 
 
@@ -125,7 +127,7 @@ def test_a_summary_is_the_mean_of_its_rows(nets: Networks, clip: np.ndarray) -> 
 
 
 def test_values_have_their_error(nets: Networks, clip: np.ndarray) -> None:
-    watching = dn.watch(nets, clip, measure="values")
+    watching = dn.watch(nets, clip, beside=VALUES)
     rows = kept_rows(watching)
     found = summary(rows, dials(watching.graph), watching.measure, watching.bill.multiplications)
     score = found.agreement["ann"]
@@ -133,7 +135,7 @@ def test_values_have_their_error(nets: Networks, clip: np.ndarray) -> None:
     said, wanted = (np.array([r.answers[who] for r in rows]) for who in ("stream", "ann"))
     assert score.rmse == pytest.approx(np.sqrt(np.mean(np.square(said - wanted))))
     assert rows[0].agreement["ann"] == pytest.approx(np.sqrt(np.mean(np.square(said[0] - wanted[0]))))
-    still = kept_rows(dn.watch(nets, clip[-2:], measure="values"))
+    still = kept_rows(dn.watch(nets, clip[-2:], beside=VALUES))
     of_still = summary(still, dials(watching.graph), watching.measure, watching.bill.multiplications)
     assert of_still.agreement["ann"] is None
 

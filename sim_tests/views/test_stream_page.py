@@ -32,6 +32,10 @@ def json_of(text: str, name: str) -> Any:
 def test_it_tells_verdict_dials_frames_and_populations() -> None:
     text = page(rows_of([0, 0, 1, 1, 0]), classes=("ant", "bee"))
     assert "0.250 of the frame-wise operations, 0.100 of the ANN&#39;s." in text
+    lead = re.findall(r'<p class="lead" id="verdict">(.)', text)
+    assert lead == [lead[0].upper()]
+    assert "µJ" in text or "nJ" in text or "pJ" in text
+    assert " uJ" not in text
     assert "T = 1 a frame, R = 31 levels, K = 31 at once, h = 0.5" in text
     assert re.findall(r'data-frame="(\d+)"', text) == ["0", "2", "4"]
     assert "2 changes of the stream&#39;s class" in text or "2 changes of the stream's class" in text

@@ -70,7 +70,7 @@ def test_a_saturation_is_told_with_its_remedy() -> None:
 def test_the_picture_of_values_and_of_classes_is_drawn() -> None:
     graph, _ = small(levels=15, down=0.0, steps=1)
     for measure in ("classes", "values"):
-        watching = dn.watch(graph, images(3, (2, 6, 6), 0), measure=measure)
+        watching = dn.watch(graph, images(3, (2, 6, 6), 0), beside=dn.References(measure=measure))
         of = [row(frame, None) for frame in watching]
         told = summary(of, dials(watching.graph), watching.measure, watching.bill.multiplications)
         assert streams.stream_picture(of, told, "a title").startswith(b"\x89PNG")

@@ -1,7 +1,7 @@
 """The integers, or the floats, on N images, population by population: `run`.
 
 May import what `backends` may. `currents` weighs spikes, `neurons` and `max_pool` are compiled, `triton_*` do
-both on CUDA, `planning` chooses the way.
+both on CUDA, `stepped` goes step by step, `planning` chooses the way.
 """
 
 from __future__ import annotations

@@ -59,12 +59,19 @@ def at(curve: Curve, x: Tensor, steps: int = 1) -> Tensor:
     return x * slope + steps * offset
 
 
+def nearest_level(value: Tensor, theta: Tensor) -> Tensor:
+    """The whole number of thresholds nearest to `value`, halves up; 0 where theta is: what neurons with a
+    curve, relays and gates say of what they heard (design 1.1, 1.9), and rectifiers with v_init = theta / 2,
+    before it is clipped."""
+    return torch.floor(value / torch.where(theta > 0, theta, torch.inf) + 0.5)
+
+
 def toward(p: SNM | Gate, value: Tensor, m: Tensor) -> Tensor:
     """The levels that are sent now (`dynamics.toward`); all in float64, which holds integers: what a
     threshold divides is exact, since it is a power of two."""
     vth = tensor(p.vth, torch.float64, str(value.device))
     worth = torch.where(vth > 0, vth, 1.0)
-    goal = torch.floor(value / worth + 0.5)
+    goal = nearest_level(value, vth)
     goal = goal if p.two_sided else goal.clamp(min=0)
     goal = goal.clamp(-p.most, p.most) if p.most else goal
     k = torch.where(vth > 0, (goal - m).clamp(-p.levels, p.levels), 0.0)

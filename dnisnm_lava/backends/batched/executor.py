@@ -15,34 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dnisnm_lava.backends.batched import curves
 from dnisnm_lava.backends.batched.chunks import chunks, in_workers
 from dnisnm_lava.backends.batched.device import checked_device, exact_sums, free_bytes
 from dnisnm_lava.backends.batched.linear import pool_changes
 from dnisnm_lava.backends.batched.planning import NUMPY, Plan, paths, planned
+from dnisnm_lava.backends.batched.stepped import Tally, gated, saturate, stepped
 from dnisnm_lava.backends.batched.storage import Code, channels_last, flat, laid_out, tensor, unflat
 from dnisnm_lava.backends.observing import Observe, tell
 from dnisnm_lava.backends.results import Run
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, ReadOut, SpikingGraph, checked_images
-from dnisnm_lava.ir.dynamics import band_of, lower_threshold
 from dnisnm_lava.ir.integers import encode_images, steps_of
 from dnisnm_lava.system.progress import Progress
 from dnisnm_lava.system.progress import tell as tell_progress
 
-COMPARED = 2  # levels of integers up to which comparing with each threshold costs no more than a division
 CURRENTS = 1 << 22  # bytes of currents between a projection and its neurons: few calls, and near caches
-
-
-@dataclass
-class _Tally:
-    up: int = 0
-    down: int = 0
-    saturated: int = 0
-
-    def add(self, up: int = 0, down: int = 0, saturated: int = 0) -> None:
-        self.up, self.down, self.saturated = self.up + up, self.down + down, self.saturated + saturated
 
 
 def run(
@@ -85,7 +73,7 @@ def run(
     parts: dict[str, list[np.ndarray]] = {
         p.name: [] for p in graph if isinstance(p, ReadOut) or p.name in kept
     }
-    tally = {p.name: _Tally() for p in graph if not isinstance(p, Input)}
+    tally = {p.name: Tally() for p in graph if not isinstance(p, Input)}
     chunk, workers = chunks(graph, steps, memory, len(x), _threads(plan, place, observe))
     clipped = 0
 
@@ -158,7 +146,7 @@ class _Chunk:
     """What a chunk of images gave."""
 
     recorded: dict[str, np.ndarray]
-    tally: dict[str, _Tally]
+    tally: dict[str, Tally]
     clipped: int
 
 
@@ -173,7 +161,7 @@ def _chunk(
 ) -> _Chunk:
     """Recorded: {population: (N, T, *shape)} of the read-outs, and of the populations in `kept`."""
     x, clipped = encode_images(graph, images)
-    tally = {p.name: _Tally() for p in graph}
+    tally = {p.name: Tally() for p in graph}
     sent: dict[
         str, Tensor
     ] = {}  # population -> stored (N, T, *shape); (N, 1, *shape) for what is the same in each step
@@ -191,13 +179,13 @@ def _chunk(
                 pool = _pooled_bytes if own.way == "compiled" and own.code.dtype is torch.uint8 else _pooled
                 sent[p.name] = pool(p, own.code, heard[p.source], steps, done)
             elif isinstance(p, Gate):
-                sent[p.name] = _gated(p, own.code, plan, heard, steps, done, observe)
+                sent[p.name] = gated(p, own.code, plan, heard, steps, done, observe)
             elif isinstance(p, SNM) and own.way == "compiled":
                 sent[p.name] = _compiled(p, own, heard, steps, done)
             elif isinstance(p, SNM) and own.way == "triton":
                 sent[p.name] = _fused(own, heard, steps, done)
             elif isinstance(p, SNM):
-                sent[p.name] = _stepped(p, own, _current(own, heard), steps, done, observe)
+                sent[p.name] = stepped(p, own, _current(own, heard), steps, done, observe)
             if p.name in kept:
                 spikes = _decoded(own.code, sent[p.name])
                 recorded[p.name] = spikes.astype(np.int32) if graph.is_integer else spikes
@@ -227,7 +215,7 @@ def _current(plan: Plan, sent: Mapping[str, Tensor]) -> Tensor:
     return total
 
 
-def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _Tally) -> Tensor:
+def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: Tally) -> Tensor:
     """All steps of the neurons at once, by numba, some images after the other, so that their currents stay in
     cache."""
     from dnisnm_lava.backends.batched import curve_neurons, neurons
@@ -254,7 +242,7 @@ def _compiled(p: SNM, plan: Plan, sent: dict[str, Tensor], steps: int, tally: _T
     return unflat(spikes, p.shape)
 
 
-def _fused(plan: Plan, sent: Mapping[str, Tensor], steps: int, tally: _Tally) -> Tensor:
+def _fused(plan: Plan, sent: Mapping[str, Tensor], steps: int, tally: Tally) -> Tensor:
     """All steps of the neurons at once, by Triton."""
     from dnisnm_lava.backends.batched import triton_neurons
 
@@ -264,104 +252,7 @@ def _fused(plan: Plan, sent: Mapping[str, Tensor], steps: int, tally: _Tally) ->
     return spikes
 
 
-def _stepped(
-    p: SNM, plan: Plan, current: Tensor, steps: int, tally: _Tally, observe: Observe | None = None
-) -> Tensor:
-    """One step of the neurons after the other, in torch."""
-    integer = p.vth.dtype.kind == "i"
-    device = str(current.device)
-    vth, payload, v_init, bias = (
-        tensor(a, plan.dtype, device) for a in (p.vth, p.payload, p.v_init, plan.bias)
-    )
-    v = v_init.expand(len(current), *p.shape).clone()
-    m, k = torch.zeros_like(v), torch.zeros_like(v)
-    watched = None if observe is None else _Watched.of(p, observe, len(v))
-    spikes: list[Tensor] = []
-    guard = torch.where(vth == 0, torch.inf, vth)  # a dead neuron's threshold is never reached
-    divides = p.two_sided or (integer and p.levels > COMPARED)  # of floats, another tie may be broken
-    sides = _both_sides if divides else _one_side
-    lower = torch.where(vth == 0, torch.inf, tensor(lower_threshold(p.vth, p.down), plan.dtype, device))
-    dead = band_of(p.vth, p.band)
-    band = None if dead is None else tensor(dead, plan.dtype, device)
-    for t in range(steps + p.lead):
-        if t < steps:
-            v += current[:, min(t, current.shape[1] - 1)] + bias
-            if integer:
-                tally.add(saturated=_saturate(v, plan.limit))
-        if t >= p.lead:
-            if p.curve is not None:
-                value = curves.at(p.curve, v.double(), min(t + 1, steps))
-                k = curves.toward(p, value, m.double()).to(v.dtype)
-            else:
-                rise, fall = sides(v, guard, p.levels)
-                if p.down < 1:
-                    fall = (fall + _further(v, guard, lower)).clamp_(max=p.levels)
-                if band is not None:
-                    rise, fall = rise * (v >= vth + band), fall * (v <= -band)
-                fall = fall if p.two_sided else torch.minimum(fall, m)
-                if p.most:
-                    rise, fall = torch.minimum(rise, p.most - m), torch.minimum(fall, p.most + m)
-                k = rise - fall
-                v -= k * vth
-            m += k
-            tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
-            spikes.append(plan.code.encode(k * payload))
-        if watched is not None:
-            watched.tell(t + 1, v, k)
-    return laid_out(torch.stack(spikes, dim=1))
-
-
-@dataclass
-class _Watched:
-    """Neurons that are observed. m: their levels so far (n, *shape), in the dtype that is told: float32,
-    which the neurons may take, holds no sum beyond 2**24."""
-
-    p: SNM | Gate
-    observe: Observe
-    m: np.ndarray
-
-    @classmethod
-    def of(cls, p: SNM | Gate, observe: Observe, images: int) -> _Watched:
-        """At the beginning of a window."""
-        kind = np.int64 if p.vth.dtype.kind == "i" else np.float64
-        return cls(p, observe, np.zeros((images, *p.shape), kind))
-
-    def tell(self, step: int, v: Tensor, k: Tensor) -> None:
-        v_now, sent = (a.cpu().numpy().astype(self.m.dtype) for a in (v, k))  # copies: v goes on in place
-        self.m = self.m + sent
-        self.observe(self.p, step, v_now, self.m, sent)
-
-
-def _one_side(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Levels up and down: how many of vth, 2 vth, ... levels * vth are reached."""
-    rise, fall = (v >= vth).to(v.dtype), (v <= -vth).to(v.dtype)
-    for level in range(2, levels + 1):
-        rise += v >= level * vth
-        fall += v <= -level * vth
-    return rise, fall
-
-
-def _both_sides(v: Tensor, vth: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """The same for many levels. Exact: torch's floor division goes through fmod, as NumPy's does."""
-    whole = torch.div(v.abs(), vth, rounding_mode="floor").clamp_(max=levels)
-    return whole * (v > 0), whole * (v < 0)
-
-
-def _further(v: Tensor, vth: Tensor, lower: Tensor) -> Tensor:
-    """Is one level down more than there are whole thresholds in -v? Exact: fmod is."""
-    rest = torch.fmod(v, vth)
-    return (rest < 0) & (rest <= -lower)
-
-
-def _saturate(v: Tensor, limit: int) -> int:
-    """Clip to the state in place; how many neurons were outside."""
-    outside = int(torch.count_nonzero(v.abs() > limit))
-    if outside:
-        v.clamp_(-limit, limit)
-    return outside
-
-
-def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) -> Tensor:
+def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: Tally) -> Tensor:
     """The read-out's potentials (N, T, *shape)."""
     gains = (current + tensor(plan.bias, current.dtype, str(current.device))).expand(
         len(current), steps, *p.shape
@@ -373,42 +264,19 @@ def _summed(p: ReadOut, plan: Plan, current: Tensor, steps: int, tally: _Tally) 
     for gain in gains.unbind(1):
         v = v + gain
         if p.bias.dtype.kind == "i":
-            tally.add(saturated=_saturate(v, plan.limit))
+            tally.add(saturated=saturate(v, plan.limit))
         trace.append(v)
     return torch.stack(trace, dim=1)
 
 
-def _gated(
-    p: Gate,
-    code: Code,
-    plan: Mapping[str, Plan],
-    sent: Mapping[str, Tensor],
-    steps: int,
-    tally: _Tally,
-    observe: Observe | None,
-) -> Tensor:
-    """What a gate sends, from the running sums of its sources, which float64 holds."""
-    a, b = (
-        plan[name].code.decode(sent[name], torch.float64).expand(-1, steps, *sent[name].shape[2:]).cumsum(1)
-        for name in (p.source, p.gate)
-    )
-    k = curves.gated(p, a, b)
-    tally.add(int(torch.count_nonzero(k > 0)), int(torch.count_nonzero(k < 0)))
-    if observe is not None:
-        watched = _Watched.of(p, observe, len(k))
-        for t, levels in enumerate(k.unbind(1)):
-            watched.tell(t + 1, torch.zeros_like(levels), levels)
-    return laid_out(code.encode(k * tensor(p.payload, torch.float64, str(k.device))))
-
-
-def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
+def _pooled(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: Tally) -> Tensor:
     """Changes of the windows' maxima of the running sums, which float64 holds."""
     change = pool_changes(code.decode(stored, torch.float64).expand(-1, steps, *stored.shape[2:]), p.window)
     tally.add(int(torch.count_nonzero(change > 0)), int(torch.count_nonzero(change < 0)))
     return laid_out(code.encode(change))
 
 
-def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: _Tally) -> Tensor:
+def _pooled_bytes(p: MaxPool, code: Code, stored: Tensor, steps: int, tally: Tally) -> Tensor:
     """The same by numba."""
     from dnisnm_lava.backends.batched import max_pool
 

@@ -1,7 +1,7 @@
 """A stream's network, driven by its spikes one by one: what is silent costs nothing.
 
-May import what `backends` may. `kernels` is compiled, `tables` holds weights as events read them, `stream`
-goes from frame to frame.
+May import what `backends` may. `kernels` is compiled, `tables` holds weights as events read them, `prepared`
+makes both of a graph, `stream` goes from frame to frame.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ def simulate(
     from lava.proc.io.extractor import Extractor, PyLoihiExtractorModel
 
     from dnisnm_lava.ir import SNM, ReadOut, lead
+    from dnisnm_lava.ir.timing import longest_way
 
     process = build(graph, images, steps, period)
     offset = graph.window_starts()
@@ -55,7 +56,7 @@ def simulate(
     for name, extractor in extractors.items():
         process[name].s_out.connect(extractor.in_port)
     first = {name: offset[name] + lead(graph[name]) for name in recorded}
-    last = (len(images) - 1) * period + steps + max(offset[p.name] + lead(p) for p in graph)
+    last = (len(images) - 1) * period + steps + longest_way(graph)
     dtype = np.int32 if graph.is_integer else np.float64
     traces = {name: np.zeros((len(images), steps, *graph[name].shape), dtype) for name in recorded}
 

@@ -37,8 +37,9 @@ from dnisnm_lava.backends.lava_cpu.interpreter import (
 from dnisnm_lava.backends.results import Run, count_spikes
 from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, BackendMissing, OutOfRange
-from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, Gate, MaxPool, ReadOut, SpikingGraph
 from dnisnm_lava.ir.integers import check_int32, check_state, encode_images, steps_of
+from dnisnm_lava.ir.timing import shortest_period
 from dnisnm_lava.system.extras import missing
 from dnisnm_lava.system.interrupts import undisturbed
 from dnisnm_lava.system.progress import Progress
@@ -86,7 +87,7 @@ def run(
         if isinstance(p, SNM | Gate | MaxPool)
         and (record is True or (record is not False and p.name in record))
     ]
-    shortest = steps + max((lead(p) for p in graph), default=0)
+    shortest = shortest_period(graph, steps)
     period = shortest if period is None else period
     if period < shortest:
         raise OutOfRange(

@@ -9,8 +9,9 @@ from dnisnm_lava.backends.sanafe.parent import in_child, require_sanafe
 from dnisnm_lava.backends.sanafe.refusals import refuse, refuse_run
 from dnisnm_lava.backends.sanafe.windows import Plan
 from dnisnm_lava.data.inputs import Images
-from dnisnm_lava.ir import SNM, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, SpikingGraph
 from dnisnm_lava.ir.integers import encode_images, steps_of
+from dnisnm_lava.ir.timing import shortest_period
 from dnisnm_lava.system.progress import Progress
 
 
@@ -51,7 +52,7 @@ def run(
     steps = steps_of(graph, steps)
     refuse(graph)
     x, clipped = encode_images(graph, images)
-    plan = Plan(graph, steps, steps + max(map(lead, graph)), len(x))
+    plan = Plan(graph, steps, shortest_period(graph, steps), len(x))
     last = (len(x) - 1) * plan.period + max(plan.start[p.name] + plan.length(p) for p in graph)
     job = {
         "ask": "simulate",

@@ -15,6 +15,7 @@ import numpy as np
 
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import SNM, Input, Population, Projection, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir.timing import early_by
 from dnisnm_lava.ir.wiring import wired
 
 HALF = 0.5  # of a unit: it fires where v > theta, and integers where v >= theta
@@ -48,7 +49,7 @@ class Plan:
 
     def early(self, source: str, reader: str) -> int:
         """Steps that the spikes of `source` would arrive before the reader's window begins."""
-        return self.start[reader] - 1 - (self.start[source] + lead(self.graph[source]))
+        return early_by(self.start, self.graph[source], reader)
 
     def delays(self) -> dict[str, int]:
         """{source: the longest delay that one of its readers asks for}: one neuron more for each step."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,43 @@ def read(path: Path) -> tuple[Arrays, Arrays]:
     understood."""
     if not path.is_file():
         raise BadFile(f"{path}: no such file; check the path of the data")
-    try:
+    with _plain(path):
         if path.suffix == ".npy":
             alone = Arrays(np.load(path, allow_pickle=False), None, str(path))
             return alone, alone
         with np.load(path, allow_pickle=False) as file:
             train, test = _chosen(path, file.files)
-            pairs = [(file[x], file[y] if y else None) for x, y in (train, test)]
+            (x, y), (x_test, y_test) = [(file[x], file[y] if y else None) for x, y in (train, test)]
+    return Arrays(x, y, str(path)), Arrays(x_test, y_test, str(path))
+
+
+def labels(path: Path) -> np.ndarray:
+    """Labels or targets (N, ...) alone: an .npy, or y_test of an .npz, or its only array. BadFile for a file
+    that is none, or holds no numbers."""
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file; check the path of the targets")
+    with _plain(path):
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found as file:
+                names = [name for name in ("y_test", *file.files) if name in file.files]
+                if names and names[0] != "y_test" and len(names) > 1:
+                    raise BadFile(f"{path}: holds {', '.join(names)}; name the targets y_test")
+                if not names:
+                    raise BadFile(f"{path}: holds no array; write the targets with numpy.save")
+                found = file[names[0]]
+    if found.dtype.kind not in "fiub" or found.ndim < 1:
+        raise BadFile(
+            f"{path}: holds {found.dtype} of shape {found.shape}; give numbers, some for each image"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _plain(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file of arrays, as a BadFile."""
+    try:
+        yield
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -91,8 +122,6 @@ def read(path: Path) -> tuple[Arrays, Arrays]:
             f"{path}: not an {path.suffix} of plain arrays, or truncated ({reason}); write it again with "
             f"numpy.savez"
         ) from error
-    (x, y), (x_test, y_test) = pairs
-    return Arrays(x, y, str(path)), Arrays(x_test, y_test, str(path))
 
 
 def _chosen(path: Path, names: Iterable[str]) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -108,8 +108,8 @@ def _module(
         _add(graph, layers, made, node, layer, inputs)
     if refused:
         raise UnsupportedModel(sentence(path, model, source, refused))
-    outputs = tuple(made[o.name] for o in model.graph.output if o.name in made)
-    graph.output(outputs[0] if len(outputs) == 1 else outputs)
+    outputs = {o.name: made[o.name] for o in model.graph.output if o.name in made}
+    graph.output(next(iter(outputs.values())) if len(outputs) == 1 else outputs)  # several by their names
     return torch.fx.GraphModule(layers, graph, path.name), made
 
 

@@ -125,7 +125,7 @@ def _hold_batches(path: Path, module: torch.nn.Module, given: Sequence[np.ndarra
 
 
 def _tuple(outputs: Any) -> tuple[torch.Tensor, ...]:
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    return tuple(outputs.values()) if isinstance(outputs, dict) else (outputs,)
 
 
 def _images(seed: int, shape: Sequence[int]) -> np.ndarray:

@@ -119,6 +119,7 @@ def _sound(av: Any, path: Path, clip: Any, stream: Any, ending: _Ending) -> Iter
     number = 0
     try:
         for packet in clip.demux(stream):
+            av.logging.set_level(None)  # torchvision.io, imported since, may have turned it on
             for frame in packet.decode():
                 number += 1
                 if packet.is_corrupt or frame.is_corrupt:

@@ -54,18 +54,11 @@ class AbstractPyGate(PyLoihiProcessModel):
 
     def _levels(self, summed: int) -> np.ndarray:
         """Those sent after so many steps were summed, taken into m."""
-        k = dynamics.gate(
-            self.a,
-            self.b,
-            self.m,
-            self.vth,
-            per_channel(self.gain, self.vth.shape),
-            summed,
-            self.levels.item(),
-            bool(self.two_sided.item()),
-            dynamics.band_of(self.vth, self.band.item()),
-            self.most.item(),
-        )
+        band = dynamics.band_of(self.vth, self.band.item())
+        two_sided, most = bool(self.two_sided.item()), self.most.item()
+        allowed = dynamics.Allowed(self.levels.item(), two_sided, band, most)
+        gain = per_channel(self.gain, self.vth.shape)
+        k = dynamics.gate(self.a, self.b, self.m, self.vth, gain, summed, allowed)
         self.m += k
         return k
 

@@ -6,8 +6,9 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
-from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph
 from dnisnm_lava.ir.integers import check_int32, check_state, steps_of
+from dnisnm_lava.ir.timing import latency, shortest_period
 
 
 class Network(AbstractProcess):
@@ -43,7 +44,7 @@ class Network(AbstractProcess):
         log_config: LogConfig | None = None,
     ) -> None:
         steps = steps_of(graph, steps)
-        shortest = steps + max(lead(p) for p in graph)
+        shortest = shortest_period(graph, steps)
         period = shortest if period is None else period
         if period < shortest or offset < 0:
             raise ValueError(
@@ -95,7 +96,7 @@ class Network(AbstractProcess):
         graph, steps, period, offset = (
             self.proc_params[key] for key in ("graph", "steps", "period", "offset")
         )
-        return offset + graph.window_starts()[graph.readout.name] + sample * period + steps
+        return offset + sample * period + latency(graph, graph.readout.name, steps)
 
 
 def counted(graph: SpikingGraph) -> list[SNM | ReadOut]:

@@ -68,7 +68,8 @@ class AbstractPySNM(PyLoihiProcessModel):
         v, m, vth = (np.moveaxis(a, axis, 0)[None] for a in (self.v, self.m, self.vth))
         band = dynamics.band_of(vth, self.band.item())
         two_sided, most = bool(self.two_sided.item()), self.most.item()
-        fired = dynamics.follow(v, m, vth, curve, summed, self.levels.item(), two_sided, band, most)
+        allowed = dynamics.Allowed(self.levels.item(), two_sided, band, most)
+        fired = dynamics.follow(v, m, vth, curve, summed, allowed)
         return dynamics.Fired(*(np.moveaxis(a[0], 0, axis) for a in fired))
 
 

@@ -50,62 +50,89 @@ class Plan:
         return self.reading or bool(self.corrections) or self.choice.rule is thresholds.sequential
 
 
-def fit(
-    analog: AnalogGraph,
-    spiking: SpikingGraph,
-    images: Images,
-    *,
-    threshold: str = "sequential",
-    correct: Iterable[str] = CORRECTIONS,
-    granularity: str = "channel",
-    scales: tuple[float, ...] = SCALES,
-    percentile: float = PERCENTILE,
-    subset: int = SUBSET,
-    memory: int | None = None,
-    progress: Progress | None = None,
-    group: Group = ALONE,
-    keep: Keep | None = None,
-) -> SpikingGraph:
-    """`spiking`, the float network of `convert`, with what `images` tell: an array (N, *input shape), or an
-    iterable of such. No labels, no training.
+@dataclass(frozen=True)
+class Fitting:
+    """What `fit` does to each population.
 
-    Of each population, in this order: weights, bias (`correct`): moved so that its mean currents are the
-    ANN's pre-activations, by least squares and per channel; thresholds (`threshold`: one of
-    thresholds.RULES), shared within `granularity`: of rectifiers, and of activations by `mmse`, per channel,
-    whichever rule but `max`; v_init (`correct`): T * mean error more, per neuron, by at most half a
-    threshold: of rectifiers.
+    threshold: one of thresholds.RULES, of rectifiers; activations take `mmse`, per channel, whichever rule
+    but `max`. correct: of CORRECTIONS. granularity: what thresholds are shared within. scales: of the maxima,
+    tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
+    """
 
-    scales: of the maxima, tried by `mmse` and `sequential`. percentile, subset: of the rules of that name.
+    threshold: str = "sequential"
+    correct: Iterable[str] = CORRECTIONS
+    granularity: str = "channel"
+    scales: tuple[float, ...] = SCALES
+    percentile: float = PERCENTILE
+    subset: int = SUBSET
+
+    @property
+    def plan(self) -> Plan:
+        """OutOfRange for what is no rule, no correction, or out of bounds."""
+        wanted = frozenset(self.correct)
+        if self.threshold not in thresholds.RULES:
+            raise OutOfRange(f"threshold: {self.threshold!r} given; choose {', '.join(thresholds.RULES)}")
+        if not wanted <= set(CORRECTIONS):
+            raise OutOfRange(
+                f"correct: {', '.join(sorted(wanted))} given; choose of {', '.join(CORRECTIONS)}"
+            )
+        if not self.scales or min(self.scales) <= 0:
+            raise OutOfRange(f"scales: {self.scales} given; give numbers above 0")
+        if not 0 < self.percentile <= 100:
+            raise OutOfRange(f"percentile: {self.percentile} given; give one above 0, at most 100")
+        if self.subset < 1:
+            raise OutOfRange(f"subset: {self.subset} images given; give 1 or more")
+        rule, shared = thresholds.RULES[self.threshold], checked_granularity(self.granularity)
+        return Plan(thresholds.Choice(rule, shared, self.scales, self.percentile, self.subset), wanted)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How `fit` goes over the images.
+
     memory: bytes for what populations send (default: a quarter of what is free, 512 MiB at most); the rest
     goes to the folder for temporary files. progress(done, of): in passes of the ANN. group: of the processes
     that share the images; each is given all of them, and has the same network in the end, which one alone
     would have. keep: where the populations that are done are kept; those that are there already are taken,
     where they are of the same networks, images and options.
     """
-    plan = _plan(threshold, correct, granularity, scales, percentile, subset)
-    return _made(analog, spiking, images, plan, keep, group, memory, progress)[0]
+
+    memory: int | None = None
+    progress: Progress | None = None
+    group: Group = ALONE
+    keep: Keep | None = None
+
+
+FITTING, PASSES = Fitting(), Passes()
+
+
+def fit(
+    analog: AnalogGraph,
+    spiking: SpikingGraph,
+    images: Images,
+    how: Fitting = FITTING,
+    passes: Passes = PASSES,
+) -> SpikingGraph:
+    """`spiking`, the float network of `convert`, with what `images` tell: an array (N, *input shape), or an
+    iterable of such. No labels, no training.
+
+    Of each population, in this order: weights, bias (`how.correct`): moved so that its mean currents are the
+    ANN's pre-activations, by least squares and per channel; thresholds (`how.threshold`), shared within
+    `how.granularity`; v_init (`how.correct`): T * mean error more, per neuron, by at most half a threshold:
+    of rectifiers. OutOfRange for integers, and for what `how` cannot mean.
+    """
+    return _made(analog, spiking, images, how.plan, passes)[0]
 
 
 def fit_and_read(
     analog: AnalogGraph,
     spiking: SpikingGraph,
     images: Images,
-    *,
-    threshold: str = "sequential",
-    correct: Iterable[str] = CORRECTIONS,
-    granularity: str = "channel",
-    scales: tuple[float, ...] = SCALES,
-    percentile: float = PERCENTILE,
-    subset: int = SUBSET,
-    memory: int | None = None,
-    progress: Progress | None = None,
-    group: Group = ALONE,
-    keep: Keep | None = None,
+    how: Fitting = FITTING,
+    passes: Passes = PASSES,
 ) -> tuple[SpikingGraph, Readings]:
     """`fit`, and `readings` of what it makes, by the same passes: weights are corrected by what they read."""
-    plan = _plan(threshold, correct, granularity, scales, percentile, subset)
-    plan = replace(plan, reading=True)
-    return _made(analog, spiking, images, plan, keep, group, memory, progress)
+    return _made(analog, spiking, images, replace(how.plan, reading=True), passes)
 
 
 def _made(
@@ -113,13 +140,11 @@ def _made(
     spiking: SpikingGraph,
     images: Images,
     plan: Plan,
-    keep: Keep | None,
-    group: Group,
-    memory: int | None,
-    progress: Progress | None,
+    passes: Passes,
 ) -> tuple[SpikingGraph, Readings]:
     _check(spiking)
-    steps, store = spiking.steps, store_of(memory)
+    keep, group = passes.keep, passes.group
+    steps, store = spiking.steps, store_of(passes.memory)
     state = None if keep is None else hashlib.sha256()
     shown = image(spiking, images, store, group, state)
     if keep is not None and state is not None:
@@ -143,33 +168,8 @@ def _made(
         return known.once(p, lambda: _read_out(p, activities, steps, plan, store))
 
     each = Each(neurons, gate, read_out, 1 + (steps if plan.spiking else 0))
-    made = through(spiking, shown, each, store, spiking=plan.spiking, progress=progress)
+    made = through(spiking, shown, each, store, spiking=plan.spiking, progress=passes.progress)
     return made, known.reads
-
-
-def _plan(
-    threshold: str,
-    correct: Iterable[str],
-    granularity: str,
-    scales: tuple[float, ...],
-    percentile: float,
-    subset: int,
-) -> Plan:
-    wanted = frozenset(correct)
-    if threshold not in thresholds.RULES:
-        raise OutOfRange(f"threshold: {threshold!r} given; choose {', '.join(thresholds.RULES)}")
-    if not wanted <= set(CORRECTIONS):
-        raise OutOfRange(f"correct: {', '.join(sorted(wanted))} given; choose of {', '.join(CORRECTIONS)}")
-    if not scales or min(scales) <= 0:
-        raise OutOfRange(f"scales: {scales} given; give numbers above 0")
-    if not 0 < percentile <= 100:
-        raise OutOfRange(f"percentile: {percentile} given; give one above 0, at most 100")
-    if subset < 1:
-        raise OutOfRange(f"subset: {subset} images given; give 1 or more")
-    choice = thresholds.Choice(
-        thresholds.RULES[threshold], checked_granularity(granularity), scales, percentile, subset
-    )
-    return Plan(choice, wanted)
 
 
 def _check(spiking: SpikingGraph) -> None:

@@ -19,7 +19,7 @@ from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.system.ranks import ALONE, Group
 
 FIELDS = ("bias", "vth", "payload", "v_init", "v_range")
-OF_CURVES = ("knots", "slopes", "offsets", "low", "high", "error")
+OF_CURVES = ("knots", "slopes", "offsets", "low", "high", "error", "worst")
 OfProjections = tuple[tuple[Reads, ...], ...]
 P = TypeVar("P", SNM, Gate, ReadOut)
 
@@ -85,7 +85,8 @@ def _arrays(p: SNM | Gate | ReadOut) -> dict[str, np.ndarray]:
     if not isinstance(p, Gate):
         found |= {f"weight.{i}": q.weight for i, q in enumerate(p.projections)}
     if isinstance(p, SNM) and p.curve is not None:
-        found |= {f"curve.{name}": getattr(p.curve, name) for name in OF_CURVES}
+        tables = {f"curve.{name}": getattr(p.curve, name) for name in OF_CURVES}
+        found |= {name: a for name, a in tables.items() if a is not None}
     return found
 
 
@@ -95,7 +96,7 @@ def _restored(p: SNM | Gate | ReadOut, kept: Mapping[str, np.ndarray]) -> Popula
         weights = enumerate(p.projections)
         changed["projections"] = tuple(replace(q, weight=kept[f"weight.{i}"]) for i, q in weights)
     if isinstance(p, SNM) and p.curve is not None:
-        curve: dict[str, Any] = {name: kept[f"curve.{name}"] for name in OF_CURVES}
+        curve: dict[str, Any] = {name: kept.get(f"curve.{name}") for name in OF_CURVES}
         changed["curve"] = replace(p.curve, **curve)
     return replace(p, **changed)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dnisnm_lava.backends.batched.curves import nearest_level
 from dnisnm_lava.ir import SNM, Curve, Gate, Shape, Smooth, frozen
 from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.calibration import shared_maxima
@@ -156,8 +157,7 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: 
     """What a neuron with v_init = theta / 2, or with a curve, sends in a step, on average, for a constant
     activation, at least 0 unless two-sided; 0 where theta is."""
     step = tensor(theta / steps)
-    whole = torch.floor(a / torch.where(step > 0, step, torch.inf) + 0.5)
-    return whole.clamp(-steps * levels if two_sided else 0, steps * levels) * step
+    return nearest_level(a, step).clamp(-steps * levels if two_sided else 0, steps * levels) * step
 
 
 def sequential(p: SNM, heard: Heard) -> np.ndarray:

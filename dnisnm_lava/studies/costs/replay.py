@@ -22,6 +22,7 @@ from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import BackendFailed, OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, MaxPool, SpikingGraph, checked_images, fanout, lead
 from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
+from dnisnm_lava.ir.timing import early_by, shortest_period
 from dnisnm_lava.ir.wiring import heard
 from dnisnm_lava.studies.costs.counts import count
 from dnisnm_lava.studies.costs.placing import placed_on_cores
@@ -144,7 +145,7 @@ def replay(
     cores = 1 + max(int(at.max()) for at in placed.values())
     ours = _of_stream(graph, x, steps) if graph.carry else _of_images(graph, x, steps)
     spikes = ours.spikes
-    start, period = graph.window_starts(), steps + max(map(lead, graph))
+    start, period = graph.window_starts(), shortest_period(graph, steps)
     sent = {p.name: start[p.name] + lead(p) for p in graph}
     inputs = int(np.bincount(placed[graph.input.name]).max())
     _check_memory(_read_at_once(graph, spikes, sent, period), cores * inputs)
@@ -280,9 +281,7 @@ def _assumed(
 def _delays(graph: SpikingGraph) -> list[bool]:
     start = graph.window_starts()
     return [
-        start[p.name] - 1 > start[q.source] + lead(graph[q.source])
-        for p in graph
-        for q in getattr(p, "projections", ())
+        early_by(start, graph[q.source], p.name) > 0 for p in graph for q in getattr(p, "projections", ())
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dnisnm_lava.evaluation import tallies
-from dnisnm_lava.measures import Counts, Measure
+from dnisnm_lava.measures import Counts, Measure, Score
 from dnisnm_lava.measures import answers as tables
 from dnisnm_lava.measures.answers import Answers, of_measure
 from dnisnm_lava.studies.explain.values import Disagreement
@@ -51,8 +51,8 @@ def outcome(measure: Measure, values: Sequence[np.ndarray], labels: np.ndarray |
     return Outcome(tallies.placed(counts, first), tuple(parted), alone, answers)
 
 
-def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, float]:
-    """{network: the value of its score} against labels, or the ANN (`name`); empty where there is no such,
+def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str, Score]:
+    """{network: its score} against labels, or the ANN (`name`); empty where there is no such,
     and where the values to be met do not vary, as of one image."""
     if name not in found.counts:
         return {}
@@ -60,7 +60,7 @@ def scores(measure: Measure, found: Outcome, name: str, images: int) -> dict[str
     counts = tallies.branch(found.counts, name)
     if not measure.varies(spread):
         return {}
-    return {key: measure.score(tallies.branch(counts, key), spread, images).value for key in counts}
+    return {key: measure.score(tallies.branch(counts, key), spread, images) for key in counts}
 
 
 def _disagreements(

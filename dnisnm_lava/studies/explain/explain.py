@@ -37,11 +37,14 @@ COMPUTE, SET_UP = Compute(), SetUp()
 @dataclass(frozen=True)
 class Detail:
     """What `explain` keeps. tolerance: mean squared error, by the mean squared activation, above which a
-    population counts as wrong. raster: index of the image whose spikes are drawn. disagreements: to keep."""
+    population counts as wrong. raster: index of the image whose spikes are drawn. disagreements: to keep.
+    observe: is told of the integer network's run (`backends.observing`), for who counts on the same images.
+    """
 
     tolerance: float = 0.1
     raster: int = 0
     disagreements: int = 16
+    observe: Observe | None = None
 
 
 DETAIL = Detail()
@@ -58,7 +61,6 @@ def explain(
     compute: Compute = COMPUTE,
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
-    observe: Observe | None = None,
 ) -> Explanation:
     """Why the integer network of `nets` says what it says of `images` (N, *input shape), in `steps` (default:
     the graph's).
@@ -68,8 +70,7 @@ def explain(
     Where `nets` has statistics, the threshold maps compare what calibration saw with `images`, else the even
     images with the odd; where it has its recipe, no remedy says what is set already. compute: memory for
     spikes and activations is 1 GiB at most: as many images are taken at once, one at least, 16 at most.
-    set_up: what is expected of the ANN, and what was raised before. observe: is told of the integer network's
-    run (`backends.observing`), for who counts on the same images.
+    set_up: what is expected of the ANN, and what was raised before.
     """
     _check(nets)
     check_images(nets.integer, "explain")
@@ -90,7 +91,7 @@ def explain(
     outcomes: list[Outcome] = []
     clipped, progress = 0, stages("explain")
     for first, chunk in _chunks(x, nets, steps, compute.memory):
-        runs = rates.run(nets, chunk, steps, compute.device, observe)
+        runs = rates.run(nets, chunk, steps, compute.device, detail.observe)
         right = None if wanted is None else wanted[first : first + len(chunk)]
         outcomes.append(_observe(nets, runs, seen, first, raster, asked, right))
         clipped += runs.integer.clipped_inputs

@@ -121,9 +121,11 @@ def _expected_product(
     assert isinstance(p, Gate)
     a, b = ann[own.source] * ann[own.gate], heard[own.source] * heard[own.gate]
     most, theta = runs.tensor(p.levels * p.vth), runs.tensor(p.vth)
-    least, guard = -most if p.two_sided else torch.zeros_like(most), torch.where(theta > 0, theta, torch.inf)
+    least = -most if p.two_sided else torch.zeros_like(most)
     clipped = a.clamp(least, most)
-    told = [((runs.steps * x / guard + 0.5).floor() * theta / runs.steps).clamp(least, most) for x in (a, b)]
+    told = [
+        (curves.nearest_level(runs.steps * x, theta) * theta / runs.steps).clamp(least, most) for x in (a, b)
+    ]
     return a, clipped, clipped, *told
 
 
@@ -135,7 +137,7 @@ def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
     v, guard = v_init + steps * x, torch.where(vth > 0, vth, torch.inf)
     whole = (v / guard).floor()
     if p.curve is not None:
-        whole = (curves.at(p.curve, v, steps) / guard + 0.5).floor()
+        whole = curves.nearest_level(curves.at(p.curve, v, steps), vth)
     elif p.two_sided:
         back = (-v / guard).floor()
         rest = -v - back * vth

@@ -34,7 +34,7 @@ import numpy as np
 
 from dnisnm_lava.evaluation.sanity import Alarm
 from dnisnm_lava.ir import Shape
-from dnisnm_lava.measures import Measure
+from dnisnm_lava.measures import Measure, Score
 
 PARTS = (
     "clipping",
@@ -224,15 +224,14 @@ class Explanation:
 
     populations: in the order of the graph. first: the first that goes wrong, None where no error exceeds
     `tolerance` (of mean_squared). sentence: the finding in words, also where there is none. measure: what was
-    measured. agreement: {"float", "integer": share of answers (one an image, or one a pixel of maps) that are
-    the ANN's}. accuracy: {"ann", "float", "integer": share of labels met}, empty without labels. Of values,
-    both are R2, and there are no disagreements. disagreements: the largest first, at most as many as asked
-    for; disagreeing: how many images there are in all. raster_image: index of the image of all rasters.
-    map_sets: what the two sets of the threshold maps are, in words: (train, test). clipped_inputs: image
-    values outside the integer input's 8 bits. alarms: what makes all of it meaningless, or the integers worse
-    than they need be (`sanity`). remedies: the likeliest first, also where there is no `first`, for the
-    largest error then.
-    """
+    measured. agreements: {"float", "integer": answers (one an image, or one a pixel of maps) that are the
+    ANN's}. scores: {"ann", "float", "integer": labels met}, empty without labels. `agreement` and `accuracy`
+    are their values, shares; of values, both are R2, and there are no disagreements. disagreements: the
+    largest first, at most as many as asked for; disagreeing: how many images there are in all. raster_image:
+    index of the image of all rasters. map_sets: what the two sets of the threshold maps are, in words:
+    (train, test). clipped_inputs: image values outside the integer input's 8 bits. alarms: what makes all of
+    it meaningless, or the integers worse than they need be (`sanity`). remedies: the likeliest first, also
+    where there is no `first`, for the largest error then."""
 
     images: int
     steps: int
@@ -240,8 +239,8 @@ class Explanation:
     populations: tuple[Explained, ...]
     first: Finding | None
     sentence: str
-    agreement: Mapping[str, float]
-    accuracy: Mapping[str, float]
+    agreements: Mapping[str, Score]
+    scores: Mapping[str, Score]
     disagreements: tuple[Disagreement, ...]
     disagreeing: int
     raster_image: int
@@ -250,6 +249,14 @@ class Explanation:
     measure: Measure
     alarms: tuple[Alarm, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def agreement(self) -> dict[str, float]:
+        return {key: score.value for key, score in self.agreements.items()}
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        return {key: score.value for key, score in self.scores.items()}
 
     def __getitem__(self, name: str) -> Explained:
         return {p.name: p for p in self.populations}[name]

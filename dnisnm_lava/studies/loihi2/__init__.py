@@ -1,2 +1,5 @@
-"""What Loihi 2 holds: published limits, layers on cores, the design rules. `dnisnm check` runs
-`rules.check`."""
+"""What Loihi 2 holds: a rule of it stands in `rules`, a limit in `loihi2.toml`, layers on cores in `cores`.
+`dnisnm check` runs `rules.check`.
+
+May import what `studies` may, and `studies.streams.dials`.
+"""

@@ -11,7 +11,7 @@ from typing import Any
 
 from dnisnm_lava.errors import BadFile
 
-TERMS = ("neuron_update", "synaptic_operation", "synapse_read", "message", "barrier")
+TERMS = ("neuron_update", "synaptic_operation", "synapse_read", "link_bit", "barrier")
 STATUSES = ("published", "scaled", "measured", "unknown")
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph, lead
+from dnisnm_lava.ir import SNM, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.integers import largest_spikes, state_ranges
+from dnisnm_lava.ir.timing import early_by, shortest_period
 from dnisnm_lava.ir.weight_use import WeightUse, few_bits
 from dnisnm_lava.studies.loihi2 import layers
 from dnisnm_lava.studies.loihi2.cores import Row, ceil_div
@@ -88,10 +89,9 @@ class Network:
     @cached_property
     def delays(self) -> tuple[Delay, ...]:
         """Those of every projection that reads spikes, in the order of the graph."""
-        graph, offset = self.graph, self.graph.window_starts()
+        graph, starts = self.graph, self.graph.window_starts()
         return tuple(
-            Delay(q.source, name, offset[name] - 1 - offset[q.source] - lead(graph[q.source]))
-            for name, q in self.projections
+            Delay(q.source, name, early_by(starts, graph[q.source], name)) for name, q in self.projections
         )
 
 
@@ -161,7 +161,7 @@ def check(
     if chips < 1 or (period is not None and period < 1):
         raise OutOfRange(f"check: {chips} chips and a period of {period} given; give 1 or more")
     chip = target if isinstance(target, Limits) else read_limits(target)
-    shortest = shortest_period(graph)
+    shortest = shortest_period(graph, graph.steps)
     network = Network(
         graph, layers.estimate(graph, chip), period or 1 << (shortest - 1).bit_length(), chips, chip
     )
@@ -186,11 +186,6 @@ def _fullest(rule: str, readings: tuple[tuple[str, int, int, str], ...]) -> Use:
     """A rule of which a network has nothing to read holds, by 0 of 1."""
     uses = [Use(rule, name, value, limit) for name, value, limit, _ in readings]
     return max(uses, key=lambda use: use.share, default=Use(rule, "", 0, 1))
-
-
-def shortest_period(graph: SpikingGraph) -> int:
-    """Steps between samples at which no two windows of a population overlap: T and the largest lead."""
-    return graph.steps + max(lead(p) for p in graph)
 
 
 # ---------------------------------------------------------------- widths
@@ -256,7 +251,7 @@ def reset(network: Network) -> Readings:
 
 
 def samples(network: Network) -> Readings:
-    shortest = shortest_period(network.graph)
+    shortest = shortest_period(network.graph, network.graph.steps)
     remedy = f"a period of {1 << (shortest - 1).bit_length()}: windows of {shortest} steps overlap"
     yield ("", shortest, network.period, remedy)
 

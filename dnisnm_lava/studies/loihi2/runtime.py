@@ -2,9 +2,10 @@
 2601.10035, Eq. 1), with the cores of the estimate and counted spikes.
 
     a step takes at least   max(updates * neuron_update,  operations * synaptic_operation,
-                                words * synapse_read,  messages * message,  barrier)
+                                words * synapse_read,  bits * link_bit,  barrier)
 
-updates, operations, words: of the core that has most of each; messages: of the link that has most. Rates are
+updates, operations, words: of the core that has most of each; bits: of messages, on the link that has most.
+Rates are
 those of a file, each with its source (`rates`); what has no known rate is counted and left out of the
 maximum. Every neuron is updated in every step. Curves, gates and the host are in no term: it is a bound.
 """
@@ -22,9 +23,10 @@ from dnisnm_lava.data.inputs import Images
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, Gate, Input, Population, ReadOut, SpikingGraph, checked_images, lead
 from dnisnm_lava.ir.integers import check_state, sent_by_input, steps_of
+from dnisnm_lava.ir.timing import longest_way, most_ahead, shortest_period
 from dnisnm_lava.studies.loihi2.layers import estimate
 from dnisnm_lava.studies.loihi2.rates import TERMS, Rates, rates
-from dnisnm_lava.studies.loihi2.traffic import Placed, loads, placed, ways
+from dnisnm_lava.studies.loihi2.traffic import Placed, loads, message_bits, placed, ways
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def runtime(
     over those behind the first. period: from one image to the next (default: the shortest). given: the rates
     of a chip (default: `rates()`)."""
     steps = steps_of(graph, steps)
-    shortest = steps + max(lead(p) for p in graph)
+    shortest = shortest_period(graph, steps)
     if period is not None and period < shortest:
         raise OutOfRange(
             f"runtime: a period of {period} given, and windows take {shortest} steps; give as many"
@@ -115,7 +117,7 @@ def bounds(
 ) -> dict[int, Runtime]:
     """{T: the same}, of what was sent: {population: (N, T, *shape) whether a neuron sends}, over the most of
     `steps` or longer."""
-    ahead, chosen = max(lead(p) for p in graph), rates() if given is None else given
+    ahead, chosen = most_ahead(graph), rates() if given is None else given
     return {t: bound(work, t + ahead, chosen) for t, work in counted(graph, sent, steps).items()}
 
 
@@ -134,14 +136,14 @@ def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> np.nd
 
 @dataclass(frozen=True)
 class Work:
-    """Of each image alone on the chip. operations, words: (steps, N, cores); messages: {direction: (steps,
-    N, ...)} on each link; neurons: (cores,)."""
+    """Of each image alone on the chip. operations, words: (steps, N, cores); bits: {direction: (steps, N,
+    ...)} on each link; neurons: (cores,)."""
 
     where: dict[str, Placed]
     neurons: np.ndarray
     operations: np.ndarray
     words: np.ndarray
-    messages: dict[str, np.ndarray]
+    bits: dict[str, np.ndarray]
 
     def each(self, term: str, period: int) -> np.ndarray:
         """(period, N, cores) of a term of cores, when images follow one another."""
@@ -158,10 +160,11 @@ def counted(graph: SpikingGraph, sent: Mapping[str, np.ndarray], steps: Sequence
     images, ends = len(next(iter(sent.values()))), np.array(steps)
     where, starts = placed(estimate(graph)), graph.window_starts()
     neurons = np.concatenate([p.neurons for p in where.values()])
-    behind = max(starts[p.name] + lead(p) for p in graph)
+    behind = longest_way(graph)
     length = behind + max(steps)
     operations, words = np.zeros((2, len(ends), length, images, len(neurons)))
-    messages: dict[str, np.ndarray] = {}
+    bits: dict[str, np.ndarray] = {}
+    of_message = message_bits(graph)
     for source, reader, way, synapses in ways(graph, where):
         senders, readers = where[source].cores, where[reader].cores
         entries, of_list = synapses.list_of(where[reader].tile[0], prod(where[reader].tile))
@@ -175,15 +178,15 @@ def counted(graph: SpikingGraph, sent: Mapping[str, np.ndarray], steps: Sequence
             for key, load in loads(
                 way.messages(spikes, where[source]), senders, readers, len(neurons)
             ).items():
-                at = messages.setdefault(key, np.zeros((len(ends), length, *load.shape)))
-                at[within, begin + t] += load
+                at = bits.setdefault(key, np.zeros((len(ends), length, *load.shape)))
+                at[within, begin + t] += load * of_message[source]
     return {
         t: Work(
             where,
             neurons,
             operations[i, : behind + t],
             words[i, : behind + t],
-            {key: a[i, : behind + t] for key, a in messages.items()},
+            {key: a[i, : behind + t] for key, a in bits.items()},
         )
         for i, t in enumerate(steps)
     }
@@ -272,8 +275,8 @@ def _seconds(work: Work, period: int, given: Rates, halved: slice = slice(0)) ->
 
 def _most(work: Work, name: str, period: int, halved: slice = slice(0)) -> np.ndarray:
     """(period, N) what the fullest core or link has of a term in each step."""
-    if name == "message":
-        return np.maximum.reduce([_wrapped(a, period).max((2, 3), initial=0) for a in work.messages.values()])
+    if name == "link_bit":
+        return np.maximum.reduce([_wrapped(a, period).max((2, 3), initial=0) for a in work.bits.values()])
     each = work.each(name, period).copy()
     each[:, :, halved] /= 2
     return each.max(axis=2)
@@ -299,15 +302,15 @@ def _term(work: Work, name: str, period: int, given: Rates) -> Term:
 
 
 def _total(work: Work, name: str, period: int) -> float:
-    """Of all cores for an image; messages: sent by cores."""
-    each = work.messages["out of a core"] if name == "message" else work.each(name, period)
+    """Of all cores for an image; bits: sent by cores."""
+    each = work.bits["out of a core"] if name == "link_bit" else work.each(name, period)
     return float(each.sum() / each.shape[1])
 
 
 def _where(work: Work, name: str, period: int) -> tuple[str, str]:
     """(the fullest core or link, whose core it is)."""
-    if name == "message":
-        means = {key: _wrapped(a, period).mean(axis=1) for key, a in work.messages.items()}
+    if name == "link_bit":
+        means = {key: _wrapped(a, period).mean(axis=1) for key, a in work.bits.items()}
         key = max(means, key=lambda k: means[k].max(initial=0))
         at = np.unravel_index(int(means[key].argmax()), means[key].shape)
         if "core" in key:

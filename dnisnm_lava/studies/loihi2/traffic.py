@@ -1,5 +1,5 @@
 """What one step of a network asks of each core and each link of a chip: synaptic operations, words of synapse
-memory, messages.
+memory, messages and their bits.
 
 Cores are those of the estimate (`cores`), numbered in the order of its rows. Router i of a mesh of 8 x 4 has
 the cores 4 i to 4 i + 3; the next chip stands to the right. A message goes along its row of routers first,
@@ -31,10 +31,13 @@ from dnisnm_lava.ir import (
     sources,
 )
 from dnisnm_lava.ir.arithmetic import Window
+from dnisnm_lava.ir.integers import largest_spikes
 from dnisnm_lava.studies.loihi2.cores import Row, Synapses, ceil_div
 from dnisnm_lava.studies.loihi2.layers import layer_of
+from dnisnm_lava.studies.loihi2.limits import LOIHI2
 
 CORES_PER_ROUTER, COLUMNS, ROWS = 4, 8, 4  # Loihi 2: 32 routers of 4 cores (arXiv 2601.10035)
+ADDRESS = (LOIHI2.cores * (LOIHI2.input_axons or 1) - 1).bit_length()  # an input axon of a chip
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,13 @@ def ways(graph: SpikingGraph, where: dict[str, Placed]) -> Iterator[tuple[str, s
         elif isinstance(p, MaxPool | Gate):
             for name, synapses in zip(sources(p), inputs, strict=True):
                 yield name, p.name, _of_elements(p, _map(graph[name].shape), where[p.name]), synapses
+
+
+def message_bits(graph: SpikingGraph) -> dict[str, int]:
+    """{population: bits that each of its messages has at least}: those of the input axon that it goes to, and
+    of the largest value that it may carry, with a sign. How many more a packet has, no public source
+    states."""
+    return {name: ADDRESS + largest.bit_length() + 1 for name, largest in largest_spikes(graph).items()}
 
 
 def _map(shape: Shape) -> Shape:

@@ -124,6 +124,20 @@ class Watching(Iterator[Watched]):
         return replace(found, said=said[0], alone=alone, met=met, seconds=seconds)
 
 
+@dataclass(frozen=True)
+class References:
+    """What a stream is set beside: the integers on each frame alone, at as many steps, and the ANN, of the
+    networks or `analog`, where there is one. measure: of the answers; `auto` takes classes where a row of
+    them is said. device: where the ANN runs."""
+
+    analog: AnalogGraph | None = None
+    measure: Asked = AUTO
+    device: str = "cpu"
+
+
+REFERENCES = References()
+
+
 def watch(
     networks: Networks | SpikingGraph,
     frames: Iterable[np.ndarray],
@@ -133,17 +147,12 @@ def watch(
     levels: int | None = None,
     refresh: int = 0,
     state: State | str | Path | None = None,
-    compare: bool = True,
-    analog: AnalogGraph | None = None,
-    measure: Asked = AUTO,
-    device: str = "cpu",
+    beside: References | None = REFERENCES,
 ) -> Watching:
     """`dn.stream`, and beside it, for each frame, what it took, and what the references say.
 
     networks, frames, steps, hysteresis, levels, refresh, state: as of `stream`; the network must hold
-    integers. compare: run the references: the integers on each frame alone, at as many steps, and the ANN, of
-    `networks` or `analog`, where there is one. measure: of the answers that are set side by side; `auto`
-    takes classes where a row of them is said. device: where the ANN runs. OutOfRange for floats, and as of
+    integers. beside: the references; None: no more than what it took. OutOfRange for floats, and as of
     `stream`.
     """
     images = frame_wise(networks)
@@ -154,16 +163,16 @@ def watch(
         )
     graph, source = of_stream(given, steps, hysteresis, levels), _Source(frames)
     following = Following(graph, source, begun(state, graph), refresh, moves=True)
-    if not compare:
+    if beside is None:
         return Watching(following, source, None, None, None)
-    model = networks.analog if isinstance(networks, Networks) else analog
-    measured = measure_of(graph, measure)
+    model = networks.analog if isinstance(networks, Networks) else beside.analog
+    measured = measure_of(graph, beside.measure)
     return Watching(
         following,
         source,
         measured,
         FrameWise(images, graph.steps, measured),
-        None if model is None else Analog(model, measured, device),
+        None if model is None else Analog(model, measured, beside.device),
     )
 
 

@@ -27,8 +27,8 @@ QUALITIES = (
 @dataclass(frozen=True)
 class Trial:
     """One recipe, measured on held-back images. score: share of the answers that are the wanted ones; of
-    values, R2. drop: points (%) by which the ANN's own score is higher. interval: 95 % of the score. latency:
-    steps until the read-out's last, with leads and depth. spikes: of an image."""
+    masks, the mean IoU; of values, R2. drop: points (%) by which the ANN's own score is higher. interval: 95
+    % of the score. latency: steps until the read-out's last, with leads and depth. spikes: of an image."""
 
     phase: str
     recipe: Recipe

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.ir import Activation, AnalogGraph, Rectifier, Relay, Smooth
+from dnisnm_lava.ir.timing import latency
 from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages import conversion, recipes
 from dnisnm_lava.stages.calibration import Statistics
@@ -70,11 +71,8 @@ class Search:
         return [p.name for p in self.analog if isinstance(p, Rectifier | Activation)]
 
     def latency(self, recipe: Recipe) -> int:
-        return latency(
-            conversion.convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead),
-            recipe.steps,
-            self.measure.output,
-        )
+        graph = conversion.convert(self.analog, self.stats, steps=recipe.steps, lead=recipe.lead)
+        return latency(graph, self.measure.output or graph.readout.name, recipe.steps)
 
     def affordable(self, recipe: Recipe) -> bool:
         """What can be told before it is tried."""
@@ -82,12 +80,6 @@ class Search:
         return not (self.target.kind == "latency" and self.latency(recipe) > limit) and not (
             self.target.kind == "steps" and recipe.steps > limit
         )
-
-
-def latency(graph: Any, steps: int, readout: str | None = None) -> int:
-    """Steps of Lava's time: where the window of a read-out begins (default: of the first), and its T steps
-    (docs/design.md, 1.3)."""
-    return int(graph.window_starts()[readout or graph.readout.name]) + steps
 
 
 def steps_and_levels(search: Search) -> Phase:

@@ -21,7 +21,7 @@ from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.measures import AUTO, Asked, Counts, Measure, Score
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import Statistics, calibrate
-from dnisnm_lava.stages.networks import CALIBRATION_IMAGES, FIT_IMAGES, Networks, follow, traced
+from dnisnm_lava.stages.networks import SAMPLES, Networks, Samples, follow, traced
 from dnisnm_lava.stages.recipes import BEST, Recipe
 from dnisnm_lava.stages.streaming import check_dials, streaming
 from dnisnm_lava.studies.streams.bills import Bill
@@ -50,13 +50,16 @@ class StreamSpace:
     """What is searched: every combination. base: the recipe but for its levels and steps. levels: K of the
     network of images; steps: T of a frame, which the recipe has too, so that the resolution is R = T K.
     hysteresis: h. at_once: levels that may be sent in a step, None: all; of R or more it is all, and not
-    tried again. Spikes of 1 and -1 alone keep the levels of `base`."""
+    tried again. Spikes of 1 and -1 alone keep the levels of `base`. frames: so many are followed. samples:
+    of the images, for each network."""
 
     base: Recipe = BEST
     levels: Sequence[int | Mapping[str, int]] = LEVELS
     steps: Sequence[int] = STEPS
     hysteresis: Sequence[float] = HYSTERESIS
     at_once: Sequence[int | None] = AT_ONCE
+    frames: int = FRAMES
+    samples: Samples = SAMPLES
 
     @property
     def recipes(self) -> list[Recipe]:
@@ -135,11 +138,7 @@ def tune_stream(
     *,
     space: StreamSpace = SPACE,
     measure: Asked = AUTO,
-    limit: int = FRAMES,
     statistics: Statistics | None = None,
-    calibration_images: int = CALIBRATION_IMAGES,
-    fit_images: int = FIT_IMAGES,
-    seed: int = 0,
     device: Device = "cpu",
     stages: Stages = in_silence,
     journal: Journal | None = None,
@@ -147,7 +146,7 @@ def tune_stream(
     """The dials of a stream with the fewest operations that still agree with the ANN, frame by frame.
 
     images: what networks are calibrated on and fitted to, one for each K and T, as `dn.build` makes it.
-    frames: prepared as in training; the first `limit` are followed, and held. target: a `drop`, at most so
+    frames: prepared as in training; the first of them are followed, and held. target: a `drop`, at most so
     many points (%) below the agreement of the best setting tried, or, of values, an `error`, RMSE by the
     standard deviation of the ANN's. measure: of the answers, as of `watch`. statistics: maxima, where they
     are known. journal: keeps each trial, and has those of an attempt before. A UserWarning tells where the
@@ -160,11 +159,11 @@ def tune_stream(
     analog, _ = traced(model, pool)
     measured = measure_of(analog, measure)
     check_quality(target, measured)
-    held = _held(analog, measured, frames, limit, device)
+    held = _held(analog, measured, frames, space.frames, device)
     stats = statistics or calibrate(
-        analog, pool.sample(calibration_images, seed, stages("calibrate")), device=device
+        analog, pool.sample(space.samples.calibration, space.samples.seed, stages("calibrate")), device=device
     )
-    nets = _Builder(analog, stats, pool, fit_images, seed)
+    nets = _Builder(analog, stats, pool, space.samples)
     found = tuple(_search(space, nets, held, Journal() if journal is None else journal, stages))
     best = chosen(target, found)
     networks = nets(best.recipe)
@@ -226,13 +225,12 @@ class _Builder:
     analog: AnalogGraph
     statistics: Statistics
     pool: Pool
-    images: int
-    seed: int
+    samples: Samples
     made: dict[str, Networks] = field(default_factory=dict)
 
     def __call__(self, recipe: Recipe) -> Networks:
         if repr(recipe) not in self.made:
-            images = self.pool.sample(self.images, self.seed) if recipe.needs_images else None
+            images = self.pool.sample(self.samples.fit, self.samples.seed) if recipe.needs_images else None
             self.made[repr(recipe)] = follow(recipe, self.analog, self.statistics, images)
         return self.made[repr(recipe)]
 

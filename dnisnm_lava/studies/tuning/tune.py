@@ -24,14 +24,16 @@ from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
-from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Score, ask
+from dnisnm_lava.ir.timing import latency
+from dnisnm_lava.measures import AUTO, Ask, Asked, Counts, Measure, Quality, ask
 from dnisnm_lava.measures.answers import of_measure, summed
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.calibration import Statistics, calibrate
 from dnisnm_lava.stages.fitting import CORRECTIONS
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import BEST, Recipe
-from dnisnm_lava.studies.tuning.pareto import Target, Trial, difference, front, lead_told, levels_told
+from dnisnm_lava.studies.tuning import words
+from dnisnm_lava.studies.tuning.pareto import Target, Trial, front, lead_told
 from dnisnm_lava.studies.tuning.phases import (
     DIALS,
     LEVELS,
@@ -39,7 +41,6 @@ from dnisnm_lava.studies.tuning.phases import (
     STEPS,
     Phase,
     Search,
-    latency,
     most_trials,
 )
 from dnisnm_lava.studies.tuning.racing import ROUNDS, Pruned, beaten, hopeless, is_cheaper
@@ -72,7 +73,7 @@ class Tuning:
     @property
     def wanted(self) -> str:
         """What a score is, in words."""
-        return self.measure.name.removesuffix(", %")
+        return self.measure.aim.removesuffix(", %")
 
     @property
     def met(self) -> bool:
@@ -96,10 +97,12 @@ class Held:
     images: np.ndarray
     wanted: np.ndarray
     spread: Counts
-    ann: float  # the ANN's own score
+    ann: float  # the ANN's own quality
 
-    def score(self, answers: np.ndarray) -> Score:
-        return self.measure.score(self.measure.count(answers, self.wanted), self.spread, len(self.images))
+    def quality(self, answers: np.ndarray) -> Quality:
+        counts = self.measure.count(answers, self.wanted)
+        score = self.measure.score(counts, self.spread, len(self.images))
+        return measures.quality(self.measure, score, answers, self.wanted)
 
     @property
     def has_single_answers(self) -> bool:
@@ -139,7 +142,6 @@ def tune(
     set_up: SetUp = SET_UP,
     stages: Stages = in_silence,
     journal: Journal | None = None,
-    group: Group = ALONE,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
     without training.
@@ -152,13 +154,15 @@ def tune(
     labels: (N, ...) of `images`; without them, also where images bring some, the ANN's own answers are
     wanted, and scores are agreement with the ANN. measure: as in `compare`; labels that images bring help
     `auto`. statistics: maxima from other, or more, images (default: from those that are fitted on). journal:
-    keeps each trial, and has those of an attempt before. group: of the processes that share the images of
-    each trial, each given the same; all find what one alone would.
+    keeps each trial, and has those of an attempt before; its `group` are the processes that share the images
+    of each trial, each given the same; all find what one alone would.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
     that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
     then, nor told.
     """
+    kept = Journal() if journal is None else journal
+    group = kept.group
     x, brought = checked_pairs(analog, images, labels)
     fitted_on, choosing, confirming = split(len(x), space.held_back, space.seed)
     y = None if labels is None else brought
@@ -178,7 +182,6 @@ def tune(
         for part in (choosing, confirming)
     )
     _check_that_it_can_fail(target, held)
-    kept = Journal(group=group) if journal is None else journal
     kept.of = most_trials(search)
     story = []
     for phase, (run, dial, why) in PHASES.items():
@@ -195,7 +198,7 @@ def tune(
             else:
                 search.pruned.append(found_now)
             tell(progress, number, number)
-        told = _told(search, before, search.trials[count:], search.pruned[pruned:])
+        told = words.brought(search, before, search.trials[count:], search.pruned[pruned:])
         story.append(f"{phase}: {why} {told}")
     stages("confirm")
     networks = follow(search.best.recipe, analog, stats, x[fitted_on], group=group)
@@ -295,7 +298,7 @@ def _measured(
     best so far and of what that is right: what is beaten on the way, and no cheaper, is measured no
     further."""
     graph = group.broadcast(networks.integer)
-    took, count = latency(graph, recipe.steps, held.measure.output), len(held.images)
+    took, count = latency(graph, held.measure.output or graph.readout.name, recipe.steps), len(held.images)
     ends = [count // part for part in ROUNDS] if lead is not None and held.has_single_answers else []
     answers: list[np.ndarray] = []
     sent = done = 0
@@ -309,7 +312,7 @@ def _measured(
             if why and not is_cheaper(best, took, recipe.steps, sent / end):
                 return Pruned(phase, recipe, why, end, certain, took), np.zeros(0, bool)
     found = np.concatenate(answers)
-    score, right = held.score(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
+    score, right = held.quality(found), found == held.wanted if held.has_single_answers else np.zeros(0, bool)
     drop = 100 * (held.ann - score.value)
     return Trial(phase, recipe, score.value, drop, took, sent / count, score.interval), right
 
@@ -347,7 +350,7 @@ def _held(
     own = measure.said(ann.ann(analog, images, readout=measure.output, device=device))
     wanted = own if labels is None or not measure.labels else measure.wanted(labels)
     held = Held(measure, images, wanted, measure.spread(wanted), 0.0)
-    return replace(held, ann=held.score(own).value)
+    return replace(held, ann=held.quality(own).value)
 
 
 def _raised(
@@ -391,56 +394,6 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
 def maxima(analog: AnalogGraph, images: np.ndarray, device: Device, group: Group = ALONE) -> Statistics:
     """The maxima on images that are fitted on, where there are no others to calibrate on."""
     return calibrate(analog, np.array_split(images, -(-len(images) // BATCH)), device=device, group=group)
-
-
-# ---------------------------------------------------------------- words
-
-
-def _told(search: Search, before: Trial | None, trials: Sequence[Trial], pruned: Sequence[Pruned]) -> str:
-    if not trials and not pruned:
-        return "Nothing to try here."
-    now = search.best
-    if before is None:
-        return f"{len(trials)} tried. {_facts(search, now)}{_pruned(search.base, pruned)}"
-    if not trials:
-        return f"None could win.{_pruned(before.recipe, pruned)}"
-    scale, digits, unit = (100, 1, "points") if search.measure.is_share else (1, 4, "R2")
-    others = "; ".join(
-        f"{difference(before.recipe, t.recipe)} {scale * (t.score - before.score):+.{digits}f} ({_cost(t)})"
-        for t in trials
-    )
-    kept = f"Now {_facts(search, now)}" if now is not before else "None is better for the target."
-    against = f"Against {difference(search.base, before.recipe)} ({_cost(before)}), in {unit}: {others}."
-    return f"{against} {kept}{_pruned(before.recipe, pruned)}"
-
-
-def _pruned(recipe: Recipe, pruned: Sequence[Pruned]) -> str:
-    """Which were and why, by what they do otherwise than `recipe`."""
-    reasons: dict[str, list[str]] = {}
-    for p in pruned:
-        reasons.setdefault(p.why, []).append(difference(recipe, p.recipe))
-    told = [f"{', '.join(them)}: {why}" for why, them in reasons.items()]
-    return f" Pruned, {len(pruned)}: {'; '.join(told)}." if told else ""
-
-
-def _cost(trial: Trial) -> str:
-    return f"{trial.latency} steps, {trial.spikes:,.0f} spikes"
-
-
-def _facts(search: Search, trial: Trial) -> str:
-    recipe = trial.recipe
-    return (
-        f"T = {trial.steps}, {levels_told(recipe.levels)}, {lead_told(recipe.lead)}: "
-        f"{_score(search.measure, trial)}, "
-        f"latency {trial.latency} steps, {trial.spikes:,.0f} spikes an image"
-        + ("." if search.target.met(trial) else f"; {search.target} is not met.")
-    )
-
-
-def _score(measure: Measure, trial: Trial) -> str:
-    if measure.is_share:
-        return f"{measure.shown(trial.score, 1)} %, {trial.drop:.1f} points below the ANN"
-    return f"R2 {measure.shown(trial.score)}, RMSE {trial.error:.3g} of the standard deviation"
 
 
 # ---------------------------------------------------------------- checks

@@ -1,1 +1,4 @@
-"""One HTML page that tells all of a network: `page` renders what `studies.overview` gathers."""
+"""One HTML page that tells all of a network: `page` renders what `studies.overview` gathers.
+
+May import what `views` may.
+"""

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dnisnm_lava.evaluation.pairs import Parting
+from dnisnm_lava.evaluation.pairs import FAR, Parting
 from dnisnm_lava.studies.overview import Gathered, Thumbnail
 from dnisnm_lava.views.page import rasters
-from dnisnm_lava.views.page.pieces import At, count
+from dnisnm_lava.views.page.pieces import At, Column, Table, count
 
 MOST_CLASSES = 12  # of the confusion: those that part most often, at any T
 MOST_LETTERS, MOST_OF_NAME = 12, 24  # of a class in the confusion, and below an image
@@ -42,7 +42,10 @@ def texts(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     if t not in found.partings:
         return
     parting = found.partings[t]
-    yield "apart.told", _told(found, parting)
+    yield "apart.told", _told(found, parting) if found.comparison.measure.is_share else _far(found, parting)
+    for share, error in parting.errors.items():
+        yield f"apart.error.{share}", f"{error:.4g}"
+        yield f"apart.relative.{share}", f"{100 * error / parting.deviation:.2f}"
     classes = _classes(found)
     for a in classes:
         for b in classes:
@@ -60,7 +63,7 @@ def _told(found: Gathered, parting: Parting) -> str:
     if not parting.apart:
         return f"On all {images} the integer SNN says what the ANN says."
     verb = "gets" if parting.apart == 1 else "get"
-    said = f"{count(parting.apart)} of {images} {verb} another {what} than the ANN's"
+    said = f"{count(parting.apart)} of {images} {verb} another {what} than the ANN's{_pixels(found, parting)}"
     if not found.losses["integer"]:
         return f"{said}."
     rest = parting.apart - parting.ann_right - parting.integer_right
@@ -70,6 +73,55 @@ def _told(found: Gathered, parting: Parting) -> str:
         f"{said}: the ANN is {right} on {count(parting.ann_right)}, the integer SNN on "
         f"{count(parting.integer_right)}, {same} on {count(rest)}."
     )
+
+
+def _pixels(found: Gathered, parting: Parting) -> str:
+    """How many of all, where an image has many."""
+    measure = found.comparison.measure
+    if measure.answers == 1:
+        return ""
+    what = "pixels" if measure.is_mask else "answers"
+    return (
+        f", in {count(sum(parting.confusion.values()))} of {count(parting.images * measure.answers)} {what}"
+    )
+
+
+def _far(found: Gathered, parting: Parting) -> str:
+    """Of values."""
+    images = f"{count(parting.images)} image{'' if parting.images == 1 else 's'}"
+    limit = f"{100 * FAR:g} % of the standard deviation of the ANN's values, {FAR * parting.deviation:.4g}"
+    if not parting.apart:
+        return f"On all {images} the integer SNN is as near to the ANN as {limit}."
+    verb = "differs" if parting.apart == 1 else "differ"
+    said = f"{count(parting.apart)} of {images} {verb} from the ANN by more than {limit}"
+    if not found.comparison.measure.labels:
+        return f"{said}."
+    ann, integer = count(parting.ann_right), count(parting.integer_right)
+    return f"{said}: the ANN is nearer to the target on {ann}, the integer SNN on {integer}."
+
+
+def errors(found: Gathered) -> Table | None:
+    """Of values, how far images lie from the ANN; in the place of a confusion."""
+    some = next(iter(found.partings.values()))
+    if not some.errors:
+        return None
+    rows = tuple(
+        (
+            NAMED.get(share, f"{share} % of the images"),
+            At(f"apart.error.{share}"),
+            At(f"apart.relative.{share}"),
+        )
+        for share in some.errors
+    )
+    columns = (
+        Column("images", False),
+        Column("at most"),
+        Column("%", help="of the standard deviation of the ANN's values"),
+    )
+    return Table("errors-table", "RMSE of an image's values to the ANN's, at the chosen T.", columns, rows)
+
+
+NAMED = {50: "half of the images", 100: "all"}
 
 
 def confusion(found: Gathered) -> Confusion | None:
@@ -114,12 +166,19 @@ def shots(found: Gathered) -> list[Shot]:
 def _answer(found: Gathered, shot: Thumbnail, t: int) -> str:
     if t in shot.said:
         return _short(_name(found, shot.said[t]), MOST_OF_NAME)
-    return f"{count(shot.apart[t])} answer{'' if shot.apart[t] == 1 else 's'} apart"
-
-
-def _name(found: Gathered, code: int) -> str:
-    """Of a class; of several binary answers the label with its answer."""
     measure = found.comparison.measure
+    if not measure.is_share:
+        return f"RMSE {shot.apart[t]:.3g}"
+    what = "pixel" if measure.is_mask else "answer"
+    return f"{count(shot.apart[t])} {what}{'' if shot.apart[t] == 1 else 's'} apart"
+
+
+def _name(found: Gathered, told: float) -> str:
+    """Of a class; of several binary answers the label with its answer; a value as it is."""
+    measure = found.comparison.measure
+    if not measure.is_share:
+        return f"{told:.4g}"
+    code = int(told)
     if measure.kind == "binary" and measure.answers > 1:
         return f"{_of(found.classes, code // 2)}: {('no', 'yes')[code % 2]}"
     return _of(found.classes, code)
@@ -143,6 +202,7 @@ def counts(partings: Mapping[int, Parting]) -> dict[str, dict[str, object]]:
             "integer_right": p.integer_right,
             "confusion": [{"ann": a, "integer": b, "count": n} for (a, b), n in p.confusion.items()],
             "shown": list(p.shown),
+            **({"errors": {str(share): e for share, e in p.errors.items()}} if p.errors else {}),
         }
         for t, p in partings.items()
     }

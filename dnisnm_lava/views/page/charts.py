@@ -52,17 +52,20 @@ def over_steps(
     chosen: int,
     told: Callable[[float], str],
     from_zero: bool = False,
+    is_share: bool = False,
 ) -> Markup:
-    """A line for each of `series` over T, in octaves. told: a value in words."""
+    """A line for each of `series` over T, in octaves. told: a value in words. is_share: ends the axis at
+    100?"""
     steps = sorted({t for s in series for t in s.values})
     values = [v for s in series for v in s.values.values()]
     values += [v for s in series if s.band for pair in s.band.values() for v in pair]
-    low, high = _range(values, unit, from_zero)
+    low, high = _range(values, is_share, from_zero)
     legend = _legend([(s.key, s.name, s.marker, s.dashed) for s in series])
     ends = log2(steps[0]), log2(steps[-1])
-    frame = _frame(low, high, unit, legend[1], lambda t: log2(t), *ends)
+    frame = _frame(low, high, is_share, legend[1], lambda t: log2(t), *ends)
     shown = [t for t in steps if t & (t - 1) == 0 or t == steps[-1] or len(steps) <= 4]
-    parts = [_axes(frame, low, high, unit, "time steps T", [(t, str(t)) for t in _spaced(shown, frame)])]
+    names = [(t, str(t)) for t in _spaced(shown, frame)]
+    parts = [_axes(frame, _ticks(low, high, is_share), unit, "time steps T", names)]
     for s in series:
         if s.band:
             edge = [(frame.x(t), frame.y(s.band[t][1])) for t in s.band]
@@ -110,21 +113,27 @@ def _band(s: Series, t: int, told: Callable[[float], str]) -> str:
 def trade(
     points: Mapping[int, tuple[float, float]],
     kept: Mapping[int, bool],
-    level: float,
+    level: float | None,
     x_title: str,
     unit: str,
     alt: str,
     *,
     chosen: int,
     told: Callable[[float, float], str],
+    is_share: bool = False,
 ) -> Markup:
-    """{T: (cost, score)}: those that are `kept` on a line, each named by its T; `level`: the ANN's score."""
-    low, high = _range([*(y for _, y in points.values()), level], unit)
+    """{T: (cost, score)}: those that are `kept` on a line, each named by its T; `level`: the ANN's score, if
+    it has one. is_share: ends the axis at 100?"""
+    levels = [] if level is None else [level]
+    low, high = _range([*(y for _, y in points.values()), *levels], is_share)
     least, most = 0.0, max(x for x, _ in points.values()) * 1.08 or 1.0
-    legend = _legend([("integer", "Pareto front", "square", False), ("ann", "ANN", "", True)])
-    frame = _frame(low, high, unit, legend[1], lambda x: x, least, most)
-    parts = [_axes(frame, low, high, unit, x_title, _named(svg.ticks(least, most, 4)))]
-    parts.append(svg.line(frame.left, frame.y(level), frame.right, frame.y(level), "curve c-ann dashed"))
+    theirs = [("ann", "ANN", "", True)] if levels else []
+    legend = _legend([("integer", "Pareto front", "square", False), *theirs])
+    frame = _frame(low, high, is_share, legend[1], lambda x: x, least, most)
+    names = _named(svg.ticks(least, most, 4))
+    parts = [_axes(frame, _ticks(low, high, is_share), unit, x_title, names)]
+    for y in map(frame.y, levels):
+        parts.append(svg.line(frame.left, y, frame.right, y, "curve c-ann dashed"))
     at = {t: (frame.x(x), frame.y(y)) for t, (x, y) in points.items()}
     front = sorted((at[t] for t in points if kept[t]), key=lambda place: place[0])
     parts.append(svg.path(front if len(front) > 1 else front * 2, "curve c-integer"))
@@ -220,24 +229,30 @@ def _row(row: Bar, y: float, left: float, x: Callable[[float], float]) -> list[M
 # ---------------------------------------------------------------- what they share
 
 
-def _range(values: Sequence[float], unit: str, from_zero: bool = False) -> tuple[float, float]:
-    """Around all values; of percents, no higher than 100 and a little room."""
+def _range(values: Sequence[float], is_share: bool, from_zero: bool = False) -> tuple[float, float]:
+    """Around all values; of shares in percent, no higher than 100 and a little room."""
     low, high = min(values), max(values)
     low = 0.0 if from_zero else low
-    span = (high - low) or (PERCENT_SPAN if unit == "%" else abs(high) or 1.0)
+    span = (high - low) or (PERCENT_SPAN if is_share else abs(high) or 1.0)
     low, high = low if from_zero else low - 0.06 * span, high + 0.08 * span
-    return (max(low, -0.06 * span), min(high, 100 + 0.08 * span)) if unit == "%" else (low, high)
+    return (max(low, -0.06 * span), min(high, 100 + 0.08 * span)) if is_share else (low, high)
 
 
-def _ticks(low: float, high: float, unit: str) -> list[float]:
-    return [value for value in svg.ticks(low, high) if unit != "%" or 0 <= value <= 100]
+def _ticks(low: float, high: float, is_share: bool) -> list[float]:
+    return [value for value in svg.ticks(low, high) if not is_share or 0 <= value <= 100]
 
 
 def _frame(
-    low: float, high: float, unit: str, lines: int, scale: Callable[[float], float], first: float, last: float
+    low: float,
+    high: float,
+    is_share: bool,
+    lines: int,
+    scale: Callable[[float], float],
+    first: float,
+    last: float,
 ) -> Frame:
     """The left edge leaves room for the numbers of y; `lines`: of the legend."""
-    names = svg.tick_names(_ticks(low, high, unit))
+    names = svg.tick_names(_ticks(low, high, is_share))
     left = 14 + max(map(svg.width_of, names))
     top, right, bottom = TOP + LEGEND * (lines + 1), WIDTH - RIGHT, HEIGHT - BOTTOM
     pad = 12 if first != last else 0
@@ -256,9 +271,9 @@ def _frame(
 
 
 def _axes(
-    frame: Frame, low: float, high: float, unit: str, x_title: str, x_ticks: Sequence[tuple[float, str]]
+    frame: Frame, values: Sequence[float], unit: str, x_title: str, x_ticks: Sequence[tuple[float, str]]
 ) -> Markup:
-    values = _ticks(low, high, unit)
+    """values: of y, that are named."""
     parts = []
     for value, name in zip(values, svg.tick_names(values), strict=True):
         parts.append(svg.line(frame.left, frame.y(value), frame.right, frame.y(value), "grid"))
@@ -289,7 +304,7 @@ def _legend(items: Sequence[tuple[str, str, str, bool]]) -> tuple[Markup, int]:
     """(key, name, marker, dashed) above the plot; and how many lines it takes."""
     x, y, parts = 4.0, TOP, []
     for key, name, shape, dashed in items:
-        width = 26 + svg.width_of(name) + 10
+        width = 26 + svg.width_of(name) + 14
         if x > 4 and x + width > WIDTH:
             x, y = 4.0, y + LEGEND
         if shape == "block":

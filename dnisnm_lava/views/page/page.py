@@ -19,7 +19,7 @@ from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain.first_wrong import MEANINGS
 from dnisnm_lava.studies.explain.values import ThresholdMap
 from dnisnm_lava.studies.overview import Gathered, gather
-from dnisnm_lava.studies.verdict import MOST_LOST, cores, verdict
+from dnisnm_lava.studies.verdict import bound, cores, has_targets, verdict
 from dnisnm_lava.system.files import refuse_unwritable, write_whole
 from dnisnm_lava.views import curves, graph_svg
 from dnisnm_lava.views.checks import BASIS, check_json
@@ -28,7 +28,7 @@ from dnisnm_lava.views.costs import costs_json
 from dnisnm_lava.views.coverage import coverage_json, place
 from dnisnm_lava.views.explanation import explanation_json
 from dnisnm_lava.views.network import network_json
-from dnisnm_lava.views.page import apart, rasters, shell, tables
+from dnisnm_lava.views.page import apart, kinds, rasters, shell, tables
 from dnisnm_lava.views.page.figures import RULES
 from dnisnm_lava.views.page.glossary import GLOSSARY
 from dnisnm_lava.views.page.nodes import first_shown, nodes
@@ -75,6 +75,12 @@ def result(found: Gathered) -> dict[str, Any]:
         "title": found.title,
         "suggested_steps": found.suggested,
         "verdict": {str(t): asdict(verdict(found, t)) for t in found.steps},
+        "quality": {
+            "name": found.scale.name,
+            "of": {
+                key: {str(t): asdict(own) for t, own in found.quality(key).items()} for key in found.qualities
+            },
+        },
         "lost_to_ann": {
             key: {str(t): _loss(loss) for t, loss in lost.items()} for key, lost in found.losses.items()
         },
@@ -117,7 +123,9 @@ def _context(found: Gathered) -> dict[str, Any]:
         "texts": texts,
         "here": texts[str(found.suggested)],
         "rules": RULES,
-        "most_lost": f"{100 * MOST_LOST:g}",
+        "most_lost": bound(found),
+        "has_targets": has_targets(found),
+        "said_by": kinds.words(found),
         "cores": _cores(found),
         "pictures": pictures(found),
         "result": result(found),
@@ -130,6 +138,7 @@ def _context(found: Gathered) -> dict[str, Any]:
         "is_wrong": bool(found.explanation.first or found.comparison.alarms or found.explanation.alarms),
         "equalities": equalities.told(found.comparison.equality),
         "confusion": apart.confusion(found),
+        "errors": apart.errors(found),
         "shots": apart.shots(found),
         "maps": _maps(found),
         "maps_left_out": left_out(found.explanation.populations),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dnisnm_lava.studies.overview import Gathered
 from dnisnm_lava.views.page import figures, tables, why_figures
-from dnisnm_lava.views.page.pieces import Picture, count, digits, percent
+from dnisnm_lava.views.page.pieces import Picture, count, digits
 
 ENERGY_CAPTIONS = {
     "arithmetic": "Integer arithmetic alone, at 45 nm; beside it, the ANN with as many bits of weights "
@@ -20,33 +22,37 @@ ERROR_CAPTION = (
 
 
 def pictures(found: Gathered) -> dict[str, Picture]:
-    """{id: Picture}; those over T where there is more than one."""
-    over_steps = [
-        _accuracy(found),
-        _agreement(found),
-        *_energies(found),
-        _spikes(found),
-        *_trades(found),
-    ]
-    made = [*(over_steps if len(found.steps) > 1 else []), *_why(found)]
-    return {p.id: p for p in made}
+    """{role: Picture}; those over T where there is more than one."""
+    over_steps = {
+        "quality": _quality,
+        "agreement": _agreement,
+        "spikes": _spikes,
+    }
+    made = {role: make(found) for role, make in over_steps.items()} if len(found.steps) > 1 else {}
+    others = [*_energies(found), *_trades(found)] if made else []
+    return {**made, **{p.id: p for p in [*others, *_why(found)]}}
 
 
-def _accuracy(found: Gathered) -> Picture:
-    alt = (
-        f"Accuracy over time steps T: {_ends(found, found.accuracy('integer'))}; the ANN has "
-        f"{percent(_ann(found))}."
-    )
-    caption = "Shaded: each network's own 95 % interval (Wilson); what is lost has a paired one, above."
-    return Picture("accuracy", "Accuracy", figures.accuracy(found, alt), caption, tables.accuracy(found))
+def _quality(found: Gathered) -> Picture:
+    scale = found.scale
+    title = f"{scale.title} by the ANN's deviation" if scale.unit and scale.deviation else scale.title
+    told = {t: scale.words(scale.of(q.value)) for t, q in found.quality("integer").items()}
+    ann = f"; the ANN has {scale.words(scale.of(_ann(found)))}" if "ann" in found.qualities else ""
+    alt = f"{title} over time steps T: {_ends(found, told)}{ann}."
+    of = "Wilson" if not (scale.deviation or found.comparison.measure.is_mask) else "normal, over images"
+    paired = "; what is lost has a paired one, above" if "ann" in found.qualities else ""
+    caption = f"Shaded: each network's own 95 % interval ({of}){paired}."
+    return Picture(scale.id, title, figures.quality(found, alt), caption, tables.quality(found))
 
 
 def _agreement(found: Gathered) -> Picture:
-    shares = found.comparison.agreement["integer"]
-    alt = f"Share of images with the ANN's own class over T: {_ends(found, shares)}."
-    caption = "Images that get the ANN's own class, right or wrong: what conversion alone changes."
-    title = "Agreement with the ANN"
-    return Picture("agreement", title, figures.agreement(found, alt), caption, tables.agreement(found))
+    told = figures.nearness(found)
+    alt = (
+        f"{told.title} over T: {_ends(found, {t: told.words(v) for t, v in told.values['integer'].items()})}."
+    )
+    return Picture(
+        "agreement", told.title, figures.agreement(found, alt), told.caption, tables.agreement(found)
+    )
 
 
 def _spikes(found: Gathered) -> Picture:
@@ -74,8 +80,8 @@ def _trades(found: Gathered) -> list[Picture]:
     for cost in ("energy", "latency"):
         title, _ = figures.COSTS[cost]
         kept = [str(t) for t, is_kept in figures.on_front(found, cost).items() if is_kept]
-        alt = f"Accuracy against {title}. On the front: T = {', '.join(kept)}."
-        name = f"Accuracy against {cost}"
+        name = f"{found.scale.title} against {cost}"
+        alt = f"{found.scale.title} against {title}. On the front: T = {', '.join(kept)}."
         made.append(Picture(f"trade-{cost}", name, figures.trade(found, cost, alt), ""))
     return made
 
@@ -112,14 +118,10 @@ def _why(found: Gathered) -> list[Picture]:
     ]
 
 
-def _ends(found: Gathered, shares: object) -> str:
-    assert isinstance(shares, dict)
+def _ends(found: Gathered, told: Mapping[int, str]) -> str:
     first, last = found.steps[0], found.steps[-1]
-    return (
-        f"the integer SNN goes from {percent(shares[first])} at T = {first} to "
-        f"{percent(shares[last])} at T = {last}"
-    )
+    return f"the integer SNN goes from {told[first]} at T = {first} to {told[last]} at T = {last}"
 
 
 def _ann(found: Gathered) -> float:
-    return found.accuracy("ann")[found.steps[0]]
+    return found.quality("ann")[found.steps[0]].value

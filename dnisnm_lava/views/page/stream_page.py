@@ -65,7 +65,11 @@ def _lines(found: Follow) -> list[str]:
 
 def _costs(found: Follow) -> Table:
     of = found.summary
-    rows = [tuple(streams.cells(of, key)) for key in streams.NAMES if key in of.operations]
+    rows = [
+        tuple(cell.replace(" uJ", " µJ") for cell in streams.cells(of, key))
+        for key in streams.NAMES
+        if key in of.operations
+    ]
     columns = [Column(name, help=HELP.get(name, "")) for name in streams.HEADINGS]
     return Table(
         "costs", "Of a frame, on average", (Column("a frame", numeric=False), *columns), _filled(rows)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dnisnm_lava.evaluation.pairs import Loss
 from dnisnm_lava.ir import SNM
 from dnisnm_lava.ir.weight_use import weight_use
-from dnisnm_lava.measures import wilson
+from dnisnm_lava.measures import Fit, Share
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
-from dnisnm_lava.studies.loihi2.rules import RULES, named
 from dnisnm_lava.studies.overview import Gathered
-from dnisnm_lava.studies.verdict import verdict
+from dnisnm_lava.studies.verdict import has_targets, verdict
 from dnisnm_lava.views import curves
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.coverage import place
 from dnisnm_lava.views.page import apart
-from dnisnm_lava.views.page.figures import COSTS, NAMES, energies, on_front, spikes
+from dnisnm_lava.views.page.figures import COSTS, NAMES, energies, nearness, on_front, spikes
 from dnisnm_lava.views.page.figures import RULES as ENERGY_RULES
-from dnisnm_lava.views.page.pieces import At, Column, Table, count, digits, percent, size, span
+from dnisnm_lava.views.page.pieces import At, Cell, Column, Table, count, digits, percent, size
 from dnisnm_lava.views.runtime import seconds, summary
 
 NAME = Column("population", numeric=False)
@@ -32,19 +30,18 @@ def texts(found: Gathered) -> dict[str, dict[str, str]]:
 
 
 def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
-    images, spent = found.comparison.images, found.costs[t]
+    scale, spent = found.scale, found.costs[t]
     yield "T", str(t)
-    for key in _measured(found):
-        share = found.accuracy(key)[t]
-        yield f"accuracy.{key}", percent(share)
-        yield f"interval.{key}", span(*wilson(share, images[key]))
-    for key, shares in found.comparison.agreement.items():
-        yield f"agreement.{key}", percent(shares[t])
+    for key in found.qualities:
+        own = found.quality(key)[t]
+        yield f"quality.{key}", scale.words(scale.of(own.value))
+        yield f"interval.{key}", scale.span(*scale.bounds(own))
+    yield "quality.more", _more(found, t)
     said = verdict(found, t)
     yield "verdict", said.sentence
     yield "state", said.state
     if found.losses["integer"]:
-        yield from _lost(found.losses["integer"][t])
+        yield from _lost(found, t)
     yield "spikes", count(spikes(spent))
     yield from _energy(spent)
     time = found.runtimes[t]
@@ -54,6 +51,7 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     yield "latency.microseconds", f"{digits(1e6 * time.latency)} µs"
     yield "latency.rate", f"{time.frames_a_second:,.0f}"
     yield from apart.texts(found, t)
+    yield from _outputs(found, t)
     for i, p in enumerate(spent.populations):
         yield f"spikes.{i}", count(p.spikes)
         yield f"rate.{i}", f"{p.spikes / (p.neurons * t):.4f}"
@@ -61,18 +59,29 @@ def _texts_at(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
         yield f"chip.{i}", digits(p.chip / 1e6)
 
 
-def _measured(found: Gathered) -> tuple[str, ...]:
-    """Who has an accuracy. Lava runs few images, which are compared for equality."""
-    return tuple(key for key in found.comparison.accuracy if key != "lava")
+def _more(found: Gathered, t: int) -> str:
+    """What else is measured of the integer SNN, beside its quality."""
+    score = found.score("integer", t)
+    if isinstance(score, Fit):
+        assert score.worst is not None
+        assert score.largest is not None
+        told = f"R2 {score.value:.4f}" if found.scale.unit != "%" else f"RMSE {score.rmse:.4g}"
+        worst = f"worst image {count(score.worst[0])}, RMSE {score.worst[1]:.4g}"
+        return f"{told}; {worst}; largest error of a value {score.largest[1]:.4g}"
+    return f"pixel accuracy {percent(score.value)}" if score.ious else ""
 
 
-def _lost(loss: Loss) -> Iterator[tuple[str, str]]:
+def _lost(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
     """Of the integer SNN against the ANN, on the same images."""
+    loss = found.losses["integer"][t]
     points = 100 * abs(loss.lost)
     word = "lost" if loss.lost > 0 else "gained"
     low, high = loss.interval
     yield "lost", "none lost" if points < 0.005 else f"{points:.2f} points {word}"
     yield "lost.interval", f"{100 * low:+.2f} to {100 * high:+.2f} points"
+    if not has_targets(found):
+        yield "lost.pairs", "of R2, 1 where every value is the ANN's"
+        return
     better = f"better on {count(loss.worse)}, worse on {count(loss.better)} of {count(loss.images)} images"
     p = "p < 0.001" if loss.p < 0.001 else f"p = {loss.p:.2g}"
     yield "lost.pairs", f"the ANN is {better}: {p}"
@@ -94,30 +103,82 @@ def _joules(microjoules: float) -> str:
 # ---------------------------------------------------------------- over T
 
 
-def accuracy(found: Gathered) -> Table:
-    keys = _measured(found)
-    columns = [Column(f"{NAMES[key]}, %") for key in keys]
+def quality(found: Gathered) -> Table:
+    scale, keys = found.scale, tuple(found.qualities)
+    unit = f", {scale.unit}" if scale.unit else ""
+    masks = isinstance(found.score("integer", found.steps[0]), Share) and found.comparison.measure.is_mask
     rows = []
     for t in found.steps:
-        shares = (found.accuracy(key)[t] for key in keys)
-        low, high = wilson(found.accuracy("integer")[t], found.comparison.images["integer"])
-        rows.append(
-            (str(t), *(f"{100 * share:.2f}" for share in shares), f"{100 * low:.2f} to {100 * high:.2f}")
-        )
+        low, high = scale.bounds(found.quality("integer")[t])
+        own = [scale.number(scale.of(found.quality(key)[t].value)) for key in keys]
+        more = [f"{100 * found.score('integer', t).value:.2f}"] if masks else []
+        rows.append((str(t), *own, f"{scale.number(low)} to {scale.number(high)}", *more))
     told = "; ".join(f"{NAMES[key]}: {found.comparison.images[key]:,} images" for key in keys)
-    return Table(
-        "accuracy-table",
-        f"Accuracy over T. {told}.",
-        (Column("T"), *columns, Column("integer, 95 %")),
-        tuple(rows),
+    columns = (
+        Column("T"),
+        *(Column(f"{NAMES[key]}{unit}") for key in keys),
+        Column("integer, 95 %"),
+        *([Column("integer, pixels, %", help="pixel accuracy")] if masks else []),
     )
+    return Table(f"{scale.id}-table", f"{scale.title} over T. {told}.", columns, tuple(rows))
 
 
 def agreement(found: Gathered) -> Table:
-    shares = found.comparison.agreement
-    rows = tuple((str(t), *(f"{100 * shares[key][t]:.2f}" for key in shares)) for t in found.steps)
-    columns = (Column("T"), *(Column(f"{NAMES[key]}, %") for key in shares))
-    return Table("agreement-table", "Images that get the ANN's own class, right or wrong.", columns, rows)
+    told = nearness(found)
+    rows = tuple((str(t), *(told.number(told.values[key][t]) for key in told.values)) for t in found.steps)
+    unit = f", {told.unit}" if told.unit else ""
+    columns = (Column("T"), *(Column(f"{NAMES[key]}{unit}") for key in told.values))
+    return Table("agreement-table", told.caption, columns, rows)
+
+
+def outputs(found: Gathered) -> Table | None:
+    """A row for each output of a network that has several."""
+    names = found.comparison.outputs["integer"]
+    if not names:
+        return None
+    columns = (
+        Column("output", False),
+        Column("measured by", False, "its labels or targets, where there are some"),
+        *(Column(NAMES[key]) for key in ("ann", "float", "integer")),
+        Column("to the ANN, %", help="RMSE of the integer SNN's raw values, by the standard deviation"),
+        Column("largest", help="error of a single raw value, in the output's unit"),
+    )
+    keys = ("ann", "float", "integer", "error", "largest")
+    rows: list[tuple[Cell, ...]] = [
+        (name, _measured_by(found, name), *(At(f"output.{i}.{key}") for key in keys))
+        for i, name in enumerate(names)
+    ]
+    return Table("outputs-table", f"Each of {len(names)} outputs, at the chosen T.", columns, tuple(rows))
+
+
+def _measured_by(found: Gathered, name: str) -> str:
+    measure = found.comparison.measure
+    if measure.output == name and measure.labels:
+        return found.scale.title
+    further = found.comparison.further.get(name)
+    return "the ANN's raw values" if further is None else further.aim.removesuffix(", %")
+
+
+def _outputs(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
+    """What follows T of each output."""
+    compared = found.comparison
+    for i, (name, fits) in enumerate(compared.outputs["integer"].items()):
+        at = t if t in fits else max(fits)
+        fit = fits[at]
+        assert isinstance(fit, Fit)
+        assert fit.largest is not None
+        yield f"output.{i}.error", f"{100 * fit.relative:.2f}"
+        yield f"output.{i}.largest", f"{fit.largest[1]:.4g}"
+        measure = compared.further.get(name)
+        for key in ("ann", "float", "integer"):
+            if compared.measure.output == name and compared.measure.labels:
+                yield f"output.{i}.{key}", found.scale.words(found.scale.of(found.quality(key)[t].value))
+            elif measure is not None:
+                of = compared.met[key][name]
+                unit = " %" if measure.is_share else ""
+                yield f"output.{i}.{key}", f"{measure.shown(of[0 if key == 'ann' else at].quality)}{unit}"
+            else:
+                yield f"output.{i}.{key}", ""
 
 
 def cost(found: Gathered) -> Table:
@@ -147,7 +208,7 @@ def trade(found: Gathered) -> Table:
         rows.append(
             (
                 str(t),
-                f"{100 * found.accuracy('integer')[t]:.2f}",
+                found.scale.number(found.scale.of(found.quality("integer")[t].value)),
                 count(spikes(spent)),
                 digits(energies(spent, "arithmetic")[0]),
                 seconds(found.runtimes[t].latency).replace("us", "µs"),
@@ -156,7 +217,7 @@ def trade(found: Gathered) -> Table:
         )
     columns = (
         Column("T"),
-        Column("integer SNN, %"),
+        Column(f"{found.scale.title}, {found.scale.unit}".rstrip(", "), help="of the integer SNN"),
         Column("spikes"),
         Column("energy, µJ"),
         Column("latency"),
@@ -359,7 +420,10 @@ def resources(found: Gathered) -> Table:
         for r in found.checked.rows
     )
     return Table(
-        "resource-table", "Cores of Loihi 2 that each population would take, by an estimate.", columns, rows
+        "resource-table",
+        f"Cores of {found.checked.target.name} that each population would take, by an estimate.",
+        columns,
+        rows,
     )
 
 
@@ -385,11 +449,12 @@ def rules(found: Gathered) -> Table:
     for v in found.checked.violations:
         broken[v.rule] = broken.get(v.rule, 0) + 1
     rows = tuple(
-        (named(r), f"does not hold, {broken[named(r)]}×" if named(r) in broken else "holds") for r in RULES
+        (use.rule, f"does not hold, {broken[use.rule]}×" if use.rule in broken else "holds")
+        for use in found.checked.uses
     )
     return Table(
         "rule-table",
-        "Design rules of Loihi 2 and Lava.",
+        f"Design rules of {found.checked.target.name} and Lava.",
         (Column("rule", False), Column("result", False)),
         rows,
     )

@@ -1,4 +1,5 @@
 """Event cameras: their files, chunk by chunk, and frames of counts.
 
-`files` finds the reader; `binning.events` makes frames. Only AEDAT 4 needs a package (extra `events`).
+May import `data.streams` and what `data` may. `files` finds the reader; `binning.events` makes frames. Only
+AEDAT 4 needs a package (extra `events`).
 """

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from dnisnm_lava.data.streams.events.recording import EVENTS, Events, Recording, words
-from dnisnm_lava.data.streams.rows import Rows, members
+from dnisnm_lava.data.streams.rows import members
 from dnisnm_lava.errors import BadFile
+
+
+class Held(Protocol):
+    """An array of a file: its shape (N, ...) and type, and its rows, at most so many at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def chunks(self, count: int) -> Iterator[np.ndarray]: ...
+
 
 NAMES = {
     "t": ("t", "ts", "time", "times", "timestamp", "timestamps"),
@@ -28,27 +42,39 @@ def arrays(path: Path) -> Recording:
 
     The sensor's size is not told. BadFile for other names, types and lengths.
     """
-    columns = _columns(path, members(path))
+    return of_arrays(path, members(path))
+
+
+def of_arrays(path: Path, found: Mapping[str, Held]) -> Recording:
+    """The same of a file's arrays by their names."""
+    columns = _columns(found)
+    if not columns:
+        held = (
+            ", ".join(str(row.dtype.names or name or row.dtype) for name, row in found.items()) or "nothing"
+        )
+        raise BadFile(f"{path}: holds {held}, and no events; {WANTED}")
     kinds = {name: row.dtype[field] if field else row.dtype for name, (row, field) in columns.items()}
     shapes = {row.shape for row, _ in columns.values()}
     are_whole = all(kind.kind in ("biu" if name == "p" else "iu") for name, kind in kinds.items())
     if not are_whole or len(shapes) > 1 or len(next(iter(shapes))) != 1:
-        found = ", ".join(f"{name} {kinds[name]} {row.shape}" for name, (row, _) in columns.items())
-        raise BadFile(f"{path}: holds {found}; {WANTED}")
+        told = ", ".join(f"{name} {kinds[name]} {row.shape}" for name, (row, _) in columns.items())
+        raise BadFile(f"{path}: holds {told}; {WANTED}")
     return Recording(str(path), None, lambda: _chunks(columns))
 
 
-def _columns(path: Path, found: dict[str, Rows]) -> dict[str, tuple[Rows, str]]:
-    """{t, x, y, p: (array, field in it)}; field "": the array itself."""
+def are_events(found: Mapping[str, Held]) -> bool:
+    """Are x, y, t and p among them?"""
+    return bool(_columns(found))
+
+
+def _columns(found: Mapping[str, Held]) -> dict[str, tuple[Held, str]]:
+    """{t, x, y, p: (array, field in it)}; field "": the array itself. Nothing where one is missing."""
     for row in found.values():
         fields = _understood(row.dtype.names or ())
         if fields:
             return {name: (row, field) for name, field in fields.items()}
     names = _understood(tuple(found))
-    if names:
-        return {name: (found[key], "") for name, key in names.items()}
-    held = ", ".join(str(row.dtype.names or name or row.dtype) for name, row in found.items()) or "nothing"
-    raise BadFile(f"{path}: holds {held}, and no events; {WANTED}")
+    return {name: (found[key], "") for name, key in names.items()}
 
 
 def _understood(names: tuple[str, ...]) -> dict[str, str]:
@@ -58,7 +84,7 @@ def _understood(names: tuple[str, ...]) -> dict[str, str]:
     return found if all(found.values()) else {}
 
 
-def _chunks(columns: dict[str, tuple[Rows, str]]) -> Iterator[Events]:
+def _chunks(columns: dict[str, tuple[Held, str]]) -> Iterator[Events]:
     rows = {id(row): row for row, _ in columns.values()}
     for parts in zip(*(row.chunks(EVENTS) for row in rows.values()), strict=True):
         of = dict(zip(rows, parts, strict=True))

@@ -24,7 +24,7 @@ def events(
     channels: int = 1,
 ) -> Frames:
     """Frames of counts, int32 (channels, H, W), of a file of events: .aedat4, .aedat (3.1, 4), .raw (EVT 2.0,
-    3.0), .dat, .bin (N-MNIST), .npy or .npz with x, y, t and p.
+    3.0), .dat, .bin (N-MNIST), .npy, .npz, .h5 or .hdf5 with x, y, t and p.
 
     A frame holds `microseconds` from the first event on, those without events among them, or `count` events;
     the last one holds what is left. channels 1: brighter as +1 and darker as -1, summed; 2: how many got

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dnisnm_lava.data.streams.events.arrays import arrays, nmnist
+from dnisnm_lava.data.streams.events.hdf5 import hdf5
 from dnisnm_lava.data.streams.events.inivation import aedat
 from dnisnm_lava.data.streams.events.prophesee import dat, raw
 from dnisnm_lava.data.streams.events.recording import Recording
@@ -18,6 +19,8 @@ READERS = {
     ".bin": nmnist,
     ".npy": arrays,
     ".npz": arrays,
+    ".h5": hdf5,
+    ".hdf5": hdf5,
 }
 SUFFIXES = frozenset(READERS) - {".npy", ".npz"}  # of which nothing else is
 

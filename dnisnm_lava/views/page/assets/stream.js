@@ -154,6 +154,7 @@ class Chart {
       const differing = s.values.flatMap((share, i) => (share < 1 ? [i] : []));
       element("path", { d: differing.map((i) => `M${this.x(i).toFixed(1)} ${y}v20`).join(""), style: `stroke: var(--${s.key})` }, svg);
       element("text", { x: LEFT - 6, y: y + 14, "text-anchor": "end" }, svg, differing.length);
+      if (!differing.length) element("text", { x: LEFT + 8, y: y + 14 }, svg, "on no frame");
     });
   }
 
