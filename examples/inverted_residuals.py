@@ -1,5 +1,5 @@
-"""Small networks with inverted residuals (depthwise convolutions, linear shortcuts, ReLU6) for 32x32 images,
-and their training.
+"""Small networks for 32x32 images, and their training: inverted residuals (depthwise convolutions, linear
+shortcuts, ReLU6), and dense growth (concatenations, a max-pool).
 
     python -m examples.inverted_residuals --network mobilenet_v2 --data FOLDER --epochs 5 \\
         --weights mobilenet.pt
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision import transforms
+from torchvision import models, transforms
 from torchvision.datasets import ImageFolder
 
 from dnisnm_lava.errors import BadFile, DnisnmError
@@ -98,7 +98,13 @@ def efficientnet_lite() -> nn.Module:
     return InvertedResiduals(16, stages, 320)
 
 
-NETWORKS = {"mobilenet_v2": mobilenet_v2, "efficientnet_lite": efficientnet_lite}
+def densenet() -> nn.Module:
+    """torchvision's DenseNet (Huang et al., CVPR 2017) of three blocks of three layers, growth 12: 2.8 M
+    multiplications."""
+    return models.DenseNet(growth_rate=12, block_config=(3, 3, 3), num_init_features=24, num_classes=10)
+
+
+NETWORKS = {"mobilenet_v2": mobilenet_v2, "efficientnet_lite": efficientnet_lite, "densenet": densenet}
 
 
 def images(folder: str, part: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,11 +6,12 @@
         --mean 0.485,0.456,0.406 \\
         --std 0.229,0.224,0.225 --images 1000 --calibration-images 4000 [--against FILE.json]
 
-Integers throughout (8-bit weights, 5-bit payloads). Seeds choose the training images; test images are those
-of --seed. A row is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of a dial
-(`correct=bias+v_init`, `correct=none`; several with commas); --dials stands for every other value of each,
-one by one, of one level at T = 4. FILE.json is what benchmarks/accuracy_against_spikingjelly.py wrote of the
-same test images: each of its methods is compared at each T, image by image (McNemar's exact test).
+Integers throughout (8-bit weights, 5-bit payloads). Synaptic operations (of spikes and of the image, each at
+every synapse of its neuron) are counted on the first 20 test images. Seeds choose the training images; test
+images are those of --seed. A row is METHOD:T, METHOD:T:LEAD or METHOD:T:LEAD:DIAL=VALUE with another value of
+a dial (`correct=bias+v_init`, `correct=none`; several with commas); --dials stands for every other value of
+each, one by one, of one level at T = 4. FILE.json is what benchmarks/accuracy_against_spikingjelly.py wrote
+of the same test images: each of its methods is compared at each T, image by image (McNemar's exact test).
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from matplotlib.figure import Figure
 
 from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.ir import SpikingGraph
 from dnisnm_lava.ir.timing import latency
 from dnisnm_lava.measures import classes
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.fitting import THRESHOLDS
 from dnisnm_lava.stages.networks import follow
 from dnisnm_lava.stages.recipes import Recipe
+from dnisnm_lava.studies.costs.counts import count
 from examples.paper import common
 from examples.paper.common import Result, Setting, note, percent
 
@@ -78,6 +81,7 @@ DIALS = (
     *(f"weight_bits={bits}" for bits in (6, 5, 4, 3)),
     "rounding=nearest",
 )
+COUNTED = 20  # images whose synaptic operations are counted
 Z = 1.96  # of a 95 % interval
 
 
@@ -152,10 +156,17 @@ def cell(setting: Setting, r: Row, images: np.ndarray, labels: np.ndarray, own: 
         "accuracy": percent(met.mean()),
         "agreement": percent(float(np.mean(said == own))),
         "spikes": round(spikes),
+        "operations": synaptic_operations(network, images[:COUNTED]),
         "latency": latency(network, network.readout.name, r.steps),
         "saturations": sum(run.saturations.values()),
         "correct": "".join("1" if m else "0" for m in met),
     }
+
+
+def synaptic_operations(network: SpikingGraph, images: np.ndarray) -> int:
+    """An image, those of the image's own values with them."""
+    populations = count(network, images).populations
+    return round(sum(s.delivered for a in populations for s in a.synapses) / len(images))
 
 
 def together(r: Row, cells: Sequence[Result], images: int) -> Result:
@@ -174,6 +185,7 @@ def together(r: Row, cells: Sequence[Result], images: int) -> Result:
         "mean": round(mean, 2),
         "interval": wilson(mean / 100, images),
         "spikes": [c["spikes"] for c in cells],
+        "operations": [c["operations"] for c in cells],
         "saturations": [c["saturations"] for c in cells],
         "correct": [c["correct"] for c in cells],
     }

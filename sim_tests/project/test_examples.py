@@ -130,7 +130,8 @@ def test_resnet20_goes_the_whole_road(tmp_path: Path) -> None:
     )
 
 
-def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["efficientnet_lite", "densenet"])
+def test_small_networks_are_trained_from_a_folder(network: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     for i, (part, label) in enumerate((p, c) for p in ("train", "test") for c in ("a", "b")):
         (tmp_path / part / label).mkdir(parents=True)
@@ -138,10 +139,10 @@ def test_inverted_residuals_are_trained_from_a_folder(tmp_path: Path) -> None:
             Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
                 tmp_path / part / label / f"{i}{n}.png"
             )
-    options = ("--network", "efficientnet_lite", "--data", ".", "--weights", "w.pt", "--epochs", "1")
+    options = ("--network", network, "--data", ".", "--weights", "w.pt", "--epochs", "1")
     told = run(tmp_path, "inverted_residuals.py", *options)
     assert re.search(r"^[\d.]+ % of the test images$", told, re.MULTILINE)
-    model = call_factory(f"{EXAMPLES / 'inverted_residuals.py'}:efficientnet_lite")
+    model = call_factory(f"{EXAMPLES / 'inverted_residuals.py'}:{network}")
     model.load_state_dict(torch.load(tmp_path / "w.pt", weights_only=True))
 
 

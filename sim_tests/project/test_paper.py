@@ -23,6 +23,7 @@ from dnisnm_lava.data.models import load_model
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SNM, AnalogGraph
 from dnisnm_lava.stages import recipes
+from dnisnm_lava.stages.networks import follow
 
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 from examples.paper import (
@@ -512,6 +513,15 @@ def test_accuracy_at_few_steps_is_told_by_seed_and_beside_others(tiny: list[str]
     )
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_synaptic_operations_of_a_row_are_those_that_costs_tells(steps: int) -> None:
+    x = images(5, 1)
+    analog, statistics = analysed(with_eighths(Plain(), 3), x)
+    network = follow(replace(recipes.BEST, steps=steps), analog, statistics, x).integer
+    told = sum(p.ACs + p.MACs for p in dn.energy(network, x).populations)
+    assert few_steps.synaptic_operations(network, x) == round(told) > 0
+
+
 def test_mcnemars_test_counts_images_that_one_alone_gets_right() -> None:
     """0 of 8 against: 2 / 2 ** 8. By hand for 1 of 4: 2 * (1 + 4) / 16."""
     assert few_steps.mcnemar("11111111", "00000000") == {"only_ours": 8, "only_theirs": 0, "p": 2 / 256}
@@ -597,8 +607,33 @@ def test_a_row_beside_trained_networks_is_this_projects_own_recipe() -> None:
             ("four levels", "", 4, 60.0),
         )
     ]
-    found = {
-        "few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": {"model": "a.py:net", "data": "D"}}
-    }
+    source = {"model": "a.py:net", "data": "D", "fit_images": 256}
+    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 90, "provenance": source}}
     told = [line.split(" | ")[-2:] for line in page.table3(found).splitlines() if "this project" in line]
     assert told == [["30.0", "2 |"], ["50.0", "2 |"]]
+
+
+def test_settings_stand_beside_each_other_where_operations_were_counted() -> None:
+    """Means of the seeds; no row of another T, of a changed dial, or of before operations were counted."""
+    row = {
+        "method": "best",
+        "T": 1,
+        "levels": 31,
+        "latency": 21,
+        "accuracy": [90.0, 91.0],
+        "agreement": [96.0, 97.0],
+        "spikes": [1000, 2000],
+        "operations": [1_000_000, 3_000_000],
+    }
+    before = {key: value for key, value in row.items() if key != "operations"}
+    rows = [
+        row,
+        {**row, "T": 3},
+        {**row, "T": 2, "changed": "down=1"},
+        {**before, "method": "binary", "T": 8},
+    ]
+    source = {"model": "a.py:net", "data": "D"}
+    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 92.0, "provenance": source}}
+    told = page.defaults(found).splitlines()[-1]
+    assert told == "| net, D | 92.0 | best | 1 | 31 | 90.5 | 96.5 | 1,500 | 2.0 | 21 |"
+    assert page.defaults(found).count("net, D") == 1
