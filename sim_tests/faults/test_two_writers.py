@@ -72,8 +72,9 @@ def test_a_second_run_into_the_same_result_is_refused(
     its parts are nobody's."""
     monkeypatch.chdir(tmp_path)
     waiting = (
-        "import os, time\n        while i >= 100 and os.path.exists('held'): time.sleep(0.05)\n    "
-        "    return torch.randn"
+        "import glob, os, time\n"  # behind the first part: labels are looked at before
+        "        while glob.glob('a.json.parts/0*') and os.path.exists('held'): time.sleep(0.05)\n"
+        "        return torch.randn"
     )
     (tmp_path / "images.py").write_text(IMAGES_AND_NETWORK.replace("return torch.randn", waiting))
     (tmp_path / "held").touch()
