@@ -44,6 +44,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--help-all", dest="help", action="help", help="show all of this, and exit")
         else:
             self.add_argument("-h", "--help", action="help", help="show this help message and exit")
+            self.add_argument("--help-all", dest="help", action="help", help=argparse.SUPPRESS)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         for word in self._options(args or ()):
@@ -96,7 +97,19 @@ def sentence(message: str) -> str:
     return message
 
 
+OTHERWISE = {  # as others call it, or other verbs
+    "--limit": ("--images",),
+    "--num-images": ("--images",),
+    "--images": ("--calibration-images", "--fit-images"),
+    "--timesteps": ("--steps",),
+    "--time-steps": ("--steps",),
+    "--output-dir": ("--out",),
+}
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)`, or nothing."""
-    close = difflib.get_close_matches(word, list(known), 2, 0.6)
+    known = list(known)
+    close = [name for name in OTHERWISE.get(word, ()) if name in known]
+    close = close or difflib.get_close_matches(word, known, 2, 0.6)
     return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -44,7 +44,7 @@ class Plot(Overwriting):
         ".html with all of it",
     )
     x: str = option(choices=AXES, default="steps", help="the other axis (%(default)s)")
-    rule: str = option(choices=RULES, default="chip", help="of --x energy: by which rule (%(default)s)")
+    rule: str = option(choices=RULES, default="chip", help="of energies: by which rule (%(default)s)")
     network: str = option(
         choices=("integer", "float"), default="integer", help="whose scores are drawn (%(default)s)"
     )
@@ -91,7 +91,9 @@ def plot(args: Plot, stages: Stages) -> Result:
         title=args.title,
         overwrite=args.overwrite,
     )
-    return _with(curves, several.table(curves, args.title or "networks"), [str(path) for path in args.out])
+    return _with(
+        curves, several.table(curves, args.title or "networks", args.rule), [str(path) for path in args.out]
+    )
 
 
 def _with(curves: Sequence[Curve], table: object, files: Sequence[str]) -> Result:
@@ -144,8 +146,8 @@ def written(
         warnings.warn(sentence, stacklevel=1)
     made: dict[str, Callable[[], bytes]] = {
         ".csv": lambda: several.csv_of(curves).encode(),
-        ".tex": lambda: several.latex(curves).encode(),
-        ".html": lambda: several.page(curves, title or "Networks").encode(),
+        ".tex": lambda: several.latex(curves, rule).encode(),
+        ".html": lambda: several.page(curves, title or "Networks", rule).encode(),
     }
     for path in files:
         kind = path.suffix.lower()

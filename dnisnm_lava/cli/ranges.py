@@ -70,8 +70,8 @@ def tell_better_range(args: ImageOptions, analog: AnalogGraph, data: Data) -> No
         warnings.warn(
             f"{args.data}: bytes become {_told(own)}, and the ANN meets {100 * given:.1f} % of the "
             f"labels of {images} training images; "
-            f"of bytes as {_told(best)}, {100 * shares[best]:.1f} %: if it was trained so, or scales "
-            f"them itself, say "
+            f"of bytes as {_told(best)}, {100 * shares[best]:.1f} %: if training took a mean away, give its "
+            f"--mean and --std; if it was trained so, or scales them itself, say "
             f"--range {best[0]:g},{best[1]:g}",
             stacklevel=1,
         )

@@ -50,7 +50,8 @@ class Curve:
     """The points of one network over T, or of networks that were made each for its T. heading: what a score
     is called; is_share: is it told in %? ann: the ANN's score, where labels tell it. images: how many;
     same: the digest of the images and their labels. marks: of its points, by T, and of the ANN, by 0; of
-    `kind`. paired: do its intervals pair it with the ANN? variance: of the wanted values, else 1."""
+    `kind`. paired: do its intervals pair it with the ANN? variance: of the wanted values, else 1. for_each:
+    was a network made for each point, or one for the last, which was read earlier?"""
 
     name: str
     points: tuple[Point, ...]
@@ -63,6 +64,7 @@ class Curve:
     marks: Mapping[int, Any] | None = None
     paired: bool = False
     variance: float = 1.0
+    for_each: bool = False
 
     @property
     def last(self) -> Point:
@@ -122,7 +124,7 @@ def _together(name: str, curves: Sequence[Curve]) -> Curve:
         marks.update({at: c.marks[at] for at in (0, t) if c.marks is not None and at in c.marks})
     known = all(c.marks is not None for c in curves)
     points = tuple(c.last for c in last.values())
-    return replace(curves[0], name=name, points=points, marks=marks if known else None)
+    return replace(curves[0], name=name, points=points, marks=marks if known else None, for_each=True)
 
 
 def _curve(told: Any, name: str, network: str, who: str) -> tuple[Curve, str]:

@@ -54,7 +54,7 @@ def _row_json(p: Explained) -> dict[str, Any]:
 def explanation_table(found: Explanation, title: str) -> RenderableType:
     """The finding; then the errors of each population in parts; then what else is seen of it; then images
     that disagree."""
-    head = [found.sentence, _shares(found)]
+    head = [found.sentence, *_of_the_ann(found), _shares(found)]
     parts: list[RenderableType] = [
         alarms_told(found.alarms),
         Text("\n".join(head)),
@@ -86,6 +86,19 @@ def _shares(found: Explanation) -> str:
     against = f"\n{measure.name.removesuffix(', %')}: {accuracy}" if accuracy else ""
     agreement = agreement or f"not told, since the values do not vary over {found.images:,} images"
     return f"{what}: {agreement}{against}{_further(found, names)}\n{measure}"
+
+
+def _of_the_ann(found: Explanation) -> list[str]:
+    """A sentence where most answers that are wrong are wrong in the ANN, too."""
+    if not (found.measure.is_share and {"ann", "integer"} <= set(found.accuracy)):
+        return []
+    own, wrong = (1 - found.accuracy[key] for key in ("ann", "integer"))
+    if own <= wrong / 2:
+        return []
+    return [
+        f"Most that is wrong is the ANN's own: {100 * own:.1f} % of these answers, of {100 * wrong:.1f} %. "
+        f"Where it should err less, look at its preparation and weights first (--mean, --std, --weights)."
+    ]
 
 
 def _further(found: Explanation, names: Mapping[str, str]) -> str:

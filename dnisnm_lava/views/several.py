@@ -56,7 +56,7 @@ def difference_told(curve: Curve, found: Difference | None) -> str:
     return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
-def _cells(curve: Curve, p: Point) -> tuple[str, ...]:
+def _cells(curve: Curve, p: Point, rule: str) -> tuple[str, ...]:
     return (
         curve.name,
         str(p.steps),
@@ -64,19 +64,35 @@ def _cells(curve: Curve, p: Point) -> tuple[str, ...]:
         difference_told(curve, p.loss),
         "" if p.latency is None else f"{p.latency:,}",
         "" if p.spikes is None else f"{p.spikes:,.0f}",
-        "" if not p.energy else f"{p.energy['chip'] / 1e6:,.3g}",
+        "" if not p.energy else three_digits(p.energy[rule] / 1e6),
     )
 
 
-def _headings(curves: Sequence[Curve]) -> tuple[str, ...]:
-    return ("network", "T", curves[0].heading, "less the ANN, 95 %", "latency", "spikes", "energy, uJ")
+def three_digits(value: float) -> str:
+    """`1,810`, `41.2`, `0.0123`: never with an exponent."""
+    return f"{float(f'{value:.3g}'):,.10f}".rstrip("0").rstrip(".")
 
 
-def _known(curves: Sequence[Curve]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _headings(curves: Sequence[Curve], rule: str) -> tuple[str, ...]:
+    own = curves[0].heading
+    return ("network", "T", own, "less the ANN, 95 %", "latency", "spikes", f"energy ({rule}), uJ")
+
+
+def _known(curves: Sequence[Curve], rule: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and cells, without columns of which nothing is known."""
-    cells = [_cells(curve, p) for curve, p in rows(curves)]
-    kept = [i for i in range(len(_headings(curves))) if any(row[i] for row in cells)]
-    return tuple(_headings(curves)[i] for i in kept), [tuple(row[i] for i in kept) for row in cells]
+    headings, cells = _headings(curves, rule), [_cells(curve, p, rule) for curve, p in rows(curves)]
+    kept = [i for i in range(len(headings)) if any(row[i] for row in cells)]
+    return tuple(headings[i] for i in kept), [tuple(row[i] for i in kept) for row in cells]
+
+
+def read_early(curves: Sequence[Curve]) -> str:
+    """Which networks were read at fewer steps than they were made for; nothing where none was."""
+    names = [c.name for c in curves if len(c.points) > 1 and not c.for_each]
+    of = "one network each" if len(names) > 1 else "one network"
+    told = (
+        f"{', '.join(names)}: {of}, made for the last T and read earlier; compare --at makes one for each T"
+    )
+    return told if names else ""
 
 
 def pairs_told(curves: Sequence[Curve]) -> list[str]:
@@ -92,15 +108,15 @@ def pairs_told(curves: Sequence[Curve]) -> list[str]:
     ]
 
 
-def table(curves: Sequence[Curve], title: str) -> RenderableType:
-    """For people."""
-    headings, cells = _known(curves)
+def table(curves: Sequence[Curve], title: str, rule: str = "chip") -> RenderableType:
+    """For people; energies by that rule."""
+    headings, cells = _known(curves, rule)
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
         found.add_column(heading, justify="left" if i == 0 else "right")
     for row in cells:
         found.add_row(*map(Text, row))
-    lines = [_ann_told(curves), *pairs_told(curves)]
+    lines = [_ann_told(curves), *pairs_told(curves), read_early(curves)]
     return Panel(
         Group(found, Text("\n".join(filter(None, lines)))), title=Text(title), box=box.ROUNDED, expand=False
     )
@@ -119,17 +135,18 @@ LATEX = str.maketrans(
 )
 
 
-def latex(curves: Sequence[Curve]) -> str:
-    """A tabular with booktabs' rules, and a comment that says what its intervals are."""
-    headings, cells = _known(curves)
+def latex(curves: Sequence[Curve], rule: str = "chip") -> str:
+    """A tabular with booktabs' rules, and comments: what its intervals are, and what was read early."""
+    headings, cells = _known(curves, rule)
     body = [
         " & ".join([name.translate(LATEX), *(cell.replace("-", "$-$") for cell in numbers)])
         for name, *numbers in cells
     ]
     head = " & ".join(h.translate(LATEX).replace("uJ", r"\textmu J") for h in headings)
-    ann = _ann_told(curves).translate(LATEX)
+    ann, early = _ann_told(curves).translate(LATEX), read_early(curves)
     lines = [
         f"% {bars(curves)}; needs \\usepackage{{booktabs,textcomp}}",
+        *([f"% {early}"] if early else []),
         f"\\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
         "\\toprule",
         head + r" \\",
@@ -165,12 +182,15 @@ th:first-child, td:first-child {{ text-align: left; }}
 """
 
 
-def page(curves: Sequence[Curve], title: str) -> str:
+def page(curves: Sequence[Curve], title: str, rule: str = "chip") -> str:
     """One HTML file, without a script: a figure over each axis that all networks know, and the table."""
-    headings, cells = _known(curves)
-    axes = [x for x in ("steps", "latency", "spikes", "energy") if _all_know(curves, x)]
-    figures = [as_file(figure(curves, x=x, width="page"), "svg").decode().partition("<svg")[2] for x in axes]
-    lines = [_ann_told(curves), *pairs_told(curves), bars(curves)]
+    headings, cells = _known(curves, rule)
+    axes = [x for x in ("steps", "latency", "spikes", "energy") if _all_know(curves, x, rule)]
+    figures = [
+        as_file(figure(curves, x=x, rule=rule, width="page"), "svg").decode().partition("<svg")[2]
+        for x in axes
+    ]
+    lines = [_ann_told(curves), *pairs_told(curves), bars(curves), read_early(curves)]
     return PAGE.format(
         title=html.escape(title),
         figures="\n".join(f"<figure><svg{svg}</figure>" for svg in figures),
@@ -182,5 +202,5 @@ def page(curves: Sequence[Curve], title: str) -> str:
     )
 
 
-def _all_know(curves: Sequence[Curve], x: str) -> bool:
-    return all(any(p.cost(x, "chip") is not None for p in c.points) for c in curves)
+def _all_know(curves: Sequence[Curve], x: str, rule: str) -> bool:
+    return all(any(p.cost(x, rule) is not None for p in c.points) for c in curves)

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,22 @@ def test_the_latex_table_escapes_names_and_has_as_many_cells_as_columns() -> Non
     assert r"my\_net \& 50\%" in told
     assert {len(re.split(r"(?<!\\)&", row)) for row in rows if "multicolumn" not in row} == {columns}
     assert told.startswith("% bars: 95")
+
+
+def test_a_table_names_the_rule_of_its_energies_and_has_no_exponents() -> None:
+    energy = {"chip": 1_812e6, "arithmetic": 41.26e6, "paper": 0.01234e6}
+    curves = [curve(name, Point(4, 0.9, None, None, 7, 100.0, energy)) for name in "ab"]
+    for rule, cell in (("chip", "1,810"), ("arithmetic", "41.3"), ("paper", "0.0123")):
+        told = views.latex(curves, rule)
+        assert rf"energy ({rule}), \textmu J" in told
+        assert told.count(f"& {cell} ") == 2
+
+
+def test_a_network_that_is_read_early_is_told_from_one_made_for_each_t() -> None:
+    told = views.read_early([TWO[0], replace(TWO[1], for_each=True)])
+    assert told.startswith("a: one network, made for the last T and read earlier")
+    assert f"% {told}" in views.latex([TWO[0], replace(TWO[1], for_each=True)])
+    assert views.read_early([replace(c, for_each=True) for c in TWO]) == ""
 
 
 def test_what_does_not_belong_together_is_not_drawn() -> None:

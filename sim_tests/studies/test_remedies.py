@@ -102,6 +102,13 @@ def test_few_images_are_named_first_where_there_are_more() -> None:
         assert [r.value for r in found if r.dial == "calibration_images"] == ([count] if count else [])
 
 
+def test_more_images_to_fit_on_come_behind_what_makes_integers_finer() -> None:
+    few = replace(SETTING, fit_images=64)
+    for part in remedies.BY_PART:
+        options = [r.option for r in remedies.remedies(population(), part, few, 8, ())]
+        assert options.index("--fit-images 1000") == (len(options) - 1 if part == "integers" else 0)
+
+
 def test_where_nothing_is_wrong_a_remedy_is_named_too() -> None:
     p = population(
         parts={**dict.fromkeys(PARTS, NOTHING), "discreteness": Part(0.05, 0.0, 0.05)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from dnisnm_lava.evaluation.weak_spots import Codes
@@ -50,11 +51,11 @@ def remedies(
     """The likeliest first, one a dial. p: the population whose `part` (one of explanation.OWN) is the cause.
     codes: of its projections. saturating: the population whose state saturates most often, if one does."""
     found: dict[str, Remedy] = {}
-    for remedy in (
-        *_saturating(saturating, setting),
-        *_few_images(setting),
-        *BY_PART[part](p, setting, steps, codes),
-    ):
+    own = BY_PART[part](p, setting, steps, codes)
+    fitted = _few_images(setting, "fit_images", "what is fitted")
+    last = (own, fitted) if part == "integers" else (fitted, own)  # more of these make no integer finer
+    maxima = _few_images(setting, "calibration_images", "maxima")
+    for remedy in chain(_saturating(saturating, setting), maxima, *last):
         if not _is_set(remedy, setting):
             found.setdefault(remedy.dial, remedy)
     return tuple(found.values())
@@ -73,12 +74,11 @@ def _saturating(p: Explained | None, setting: Setting) -> Iterator[Remedy]:
         yield from _more_images(setting, "calibration_images", why)
 
 
-def _few_images(setting: Setting) -> Iterator[Remedy]:
+def _few_images(setting: Setting, dial: str, purpose: str) -> Iterator[Remedy]:
     """Whatever else is wrong."""
-    for dial, purpose in (("calibration_images", "maxima"), ("fit_images", "what is fitted")):
-        count = getattr(setting, dial)
-        if count is not None and count < ENOUGH:
-            yield from _more_images(setting, dial, f"{purpose} of {count:,} images tell little of others")
+    count = getattr(setting, dial)
+    if count is not None and count < ENOUGH:
+        yield from _more_images(setting, dial, f"{purpose} of {count:,} images tell little of others")
 
 
 def _more_images(setting: Setting, dial: str, why: str) -> Iterator[Remedy]:
