@@ -15,6 +15,7 @@ import numpy as np
 from dnisnm_lava.measures.answers import Answers
 
 ERRORS = 3.0  # standard errors, on either side
+HALFWAY = 1 / 2000  # an alarm on so few images that a sound network may say as few is worse than none
 RARE = 0.00135  # how often a normal number exceeds its mean by three standard errors
 ROUNDING = 1e-9  # of a share times a number of images
 KAPPA = 0.1  # Cohen's: of the way from a guess to all, what an untrained network may have by luck
@@ -102,8 +103,8 @@ def is_at_chance(right: float, images: int, guess: float) -> bool:
     not quite blind, so that many images tell them from the guess.
 
     By luck: as rarely as three standard errors are exceeded, by exact binomial probabilities, since images
-    may be few. False where a network halfway from the guess to all could come as low as that by luck."""
-    if guess >= 1 or at_most(right, images, (1 + guess) / 2) >= RARE:
+    may be few. False where a network halfway from the guess to all is as low as that once in 2,000 times."""
+    if guess >= 1 or at_most(right, images, (1 + guess) / 2) >= HALFWAY:
         return False
     return right / images <= guess + KAPPA * (1 - guess) or at_least(right, images, guess) >= RARE
 

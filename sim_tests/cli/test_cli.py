@@ -160,7 +160,7 @@ def test_steps_of_verify_are_those_that_are_compared(
     capsys.readouterr()
     with pytest.raises(SystemExit):
         cli.main(["verify", "2.net", *DATA, "--verify-steps", "4"])
-    assert "unknown option --verify-steps (did you mean --steps?)" in capsys.readouterr().err
+    assert "unknown option --verify-steps (did you mean --steps or --frame-steps?)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["simulate", "compare"])

@@ -71,6 +71,8 @@ def test_chance_is_the_best_constant_guess_where_classes_are_uneven(
         (0, 10, 0.1, True),
         (1, 10, 0.1, False),  # a network halfway to all would have so few once in 200
         (0, 8, 0.1, False),
+        (8, 24, 1 / 3, False),  # once in 1,160
+        (7, 24, 1 / 3, True),
         (0, 4, 0.5, False),
         (500, 1000, 0.5, True),
         (900, 1000, 0.9, True),

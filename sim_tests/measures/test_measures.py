@@ -507,7 +507,7 @@ def test_values_are_told_against_the_ann_where_labels_are_no_targets(
     told = " ".join(capsys.readouterr().out.split())
     assert "RMSE" in told
     assert "--measure values" in told.partition("next:")[2]  # what compare has to measure, too
-    assert run("compare", "both", "rows.npz", "--output", "1", "--json") == 0
+    assert run("compare", "both", "rows.npz", "--output", "1", "--anyway", "--json") == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["measure"]["output"] == "scores"
     assert "they are taken as classes; give its own, --targets scores=FILE" in " ".join(said.err.split())

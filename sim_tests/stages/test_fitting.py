@@ -473,6 +473,7 @@ def test_on_the_command_line(
             "-o",
             "a.net",
             "--overwrite",
+            "--anyway",
             "--json",
             *options,
         ]

@@ -20,7 +20,7 @@ from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 from dnisnm_lava.stages.recipes import RECIPES
 from exporters import netx
 
-FEW = {"calibration_images": 200, "fit_images": 48}
+FEW = dn.Samples(calibration=200, fit=48)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def best(images: tuple[np.ndarray, np.ndarray]) -> dn.Networks:
-    return dn.build(digits_net.trained(), images, **FEW)
+    return dn.build(digits_net.trained(), images, samples=FEW)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -58,12 +58,12 @@ def test_python_and_the_command_line_build_the_same_network(
     assert cli.main([*command, *few, "--recipe", recipe, "-o", "made.net", "--quiet"]) == 0, (
         capsys.readouterr().err
     )
-    nets = dn.build(digits_net.trained(), images, RECIPES[recipe], **FEW)
+    nets = dn.build(digits_net.trained(), images, RECIPES[recipe], samples=FEW)
     assert netx.read("made.net").digest() == nets.integer.digest()
     assert cli.main([*command, *few, "--recipe", recipe, "--seed", "1", "-o", "other.net", "--quiet"]) == 0
     assert (
         netx.read("other.net").digest()
-        == dn.build(digits_net.trained(), images, RECIPES[recipe], seed=1, **FEW).integer.digest()
+        == dn.build(digits_net.trained(), images, RECIPES[recipe], replace(FEW, seed=1)).integer.digest()
     )
     assert netx.read("other.net").digest() != nets.integer.digest()  # the samples are the seed's
 
@@ -85,7 +85,7 @@ def test_images_of_every_form_build_the_same_network(
         "loader": DataLoader(tensors, batch_size=64),
         "batches": batches(x, y),
     }
-    nets = dn.build(digits_net.trained(), forms[form], **FEW)
+    nets = dn.build(digits_net.trained(), forms[form], samples=FEW)
     assert nets.integer.digest() == best.integer.digest()
     assert nets.available == 1200
     labelled = form in ("dataset", "loader", "batches")
@@ -111,7 +111,7 @@ def test_a_traced_model_and_a_graph_are_not_traced_again(
 ) -> None:
     traced = dn.trace(digits_net.trained(), images[0][0])
     for model, coverage in ((traced, traced.coverage), (traced.graph, None)):
-        nets = dn.build(model, images, **FEW)
+        nets = dn.build(model, images, samples=FEW)
         assert nets.integer.digest() == best.integer.digest()
         assert nets.coverage == coverage
 
@@ -125,7 +125,7 @@ def test_who_looks_before_anything_is_fitted_may_refuse(images: tuple[np.ndarray
 
     for recipe, fitted in ((dn.BEST, 48), (dn.PAPER, 0)):
         with pytest.raises(OutOfRange, match="not this one"):
-            dn.build(digits_net.trained(), images, recipe, calibrated=calibrated, **FEW)
+            dn.build(digits_net.trained(), images, recipe, calibrated=calibrated, samples=FEW)
         assert seen.pop() == (200, fitted)
 
 
