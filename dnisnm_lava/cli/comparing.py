@@ -158,8 +158,8 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
             tuple(sorted({*comparison.STEPS, network.integer.steps})), network.integer.steps, lava.images
         )
         graphs = network.analog, network.spiking, network.integer
-        first = blocks.first[0], _told_labels(blocks.first[1])
-        aim = outputs.wanted(network.analog, len(first[0]), first[1], blocks.own(0), args.ask)
+        x, y = blocks.first
+        aim = outputs.wanted(network.analog, len(x), _told_labels(y), blocks.own(0), args.ask)
         measure = aim.measure
 
         def work(x: np.ndarray, y: np.ndarray | None, own: outputs.Targets) -> tallies.Tally:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.alarms import _failed
@@ -39,16 +36,12 @@ from dnisnm_lava.cli.shared import (
     _provenance,
     _recall,
     _settled_lava,
-    _targets,
     _title,
     _tried,
 )
 from dnisnm_lava.cli.verb import flag, option
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.ranks import Group
-
-if TYPE_CHECKING:
-    from dnisnm_lava.data.datasets import Data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +69,7 @@ def _explain(args: Explain, group: Group, stages: Stages) -> Result:
     if args.out:
         refuse_unwritable(args.out, args.overwrite)
     args = _recall(args)
-    data, network, set_up, x, y = _tried(args, group, stages)
+    data, network, set_up, x, y, _ = _tried(args, group, stages)
     if not group.is_first:
         return Result({}, "")
     assert network.recipe is not None
@@ -133,7 +126,7 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
     chip = overview.Chip(limits(args.target), args.chips, args.period, rates(args.rates))
     lava = _settled_lava(args)
     args = _recall(args)
-    data, network, set_up, x, y = _tried(args, group, stages)
+    data, network, set_up, x, y, targets = _tried(args, group, stages)
     if not group.is_first:
         return Result({}, "")
     assert network.recipe is not None
@@ -157,7 +150,7 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
         y,
         about=about,
         chip=chip,
-        targets=_targets_of(args, data),
+        targets=targets,
         measure=args.ask,
         lava=lava,
         compute=_compute(args),
@@ -174,11 +167,3 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
     )
     failed = _failed(args, found.comparison.alarms, "" if found.comparison.all_equal else NOT_EQUAL)
     return Result(page.result(found), console.Group(table, told), failed)
-
-
-def _targets_of(args: Report, data: Data) -> dict[str | int, np.ndarray]:
-    """Those of the test images that the report tells of."""
-    from dnisnm_lava.data import datasets
-
-    chosen = datasets.choose(data.test, args.images, args.seed)
-    return {name: values[chosen] for name, values in _targets(args, data).items()}

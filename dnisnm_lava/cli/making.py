@@ -452,7 +452,7 @@ def _precision(args: Precision, group: ranks.Group, stages: Stages) -> Result:
     check_bits(
         weight_bits=args.try_weight_bits, payload_bits=args.try_payload_bits, state_bits=args.try_state_bits
     )
-    data, network, set_up, x, y = _tried(args, group, stages)
+    data, network, set_up, x, y, _ = _tried(args, group, stages)
     if not group.is_first:
         return Result({}, "")
     assert network.recipe is not None

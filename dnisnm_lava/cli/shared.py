@@ -410,9 +410,9 @@ def _images(
 
 def _tried(
     args: Precision | Explain | Report, group: Group, stages: Stages
-) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None]:
+) -> tuple[Data, Networks, SetUp, np.ndarray, np.ndarray | None, dict[str | int, np.ndarray]]:
     """The data, the networks made of it, what is known of the set-up, and the sample of test images, with
-    labels where there are some, to try them on."""
+    labels where there are some, and the targets of further outputs, to try them on."""
     from dnisnm_lava.data import datasets
 
     data = _data(args)
@@ -421,7 +421,7 @@ def _tried(
     check = partial(_check_labels, data.test, chosen, args.ask, targets)
     nets, set_up = _network(args, data, group, stages, check=check)
     x, y = datasets.arrays(data.test, chosen, stages("read images"), classes=args.measure != "values")
-    return data, nets, set_up, x, _told_labels(y)
+    return data, nets, set_up, x, _told_labels(y), {name: own[chosen] for name, own in targets.items()}
 
 
 def _targets(args: TargetOptions, data: Data) -> dict[str | int, np.ndarray]:

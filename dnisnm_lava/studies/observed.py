@@ -10,9 +10,9 @@ import numpy as np
 
 from dnisnm_lava.backends import watched
 from dnisnm_lava.backends.observing import First, Observe, together
+from dnisnm_lava.evaluation.comparison import readable
 from dnisnm_lava.ir import SpikingGraph
 from dnisnm_lava.ir.integers import check_state
-from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.studies.costs import energy
 from dnisnm_lava.studies.costs.counts import Counter, Counts, count_each
 from dnisnm_lava.studies.costs.energy import Costs
@@ -37,7 +37,7 @@ class Watch:
     def __init__(self, graph: SpikingGraph, steps: Sequence[int], counted: int, timed: int) -> None:
         check_state(graph, "the count of operations")
         self.graph, self.steps, self.counted, self.timed = graph, tuple(steps), counted, timed
-        self.ends = self.steps[-1:] if most_ahead(graph) else self.steps
+        self.ends = readable(graph, self.steps)
         self.counter, self.sending = Counter(graph, self.ends), Sending()
         self.observe: Observe = together(First(counted, self.counter), First(timed, self.sending))
 

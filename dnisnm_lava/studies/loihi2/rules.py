@@ -175,8 +175,7 @@ def check(
     network = Network(
         graph, layers.estimate(graph, chip), period or 1 << (shortest - 1).bit_length(), chips, chip
     )
-    readings = {named(rule, chip): tuple(rule.readings(network)) for rule in EVERY if rule.is_asked(chip)}
-    of_lava = {named(rule, chip): tuple(rule.readings(network)) for rule in OF_LAVA if rule.is_asked(chip)}
+    readings = _read(EVERY, network)
     return Checked(
         _violations(readings),
         network.rows,
@@ -190,8 +189,14 @@ def check(
         dials(graph) if graph.carry else None,
         tuple(_fullest(rule, found) for rule, found in readings.items()),
         chip,
-        _violations(of_lava),
+        _violations(_read(OF_LAVA, network)),
     )
+
+
+def _read(rules: tuple[Rule, ...], network: Network) -> dict[str, tuple[Reading, ...]]:
+    """{a rule's sentence: what it reads}, of those that are asked of the chip."""
+    chip = network.limits
+    return {named(rule, chip): tuple(rule.readings(network)) for rule in rules if rule.is_asked(chip)}
 
 
 def _violations(readings: Mapping[str, tuple[Reading, ...]]) -> tuple[Violation, ...]:

@@ -10,6 +10,7 @@ from dnisnm_lava.measures import Fit, Share
 from dnisnm_lava.studies.costs.energy import Costs
 from dnisnm_lava.studies.explain import first_wrong
 from dnisnm_lava.studies.explain.values import PARTS
+from dnisnm_lava.studies.loihi2.rules import Violation
 from dnisnm_lava.studies.overview import Gathered
 from dnisnm_lava.studies.verdict import has_targets, verdict
 from dnisnm_lava.views import curves
@@ -474,9 +475,7 @@ def broken(found: Gathered) -> Table | None:
 
 def cautions(found: Gathered) -> Table | None:
     """Where Lava's own processes would go wrong; no matter of the chip."""
-    every = found.checked.cautions
-    rows = [(v.rule, v.population, count(v.value), count(v.limit), v.remedy) for v in every]
-    return _of_violations("caution-table", "In Lava, not on a chip.", rows)
+    return _of_violations("caution-table", "In Lava, not on a chip.", _each(found.checked.cautions))
 
 
 def violations(found: Gathered) -> Table | None:
@@ -484,8 +483,11 @@ def violations(found: Gathered) -> Table | None:
     every = found.checked.violations
     if len({v.rule for v in every}) == len(every):
         return None
-    rows = [(v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in every]
-    return _of_violations("violation-table", "Where each rule does not hold.", rows)
+    return _of_violations("violation-table", "Where each rule does not hold.", _each(every))
+
+
+def _each(every: Sequence[Violation]) -> list[tuple[str, ...]]:
+    return [(v.rule, v.population or "all", count(v.value), count(v.limit), v.remedy) for v in every]
 
 
 def _of_violations(name: str, caption: str, rows: Sequence[tuple[str, ...]]) -> Table | None:
