@@ -89,6 +89,6 @@ MORE = {
 @pytest.mark.parametrize("case", MORE)
 def test_it_computes_nothing_of_what_is_no_chain(case: str, tmp_path: Path) -> None:
     graph, x = MORE[case]()
-    with h5py.File(netx.write(tmp_path / "more.net", graph)) as file:
-        with pytest.raises((AssertionError, ValueError)):
-            reader()(file, x[0])
+    path = netx.write(tmp_path / "more.net", graph)
+    with h5py.File(path) as file, pytest.raises((AssertionError, ValueError)):
+        reader()(file, x[0])
