@@ -1,5 +1,5 @@
 """What is known of each ATen operation: one table, filled where the meaning stands (layers, rectifiers,
-spatial, neutral, moves).
+activations, spatial, neutral, moves).
 
 An operation in place is the one without the underscore behind its name. What is not in the table is refused
 by name.

@@ -3,7 +3,8 @@
 
 T steps belong to an image; a population with a lead takes so many more. In every executor but Lava time is
 logical: the t-th spike of a population is the t-th current of its readers. In Lava each synapse takes a step.
-`procs.wiring` makes delays and offsets of what is said here.
+`procs.wiring` makes delays and offsets of what is said here; a window ends T + lead(p) steps after it begins.
+`exporters/onnx/net.py` has starts without the 1: there, too, a synapse takes no step.
 """
 
 from __future__ import annotations

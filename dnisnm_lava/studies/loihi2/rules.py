@@ -1,8 +1,8 @@
 """Design rules for a chip, Loihi 2 by default, and Lava: sentences, and functions from a network to all that
 each of them reads.
 
-What they rest on stands in `limits`: published limits, and for cores the estimate of `layers`; nothing was
-verified on a chip.
+What they rest on stands in `loihi2.toml`, published limits with their sources, which `limits` reads, and for
+cores in the estimate of `layers`; nothing was verified on a chip.
 """
 
 from __future__ import annotations
