@@ -196,6 +196,42 @@ def test_a_fault_is_named_and_its_remedy_cures_it(
     assert tried[remedy]["images"] == 256
     assert tried[remedy]["agreement"] == [before["agreement"]["integer"], after["agreement"]["integer"]]
     assert tried[remedy]["accuracy"] == [before["accuracy"]["integer"], after["accuracy"]["integer"]]
+    assert [a["kind"] for a in before["alarms"]] == ["integers"] * ("--weight-bits" in options)
+    assert after["alarms"] == []
+
+
+def test_images_without_mean_and_std_are_named_and_these_cure(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is fitted, with the options that are missing; given, nothing is said any more."""
+    command = ["explain", "--model", "net.py:network", "--weights", "weights.pt", "--data", "data.npz"]
+    command += ["--recipe", "paper", "--images", "64", "--json"]
+    assert cli.main(command) == 1
+    out, err = capsys.readouterr()
+    (alarm,) = json.loads(out)["alarms"]
+    assert alarm["kind"] == "chance"
+    assert "not prepared as in training: none of --mean, --std, " in alarm["sentence"]
+    assert err.index("alarm: ") < err.index("convert, quantize ...")
+    assert cli.main([*command, *digits_net.GIVEN]) == 0
+    out, err = capsys.readouterr()
+    after = json.loads(out)
+    assert (after["alarms"], "alarm: " in err) == ([], False)
+    assert after["accuracy"]["ann"] >= 0.9
+    assert after["agreement"]["integer"] >= 0.9
+
+
+def test_integers_that_lose_are_told_by_compare_and_exit_0(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is measured does mean something."""
+    command = ["compare", "--model", "net.py:network", "--weights", "weights.pt", "--data", "data.npz"]
+    command += [*digits_net.GIVEN, "--recipe", "paper", "--steps", "4", "--levels", "8", "--lava-images", "0"]
+    assert cli.main([*command, "--weight-bits", "2", "--images", "300", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (alarm,) = found["alarms"]
+    assert alarm["kind"] == "integers"
+    assert "from the float SNN alone" in alarm["sentence"]
+    assert "look at the projection from " in alarm["sentence"]
 
 
 def test_a_projection_that_a_few_large_weights_starve(
