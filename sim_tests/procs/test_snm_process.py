@@ -280,12 +280,13 @@ def test_beside_stock_processes_and_between_runs(tmp_path: Path) -> None:
     assert found["fired"] == lif(sent)
     assert np.sum(found["fired"]) > 0
     assert (found["name"], found["level"]) == ("hidden", logging.ERROR)
-    assert {what: said.split(", and ")[0] for what, said in found["cut"].items() if isinstance(said, str)} == {
+    cut = found["cut"]
+    assert {what: cut[what].split(", and ")[0] for what in ("vth", "bias", "sums")} == {
         "vth": "SNM: 1 of 2 numbers of vth are no integers (2.5)",
         "bias": "SNM: 2 of 2 numbers of bias are no integers (0.5)",
         "sums": "ReadOut: 2 of 2 numbers of bias are no integers (1.5)",
     }
-    assert (found["cut"]["whole"], found["cut"]["floats"]) == ([4, 1], [4.25, 1.5])
+    assert (cut["whole"], cut["floats"]) == ([4, 1], [4.25, 1.5])
 
 
 def test_it_is_kept_in_a_file_and_paused(tmp_path: Path) -> None:

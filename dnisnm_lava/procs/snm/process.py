@@ -20,8 +20,9 @@ class SNM(Whole):
 
     shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`; floats
     for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts). Defaults:
-    payload = vth, v_init = vth / 2 (integers: vth >> 1). ValueError where `fixed_pt` would cut a fraction. A neuron with vth = 0 never fires. two_sided: no
-    memory gate; spikes may sum below zero, as a linear tensor's do. down: the lower threshold as a share of
+    payload = vth, v_init = vth / 2 (integers: vth >> 1). ValueError where `fixed_pt` would cut a fraction.
+    A neuron with vth = 0 never fires. two_sided: no memory gate; spikes may sum below zero, as a linear
+    tensor's do. down: the lower threshold as a share of
     vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is above it. 1 is the
     paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. band: a dead
     band as a share of vth, 0 to 1: nothing is sent before v is so far above vth or below 0. most: the levels
