@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -132,8 +133,19 @@ def _with_images(args: Convert, group: ranks.Group, stages: Stages, kept: Kept |
         "ann": ann,
     }
     shown = Group(network_view.network_table(network.integer, _title(args)), told)
+    _tell_what_is_short(network)
     raised = (*(set_up.alarms or ()), *alarms)
     return _written(_with_alarms(args, Result(facts, shown), raised), str(args.out))
+
+
+def _tell_what_is_short(network: Networks) -> None:
+    """Notices of few images, and of weights that use few bits: known without a measurement."""
+    from dnisnm_lava.ir import weight_use
+    from dnisnm_lava.studies.explain import remedies
+
+    few = [f"{r.why}: {r.option}" for r in remedies.of_few_images(remedies.Setting.of(network))]
+    for notice in filter(None, [*few, weight_use.sentence(weight_use.few_bits(network.integer))]):
+        warnings.warn(notice, UserWarning, stacklevel=1)
 
 
 def _without_images(args: Convert, stages: Stages) -> Result:

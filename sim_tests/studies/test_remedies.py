@@ -102,6 +102,12 @@ def test_few_images_are_named_first_where_there_are_more() -> None:
         assert [r.value for r in found if r.dial == "calibration_images"] == ([count] if count else [])
 
 
+def test_few_images_are_known_before_anything_is_measured() -> None:
+    options = [r.option for r in remedies.of_few_images(Setting(BEST, 2, 64, 60_000))]
+    assert options == ["--calibration-images 1000", "--fit-images 1000"]
+    assert remedies.of_few_images(SETTING) == remedies.of_few_images(Setting(BEST, 2, 2, 2)) == ()
+
+
 def test_more_images_to_fit_on_come_behind_what_makes_integers_finer() -> None:
     few = replace(SETTING, fit_images=64)
     for part in remedies.BY_PART:
@@ -212,6 +218,11 @@ def test_images_without_mean_and_std_are_named_and_these_cure(
     assert alarm["kind"] == "chance"
     assert "not prepared as in training: none of --mean, --std, " in alarm["sentence"]
     assert err.index("alarm: ") < err.index("convert, quantize ...")
+    short = ["convert", *command[1:7], *digits_net.GIVEN, "--calibration-images", "2", "--weight-bits", "2"]
+    assert cli.main([*short, "--recipe", "paper"]) == 0
+    told = capsys.readouterr().err
+    assert "notice: maxima of 2 images tell little of others: --calibration-images 1000\n" in told
+    assert "their rounding costs accuracy; quantize with more weight_bits" in told
     assert cli.main([*command, *digits_net.GIVEN]) == 0
     out, err = capsys.readouterr()
     after = json.loads(out)
