@@ -238,26 +238,34 @@ def test_a_model_that_fails_of_itself_is_told_as_before() -> None:
 
 
 class Tails(nn.Module):
-    """Of 6 features, some from a place on; a tail of random sizes is random values' own."""
+    """Of 6 features, those from a place on come first, scaled."""
 
     def __init__(self, begin: int, scale: float = 1.0) -> None:
         super().__init__()
         self.begin, self.scale = begin, scale
-        self.linear = nn.Linear(6, 4)
-        self.head = nn.Linear(4, 2)
+        self.linear, self.head = nn.Linear(6, 4), nn.Linear(4, 2)
+        for layer in (self.linear, self.head):
+            nn.init.constant_(layer.bias, 0.0)
+            layer.weight.data = (3.0 * torch.arange(layer.weight.numel()) + 1).sin().reshape_as(layer.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tail = x[:, self.begin :] * self.scale
         return self.head(self.linear(torch.cat([tail, x[:, : self.begin]], dim=1)).relu())  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("other", "said"), [(Tails(2), "other values"), (Tails(4, 1.05), "other values")])
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Tails(2), "other values"),
+        (Tails(4, 1.2), "other values"),
+        (nn.Linear(6, 3), "shape .2, 3. for .2, 2."),
+    ],
+)
 def test_a_trace_of_another_network_than_forward_is_refused(
-    monkeypatch: pytest.MonkeyPatch, other: Tails, said: str
+    monkeypatch: pytest.MonkeyPatch, other: nn.Module, said: str
 ) -> None:
     """As torch 2.3's, which takes the last place of a range that falls for another."""
     model = Tails(4)
-    other.load_state_dict(model.state_dict())
     dn.from_torch(model, np.zeros((1, 6), np.float32))
     real = trace._exported
     monkeypatch.setattr(trace, "_exported", lambda _, example: real(other, example))
