@@ -648,7 +648,7 @@ extern "C" {
 
 $numbers
 
-/* Populations, in the order in which they run. */
+/* Populations, in the order in which they run, from 1 on: 0 is the image, whose codes are sent. */
 enum {
 $populations
 };

@@ -59,7 +59,7 @@ def write(path: str | Path, graph: SpikingGraph, *, lossy: bool = False, overwri
     lost = losses(graph)
     if lost and not lossy:
         raise OutOfRange(
-            f"{path}: NIR cannot say all of this network; write it with lossy=True and lose: "
+            f"{path}: NIR cannot say all of this network; write it with lossy=True, or --lossy, and lose: "
             f"{'; '.join(lost)}"
         )
     refuse_existing(path, overwrite)

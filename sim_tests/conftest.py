@@ -38,6 +38,14 @@ def pytest_runtest_protocol() -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Weights that a test leaves to chance are the same in each run, in any order of the tests."""
+    import torch  # behind Lava
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and weights beside the repository."""

@@ -42,6 +42,7 @@ from dnisnm_lava.cli.shared import (
     _provenance,
     _recall,
     _refuse_dials,
+    _refuse_model,
     _title,
 )
 from dnisnm_lava.cli.simulating import _exits_on
@@ -247,8 +248,6 @@ def _costs(args: Costs, group: Group, stages: Stages) -> Result:
         return stream_costs.costs(args, stages) if group.is_first else Result({}, "")
     chip = rates(args.rates)
     net = args.net
-    if net is not None and args.model:
-        raise OutOfRange("costs: give either a .net file or --model, not both")
     if net is None:
         args = _recall(args)
         data = _data(args)
@@ -256,6 +255,7 @@ def _costs(args: Costs, group: Group, stages: Stages) -> Result:
         graph, steps, title, alarms = network.integer, None, _title(args), set_up.alarms or ()
     else:
         _refuse_dials(args)
+        _refuse_model(args)
         graph, steps, title, alarms = netx.read(net), args.steps, str(net), ()
         framed.require_frames(args, graph)
         args = remembering.recall(args, "data")

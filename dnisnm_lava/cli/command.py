@@ -104,6 +104,7 @@ OTHERWISE = {  # as others call it, or other verbs
     "--timesteps": ("--steps",),
     "--time-steps": ("--steps",),
     "--output-dir": ("--out",),
+    "energy": ("costs",),
 }
 
 

@@ -34,6 +34,7 @@ from dnisnm_lava.cli.shared import (
     _compute,
     _given,
     _provenance,
+    _rates,
     _recall,
     _settled_lava,
     _title,
@@ -116,14 +117,13 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies import overview
     from dnisnm_lava.studies.loihi2.limits import limits
-    from dnisnm_lava.studies.loihi2.rates import rates
     from dnisnm_lava.studies.verdict import verdict
     from dnisnm_lava.system.files import refuse_unwritable
     from dnisnm_lava.views import comparison
     from dnisnm_lava.views.page import page
 
     refuse_unwritable(args.out, args.overwrite)
-    chip = overview.Chip(limits(args.target), args.chips, args.period, rates(args.rates))
+    chip = overview.Chip(limits(args.target), args.chips, args.period, _rates(args))
     lava = _settled_lava(args)
     args = _recall(args)
     data, network, set_up, x, y, targets = _tried(args, group, stages)

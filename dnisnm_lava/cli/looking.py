@@ -32,6 +32,7 @@ from dnisnm_lava.cli.shared import (
     _images,
     _module,
     _network,
+    _rates,
     _recall,
     _told_labels,
 )
@@ -42,6 +43,7 @@ from dnisnm_lava.errors import BadFile, OutOfRange
 if TYPE_CHECKING:
     from dnisnm_lava.ir import Graph, SpikingGraph
     from dnisnm_lava.studies.loihi2.limits import Limits
+    from dnisnm_lava.studies.loihi2.rates import Rates
     from dnisnm_lava.studies.loihi2.rules import Checked
     from dnisnm_lava.studies.loihi2.runtime import Runtime
     from dnisnm_lava.studies.loihi2.suggestions import Suggestion
@@ -177,10 +179,12 @@ def check(args: Check, stages: Stages) -> Result:
             f"{args.net}: a model, but check takes a netx file; dnisnm convert makes one, dnisnm inspect "
             f"tells of a model"
         )
-    target = limits(args.target)
+    if args.rates is not None and args.images == 0:
+        raise OutOfRange("--rates: belong to the time, which --images 0 leaves out; leave one of them out")
+    target, chip = limits(args.target), _rates(args)
     graph, made_of = _followed(args, netx.read(args.net)), netx.provenance(args.net)
     found = dn.check(graph, chips=args.chips, period=args.period, target=target)
-    time, missing = _time(args, graph, made_of, target, stages)
+    time, missing = _time(args, graph, made_of, target, chip, stages)
     tried, why = _suggestions(args, graph, found, stages)
     missing = "\n".join(filter(None, [missing, why]))
     table = remembering.beside(checks.check_table(found, str(args.net), time, missing, tried), made_of)
@@ -253,19 +257,22 @@ def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tu
 
 
 def _time(
-    args: Check, graph: SpikingGraph, made_of: Mapping[str, Any], target: Limits, stages: Stages
+    args: Check,
+    graph: SpikingGraph,
+    made_of: Mapping[str, Any],
+    target: Limits,
+    chip: Rates,
+    stages: Stages,
 ) -> tuple[Runtime | None, str]:
     """The bound on time, on spikes of test images; or None, and why there is none."""
     from dnisnm_lava.studies.loihi2.limits import LOIHI2
-    from dnisnm_lava.studies.loihi2.rates import rates
 
     if target != LOIHI2:
-        return None, f"no time: its model is of Loihi 2's cores and links, not of {target.name}'s"
+        return None, f"no time: its model is of Loihi 2's cores and links, not of --target {args.target}"
     if graph.carry:
-        return _time_of_frames(args, graph, stages)
+        return _time_of_frames(args, graph, chip, stages)
     if args.images == 0:
         return None, ""
-    chip = rates(args.rates)
     if not args.data and not made_of.get("data"):
         return None, "no time: it rests on spikes, and the file remembers no images; give --data"
     try:
@@ -279,13 +286,12 @@ def _time(
     return dn.runtime(graph, x, given=chip), ""
 
 
-def _time_of_frames(args: Check, graph: SpikingGraph, stages: Stages) -> tuple[Runtime | None, str]:
+def _time_of_frames(
+    args: Check, graph: SpikingGraph, chip: Rates, stages: Stages
+) -> tuple[Runtime | None, str]:
     """The same of a stream's network."""
-    from dnisnm_lava.studies.loihi2.rates import rates
-
     if args.source is None:
         return None, "no time: it rests on spikes of frames; give --video, --frames or --events"
-    chip = rates(args.rates)
     source = stream_sources.source_of(args)
     x = framed.first(stream_sources.prepared(remembering.recall(args), source), graph, args.limit)
     stages("spikes of frames")

@@ -20,6 +20,7 @@ from dnisnm_lava.cli import ranges, remembering, splitting
 from dnisnm_lava.cli.alarms import _causes, _raised
 from dnisnm_lava.cli.names import BLOCK, DEMO_LAVA_IMAGES, LAVA_IMAGES, PREPARED_BY
 from dnisnm_lava.cli.options import (
+    ChipOptions,
     DataOptions,
     LavaOptions,
     LavaToo,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.ir import Graph
     from dnisnm_lava.measures import Ask, Measure
     from dnisnm_lava.stages.networks import Networks
+    from dnisnm_lava.studies.loihi2.rates import Rates
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
 
@@ -298,6 +300,30 @@ def _refuse_dials(args: OfModelOrFile) -> None:
             f"{args.net}: is made already, and --{dials[0].replace('_', '-')} belongs to a --model; "
             f"leave one of them out"
         )
+
+
+def _refuse_model(args: OfModelOrFile) -> None:
+    """OutOfRange for what makes a network of a model, where the file's is counted as it is."""
+    given = [name for name in ("model", "weights", "calibration_images", "fit_images") if name in args.given]
+    if given:
+        raise OutOfRange(
+            f"{args.net}: {args.verb} takes its integers as they are, and --{given[0].replace('_', '-')} "
+            f"makes others; leave that out, or leave the file out to ask of a --model"
+        )
+
+
+def _rates(args: ChipOptions) -> Rates:
+    """Those of --rates, else the public ones. OutOfRange beside another chip's limits."""
+    from dnisnm_lava.studies.loihi2.limits import LOIHI2, limits
+    from dnisnm_lava.studies.loihi2.rates import rates
+
+    target = limits(args.target)
+    if args.rates is not None and target != LOIHI2:
+        raise OutOfRange(
+            f"--rates: time is told of Loihi 2's cores and links alone, and not of --target {args.target}; "
+            f"leave one of them out"
+        )
+    return rates(args.rates)
 
 
 def _require_data(args: DataOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import operator
 import re
@@ -99,6 +100,7 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
 def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
     """Anew where torch counts earlier traces of the same model as recompilations, of which it allows eight,
     or where it does not know a dataclass that the model returns."""
+    _known_eager()
     try:
         return torch.export.export(model, (example,), strict=True)
     except Exception as error:
@@ -107,6 +109,13 @@ def _exported(model: torch.nn.Module, example: torch.Tensor) -> Any:
             raise
         torch.compiler.reset()
         return torch.export.export(model, (example,), strict=True)
+
+
+def _known_eager() -> None:
+    """Dynamo looks its backend `eager` up by name, and imports every backend where it does not know it yet,
+    the whole of Inductor among them; one small module has it."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch._dynamo.backends.debugging")
 
 
 @contextlib.contextmanager

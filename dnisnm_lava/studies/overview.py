@@ -101,6 +101,11 @@ class Gathered:
         return self.runtimes[self.suggested].images
 
     @property
+    def timed(self) -> str:
+        """The chip whose rates the times rest on."""
+        return self.runtimes[self.suggested].rates.name
+
+    @property
     def suggested(self) -> int:
         """By the one-standard-error rule."""
         return suggested(self.qualities["integer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dnisnm_lava.studies.costs.replay import Replay
+from dnisnm_lava.studies.costs.replay import Cores, Replay
 from dnisnm_lava.studies.costs.replayed_frames import FrameReplay
 from dnisnm_lava.views.costs import joules
 from dnisnm_lava.views.runtime import seconds
@@ -33,14 +34,18 @@ def replay_json(found: Replay) -> dict[str, Any]:
 
 
 def replay_table(found: Replay) -> RenderableType:
-    """What an image takes there, of all cores and of the busiest; then what it does not say."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """What an image takes there, of all cores and of the fullest; then what it does not say."""
+    table, n, link = Table(box=box.SIMPLE_HEAD, pad_edge=False), found.images, found.total.link
     table.add_column(f"SANA-FE {found.version}, an image")
     table.add_column("", justify="right")
-    for name, value in _rows(found):
-        table.add_row(Text(name), Text(value))
-    notes = [f"not carried: {what}" for what in found.not_carried]
-    return Group(table, Text("\n".join([*notes, *(f"assumed: {what}" for what in found.assumed), SAID])))
+    for name, value in found.joules.items():
+        table.add_row(_energy(name), joules(1e12 * value / n))
+    for name, told in _rows(lambda what: getattr(found.total, what) / n, found.of_cores.an_image(n)):
+        table.add_row(name, Text(told))
+    table.add_row("heaviest link", f"{link.source} to {link.target}: {link.messages / n:,.0f} messages")
+    table.add_row("steps of the chip", f"{len(found.each) / n:,.0f}")
+    table.add_row("cores, chips", f"{found.cores:,}, {found.chips}")
+    return Group(table, _notes(found))
 
 
 BEHIND = ("joules", "seconds", "spikes", "operations", "messages", "updates")  # numbers that add up
@@ -49,10 +54,11 @@ BEHIND = ("joules", "seconds", "spikes", "operations", "messages", "updates")  #
 def frames_json(found: FrameReplay) -> dict[str, Any]:
     """Both replays, and what a frame behind the first takes; joules and seconds."""
     behind = {name: found.behind(name) for name in BEHIND}
+    of_cores = asdict(found.cores_behind())
     return {
         "first": replay_json(found.first),
         "all": replay_json(found.all),
-        "behind": {**behind, "by": found.joules_behind()},
+        "behind": {**behind, "by": found.joules_behind(), "of_cores": of_cores},
         "said": SAID,
     }
 
@@ -65,38 +71,36 @@ def frames_table(found: FrameReplay) -> RenderableType:
         table.add_column(heading, justify="right")
     behind, first = found.joules_behind(), found.first
     for name, value in first.joules.items():
-        of = "energy" if name == "total" else f"  {name}"
-        table.add_row(of, joules(1e12 * value), joules(1e12 * behind[name]))
-    table.add_row("time", seconds(first.total.seconds), seconds(found.behind("seconds")))
-    for what in ("spikes", "operations", "messages"):
-        table.add_row(TOLD[what], f"{getattr(first.total, what):,}", f"{found.behind(what):,.0f}")
+        table.add_row(_energy(name), joules(1e12 * value), joules(1e12 * behind[name]))
+    of_first = _rows(lambda what: getattr(first.total, what), first.of_cores)
+    for (name, one), (_, other) in zip(of_first, _rows(found.behind, found.cores_behind()), strict=True):
+        table.add_row(name, Text(one), Text(other))
     table.add_row("cores, chips", f"{found.all.cores:,}, {found.all.chips}", "")
-    notes = [f"not carried: {what}" for what in found.all.not_carried]
-    return Group(table, Text("\n".join([*notes, *(f"assumed: {what}" for what in found.all.assumed), SAID])))
+    return Group(table, _notes(found.all))
 
 
 TOLD = {
+    "seconds": "time",
     "spikes": "firings, the image's with them",
     "operations": "synaptic operations",
     "messages": "messages",
+    "updates": "updates of neurons",
 }
 
 
-def _rows(found: Replay) -> list[tuple[str, str]]:
-    total, n = found.total, found.images
-    link = f"{total.link.source} to {total.link.target}: {total.link.messages / n:,.0f} messages"
-    parts = (
-        (f"  {name}", joules(1e12 * value / n)) for name, value in found.joules.items() if name != "total"
-    )
-    return [
-        ("energy", joules(1e12 * found.joules_an_image)),
-        *parts,
-        (f"time, {len(found.each) / n:,.0f} steps of the chip", seconds(found.seconds_an_image)),
-        ("busiest core", f"{total.core.core}, {total.core.population}: {seconds(total.core.seconds / n)}"),
-        ("heaviest link", link),
-        ("firings, the image's with them", f"{total.spikes / n:,.0f}"),
-        ("synaptic operations", f"{total.operations / n:,.0f}"),
-        ("messages", f"{total.messages / n:,.0f}"),
-        ("updates", f"{total.updates / n:,.0f}"),
-        ("cores, chips", f"{found.cores:,}, {found.chips}"),
-    ]
+def _rows(of_all: Callable[[str], float], cores: Cores) -> Iterator[tuple[str, str]]:
+    """A total, then the core that has most of it."""
+    for what, told in TOLD.items():
+        number = seconds if what == "seconds" else "{:,.0f}".format
+        core, population, most = cores.fullest(what)
+        yield told, number(of_all(what))
+        yield "  of the fullest core", f"{core}, {population}: {number(most)}"
+
+
+def _energy(name: str) -> str:
+    return "energy" if name == "total" else f"  {name}"
+
+
+def _notes(found: Replay) -> Text:
+    notes = [f"not carried: {what}" for what in found.not_carried]
+    return Text("\n".join([*notes, *(f"assumed: {what}" for what in found.assumed), SAID]))

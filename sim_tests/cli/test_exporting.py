@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from graphs import Chain, gated, small
 from dnisnm_lava import cli
 from dnisnm_lava.backends import reference
 from exporters import netx
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*argv: str, capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, object]:
@@ -98,15 +101,13 @@ def test_check_tells_time_where_it_has_images(place: Path, capsys: pytest.Captur
     assert isinstance(found, dict)
     assert found["images"] == 4
     assert found["frames_a_second"] == pytest.approx(1 / found["seconds"])
-    rates = {
-        name: {"value": 1e-9, "status": "measured", "source": "a board"}
-        for name in ("neuron_update", "synaptic_operation", "synapse_read", "link_bit", "barrier")
-    }
-    Path("mine.json").write_text(json.dumps({"name": "A board", **rates}))
-    assert cli.main(["check", "a.net", "--data", "data.npz", "--rates", "mine.json", "--quiet"]) == 0
+    sample = re.search(r"```json\n(.*?)```", (ROOT / "docs/energy.md").read_text(), re.DOTALL)
+    assert sample is not None
+    Path("rates.json").write_text(sample[1])
+    assert cli.main(["check", "a.net", "--data", "data.npz", "--rates", "rates.json", "--quiet"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "A board: an answer after" in told
-    assert "unknown" not in told
+    assert "Our board: an answer after" in told
+    assert "rates of words of synapse memory are unknown" in told
 
 
 def test_another_simulator_verifies_and_prices(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,6 +97,7 @@ def test_frames_are_replayed_and_those_behind_the_first_told_apart(
     assert replay["first"]["total"]["operations"] == frames[0].operations
     assert replay["behind"]["operations"] == (frames[1].operations + frames[2].operations) / 2
     assert 0 < replay["behind"]["joules"] < replay["first"]["total"]["joules"]
+    assert sum(replay["behind"]["of_cores"]["operations"]) == replay["behind"]["operations"]
     assert sum(replay["behind"]["by"].values()) == pytest.approx(2 * replay["behind"]["joules"])
     said = refused_last(
         "costs", "stream.net", *FRAMES, "--replay", "sanafe", "--replay-frames", "9", capsys=capsys

@@ -122,6 +122,7 @@ def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) 
             ["--verison"],
             "dnisnm: unknown option --verison (did you mean --version?); dnisnm --help tells more",
         ),
+        (["energy", "a.net"], "dnisnm: unknown verb energy (did you mean costs?); dnisnm --help tells more"),
         (["compare", "--limit", "5"], "unknown option --limit (did you mean --images?)"),
         (["convert", "--images", "5"], "(did you mean --calibration-images or --fit-images?)"),
         (["compare", "--modle", "a.py:net"], "dnisnm compare: unknown option --modle (did you mean --model"),
@@ -331,25 +332,13 @@ def test_quiet_keeps_notices_and_json_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     layers = "torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2), torch.nn.Softmax(1)"
-    Path("net.py").write_text(f"import torch\ndef net():\n    return torch.nn.Sequential({layers})\n")
-    x, y = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32), np.zeros(9, int)
-    np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    assert (
-        cli.main(
-            [
-                "convert",
-                "--model",
-                "net.py:net",
-                "--data",
-                "data.npz",
-                "--recipe",
-                "paper",
-                "--quiet",
-                "--json",
-            ]
-        )
-        == 0
+    Path("net.py").write_text(
+        f"import torch\ndef net():\n    torch.manual_seed(0)\n    return torch.nn.Sequential({layers})\n"
     )
+    x, y = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32), np.arange(9) % 2
+    np.savez("data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    given = "convert --model net.py:net --data data.npz --recipe paper --quiet --json"
+    assert cli.main(given.split()) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["steps"] == 32
     assert [line.partition(":")[0] for line in err.splitlines()] == ["notice"]

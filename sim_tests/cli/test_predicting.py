@@ -258,7 +258,8 @@ def without(told: dict[str, Any], key: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["a.net", *NET], "costs: give either a .net file or --model, not both"),
+        (["a.net", *NET], "a.net: costs takes its integers as they are, and --model makes others; leave"),
+        (["a.net", "--fit-images", "9"], "a.net: costs takes its integers as they are, and --fit-images"),
         (DATA, "costs: give a .net file, or a model as --model"),
         (["a.net", "--levels", "2"], "a.net: is made already, and --levels belongs to a --model"),
         (["a.net", "-o", "net.py"], "net.py: exists already"),

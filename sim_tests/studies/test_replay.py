@@ -73,6 +73,17 @@ def test_its_counts_are_ours_and_its_joules_are_its_prices_of_them() -> None:
         sum(j for key, j in found.joules.items() if key != "total"), rel=1e-9
     )
     assert found.joules_an_image == total.joules / 2
+
+    of = found.of_cores
+    assert of.population == ("input", "a", "b", "out")  # each on a core of its own
+    assert of.spikes == tuple(c.spikes for c in counts.populations)
+    assert of.operations == tuple(sum(s.delivered for s in c.synapses) for c in counts.populations)
+    assert of.updates == (0, *(n * chip_steps for n in (100, 64, 3)))
+    assert of.messages[0] == 0
+    assert sum(of.messages) == total.messages
+    assert of.fullest("seconds") == (total.core.core, total.core.population, total.core.seconds)
+    assert of.fullest("updates") == (1, "a", 100 * chip_steps)
+    assert of.an_image(2, first=of).operations == (0, 0, 0, 0)
     assert (found.images, found.steps, found.period, found.cores, found.chips) == (2, 4, 6, 4, 1)
 
 

@@ -247,6 +247,13 @@ def test_check_tries_cheaper_networks_where_asked_or_where_this_one_does_not_fit
     tiny = edited(place, ("cores = 128 ", "cores = 1 "))
     assert cli.main(["check", "a.net", "--json", "--target", str(tiny)]) == 1
     out, err = capsys.readouterr()
+    for verb in ("check", "report"):
+        assert cli.main([verb, "a.net", "--target", str(tiny), "--rates", "none.json"]) == 1
+        assert f"--rates: time is told of Loihi 2's cores and links alone, and not of --target {tiny}" in (
+            capsys.readouterr().err
+        )
+    assert cli.main(["check", "a.net", "--images", "0", "--rates", "none.json"]) == 1
+    assert "--rates: belong to the time, which --images 0 leaves out" in capsys.readouterr().err
     told = json.loads(out)
     assert (told["fits"], told["target"]["cores"], told["runtime"]) == (False, 1, None)
     assert {s["images"] for s in told["suggestions"]} == {16}

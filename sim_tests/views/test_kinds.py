@@ -142,3 +142,4 @@ def test_a_network_that_takes_two_chips_is_ready_where_two_are_there(tmp_path: P
     assert chip_ground.state == "ready"
     assert chip_ground.told.endswith(f"on an estimated {needed} of {needed} cores of {needed} chips, 100 %")
     assert "On Tiny" in told
+    assert "Time is told of Loihi 2, whose cores and links the model is of, and not of the target's" in told

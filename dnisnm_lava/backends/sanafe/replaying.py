@@ -42,13 +42,16 @@ class _Seen:
 
     steps: dict[str, list[float]] = field(default_factory=dict)
     joules: dict[str, list[float]] = field(default_factory=dict)
-    sending: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    receiving: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    cores: dict[str, np.ndarray] = field(default_factory=dict)
     links: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def note(self, **values: float) -> None:
         for key, value in values.items():
             self.steps.setdefault(key, []).append(value)
+
+    def add(self, **of_cores: np.ndarray) -> None:
+        for key, values in of_cores.items():
+            self.cores[key] = self.cores.get(key, 0) + values
 
 
 def replay(
@@ -67,7 +70,8 @@ def replay(
 ) -> dict[str, np.ndarray]:
     """spikes: {population: (N, T, neurons) bool}. placed: {population: (neurons,) core}. sent: {population:
     steps from an image to its first spike}. period: steps from one image to the next; steps: of the chip, in
-    all. Arrays by key: of each step, of each core, of each link (from tile, to tile, messages)."""
+    all. Arrays by key: of each step; of each core, over all steps, seconds of sending and of receiving,
+    messages that come and synapses that they read; of each link (from tile, to tile, messages)."""
     names = {p.name: f"{i:06d}" for i, p in enumerate(graph)}
     groups = {
         p.name: _Group(
@@ -81,9 +85,10 @@ def replay(
     }
     wires = [(q.source, p.name, wired(q, graph[q.source].shape)) for p in graph for q in heard(p, graph)]
     each = architecture.cores()
-    seen = _Seen(sending=np.zeros(len(each)), receiving=np.zeros(len(each)))
+    seen = _Seen()
     for step in range(1, steps + 1):
-        net = _network(groups, wires, each, step)
+        net, operations = _network(groups, wires, each, step)
+        seen.add(operations=operations)
         chip.load(net)
         del net
         trace = folder / "messages.csv"
@@ -95,8 +100,7 @@ def replay(
     return {
         **{f"step:{key}": np.array(values) for key, values in seen.steps.items()},
         **{f"joules:{kind}": np.array(values) for kind, values in seen.joules.items()},
-        "sending": seen.sending,
-        "receiving": seen.receiving,
+        **{f"core:{key}": values for key, values in seen.cores.items()},
         "links": links,
         "height": np.array(preset.height),
     }
@@ -125,9 +129,10 @@ def _fires(spikes: np.ndarray, sent: int, period: int) -> dict[int, np.ndarray]:
 
 def _network(
     groups: Mapping[str, _Group], wires: list[tuple[str, str, Wiring]], cores: list[Any], step: int
-) -> Any:
-    """All neurons, and what leaves those that fire in this step."""
-    net = import_module("sanafe").Network()
+) -> tuple[Any, np.ndarray]:
+    """All neurons, and what leaves those that fire in this step; and on each core the synapses that these
+    are read by."""
+    net, operations = import_module("sanafe").Network(), np.zeros(len(cores), np.int64)
     for g in groups.values():
         fires = g.fires.get(step, np.zeros(0, np.int64)).tolist()
         if g.inputs is not None:
@@ -152,7 +157,8 @@ def _network(
         pairs = list(zip(fires[synapses.source].tolist(), synapses.target.tolist(), strict=True))
         to = net[groups[target].name]
         net[groups[source].name].connect_neurons_sparse(to, {"w": [0] * len(pairs)}, pairs)
-    return net
+        operations += np.bincount(groups[target].cores[synapses.target], minlength=len(cores))
+    return net, operations
 
 
 # ---------------------------------------------------------------- what the chip says of a step
@@ -196,6 +202,7 @@ def _note(
     from_core, to_core = source @ (each, 1), target[real] @ (each, 1)
     sends = np.bincount(from_core, sending, cores)
     takes = np.bincount(to_core, receiving[real], cores)
+    seen.add(sending=sends, receiving=takes, messages=np.bincount(to_core, minlength=cores))
     links, hops = _links(source[real, 0], target[real, 0], preset.height)
     if hops != run["perf_trace"]["hops"][0] or real.sum() != run["packets_sent"]:
         raise BackendFailed(
@@ -219,8 +226,6 @@ def _note(
     )
     for kind in ENERGIES:
         seen.joules.setdefault(kind, []).append(run["energy"][kind])
-    seen.sending += sends
-    seen.receiving += takes
     for at, n in links.items():
         seen.links[at] = seen.links.get(at, 0) + n
 

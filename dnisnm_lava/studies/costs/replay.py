@@ -11,7 +11,7 @@ A message there carries neither sign nor payload: a spike is one firing, whateve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -36,6 +36,7 @@ SYNAPSE, UNIT = (
     1000,
     14_000,
 )  # bytes that SANA-FE takes: a synapse; an input unit, the same number on all cores
+OF_CORES = ("sending", "receiving", "messages", "operations")  # by `replaying`'s keys
 Tile = tuple[int, int]  # column, row
 Costs = Mapping[str, float]
 
@@ -48,6 +49,40 @@ class Core:
     core: int
     population: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Of each core: the population on it, seconds for its neurons and for the messages that come, its
+    firings, such messages, the synapses that they read, updates of its neurons."""
+
+    population: tuple[str, ...]
+    sending: tuple[float, ...]
+    receiving: tuple[float, ...]
+    spikes: tuple[float, ...]
+    messages: tuple[float, ...]
+    operations: tuple[float, ...]
+    updates: tuple[float, ...]
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """Of sending or of receiving, whichever is longer."""
+        return tuple(map(max, self.sending, self.receiving))
+
+    def fullest(self, what: str) -> tuple[int, str, float]:
+        """(core, population, how much) of the core that has most of a field, or of `seconds`."""
+        values = getattr(self, what)
+        core = max(range(len(values)), key=values.__getitem__)
+        return core, self.population[core], values[core]
+
+    def an_image(self, images: int, first: Cores | None = None) -> Cores:
+        """By `images`; of what is beyond `first`, where that is given."""
+        each = {}
+        for name in (f.name for f in fields(self)[1:]):
+            own = getattr(self, name)
+            before = getattr(first, name) if first else (0,) * len(own)
+            each[name] = tuple((a - b) / images for a, b in zip(own, before, strict=True))
+        return Cores(self.population, **each)
 
 
 @dataclass(frozen=True)
@@ -82,10 +117,10 @@ class Replay:
     """`images` images of T = `steps` steps, one every `period` steps of the chip.
 
     cores: that the network takes; cores_of_chip: that one chip has. total: all steps of the chip; each: every
-    one. Its spikes and operations are those that `counts` has, or there is no result; its updates are of
-    every step of the chip, where `counted_updates` are of the windows alone. joules: by what takes them.
-    not_carried: what of the network's spikes is lost. assumed: what else was chosen. prices: the preset's, J
-    and s, by unit and attribute. version: of sanafe."""
+    one; of_cores: all steps, core by core. Its spikes and operations are those that `counts` has, or there is
+    no result; its updates are of every step of the chip, where `counted_updates` are of the windows alone.
+    joules: by what takes them. not_carried: what of the network's spikes is lost. assumed: what else was
+    chosen. prices: the preset's, J and s, by unit and attribute. version: of sanafe."""
 
     images: int
     steps: int
@@ -95,6 +130,7 @@ class Replay:
     cores_of_chip: int
     total: Step
     each: tuple[Step, ...]
+    of_cores: Cores
     joules: Costs
     counted_updates: int
     not_carried: tuple[str, ...]
@@ -175,6 +211,7 @@ def replay(
         cores_of_chip=int(found["cores"]),
         total=_total(found, of_core),
         each=_each(found, of_core),
+        of_cores=_cores(found, of_core, placed, spikes, graph.input.name),
         joules=_starting("joules:", {key: a.sum() for key, a in found.items() if key.startswith("joules:")}),
         counted_updates=ours.updates,
         not_carried=_not_carried(graph, spikes),
@@ -330,7 +367,7 @@ SUMS = ("spikes", "operations", "messages", "hops", "updates")  # of a step, by 
 
 
 def _total(found: Arrays, of_core: Mapping[int, str]) -> Step:
-    busy, links = np.maximum(found["sending"], found["receiving"]), found["links"]
+    busy, links = np.maximum(found["core:sending"], found["core:receiving"]), found["links"]
     heaviest = links[links[:, 2].argmax()] if len(links) else np.zeros(3, np.int64)
     return Step(
         joules=float(found["joules:total"].sum()),
@@ -353,6 +390,27 @@ def _each(found: Arrays, of_core: Mapping[int, str]) -> tuple[Step, ...]:
         )
         for i, joules in enumerate(found["joules:total"])
     )
+
+
+def _cores(
+    found: Arrays,
+    of_core: Mapping[int, str],
+    placed: Mapping[str, np.ndarray],
+    spikes: Mapping[str, np.ndarray],
+    image: str,
+) -> Cores:
+    """placed: {population: (neurons,) core}; spikes: {population: (N, T, neurons)}. The units of the image
+    update nothing."""
+    count, steps = len(of_core), len(found["step:seconds"])
+    fired, updated = np.zeros((2, count), np.int64)
+    for name, at in placed.items():
+        if name in spikes:
+            np.add.at(fired, at, np.count_nonzero(spikes[name], axis=(0, 1)))
+        if name != image:
+            np.add.at(updated, at, steps)
+    each = {key: tuple(found[f"core:{key}"][:count].tolist()) for key in OF_CORES}
+    own = {"spikes": tuple(fired.tolist()), "updates": tuple(updated.tolist())}
+    return Cores(tuple(of_core[core] for core in range(count)), **own, **each)
 
 
 def _core(core: int, seconds: float, of_core: Mapping[int, str]) -> Core:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir import SpikingGraph
-from dnisnm_lava.studies.costs.replay import HOUR, Replay, replay
+from dnisnm_lava.studies.costs.replay import HOUR, Cores, Replay, replay
 from dnisnm_lava.system.progress import Progress
 
 
@@ -25,6 +25,10 @@ class FrameReplay:
         """Of a frame behind the first, on average: a field of `replay.Step` that is a number."""
         more: float = getattr(self.all.total, what) - getattr(self.first.total, what)
         return more / (self.all.images - 1)
+
+    def cores_behind(self) -> Cores:
+        """The same, core by core."""
+        return self.all.of_cores.an_image(self.all.images - 1, self.first.of_cores)
 
     def joules_behind(self) -> dict[str, float]:
         """The same by what takes the energy."""

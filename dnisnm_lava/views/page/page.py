@@ -18,6 +18,7 @@ from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain.first_wrong import MEANINGS
 from dnisnm_lava.studies.explain.values import ThresholdMap
+from dnisnm_lava.studies.loihi2.limits import LOIHI2
 from dnisnm_lava.studies.overview import Gathered, gather
 from dnisnm_lava.studies.verdict import bound, cores, has_targets, verdict
 from dnisnm_lava.system.files import refuse_unwritable, write_whole
@@ -131,6 +132,8 @@ def _context(found: Gathered) -> dict[str, Any]:
         "result": result(found),
         "basis": BASIS,
         "runtime_model": MODEL,
+        "timed": found.timed,
+        "other_chip": found.checked.target != LOIHI2,
         "unknown_rates": [TOLD[name] for name in found.runtimes[found.suggested].rates.unknown],
         "tables": tables,
         "parts": MEANINGS,

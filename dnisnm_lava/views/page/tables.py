@@ -221,7 +221,7 @@ def trade(found: Gathered) -> Table:
         Column(f"{found.scale.title}, {found.scale.unit}".rstrip(", "), help="of the integer SNN"),
         Column("spikes"),
         Column("energy, µJ"),
-        Column("latency"),
+        Column("latency", help=f"seconds of {found.timed}, at least"),
         *(Column(f"front in {cost}", False) for cost in COSTS),
     )
     return Table("trade-table", "Every T, and whether another T is better for less.", columns, tuple(rows))
@@ -442,7 +442,7 @@ def runtimes(found: Gathered) -> Table:
         Column("on twice the cores", help="an image, if that population lay on twice as many"),
     )
     rows = tuple((str(t), *summary(found_at)) for t, found_at in found.runtimes.items())
-    return Table("runtime-table", "How long Loihi 2 takes, at least, after T steps.", columns, rows)
+    return Table("runtime-table", f"How long {found.timed} takes, at least, after T steps.", columns, rows)
 
 
 def rules(found: Gathered) -> Table:
