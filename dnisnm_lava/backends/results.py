@@ -84,6 +84,10 @@ class Run:
         name = first if readout is None else readout
         return name, self.further.get(name, self.logits)
 
+    def sums(self, t: int) -> dict[str, np.ndarray]:
+        """{read-out: (N, *shape of its output)} running sums after t steps, the first one's first."""
+        return {name: self._sums(name)[1][:, t - 1] for name in self.units}
+
     def accuracy(self, labels: Labels, t: int) -> float:
         """Share of `labels` that the first read-out meets after t steps: class indices (N,), or (N, ...) of
         each pixel, or 0 and 1 of one channel. OutOfRange for labels that do not fit its shape or its classes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import warnings
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dnisnm_lava as dn
 from dnisnm_lava import measures
 from dnisnm_lava.cli import remembering, splitting, stream_tuning
-from dnisnm_lava.cli.alarms import _raised, _with_alarms
+from dnisnm_lava.cli.alarms import _causes, _raised, _told, _with_alarms
 from dnisnm_lava.cli.names import (
     ANN_IMAGES,
     BITS,
@@ -69,6 +70,7 @@ from dnisnm_lava.stages import recipes
 if TYPE_CHECKING:
     from dnisnm_lava.data.datasets import Data
     from dnisnm_lava.evaluation.blocks import Kept
+    from dnisnm_lava.evaluation.sanity import Alarm
     from dnisnm_lava.measures import Measure, Score
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.stages.recipes import Recipe
@@ -115,7 +117,7 @@ def _with_images(args: Convert, group: ranks.Group, stages: Stages, kept: Kept |
         return Result({}, "")
     assert network.statistics is not None
     assert network.recipe is not None
-    ann, told = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
+    ann, told, alarms = _seen_in_calibration(args, network) or _prepared(args, network.analog, data, stages)
     stages("write")
     netx.write(
         args.out,
@@ -131,7 +133,19 @@ def _with_images(args: Convert, group: ranks.Group, stages: Stages, kept: Kept |
         "ann": ann,
     }
     shown = Group(network_view.network_table(network.integer, _title(args)), told)
-    return _written(_with_alarms(args, Result(facts, shown), set_up.alarms or ()), str(args.out))
+    _tell_what_is_short(network)
+    raised = (*(set_up.alarms or ()), *alarms)
+    return _written(_with_alarms(args, Result(facts, shown), raised), str(args.out))
+
+
+def _tell_what_is_short(network: Networks) -> None:
+    """Notices of few images, and of weights that use few bits: known without a measurement."""
+    from dnisnm_lava.ir import weight_use
+    from dnisnm_lava.studies.explain import remedies
+
+    few = [f"{r.why}: {r.option}" for r in remedies.of_few_images(remedies.Setting.of(network))]
+    for notice in filter(None, [*few, weight_use.sentence(weight_use.few_bits(network.integer))]):
+        warnings.warn(notice, UserWarning, stacklevel=1)
 
 
 def _without_images(args: Convert, stages: Stages) -> Result:
@@ -167,8 +181,11 @@ def _without_images(args: Convert, stages: Stages) -> Result:
     return _written(Result(facts, shown), str(args.out))
 
 
-def _seen_in_calibration(args: Convert, network: Networks) -> tuple[dict[str, Any], str] | None:
-    """What the ANN got right of the calibration images, where that is what is measured; else None."""
+def _seen_in_calibration(
+    args: Convert, network: Networks
+) -> tuple[dict[str, Any], str, tuple[Alarm, ...]] | None:
+    """What the ANN got right of the calibration images, where that is what is measured, of which alarms were
+    raised before; else None."""
     from dnisnm_lava.measures import AUTO, Share, named_output
 
     assert network.statistics is not None
@@ -181,7 +198,7 @@ def _seen_in_calibration(args: Convert, network: Networks) -> tuple[dict[str, An
     if args.measure not in (AUTO, kind):
         return None
     measure = replace(measures.of(analog, kind=kind), labels=True)
-    return _told_of_ann(measure, Share(found.right, found.of, found.images), found.images)
+    return *_told_of_ann(measure, Share(found.right, found.of, found.images), found.images), ()
 
 
 def _told_of_ann(measure: Measure, score: Score, images: int) -> tuple[dict[str, Any], str]:
@@ -199,10 +216,11 @@ def _told_of_ann(measure: Measure, score: Score, images: int) -> tuple[dict[str,
 
 def _prepared(
     args: Convert, analog: dn.AnalogGraph, data: Data, stages: Stages
-) -> tuple[dict[str, Any] | None, str]:
-    """What the ANN gets right of some training images, which tells whether they are prepared as in training;
-    None where no labels tell, and why."""
+) -> tuple[dict[str, Any] | None, str, tuple[Alarm, ...]]:
+    """What the ANN gets right of some training images, which tells whether they are prepared as in training,
+    and the alarm where it explains nothing of targets; None where no labels tell, and why."""
     from dnisnm_lava.backends import ann
+    from dnisnm_lava.evaluation import sanity
 
     x, y = _images(data.train, ANN_IMAGES, args.seed, stages, classes=False)
     labels = _told_labels(y)
@@ -213,6 +231,7 @@ def _prepared(
                 None,
                 "no labels or targets come with the images, so nothing tells whether they are prepared "
                 "as in training",
+                (),
             )
         right, answers = (
             measure.wanted(labels),
@@ -220,8 +239,9 @@ def _prepared(
         )
         score = measure.score(measure.count(answers, right), measure.spread(right), len(x))
     except OutOfRange as error:
-        return None, f"nothing tells whether images are prepared as in training: {error}"
-    return _told_of_ann(measure, score, len(x))
+        return None, f"nothing tells whether images are prepared as in training: {error}", ()
+    alarms = _told(sanity.of_values(score, f"images of {data.train.name}", _causes(args, data)))
+    return *_told_of_ann(measure, score, len(x)), alarms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,10 @@ def _check_here(args: Verb, name: str, spec: str, option: str) -> None:
     who = f"{args.net}: made with --{name} {spec}"
     path, is_code = _place(spec)
     if path is not None and not path.exists():
-        raise BadFile(f"{who}, and {path} is not here; give --{option}")
+        raise BadFile(
+            f"{who}, and {path} is not here (of a path outside the folder of its command, a file remembers "
+            f"the last part alone); give --{option} PATH, where that lies now"
+        )
     if not is_code:
         return
     if path is None or path.is_absolute() or ".." in path.parts:

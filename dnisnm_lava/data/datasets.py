@@ -315,7 +315,8 @@ def _labels(name: str, given: list[Any], needed: bool) -> np.ndarray:
             kinds = " or ".join(sorted({type(label).__name__ for label in given})[:2])
             raise OutOfRange(
                 f"{name}: labels of type {kinds}, which are no numbers; give one class for each image, "
-                f"or a map of them"
+                f"or a map of them; of names, np.unique(names, return_inverse=True)[1] in the order of the "
+                f"model's classes"
             ) from error
         return np.full(len(given), UNKNOWN)
     shapes = {label.shape for label in found}

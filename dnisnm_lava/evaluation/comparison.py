@@ -425,8 +425,9 @@ def comparison(
     found: dict[str, Score | Mapping[int, Score]] = {
         key: scores(t, measure, against, around[against]) for key, t in runs.items()
     }
-    if measure.labels:
-        found = {"ann": scores(branch(summed, "ann"), measure, against)[0], **found}
+    own = scores(branch(summed, "ann"), measure, against)[0] if measure.labels else None
+    if own is not None:
+        found = {"ann": own, **found}
     images = {"ann": number(summed, "ann", "images"), **{key: number(t, "images") for key, t in runs.items()}}
     populations = tuple(_activity(p, runs["integer"]) for p in integer.of(SNM))
     saturations = branch(runs["integer"], "saturations")
@@ -435,6 +436,7 @@ def comparison(
         for key in ("float", "integer")
     }
     broken = tallies.alarms(branch(summed, "ann", "guessed"), "test images", set_up.expected, set_up.causes)
+    broken += sanity.of_values(own, "test images", set_up.causes)
     worse = integers_alarm(
         integer, {name: number(saturations, name) for name in saturations}, parted, images["integer"]
     )

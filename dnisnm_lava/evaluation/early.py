@@ -17,12 +17,13 @@ from dnisnm_lava.ir.timing import most_ahead
 @dataclass(frozen=True)
 class EarlyRun:
     """classes, steps: (N,) of each image, and after how many steps it stopped. values: (N, *shape of the
-    model's output), in its units, at that step. simulated: image-steps that were computed, all attempts
-    together."""
+    model's output), in its units, at that step. sums: {read-out: (N, *shape of its output)} integers at that
+    step. simulated: image-steps that were computed, all attempts together."""
 
     classes: np.ndarray
     steps: np.ndarray
     values: np.ndarray
+    sums: dict[str, np.ndarray]
     simulated: int
 
 
@@ -40,6 +41,7 @@ def run(
     most = len(exits.bounds)
     classes, steps = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64)
     values = np.zeros((len(x), *graph.output_shapes[output or graph.readout.name]))
+    sums = {name: np.zeros((len(x), *shape), np.int64) for name, shape in graph.output_shapes.items()}
     going, simulated = np.arange(len(x)), 0
     for t in _attempts(most) if not most_ahead(graph) else [most]:
         part = batched.run(graph, x[going], steps=t, **options)
@@ -56,11 +58,14 @@ def run(
             found[stopped],
         )
         for step in np.unique(found[stopped]):
-            values[going[found == step]] = part.values(int(step), output)[found == step]
+            at = found == step
+            values[going[at]] = part.values(int(step), output)[at]
+            for name, summed in part.sums(int(step)).items():
+                sums[name][going[at]] = summed[at]
         going = going[~stopped]
         if len(going) == 0:
             break
-    return EarlyRun(classes, steps, values, simulated)
+    return EarlyRun(classes, steps, values, sums, simulated)
 
 
 def _attempts(most: int) -> list[int]:

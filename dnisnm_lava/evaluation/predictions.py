@@ -27,12 +27,17 @@ class Predictions:
     values: (N, *shape of the model's output), in its own units. classes (N,): the largest of them, or of the
     sums before a last function, which may round what they differ by away. margins (N,): by how much, in the
     units of values, it leads the second. Both None where the output is no row of two or more classes.
+
+    sums: {read-out: (N, *shape of its output)} integers, of all outputs of the model. units: {read-out: what
+    1 of them is worth after one step}: before a last function, an output is sum * unit / steps.
     """
 
     values: np.ndarray
     steps: np.ndarray
     classes: np.ndarray | None
     margins: np.ndarray | None
+    sums: dict[str, np.ndarray]
+    units: dict[str, np.ndarray]
 
 
 def has_classes(shape: Shape) -> bool:
@@ -61,11 +66,14 @@ def predict(
     found = [_of(graph, x, name, steps, exits, device=device, memory=memory) for x in batches]
     if not found:
         raise OutOfRange("predict: 0 images given; give at least 1")
-    values, own, said = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    *arrays, all_sums = zip(*found, strict=True)
+    values, own, said = (np.concatenate(parts) for parts in arrays)
+    sums = {out: np.concatenate([part[out] for part in all_sums]) for out in graph.output_shapes}
+    units = graph.units
     if not has_classes(shape):
-        return Predictions(values, own, None, None)
+        return Predictions(values, own, None, None, sums, units)
     first_two = np.partition(values.reshape(len(values), -1), -2, axis=1)[:, -2:]
-    return Predictions(values, own, said, first_two[:, 1] - first_two[:, 0])
+    return Predictions(values, own, said, first_two[:, 1] - first_two[:, 0], sums, units)
 
 
 def _of(
@@ -75,15 +83,16 @@ def _of(
     steps: int | None,
     exits: Exits | None,
     **options: Any,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(values, steps, classes) of the images. The class is told by the sums: a last softmax rounds small
-    differences away."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """(values, steps, classes, sums) of the images. The class is told by the sums: a last softmax rounds
+    small differences away."""
     if exits is not None:
         found = early.run(graph, images, exits, output=output, **options)
-        return found.values, found.steps, found.classes
+        return found.values, found.steps, found.classes, found.sums
     run = batched.run(graph, images, steps=steps, **options)
     return (
         run.values(run.steps, output),
         np.full(len(images), run.steps),
         classes(run.scores_of(output)[:, -1]),
+        run.sums(run.steps),
     )

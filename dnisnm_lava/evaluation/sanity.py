@@ -13,6 +13,7 @@ from math import ceil, comb, exp, floor, fsum, lgamma, log, log1p, sqrt
 import numpy as np
 
 from dnisnm_lava.measures.answers import Answers
+from dnisnm_lava.measures.scores import Fit, Score
 
 ERRORS = 3.0  # standard errors, on either side
 HALFWAY = 1 / 2000  # an alarm on so few images that a sound network may say as few is worse than none
@@ -25,6 +26,8 @@ CAUSES = (
     "images are not prepared as in training (mean, std, size, range, order of the channels)",
     "the classes stand in another order",
 )
+TARGETS = "targets are scaled or ordered otherwise than the output"
+FEW_TARGETS = 10  # images of fewer tell nothing of R2
 CONSISTENT, SEEN = (
     0.5,
     10,
@@ -168,6 +171,22 @@ def set_up(
     if expected is not None and is_below(share * images, images, expected):
         return (Alarm("expectation", f"{told}, where {_percent(expected)} are expected{end}"),)
     return ()
+
+
+def of_values(score: Score | None, data: str, causes: Sequence[str] = CAUSES) -> tuple[Alarm, ...]:
+    """The alarm of an ANN whose values are no nearer to the targets of `data` than these targets' own means:
+    R2 of 0 or less, of ten images or more. None of a share, nor of values without targets (None)."""
+    if not isinstance(score, Fit) or score.images < FEW_TARGETS or score.value > 0:
+        return ()
+    what = [*(c for c in causes if c != CAUSES[2]), TARGETS]
+    return (
+        Alarm(
+            "chance",
+            f"the ANN's values explain nothing of the targets of {score.images:,} {data}: R2 "
+            f"{score.value:.3g}, where a constant, the targets' mean, has 0; most likely "
+            f"{'; or '.join(what)}; nothing below means anything before that is mended",
+        ),
+    )
 
 
 def _counted(of: int, maps: int) -> str:

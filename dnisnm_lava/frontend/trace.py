@@ -18,6 +18,7 @@ from torch._C import DispatchKey
 
 from dnisnm_lava.data import inputs
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
+from dnisnm_lava.frontend.held import hold
 from dnisnm_lava.frontend.outputs import register_dataclasses
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
@@ -67,7 +68,8 @@ def _as_tensor(example_input: Any) -> torch.Tensor:
 
 def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
     """torch.export's program for the model in eval mode, which is left as it was. UnsupportedModel where it
-    cannot be traced, with the line of `forward` if torch tells it."""
+    cannot be traced, with the line of `forward` if torch tells it, and where the program is another network
+    than the model."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -77,7 +79,12 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
                 program = program.run_decompositions(
                     {}
                 )  # newer torch leaves in-place operations to this step
-            return _without_claims(program)
+            program = _without_claims(program)
+            named, tensors = tensors_of(program)
+            hold(model, program, {place: tensors[name] for place, name in named.items()}, example)
+            return program
+    except UnsupportedModel:
+        raise
     except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
         reason = _reason(error)
         raise UnsupportedModel(

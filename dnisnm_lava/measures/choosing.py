@@ -10,7 +10,15 @@ import numpy as np
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.values import Shape
-from dnisnm_lava.measures.labels import are_whole, class_axis, fits, is_one_hot, without
+from dnisnm_lava.measures.labels import (
+    BLACK_AND_WHITE,
+    are_whole,
+    class_axis,
+    fits,
+    is_black_and_white,
+    is_one_hot,
+    without,
+)
 from dnisnm_lava.measures.measure import AUTO, KINDS, Measure
 from dnisnm_lava.measures.scores import Share
 
@@ -151,6 +159,10 @@ def _decided(
             return "binary"
         if not (are_whole(labels) and labels.dtype.kind in "iu"):
             return "values"
+        if is_black_and_white(labels):
+            raise OutOfRange(
+                f"labels: 255 among them, of answers 0 and 1 of output {name}; {BLACK_AND_WHITE}"
+            )
         told = f"{int(labels.min())} to {int(labels.max())}"
         raise OutOfRange(
             f"labels: {told} given for the {size} value{'s' * (size != '1')} of output {name}; give 0 "

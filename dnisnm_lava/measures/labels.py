@@ -52,9 +52,19 @@ def finite(values: np.ndarray, who: str) -> np.ndarray:
     return values
 
 
+def is_black_and_white(labels: np.ndarray) -> bool:
+    """Are they 0 and 255, as masks that were kept as pictures?"""
+    return np.unique(labels).tolist() == [0, 255]
+
+
+BLACK_AND_WHITE = "masks of 0 and 255, as in pictures, are 0 and 1 divided by 255"
+
+
 def _numbering(labels: np.ndarray, most: int) -> str:
     """What to do with classes that are not 0 to `most`; labels: those that count."""
     first, last = int(labels.min()), int(labels.max())
+    if is_black_and_white(labels):
+        return BLACK_AND_WHITE
     if first > 0 and last - first <= most:
         return f"they begin at {first}: subtract {first}"
     if first < 0 and last - first <= most:

@@ -27,9 +27,10 @@ def predictions_json(
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One entry an image: class, its name where there is one, and margin; else values, or of more than MOST
-    their extrema and mean. output: its name, its place, and how many there are."""
+    their extrema and mean; and the integer sums of each read-out, where they are no more than MOST. output:
+    its name, its place, and how many there are."""
     rows = [
-        {"image": image, **_entry(found, i, names), "steps": int(found.steps[i])}
+        {"image": image, **_entry(found, i, names), "steps": int(found.steps[i]), "sums": _sums(found, i)}
         for i, image in enumerate(images)
     ]
     return {
@@ -37,6 +38,7 @@ def predictions_json(
         "mean_steps": float(found.steps.mean()),
         "shape": list(found.values.shape[1:]),
         **dict(zip(("output", "index", "outputs"), output, strict=True)),
+        "units": {name: unit.tolist() for name, unit in found.units.items()},
         "predictions": rows,
         "provenance": dict(provenance),
     }
@@ -56,10 +58,18 @@ def _entry(found: Predictions, i: int, names: Sequence[str]) -> dict[str, Any]:
     return {"least": float(values.min()), "mean": float(values.mean()), "largest": float(values.max())}
 
 
+def _sums(found: Predictions, i: int) -> dict[str, Any]:
+    """{read-out: its integers of this image}, of those that are few."""
+    return {name: sums[i].tolist() for name, sums in found.sums.items() if sums[i].size <= MOST}
+
+
 def predictions_arrays(found: Predictions, images: Sequence[str]) -> bytes:
-    """An .npz of images, values, steps, and where there are classes, classes and margins."""
+    """An .npz of images, values, steps, where there are classes, classes and margins, and of each read-out
+    `sums/NAME` and `unit/NAME`."""
     buffer = io.BytesIO()
     more = {} if found.classes is None else {"classes": found.classes, "margins": found.margins}
+    more |= {f"sums/{name}": sums for name, sums in found.sums.items()}
+    more |= {f"unit/{name}": unit for name, unit in found.units.items()}
     np.savez(buffer, images=np.array(images), values=found.values, steps=found.steps, **more)  # type: ignore[arg-type]
     return buffer.getvalue()
 
@@ -69,7 +79,7 @@ def predictions_table(result: Mapping[str, Any], title: str, early: bool) -> Ren
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("image", overflow="fold")
     rows = result["predictions"]
-    keys = [key for key in rows[0] if key != "image" and (early or key != "steps")]
+    keys = [key for key in rows[0] if key not in ("image", "sums") and (early or key != "steps")]
     for key in keys:
         table.add_column(
             key,

@@ -53,6 +53,10 @@ def test_pictures_get_classes_names_and_margins(made: Path, capsys: pytest.Captu
     ordered = np.sort(values, axis=1)
     assert [p["margin"] for p in found["predictions"]] == (ordered[:, -1] - ordered[:, -2]).tolist()
     assert {p["steps"] for p in found["predictions"]} == {graph.steps}
+    (name,) = graph.output_shapes
+    sums = np.array([p["sums"][name] for p in found["predictions"]])
+    np.testing.assert_array_equal(sums, exact.logits[:, -1])
+    np.testing.assert_array_equal(sums * found["units"][name] / graph.steps, values)
     one = run("predict", "a.net", "--data", "alone/3.png", capsys=capsys)["predictions"]
     assert one == found["predictions"][3:4]
     assert cli.main(["predict", "a.net", "--data", "alone"]) == 0
@@ -123,6 +127,10 @@ def test_images_that_have_stopped_are_simulated_no_further(
     np.testing.assert_array_equal(
         found.values, np.stack([whole.values(int(t))[i] for i, t in enumerate(steps)])
     )
+    for name, sums in found.sums.items():
+        np.testing.assert_array_equal(
+            sums, np.stack([whole.sums(int(t))[name][i] for i, t in enumerate(steps)])
+        )
     if lead:
         assert ran == [(10, 8), (14, 8)]
         return
@@ -149,6 +157,9 @@ def test_a_file_may_be_written_as_json_or_arrays(made: Path, capsys: pytest.Capt
         assert arrays["classes"].tolist() == [p["class"] for p in found["predictions"]]
         assert arrays["margins"].tolist() == [p["margin"] for p in found["predictions"]]
         assert (arrays["values"].shape, arrays["images"][0]) == ((6, 3), found["predictions"][0]["image"])
+        for name, unit in found["units"].items():
+            assert arrays[f"sums/{name}"].tolist() == [p["sums"][name] for p in found["predictions"]]
+            assert arrays[f"unit/{name}"] == unit
     assert "p.npz: exists already" in refused_last(
         "predict", "a.net", "--data", "images/test", "-o", "p.npz", capsys=capsys
     )

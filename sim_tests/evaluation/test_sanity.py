@@ -470,6 +470,20 @@ def test_compare_and_explain_tell_where_integers_lose(four: tuple[Any, ...]) -> 
             assert more == pytest.approx(60 * (share - compared.agreement["integer"][t]))
 
 
+def test_values_that_explain_nothing_raise_an_alarm(four: tuple[Any, ...]) -> None:
+    """R2 of 0 is the targets' mean, whatever the network: targets in other units, say."""
+    analog, spiking, integer, x, _ = four
+    values, nets = analog.ann(x), dn.Networks(analog, spiking, integer)
+    for targets, kinds in ((values + 0.1, []), (100 * values + 7, ["chance"])):
+        compared = dn.compare(nets, x, targets, lava=dn.Lava(images=0))
+        explained = dn.explain(nets, x, targets)
+        assert [a.kind for a in compared.alarms] == [a.kind for a in explained.alarms] == kinds
+        for alarm in (*compared.alarms, *explained.alarms):
+            assert "the ANN's values explain nothing of the targets of 60 " in alarm.sentence
+            assert "targets are scaled or ordered otherwise" in alarm.sentence
+    assert dn.compare(nets, x[:9], 100 * values[:9] + 7, lava=dn.Lava(images=0)).alarms == ()  # few images
+
+
 def test_paired_counts_add_up(four: tuple[Any, ...]) -> None:
     analog, spiking, integer, x, y = four
     graphs = analog, spiking, broken(integer)

@@ -14,6 +14,7 @@ from torch import nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.errors import UnsupportedModel
+from dnisnm_lava.frontend import trace
 
 X = np.zeros((1, 8, 8), np.float32)
 
@@ -234,3 +235,51 @@ def test_a_model_that_fails_of_itself_is_told_as_before() -> None:
 
     with pytest.raises(UnsupportedModel, match=r"Fails: torch\.export cannot trace it for an input of shape"):
         dn.inspect(Fails(), X)
+
+
+class Tails(nn.Module):
+    """Of 6 features, those from a place on come first, scaled."""
+
+    def __init__(self, begin: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.begin, self.scale = begin, scale
+        self.linear, self.head = nn.Linear(6, 4), nn.Linear(4, 2)
+        for layer in (self.linear, self.head):
+            nn.init.constant_(layer.bias, 0.0)
+            layer.weight.data = (3.0 * torch.arange(layer.weight.numel()) + 1).sin().reshape_as(layer.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tail = x[:, self.begin :] * self.scale
+        return self.head(self.linear(torch.cat([tail, x[:, : self.begin]], dim=1)).relu())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Tails(2), "other values"),
+        (Tails(4, 1.2), "other values"),
+        (nn.Linear(6, 3), "shape .2, 3. for .2, 2."),
+    ],
+)
+def test_a_trace_of_another_network_than_forward_is_refused(
+    monkeypatch: pytest.MonkeyPatch, other: nn.Module, said: str
+) -> None:
+    """As torch 2.3's, which takes the last place of a range that falls for another."""
+    model = Tails(4)
+    dn.from_torch(model, np.zeros((1, 6), np.float32))
+    real = trace._exported
+    monkeypatch.setattr(trace, "_exported", lambda _, example: real(other, example))
+    with pytest.raises(UnsupportedModel, match=f"traces another network than forward computes.*{said}"):
+        dn.from_torch(model, np.zeros((1, 6), np.float32))
+
+
+def test_a_model_without_numbers_on_random_images_or_that_writes_into_them_is_traced() -> None:
+    class Writes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x.mul_(2)) * torch.tensor(np.inf).log().reciprocal()  # type: ignore[no-any-return]
+
+    dn.from_torch(Writes(), np.zeros((1, 6), np.float32))

@@ -134,6 +134,8 @@ def test_shape_and_labels_tell(
         (TEN, np.arange(4) / 2, {}, "some are no class indices"),
         (ONE, np.arange(6), {}, "labels: 0 to 5 given for the 1 value of output out; give 0 and 1"),
         (MAP, np.full((2, 8, 8), 255), {}, "labels: 255 among them, .*--ignore-label 255 leaves it out"),
+        (MAP, 255 * np.tri(8, dtype=np.uint8)[None], {}, "masks of 0 and 255, .* 0 and 1 divided by 255"),
+        ({"map": (1, 8, 8)}, 255 * np.tri(8, dtype=int)[None], {}, "masks of 0 and 255, as in pictures"),
         (MAP, np.zeros((2, 8, 9), int), {}, "neither classes nor targets"),
         (TEN, np.array([0.1, np.nan] * 5), {"kind": "values"}, "needed by"),
         (ONE, np.array([0.1, np.nan]), {}, "targets: 1 of 2 are NaN"),

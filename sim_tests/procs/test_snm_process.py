@@ -136,7 +136,33 @@ def stock() -> dict[str, Any]:
         "level": neurons._log_config.level,
     }
     neurons.stop()
-    return found
+    return {**found, "cut": refusals()}
+
+
+def refusals() -> dict[str, Any]:
+    """What is said of fractions, by what has them; and the start of neurons that may have them."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    from dnisnm_lava.procs.readout.process import ReadOut
+    from dnisnm_lava.procs.snm.process import SNM
+
+    said: dict[str, Any] = {}
+    for what, process in {
+        "vth": SNM(shape=(2,), vth=[8, 2.5], steps=2),
+        "bias": SNM(shape=(2,), vth=[8, 2], bias=[0.5, 0.25], steps=2),
+        "sums": ReadOut(shape=(2,), bias=1.5, steps=2, period=2),
+    }.items():
+        with pytest.raises(ValueError, match="computes in integers") as refused:
+            process.run(condition=RunSteps(num_steps=1), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+        said[what] = str(refused.value)
+    whole = SNM(shape=(2,), vth=[8.0, 3.0], steps=2)  # whose v_init, where none is given, is vth >> 1
+    floats = SNM(shape=(2,), vth=[8.5, 3], steps=2)
+    for what, process, tag in (("whole", whole, "fixed_pt"), ("floats", floats, "floating_pt")):
+        process.run(condition=RunSteps(num_steps=1), run_cfg=Loihi2SimCfg(select_tag=tag))
+        said[what] = process.v_init.get().tolist()
+        process.stop()
+    return said
 
 
 def kept() -> dict[str, Any]:
@@ -254,6 +280,13 @@ def test_beside_stock_processes_and_between_runs(tmp_path: Path) -> None:
     assert found["fired"] == lif(sent)
     assert np.sum(found["fired"]) > 0
     assert (found["name"], found["level"]) == ("hidden", logging.ERROR)
+    cut = found["cut"]
+    assert {what: cut[what].split(", and ")[0] for what in ("vth", "bias", "sums")} == {
+        "vth": "SNM: 1 of 2 numbers of vth are no integers (2.5)",
+        "bias": "SNM: 2 of 2 numbers of bias are no integers (0.5)",
+        "sums": "ReadOut: 2 of 2 numbers of bias are no integers (1.5)",
+    }
+    assert (cut["whole"], cut["floats"]) == ([4, 1], [4.25, 1.5])
 
 
 def test_it_is_kept_in_a_file_and_paused(tmp_path: Path) -> None:

@@ -102,6 +102,12 @@ def test_few_images_are_named_first_where_there_are_more() -> None:
         assert [r.value for r in found if r.dial == "calibration_images"] == ([count] if count else [])
 
 
+def test_few_images_are_known_before_anything_is_measured() -> None:
+    options = [r.option for r in remedies.of_few_images(Setting(BEST, 2, 64, 60_000))]
+    assert options == ["--calibration-images 1000", "--fit-images 1000"]
+    assert remedies.of_few_images(SETTING) == remedies.of_few_images(Setting(BEST, 2, 2, 2)) == ()
+
+
 def test_more_images_to_fit_on_come_behind_what_makes_integers_finer() -> None:
     few = replace(SETTING, fit_images=64)
     for part in remedies.BY_PART:
@@ -196,6 +202,47 @@ def test_a_fault_is_named_and_its_remedy_cures_it(
     assert tried[remedy]["images"] == 256
     assert tried[remedy]["agreement"] == [before["agreement"]["integer"], after["agreement"]["integer"]]
     assert tried[remedy]["accuracy"] == [before["accuracy"]["integer"], after["accuracy"]["integer"]]
+    assert [a["kind"] for a in before["alarms"]] == ["integers"] * ("--weight-bits" in options)
+    assert after["alarms"] == []
+
+
+def test_images_without_mean_and_std_are_named_and_these_cure(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is fitted, with the options that are missing; given, nothing is said any more."""
+    command = ["explain", "--model", "net.py:network", "--weights", "weights.pt", "--data", "data.npz"]
+    command += ["--recipe", "paper", "--images", "64", "--json"]
+    assert cli.main(command) == 1
+    out, err = capsys.readouterr()
+    (alarm,) = json.loads(out)["alarms"]
+    assert alarm["kind"] == "chance"
+    assert "not prepared as in training: none of --mean, --std, " in alarm["sentence"]
+    assert err.index("alarm: ") < err.index("convert, quantize ...")
+    short = ["convert", *command[1:7], *digits_net.GIVEN, "--calibration-images", "2", "--weight-bits", "2"]
+    assert cli.main([*short, "--recipe", "paper"]) == 0
+    told = capsys.readouterr().err
+    assert "notice: maxima of 2 images tell little of others: --calibration-images 1000\n" in told
+    assert "their rounding costs accuracy; quantize with more weight_bits" in told
+    assert cli.main([*command, *digits_net.GIVEN]) == 0
+    out, err = capsys.readouterr()
+    after = json.loads(out)
+    assert (after["alarms"], "alarm: " in err) == ([], False)
+    assert after["accuracy"]["ann"] >= 0.9
+    assert after["agreement"]["integer"] >= 0.9
+
+
+def test_integers_that_lose_are_told_by_compare_and_exit_0(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is measured does mean something."""
+    command = ["compare", "--model", "net.py:network", "--weights", "weights.pt", "--data", "data.npz"]
+    command += [*digits_net.GIVEN, "--recipe", "paper", "--steps", "4", "--levels", "8", "--lava-images", "0"]
+    assert cli.main([*command, "--weight-bits", "2", "--images", "300", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (alarm,) = found["alarms"]
+    assert alarm["kind"] == "integers"
+    assert "from the float SNN alone" in alarm["sentence"]
+    assert "look at the projection from " in alarm["sentence"]
 
 
 def test_a_projection_that_a_few_large_weights_starve(

@@ -105,10 +105,17 @@ def _slice(x: torch.Tensor, ranges: Sequence[tuple[int, int, int, int]]) -> torc
         if step > 0:
             parts[axis] = slice(start, min(end, x.shape[axis]), step)
             continue
-        taken = range(*slice(start, end, step).indices(x.shape[axis]))
-        parts[axis] = slice(taken[-1], taken[0] + 1, -step) if taken else slice(0, 0)
+        first, stop = _place(start, x.shape[axis]), _place(end, x.shape[axis])
+        count = max((first - stop - step - 1) // -step, 0)
+        parts[axis] = slice(first + (count - 1) * step, first + 1, -step) if count else slice(0, 0)
         turned.append(axis)
     return x[tuple(parts)].flip(turned) if turned else x[tuple(parts)]
+
+
+def _place(place: int, size: int) -> int:
+    """Of an axis that is read backwards: -1 stands before its first. Numbers alone: torch.export traces
+    neither slice.indices nor the last of a range that falls."""
+    return min(max(place + size if place < 0 else place, -1), size - 1)
 
 
 def split(node: Node) -> torch.nn.Module:

@@ -3,15 +3,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
+from dnisnm_lava.procs.whole import Whole
 
-class ReadOut(AbstractProcess):
+
+class ReadOut(Whole):
     """Neurons that never fire: v sums a_in + bias over each window and leaves through s_out.
 
-    steps, period, offset, carry: as in SNM. Between windows v keeps its last value.
+    steps, period, offset, carry: as in SNM. Between windows v keeps its last value. A bias with fractions is
+    for `floating_pt`, as there.
     """
+
+    constants = ("bias",)
 
     def __init__(
         self,

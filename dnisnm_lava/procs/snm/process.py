@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.process import LogConfig
 from lava.magma.core.process.variable import Var
 
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.ir.curves import Curve
+from dnisnm_lava.procs.whole import Whole
 
 
-class SNM(AbstractProcess):
+class SNM(Whole):
     """Signed neurons with memory (Wang et al. 2024, Eq. 19 to 23), with windows for a stream of samples.
 
     In each step of a window: v <- v + a_in + bias; fire k = +-1 (up to `levels`) where v >= vth, or where
@@ -19,8 +20,9 @@ class SNM(AbstractProcess):
 
     shape: of the population. vth, payload, v_init, bias: scalars or arrays that broadcast to `shape`; floats
     for `floating_pt`, integers for `fixed_pt` (v saturates at 24 bits; `saturations` counts). Defaults:
-    payload = vth, v_init = vth / 2 (integers: vth >> 1). A neuron with vth = 0 never fires. two_sided: no
-    memory gate; spikes may sum below zero, as a linear tensor's do. down: the lower threshold as a share of
+    payload = vth, v_init = vth / 2 (integers: vth >> 1). ValueError where `fixed_pt` would cut a fraction.
+    A neuron with vth = 0 never fires. two_sided: no memory gate; spikes may sum below zero, as a linear
+    tensor's do. down: the lower threshold as a share of
     vth, 0 to 1; it stands for vth where levels are taken back, at v <= -lower, until v is above it. 1 is the
     paper's neuron. In integers the lower threshold is at least 1; in floats 0 means any v < 0. band: a dead
     band as a share of vth, 0 to 1: nothing is sent before v is so far above vth or below 0. most: the levels
@@ -65,6 +67,7 @@ class SNM(AbstractProcess):
         payload = vth if payload is None else _shaped("payload", payload, shape)
         half = vth / 2 if vth.dtype.kind == "f" else vth >> 1
         start = half if curve is None else np.zeros_like(vth)
+        self.constants = ("vth", "payload", "bias", *(["v_init"] if v_init is not None else []))
         v_init = start if v_init is None else _shaped("v_init", v_init, shape)
         bias = _shaped("bias", bias, shape)
         period = steps + lead if period is None else period

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from dnisnm_lava.evaluation import sanity, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, checked_pairs, checked_steps
 from dnisnm_lava.ir.integers import check_images, state_ranges
-from dnisnm_lava.measures import AUTO, Ask, Asked, Measure, ask
+from dnisnm_lava.measures import AUTO, Ask, Asked, Measure, Score, ask
 from dnisnm_lava.stages.calibration import Statistics
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.studies.explain import disagreements, rates, remedies
@@ -114,6 +114,7 @@ def explain(
         if first_wrong
         else findings.all_well(rows, tolerance, advice)
     )
+    own = disagreements.scores(asked, found, "labels", len(x))
     return Explanation(
         len(x),
         steps,
@@ -122,22 +123,24 @@ def explain(
         first_wrong,
         sentence,
         disagreements.scores(asked, found, "ann", len(x)),
-        disagreements.scores(asked, found, "labels", len(x)),
+        own,
         found.disagreements[: detail.disagreements],
         len(found.disagreements),
         raster,
         _sets(stats, len(x)),
         clipped,
         asked,
-        (*_broken(found, set_up), *_worse(nets, rows, found, len(x), steps)),
+        (*_broken(found, own, set_up), *_worse(nets, rows, found, len(x), steps)),
         advised,
     )
 
 
-def _broken(found: Outcome, set_up: SetUp) -> Sequence[Alarm]:
-    """The alarms of the ANN on these images, else those raised before."""
+def _broken(found: Outcome, own: Mapping[str, Score], set_up: SetUp) -> Sequence[Alarm]:
+    """The alarms of the ANN on these images, by answers or by `own` scores against labels, else those raised
+    before."""
     return (
         sanity.of_answers(found.answers, "of these images", set_up.expected, set_up.causes)
+        or sanity.of_values(own.get("ann"), "of these images", set_up.causes)
         or set_up.alarms
         or ()
     )

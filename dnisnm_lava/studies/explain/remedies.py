@@ -52,7 +52,7 @@ def remedies(
     codes: of its projections. saturating: the population whose state saturates most often, if one does."""
     found: dict[str, Remedy] = {}
     own = BY_PART[part](p, setting, steps, codes)
-    fitted = _few_images(setting, "fit_images", "what is fitted")
+    fitted = _few_images(setting, "fit_images", "weights and thresholds")
     last = (own, fitted) if part == "integers" else (fitted, own)  # more of these make no integer finer
     maxima = _few_images(setting, "calibration_images", "maxima")
     for remedy in chain(_saturating(saturating, setting), maxima, *last):
@@ -72,6 +72,12 @@ def _saturating(p: Explained | None, setting: Setting) -> Iterator[Remedy]:
             f"than those of calibration"
         )
         yield from _more_images(setting, "calibration_images", why)
+
+
+def of_few_images(setting: Setting) -> tuple[Remedy, ...]:
+    """What is known before anything is measured: more images, where few were used and there are more."""
+    dials = {"calibration_images": "maxima", "fit_images": "weights and thresholds"}
+    return tuple(r for dial, purpose in dials.items() for r in _few_images(setting, dial, purpose))
 
 
 def _few_images(setting: Setting, dial: str, purpose: str) -> Iterator[Remedy]:
