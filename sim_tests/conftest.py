@@ -29,6 +29,15 @@ settings.register_profile("ci", deadline=None, derandomize=True, suppress_health
 settings.load_profile("ci")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Campaigns run where they are asked for."""
+    if "DNISNM_CAMPAIGNS" not in os.environ:
+        asked = pytest.mark.skip(reason="a campaign: DNISNM_CAMPAIGNS=1 python -m pytest -m campaign")
+        for item in items:
+            if item.get_closest_marker("campaign"):
+                item.add_marker(asked)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
     """A test that hangs ends its process, with the stack of each thread; pytest-xdist names it, and goes on

@@ -22,7 +22,7 @@ from dnisnm_lava.system.extras import EXTRAS, missing
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `dnisnm`; its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    found = _parser().parse_args(argv)
+    found = _parser(next((a for a in argv if a in VERBS), None)).parse_args(argv)
     kind, verb = VERBS[found.verb]
     command = shlex.join(
         ["dnisnm", *(a for a in argv if a != "--resume")]
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _given(argv: Sequence[str], verb: str) -> frozenset[str]:
     """What the command line says itself: all that is no default."""
-    parser = _parser()
+    parser = _parser(verb)
     (verbs,) = (a for a in parser._actions if isinstance(a, _SubParsersAction))
     for action in verbs.choices[verb]._actions:
         action.default = SUPPRESS

@@ -46,7 +46,8 @@ VERBS: dict[str, tuple[type[Verb], Callable[[Any, Stages], Result]]] = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """asked: the one verb whose options are wanted (default: each)."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="dnisnm", description=dn.__doc__, epilog=manual.ALL, formatter_class=raw)
     parser.add_argument("--version", action=Version)
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
             first=manual.FIRST.get(name, ()),
             ending=manual.examples(name),
         )
-        add_options(added, kind)
-        with_metavars(added)
+        if asked in (None, name):
+            add_options(added, kind)
+            with_metavars(added)
     return parser

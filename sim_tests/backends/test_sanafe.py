@@ -258,6 +258,7 @@ print("fired", chip.sim(1000)["neurons_fired"])
 
 
 @installed
+@pytest.mark.campaign
 @pytest.mark.skipif(free_memory() < 6 << 30, reason="SANA-FE's own example takes 3 GB of memory")
 def test_its_own_example_fires_as_often_as_it_publishes(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

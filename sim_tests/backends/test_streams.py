@@ -249,11 +249,12 @@ def test_where_few_levels_go_at_once_a_still_scene_settles_at_the_sums_of_the_fr
     np.testing.assert_array_equal(frames[-1].logits, batched.run(nets.integer, x[3:4]).logits[0, -1])
 
 
-def test_ten_thousand_frames_leave_no_drift() -> None:
+@pytest.mark.parametrize("frames", [1_000, pytest.param(10_000, marks=pytest.mark.campaign)])
+def test_thousands_of_frames_leave_no_drift(frames: int) -> None:
     graph, x = small(Chain(), levels=15, down=0.0, steps=1)
-    order = np.random.default_rng(3).integers(0, len(x), 10_000)
+    order = np.random.default_rng(3).integers(0, len(x), frames)
     last = deque(dn.stream(graph, (x[i] for i in order)), maxlen=1)[0]
-    assert last.index == 9_999
+    assert last.index == frames - 1
     np.testing.assert_array_equal(last.logits, reference.run(graph, x[order[-1:]]).logits[0, -1])
 
 

@@ -101,7 +101,7 @@ TUNED = [
 ]
 
 
-@pytest.mark.parametrize("calibrated", [24, 18, 13])
+@pytest.mark.parametrize("calibrated", [24, pytest.param(18, marks=pytest.mark.campaign), 13])
 def test_a_file_of_tune_is_made_anew_as_it_was(
     place: Path, capsys: pytest.CaptureFixture[str], calibrated: int
 ) -> None:

@@ -226,7 +226,14 @@ def test_a_view_of_free_axes_needs_the_shape_of_an_image(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("onnx")
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("resnet18", marks=pytest.mark.campaign),
+        pytest.param("mobilenet_v2", marks=pytest.mark.campaign),
+        "shufflenet_v2_x0_5",
+    ],
+)
 def test_torchvisions_networks_come_back_from_onnx(tmp_path: Path, name: str) -> None:
     model = randomized(torchvision.models.get_model(name), 0)
     with torch.no_grad():

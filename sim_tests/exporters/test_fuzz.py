@@ -33,11 +33,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).parents[1] / "corpus"
 
 
-def test_three_thousand_hostile_files_are_refused_or_are_graphs() -> None:
-    found = fuzz.campaign(range(1_000_000, 1_003_000))
-    assert sum(found.values()) == 3000
+@pytest.mark.parametrize("files", [600, pytest.param(3000, marks=pytest.mark.campaign)])
+def test_hostile_files_are_refused_or_are_graphs(files: int) -> None:
+    found = fuzz.campaign(range(1_000_000, 1_000_000 + files))
+    assert sum(found.values()) == files
     assert set(found) == {fuzz.REFUSED, fuzz.GRAPH}, found
-    assert min(found.values()) > 300  # the files are neither all sound nor all nonsense
+    assert min(found.values()) > files // 10  # the files are neither all sound nor all nonsense
 
 
 def test_a_file_is_a_function_of_its_seed() -> None:

@@ -29,8 +29,17 @@ from torchvision_models import (
 import dnisnm_lava as dn
 from dnisnm_lava.errors import UnsupportedModel
 
+FEW = ("resnet18", "squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x1_0", "mobilenet_v3_small")
 
-@pytest.mark.parametrize("name", [name for name in SIZES if name not in LIKE_OTHERS])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FEW else pytest.mark.campaign)
+        for name in SIZES
+        if name not in LIKE_OTHERS
+    ],
+)
 def test_a_torchvision_network_is_its_graph_and_every_spike_is_equal(name: str, tmp_path: Path) -> None:
     """And its file of ONNX gives every sum, where onnxruntime is installed."""
     model, x = network(name), images(CALIBRATION, SIZES[name])
@@ -91,6 +100,7 @@ def test_a_network_with_no_exact_meaning_is_refused_by_name_and_line(name: str) 
     assert "/" not in said.split("`")[0]
 
 
+@pytest.mark.campaign
 def test_the_page_of_coverage_is_measured(tmp_path: Path) -> None:
     script = str(Path(__file__).resolve().parents[2] / "tools/measure_coverage.py")
     command = [

@@ -200,6 +200,7 @@ def test_a_weight_that_is_set_while_it_runs_holds(tmp_path: Path) -> None:
     assert len({str(step) for step in result["fast"]}) >= 3  # nothing yet, the old weight, the new one
 
 
+@pytest.mark.campaign
 def test_pilotnet_of_lava_dl_is_spike_for_spike_the_same(tmp_path: Path) -> None:
     """Every layer, against Lava's own Conv and against the spikes that lava-dl recorded."""
     pytest.importorskip("lava.lib.dl", reason="lava-dl is not installed")

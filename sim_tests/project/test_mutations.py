@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -11,11 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ASKED = "DNISNM_MUTATIONS"
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(ASKED),
-    reason=f"minutes long: {ASKED}=1 python -m pytest sim_tests/project/test_mutations.py",
-)
+pytestmark = pytest.mark.campaign
 ROOT = Path(__file__).resolve().parents[2]
 LAVA = ("backends/test_lava.py", "equals_batched and paper")
 NEURON = ("ir/test_dynamics.py", "papers_neuron")

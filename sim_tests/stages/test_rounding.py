@@ -501,7 +501,7 @@ def test_exponents_are_the_best_of_all(kind: str) -> None:
     square by 12 for each weight, times the mean square of what it reads, and in a hidden channel by the
     threshold's square."""
     rng, taken = np.random.default_rng(3), set()
-    for _ in range(25):
+    for _ in range(12):
         size, theta = 2.0 ** rng.uniform(-8, 0, 3), rng.uniform(0.5, 20, 4)
         into = [
             Projection(name, rng.normal(size=(4, n)) * s)
