@@ -20,6 +20,7 @@ from dnisnm_lava.cli.names import (
     REPLAYED_FRAMES,
     RUNTIME_IMAGES,
 )
+from dnisnm_lava.cli.networks import _network
 from dnisnm_lava.cli.options import (
     AlarmOptions,
     InMemory,
@@ -34,17 +35,8 @@ from dnisnm_lava.cli.options import (
     rates_option,
 )
 from dnisnm_lava.cli.output import Result, Stages, _written
-from dnisnm_lava.cli.shared import (
-    _data,
-    _images,
-    _network,
-    _of_images,
-    _provenance,
-    _recall,
-    _refuse_dials,
-    _refuse_model,
-    _title,
-)
+from dnisnm_lava.cli.reading import _data, _images, _title
+from dnisnm_lava.cli.shared import _of_images, _provenance, _recall, _refuse_dials, _refuse_model
 from dnisnm_lava.cli.simulating import _exits_on
 from dnisnm_lava.cli.stream_options import MayFollow
 from dnisnm_lava.cli.verb import option

@@ -13,6 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.alarms import _failed
+from dnisnm_lava.cli.blocks import Blocks, _allowed_to_finish, _blocks, _in_blocks
 from dnisnm_lava.cli.names import (
     BLOCK,
     COST_IMAGES,
@@ -24,6 +25,7 @@ from dnisnm_lava.cli.names import (
     RESULT,
     TEST_IMAGES,
 )
+from dnisnm_lava.cli.networks import _network
 from dnisnm_lava.cli.options import (
     InMemory,
     LavaOptions,
@@ -38,22 +40,8 @@ from dnisnm_lava.cli.options import (
     out_option,
 )
 from dnisnm_lava.cli.output import Result, Stages, _with_place
-from dnisnm_lava.cli.shared import (
-    Blocks,
-    _allowed_to_finish,
-    _blocks,
-    _check_labels,
-    _compute,
-    _data,
-    _in_blocks,
-    _network,
-    _provenance,
-    _recall,
-    _settled_lava,
-    _targets,
-    _title,
-    _told_labels,
-)
+from dnisnm_lava.cli.reading import _check_labels, _data, _targets, _title, _told_labels
+from dnisnm_lava.cli.shared import _compute, _provenance, _recall, _settled_lava
 from dnisnm_lava.cli.values import _sizes
 from dnisnm_lava.cli.verb import option
 

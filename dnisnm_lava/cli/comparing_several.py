@@ -63,9 +63,9 @@ def each(args: Compare) -> list[Made]:
 
 def compared(args: Compare, made: list[Made], stages: Stages) -> Result:
     """All of them, one after the other; those that an interrupted attempt of this command finished stay."""
+    from dnisnm_lava.cli.blocks import _allowed_to_finish
     from dnisnm_lava.cli.comparing import _compared
     from dnisnm_lava.cli.plotting import written
-    from dnisnm_lava.cli.shared import _allowed_to_finish
     from dnisnm_lava.evaluation.several import of_results
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_full
@@ -113,7 +113,7 @@ def _told(args: Compare, curves: Any, results: list[tuple[str, dict[str, Any]]],
     from rich.console import Group
     from rich.text import Text
 
-    from dnisnm_lava.cli.shared import _title
+    from dnisnm_lava.cli.reading import _title
     from dnisnm_lava.views import several
 
     table = several.table(curves, _title(args))

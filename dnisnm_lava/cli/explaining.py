@@ -30,16 +30,8 @@ from dnisnm_lava.cli.options import (
     out_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import (
-    _compute,
-    _given,
-    _provenance,
-    _rates,
-    _recall,
-    _settled_lava,
-    _title,
-    _tried,
-)
+from dnisnm_lava.cli.reading import _given, _title
+from dnisnm_lava.cli.shared import _compute, _provenance, _rates, _recall, _settled_lava, _tried
 from dnisnm_lava.cli.verb import flag, option
 from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.ranks import Group

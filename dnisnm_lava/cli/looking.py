@@ -14,6 +14,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import framed, remembering, stream_sources
 from dnisnm_lava.cli.names import MODELS, RUNTIME_FRAMES, RUNTIME_IMAGES, TEST_IMAGES, WEIGHTS
+from dnisnm_lava.cli.networks import _fit_images, _network
 from dnisnm_lava.cli.options import (
     ChipOptions,
     DataOptions,
@@ -25,17 +26,8 @@ from dnisnm_lava.cli.options import (
     model_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import (
-    _check_labels,
-    _data,
-    _fit_images,
-    _images,
-    _module,
-    _network,
-    _rates,
-    _recall,
-    _told_labels,
-)
+from dnisnm_lava.cli.reading import _check_labels, _data, _images, _module, _told_labels
+from dnisnm_lava.cli.shared import _rates, _recall
 from dnisnm_lava.cli.stream_options import OfFrames
 from dnisnm_lava.cli.verb import Verb, argument, flag, option
 from dnisnm_lava.errors import BadFile, OutOfRange

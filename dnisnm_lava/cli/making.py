@@ -14,6 +14,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import measures
 from dnisnm_lava.cli import remembering, splitting, stream_tuning
 from dnisnm_lava.cli.alarms import _causes, _raised, _told, _with_alarms
+from dnisnm_lava.cli.blocks import _allowed_to_finish, _journal, _measure_words
 from dnisnm_lava.cli.names import (
     ANN_IMAGES,
     BITS,
@@ -28,6 +29,7 @@ from dnisnm_lava.cli.names import (
     TUNED_STREAM,
     TUNING,
 )
+from dnisnm_lava.cli.networks import _network, _recipe, _set_up, _statistics, _traced
 from dnisnm_lava.cli.options import (
     MeasureOptions,
     OfModel,
@@ -41,26 +43,17 @@ from dnisnm_lava.cli.options import (
     out_option,
 )
 from dnisnm_lava.cli.output import Result, Stages, _to_paste, _with_place, _written
-from dnisnm_lava.cli.shared import (
-    _allowed_to_finish,
+from dnisnm_lava.cli.reading import (
     _check_labels,
     _data,
     _given,
     _images,
-    _journal,
-    _measure_words,
-    _network,
-    _provenance,
-    _recipe,
     _require_data,
-    _set_up,
-    _statistics,
     _title,
     _told_labels,
-    _traced,
     _transforms,
-    _tried,
 )
+from dnisnm_lava.cli.shared import _provenance, _tried
 from dnisnm_lava.cli.stream_options import ClipOptions
 from dnisnm_lava.cli.values import _range
 from dnisnm_lava.cli.verb import Verb, flag, option

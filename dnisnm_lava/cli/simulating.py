@@ -13,6 +13,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import framed, remembering
 from dnisnm_lava.cli.alarms import _causes_of_file, _told, _with_alarms
+from dnisnm_lava.cli.blocks import _allowed_to_finish, _blocks, _in_blocks, _measure
 from dnisnm_lava.cli.names import (
     CALIBRATION_IMAGES,
     LAVA_IMAGES,
@@ -21,6 +22,7 @@ from dnisnm_lava.cli.names import (
     VERIFY_FRAMES,
     VERIFY_STEPS,
 )
+from dnisnm_lava.cli.networks import _network
 from dnisnm_lava.cli.options import (
     AlarmOptions,
     InMemory,
@@ -35,21 +37,8 @@ from dnisnm_lava.cli.options import (
     out_option,
 )
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.cli.shared import (
-    _allowed_to_finish,
-    _blocks,
-    _check_labels,
-    _data,
-    _images,
-    _in_blocks,
-    _lava,
-    _measure,
-    _network,
-    _of_images,
-    _provenance,
-    _refuse_dials,
-    _require_data,
-)
+from dnisnm_lava.cli.reading import _check_labels, _data, _images, _require_data
+from dnisnm_lava.cli.shared import _lava, _of_images, _provenance, _refuse_dials
 from dnisnm_lava.cli.stream_options import MayFollow
 from dnisnm_lava.cli.verb import option
 from dnisnm_lava.errors import OutOfRange

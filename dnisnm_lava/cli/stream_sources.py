@@ -12,8 +12,10 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering
 from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.networks import _network
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import _data, _network, _refuse_dials, _transforms
+from dnisnm_lava.cli.reading import _data, _transforms
+from dnisnm_lava.cli.shared import _refuse_dials
 from dnisnm_lava.cli.stream_options import MayFollow, OfFrames
 from dnisnm_lava.errors import BadFile, OutOfRange
 from dnisnm_lava.system.ranks import Group

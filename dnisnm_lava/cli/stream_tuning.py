@@ -14,19 +14,13 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering, stream_sources
 from dnisnm_lava.cli.alarms import _raised, _with_alarms
+from dnisnm_lava.cli.blocks import _journal, _measure_words
 from dnisnm_lava.cli.names import STREAM_NET, TUNED_STREAM
+from dnisnm_lava.cli.networks import _fitted, _recipe, _tell_unread, _traced
 from dnisnm_lava.cli.output import Result, Stages, _to_paste, _with_place
-from dnisnm_lava.cli.shared import (
-    _data,
-    _fitted,
-    _journal,
-    _measure_words,
-    _provenance,
-    _recipe,
-    _tell_size,
-    _tell_unread,
-    _traced,
-)
+from dnisnm_lava.cli.reading import _data
+from dnisnm_lava.cli.shared import _provenance
+from dnisnm_lava.cli.sizes import _tell_size
 from dnisnm_lava.cli.stream_options import ClipOptions, FrameOptions, Stream
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages import recipes

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import dnisnm_lava as dn
 from dnisnm_lava.cli import remembering, stream_folder, stream_parts, stream_sources
 from dnisnm_lava.cli.alarms import _with_alarms
+from dnisnm_lava.cli.blocks import _allowed_to_finish
 from dnisnm_lava.cli.names import PREPARED_BY
+from dnisnm_lava.cli.networks import _recipe
 from dnisnm_lava.cli.output import Result, Stages, _with_place, _written
-from dnisnm_lava.cli.shared import _allowed_to_finish, _provenance, _recipe
+from dnisnm_lava.cli.shared import _provenance
 from dnisnm_lava.cli.stream_folder import Done
 from dnisnm_lava.errors import BackendMissing, BadFile, DnisnmError, OutOfRange
 from dnisnm_lava.system.extras import missing

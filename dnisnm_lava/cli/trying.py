@@ -13,9 +13,10 @@ from rich.text import Text
 import dnisnm_lava as dn
 from dnisnm_lava.cli import splitting
 from dnisnm_lava.cli.names import TRIED_IMAGES
+from dnisnm_lava.cli.networks import _fit_images, _statistics
 from dnisnm_lava.cli.options import OfModel
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import _fit_images, _images, _statistics
+from dnisnm_lava.cli.reading import _images
 from dnisnm_lava.measures import Measure
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.studies.explain import remedies

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dnisnm_lava as dn
+from dnisnm_lava.cli.networks import _recipe, _tell_unread
 from dnisnm_lava.cli.output import Stages
-from dnisnm_lava.cli.shared import _recipe, _tell_size, _tell_unread
+from dnisnm_lava.cli.sizes import _tell_size
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.recipes import Recipe

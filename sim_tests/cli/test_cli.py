@@ -23,7 +23,7 @@ import dnisnm_lava as dn
 from dnisnm_lava import cli
 from dnisnm_lava.backends import ann
 from dnisnm_lava.backends.lava_cpu import parent
-from dnisnm_lava.cli import shared
+from dnisnm_lava.cli import blocks
 from dnisnm_lava.data import datasets
 from dnisnm_lava.data.models import load_model
 from dnisnm_lava.frontend import walk
@@ -169,7 +169,7 @@ def test_each_test_image_is_read_once(
 ) -> None:
     """Those of the first block, too, whose labels tell what is measured; 16 images are two blocks here."""
     run("convert", *NET, *DATA, "--recipe", "paper", "--steps", "2", "-o", "a.net", capsys=capsys)
-    monkeypatch.setattr(shared, "BLOCK", 10)
+    monkeypatch.setattr(blocks, "BLOCK", 10)
     read: list[int] = []
     given = datasets.Labelled.given
 

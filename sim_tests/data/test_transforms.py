@@ -200,7 +200,8 @@ def test_transforms_may_be_named(
 
 def test_a_result_says_which_transforms_it_rests_on(folder: Path) -> None:
     from dnisnm_lava.cli.making import Convert
-    from dnisnm_lava.cli.shared import _data, _provenance
+    from dnisnm_lava.cli.reading import _data
+    from dnisnm_lava.cli.shared import _provenance
 
     args = Convert(data="images", transforms="ResNet18_Weights.DEFAULT", layout="chw")
     with pytest.warns(UserWarning, match="prepared by"):

@@ -15,8 +15,8 @@ from processes import ranks
 
 from dnisnm_lava import cli, measures
 from dnisnm_lava.backends import batched, reference
+from dnisnm_lava.cli.blocks import _preparation
 from dnisnm_lava.cli.options import DataOptions
-from dnisnm_lava.cli.shared import _preparation
 from dnisnm_lava.data import datasets
 from dnisnm_lava.data.files.preparation import Preparation
 from dnisnm_lava.errors import BadFile, OutOfRange

@@ -10,7 +10,7 @@ from graphs import IMAGES_AND_NETWORK
 from processes import ranks
 
 from dnisnm_lava import cli
-from dnisnm_lava.cli import shared
+from dnisnm_lava.cli import networks
 from dnisnm_lava.stages.fitting import corrections
 from exporters import netx
 
@@ -143,10 +143,10 @@ def test_what_was_kept_of_another_job_is_refused(
 def test_fit_says_how_far_it_is_where_it_takes_long(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "WORTH_TELLING", 3600.0)
+    monkeypatch.setattr(networks, "WORTH_TELLING", 3600.0)
     assert cli.main(arguments("one.net")) == 0
     assert "passes of the ANN" not in capsys.readouterr().err
-    monkeypatch.setattr(shared, "WORTH_TELLING", 0.0)
+    monkeypatch.setattr(networks, "WORTH_TELLING", 0.0)
     assert cli.main(arguments("two.net")) == 0
     lines = capsys.readouterr().err.splitlines()
     assert any(line.startswith("1 of 5 passes of the ANN, ") and "done in" in line for line in lines), lines

@@ -377,7 +377,7 @@ def test_convert_without_data(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_large_network_s_size_is_told_without_data_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dnisnm_lava.cli.shared.MANY_NEURONS", 1)
+    monkeypatch.setattr("dnisnm_lava.cli.sizes.MANY_NEURONS", 1)
     assert cli.main(["convert", "--model", "net.py:net", "--input-shape", "2,6,6", "--threshold", "max"]) == 0
     said = capsys.readouterr().err
     assert said.index("neurons: about 0.0 GB") < said.index("propagate")

@@ -13,7 +13,7 @@ from graphs import ResidualPoolNet, images, randomized, small
 from torch import nn
 
 import dnisnm_lava as dn
-from dnisnm_lava.cli import shared
+from dnisnm_lava.cli import sizes
 from dnisnm_lava.ir import SNM, SpikingGraph
 from dnisnm_lava.stages import recipes
 from dnisnm_lava.stages.networks import follow
@@ -29,24 +29,24 @@ def test_a_large_network_s_size_is_told_and_a_small_one_s_is_not(monkeypatch: py
     analog = dn.from_torch(nn.Linear(3, 1000), images(1, (3,), 0)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        shared._tell_size("net.py:net", analog, recipes.PAPER, 100)
-    monkeypatch.setattr(shared, "MANY_NEURONS", 1000)
-    monkeypatch.setattr(shared, "FILE_BYTES", {"theta": 8_000, "v_init": 4_000})
+        sizes._tell_size("net.py:net", analog, recipes.PAPER, 100)
+    monkeypatch.setattr(sizes, "MANY_NEURONS", 1000)
+    monkeypatch.setattr(sizes, "FILE_BYTES", {"theta": 8_000, "v_init": 4_000})
     with pytest.warns(
         UserWarning,
         match=r"^net.py:net: 1,000 neurons: about 0\.0 GB .* of 100 images to fit on; a file takes 12 MB",
     ) as told:
-        shared._tell_size("net.py:net", analog, replace(CHANNEL, granularity="neuron"), 100)
+        sizes._tell_size("net.py:net", analog, replace(CHANNEL, granularity="neuron"), 100)
     assert len(told) == 1
     with pytest.warns(
         UserWarning,
         match=r"maxima; a file takes 12 MB .* take less, and --granularity channel --share channel$",
     ):
-        shared._tell_size("net.py:net", analog, recipes.PAPER, 0)
+        sizes._tell_size("net.py:net", analog, recipes.PAPER, 0)
     with pytest.warns(UserWarning, match="a file takes 4 MB .* take less$"):
-        shared._tell_size("net.py:net", analog, CHANNEL, 100)
+        sizes._tell_size("net.py:net", analog, CHANNEL, 100)
     with pytest.warns(UserWarning, match="a file takes 0 MB"):
-        shared._tell_size("net.py:net", analog, NOTHING_OWN, 100)
+        sizes._tell_size("net.py:net", analog, NOTHING_OWN, 100)
 
 
 def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +58,15 @@ def test_a_large_network_s_time_is_told_by_what_calibration_took(monkeypatch: py
     recipe = replace(recipes.BEST, steps=8, threshold="sequential", rounding="compensated")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        shared._tell_time("net.py:net", analog, recipe, stats, 10)
-        monkeypatch.setattr(shared, "MANY_NEURONS", 1000)
-        shared._tell_time("net.py:net", analog, recipes.PAPER, stats, 0)
+        sizes._tell_time("net.py:net", analog, recipe, stats, 10)
+        monkeypatch.setattr(sizes, "MANY_NEURONS", 1000)
+        sizes._tell_time("net.py:net", analog, recipes.PAPER, stats, 0)
     with pytest.warns(
         UserWarning,
         match=r"took 0\.5 s an image; fitting and rounding make 16 or more of each of 10 images: at "
         r"least 1.3 min; ",
     ):
-        shared._tell_time("net.py:net", analog, recipe, stats, 10)
+        sizes._tell_time("net.py:net", analog, recipe, stats, 10)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_runs_of_a_recipe_are_those_that_fit_makes(
 def test_a_file_grows_by_as_many_bytes_a_neuron_as_is_told(tmp_path: Path) -> None:
     graph = small()[0]
     neurons = sum(prod(p.shape) for p in graph.of(SNM))
-    told = sum(shared.FILE_BYTES[key] for key in shared._own_constants(recipes.PAPER)) * neurons
+    told = sum(sizes.FILE_BYTES[key] for key in sizes._own_constants(recipes.PAPER)) * neurons
     assert held(graph) == told
     assert netx.write(tmp_path / "network.net", graph).stat().st_size >= told
 
@@ -108,7 +108,7 @@ def test_what_channels_share_takes_memory_once(recipe: Recipe, own: set[str]) ->
     x = images(6, SHAPE, 0)
     analog = dn.from_torch(randomized(ResidualPoolNet(), 0), x[0])
     made = follow(replace(recipe, steps=2), analog, dn.calibrate(analog, [x]), x)
-    assert set(shared._own_constants(recipe)) == own
+    assert set(sizes._own_constants(recipe)) == own
     for p in (*made.spiking.of(SNM), *made.integer.of(SNM)):
         assert not any(p.vth.strides[1:] + p.payload.strides[1:])
         assert any(p.v_init.strides[1:]) == (bool(own) and not p.two_sided)
