@@ -19,7 +19,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dnisnm_lava as dn
-from dnisnm_lava.evaluation.comparison import versions
+from dnisnm_lava.evaluation.origin import versions
 
 
 class ReLUBlock(nn.Module):

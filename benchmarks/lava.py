@@ -34,7 +34,7 @@ from dnisnm_lava.backends import batched, lava_cpu
 from dnisnm_lava.backends.lava_cpu import child as lava_child
 from dnisnm_lava.backends.lava_cpu import parent
 from dnisnm_lava.backends.results import difference
-from dnisnm_lava.evaluation.comparison import versions
+from dnisnm_lava.evaluation.origin import versions
 
 DEADLINE = 600  # seconds, of each process that runs Lava
 BATCH = 64  # images that the batched simulator is timed on besides

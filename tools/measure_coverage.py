@@ -150,7 +150,7 @@ def _status(key: str) -> int:
 def page(measured: Sequence[dict[str, Any]]) -> str:
     from torchvision_models import STEPS
 
-    from dnisnm_lava.evaluation.comparison import versions
+    from dnisnm_lava.evaluation.origin import versions
 
     told = ", ".join(
         f"{name} {version}"

@@ -71,7 +71,7 @@ def predict(args: Predict, stages: Stages) -> Result:
     """What a netx file says of images without labels: classes with their margins, or values."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.evaluation import blocks, predictions
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
     from dnisnm_lava.system.files import refuse_unwritable, write_whole
     from dnisnm_lava.views import predictions as predictions_report
 

@@ -114,7 +114,7 @@ def _in_blocks(
     --out until the result is written. covered: what a part depends on beside images and the measure."""
     from dnisnm_lava.evaluation import blocks as shards
     from dnisnm_lava.evaluation import tallies
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
 
     fingerprint = shards.fingerprint(
         **covered, prepared=_preparation(args, data), chosen=array_digest(blocks.chosen), measure=args.ask

@@ -127,7 +127,7 @@ def compare(args: Compare, stages: Stages) -> Result:
 def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
     """One network. together: the name of those that it is made with, each for its T."""
     from dnisnm_lava.evaluation import blocks as shards
-    from dnisnm_lava.evaluation import comparison, marks, outputs, tallies
+    from dnisnm_lava.evaluation import comparison, marks, origin, outputs, tallies
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_full, whole_folder
     from exporters import netx
@@ -165,7 +165,7 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
         stages("ANN, float SNN, integer SNN")
         covered: dict[str, Any] = {"networks": [g.digest() for g in graphs], "steps": steps}
         if blocks.targets:
-            covered["targets"] = {str(k): comparison.array_digest(y) for k, y in blocks.targets.items()}
+            covered["targets"] = {str(k): origin.array_digest(y) for k, y in blocks.targets.items()}
         with _in_blocks(args, data, blocks, covered, work, group, stages) as parts:
             if not group.is_first:
                 return Result({}, "")

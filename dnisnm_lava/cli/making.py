@@ -81,7 +81,7 @@ class Convert(OfModel, MeasureOptions, Resumable, Overwriting, Seeded):
 
 def convert(args: Convert, stages: Stages) -> Result:
     """The model as an integer spiking network, in a netx file."""
-    from dnisnm_lava.evaluation import blocks, comparison
+    from dnisnm_lava.evaluation import blocks, origin
     from dnisnm_lava.system import ranks
     from dnisnm_lava.system.files import refuse_unwritable
 
@@ -92,7 +92,7 @@ def convert(args: Convert, stages: Stages) -> Result:
             return _without_images(args, stages) if group.is_first else Result({}, "")
         if args.input_shape:
             raise OutOfRange("convert: give either --input-shape or --data, not both")
-        job = blocks.fingerprint(version=dn.__version__, versions=comparison.versions())
+        job = blocks.fingerprint(version=dn.__version__, versions=origin.versions())
         with blocks.keeping(args.out, job, group, resume=args.resume, overwrite=args.overwrite) as kept:
             return _with_images(args, group, stages, kept)
 
@@ -294,7 +294,7 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
 
     from dnisnm_lava.backends import ann
     from dnisnm_lava.data import datasets
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
     from dnisnm_lava.measures.answers import answers
     from dnisnm_lava.studies.tuning import phases, racing
     from dnisnm_lava.studies.tuning import tune as tuning
@@ -453,7 +453,7 @@ def precision(args: Precision, stages: Stages) -> Result:
 
 
 def _precision(args: Precision, group: ranks.Group, stages: Stages) -> Result:
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
     from dnisnm_lava.stages.quantization import check_bits
     from dnisnm_lava.studies.precision import Tried
     from dnisnm_lava.system.files import refuse_full, whole_folder, write_whole

@@ -157,13 +157,13 @@ def _provenance(
     """Digests of graphs (by mode) and of images with labels, versions, seed and command line. lava: as it was
     asked, if it was."""
     from dnisnm_lava.backends.lava_cpu import interpreter
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import origin
 
     graphs = {_mode(g): g.digest() for g in values if hasattr(g, "digest")}
     arrays = [a for a in values if not hasattr(a, "digest")]
     return {
-        "digests": {**graphs, **({"images": comparison.array_digest(*arrays)} if arrays else {})},
-        "versions": comparison.versions(interpreter.chosen(lava.python) if lava and lava.images else None),
+        "digests": {**graphs, **({"images": origin.array_digest(*arrays)} if arrays else {})},
+        "versions": origin.versions(interpreter.chosen(lava.python) if lava and lava.images else None),
         **({"transforms": data.transforms} if data and data.transforms else {}),
         **({"made_of": args.made_of} if args.made_of else {}),
         "seed": args.seed,

@@ -237,7 +237,7 @@ def verify(args: Verify, stages: Stages) -> Result:
 
 
 def _verify(args: Verify, group: Group, stages: Stages) -> Result:
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import verification
 
     net = args.net
     if framed.follows(args):
@@ -270,7 +270,7 @@ def _verify(args: Verify, group: Group, stages: Stages) -> Result:
         equality = (sanafe.verify(integer, x, steps=steps, progress=stages("SANA-FE")),)
     else:
         lava = _lava(args, len(x))
-        equality = comparison.verify(
+        equality = verification.verify(
             integer, x, steps=steps, spiking=spiking, device=args.device, lava=lava, stages=stages
         ).equality
     provenance = _provenance(args, integer, x, y, data=data, lava=lava)
@@ -279,7 +279,7 @@ def _verify(args: Verify, group: Group, stages: Stages) -> Result:
 
 def _verify_stream(args: Verify, stages: Stages) -> Result:
     """Every spike of every frame, in all executors, in the torch module and on Lava."""
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import verification
 
     if args.target != "lava":
         raise OutOfRange(
@@ -289,7 +289,7 @@ def _verify_stream(args: Verify, stages: Stages) -> Result:
     seen = framed.framed(args, stages, ann=False)
     x = seen.first(args.limit)
     lava = _lava(args, len(x))
-    equality = comparison.verify_stream(
+    equality = verification.verify_stream(
         seen.graph, x, spiking=seen.floats, device=args.device, lava=lava, stages=stages
     )
     provenance = _provenance(seen.found.args, seen.graph, x, data=seen.found.data, lava=lava)

@@ -88,7 +88,7 @@ def _counts(found: Split) -> dict[str, int]:
 
 def _digest(found: Split) -> str:
     """SHA-256 of the indices, hex."""
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
 
     return array_digest(
         *(np.asarray(part, np.int64) for part in (found.calibrate, found.fit, found.choose, found.confirm))

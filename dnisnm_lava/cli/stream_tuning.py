@@ -144,7 +144,7 @@ def _covered(
     args: Tune, analog: AnalogGraph, frames: Sequence[np.ndarray], space: StreamSpace
 ) -> dict[str, Any]:
     """What a trial depends on; of the space, the recipe without what is varied."""
-    from dnisnm_lava.evaluation.comparison import array_digest
+    from dnisnm_lava.evaluation.origin import array_digest
 
     base = {name: value for name, value in asdict(space.base).items() if name not in RECIPE_DIALS}
     return {"network": analog.digest(), "frames": array_digest(np.stack(frames)), "recipe": base}

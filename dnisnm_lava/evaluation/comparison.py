@@ -3,24 +3,18 @@ equals what."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from dnisnm_lava.backends import ann, batched, lava_cpu, reference
+from dnisnm_lava.backends import ann, batched, lava_cpu
 from dnisnm_lava.backends.lava_cpu import Lava
-from dnisnm_lava.backends.lava_cpu.interpreter import Interpreter
-from dnisnm_lava.backends.results import Difference, Run, difference
+from dnisnm_lava.backends.results import Difference, Run
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation import in_torch, marks, outputs, sanity, tallies, weak_spots
+from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
@@ -35,7 +29,8 @@ from dnisnm_lava.evaluation.tallies import (
     said,
     scores,
 )
-from dnisnm_lava.ir import SNM, SpikingGraph, checked_images, checked_pairs
+from dnisnm_lava.evaluation.verification import verify
+from dnisnm_lava.ir import SNM, SpikingGraph, checked_pairs
 from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score
@@ -45,8 +40,6 @@ from dnisnm_lava.system.progress import Progress, Stages, in_silence
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
-WHOLE = 4  # images of which every population is compared
-PACKAGES = ("dnisnm-lava", "numpy", "torch", "torchvision", "h5py", "lava-nc", "lava-dl")
 
 
 @dataclass(frozen=True)
@@ -111,105 +104,6 @@ class Comparison:
 
 def _values(found: Mapping[int, Score]) -> dict[int, float]:
     return {t: score.value for t, score in found.items()}
-
-
-@dataclass(frozen=True)
-class Verification:
-    """equality: the rows of design 1.4 that were checked. lava: the integer network's run on Lava."""
-
-    equality: tuple[Difference, ...]
-    lava: Run
-
-
-def verify(
-    integer: SpikingGraph,
-    images: Images,
-    *,
-    steps: int,
-    spiking: SpikingGraph | None = None,
-    whole: int = WHOLE,
-    device: Device = "cpu",
-    lava: Lava = LAVA,
-    stages: Stages = in_silence,
-) -> Verification:
-    """Every spike of every population of the first `whole` images, in all executors: integer reference ==
-    integer batched == Lava `fixed_pt`; with `spiking`, the float reference == Lava `floating_pt` too. Of
-    the other images the read-outs, which tell of every spike that mattered: integer batched == Lava
-    `fixed_pt`."""
-    lava_cpu.require_lava(lava.python)
-    x = checked_images(integer, images)
-    first, others = x[:whole], x[whole:]
-    exact = reference.run(integer, first, steps=steps, progress=stages("integer reference"))
-    fast = batched.run(
-        integer, first, steps=steps, record=True, device=device, progress=stages("integer batched")
-    )
-    rows = [difference("integer reference", exact, "integer batched", fast)]
-    del exact
-    on_lava = partial(lava_cpu.run, steps=steps, deadline=lava.deadline, lava_python=lava.python)
-    simulated = on_lava(integer, first, progress=stages("Lava fixed_pt"))
-    rows.append(difference("integer batched", fast, "Lava fixed_pt", simulated))
-    parts = [simulated]
-    del fast
-    if len(others):
-        fast = batched.run(
-            integer, others, steps=steps, device=device, progress=stages("integer batched, read-outs")
-        )
-        progress = stages("Lava fixed_pt, read-outs")
-        simulated = on_lava(integer, others, record=False, progress=progress)
-        rows.append(difference("integer batched, read-outs", fast, "Lava fixed_pt, read-outs", simulated))
-        parts.append(simulated)
-    if spiking is not None:
-        rows.append(_verify_float(spiking, first, steps, on_lava, stages))
-    return Verification(tuple(rows), _together(parts, integer))
-
-
-def verify_stream(
-    integer: SpikingGraph,
-    frames: np.ndarray,
-    *,
-    spiking: SpikingGraph | None = None,
-    device: Device = "cpu",
-    lava: Lava = LAVA,
-    stages: Stages = in_silence,
-) -> tuple[Difference, ...]:
-    """`verify` of a stream's network, of which every spike of every frame (N, *image shape) is compared, and
-    with the torch module's, too."""
-    found = verify(
-        integer,
-        frames,
-        steps=integer.steps,
-        spiking=spiking,
-        whole=len(frames),
-        device=device,
-        lava=lava,
-        stages=stages,
-    )
-    stages("torch module")
-    module = in_torch.follow(integer, frames)
-    exact = difference("Lava fixed_pt", found.lava, "torch module", module)
-    return (*found.equality[:2], exact, *found.equality[2:])
-
-
-def _together(runs: Sequence[Run], integer: SpikingGraph) -> Run:
-    """The read-outs of one run after another."""
-    further = {name: np.concatenate([run.further[name] for run in runs]) for name in runs[0].further}
-    return Run(
-        np.concatenate([run.logits for run in runs]),
-        further=further,
-        units=integer.units,
-        functions=integer.functions,
-    )
-
-
-def _verify_float(
-    spiking: SpikingGraph, images: np.ndarray, steps: int, on_lava: Callable[..., Run], stages: Stages
-) -> Difference:
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # as in Lava's processes: the order of a sum depends on the threads
-        exact = reference.run(spiking, images, steps=steps, progress=stages("float reference"))
-    simulated = on_lava(spiking, images, progress=stages("Lava floating_pt"))
-    return difference("float reference", exact, "Lava floating_pt", simulated)
 
 
 def compare(
@@ -510,33 +404,3 @@ def _activity(p: SNM, run: Tally) -> Activity:
     return Activity(
         p.name, p.vth.size, int(np.count_nonzero(p.vth == 0)), up, down, number(run, "saturations", p.name)
     )
-
-
-# ---------------------------------------------------------------- where a result comes from
-
-
-def versions(other: Interpreter | None = None) -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result; `absent` for those not installed. With
-    another Python for Lava, `lava-python` and `lava-python numpy`, and its lava-nc."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    if other is not None:
-        found |= {
-            "lava-python": other.versions["python"],
-            "lava-python numpy": other.versions["numpy"],
-            "lava-nc": other.versions["lava-nc"],
-        }
-    return found
-
-
-def array_digest(*arrays: np.ndarray) -> str:
-    """SHA-256 over dtypes, shapes and values, hex."""
-    state = hashlib.sha256()
-    for array in arrays:
-        state.update(f"{array.dtype.str}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    return state.hexdigest()

@@ -16,14 +16,13 @@ from dnisnm_lava.evaluation.comparison import (
     Answered,
     Comparison,
     answered,
-    array_digest,
     checked,
     comparison,
     first_on_lava,
     tally_of,
-    versions,
 )
 from dnisnm_lava.evaluation.intervals import suggested
+from dnisnm_lava.evaluation.origin import array_digest, versions
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings, qualities
 from dnisnm_lava.evaluation.sanity import SetUp

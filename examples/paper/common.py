@@ -21,7 +21,7 @@ import dnisnm_lava as dn
 from dnisnm_lava.backends import ann
 from dnisnm_lava.data import datasets, models
 from dnisnm_lava.errors import BadFile, DnisnmError, OutOfRange
-from dnisnm_lava.evaluation.comparison import array_digest, versions
+from dnisnm_lava.evaluation.origin import array_digest, versions
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.measures import accuracy
 from dnisnm_lava.stages import recipes

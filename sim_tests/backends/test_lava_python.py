@@ -22,7 +22,7 @@ from dnisnm_lava.backends import batched, lava_cpu
 from dnisnm_lava.backends.lava_cpu import installation, interpreter, parent
 from dnisnm_lava.backends.results import difference
 from dnisnm_lava.errors import BackendFailed, BackendMissing
-from dnisnm_lava.evaluation import comparison
+from dnisnm_lava.evaluation import verification
 from dnisnm_lava.ir import SNM, Input, MaxPool, Population, Projection, ReadOut, SpikingGraph
 from dnisnm_lava.ir.arithmetic import Window
 from exporters import netx
@@ -36,7 +36,7 @@ ALL = {"lava-nc": "0.10.0", "numpy": "1.26.4", "h5py": "3.16.0"}
 def test_a_network_in_another_python_gives_the_same_spikes_in_both_modes(other_python: str) -> None:
     graph, x = small(levels=2, lead=1)
     spiking, _ = small(levels=2, lead=1, quantize=False)
-    checked = comparison.verify(
+    checked = verification.verify(
         graph, x[:2], steps=4, spiking=spiking, lava=lava_cpu.Lava(python=other_python)
     )
     assert [row.b for row in checked.equality] == ["integer batched", "Lava fixed_pt", "Lava floating_pt"]
@@ -214,7 +214,7 @@ def test_a_python_that_will_not_do_is_told(bare: Path, packages: dict[str, str],
     with pytest.raises(BackendMissing, match=f"^--lava-python: .*{match}"):
         lava_cpu.run(graph, x[:1], lava_python=python)
     with pytest.raises(BackendMissing, match=match):
-        comparison.verify(graph, x[:1], steps=1, lava=lava_cpu.Lava(python=python))
+        verification.verify(graph, x[:1], steps=1, lava=lava_cpu.Lava(python=python))
 
 
 def test_another_version_of_this_package_is_refused(bare: Path, tmp_path: Path) -> None:

@@ -135,15 +135,15 @@ def test_steps_of_verify_are_those_that_are_compared(
 ) -> None:
     """`--steps 4` compared 8, as another option said."""
     from dnisnm_lava.backends.results import Run
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import verification
 
     given: list[int] = []
 
-    def verified(*graphs: Any, steps: int, **options: Any) -> comparison.Verification:
+    def verified(*graphs: Any, steps: int, **options: Any) -> verification.Verification:
         given.append(steps)
-        return comparison.Verification((), Run(np.zeros((1, 1, 3))))
+        return verification.Verification((), Run(np.zeros((1, 1, 3))))
 
-    monkeypatch.setattr(comparison, "verify", verified)
+    monkeypatch.setattr(verification, "verify", verified)
     for steps in ("2", "16"):
         run(
             "convert", *NET, *DATA, "--recipe", "paper", "--steps", steps, "-o", f"{steps}.net", capsys=capsys
@@ -647,13 +647,13 @@ def test_a_difference_is_an_error(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dnisnm_lava.backends.results import Difference, Run
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import verification
 
     row = Difference(
         "integer batched", "Lava fixed_pt", 2, 4, 6, 1000, 3, "conv1, image 0, step 2, neuron (0, 0, 0)"
     )
     monkeypatch.setattr(
-        comparison, "verify", lambda *a, **k: comparison.Verification((row,), Run(np.zeros((2, 4, 3))))
+        verification, "verify", lambda *a, **k: verification.Verification((row,), Run(np.zeros((2, 4, 3))))
     )
     run("convert", *NET, *DATA, "--steps", "2", "-o", "a.net", capsys=capsys)
     assert cli.main(["verify", "a.net", *DATA]) == 1
