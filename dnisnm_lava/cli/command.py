@@ -49,7 +49,9 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         for word in self._options(args or ()):
             if not any(known.startswith(word) for known in self._option_string_actions):
-                self.error(f"unknown option {word}{meant(word, self._option_string_actions)}")
+                self.error(
+                    f"unknown option {word}{self._alone(word) or meant(word, self._option_string_actions)}"
+                )
         return super().parse_known_args(args, namespace)
 
     def _options(self, args: Sequence[str]) -> Iterable[str]:
@@ -59,6 +61,11 @@ class Parser(argparse.ArgumentParser):
                 return
             if word.startswith("--"):
                 yield word.partition("=")[0]
+
+    def _alone(self, word: str) -> str:
+        """` (...)` where a model stands without an option in front of it."""
+        alone = word == "--model" and any(a.dest == "subject" for a in self._actions)
+        return f" (the model stands alone: {self.prog} file.py:factory)" if alone else ""
 
     def error(self, message: str) -> NoReturn:
         """Told in one sentence, without the usage: that fills a screen."""

@@ -125,6 +125,7 @@ def test_exit_codes_are_those_of_the_manual(capsys: pytest.CaptureFixture[str]) 
         (["energy", "a.net"], "dnisnm: unknown verb energy (did you mean costs?); dnisnm --help tells more"),
         (["compare", "--limit", "5"], "unknown option --limit (did you mean --images?)"),
         (["convert", "--images", "5"], "(did you mean --calibration-images or --fit-images?)"),
+        (["inspect", "--model", "a.py:net"], "(the model stands alone: dnisnm inspect file.py:factory)"),
         (["compare", "--modle", "a.py:net"], "dnisnm compare: unknown option --modle (did you mean --model"),
         (
             ["tune", "--max-latencie=3"],
