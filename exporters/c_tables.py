@@ -264,7 +264,8 @@ def _projection(sheet: Sheet, p: SNM | ReadOut, j: int, q: Projection) -> str:
 
 
 def _geometry(q: Projection, read: Shape) -> dict[str, object]:
-    """Of the convolution; a dense layer is one whose kernel is as large as what it reads, a vector a row."""
+    """The geometry of the convolution; a dense layer is one whose kernel is as large as what it reads, a
+    vector a row."""
     if q.is_conv:
         window, (channels, height, width) = q.window, as_map(read)
         given = window.output_size((height, width))

@@ -155,7 +155,7 @@ def _of_labels(
 
 
 def _names(images: Labelled) -> list[str]:
-    """Of the images: of files their names behind the folder, else numbers from 0."""
+    """The names of the images: of files those behind the folder, else numbers from 0."""
     files = getattr(images.base, "paths", None) or [path for path, _ in getattr(images.base, "samples", ())]
     return [str(path) for path in files] if len(files) == len(images) else list(map(str, range(len(images))))
 

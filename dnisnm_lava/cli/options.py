@@ -271,7 +271,7 @@ class MeasureOptions(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions(MeasureOptions):
-    """Of a verb that measures several outputs of test images."""
+    """The options of a verb that measures several outputs of test images."""
 
     targets: list[str] = option(
         action="append",
@@ -311,7 +311,7 @@ class ChipOptions(Verb):
 
 @dataclass(frozen=True, kw_only=True)
 class LavaToo(LavaOptions):
-    """Of a verb that goes on without Lava."""
+    """The options of a verb that goes on without Lava."""
 
     lava_images: int | None = lava_images_option(LAVA_IMAGES)
 

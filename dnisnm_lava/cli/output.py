@@ -39,7 +39,7 @@ class Stages:
         self.told = 0.0
 
     def progress(self, done: int, of: int) -> None:
-        """Of the stage that is on."""
+        """Show the progress of the stage that is on."""
         if self.current is not None:
             self.bars.update(self.current, completed=done, total=of, counted=True)
             if self.lines and time.monotonic() - self.told >= PATIENCE:

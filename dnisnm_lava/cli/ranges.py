@@ -93,7 +93,7 @@ def _ranged(dataset: Labelled, bounds: Range) -> Labelled:
 
 
 def _share(analog: AnalogGraph, dataset: Labelled, seed: int) -> float | None:
-    """Of the labels of some images, those that the ANN meets; None where they are no classes of its first
+    """The share of the labels of some images that the ANN meets; None where they are no classes of its first
     output."""
     from dnisnm_lava import measures
     from dnisnm_lava.backends import ann

@@ -38,8 +38,8 @@ class Split:
 
 
 def split(dataset: Labelled, calibration_images: int, fit_images: int, held_images: int, seed: int) -> Split:
-    """Of the calibration images, chosen by `seed`: fit_images and held_images to search on, the others for
-    maxima."""
+    """The split of the calibration images, chosen by `seed`: fit_images and held_images to search on, the
+    others for maxima."""
     from dnisnm_lava.data import datasets
     from dnisnm_lava.studies.tuning import tune
 

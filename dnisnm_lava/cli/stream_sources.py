@@ -152,7 +152,8 @@ def check_dials_of(args: OfFrames, graph: dn.SpikingGraph) -> None:
 
 
 def _ann(args: MayFollow, graph: dn.SpikingGraph, stages: Stages) -> dn.AnalogGraph | None:
-    """Of the model that the file remembers, or that is given; None, with a notice, where it is not here."""
+    """The ANN of the model that the file remembers, or that is given; None, with a notice, where it is not
+    here."""
     from dnisnm_lava.data.models import load_model
     from dnisnm_lava.frontend import walk
 

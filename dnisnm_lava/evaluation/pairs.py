@@ -106,7 +106,7 @@ def _loss(measure: Measure, ann: np.ndarray, own: np.ndarray, answers: int) -> L
 
 
 def _apart(measure: Measure, ann: np.ndarray, own: np.ndarray, wanted: np.ndarray) -> Loss:
-    """Of masks and values (N, *spots), by the influence of each image on both qualities."""
+    """The loss of masks and values (N, *spots), by the influence of each image on both qualities."""
     images = len(ann)
     each = [
         measure.score(measure.count(said, wanted), measure.spread(wanted), images).quality
@@ -133,7 +133,7 @@ def _squares(said: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _distances(found: Answered, measure: Measure, key: str) -> dict[int, Loss]:
-    """Of values against the ANN's own, which has all."""
+    """The losses of values, by T, against the ANN's own, which has all."""
     ann, told = found.right["ann"], {}
     for t, said in found.said[key].items():
         fit = measure.score(measure.count(said, ann), measure.spread(ann), len(ann))
@@ -174,7 +174,7 @@ def _parting(found: Answered, measure: Measure, said: np.ndarray, most: int) -> 
 
 
 def _distance(found: Answered, measure: Measure, said: np.ndarray, most: int) -> Parting:
-    """Of values."""
+    """The parting of values, by each image's RMSE to the ANN's."""
     ann, labels = found.right["ann"], found.right.get("labels")
     fit = measure.score(measure.count(ann, ann), measure.spread(ann), len(ann))
     assert isinstance(fit, Fit)

@@ -111,7 +111,7 @@ def _results(place: Path) -> list[Path]:
 
 
 def _together(name: str, curves: Sequence[Curve]) -> Curve:
-    """Of networks made each for its T, each at its own."""
+    """The curve of networks made each for its T, each at its own."""
     if len(curves) == 1:
         return curves[0]
     if len({(c.heading, c.same, c.images, c.ann) for c in curves}) > 1:
@@ -170,7 +170,7 @@ def _number(value: Any) -> float:
 
 
 def _variance(told: Mapping[str, Any], network: str) -> float:
-    """Of the wanted values: RMSE^2 / (1 - R2), of the T where R2 is least."""
+    """The variance of the wanted values: RMSE^2 / (1 - R2), of the T where R2 is least."""
     t = min(told["r2"][network], key=lambda t: told["r2"][network][t])
     left = 1 - _number(told["r2"][network][t])
     return _number(told["rmse"][network][t]) ** 2 / left if left > 0 else 1.0
@@ -215,7 +215,7 @@ def with_points(
 
 
 def _scaled(found: Difference, variance: float) -> Difference:
-    """Of mean squared errors: as a difference of R2."""
+    """The difference of mean squared errors, as one of R2."""
     low, high = found.interval
     return Difference(found.value / variance, (low / variance, high / variance))
 

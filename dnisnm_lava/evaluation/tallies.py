@@ -134,7 +134,7 @@ def _added(a: Tally, b: Tally) -> Tally:
 
 
 def _worse(a: int | Tally, b: int | Tally) -> Tally:
-    """Of two images; the first of equals, in any order."""
+    """The worse of two images; the first of equals, in any order."""
     assert isinstance(a, dict)
     assert isinstance(b, dict)
     return max(a, b, key=lambda t: (number(t, "error"), -number(t, "image")))

@@ -154,7 +154,7 @@ class _Given:
         self.axis: int | None = None
 
     def array(self, value: Any) -> np.ndarray:
-        """Of the base's rank without its batch, longer than 1 along one axis at most."""
+        """A value as an array of the base's rank without its batch, longer than 1 along one axis at most."""
         known = self.fusion.constant(value) if isinstance(value, torch.fx.Node) else value
         a = compact(constant(known, self.shape))
         long = [i for i, n in enumerate(a.shape) if n > 1]

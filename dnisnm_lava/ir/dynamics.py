@@ -57,8 +57,8 @@ def integrate(v: np.ndarray, z: np.ndarray, bias: np.ndarray) -> tuple[np.ndarra
 
 
 def lower_threshold(vth: np.ndarray, down: float) -> np.ndarray:
-    """Of neurons with the thresholds `vth`: down * vth; for integers the nearest (ties to even) to this
-    float64 product, at least 1."""
+    """The lower threshold of neurons with the thresholds `vth`: down * vth; for integers the nearest (ties to
+    even) to this float64 product, at least 1."""
     product = down * vth.astype(np.float64)
     return (
         product if vth.dtype.kind == "f" else np.maximum(THRESHOLDS.rounded(product)[0], 1).astype(vth.dtype)

@@ -217,7 +217,7 @@ class Measure:
         }
 
     def _pixels(self, said: np.ndarray, wanted: np.ndarray) -> Counts:
-        """Of masks, by class: pixels (n,) that are said to be of it, that are, and both."""
+        """Counts of pixels (n,) of masks by class: those that are said to be of it, that are, and both."""
         count = self.classes if self.kind == "classes" else 2
         parts = {"both": said[said == wanted], "said": said, "wanted": wanted}
         each = {name: np.bincount(part.astype(np.int64), minlength=count) for name, part in parts.items()}

@@ -32,7 +32,7 @@ class Quality:
 
 
 def quality(measure: Measure, score: Score, said: np.ndarray, wanted: np.ndarray) -> Quality:
-    """Of answers (N, *spots), whose score is known."""
+    """The quality of answers (N, *spots), whose score is known."""
     if not (isinstance(score, Share) and score.ious):
         return Quality(score.quality, score.interval, score.standard_error)
     error = standard_error(influence(measure, said, wanted))
@@ -73,7 +73,8 @@ def _pixels(measure: Measure, said: np.ndarray, wanted: np.ndarray) -> tuple[np.
 
 
 def standard_error(each: np.ndarray) -> float:
-    """Of a number, from the influences (N,) of its images; 0 of one image, which tells none."""
+    """The standard error of a number, from the influences (N,) of its images; 0 of one image, which tells
+    none."""
     count = len(each)
     return sqrt(float(np.square(each).sum()) * count / (count - 1)) if count > 1 else 0.0
 

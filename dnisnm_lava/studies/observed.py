@@ -42,8 +42,8 @@ class Watch:
         self.observe: Observe = together(First(counted, self.counter), First(timed, self.sending))
 
     def found(self, x: np.ndarray, given: Rates | None = None, progress: Progress | None = None) -> Observed:
-        """Of images x (N, *input shape), of which the first were watched already, as many as there were: the
-        others are simulated now. given: as in `runtime`."""
+        """The costs and runtimes of images x (N, *input shape), of which the first were watched already, as
+        many as there were: the others are simulated now. given: as in `runtime`."""
         wanted = min(len(x), max(self.counted, self.timed))
         rest = x[self.watched : wanted]
         if len(rest):

@@ -242,7 +242,7 @@ def _some(scores: Score | Mapping[int, Score]) -> Score:
 def _thumbnails(
     heard: Answered, measure: Measure, parted: Mapping[int, Parting], images: np.ndarray, about: About
 ) -> tuple[Thumbnail, ...]:
-    """Of each image that some T shows: those of the most steps first."""
+    """The thumbnails of the images that some T shows: those of the most steps first."""
     shown: dict[int, list[int]] = {}
     for t in sorted(parted, reverse=True):
         for image in parted[t].shown:
@@ -264,7 +264,7 @@ def _thumbnails(
 
 
 def _between(measure: Measure, said: np.ndarray, ann: np.ndarray) -> float:
-    """Of one image: how many answers differ; of values, their RMSE."""
+    """The distance between the answers to one image: how many differ; of values, their RMSE."""
     if measure.is_share:
         return int(np.count_nonzero(said != ann))
     return float(np.sqrt(np.mean(np.square(said - ann))))

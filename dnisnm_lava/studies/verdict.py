@@ -32,7 +32,7 @@ class Verdict:
 
 
 def verdict(found: Gathered, t: int) -> Verdict:
-    """Of the integer network read after t steps, on the images and rules of the report."""
+    """The verdict on the integer network, read after t steps, from the images and rules of the report."""
     grounds = (*_alarms(found), _loss(found, t), _lava(found), _chip(found.checked))
     states = {ground.state for ground in grounds}
     state = next(s for s in (NOT_READY, OPEN, READY) if s in states)

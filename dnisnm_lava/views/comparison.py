@@ -68,7 +68,7 @@ def comparison_json(comparison: Comparison, provenance: Mapping[str, Any]) -> di
 
 
 def masks_json(scores: Mapping[str, Score | Mapping[int, Score]], behind: str) -> dict[str, Any]:
-    """Of masks the mean intersection over union, and that of each class; else nothing."""
+    """The mean intersection over union of masks, and that of each class; nothing where there are none."""
     first = next((next(iter(s.values())) if isinstance(s, Mapping) else s for s in scores.values()), None)
     if not isinstance(first, Share) or not first.ious:
         return {}
@@ -228,7 +228,7 @@ def _outputs_table(comparison: Comparison) -> Table:
 
 
 def _met_tables(comparison: Comparison, name: str) -> list[RenderableType]:
-    """Of another output, by its own labels or targets."""
+    """The tables of another output, by its own labels or targets."""
     measure, scores = comparison.further[name], met_scores(comparison, name)
     heading = f"{name}: {measure.aim}"
     table = _scores_table(comparison, scores, heading, lambda score: measure.shown(score.quality))

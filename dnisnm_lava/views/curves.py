@@ -32,7 +32,7 @@ def _worst(curve: Curve) -> float:
 
 
 def name_of(p: Population) -> str:
-    """Of the function that a population has; nothing where it has none of its own."""
+    """The name of the function that a population has; nothing where it has none of its own."""
     if isinstance(p, Activation):
         return p.function.name
     return p.curve.name if isinstance(p, SNM) and p.curve is not None else ""

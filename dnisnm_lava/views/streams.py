@@ -107,7 +107,7 @@ def stream_table(found: Summary, title: str) -> RenderableType:
 
 
 def cells(found: Summary, key: str) -> list[str]:
-    """Of the stream or of a reference: its name, and what stands below HEADINGS."""
+    """The cells of the stream or of a reference: its name, and what stands below HEADINGS."""
     ratio, energy = found.ratio(key), found.energy.get(key)
     views = ["", "", ""]
     if energy is not None:
@@ -225,7 +225,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _agreement(axes: Axes, rows: Sequence[Row], at: Sequence[int], found: Summary) -> None:
-    """Of answers, a mark where one differs; of values, the error."""
+    """Marks where an answer differs; of values, the lines of their errors."""
     if found.measure is not None and not found.measure.is_share:
         for key in found.agreement:
             axes.plot(at, [row.agreement[key] for row in rows], color=COLOURS[key], label=f"to {NAMES[key]}")

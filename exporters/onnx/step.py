@@ -74,7 +74,7 @@ def _inside(net: Net, source: str, reader: Population, begins: Mapping[str, int]
 
 
 def _moment(net: Net, p: Population, start: int, fires: int) -> Moment:
-    """Of a population that hears from step `start` on, and fires from `fires` on, T steps each."""
+    """The moment of a population that hears from step `start` on, and fires from `fires` on, T steps each."""
     g, key = net.g, ("summed", start)
     if key not in g.known:
         since = g("Sub", STEP, g.constant(start - 1))

@@ -58,6 +58,19 @@ def test_every_folder_says_what_lives_there_and_what_may_enter() -> None:
         assert "May import " in said, path.parent.relative_to(ROOT)
 
 
+def test_docstrings_begin_with_what_the_thing_is() -> None:
+    """Not with `Of a channel, ...`, which leaves it out."""
+    named = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    texts = {p: p.read_text() for folder in (PACKAGE, ROOT / "exporters") for p in folder.rglob("*.py")}
+    assert not [
+        (path.relative_to(ROOT).as_posix(), getattr(node, "name", "the module"))
+        for path, text in texts.items()
+        if re.search(r'"""\s*Of ', text)  # a walk of every file takes seconds
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, named) and (ast.get_docstring(node) or "").startswith("Of ")
+    ]
+
+
 def test_nothing_lies_flat() -> None:
     assert {p.name for p in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 

@@ -62,8 +62,8 @@ def in_workers(work: Callable[[int], T], starts: range, workers: int) -> Iterato
 
 
 def _limit_threads(count: int) -> None:
-    """Of this thread's own parallel regions, for its life: OpenMP's setting is each thread's own. torch sets
-    it when a thread first asks, and not again."""
+    """Limit the threads of this thread's own parallel regions, for its life: OpenMP's setting is each
+    thread's own. torch sets it when a thread first asks, and not again."""
     torch.get_num_threads()
     _libraries().limit(limits=count, user_api="openmp")
 

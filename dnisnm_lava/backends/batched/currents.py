@@ -43,8 +43,8 @@ class Synapses:
 def synapses(
     projection: Projection, code: Code, largest: int, source: Shape, asked: str, device: str
 ) -> Synapses:
-    """Of spikes up to +-largest, stored in `code`; OutOfRange where the way that is asked for would not be
-    exact."""
+    """The synapses of a projection for spikes up to +-largest, stored in `code`. OutOfRange where the way
+    that is asked for would not be exact."""
     way = way_of(projection, code, largest, source, asked, device)
     if way == "triton":
         from dnisnm_lava.backends.batched import triton_currents

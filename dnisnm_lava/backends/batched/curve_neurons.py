@@ -91,7 +91,7 @@ def constants(
     out: np.dtype,
     offset: int,
 ) -> CurveNeurons:
-    """Of p with this bias and payload, for currents of the float `dtype`."""
+    """The constants of p with this bias and payload, for currents of the float `dtype`."""
     each = [innermost(np.broadcast_to(a, p.shape)).ravel() for a in (bias, p.vth, payload, p.v_init)]
     return CurveNeurons(
         np.array(each, dtype),

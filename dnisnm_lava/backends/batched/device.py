@@ -25,7 +25,7 @@ def checked_device(device: Device) -> str:
 
 
 def free_bytes(device: str) -> int:
-    """Of the memory that the device computes in."""
+    """The free bytes of the memory that the device computes in."""
     if not device.startswith("cuda"):
         return free_memory()
     with current_device(device):  # `mem_get_info` takes no device without an index

@@ -34,7 +34,7 @@ class Code:
         self.vector = ir.VectorType(self.scalar, LANES)
 
     def pointer(self, kind: types.Array, array: Any, *at: Any) -> Any:
-        """Of an element of a contiguous array; at: offsets that add up, in elements."""
+        """The pointer to an element of a contiguous array; at: offsets that add up, in elements."""
         place = self.context.make_array(kind)(self.context, self.b, array).data
         for offset in at:
             place = self.b.gep(place, [offset])

@@ -287,7 +287,8 @@ def try_scales(
 
 
 def lower_is_above_0(p: Neurons) -> bool:
-    """Of anyone who is not dead: `guards` writes 0 as the least number above it."""
+    """Is the lower threshold of any neuron that is not dead above 0? `guards` writes 0 as the least number
+    above it."""
     left = p.shared[lanes.LOWER]
     return bool((left[p.shared[lanes.VTH] > 0] > np.finfo(p.own.dtype).tiny).any())
 

@@ -101,14 +101,14 @@ def _plan(
 
 
 def _code_of_signed(p: Population, plan: Mapping[str, Plan]) -> Code | None:
-    """Of a population whose levels a byte with a sign holds."""
+    """The code of a population whose levels a byte with a sign holds; of a max-pool, its source's."""
     if isinstance(p, MaxPool):
         return plan[p.source].code
     return code_of_levels(np.broadcast_to(p.payload, p.shape), p.levels, True) if isinstance(p, SNM) else None
 
 
 def _code_of_once(graph: SpikingGraph, p: Population, plan: Mapping[str, Plan]) -> Code | None:
-    """Of a population that holds nothing before its only step, and so takes nothing back."""
+    """The code of a population that holds nothing before its only step, so takes nothing back; else None."""
     if isinstance(p, MaxPool):
         source = plan[p.source].code
         return source if source.dtype is torch.uint8 and source.offset == 0 else None

@@ -21,7 +21,7 @@ COMPARED = 2  # levels of integers up to which comparing with each threshold cos
 
 @dataclass
 class Tally:
-    """Of a population: how often it sent up, how often down, how many potentials were clipped."""
+    """The counts of a population: how often it sent up, how often down, how many potentials were clipped."""
 
     up: int = 0
     down: int = 0

@@ -61,8 +61,8 @@ def code_of(largest: int, signed: bool = False) -> Code:
 
 
 def code_of_levels(payload: np.ndarray, levels: int, signed: bool = False) -> Code | None:
-    """Of spikes that are never negative, or have a sign, up to `levels` times the payload (C, ...): bytes of
-    the value, or of the level where pixels share payloads; None where bytes hold neither."""
+    """The code of spikes that are never negative, or have a sign, up to `levels` times the payload (C, ...):
+    bytes of the value, or of the level where pixels share payloads; None where bytes hold neither."""
     largest, byte, dtype = int(payload.max(initial=0)) * levels, BYTE, torch.uint8
     if signed:
         byte, dtype = BYTE // 2, torch.int8

@@ -60,8 +60,8 @@ def convolution(
     exponent: int,
     device: str,
 ) -> Map:
-    """Of spikes (B, I, y, x), int8, with weights (O, I / groups, ky, kx) of 8 bits: (B, O, y', x') int32,
-    channels innermost in memory."""
+    """The convolution of spikes (B, I, y, x), int8, with weights (O, I / groups, ky, kx) of 8 bits: (B, O,
+    y', x') int32, channels innermost in memory."""
     outputs, _, *kernel = weight.shape
     window = Window((kernel[0], kernel[1]), stride, padding, dilation)
     packed = tensor(np.ascontiguousarray(np.moveaxis(weight, 1, -1)), torch.int8, device)  # (O, ky, kx, I)

@@ -19,7 +19,7 @@ COUNTS = ("blocks", "programs", "steps", "head", "levels", "limit", "offset")
 
 @triton.jit
 def _corner(m, out_height, out_width, stride_y, stride_x, top, left):
-    """Of the batch's pixel m: its sample, and the first row and column of what it reads."""
+    """The sample of the batch's pixel m, and the first row and column of what it reads."""
     return (
         m // (out_height * out_width),
         m // out_width % out_height * stride_y - top,

@@ -62,8 +62,8 @@ class Sent:
 
 @dataclass
 class Room:
-    """Of one population: acc (pixels, C), the currents of a step; touched (pixels,), where one arrived;
-    pending (pixels,), where a neuron has more to send."""
+    """The working arrays of one population: acc (pixels, C), the currents of a step; touched (pixels,), where
+    one arrived; pending (pixels,), where a neuron has more to send."""
 
     acc: np.ndarray
     touched: np.ndarray

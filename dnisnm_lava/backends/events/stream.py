@@ -74,7 +74,8 @@ class Stream:
                 room.pending[:] = 1
 
     def _shape(self, kind: str, p: Population) -> Shape:
-        """Of what is kept: sums are those of a max-pool's source, or of a gate."""
+        """The shape of what is kept: the sums of a max-pool have its source's, and the sums `b` of a gate
+        those of the population that gates."""
         if kind == "b" and isinstance(p, Gate):
             return self.graph[p.gate].shape
         return self.graph[p.source].shape if kind == "total" and isinstance(p, MaxPool) else p.shape
@@ -263,7 +264,7 @@ def _dials(p: SNM, dtype: np.dtype) -> tuple[np.generic, np.generic, bool]:
 
 
 def _bounds(p: SNM | Gate) -> tuple[float, float]:
-    """Of m, as `kernels.follow` and `gate` take them."""
+    """The bounds of m, as `kernels.follow` and `gate` take them."""
     most = float(p.most) if p.most else np.inf
     return -most if p.two_sided else 0.0, most
 

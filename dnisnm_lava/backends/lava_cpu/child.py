@@ -162,7 +162,7 @@ def fail_with(started: Started) -> None:
 
 
 def _last_words(process: int) -> str:
-    """Of one that a signal has ended."""
+    """The words for a process that a signal has ended; none for another, or where Lava has collected it."""
     with contextlib.suppress(ChildProcessError):  # Lava has collected it
         state = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
         if state is not None and state.si_code != os.CLD_EXITED:

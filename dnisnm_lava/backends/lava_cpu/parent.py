@@ -253,8 +253,8 @@ def _reading(stream: IO[bytes] | None, hear: Callable[[str | None], None]) -> th
 
 
 class _Words:
-    """Of what the child says on its standard error, however much it is: the first error (later ones follow
-    from it), else the last line."""
+    """The line to tell of what the child says on its standard error, however much it is: the first error
+    (later ones follow from it), else the last line."""
 
     def __init__(self) -> None:
         self.last = "(none)"
@@ -276,8 +276,8 @@ def _status(child: subprocess.Popen[bytes]) -> str:
 
 
 def remove_shared_memory(folder: str) -> None:
-    """Of the run that `folder` was made for: what is left where multiprocessing's resource tracker was killed
-    too."""
+    """Remove the shared memory of the run that `folder` was made for: what is left where multiprocessing's
+    resource tracker was killed too."""
     for segment in Path("/dev/shm").glob(f"{Path(folder).name}-*"):
         segment.unlink(missing_ok=True)
 

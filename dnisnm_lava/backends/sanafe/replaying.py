@@ -167,8 +167,8 @@ Messages = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _messages(trace: Path) -> Messages:
-    """Of each message: sending core and tile, receiving core and tile, as (tile, core of the tile), -1 where
-    none is received; seconds until it is sent, and until it is taken in."""
+    """The messages of a trace, one after the other: sending core and tile, receiving core and tile, as (tile,
+    core of the tile), -1 where none is received; seconds until it is sent, and until it is taken in."""
     source, target, sending, receiving = [], [], [], []
     with trace.open() as lines:
         columns = {name: i for i, name in enumerate(next(lines).strip().split(","))}

@@ -64,7 +64,7 @@ def _network(groups: Groups, edges: list[Edge], cores: list[Any], chips: Preset)
 
 
 def _potentials(groups: Groups, traces: np.ndarray) -> dict[str, np.ndarray]:
-    """Of the groups whose potentials are traced, which SANA-FE sorts by their names."""
+    """The potentials (steps, neurons) of the groups that are traced, which SANA-FE sorts by their names."""
     found, at = {}, 0
     for name in sorted(name for name, (_, traced) in groups.items() if traced):
         found[f"potential:{name}"] = traces[:, at : at + groups[name][0]]

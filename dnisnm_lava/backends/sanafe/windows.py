@@ -160,7 +160,7 @@ def _synapses(who: str, q: Projection, sender: SNM) -> tuple[np.ndarray, np.ndar
 
 
 def _threshold(p: SNM) -> np.ndarray:
-    """Of each neuron; a dead one never fires."""
+    """The threshold of each neuron; a dead one never fires."""
     vth = p.vth.reshape(-1).astype(np.int64)
     return np.where(vth > 0, vth, NEVER)
 

@@ -113,8 +113,8 @@ def _slice(x: torch.Tensor, ranges: Sequence[tuple[int, int, int, int]]) -> torc
 
 
 def _place(place: int, size: int) -> int:
-    """Of an axis that is read backwards: -1 stands before its first. Numbers alone: torch.export traces
-    neither slice.indices nor the last of a range that falls."""
+    """The place on an axis that is read backwards: -1 stands before its first. Numbers alone: torch.export
+    traces neither slice.indices nor the last of a range that falls."""
     return min(max(place + size if place < 0 else place, -1), size - 1)
 
 

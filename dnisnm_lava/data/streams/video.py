@@ -152,7 +152,7 @@ class _Ending:
 
 
 def _seconds(text: str) -> float:
-    """Of 00:01:02.500000000; 0 for anything else."""
+    """The seconds of 00:01:02.500000000; 0 for anything else."""
     try:
         hours, minutes, seconds = map(float, text.split(":"))
     except ValueError:

@@ -63,7 +63,8 @@ class AbstractPySNM(PyLoihiProcessModel):
         return dynamics.fire(self.v, self.m, self.vth, self.levels.item(), two_sided, lower, band, most)
 
     def _followed(self, summed: int) -> dynamics.Fired:
-        """Of neurons with a curve, after so many steps were summed; it takes channels first."""
+        """The firing of neurons with a curve, after so many steps were summed; `dynamics.follow` takes
+        channels first."""
         curve, axis = Curve("", self.knots, self.slopes, self.offsets), self.channels.item()
         v, m, vth = (np.moveaxis(a, axis, 0)[None] for a in (self.v, self.m, self.vth))
         band = dynamics.band_of(vth, self.band.item())

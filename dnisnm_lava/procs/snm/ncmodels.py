@@ -276,7 +276,7 @@ def _follow(levels: int, two_sided: bool, carry: bool) -> str:
 
 
 def _instructions(fire: str, carry: bool) -> list[tuple[str, ...]]:
-    """Of a step whose neurons fire so."""
+    """The instructions of a step whose neurons fire so."""
     begin = BEGIN.format(reset="" if carry else RESET.strip(), bias=ONCE.strip() if carry else "ADD z a bias")
     return _parsed(begin + fire, carry)
 

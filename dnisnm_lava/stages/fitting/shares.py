@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def lane(number: int) -> int:
-    """Of the chunk of this number."""
+    """The lane of the chunk of this number."""
     return TURNS[number % LANES]
 
 

@@ -252,7 +252,7 @@ def _said(p: Rectifier | Relay | Activation | ReadOut, moments: Moments) -> Sent
 
 
 def _multiplied(a: Moments, b: Moments) -> Moments:
-    """Of a product of independent numbers."""
+    """The moments of a product of independent numbers."""
     squares = [variance + mean.square() for mean, variance in (a, b)]
     mean = a[0] * b[0]
     return mean, (squares[0] * squares[1] - mean.square()).clamp(min=0)

@@ -88,14 +88,14 @@ def arrays(graph: SpikingGraph) -> Iterator[np.ndarray]:
 
 
 def _memory_bits(p: SNM, steps: int) -> int:
-    """Of m: a relay needs none, and that of a curve which goes below 0 has a sign."""
+    """The bits of a neuron's m: a relay needs none, and that of a curve which goes below 0 has a sign."""
     if p.curve is None and p.two_sided:
         return 0
     return (steps * p.levels).bit_length() + int(p.two_sided)
 
 
 def _gate_bits(p: Gate, graph: SpikingGraph) -> int:
-    """Of its sums, of 24 bits each, and m, and a gain and a shift for each channel."""
+    """The bits of a gate: of its sums, 24 each, of m, and of a gain and a shift for each channel."""
     neurons, others = p.vth.size, int(np.prod(graph[p.gate].shape))
     memory = (graph.steps * p.levels).bit_length() + int(p.two_sided)
     each = unsigned_bits(p.gain) + LARGEST_SHIFT.bit_length()
@@ -103,7 +103,8 @@ def _gate_bits(p: Gate, graph: SpikingGraph) -> int:
 
 
 def _table_bits(curve: Curve) -> int:
-    """Of all rows: knots, slopes, offsets, and a shift each, of which a threshold is a power of two."""
+    """The bits of all rows of a curve: knots, slopes, offsets, and a shift each, of which a threshold is a
+    power of two."""
     tables = (curve.knots, curve.slopes, curve.offsets)
     return sum(signed_bits(a) * a.size for a in tables) + curve.rows * LARGEST_SHIFT.bit_length()
 

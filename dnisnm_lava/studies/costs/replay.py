@@ -53,8 +53,8 @@ class Core:
 
 @dataclass(frozen=True)
 class Cores:
-    """Of each core: the population on it, seconds for its neurons and for the messages that come, its
-    firings, such messages, the synapses that they read, updates of its neurons."""
+    """The cores, in their order: the population on each, seconds for its neurons and for the messages that
+    come, its firings, such messages, the synapses that they read, updates of its neurons."""
 
     population: tuple[str, ...]
     sending: tuple[float, ...]
@@ -66,7 +66,7 @@ class Cores:
 
     @property
     def seconds(self) -> tuple[float, ...]:
-        """Of sending or of receiving, whichever is longer."""
+        """The seconds of each core, of sending or of receiving, whichever is longer."""
         return tuple(map(max, self.sending, self.receiving))
 
     def fullest(self, what: str) -> tuple[int, str, float]:
@@ -144,7 +144,8 @@ class Replay:
 
     @property
     def seconds_an_image(self) -> float:
-        """Of all steps, those in which the chip fills and empties with them: with one image, its latency."""
+        """The seconds of all steps, by the number of images. Those in which the chip fills and empties are
+        among them: with one image, its latency."""
         return self.total.seconds / self.images
 
     @property
@@ -247,7 +248,7 @@ def _of_images(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
 
 
 def _of_stream(graph: SpikingGraph, x: np.ndarray, steps: int) -> _Ours:
-    """Of frames: the change of the image comes in each step."""
+    """What our executors say of frames: the change of the image comes in each step."""
     stream = going(replace(graph, steps=steps))
     frames = [stream.step(frame, record=True) for frame in x]
     spikes = {name: np.stack([frame.spikes[name] for frame in frames]) for name in frames[0].spikes}

@@ -22,7 +22,7 @@ class FrameReplay:
     all: Replay
 
     def behind(self, what: str) -> float:
-        """Of a frame behind the first, on average: a field of `replay.Step` that is a number."""
+        """What a frame behind the first takes on average. what: a field of `replay.Step` that is a number."""
         more: float = getattr(self.all.total, what) - getattr(self.first.total, what)
         return more / (self.all.images - 1)
 
@@ -39,7 +39,8 @@ class FrameReplay:
 def replay_frames(
     graph: SpikingGraph, frames: np.ndarray, *, deadline: float = HOUR, progress: Progress | None = None
 ) -> FrameReplay:
-    """Of a stream's network and its first frames (N, *image shape), two or more; errors as of `replay`."""
+    """The replay of a stream's network on its first frames (N, *image shape), two or more; errors as of
+    `replay`."""
     if len(frames) < 2:
         raise OutOfRange(
             f"SANA-FE: {len(frames)} frame given of a stream; give 2 or more, of which the first is an image"

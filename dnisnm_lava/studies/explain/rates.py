@@ -58,7 +58,7 @@ class Runs:
 
 
 def run(nets: Networks, images: np.ndarray, steps: int, device: str, observe: Observe | None = None) -> Runs:
-    """Of some images. observe: is told of the integer network's run, too."""
+    """The runs of both networks on some images. observe: is told of the integer network's run, too."""
     spiking = batched.run(nets.spiking, images, steps=steps, record=True, device=device, synapses="float64")
     reached = Reached(steps)
     watch = reached if observe is None else together(reached, observe)

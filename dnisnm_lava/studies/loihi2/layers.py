@@ -233,14 +233,15 @@ def state_bits(p: SNM | ReadOut, steps: int, width: int = LOIHI2.state_bits) -> 
 
 
 def table_bits(curve: Curve, width: int = LOIHI2.state_bits) -> int:
-    """Of one row of a curve: its knots, as wide as v; its slopes and offsets, in the fewest bits that hold
-    them all; and its shift. That a core keeps such tables, one for each row, is a guess."""
+    """The bits of one row of a curve: its knots, as wide as v; its slopes and offsets, in the fewest bits
+    that hold them all; and its shift. That a core keeps such tables, one for each row, is a guess."""
     lines = signed_bits(curve.slopes) + signed_bits(curve.offsets)
     return curve.knots.shape[1] * width + curve.slopes.shape[1] * lines + LARGEST_SHIFT.bit_length()
 
 
 def _memory_bits(p: SNM, steps: int) -> int:
-    """Of m; a two-sided neuron needs one only where it has a bound or a curve, with a sign."""
+    """The bits of a neuron's m. A two-sided neuron needs an m only where it has a bound or a curve, and then
+    with a sign."""
     if p.most or p.curve is not None:
         return (p.most or steps * p.levels).bit_length() + int(p.two_sided)
     return 0 if p.two_sided else (steps * p.levels).bit_length()

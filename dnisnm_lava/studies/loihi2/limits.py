@@ -29,8 +29,8 @@ def _of(table: str, least: int = 1, most: int = LARGEST, **default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of a chip: one field for each key of `loihi2.toml`, which tells what it means, by the same name. None:
-    there is no such limit."""
+    """The limits of a chip: one field for each key of `loihi2.toml`, which tells what it means, by the same
+    name. None: there is no such limit."""
 
     name: str
     weight_bits: int = _of("widths", 2, 32)

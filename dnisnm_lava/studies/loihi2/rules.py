@@ -132,7 +132,7 @@ class Checked:
 
     @property
     def rules_held(self) -> int:
-        """Of `uses`, those whose rule holds everywhere."""
+        """The number of `uses` whose rule holds everywhere."""
         broken = {v.rule for v in self.violations}
         return sum(use.rule not in broken for use in self.uses)
 
@@ -255,7 +255,7 @@ def _of_state(network: Network, name: str, values: np.ndarray, remedy: str) -> t
 
 
 def _remedy(network: Network, remedy: str) -> str:
-    """Of a state that is too narrow."""
+    """The remedy for a state that is too narrow."""
     return FILLED if network.limits.state_bits < STATE_BITS else remedy
 
 

@@ -136,8 +136,8 @@ def _checked(graph: SpikingGraph, images: Images, steps: Sequence[int]) -> np.nd
 
 @dataclass(frozen=True)
 class Work:
-    """Of each image alone on the chip. operations, words: (steps, N, cores); bits: {direction: (steps, N,
-    ...)} on each link; neurons: (cores,)."""
+    """The work of each image alone on the chip. operations, words: (steps, N, cores); bits: {direction:
+    (steps, N, ...)} on each link; neurons: (cores,)."""
 
     where: dict[str, Placed]
     neurons: np.ndarray
@@ -239,7 +239,7 @@ def _check_frames(graph: SpikingGraph, frames: np.ndarray, steps: int) -> None:
 
 
 def bound(work: Work, period: int, given: Rates) -> Runtime:
-    """Of what was counted, with the rates of a chip."""
+    """The bound from what was counted, with the rates of a chip."""
     steps, images, cores = work.operations.shape
     terms = tuple(_term(work, name, period, given) for name in TERMS)
     known = [t for t in terms if t.seconds is not None]
@@ -263,8 +263,8 @@ def bound(work: Work, period: int, given: Rates) -> Runtime:
 
 
 def _seconds(work: Work, period: int, given: Rates, halved: slice = slice(0)) -> float:
-    """Of `period` steps, images as many steps apart: the largest term of each. halved: cores of which two
-    share what one has."""
+    """The seconds of `period` steps, images as many steps apart: the largest term of each. halved: cores of
+    which two share what one has."""
     steps = np.full((period, work.operations.shape[1]), given.of["barrier"].value or 0.0)
     for name in TERMS[:-1]:
         rate = given.of[name].value
@@ -302,7 +302,7 @@ def _term(work: Work, name: str, period: int, given: Rates) -> Term:
 
 
 def _total(work: Work, name: str, period: int) -> float:
-    """Of all cores for an image; bits: sent by cores."""
+    """The total of a term, over all cores, for an image; of bits, those sent by cores."""
     each = work.bits["out of a core"] if name == "link_bit" else work.each(name, period)
     return float(each.sum() / each.shape[1])
 

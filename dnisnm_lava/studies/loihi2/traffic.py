@@ -112,7 +112,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Windows:
-    """Of windows that slide over a map: a convolution, a max-pool, the elements of a gate.
+    """The way into windows that slide over a map: a convolution, a max-pool, the elements of a gate.
 
     taps: (channels of tiles, C, ky, kx) synapses of a channel into a tile; rows: (ky, rows of tiles, H),
     cols: (kx, columns of tiles, W) how often a tap of a tile's neurons falls there. in_front: what the
@@ -144,7 +144,8 @@ class Windows:
 
 @dataclass(frozen=True)
 class Rows:
-    """Of weights that nothing shares. synapses: (cores of the reader, C, H, W) of each value that is read."""
+    """The way into weights that nothing shares. synapses: (cores of the reader, C, H, W) of each value that
+    is read."""
 
     synapses: np.ndarray
     in_front: Front

@@ -57,7 +57,7 @@ class Activity:
 
 
 def begun(graph: SpikingGraph) -> Activity:
-    """Of no frame."""
+    """The activity of no frame yet."""
     senders = [p for p in graph if not isinstance(p, ReadOut)]
     return Activity(tuple(p.name for p in senders), tuple(int(np.prod(p.shape)) for p in senders))
 

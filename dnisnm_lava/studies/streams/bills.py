@@ -18,8 +18,8 @@ from dnisnm_lava.studies.streams.work import Work
 
 @dataclass(frozen=True)
 class Energy:
-    """Of a frame, pJ; None where a view says nothing. paper: (25) read with the spikes that arrive, floats.
-    arithmetic: of weights alone, max-pools left out. chip: of one like Loihi 1."""
+    """The energy of a frame, pJ; None where a view says nothing. paper: (25) read with the spikes that
+    arrive, floats. arithmetic: of weights alone, max-pools left out. chip: of one like Loihi 1."""
 
     paper: float | None
     arithmetic: float
@@ -38,22 +38,25 @@ class Bill:
         )
 
     def of(self, work: Work) -> Energy:
-        """Of spikes: a synapse is paid for each."""
+        """The energy of spikes: a synapse is paid for each."""
         return Energy(self._paper(work), self._arithmetic(work), self._chip(work))
 
     def skipping(self, work: Work) -> Energy:
-        """Of the quantized ANN, for activations other than 0: one operation for each synapse of one."""
+        """The energy of the quantized ANN, for activations other than 0: one operation for each synapse of
+        one."""
         return Energy(None, sum(self._once(name) * work.weighted(name) for name in work.delivered), None)
 
     @cached_property
     def ann(self) -> Energy:
-        """Of the ANN: in floats for the paper's view, quantized for that of arithmetic; for any frame."""
+        """The energy of the ANN: in floats for the paper's view, quantized for that of arithmetic; for any
+        frame."""
         existing = sum(self._once(q.source) * _synapses(self.graph, q) for q in _projections(self.graph))
         return Energy(prices.MAC * self.multiplications, existing, None)
 
     @cached_property
     def multiplications(self) -> int:
-        """Of the ANN, a frame: (24), as `inspect` counts them, borders and weights of 0 in them."""
+        """The multiplications of the ANN, a frame: (24), as `inspect` counts them, borders and weights of 0
+        in them."""
         return sum(layer.operations for layer in self._layers)
 
     def _once(self, source: str) -> float:

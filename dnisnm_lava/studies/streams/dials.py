@@ -10,9 +10,9 @@ from dnisnm_lava.ir import SNM, SpikingGraph
 
 @dataclass(frozen=True)
 class Dials:
-    """Of a stream: steps T of a frame; hysteresis h; resolution: least and largest R of a rectifier or a
-    curve; at_once: least and largest of what it may send in a step; refresh: frames from one new beginning to
-    the next, 0: never."""
+    """The dials of a stream: steps T of a frame; hysteresis h; resolution: least and largest R of a rectifier
+    or a curve; at_once: least and largest of what it may send in a step; refresh: frames from one new
+    beginning to the next, 0: never."""
 
     steps: int
     hysteresis: float
@@ -22,7 +22,7 @@ class Dials:
 
 
 def dials(graph: SpikingGraph, refresh: int = 0) -> Dials:
-    """Of a stream's network."""
+    """The dials of a stream's network."""
     neurons = [p for p in graph.of(SNM) if not p.two_sided or p.curve is not None] or list(graph.of(SNM))
     return Dials(
         graph.steps,

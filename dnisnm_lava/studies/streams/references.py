@@ -35,7 +35,7 @@ class FrameWise:
         self.bill, self._counter = Bill(graph, steps), Counter(graph)
 
     def __call__(self, image: np.ndarray) -> Alone:
-        """Of a frame, (*image shape)."""
+        """What the integers say of a frame, (*image shape)."""
         run = batched.run(self.graph, image[None], steps=self.steps, record=True)
         said = self._measure.said(run.rates(run.steps, self._measure.output))[0]
         codes = encode_images(self.graph, image[None])[0][0]

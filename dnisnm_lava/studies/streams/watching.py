@@ -177,7 +177,8 @@ def watch(
 
 
 def measure_of(graph: SpikingGraph | AnalogGraph, asked: Asked) -> Measure:
-    """Of answers without labels. OutOfRange where neither the output's shape nor `asked` tells which."""
+    """The measure of answers without labels. OutOfRange where neither the output's shape nor `asked` tells
+    which."""
     if isinstance(asked, Measure):
         return asked
     wanted = ask(asked)

@@ -38,7 +38,7 @@ class Work:
         return sum(self.delivered.values())
 
     def weighted(self, source: str) -> int:
-        """Of what `source` delivered, all but windows of max-pools."""
+        """The synapses that the spikes of `source` went to, all but windows of max-pools."""
         return self.delivered[source] - self.pooled.get(source, 0)
 
     def __add__(self, other: Work) -> Work:
@@ -57,7 +57,7 @@ def _sum(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
 
 
 def of_stream(graph: SpikingGraph, frame: Followed) -> Work:
-    """Of one frame of a stream of `graph`."""
+    """The work of one frame of a stream of `graph`."""
     sent = {name: up + down for name, (up, down) in frame.spike_counts.items()}
     maxima = sum(sent[p.name] for p in graph.of(MaxPool)) + sum(sent[p.name] for p in graph.of(Gate))
     moved = graph.steps * sum(frame.moved.values()) + maxima

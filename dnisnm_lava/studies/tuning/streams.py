@@ -99,7 +99,7 @@ class StreamTrial:
 
     @property
     def error(self) -> float:
-        """Of values: RMSE by the standard deviation of the ANN's."""
+        """The error of values: RMSE by the standard deviation of the ANN's."""
         return error_of(self.score)
 
 
@@ -189,7 +189,8 @@ def below(target: Target, trials: Sequence[StreamTrial], trial: StreamTrial) -> 
 
 
 def chosen(target: Target, trials: Sequence[StreamTrial]) -> StreamTrial:
-    """Of the front: the fewest operations that meet the target; where none does, what comes nearest."""
+    """The trial of the front that meets the target with the fewest operations; where none does, what comes
+    nearest."""
     found = front(trials)
     met = [t for t in found if below(target, trials, t) <= target.limit + SLACK]
     return met[0] if met else found[-1]

@@ -87,7 +87,7 @@ def _pixels(found: Gathered, parting: Parting) -> str:
 
 
 def _far(found: Gathered, parting: Parting) -> str:
-    """Of values."""
+    """The sentence that tells how many images lie far from the ANN, of values."""
     images = f"{count(parting.images)} image{'' if parting.images == 1 else 's'}"
     limit = f"{100 * FAR:g} % of the standard deviation of the ANN's values, {FAR * parting.deviation:.4g}"
     if not parting.apart:
@@ -101,7 +101,7 @@ def _far(found: Gathered, parting: Parting) -> str:
 
 
 def errors(found: Gathered) -> Table | None:
-    """Of values, how far images lie from the ANN; in the place of a confusion."""
+    """The table of how far images' values lie from the ANN's, in the place of a confusion; else None."""
     some = next(iter(found.partings.values()))
     if not some.errors:
         return None
@@ -125,7 +125,7 @@ NAMED = {50: "half of the images", 100: "all"}
 
 
 def confusion(found: Gathered) -> Confusion | None:
-    """Of the classes that part at any T; None where none does."""
+    """The confusion of the classes that part at any T; None where none does."""
     classes = _classes(found)
     if not classes:
         return None
@@ -174,7 +174,7 @@ def _answer(found: Gathered, shot: Thumbnail, t: int) -> str:
 
 
 def _name(found: Gathered, told: float) -> str:
-    """Of a class; of several binary answers the label with its answer; a value as it is."""
+    """The name of a class; of several binary answers the label with its answer; a value as it is."""
     measure = found.comparison.measure
     if not measure.is_share:
         return f"{told:.4g}"

@@ -18,5 +18,5 @@ GLOSSARY = {
 
 
 def anchor(term: str) -> str:
-    """Of its line in the glossary, as an id."""
+    """The id of a term's line in the glossary."""
     return "term-" + term.replace(" ", "-").lower()

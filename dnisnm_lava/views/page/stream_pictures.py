@@ -59,7 +59,8 @@ def spread(positions: Sequence[int], most: int) -> list[int]:
 
 
 def thumbnails(frames: Iterable[np.ndarray], rows: Sequence[Row]) -> list[Thumbnail]:
-    """Of `frames` as they lie there, read once more as far as they are shown, and none kept."""
+    """The thumbnails of `frames` as they lie there, read once more as far as they are shown, and none
+    kept."""
     wanted = spread(changes(rows), MOST_THUMBNAILS)
     shown, made = set(wanted), []
     for i, frame in enumerate(frames):

@@ -73,7 +73,7 @@ def _more(found: Gathered, t: int) -> str:
 
 
 def _lost(found: Gathered, t: int) -> Iterator[tuple[str, str]]:
-    """Of the integer SNN against the ANN, on the same images."""
+    """The texts, (key, text), on the loss of the integer SNN against the ANN, on the same images."""
     loss = found.losses["integer"][t]
     points = 100 * abs(loss.lost)
     word = "lost" if loss.lost > 0 else "gained"

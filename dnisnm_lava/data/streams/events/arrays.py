@@ -38,7 +38,8 @@ TURN = 1 << 13
 
 
 def arrays(path: Path) -> Recording:
-    """Of an .npy: records with fields x, y, t, p. Of an .npz: such, or four arrays of these names.
+    """The recording in an .npy of records with fields x, y, t, p, or in an .npz of such, or of four arrays of
+    these names.
 
     The sensor's size is not told. BadFile for other names, types and lengths.
     """

@@ -99,7 +99,8 @@ class _Evt3:
         self.clock, self.high, self.low, self.y, self.x, self.on = Clock(12), -1, 0, 0, 0, 0
 
     def events(self, word: np.ndarray) -> Events:
-        """Of words (N,): a kind in 4 bits, what it tells in 12. Events before the first time are left out."""
+        """The events of words (N,): a kind in 4 bits, what it tells in 12. Events before the first time are
+        left out."""
         kind, told = word >> 12, word & 0xFFF
         t, y = self._times(kind, told), self._rows(kind, told)
         x, on = self._bases(kind, told)
