@@ -10,7 +10,7 @@ MODERN := $(addprefix sim_tests/,backends/test_executors.py backends/test_lava_p
 MODERN += --deselect sim_tests/exporters/test_netx.py::test_a_file_that_contradicts_itself_is_refused
 
 # Two files of tests at a time, each by a process of one thread: as fast as two cores are.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 1
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .PHONY: demo test modern lowest lint site clean
 
