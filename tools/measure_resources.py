@@ -401,7 +401,7 @@ ANOTHER = """## Another chip
 `dnisnm check network.net --target mine.toml`, or `dn.check(graph, target="mine.toml")`, asks the rules of another chip's limits. Copy this file, the packaged one,
 and edit it; unknown keys and tables, numbers that are none, and missing ones are refused in a sentence. A key that may be left out means no such limit: its rule
 is not asked, so that the verdict counts fewer. `neurons` and `fan_in` are limits that Loihi 2 has not. The cut and the lists stay those of the rule above, with
-these numbers; the bound on time is of Loihi 2 alone. Words are of `word_bits` bits, and a core's limits are words.
+these numbers; the bound on [time](energy.md#time) is of Loihi 2 alone, and `--rates` is refused. Words are of `word_bits` bits, and a core's limits are words.
 
 ```toml
 LIMITS

@@ -21,7 +21,8 @@ both are equal but for another kernel's order of sums; half precision has 2^-11.
 def hold(model: torch.nn.Module, program: Any, named: dict[str, Any], example: torch.Tensor) -> None:
     """UnsupportedModel where the program gives other values than the model, in eval mode, on two seeded
     random images. named: {placeholder: its tensor}, of all but the image. Where either does not run on
-    these images, or says no number, nothing is held."""
+    these images, or says no number, nothing is held; nor where the model draws numbers, so that it differs
+    from itself: the operation that does is refused by its name."""
     generator = torch.Generator().manual_seed(SEED)
     x = torch.rand(example.shape, generator=generator).to(example)
     wanted, found = _said(lambda: model(x.clone())), _said(lambda: _run(program, named, x.clone()))
@@ -30,6 +31,8 @@ def hold(model: torch.nn.Module, program: Any, named: dict[str, Any], example: t
     for place, (a, b) in enumerate(zip(wanted, found, strict=True)):
         if a.shape == b.shape and not _all_far(a, b):
             continue
+        if any(map(_all_far, wanted, _said(lambda: model(x.clone())))):
+            return
         how = f"shape {tuple(b.shape)} for {tuple(a.shape)}" if a.shape != b.shape else "other values"
         raise UnsupportedModel(
             f"{type(model).__name__}: torch.export ({torch.__version__}) traces another network than forward "
