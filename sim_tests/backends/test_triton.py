@@ -40,6 +40,7 @@ def test_on_cuda(check: triton_checks.Check) -> None:
     check("cuda")
 
 
+@pytest.mark.campaign
 @triton_needed
 def test_kernels_compile_for_cards_whose_tensor_cores_multiply_8_bit_integers(tmp_path: Path) -> None:
     """For compute capability 8.0 and 9.0, down to machine code; products of integers with sums of 32 bits."""

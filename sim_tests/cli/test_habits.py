@@ -437,6 +437,7 @@ def wrong(analog: dn.AnalogGraph, stats: dn.Statistics) -> None:
 """
 
 
+@pytest.mark.campaign
 def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
     """Against the package as a user has it: among the installed ones, where py.typed decides."""
     pytest.importorskip("mypy", reason="mypy is not installed")

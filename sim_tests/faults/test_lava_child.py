@@ -60,17 +60,27 @@ def endured(graph: Any, x: np.ndarray, deadline: float) -> tuple[str, float]:
             r"Its last words: ChildFailed: one of Lava's processes was ended by SIGSEGV$",
         ),
         (InStep, "leader is sent SIGKILL", FAILED % "signal SIGKILL"),
-        (InStep, "leader is sent SIGSEGV", FAILED % "signal SIGSEGV"),
+        pytest.param(InStep, "leader is sent SIGSEGV", FAILED % "signal SIGSEGV", marks=pytest.mark.campaign),
         (AtStart, "is sent SIGKILL", FAILED % "signal SIGKILL" + r"\. Its last words: \(none\)$"),
         (AtStart, "raises", RAISED),
-        (AtStart, "raises_in_init", r"Its last words: RuntimeError: __init__ fails on purpose$"),
+        pytest.param(
+            AtStart,
+            "raises_in_init",
+            r"Its last words: RuntimeError: __init__ fails on purpose$",
+            marks=pytest.mark.campaign,
+        ),
         (InStep, "raises", RAISED),
         (InStep, "runs_out_of_memory", r"Its last words: .*MemoryError: Unable to allocate 2.00 GiB"),
         # Mostly MemoryError; Python may lack the memory to print its traceback to the end, and a library to
         # say why it ends.
         (AtStart, "starves at 8 MB", FAILED % "(exit code 1|signal SIG[A-Z]+)" + r"\. Its last words: \S.*$"),
         (InStep, "chatters_and_raises", r"Its last words: RuntimeError: on purpose$"),
-        (InStep, "raises_after_a_line_without_end", r"Its last words: RuntimeError: on purpose$"),
+        pytest.param(
+            InStep,
+            "raises_after_a_line_without_end",
+            r"Its last words: RuntimeError: on purpose$",
+            marks=pytest.mark.campaign,
+        ),
         (
             AtStart,
             "cannot_write_its_result",

@@ -227,7 +227,7 @@ def test_what_has_no_exact_meaning_is_refused_by_name_line_and_remedy(name: str)
 # ---------------------------------------------------------------- any network
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(drawn=random_models())
 def test_any_network_converts_exactly(
     tmp_path_factory: pytest.TempPathFactory, drawn: tuple[nn.Module, Shape]
@@ -242,7 +242,7 @@ def test_any_network_converts_exactly(
 
 
 @lava_needed
-@settings(max_examples=6)
+@settings(max_examples=3)
 @given(drawn=random_models())
 def test_lava_equals_batched_on_any_network(drawn: tuple[nn.Module, Shape]) -> None:
     model, shape = drawn

@@ -59,6 +59,7 @@ def test_the_integers_cost_resnet20_less_than_a_point(shared: Path) -> None:
     assert accuracy["ann"] > 0.9
 
 
+@pytest.mark.campaign
 def test_a_lenet_on_mnist_loses_nothing_at_16_steps(shared: Path, tmp_path: Path) -> None:
     """One epoch of the example's training, to save time."""
     pytest.importorskip("torchvision", reason="torchvision is not installed")
