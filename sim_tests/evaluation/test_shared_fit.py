@@ -127,9 +127,9 @@ def test_what_was_kept_of_another_job_is_refused(
             "of another network, other images, steps or options; give the same command"
             in capsys.readouterr().err
         )
-    from dnisnm_lava.evaluation import comparison
+    from dnisnm_lava.evaluation import origin
 
-    monkeypatch.setattr(comparison, "versions", lambda *_: {"torch": "another"})
+    monkeypatch.setattr(origin, "versions", lambda *_: {"torch": "another"})
     assert cli.main(arguments("two.net", "--resume")) == 1
     assert "of another network" in capsys.readouterr().err
     (part,) = place.glob("two.net.parts/*")

@@ -40,6 +40,7 @@ def results(out: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (out.iterdir() if out.is_dir() else [out])}
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(importlib.util.find_spec("lava") is None, reason="lava-nc is not installed")
 def test_a_comparison_is_interrupted_at_its_stages(
     attempts: Attempts, tmp_path: Path, nothing_left: Path
