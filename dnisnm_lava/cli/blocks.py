@@ -12,11 +12,7 @@ import numpy as np
 
 import dnisnm_lava as dn
 from dnisnm_lava.cli.names import BLOCK, PREPARED_BY
-from dnisnm_lava.cli.options import (
-    DataOptions,
-    MeasureOptions,
-    Resumable,
-)
+from dnisnm_lava.cli.options import DataOptions, MeasureOptions, Resumable
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.reading import _told_labels
 from dnisnm_lava.system.pace import Pace

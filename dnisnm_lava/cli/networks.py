@@ -12,10 +12,7 @@ import numpy as np
 import dnisnm_lava as dn
 from dnisnm_lava.cli import ranges, remembering, splitting
 from dnisnm_lava.cli.alarms import _causes, _raised
-from dnisnm_lava.cli.options import (
-    OfModel,
-    RecipeOptions,
-)
+from dnisnm_lava.cli.options import OfModel, RecipeOptions
 from dnisnm_lava.cli.output import Stages
 from dnisnm_lava.cli.reading import _module
 from dnisnm_lava.cli.sizes import _tell_size, _tell_time
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.stages.networks import Networks
     from dnisnm_lava.system.progress import Progress
     from dnisnm_lava.system.ranks import Group
+
 WORTH_TELLING = 5.0  # seconds that `fit` still takes
 
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
 
 import dnisnm_lava as dn
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.system.pace import duration
-
-if TYPE_CHECKING:
-    pass
-
 
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
 SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen

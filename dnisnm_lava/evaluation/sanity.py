@@ -165,7 +165,7 @@ def set_up(
     images, guess = maps or of, chance(by_class, maps or None)
     share = right / of
     told = f"{who} says the class of {right:,} of {_counted(of, maps)}{data} ({_percent(share)})"
-    end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
+    end = _most_likely(causes)
     if is_at_chance(share * images, images, guess) and (not maps or _kappa(share, by_class, said) < KAPPA):
         return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}{end}"),)
     if expected is not None and is_below(share * images, images, expected):
@@ -183,10 +183,13 @@ def of_values(score: Score | None, data: str, causes: Sequence[str] = CAUSES) ->
         Alarm(
             "chance",
             f"the ANN's values explain nothing of the targets of {score.images:,} {data}: R2 "
-            f"{score.value:.3g}, where a constant, the targets' mean, has 0; most likely "
-            f"{'; or '.join(what)}; nothing below means anything before that is mended",
+            f"{score.value:.3g}, where a constant, the targets' mean, has 0{_most_likely(what)}",
         ),
     )
+
+
+def _most_likely(causes: Sequence[str]) -> str:
+    return f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
 
 
 def _counted(of: int, maps: int) -> str:
@@ -210,7 +213,7 @@ def _of_several(
         f"{who} gives {found.right:,} of {found.of:,} answers right of {found.images:,} {data} "
         f"({_percent(found.accuracy)})"
     )
-    end = f"; most likely {'; or '.join(causes)}; nothing below means anything before that is mended"
+    end = _most_likely(causes)
     if says_nothing(by_label, found.maps):
         why = "its answers hardly depend on the labels"
         return (Alarm("chance", f"{told}, where a guess gets {_percent(guess)}: {why}{end}"),)
