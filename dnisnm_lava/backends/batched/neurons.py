@@ -24,6 +24,7 @@ from dnisnm_lava.backends.batched.lanes import LANES, SLICE
 MOST_LEVELS = 1 << 24  # of one step: more is as good as this many, and fits 32 bits
 LINE = 64  # bytes
 ROWS = 11
+SUMS = 5  # of try_scales
 NOBODY = np.zeros((1, 1, 0), np.uint8)
 V, M, UP, DOWN, OVER, BIAS, VTH, GUARD, PAYLOAD, SHORTCUT, LOWER = range(ROWS)
 
@@ -173,7 +174,7 @@ def run(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _try(  # type: ignore[no-untyped-def]
-    current, activation, bias, vth, lower, scales, levels, lead, two_sided, limit, squares, gaps, first, jobs
+    current, activation, bias, vth, lower, scales, levels, lead, two_sided, limit, sums, first, jobs
 ):
     """Slices `first` to `first + jobs`, with all scales and images."""
     count, steps, size = current.shape
@@ -200,10 +201,8 @@ def _try(  # type: ignore[no-untyped-def]
                         _once(w, sent[:n], zero, one, zero)
                     elif t >= lead:
                         _levels(w, sent[:n], levels, two_sided, zero, one, zero)
-                for q in range(n):
-                    gap = activation[image, start + q] - w[M, q] * w[PAYLOAD, q]
-                    squares[s, start + q] += gap * gap
-                    gaps[s, start + q] += gap
+                own = activation[image, start : start + n]
+                _set_against(own, w[M, :n], w[PAYLOAD, :n], sums[:, s, start : start + n])
     return np.zeros(0, np.int64)
 
 
@@ -221,15 +220,19 @@ def _come_near(m, total, inverse, levels, half, zero):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _set_against(activation, m, step, squares, gaps):  # type: ignore[no-untyped-def]
+def _set_against(activation, m, step, sums):  # type: ignore[no-untyped-def]
     for q in range(m.size):
-        gap = activation[q] - m[q] * step[q]
-        squares[q] += gap * gap
-        gaps[q] += gap
+        sent = m[q] * step[q]
+        gap = activation[q] - sent
+        sums[0, q] += gap
+        sums[1, q] += gap * gap
+        sums[2, q] += sent
+        sums[3, q] += sent * sent
+        sums[4, q] += gap * sent
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _try_at_once(current, activation, bias, vth, scales, levels, squares, gaps, first, jobs):  # type: ignore[no-untyped-def]
+def _try_at_once(current, activation, bias, vth, scales, levels, sums, first, jobs):  # type: ignore[no-untyped-def]
     """As `_try`, where the lower threshold is 0 and nobody leads: m goes as near to floor(sum / theta + 1/2)
     as the levels allow, and the sum is the same for all scales."""
     count, steps, size = current.shape
@@ -238,7 +241,7 @@ def _try_at_once(current, activation, bias, vth, scales, levels, squares, gaps, 
     tried = len(scales)
     total, m = np.zeros((steps + 1, SLICE), kind), np.empty(SLICE, kind)
     inverse, step = np.empty((tried, SLICE), kind), np.empty((tried, SLICE), kind)
-    square, gap = np.empty((tried, SLICE), kind), np.empty((tried, SLICE), kind)
+    found = np.empty((SUMS, tried, SLICE), kind)
     for start in range(first * SLICE, min((first + jobs) * SLICE, size), SLICE):
         n = min(SLICE, size - start)
         for s in range(tried):
@@ -246,7 +249,7 @@ def _try_at_once(current, activation, bias, vth, scales, levels, squares, gaps, 
                 theta = kind(vth[start + q] * scales[s])
                 inverse[s, q] = kind(1) / theta if theta > zero else zero
                 step[s, q] = theta / steps
-        square[:], gap[:] = zero, zero
+        found[:] = zero
         for image in range(count):
             for t in range(steps):
                 arrives = current[image, t, start : start + n]
@@ -256,9 +259,8 @@ def _try_at_once(current, activation, bias, vth, scales, levels, squares, gaps, 
                 for t in range(steps):
                     _come_near(m[:n], total[t + 1, :n], inverse[s, :n], levels, half, zero)
                 own = activation[image, start : start + n]
-                _set_against(own, m[:n], step[s, :n], square[s, :n], gap[s, :n])
-        squares[:, start : start + n] += square[:, :n]
-        gaps[:, start : start + n] += gap[:, :n]
+                _set_against(own, m[:n], step[s, :n], found[:, s, :n])
+        sums[:, :, start : start + n] += found[:, :, :n]
     return np.zeros(0, np.int64)
 
 
@@ -268,21 +270,21 @@ def try_scales(
     scales: np.ndarray,
     current: np.ndarray,
     activation: np.ndarray,
-    errors: np.ndarray,
+    sums: np.ndarray,
     threads: int,
 ) -> None:
     """Run p with theta = `scales` (S,) times `vth` (n,), float64, p's own thresholds, for thresholds and
-    payloads, lower ones in proportion, and theta / 2 for initial potentials; add to errors (2, S, n) the
-    sums over images of (activation - mean spike) squared, and of itself. current: (N, T, n); activation:
-    (N, n)."""
+    payloads, lower ones in proportion, and theta / 2 for initial potentials; add to `sums` (SUMS, S, n), over
+    images, the gap between activation and mean spike, its square, the mean spike, its square, and the product
+    of gap and mean spike. current: (N, T, n); activation: (N, n)."""
     kind, jobs = p.own.dtype.type, -(-current.shape[2] // SLICE)
     seen = current, activation, p.own[0, : len(vth)], vth
     if p.lead == 0 and not p.two_sided and not lower_is_above_0(p):
-        quick = (*seen, scales, kind(p.levels), *errors)
+        quick = (*seen, scales, kind(p.levels), sums)
         in_threads(lambda first, share: _try_at_once(*quick, first, share), jobs, threads)
         return
     lower = p.shared[lanes.LOWER, : len(vth)]
-    each = (*seen, lower, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), *errors)
+    each = (*seen, lower, scales, kind(p.levels), p.lead, p.two_sided, kind(p.limit), sums)
     in_threads(lambda first, share: _try(*each, first, share), jobs, threads)
 
 

@@ -1,4 +1,4 @@
-"""Thresholds, weights, biases and initial potentials from what each population hears, without training.
+"""Thresholds, weights, biases, payloads, initial potentials from what each population hears, untrained.
 
 May import `backends.batched`, which tells what is heard, and every file of `stages` but `networks`, the door.
 """
@@ -12,7 +12,7 @@ THRESHOLDS = (
     "sequential",
     "gauss",
 )  # thresholds.RULES, told without importing torch
-CORRECTIONS = ("weights", "bias", "v_init")
+CORRECTIONS = ("weights", "bias", "payload", "v_init")
 WITHOUT_IMAGES = ("gauss", "max")  # of these, those that mean and variance tell
 PERCENTILE = 99.9
 SUBSET = 200  # images, of subset-max

@@ -249,21 +249,17 @@ def _constants(p: SNM) -> neurons.Neurons:
     )
 
 
-Errors = Callable[[Tensor, Tensor], tuple[np.ndarray, np.ndarray]]
-
-
-def errors(p: SNM, scales: np.ndarray) -> Errors:
-    """A function of a chunk's activations, the ANN's, and of the currents that arrive: sums over its images
-    of (activation - mean spike) squared, and of itself, with thresholds of `scales` (S,) times p's: (S,
-    *shape) each, in float32."""
+def gaps(p: SNM, scales: np.ndarray) -> Callable[[Tensor, Tensor], np.ndarray]:
+    """A function of a chunk's activations, the ANN's, and of the currents that arrive: the sums of
+    `neurons.try_scales` over its images, with thresholds of `scales` (S,) times p's: (SUMS, S, *shape), in
+    float32."""
     constants, vth, (channels, *pixels) = _constants(p), _flat(p.vth), p.shape
 
-    def of(activation: Tensor, current: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        found = np.zeros((2, len(scales), len(vth)), np.float32)
+    def of(activation: Tensor, current: Tensor) -> np.ndarray:
+        found = np.zeros((neurons.SUMS, len(scales), len(vth)), np.float32)
         x, a = np.ascontiguousarray(flat(current)), np.ascontiguousarray(flat(activation[:, None])[:, 0])
         neurons.try_scales(constants, vth, scales, x, a, found, torch.get_num_threads())
-        squares, gaps = np.moveaxis(found.reshape(2, len(scales), *pixels, channels), -1, 2)
-        return squares, gaps
+        return np.moveaxis(found.reshape(neurons.SUMS, len(scales), *pixels, channels), -1, 2)
 
     return of
 

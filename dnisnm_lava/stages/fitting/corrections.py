@@ -1,4 +1,5 @@
-"""What is moved so that a population hears, or sends, what the ANN says: weights, bias, initial potential."""
+"""What is moved so that a population hears, or sends, what the ANN says: weights, bias, payload, initial
+potential."""
 
 from __future__ import annotations
 
@@ -9,13 +10,17 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from dnisnm_lava.ir import SNM, ReadOut
+from dnisnm_lava.ir import SNM, ReadOut, frozen
 from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import activity, least_squares
 from dnisnm_lava.stages.fitting.activity import Activities
+from dnisnm_lava.stages.fitting.gaps import Gaps, groups_of, pooled
 from dnisnm_lava.stages.fitting.shares import Share
 from dnisnm_lava.stages.fitting.spool import Spool
+
+WORTH = (0.5, 2.0)  # thresholds that a spike may be worth
+SHRINKAGE = 64  # images' worth of its channel's variances in a neuron's own
 
 P = TypeVar("P", SNM, ReadOut)
 
@@ -148,10 +153,33 @@ def _gap(p: SNM | ReadOut, activities: Activities, z: Spool) -> tuple[np.ndarray
     return total.numpy() - activity.summed_currents(p, activities), share.images
 
 
-def summed_gap(p: SNM, share: Share, ann: Iterable[Tensor], heard: Iterable[Tensor]) -> np.ndarray:
-    """(*shape) sums over images of activation - mean spike. heard: the currents."""
-    missed = activity.errors(p, np.ones(1))
-    return share.summed(missed(*pair)[1][0].astype(np.float64) for pair in zip(ann, heard, strict=True))
+def gaps_of(p: SNM, share: Share, ann: Iterable[Tensor], heard: Iterable[Tensor]) -> np.ndarray:
+    """(SUMS, *shape) of all images (`Gaps`), where a spike is worth its threshold. heard: the currents."""
+    missed = activity.gaps(p, np.ones(1))
+    return share.summed(missed(*pair)[:, 0].astype(np.float64) for pair in zip(ann, heard, strict=True))
+
+
+def with_payload(p: SNM, sums: np.ndarray, images: int, granularity: str) -> SNM:
+    """Payloads of so many thresholds, half of one to two, as make mean spikes vary as the ANN's activations
+    do, over what shares a threshold (a neuron alone: with as much of its channel as SHRINKAGE images tell);
+    of one threshold, where either does not vary. sums: of `gaps_of`."""
+    seen = images * int(np.prod(p.shape)) // groups_of(p.shape, granularity)
+    found = Gaps(seen, *pooled(sums, p.shape, granularity)).variances
+    if granularity == "neuron":
+        own = found.reshape(2, p.shape[0], -1).mean(axis=2)
+        found = found + SHRINKAGE / images * own.reshape(2, -1, *(1,) * (len(p.shape) - 1))
+    said, sent = found
+    varies = (said > 0) & (sent > 0)
+    ratio = np.sqrt(np.where(varies, said, 1.0) / np.where(varies, sent, 1.0))
+    return replace(p, payload=frozen(p.vth * np.clip(ratio, *WORTH)))
+
+
+def gap_of(p: SNM, sums: np.ndarray, images: int, within: bool) -> np.ndarray:
+    """(*shape) mean activation - mean spike, as the payloads have it; within: less their channel's, which
+    the biases of readers make up for."""
+    worth = np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1.0), 1.0)
+    gap: np.ndarray = (sums[0] - (worth - 1) * sums[2]) / images
+    return gap - per_channel(gap.reshape(p.shape[0], -1).mean(axis=1), p.shape) if within else gap
 
 
 def with_v_init(p: SNM, gap: np.ndarray, steps: int) -> SNM:

@@ -118,8 +118,10 @@ def fit(
 
     Of each population, in this order: weights, bias (`how.correct`): moved so that its mean currents are the
     ANN's pre-activations, by least squares and per channel; thresholds (`how.threshold`), shared within
-    `how.granularity`; v_init (`how.correct`): T * mean error more, per neuron, by at most half a threshold:
-    of rectifiers. OutOfRange for integers, and for what `how` cannot mean.
+    `how.granularity`; of rectifiers then payloads (`how.correct`), shared likewise: as many thresholds as
+    make mean spikes vary as the ANN's activations do; and v_init (`how.correct`): T * mean error more, per
+    neuron, by at most half a threshold; where biases are corrected, of the error less its channel's.
+    OutOfRange for integers, and for what `how` cannot mean.
     """
     return _made(analog, spiking, images, how.plan, passes)[0]
 
@@ -240,10 +242,15 @@ def _with_thresholds(
         steps,
     )
     p = thresholds.with_thresholds(p, plan.choice.rule(p, heard), steps)
+    if not plan.corrections & {"payload", "v_init"}:
+        return p
+    sums, images = corrections.gaps_of(p, share, ann, currents), share.images
+    if "payload" in plan.corrections:
+        p = corrections.with_payload(p, sums, images, plan.choice.granularity)
     if "v_init" not in plan.corrections:
         return p
-    gap = corrections.summed_gap(p, share, ann, currents)
-    return corrections.with_v_init(p, gap / share.images, steps)
+    gap = corrections.gap_of(p, sums, images, within="bias" in plan.corrections)
+    return corrections.with_v_init(p, gap, steps)
 
 
 def _read_out(

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from dnisnm_lava.backends.batched.curves import nearest_level
-from dnisnm_lava.ir import SNM, Curve, Gate, Shape, Smooth, frozen
+from dnisnm_lava.ir import SNM, Curve, Gate, Smooth, frozen
 from dnisnm_lava.ir.channels import channel_max, per_channel
 from dnisnm_lava.stages.calibration import shared_maxima
 from dnisnm_lava.stages.conversion import of_levels
 from dnisnm_lava.stages.fitting import activity, normal
 from dnisnm_lava.stages.fitting.activity import tensor
+from dnisnm_lava.stages.fitting.gaps import Gaps, groups_of, pooled
 from dnisnm_lava.stages.fitting.shares import Share, owner
 from dnisnm_lava.stages.fitting.spool import Spool
 
@@ -118,7 +119,7 @@ def mmse(p: SNM, heard: Heard) -> np.ndarray:
             for scale in heard.choice.scales
         )
         return np.stack(
-            [pooled(gap.square().double().sum(0).numpy(), heard.choice.granularity) for gap in gaps]
+            [pooled(gap.square().double().sum(0).numpy(), p.shape, heard.choice.granularity) for gap in gaps]
         )
 
     errors = heard.share.summed(map(of, heard.ann))
@@ -161,22 +162,22 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: 
 
 
 def sequential(p: SNM, heard: Heard) -> np.ndarray:
-    """The theta, of `scales` times the maxima, whose mean spikes are nearest to the activations, in squared
-    error, by running the population on the currents that arrive: discreteness, asynchronism and clipping are
-    seen together."""
-    scales, enough = np.array(heard.choice.scales), _enough(p, heard.choice.granularity)
-    missed = activity.errors(p, scales)
+    """The theta, of `scales` times the maxima, whose mean spikes leave least of the activations unexplained
+    (`Gaps.unexplained`), by running the population on the currents that arrive: discreteness, asynchronism and
+    clipping are seen together."""
+    scales, granularity = np.array(heard.choice.scales), heard.choice.granularity
+    enough, missed = _enough(p, granularity), activity.gaps(p, scales)
 
     def of(start: int, activation: Tensor, current: Tensor) -> np.ndarray | None:
         first = int(min(max(enough - start, 0), len(activation)))
         if not first:
             return None
-        squares, _ = missed(activation[:first], current[:first])
-        return np.stack([pooled(of_scale, heard.choice.granularity) for of_scale in squares])
+        return pooled(missed(activation[:first], current[:first]), p.shape, granularity)
 
-    errors = heard.share.summed(map(of, heard.share.starts, heard.ann, heard.currents), _plus)
-    assert errors is not None
-    return p.vth * scales[_best(errors, p, heard)]
+    sums = heard.share.summed(map(of, heard.share.starts, heard.ann, heard.currents), _plus)
+    assert sums is not None
+    seen = int(min(enough, heard.share.images)) * _together(p, granularity)
+    return p.vth * scales[_best(Gaps(seen, *sums).unexplained, p, heard)]
 
 
 def _plus(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
@@ -185,8 +186,14 @@ def _plus(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
 
 def _enough(p: SNM, granularity: str) -> float:
     """Images that tell scales apart: of neurons that choose together, so many that VALUES are seen."""
-    together = int(np.prod(p.shape)) // groups_of(p.shape, granularity)
-    return math.inf if granularity == "neuron" else max(FEWEST, math.ceil(VALUES / together))
+    if granularity == "neuron":
+        return math.inf
+    return max(FEWEST, math.ceil(VALUES / _together(p, granularity)))
+
+
+def _together(p: SNM, granularity: str) -> int:
+    """Neurons that choose together."""
+    return int(np.prod(p.shape)) // groups_of(p.shape, granularity)
 
 
 def of_activation(
@@ -252,11 +259,6 @@ def with_thresholds(p: SNM, theta: np.ndarray, steps: int) -> SNM:
     return replace(p, vth=theta, payload=theta, v_init=theta / 2, v_range=p.v_range + beyond)
 
 
-def groups_of(shape: Shape, granularity: str) -> int:
-    """How many share nothing: neurons, channels, or the one layer."""
-    return {"neuron": int(np.prod(shape)), "channel": shape[0], "layer": 1}[granularity]
-
-
 def _spread(shared: np.ndarray, p: SNM, granularity: str) -> np.ndarray:
     """One value a group -> (*shape)."""
     return _or_maxima(
@@ -267,12 +269,6 @@ def _spread(shared: np.ndarray, p: SNM, granularity: str) -> np.ndarray:
 def _or_maxima(largest: np.ndarray, p: SNM) -> np.ndarray:
     """A group that never was active keeps the maximum's."""
     return np.where(largest > 0, largest, p.vth * p.levels)
-
-
-def pooled(values: np.ndarray, granularity: str) -> np.ndarray:
-    """Sums of `values` (*shape) over those that choose together; what they are sums over has size 1."""
-    axes = tuple(range(values.ndim))[{"neuron": values.ndim, "channel": 1, "layer": 0}[granularity] :]
-    return values.sum(axis=axes, dtype=np.float64, keepdims=True)
 
 
 def _best(errors: np.ndarray, p: SNM, heard: Heard) -> np.ndarray:

@@ -43,6 +43,7 @@ from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.stages.calibration import Statistics, checked_granularity
 from dnisnm_lava.stages.compensation import Reads
 from dnisnm_lava.stages.fitting import least_squares, normal, thresholds
+from dnisnm_lava.stages.fitting.gaps import groups_of
 from dnisnm_lava.stages.fitting.normal import Moments
 from dnisnm_lava.stages.quantization import Readings
 
@@ -317,7 +318,7 @@ def _theta(
     p: SNM, moments: tuple[np.ndarray, np.ndarray], ceiling: float, steps: int, granularity: str
 ) -> np.ndarray:
     """(*shape): K theta at the cheapest clip of what is shared within neuron, channel or layer."""
-    groups = thresholds.groups_of(p.shape, granularity)
+    groups = groups_of(p.shape, granularity)
     mean, variance = (torch.tensor(a, dtype=torch.float64).reshape(groups, -1) for a in moments)
     shared = mean.mean(1)
     spread = (variance + (mean - shared[:, None]).square()).mean(1).sqrt()
