@@ -50,6 +50,9 @@ def four(x: np.ndarray, y: np.ndarray | None = None) -> dict[str, np.ndarray]:
         ),
         (("X_train", "Y_train", "X_test", "Y_test"), "X_train with Y_train to calibrate on"),
         (("trainX", "trainY", "testX", "testY"), "trainX with trainY"),
+        (("xtrain", "ytrain", "xtest", "ytest"), "xtrain with ytrain to calibrate on, xtest with ytest"),
+        (("X_tr", "y_tr", "X_te", "y_te"), "X_te with y_te to test with"),
+        (("X_train", "Y_train", "X_dev", "Y_dev"), "X_dev with Y_dev to test with"),
         (
             ("train_data", "train_targets", "val_data", "val_targets"),
             "val_data with val_targets to test with",
@@ -112,6 +115,18 @@ def test_names_that_are_not_understood_are_listed(
 ) -> None:
     with pytest.raises(BadFile, match=said):
         datasets.load_data(saved(tmp_path, **arrays))
+
+
+def test_arrays_without_images_are_told(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"x of shape \(0, 6, 5\) holds no images"):
+        datasets.load_data(saved(tmp_path, **four(FLOATS[:0], CLASSES[:0])))
+
+
+def test_another_machines_order_of_bytes_is_read(tmp_path: Path) -> None:
+    data = datasets.load_data(saved(tmp_path, **four(FLOATS.astype(">f4"), CLASSES.astype(">i8"))))
+    images, labels = datasets.arrays(data.test, np.arange(4))
+    np.testing.assert_array_equal(images, FLOATS[:, None])
+    np.testing.assert_array_equal(labels, CLASSES)
 
 
 def test_a_file_of_another_kind_is_told_what_to_save(tmp_path: Path) -> None:
