@@ -160,7 +160,7 @@ def _chosen(path: Path, names: Iterable[str]) -> tuple[tuple[str, str], tuple[st
 
 
 def _words(name: str) -> list[str]:
-    """Of X_train, trainImages, xtrain."""
+    """The words of a name such as X_train, trainImages or xtrain."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
     matches = ((word, TOGETHER.fullmatch(word)) for word in words)
     return [part for word, both in matches for part in (filter(None, both.groups()) if both else (word,))]
