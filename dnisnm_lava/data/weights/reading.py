@@ -155,7 +155,8 @@ def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as it is, of shape () too, which ascontiguousarray makes (1,); in this machine's order of bytes."""
+    """The array as it is, of shape () too, which ascontiguousarray makes (1,); in this machine's order of
+    bytes."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(np.ascontiguousarray(native).reshape(array.shape))
 
