@@ -8,7 +8,7 @@ torchvision, which fits one torch alone; folders, MNIST, resize, crop and graysc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,12 @@ class Labelled(torch.utils.data.Dataset):
             raise BadFile(
                 f"{self.name}: image {index} cannot be read ({error}); repair or remove it"
             ) from error
+        if isinstance(item, Mapping):
+            keys = ", ".join(map(repr, list(item)[:4]))
+            raise OutOfRange(
+                f"{self.name}: image {index} is a {type(item).__name__} of {keys}; give images, or (image, "
+                f"class) pairs: [(d[key], d[label]) for d in dataset], or a Dataset that makes them"
+            )
         if not isinstance(item, tuple | list):
             return item, None
         if not 1 <= len(item) <= 2:
@@ -227,6 +233,13 @@ def _factory(spec: str) -> tuple[Any, Any]:
             f"{spec}: makes a {type(made).__name__}; a Dataset with a length, or a (train, test) pair of "
             f"them, is needed"
         )
+    for part in pair:
+        if isinstance(part, np.ndarray | torch.Tensor) and part.ndim < 2:
+            raise BadFile(
+                f"{spec}: makes {'a pair with ' if made is not part else ''}an array of shape "
+                f"{tuple(part.shape)}, which holds no images; of images and labels, give "
+                f"torch.utils.data.TensorDataset(x, y)"
+            )
     return pair
 
 

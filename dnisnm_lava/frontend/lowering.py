@@ -116,9 +116,9 @@ class Builder:
     def multiply(self, a: Expression, b: Expression, node: str) -> Expression:
         """a times b, of a's shape, b of that or of size 1 along some axes, neither with a bias: a population
         of the two populations that they are made to be."""
-        left, by_left = self._factor(a)
-        right, by_right = (left, by_left) if b is a else self._factor(b)
-        name, shape = self.unique(node), next(p.shape for p in self.populations if p.name == left)
+        left, by_left, shape = self._factor(a)
+        right, by_right, _ = (left, by_left, shape) if b is a else self._factor(b)
+        name = self.unique(node)
         self.populations.append(Product(name, shape, left, right))
         for made_of in a.nodes | b.nodes:
             self.became.setdefault(made_of, []).append(name)
@@ -126,16 +126,16 @@ class Builder:
             self.nonnegative.add(name)
         return multiplied(view(Expression.of(name, shape), a.shape), np.array(by_left * by_right))
 
-    def _factor(self, e: Expression) -> tuple[str, float]:
-        """A population in e's own order, of e's shape as a map, and the number that e is of it: a relay where
-        e is none."""
+    def _factor(self, e: Expression) -> tuple[str, float, Shape]:
+        """A population in e's own order, of e's shape as a map, the number that e is of it, and its shape: a
+        relay where e is none."""
         scale = e.terms[0].scale
         by = float(scale[0]) if len(e.terms) == 1 and (scale == scale[0]).all() else 0.0
         whole = multiplied(e, np.array(1 / by)) if by else e
         if whole.population is not None and whole.terms[0].layout.is_identity:
-            return whole.population, by
+            return whole.population, by, whole.terms[0].shape
         relayed = self._populate(e, f"{e.label}.relay", Relay, strip=False, keep_channels=True)
-        return relayed.terms[0].source, 1.0
+        return relayed.terms[0].source, 1.0, relayed.terms[0].shape
 
     def relay(self, e: Expression, strip: bool = False) -> Expression:
         """e as a two-sided population of its own shape, or (strip) of the shape of what it views; `e` itself

@@ -10,7 +10,7 @@ import torch
 from dnisnm_lava.frontend import activations
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.expression import Expression, Refusal
-from dnisnm_lava.frontend.table import Kind, Operation, operation, register
+from dnisnm_lava.frontend.table import DROPOUT, Kind, Operation, operation, register
 from dnisnm_lava.frontend.trace import BATCH
 
 for _name in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"):
@@ -44,7 +44,7 @@ def to_dtype(call: Call) -> Any:
 @operation("dropout", "feature_dropout")
 def dropout(call: Call) -> Expression:
     if call.get(2, "train", call.get(2, "training", False)):
-        raise Refusal("dropout in training mode is random; use nn.Dropout, or pass training=self.training")
+        raise Refusal(DROPOUT)
     return call.expression()
 
 

@@ -4,6 +4,7 @@ itself on unit vectors."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,11 +91,28 @@ def bicubic(call: Call) -> Expression:
     return _upsampled(call, "bicubic")
 
 
-def _upsampled(call: Call, mode: str) -> Expression:
-    """aten.upsample_*, one axis after the other. mode: as torch.nn.functional.interpolate calls it."""
+@operation("_upsample_bilinear2d_aa")
+def bilinear_antialiased(call: Call) -> Expression:
+    return _upsampled(call, "bilinear", antialias=True)
+
+
+@operation("_upsample_bicubic2d_aa")
+def bicubic_antialiased(call: Call) -> Expression:
+    return _upsampled(call, "bicubic", antialias=True)
+
+
+def _upsampled(call: Call, mode: str, antialias: bool = False) -> Expression:
+    """aten.upsample_*, one axis after the other. mode, antialias: as torch.nn.functional.interpolate calls
+    them."""
     size = (1, *shape_of(call)[1:])[-2:]
     align = bool(call.get(2, "align_corners", False)) if "linear" in mode or "cubic" in mode else None
     factors = _factors(call)
+
+    def resized(x: torch.Tensor, **to: Any) -> torch.Tensor:
+        x = x.repeat(1, 1, 1, 2)  # torch antialiases maps of one column wrongly
+        to = {key: (value, 2 if key == "size" else 1.0) for key, value in to.items()}
+        found = torch.nn.functional.interpolate(x, mode=mode, align_corners=align, antialias=antialias, **to)
+        return found[..., :1]
 
     def along(i: int) -> Callable[[torch.Tensor], torch.Tensor]:
         factor = factors[i - 2] if len(factors) >= 2 - i else None
@@ -103,10 +121,8 @@ def _upsampled(call: Call, mode: str) -> Expression:
             and not align
             and int(factor * as_map(call.expression()).shape[1 + i]) == size[i]
         ):
-            return lambda x: torch.nn.functional.interpolate(
-                x, scale_factor=(float(factor), 1.0), mode=mode, align_corners=align
-            )
-        return lambda x: torch.nn.functional.interpolate(x, size=(size[i], 1), mode=mode, align_corners=align)
+            return lambda x: resized(x, scale_factor=float(factor))
+        return lambda x: resized(x, size=size[i])
 
     return _resampled(call, along(0), along(1))
 

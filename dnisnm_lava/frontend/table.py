@@ -101,6 +101,7 @@ def _plain(name: str) -> str:
     return name.removeprefix("aten.").removesuffix("_")
 
 
+DROPOUT = "dropout in training mode is random; use nn.Dropout, or pass training=self.training"
 _STATISTICS = "it needs statistics of the image at hand; use batch norm, which is a constant in eval mode"
 REMEDIES = {
     **dict.fromkeys(
@@ -141,6 +142,7 @@ REMEDIES = {
         "it writes into part of a tensor, or chooses by a mask of another tensor; put the parts together "
         "with torch.cat, or leave the mask out",
     ),
+    "native_dropout": DROPOUT,
     "new_empty": "torch writes circular padding so, which is not supported; pad with zeros, by "
     "reflection or by replication",
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),

@@ -17,6 +17,7 @@ import torch
 from torch._C import DispatchKey
 
 from dnisnm_lava.data import inputs
+from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 from dnisnm_lava.frontend.held import hold
 from dnisnm_lava.frontend.outputs import register_dataclasses
@@ -37,9 +38,11 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     """The example as a batch of BATCH equal images, on the model's device.
 
     Three axes are an image (C, H, W), two are features (N, F). In a network with 1-D convolutions two axes
-    are a sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L).
+    are a sequence (C, L); in one with no 2-D convolutions besides, three axes are sequences (N, C, L). Two or
+    three axes that a network with 2-D convolutions does not run on so are (H, W) or (N, H, W), where it adds
+    the channel itself.
     """
-    x = _as_tensor(inputs.first(example_input))
+    x = given = _as_tensor(inputs.first(example_input))
     sequences = any(isinstance(m, SEQUENCES) for m in model.modules())
     maps = any(isinstance(m, MAPS) for m in model.modules())
     single = (1, 2 if sequences else 3, 3 if maps else 2 if sequences else 3)
@@ -53,6 +56,14 @@ def example_of(model: torch.nn.Module, example_input: Any) -> torch.Tensor:
     if x.numel() == 0:
         raise OutOfRange(f"example_input: shape {tuple(x.shape)} given, which holds no value; give one image")
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    if maps and not sequences and given.ndim in (2, 3):
+        other = given if given.ndim == 3 else given[None]
+        if not runs_on(model, x[0]) and runs_on(model, other[0]):
+            x = other
+    return _batch_of(x, like)
+
+
+def _batch_of(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return x[:1].expand(BATCH, *x.shape[1:]).contiguous().to(like.device, like.dtype)
 
 

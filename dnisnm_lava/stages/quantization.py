@@ -27,6 +27,7 @@ INPUT_BITS = 8
 GAIN = (1 << 23) - 1  # the largest of a gate
 SMALLEST_SCALE = 1e-300  # its reciprocal is a float64
 PAYLOAD_BITS = 5
+DEAD_BITS = 4
 Readings = Mapping[str, tuple[tuple[Reads, ...], ...]]  # of each population, for each of its projections
 BITS = {
     "weight_bits": (2, 32),
@@ -105,14 +106,9 @@ def quantize(
                     vth = _thresholds(p, payload, worth, unit, widths.state)
                 else:
                     curve, vth = _curve(curve, payload, worth, unit)
-                alpha[p.name] = worth
-                if readings is not None and curve is not None:
-                    alpha[p.name] = np.where(channel_max(payload) > 0, worth, 0.0)
-                elif readings is not None:  # without, integers are what they were before readings told more
+                if readings is not None and curve is None:
                     worth = _snapped(p, payload, worth, vth, unit)
-                    alpha[p.name] = np.where(
-                        channel_max(payload) > 0, worth, 0.0
-                    )  # weights that read the dead decide no unit
+                alpha[p.name] = _heard(worth, channel_max(payload) > 0, readings is not None)
                 encoded = replace(
                     encoded,
                     vth=vth,
@@ -141,7 +137,18 @@ def check_bits(**given: Bits | Iterable[int]) -> None:
 def _input_scale(p: Input) -> np.ndarray:
     assert p.scale is not None
     scale = p.scale / FixedPointFormat(INPUT_BITS).limit
-    return np.where(scale > SMALLEST_SCALE, scale, 1.0)  # else there is no image to speak of: all 0
+    seen = scale > SMALLEST_SCALE
+    if not seen.any():  # there is no image to speak of: all 0
+        return np.ones_like(scale)
+    return np.where(seen, scale, scale.max())  # a channel that was always 0 decides no unit of its readers
+
+
+def _heard(worth: np.ndarray, alive: np.ndarray, told: bool) -> np.ndarray:
+    """alpha (C,) of a population as its readers count it: 0 of the dead, whose weights decide no unit then.
+    Where no readings tell (`told`), the dead count 1 as in 0.1.0, unless that takes DEAD_BITS from all
+    others."""
+    most = float(worth[alive].max(initial=0)) * 2**DEAD_BITS
+    return np.where(alive | (not told and worth <= most), worth, 0.0)
 
 
 def _drives(

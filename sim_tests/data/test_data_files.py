@@ -50,6 +50,9 @@ def four(x: np.ndarray, y: np.ndarray | None = None) -> dict[str, np.ndarray]:
         ),
         (("X_train", "Y_train", "X_test", "Y_test"), "X_train with Y_train to calibrate on"),
         (("trainX", "trainY", "testX", "testY"), "trainX with trainY"),
+        (("xtrain", "ytrain", "xtest", "ytest"), "xtrain with ytrain to calibrate on, xtest with ytest"),
+        (("X_tr", "y_tr", "X_te", "y_te"), "X_te with y_te to test with"),
+        (("X_train", "Y_train", "X_dev", "Y_dev"), "X_dev with Y_dev to test with"),
         (
             ("train_data", "train_targets", "val_data", "val_targets"),
             "val_data with val_targets to test with",
@@ -112,6 +115,18 @@ def test_names_that_are_not_understood_are_listed(
 ) -> None:
     with pytest.raises(BadFile, match=said):
         datasets.load_data(saved(tmp_path, **arrays))
+
+
+def test_arrays_without_images_are_told(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"x of shape \(0, 6, 5\) holds no images"):
+        datasets.load_data(saved(tmp_path, **four(FLOATS[:0], CLASSES[:0])))
+
+
+def test_another_machines_order_of_bytes_is_read(tmp_path: Path) -> None:
+    data = datasets.load_data(saved(tmp_path, **four(FLOATS.astype(">f4"), CLASSES.astype(">i8"))))
+    images, labels = datasets.arrays(data.test, np.arange(4))
+    np.testing.assert_array_equal(images, FLOATS[:, None])
+    np.testing.assert_array_equal(labels, CLASSES)
 
 
 def test_a_file_of_another_kind_is_told_what_to_save(tmp_path: Path) -> None:
@@ -370,6 +385,7 @@ def test_height_and_width_are_resized_and_cropped(tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"resize": (1, 2, 3)}, "resize: 1,2,3 given; give the shorter side, or height and width"),
+        ({"resize": 100_000}, "resize: 100000 given; .* in pixels, each 1 to 8,192"),
         ({"crop": (0, 3)}, "crop: 0,3 given; give the side of a square, or height and width"),
         ({"range": (1.0, 0.0)}, r"range: \(1.0, 0.0\) given; give what byte 0 and byte 255 become"),
         ({"layout": "abc"}, "layout: abc given"),
@@ -378,6 +394,25 @@ def test_height_and_width_are_resized_and_cropped(tmp_path: Path) -> None:
 def test_what_cannot_be_prepared_is_a_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(OutOfRange, match=said):
         datasets.load_data(saved(tmp_path, **four(BYTES)), **options)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            "[{'image': np.zeros((3, 4, 4)), 'label': 1}] * 4",
+            r"image 0 is a dict of 'image', 'label'; give images, or \(image, class\) pairs",
+        ),
+        (
+            "(np.zeros((4, 3, 4, 4)), np.arange(4))",
+            r"a pair with an array of shape \(4,\), .*give torch\.utils\.data\.TensorDataset\(x, y\)",
+        ),
+    ],
+)
+def test_what_a_factory_makes_is_told(tmp_path: Path, made: str, said: str) -> None:
+    (tmp_path / "d.py").write_text(f"import numpy as np\ndef data(): return {made}\n")
+    with pytest.raises((BadFile, OutOfRange), match=said):
+        datasets.load_data(f"{tmp_path}/d.py:data").train[0]
 
 
 # ---------------------------------------------------------------- nothing of data runs

@@ -598,6 +598,31 @@ def test_functions_and_further_opset_domains_are_read(tmp_path: Path) -> None:
     torch.testing.assert_close(found, torch.relu(torch.nn.functional.conv2d(x, torch.from_numpy(W3))))
 
 
+@pytest.mark.parametrize("opset", [10, 13, 19])
+def test_weights_that_are_kept_as_integers_are_read(tmp_path: Path, opset: int) -> None:
+    """Of opset 18 and lower, onnx's own evaluator has no DequantizeLinear."""
+    codes = np.random.default_rng(0).integers(-127, 128, (8, 3, 3, 3)).astype(np.int8)
+    step, zero = (
+        (np.float32(0.02), np.int8(3)) if opset < 13 else (abs(random(8)), np.arange(8, dtype=np.int8))
+    )
+    axis = {} if opset < 13 else {"axis": 0}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["codes", "step", "zero"], ["w"], name="dequantize", **axis),
+        conv("c", "x", "w", "y"),
+    ]
+    spec = made(tmp_path / "n.onnx", nodes, (BATCH, 3, 6, 6), opset=opset, codes=codes, step=step, zero=zero)
+    x = random(2, 3, 6, 6)
+    wide = [np.reshape(a, (-1, 1, 1, 1)).astype(np.float64) for a in (zero, step)]
+    weight = torch.from_numpy((codes - wide[0]) * wide[1])
+    wanted = torch.nn.functional.conv2d(torch.from_numpy(x).double(), weight)
+    # the product of an integer and a float32 step is rounded to float32: 2^-24 of each of 27 terms
+    np.testing.assert_allclose(
+        next(iter(dn.from_torch(load_model(spec, None, (3, 6, 6)), x).outputs(x).values())),
+        wanted,
+        atol=1e-5 * float(wanted.abs().max()),
+    )
+
+
 def test_several_outputs_keep_their_order(tmp_path: Path) -> None:
     """Parts of one split among them, and a tensor that others read."""
     nodes = [

@@ -158,6 +158,16 @@ def test_arrays_by_name_are_weights(tmp_path: Path) -> None:
         loaded(tmp_path / "o.npz")
 
 
+def test_arrays_keep_their_shape_and_value(tmp_path: Path) -> None:
+    """A counter of batches is one number; another machine's bytes come in another order."""
+    wanted = torch.nn.BatchNorm2d(3).train()
+    wanted(torch.rand(4, 3, 2, 2))
+    arrays = {k: v.numpy() for k, v in wanted.state_dict().items()}
+    np.savez(tmp_path / "w.npz", **{k: v.astype(v.dtype.newbyteorder(">")) for k, v in arrays.items()})
+    found = dn.load_model(torch.nn.BatchNorm2d(3), tmp_path / "w.npz").state_dict()
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in arrays.items()}
+
+
 def safetensors_of(wanted: State) -> bytes:
     """The format, by hand: the length of a header of JSON, the header, the numbers."""
     header, data = {}, b""
@@ -224,7 +234,7 @@ def prefixed(prefix: str, values: State) -> State:
     return {prefix + key: value for key, value in values.items()}
 
 
-CHECKPOINTS: dict[str, tuple[Callable[[State], State], str]] = {
+CHECKPOINTS: dict[str, tuple[Callable[[State], Any], str]] = {
     "compiled": (lambda s: prefixed("_orig_mod.", s), ""),
     "compiled and parallel": (lambda s: prefixed("_orig_mod.module.", s), "names that begin with 'module.'"),
     "parallel and compiled": (lambda s: prefixed("module._orig_mod.", s), "names that begin with 'module.'"),
@@ -254,6 +264,11 @@ CHECKPOINTS: dict[str, tuple[Callable[[State], State], str]] = {
         "names that begin with 'module.'",
     ),
     "two deep": (lambda s: {"ckpt": {"weights": {"params": s}}}, "['ckpt']['weights']['params']"),
+    "with its optimizer's": (
+        lambda s: (s, {"state": {0: {"exp_avg": s["fc1.weight"]}}, "param_groups": [{"lr": 0.1}]}),
+        "the weights are taken from [0]",
+    ),
+    "of a list": (lambda s: {"epoch": 2, "models": [{"net": s}]}, "['models'][0]['net']"),
     "the same twice": (lambda s: {"model": s, "ema": {k: v.clone() for k, v in s.items()}}, "['model']"),
     "half": (lambda s: {k: v.half().float() for k, v in s.items()}, ""),
 }
@@ -423,6 +438,13 @@ def test_integers_and_complex_numbers_are_no_weights() -> None:
             match=rf"1 weights are no floats \(fc1\.weight is {str(kind)[6:]}\); give the float weights",
         ):
             loaded(content)
+
+
+def test_weights_without_values_are_told() -> None:
+    with pytest.raises(
+        BadFile, match=rf"{len(state())} weights have no values \(meta device\); save it anew"
+    ):
+        loaded({k: v.to("meta") for k, v in state().items()})
 
 
 def test_narrow_floats_and_sparse_tensors_are_their_values() -> None:

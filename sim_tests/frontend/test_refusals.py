@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,29 @@ def test_what_follows_from_a_refusal_is_not_told() -> None:
         b=nn.Conv2d(3, 8, 1),
     )
     assert [name for name, _ in refusals(layout, (3, 32, 32))] == ["erf"]
+
+
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        (lambda z: z * F.softmax(z, 1), "softmax"),
+        (lambda z: F.layer_norm(z, z.shape[1:]) * z, "native_layer_norm"),
+        (lambda z: F.softmax(z, 1) ** 2, "softmax"),
+        (lambda z: z * F.softmax(z.mean((2, 3)), 1)[:, :, None, None], "softmax"),
+    ],
+)
+def test_a_product_with_what_is_refused_follows_from_it(
+    product: Callable[[Tensor], Tensor], name: str
+) -> None:
+    """It looked for the population of what has none."""
+    model = Net(lambda n, x: n.b(product(n.a(x).relu())), a=nn.Conv2d(3, 8, 3), b=nn.Conv2d(8, 2, 1))
+    assert [shown.removeprefix("_") for shown, _ in refusals(model, (3, 6, 6))] == [name]
+
+
+def test_a_dropout_that_is_never_switched_off_is_told_as_one() -> None:
+    model = Net(lambda n, x: n.b(F.dropout(n.a(x), 0.5)), a=nn.Conv2d(3, 8, 3), b=nn.Conv2d(8, 2, 1))
+    with pytest.raises(UnsupportedModel, match=r"dropout in training mode is random; .*self\.training"):
+        dn.from_torch(model, images(1, (3, 6, 6), 0)[0])
 
 
 def test_the_command_tells_rows_for_people_and_programs(

@@ -95,6 +95,7 @@ NAMED = {  # what docs/own-network.md says converts, and the operations that it 
     "shuffles": ("channel_shuffle", "native_channel_shuffle"),
     "nearest": ("upsample_nearest1d", "upsample_nearest2d"),
     "(bi)linear and bicubic upsampling": ("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d"),
+    "either antialiased": ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
     "views and permutations": ("view", "reshape", "flatten", "permute", "transpose"),
 }
 SHAPES = "linear tensors that several layers read", "several outputs", "outputs that are maps", "sequences"

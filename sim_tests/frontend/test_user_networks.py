@@ -121,6 +121,39 @@ def test_weights_behind_an_upsampling_keep_their_bits(mode: str, size: int) -> N
     )  # matrices and weights of 4 to 5 bits: steps of 3 to 6 %
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    "to",
+    [{"size": (5, 7)}, {"size": (23, 17)}, {"scale_factor": (0.37, 0.8)}, {"size": 6, "align_corners": True}],
+)
+def test_a_resampling_without_aliases_is_its_matrices(mode: str, to: dict[str, object]) -> None:
+    """torch itself antialiases a map of one column wrongly, which matrices were read from."""
+
+    def forward(n: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return n.o(F.interpolate(n.a(x).relu(), mode=mode, antialias=True, **to))  # type: ignore[operator,arg-type]
+
+    assert_converts(net(forward, a=c(8, 4), o=c(4, 2)), (3, 12, 12))
+
+
+@pytest.mark.parametrize("example", [(8, 9), (2, 8, 9)], ids=["(H, W)", "(N, H, W)"])
+def test_pictures_whose_channel_the_model_adds_itself_convert(example: tuple[int, ...]) -> None:
+    """(H, W) was taken for features, (N, H, W) for channels."""
+
+    class Grey(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.l = c(1, 4, 3, stride=2), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.l(self.a(x.unsqueeze(1)).relu().mean((2, 3)))
+
+    model, x = randomized(Grey(), 0), images(5, (8, 9), 1)
+    analog = dn.from_torch(model, images(1, example, 0)[0])
+    with torch.no_grad():
+        wanted = model.double()(torch.from_numpy(x).double())
+    np.testing.assert_allclose(analog.outputs(x)["l"], wanted, rtol=0, atol=1e-12)  # float64 on both sides
+
+
 def test_a_flattened_output_has_the_models_shape_and_its_classes() -> None:
     model = randomized(nn.Sequential(c(2, 3, 3), nn.Flatten()), 0)
     analog = assert_converts(model, (2, 4, 4))

@@ -381,3 +381,26 @@ def test_populations_are_frozen() -> None:
 def test_state_constants() -> None:
     assert (STATE.limit, STATE.bits) == (2**23 - 1, 24)
     assert {type(p) for p in calibrated()[0].populations} >= {Rectifier, ReadOut}
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_is_always_0_takes_no_bits_from_the_rest(told: bool) -> None:
+    """Features that no image shows, and channels that none wakes, decide no unit: the integers of the rest
+    are those of the network without them."""
+    rng = np.random.default_rng(0)
+    silent = np.pad(rng.random((40, 6)), ((0, 0), (0, 3))).astype(np.float32)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    with torch.no_grad():
+        model[0].weight.mul_(0.02)
+        model[0].bias[:] = torch.tensor([0.02] * 6 + [-1.0] * 2)  # the last two never wake
+        model[2].bias.zero_()  # which the state must hold, too
+    wanted = model(torch.from_numpy(silent)).detach().numpy()
+    analog = dn.from_torch(model, silent[:2])
+    spiking = dn.convert(analog, dn.calibrate(analog, silent), steps=32, levels=15)
+    integer = dn.quantize(spiking, readings=dn.readings(spiking, silent) if told else None)
+    hidden, readout = integer.populations[1:]
+    assert (np.abs(hidden.projections[0].weight[:6, :6]).max(axis=1) > 60).all()
+    assert (np.abs(readout.projections[0].weight[:, :6]).max(axis=1) > 60).all()
+    error = batched.run(integer, silent).values(32) - wanted
+    assert np.sqrt((error**2).mean()) < 0.1 * wanted.std()

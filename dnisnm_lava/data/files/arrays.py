@@ -20,16 +20,23 @@ PARTS = {
     "training": "train",
     "test": "test",
     "testing": "test",
+    "tr": "train",
+    "te": "test",
+    "dev": "val",
     "val": "val",
     "valid": "val",
     "validation": "val",
 }
 KINDS = {
-    **dict.fromkeys(("x", "image", "images", "img", "imgs", "data", "input", "inputs", "features"), "images"),
     **dict.fromkeys(
-        ("y", "label", "labels", "target", "targets", "class", "classes", "mask", "masks"), "labels"
+        ("x", "image", "images", "img", "imgs", "data", "input", "inputs", "features", "samples"), "images"
+    ),
+    **dict.fromkeys(
+        ("y", "label", "labels", "lbl", "lbls", "target", "targets", "class", "classes", "mask", "masks"),
+        "labels",
     ),
 }
+TOGETHER = re.compile("([xy])(train|test|val)|(train|test|val)([xy])")
 STANDARD = {"x_train", "y_train", "x_test", "y_test"}
 ADVICE = "save both, and with classes y_train and y_test, with numpy.savez"
 
@@ -45,6 +52,9 @@ class Arrays:
         if x.dtype.kind not in "fu" or (x.dtype.kind == "u" and x.dtype != np.uint8) or not 2 <= x.ndim <= 4:
             layouts = "(N, H, W, C), (N, C, H, W), (N, H, W), (N, C, L) or (N, features)"
             raise BadFile(f"{who}: x of shape {x.shape} and dtype {x.dtype}; give uint8 or floats, {layouts}")
+        if not x.size:
+            raise BadFile(f"{who}: x of shape {x.shape} holds no images; give some")
+        x = x.astype(x.dtype.newbyteorder("="), copy=False)  # torch takes this machine's order of bytes alone
         self.x, self.y = x, y[:, 0] if y is not None and y.shape[1:] == (1,) else y
 
     @property
@@ -149,11 +159,18 @@ def _chosen(path: Path, names: Iterable[str]) -> tuple[tuple[str, str], tuple[st
     return chosen[0], chosen[1]
 
 
+def _words(name: str) -> list[str]:
+    """The words of a name such as X_train, trainImages or xtrain."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
+    matches = ((word, TOGETHER.fullmatch(word)) for word in words)
+    return [part for word, both in matches for part in (filter(None, both.groups()) if both else (word,))]
+
+
 def _understood(path: Path, names: Iterable[str]) -> Mapping[tuple[str, str], str]:
     """{(train, test, val or '', images or labels): name}, of the names that say so."""
     found: dict[tuple[str, str], str] = {}
     for name in names:
-        words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
+        words = _words(name)
         kinds, parts = {KINDS[w] for w in words if w in KINDS}, {PARTS[w] for w in words if w in PARTS}
         if len(kinds) != 1 or len(parts) > 1 or any(w not in KINDS and w not in PARTS for w in words):
             continue

@@ -17,6 +17,7 @@ from dnisnm_lava.errors import OutOfRange
 UNIT = (0.0, 1.0)
 BYTE = 255.0
 Transform = Callable[[Any], torch.Tensor]
+LONGEST = 8192  # pixels along a side: more are typing errors, and fill the memory
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def checked(
 def _size(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     """One side, or height and width; nothing for 0."""
     sizes = () if value == 0 else (value,) if isinstance(value, int) else tuple(value)
-    if len(sizes) > 2 or any(n < 1 for n in sizes):
+    if len(sizes) > 2 or any(not 1 <= n <= LONGEST for n in sizes):
         one = "the shorter side" if name == "resize" else "the side of a square"
         raise OutOfRange(
             f"{name}: {','.join(map(str, sizes))} given; give {one}, or height and width, in pixels, "
-            f"each 1 or more"
+            f"each 1 to {LONGEST:,}"
         )
     return sizes
 

@@ -27,7 +27,8 @@ OF_TRAINING = re.compile(
     r"fake_quant|activation_post_process|_observer|num_batches_tracked$|^n_averaged$|total_(?:ops|params)$"
 )
 PACKED = ("_packed_params", "_packed_params.dtype", "zero_point", "qweight", "qzeros")
-DEPTH = 3  # of dicts inside of dicts
+DEPTH = 3  # of dicts inside of dicts, or of lists
+Keys = tuple[str | int, ...]  # that lead to a dict
 Own = Mapping[
     str, tuple[str, torch.Tensor]
 ]  # a model's tensors: {name without wrappers: (the model's name, tensor)}
@@ -40,7 +41,7 @@ class Candidate:
     beside: tensors that have another prefix; left: what only training reads; joined: weights that were stored
     in parts."""
 
-    path: tuple[str, ...]
+    path: Keys
     prefix: str
     tensors: Mapping[str, torch.Tensor]
     found: Sequence[str]
@@ -124,20 +125,22 @@ def _all(content: Any, own: Own) -> list[Candidate]:
     return [c for path, state in _dicts(content) for c in _candidates(path, state, own)]
 
 
-def _dicts(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """(keys that lead to it, dict), of each dict of names in `content`."""
-    if (
-        not isinstance(content, Mapping)
-        or len(path) > DEPTH
-        or not all(isinstance(key, str) for key in content)
-    ):
+def _dicts(content: Any, path: Keys = ()) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+    """(keys that lead to it, dict), of each dict of names in `content`, and in lists of such."""
+    if len(path) > DEPTH:
+        return
+    if isinstance(content, list | tuple):
+        for i, value in enumerate(content):
+            yield from _dicts(value, (*path, i))
+        return
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return
     yield path, content
     for key, value in content.items():
         yield from _dicts(value, (*path, key))
 
 
-def _candidates(path: tuple[str, ...], state: Mapping[str, Any], own: Own) -> Iterator[Candidate]:
+def _candidates(path: Keys, state: Mapping[str, Any], own: Own) -> Iterator[Candidate]:
     """The dict under each prefix under which it has as many of the model's names as under any."""
     tensors = {_unwrapped(k): v for k, v in state.items() if isinstance(v, torch.Tensor)}
     if not tensors:
@@ -155,7 +158,7 @@ def _starts(key: str) -> list[int]:
 
 
 def _candidate(
-    path: tuple[str, ...], prefix: str, whole: Mapping[str, torch.Tensor], own: Own, joined: int
+    path: Keys, prefix: str, whole: Mapping[str, torch.Tensor], own: Own, joined: int
 ) -> Candidate:
     under = {k.removeprefix(prefix): v for k, v in whole.items() if k.startswith(prefix)}
     found = [k for k in under if k in own]
@@ -218,7 +221,7 @@ def _tell(who: Path | str, taken: Candidate) -> None:
 
 def _why(model: torch.nn.Module, content: Any, candidates: list[Candidate]) -> str:
     """What is in the way, of the dict that comes nearest."""
-    if not isinstance(content, Mapping):
+    if not candidates and not isinstance(content, Mapping):
         return f"holds a {type(content).__name__}, not a state_dict of tensors; {SAVE_ANEW}"
     packed = next((key for _, state in _dicts(content) for key in state if key.endswith(PACKED)), "")
     if packed:
@@ -236,6 +239,8 @@ def _why(model: torch.nn.Module, content: Any, candidates: list[Candidate]) -> s
     where = f" ({nearest.place})" if nearest.place else ""
     if nearest.unfit:
         name = nearest.unfit[0]
+        if nearest.tensors[name].is_meta:
+            return f"{len(nearest.unfit)} weights{where} have no values (meta device); {SAVE_ANEW}"
         kind = str(nearest.tensors[name].dtype).removeprefix("torch.")
         return f"{len(nearest.unfit)} weights{where} are no floats ({name} is {kind}); {QUANTIZED}"
     differences = f"{_some(nearest.missing, 'missing')}, {_some(nearest.unexpected, 'unexpected')}, "

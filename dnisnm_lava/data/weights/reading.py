@@ -151,7 +151,14 @@ def _is_tar(file: BinaryIO) -> bool:
 def _arrays(file: BinaryIO) -> dict[str, torch.Tensor]:
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+        return {name: _tensor(arrays[name]) for name in arrays.files}
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """The array as it is, of shape () too, which ascontiguousarray makes (1,); in this machine's order of
+    bytes."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.ascontiguousarray(native).reshape(array.shape))
 
 
 def _is_safetensors(first: bytes, size: int) -> bool:
