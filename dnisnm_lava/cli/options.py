@@ -122,8 +122,8 @@ class RecipeOptions(Verb):
     )
     correct: tuple[str, ...] | None = _dial(
         "correct",
-        "what is corrected after the thresholds, towards what the ANN says: weights, bias, v_init, or some "
-        "of them with commas, or none",
+        "what is corrected after the thresholds, towards what the ANN says: weights, bias, payload, v_init, "
+        "or some of them with commas, or none",
         type=_words,
         metavar="WHAT",
     )

@@ -11,8 +11,8 @@ from dnisnm_lava.system.pace import duration
 
 MANY_NEURONS = 4_000_000  # from here on, what they take is told before
 SEEN_BYTES = 2 * 4  # of a neuron: least and largest seen
-FLOAT_BYTES = {"theta": 8, "v_init": 8}  # where a channel's neurons have their own; a payload is theta
-FILE_BYTES = {"theta": 2 * 4, "v_init": 4}  # in a file, and as integers in memory: theta and payload
+FLOAT_BYTES = {"theta": 8, "payload": 8, "v_init": 8}  # where a channel's neurons have their own
+FILE_BYTES = {"theta": 2 * 4, "payload": 0, "v_init": 4}  # in a file, and as integers in memory: with theta
 
 
 def _tell_size(who: str, analog: dn.AnalogGraph, recipe: Recipe, images: int) -> None:
@@ -46,7 +46,9 @@ def _neurons(analog: dn.AnalogGraph) -> int:
 
 def _own_constants(recipe: Recipe) -> list[str]:
     """What each neuron of a channel has its own of."""
-    return ["theta", "v_init"] if recipe.own_thresholds else ["v_init"] if "v_init" in recipe.correct else []
+    if recipe.own_thresholds:  # a payload is theta, unless it is corrected
+        return ["theta", *({"payload"} & set(recipe.correct)), "v_init"]
+    return ["v_init"] if "v_init" in recipe.correct else []
 
 
 def _tell_time(who: str, analog: dn.AnalogGraph, recipe: Recipe, stats: dn.Statistics, images: int) -> None:

@@ -229,12 +229,14 @@ def test_what_fit_runs_and_tries_has_the_lower_threshold(levels: int, two_sided:
     found = np.zeros((5, steps, 40), np.int8)
     compiled.run(p, current.astype(np.float32), None, found)
     np.testing.assert_array_equal(found, sent[1])
-    errors = np.zeros((2, 3, 40))
-    compiled.try_scales(p, vth, scales, current.astype(np.float32), np.zeros((5, 40), np.float32), errors, 1)
+    sums, activation = np.zeros((compiled.SUMS, 3, 40)), rng.integers(0, 9, (5, 40)).astype(np.float32)
+    compiled.try_scales(p, vth, scales, current.astype(np.float32), activation, sums, 1)
     means = np.stack(
         [s.sum(axis=1) * theta / steps for s, theta in zip(sent, scales[:, None] * vth, strict=True)]
     )
-    np.testing.assert_array_equal(errors, [np.square(means).sum(axis=1), -means.sum(axis=1)])
+    gaps = activation - means
+    each = (gaps, np.square(gaps), means, np.square(means), gaps * means)
+    np.testing.assert_array_equal(sums, [a.sum(axis=1) for a in each])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.stages import fitting, recipes
 from dnisnm_lava.stages.fitting import activity, corrections, normal, spool, thresholds, through
 from dnisnm_lava.stages.fitting.fit import fit_and_read
+from dnisnm_lava.stages.fitting.gaps import Gaps
 from exporters import netx
 
 
@@ -92,7 +93,7 @@ def test_the_best_scale_is_the_best_of_all_tried() -> None:
     ]
     ann = activations(analog, x)[name]
     by_scale = np.stack(
-        [np.sum((batched.run(g, x, record=True).spikes[name].mean(axis=1) - ann) ** 2, axis=0) for g in alone]
+        [left_by_a_line(batched.run(g, x, record=True).spikes[name].mean(axis=1), ann) for g in alone]
     )
     chosen = fitted[name].vth / spiking[name].vth  # type: ignore[union-attr]
     alive = spiking[name].vth > 0  # type: ignore[union-attr]
@@ -120,10 +121,10 @@ def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: p
         found = thresholds.sequential(p, heard)
         scales = np.array(choice.scales)
         ten = ann[0][:10], next(iter(currents))[:10]
-        best = activity.errors(p, scales)(*ten)[0].sum(axis=(2, 3)).argmin(axis=0)
+        best = left_by_lines(p, scales, *ten).argmin(axis=0)
         np.testing.assert_array_equal(found, p.vth * scales[best][:, None, None])
         chosen = thresholds.with_thresholds(p, found, spiking.steps)
-        gaps = corrections.summed_gap(chosen, image.share, ann, currents)
+        gaps = corrections.gaps_of(chosen, image.share, ann, currents)[0]
         parts = zip(ann, currents, strict=True)
         means = [
             a - activity.running(chosen)(z).sum(1) * activity.tensor(chosen.payload) / 4 for a, z in parts
@@ -133,6 +134,75 @@ def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: p
     before = store.free
     currents.close()
     assert store.free > before
+
+
+def left_by_lines(p: SNM, scales: np.ndarray, activation: torch.Tensor, current: torch.Tensor) -> np.ndarray:
+    """(S, C): `left_by_a_line` of all that a channel sends."""
+    left = np.empty((len(scales), p.shape[0]))
+    for s, scale in enumerate(scales):
+        theta = p.vth * scale
+        own = thresholds.with_thresholds(p, theta, current.shape[1])
+        sent = activity.running(own)(current).sum(1).numpy() * (theta / current.shape[1])
+        together = (a.swapaxes(0, 1).reshape(p.shape[0], -1).T for a in (sent, activation.numpy()))
+        left[s] = left_by_a_line(*together)
+    return left
+
+
+def left_by_a_line(sent: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """(n,) of (N, n) each: what NumPy's line through `sent` leaves of `said`, in squares, and a thousandth of
+    what is left without a line."""
+    left = np.empty(sent.shape[1])
+    for i, (x, y) in enumerate(zip(sent.T.astype(np.float64), said.T.astype(np.float64), strict=True)):
+        line = np.polyval(np.polyfit(x, y, 1), x) if np.ptp(x) else np.full_like(y, y.mean())
+        left[i] = np.square(y - line).sum() + 1e-3 * np.square(y - x).sum()
+    return left
+
+
+@pytest.mark.parametrize("granularity", ["channel", "layer", "neuron"])
+def test_spikes_vary_as_activations_do(granularity: str) -> None:
+    """With payloads, the spread of mean spikes over what shares a threshold is that of the ANN's activations
+    (a neuron's own: with as much of its channel as 64 images tell), within half a threshold and two."""
+    analog, spiking, x = converted(steps=1, levels=1, granularity="channel")
+    plain, fitted = (
+        dn.fit(analog, spiking, x, dn.Fitting(granularity=granularity, correct=correct))
+        for correct in ((), ("payload",))
+    )
+    first = fitted.of(SNM)[0]
+    np.testing.assert_array_equal(first.vth, plain[first.name].vth)  # type: ignore[union-attr]
+    sent = batched.run(plain, x, record=True).spikes[first.name].mean(axis=1)
+    both = [activations(analog, x)[first.name], sent]
+    axes = {"channel": (0, 2, 3), "layer": (0, 1, 2, 3), "neuron": 0}[granularity]
+    said, heard = (a.astype(np.float64).var(axis=axes, keepdims=True)[0] for a in both)
+    if granularity == "neuron":
+        said, heard = (v + 64 / len(x) * v.mean(axis=(1, 2), keepdims=True) for v in (said, heard))
+    expected = np.broadcast_to(np.clip(np.sqrt(said / heard), 0.5, 2), first.shape)
+    alive = first.vth > 0
+    assert len(np.unique(expected[alive])) >= {"channel": 2, "layer": 1, "neuron": 3}[granularity]
+    # variances of float32 sums over 40 images of numbers near 1: 40 * 2**-24 of them, which are a tenth of it
+    np.testing.assert_allclose((first.payload / first.vth)[alive], expected[alive], rtol=40 * 10 * 2**-24)
+
+
+def test_where_nothing_varies_a_spike_is_worth_its_threshold() -> None:
+    """Activations that are the same in all images leave no line: the nearest threshold is taken."""
+    sent = np.array([[4.0], [2.0]])
+    constant = Gaps(4, 4 * (1 - sent / 4), np.array([[0.0], [1.0]]), sent, sent**2 / 4, sent * (1 - sent / 4))
+    assert constant.unexplained.argmin(axis=0) == [0]
+    p = converted(steps=1, levels=1)[1].of(SNM)[0]
+    sums = np.zeros((neurons.SUMS, *p.shape))
+    np.testing.assert_array_equal(corrections.with_payload(p, sums, 4, "channel").payload, p.vth)
+
+
+def test_initial_potentials_leave_a_channels_mean_to_biases() -> None:
+    """Without corrected biases a neuron's whole gap is made up for; with them, what its channel has not."""
+    p = converted(steps=1, levels=1)[1].of(SNM)[0]
+    sums = np.random.default_rng(0).normal(size=(neurons.SUMS, *p.shape))
+    p = replace(p, payload=p.vth * 1.5)
+    alive = p.vth > 0
+    whole, within = (corrections.gap_of(p, sums, 2, within) for within in (False, True))
+    expected = (sums[0] + sums[2] - 1.5 * sums[2]) / 2  # the activation less what is sent at its worth
+    np.testing.assert_allclose(whole[alive], expected[alive], rtol=0, atol=1e-12)  # sums of numbers near 1
+    np.testing.assert_allclose(within.mean(axis=(1, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(within, whole - whole.mean(axis=(1, 2), keepdims=True), rtol=0, atol=1e-12)
 
 
 def test_mean_currents_of_all_images_are_those_of_their_sum() -> None:
@@ -283,7 +353,7 @@ def test_the_least_squared_error_of_the_staircase() -> None:
 
 
 @pytest.mark.parametrize("threshold", sorted(thresholds.RULES))
-@pytest.mark.parametrize("correct", [(), ("bias",), ("v_init",), ("weights", "bias", "v_init")])
+@pytest.mark.parametrize("correct", [(), ("bias",), ("payload",), ("v_init",), fitting.CORRECTIONS])
 def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]) -> None:
     """What each correction may change it changes, and nothing else."""
     analog, spiking, x = converted()
@@ -296,6 +366,9 @@ def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]
     np.testing.assert_array_equal(a.vth, b.vth) if threshold != "sequential" else None
     assert (np.abs(b.v_init - b.vth / 2) <= b.vth / 2).all()
     assert bool((b.v_init != b.vth / 2).any()) == ("v_init" in correct)
+    assert bool((b.payload != b.vth).any()) == ("payload" in correct)
+    assert (b.payload >= b.vth / 2).all()
+    assert (b.payload <= b.vth * 2).all()
     changed = [
         any(
             (q.weight != r.weight).any()
@@ -331,7 +404,7 @@ def test_on_disk_and_batch_by_batch_it_is_the_same(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_read_while_fitting_is_what_is_read_of_the_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(through, "MOST", 7)  # of 40 images: six chunks, the last one smaller
-    for threshold, correct in (("sequential", ("weights", "bias", "v_init")), ("mmse", ())):
+    for threshold, correct in (("sequential", fitting.CORRECTIONS), ("mmse", ())):
         analog, spiking, x = converted()
         fitted, reads = fit_and_read(analog, spiking, x, dn.Fitting(threshold=threshold, correct=correct))
         assert fitted == dn.fit(analog, spiking, x, dn.Fitting(threshold=threshold, correct=correct))
@@ -381,7 +454,7 @@ def test_scales_at_once_are_scales_one_by_one() -> None:
         )
         current = (rng.integers(-16, 33, (6, steps, 1500)) / 16).astype(np.float32)
         activation = (rng.integers(0, 33, (6, 1500)) / 16).astype(np.float32)
-        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, 2, 3, 1500), np.float32)
+        scales, found = np.array([0.25, 0.5, 1.0]), np.zeros((2, neurons.SUMS, 3, 1500), np.float32)
         one_by_one = (
             made.own[0, :1500],
             vth,
@@ -392,10 +465,10 @@ def test_scales_at_once_are_scales_one_by_one() -> None:
             False,
             np.float32(1e9),
         )
-        neurons._try(current, activation, *one_by_one, *found[0], 0, 2)
+        neurons._try(current, activation, *one_by_one, found[0], 0, 2)
         neurons.try_scales(made, vth, scales, current, activation, found[1], 1)
         if steps != 5:  # a fifth of a threshold is rounded
-            np.testing.assert_array_equal(found[0, 1], found[1, 1])
+            np.testing.assert_array_equal(found[0, [0, 2]], found[1, [0, 2]])
         # sums of 6 squares below 64, each of a difference that is off by 2**-24 of 8 at most
         np.testing.assert_allclose(found[0], found[1], rtol=0, atol=6 * 64 * 2**-22)
 

@@ -31,7 +31,7 @@ def test_a_large_network_s_size_is_told_and_a_small_one_s_is_not(monkeypatch: py
         warnings.simplefilter("error")
         sizes._tell_size("net.py:net", analog, recipes.PAPER, 100)
     monkeypatch.setattr(sizes, "MANY_NEURONS", 1000)
-    monkeypatch.setattr(sizes, "FILE_BYTES", {"theta": 8_000, "v_init": 4_000})
+    monkeypatch.setattr(sizes, "FILE_BYTES", {"theta": 8_000, "payload": 0, "v_init": 4_000})
     with pytest.warns(
         UserWarning,
         match=r"^net.py:net: 1,000 neurons: about 0\.0 GB .* of 100 images to fit on; a file takes 12 MB",
@@ -125,6 +125,9 @@ def held(graph: SpikingGraph) -> int:
 def test_a_payload_is_its_threshold_in_memory_and_maxima_are_floats_of_the_ann() -> None:
     graph = small(quantize=False)[0]
     assert all(np.shares_memory(p.vth, p.payload) for p in graph.of(SNM))
+    own = replace(recipes.BEST, granularity="neuron", share="neuron")
+    assert sizes._own_constants(own) == ["theta", "payload", "v_init"]
+    assert sizes._own_constants(replace(own, correct=())) == ["theta", "v_init"]
     x = images(4, (3,), 0)
     stats = dn.calibrate(dn.from_torch(nn.Linear(3, 5), x[0]), [x])
     assert {a.dtype for a in (*stats.high.values(), *stats.low.values())} == {np.dtype(np.float32)}

@@ -163,8 +163,8 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: 
 
 def sequential(p: SNM, heard: Heard) -> np.ndarray:
     """The theta, of `scales` times the maxima, whose mean spikes leave least of the activations unexplained
-    (`Gaps.unexplained`), by running the population on the currents that arrive: discreteness, asynchronism and
-    clipping are seen together."""
+    (`Gaps.unexplained`), by running the population on the currents that arrive: discreteness, asynchronism
+    and clipping are seen together."""
     scales, granularity = np.array(heard.choice.scales), heard.choice.granularity
     enough, missed = _enough(p, granularity), activity.gaps(p, scales)
 

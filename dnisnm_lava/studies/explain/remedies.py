@@ -176,7 +176,9 @@ def _levels(p: Explained, why: str) -> Iterator[Remedy]:
 def _fitted(setting: Setting) -> Iterator[Remedy]:
     if setting.recipe is not None and set(setting.recipe.correct) < set(CORRECTIONS):
         yield Remedy(
-            "correct", CORRECTIONS, "weights, biases and initial potentials make up for what can be foreseen"
+            "correct",
+            CORRECTIONS,
+            "weights, biases, payloads and initial potentials make up for what can be foreseen",
         )
     if setting.recipe is not None and setting.recipe.threshold != "sequential":
         yield Remedy("threshold", "sequential", "thresholds for what is really heard")
