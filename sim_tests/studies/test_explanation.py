@@ -264,7 +264,7 @@ def test_the_staircase_of_a_curve_is_a_neuron_that_hears_equal_currents(two_side
             if t < steps:
                 neuron.integrate(x)
             sent += neuron.fire() if t >= lead else 0
-        assert found == sent * int(p.vth[0]) / steps
+        assert found == sent * int(p.payload[0]) / steps
 
 
 def test_what_the_lines_of_a_curve_say_otherwise_is_function() -> None:

@@ -25,15 +25,15 @@ class Gaps:
 
     @property
     def unexplained(self) -> np.ndarray:
-        """Of the activations, in squares, what no line of the mean spikes says, for readers' weights and
-        biases make a line of them; and a thousandth of the squared distance."""
+        """What no line of the mean spikes says of the activations, in squares: the weights and biases that
+        read spikes make a line of them. And a thousandth of the squared distance."""
         of_gap, of_sent, product = self._centred
         lost = of_gap - product**2 / np.where(of_sent > 0, of_sent, np.inf)
         return np.maximum(lost, 0) + DISTANCE * self.squares
 
     @property
     def variances(self) -> np.ndarray:
-        """(2, ...), `count` times: of the activations, and of the mean spikes."""
+        """(2, ...) `count` times the variances of the activations, and of the mean spikes."""
         of_gap, of_sent, product = self._centred
         return np.maximum([of_gap + 2 * product + of_sent, of_sent], 0)
 

@@ -143,7 +143,8 @@ def staircase(p: SNM, x: Tensor, steps: int) -> Tensor:
         rest = -v - back * vth
         further = (rest > 0) & (rest >= lower) & (p.down < 1)  # as in dynamics.fire
         whole = torch.where(v > 0, whole, -(back + further))
-    return whole.clamp(-steps * p.levels if p.two_sided else 0, steps * p.levels) * vth / steps
+    payload = torch.tensor(p.payload, dtype=x.dtype, device=x.device)
+    return whole.clamp(-steps * p.levels if p.two_sided else 0, steps * p.levels) * payload / steps
 
 
 def _total(
