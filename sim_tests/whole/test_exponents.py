@@ -311,13 +311,16 @@ def test_weights_that_read_a_dead_channel_decide_no_unit(dials: dict[str, object
 
 
 def test_a_spike_is_worth_what_is_subtracted_for_it_where_thresholds_are_shared() -> None:
-    """And a threshold is 64 units at least, so that initial potentials and biases round to a small part of
-    it."""
+    """Or as many times that as `fit` found, to the last bit. And a threshold is 64 units at least, so that
+    initial potentials and biases round to a small part of it."""
     for kind in KINDS:
         _, networks, _ = made(kind)
         for p in networks.integer.of(SNM):
             thresholds, payloads = (a.reshape(p.shape[0], -1).max(axis=1) for a in (p.vth, p.payload))
+            of_float = networks.spiking[p.name]
+            assert isinstance(of_float, SNM)
+            worth = (of_float.payload / np.where(of_float.vth > 0, of_float.vth, 1)).reshape(p.shape[0], -1)
             np.testing.assert_allclose(
-                thresholds * p.unit, payloads * p.spike_unit, rtol=1e-12
+                thresholds * p.unit * worth.max(axis=1), payloads * p.spike_unit, rtol=1e-12
             )  # both products of a few float64
             assert thresholds[thresholds > 0].min() >= 64
