@@ -56,6 +56,16 @@ def register_dataclasses(model: torch.nn.Module, example: torch.Tensor) -> bool:
     return False
 
 
+def beside_tensors(model: torch.nn.Module, example: torch.Tensor) -> str:
+    """What a forward gives that is neither tensor nor number, as text; nothing where it does not run."""
+    with torch.no_grad(), contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of itself
+        leaves = _pytree.tree_leaves(model(example))
+        others = [v for v in leaves if not isinstance(v, torch.Tensor | int | float | None)]
+        return ", ".join(f"{str(v)[:40]!r} ({type(v).__name__})" for v in others[:3])
+    return ""
+
+
 def _parts(value: Any) -> Iterator[Any]:
     """The dataclasses in what a forward gives."""
     if is_dataclass(value) and not isinstance(value, type):

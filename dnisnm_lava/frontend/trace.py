@@ -20,7 +20,7 @@ from dnisnm_lava.data import inputs
 from dnisnm_lava.data.forward import runs_on
 from dnisnm_lava.errors import OutOfRange, UnsupportedModel
 from dnisnm_lava.frontend.held import hold
-from dnisnm_lava.frontend.outputs import register_dataclasses
+from dnisnm_lava.frontend.outputs import beside_tensors, register_dataclasses
 
 BATCH = 2  # images of the example: a batch of one could be mistaken for an axis of length one
 RECOMPILED = re.compile("cache_size_limit|recompile_limit")  # older and newer torch
@@ -98,6 +98,11 @@ def export(model: torch.nn.Module, example: torch.Tensor) -> Any:
         raise
     except Exception as error:  # torch.export raises many kinds; each means that the model was not traced
         reason = _reason(error)
+        other = beside_tensors(model, example)
+        if other:
+            raise UnsupportedModel(
+                f"{type(model).__name__}: forward returns {other} beside its tensors; return tensors alone"
+            ) from error
         raise UnsupportedModel(
             f"{type(model).__name__}: torch.export cannot trace it for an input of shape "
             f"{tuple(example.shape[1:])} "

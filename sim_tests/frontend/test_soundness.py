@@ -228,6 +228,15 @@ def test_one_input_with_options_is_traced() -> None:
     assert dn.from_torch(Optional(), X).readout.shape == (3,)
 
 
+def test_text_beside_tensors_is_told() -> None:
+    class Named(Inner):
+        def forward(self, x: torch.Tensor) -> Any:
+            return {"logits": self.net(x), "name": "mine"}
+
+    with pytest.raises(UnsupportedModel, match=r"forward returns 'mine' \(str\) beside its tensors"):
+        dn.inspect(Named(), X)
+
+
 def test_a_model_that_fails_of_itself_is_told_as_before() -> None:
     class Fails(Inner):
         def forward(self, x: torch.Tensor) -> Any:
