@@ -60,11 +60,10 @@ class Run:
         return sums if unit.ndim == 0 else sums * unit
 
     def values(self, t: int, readout: str | None = None) -> np.ndarray:
-        """(N, *shape of the model's output) what the network says of the model's output after t steps, 1 <= t
-        <= steps: running sum
-        * unit / t, and the model's last function of it, float64. Classes and thresholds are those of
-            `scores`, before that
-        function. readout: the name of another than the first."""
+        """(N, *shape of the model's output), or (N, 1) of one number an image, what the network says of the
+        model's output after t steps, 1 <= t <= steps: running sum * unit / t, and the model's last function
+        of it, float64. Classes and thresholds are those of `scores`, before that function. readout: the name
+        of another than the first."""
         name, _ = self._sums(readout)
         return applied(*self.functions.get(name, ("", 0)), self.rates(t, readout))
 
