@@ -72,6 +72,13 @@ class Nodes:
             known[key] = self.root.number(short)
         return known[key]
 
+    def floats(self, codes: np.ndarray) -> str:
+        """int8 constants as float32, which take a byte each in the file."""
+        short, known = self._stored(np.ascontiguousarray(codes)), self.root.known
+        if (key := ("floats", short)) not in known:
+            known[key] = self.root("Cast", short, to=self.onnx.TensorProto.FLOAT)
+        return known[key]
+
     def shaped(self, x: str, *shape: int) -> str:
         """x in another shape, of which one size may be -1."""
         return self("Reshape", x, self.constant(np.array(shape)))

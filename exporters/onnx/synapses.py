@@ -1,9 +1,10 @@
 """Images and synapses as ONNX nodes: sums of integer products, which no runtime rounds.
 
-ONNX multiplies bytes exactly (ConvInteger, MatMulInteger: 8 bits each, sums of 32). So spikes and weights are
-written as signed digits of base 256, as many as their bound asks for; each product of digits is one node, and
-they add up in 64 bits. A digit is a byte less 128, its zero point: runtimes have unsigned kernels, and those
-of mixed signs saturate at 16 bits on some processors.
+float32 holds every integer up to 2**24, so a sum of integers whose magnitudes add up to no more is exact in
+whatever order it is taken. Spikes are written as so many signed digits, and weights as bytes, as that asks
+for; each product of digits is one Conv or MatMul, and they add up in 64 bits. ConvInteger, which ONNX has for
+bytes, is not used: onnxruntime's (1.23, on Intel's AMX) gives numbers of no meaning for some shapes, and its
+kernels of mixed signs saturate at 16 bits on other processors.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from dnisnm_lava.ir.channels import per_channel
 from dnisnm_lava.ir.fixedpoint import FixedPointFormat
 from exporters.onnx.nodes import Nodes
 
-BASE, ZERO = 256, 128
-LARGEST_SUM = (1 << 31) - 1
+BYTE = 256  # base of the digits of weights
+EXACT = 1 << 24  # float32 holds every integer up to it
+LARGEST_DIGIT = 1 << 10  # of spikes: what multiplies 11 bits alone (TF32) holds it, too
+LEAST_BASE = 4  # whose digits are -2 to 1
 NEVER = -(1 << 52)  # of a border that wins no maximum; float64 holds it
 
 
@@ -40,7 +43,7 @@ def image(g: Nodes, p: Input, x: str) -> str:
 
 def currents(g: Nodes, q: Projection, x: str, source: Shape, largest: int, who: str) -> str:
     """Currents (N, *output shape) of spikes x (N, *source), none beyond `largest`; both int64. OutOfRange, in
-    the name of the population `who`, where sums of products have no 32 bits."""
+    the name of the population `who`, where sums of products are not exact in float32."""
     if q.source_channels is not None:
         x = g("Gather", x, g.constant(q.source_channels.astype(np.int64)), axis=1)
     read = q.read_shape(source)
@@ -57,71 +60,81 @@ def currents(g: Nodes, q: Projection, x: str, source: Shape, largest: int, who: 
     return g.shaped(z, -1, *q.target_shape) if q.target_shape else z
 
 
-def digits(g: Nodes, x: str, largest: int) -> list[str]:
-    """x, int64, none beyond `largest`, as bytes with a zero point: the lowest digit first."""
-    if (key := (x, largest)) not in g.known:
-        above = -(-(largest + ZERO) // BASE)  # whole bases that make all of them positive: Div truncates
-        parts = []
-        for _ in range(_count(largest) - 1):
-            raised = g("Add", x, g.constant(above * BASE + ZERO))
-            whole = g("Div", raised, g.constant(BASE))
-            parts.append(g("Sub", raised, g("Mul", whole, g.constant(BASE))))
+def digits(g: Nodes, x: str, largest: int, base: int) -> list[str]:
+    """x, int64, none beyond `largest`, as float32 digits of an even base, -base / 2 to base / 2 - 1, the
+    lowest first. base 0: x itself."""
+    if (key := (x, largest, base)) not in g.known:
+        half, parts = base // 2, []
+        above = (
+            -(-(largest + half) // base) if base else 0
+        )  # whole bases that make all positive: Div truncates
+        for _ in range(_count(largest, base) - 1):
+            raised = g("Add", x, g.constant(above * base + half))
+            whole = g("Div", raised, g.constant(base))
+            parts.append(g("Sub", raised, g("Add", g("Mul", whole, g.constant(base)), g.constant(half))))
             x = g("Sub", whole, g.constant(above))
-        parts.append(g("Add", x, g.constant(ZERO)))
-        g.known[key] = [g("Cast", part, to=g.onnx.TensorProto.UINT8) for part in parts]
+        g.known[key] = [g("Cast", part, to=g.onnx.TensorProto.FLOAT) for part in (*parts, x)]
     return g.known[key]
 
 
-def _count(largest: int) -> int:
+def base_of(largest: int, weights: int) -> int:
+    """The base of the digits of spikes of at most `largest`, so that digits times weights, whose magnitudes
+    add up to `weights` in a row, are exact sums; 0 where spikes are so themselves."""
+    most = min(LARGEST_DIGIT, EXACT // max(weights, 1))
+    return 0 if largest <= most else 1 << most.bit_length()  # half of it is at most `most`
+
+
+def _count(largest: int, base: int) -> int:
     """Digits that hold every integer up to `largest` either way."""
     count = 1
-    while (ZERO - 1) * (BASE**count - 1) // (BASE - 1) < largest:
+    while base and (base // 2 - 1) * (base**count - 1) // (base - 1) < largest:
         count += 1
     return count
 
 
-def _digits_of(weight: np.ndarray) -> list[np.ndarray]:
-    """The same of weights, int64."""
+def _bytes_of(weight: np.ndarray) -> list[np.ndarray]:
+    """The digits of weights, int8, the lowest first."""
     rest, found = weight.astype(np.int64), []
-    for _ in range(_count(int(np.abs(rest).max(initial=0)))):
-        found.append((rest + ZERO) % BASE - ZERO)
-        rest = (rest - found[-1]) // BASE
+    for _ in range(_count(int(np.abs(rest).max(initial=0)), BYTE)):
+        digit = (rest + BYTE // 2) % BYTE - BYTE // 2
+        found.append(digit.astype(np.int8))
+        rest = (rest - digit) // BYTE
     return found
 
 
 def _products(g: Nodes, q: Projection, x: str, largest: int, who: str) -> str:
     """Spikes times weights, before the exponent."""
     terms = []
-    for j, weight in enumerate(_digits_of(q.weight)):
-        most = np.abs(weight).reshape(len(weight), -1).sum(axis=1).max(initial=0)
+    for j, weight in enumerate(_bytes_of(q.weight)):
+        most = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max(initial=0)
         _check_sums(int(most), f"{who}: sums of weights from {q.source}")
-        for i, digit in enumerate(digits(g, x, largest)):
-            terms.append(g.times(g.number(_of_bytes(g, q, digit, weight)), BASE ** (i + j)))
+        base = base_of(largest, int(most))
+        for i, digit in enumerate(digits(g, x, largest, base)):
+            terms.append(g.times(g.number(_of_digits(g, q, digit, weight)), base**i * BYTE**j))
     return _added(g, terms)
 
 
-def _of_bytes(g: Nodes, q: Projection, digit: str, weight: np.ndarray) -> str:
-    zero, codes = g.constant(np.uint8(ZERO)), (weight + ZERO).astype(np.uint8)
+def _of_digits(g: Nodes, q: Projection, digit: str, weight: np.ndarray) -> str:
     if not q.is_conv:
-        flat = g.shaped(digit, -1, weight.shape[1])
-        return g("MatMulInteger", flat, g.constant(codes.T), zero, zero)
+        return g("MatMul", g.shaped(digit, -1, weight.shape[1]), g.floats(weight.T))
     window = {"strides": q.stride, "pads": _pads(q.window), "dilations": q.dilation, "group": q.groups}
-    return g("ConvInteger", digit, g.constant(codes), zero, zero, kernel_shape=weight.shape[2:], **window)
+    return g("Conv", digit, g.floats(weight), kernel_shape=weight.shape[2:], **window)
 
 
 def _sums(g: Nodes, x: str, shape: Shape, pool: Window, largest: int, who: str) -> tuple[str, int]:
     """Sums of windows of maps x (N, *shape), and the largest that they can be: channels are images of one
     channel, and weights are 1."""
-    _check_sums(math.prod(pool.kernel), f"{who}: sums of a pool of {pool.kernel}")
-    zero, ones = g.constant(np.uint8(ZERO)), g.constant(np.full((1, 1, *pool.kernel), 1 + ZERO, np.uint8))
+    most = math.prod(pool.kernel)
+    _check_sums(most, f"{who}: sums of a pool of {pool.kernel}")
+    base, ones = base_of(largest, most), g.floats(np.ones((1, 1, *pool.kernel), np.int8))
     window = {"kernel_shape": pool.kernel, "strides": pool.stride, "dilations": pool.dilation}
     terms = []
-    for i, digit in enumerate(digits(g, x, largest)):
+    for i, digit in enumerate(digits(g, x, largest, base)):
         maps = g.shaped(digit, -1, 1, *shape[1:])
-        sums = g("ConvInteger", maps, ones, zero, zero, pads=_pads(pool), **window)
-        terms.append(g.times(g.number(sums), BASE**i))
+        sums = g("Conv", maps, ones, pads=_pads(pool), **window)
+        terms.append(g.times(g.number(sums), base**i))
     total = g.shaped(_added(g, terms), -1, shape[0], *pool.output_size((shape[1], shape[2])))
-    return total, largest * math.prod(pool.kernel)
+    return total, largest * most
 
 
 def _resampled(g: Nodes, q: Projection, x: str) -> str:
@@ -166,9 +179,9 @@ def _added(g: Nodes, terms: list[str]) -> str:
 
 
 def _check_sums(weights: int, what: str) -> None:
-    """OutOfRange where digits times weights of this sum may leave 32 bits."""
-    if weights * ZERO > LARGEST_SUM:
+    """OutOfRange where the smallest digits times weights of this sum may leave what float32 holds."""
+    if weights * LEAST_BASE // 2 > EXACT:
         raise OutOfRange(
-            f"{what} may reach {weights * ZERO} a digit, and ONNX adds up to {LARGEST_SUM}; use fewer "
-            f"weight_bits, or write the network with exporters.netx"
+            f"{what} may reach {weights}, and float32 adds up exactly to {EXACT}; use fewer weight_bits, "
+            f"or write the network with exporters.netx"
         )

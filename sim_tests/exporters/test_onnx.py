@@ -161,17 +161,36 @@ def test_wide_weights_and_spikes_are_digits_of_bytes(payload: int, weight: int, 
 
 
 def test_digits_hold_every_integer_up_to_their_bound(tmp_path: Path) -> None:
-    for largest, count in ((1, 1), (127, 1), (128, 2), (32639, 2), (32640, 3), (2**24, 4)):
-        g = nodes.Nodes(tmp_path / f"{largest}.onnx", ["x", *(f"digit {i}" for i in range(count))])
-        found = synapses.digits(g, "x", largest)
+    cases = [(256, n, count) for n, count in ((127, 1), (128, 2), (32639, 2), (32640, 3), (2**24, 4))]
+    for base, largest, count in (
+        *cases,
+        (0, 1000, 1),
+        (4, 1, 1),
+        (4, 2, 2),
+        (4, 5, 2),
+        (4, 6, 3),
+        (2048, 1024, 2),
+    ):
+        g = nodes.Nodes(tmp_path / f"{base}-{largest}.onnx", ["x", *(f"digit {i}" for i in range(count))])
+        found = synapses.digits(g, "x", largest, base)
         assert len(found) == count
         gives = [g.gives(f"digit {i}", "Cast", a, to=7) for i, a in enumerate(found)]
         nodes.write_model(g, [("x", ("N",), "INT64")], [(a, ("N",)) for a in gives], {}, False)
         ends = np.arange(min(largest, 70_000) + 1)
         x = np.unique([*ends, *-ends, *(largest - ends), *(ends - largest)])
         parts = session(g.path).run(gives, {"x": x})
-        assert all(part.min() >= 0 and part.max() <= 255 for part in parts)
-        np.testing.assert_array_equal(sum((part - 128) * 256**i for i, part in enumerate(parts)), x)
+        assert all(part.min() >= -base // 2 and part.max() < base / 2 for part in parts) or not base
+        np.testing.assert_array_equal(sum(part * base**i for i, part in enumerate(parts)), x)
+
+
+def test_a_base_is_the_largest_whose_sums_are_exact() -> None:
+    """Beside every other power of two from 4 on."""
+    for row in (1, 9, 127 * 9, 2**13, 2**13 + 1, 2**14 + 1, 127 * 4608, 2**22, 2**23):
+        exact = [b for b in (2**n for n in range(2, 12)) if b // 2 * row <= 2**24]
+        assert synapses.base_of(2**20, row) == exact[-1]
+        for largest in (1, 2, 31, 127, 1024, 1025):
+            whole = largest <= 1024 and largest * row <= 2**24
+            assert (synapses.base_of(largest, row) == 0) == whole
 
 
 def test_bounds_hold_for_integers_of_more_than_32_bits(tmp_path: Path) -> None:
@@ -491,16 +510,16 @@ def _renamed(p: Population, names: dict[str, str]) -> Population:
     return replace(p, name=names.get(p.name, p.name))
 
 
-def test_sums_beyond_32_bits_are_refused(tmp_path: Path) -> None:
+def test_sums_that_float32_does_not_hold_are_refused(tmp_path: Path) -> None:
     wide = Projection("input", np.full((1, 2**18), 127, np.int8))
     rng = np.random.default_rng(0)
     image = Input("input", (2**18,), np.ones(2**18), 8)
     graph = SpikingGraph((image, readout("out", (1,), (wide,), rng)), steps=1)
-    told = "out: sums of weights from input may reach 4261412864 a digit, and ONNX adds up to 2147483647; use"
+    told = "out: sums of weights from input may reach 33292288, and float32 adds up exactly to 16777216; use"
     with pytest.raises(OutOfRange, match=told):
         onnx.write(tmp_path / "a.onnx", graph)
-    half = replace(wide, weight=wide.weight // 2)
-    graph = replace(graph, populations=(image, readout("out", (1,), (half,), rng)))
+    less = replace(wide, weight=wide.weight // 4)  # the smallest digits: -2 to 1
+    graph = replace(graph, populations=(image, readout("out", (1,), (less,), rng)))
     assert_is_the_reference(graph, np.full((1, 2**18), 127.0), tmp_path)
 
 

@@ -352,7 +352,7 @@ def test_convert_without_data(capsys: pytest.CaptureFixture[str]) -> None:
         "no image was used: of 4 populations, 1 have mean and variance from batch norm, 1 from batch "
         "norm and what is added to it" in err
     )
-    assert "corrections (weights, bias, v_init) need images, and are left out" in err
+    assert "corrections (weights, bias, payload, v_init) need images, and are left out" in err
     assert "biases take up what weights lose" in err
     analog = dn.from_torch(randomized(ResidualPoolNet(), 1), np.zeros((2, 6, 6), np.float32))
     assert netx.read("a.net") == follow(GAUSS, analog, dn.calibrate_without_images(analog), None).integer
