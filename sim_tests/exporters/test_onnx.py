@@ -183,6 +183,20 @@ def test_digits_hold_every_integer_up_to_their_bound(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sum(part * base**i for i, part in enumerate(parts)), x)
 
 
+@pytest.mark.parametrize(("channels", "side", "kernel"), [(64, 5, 3), (128, 7, 3), (32, 7, 1)])
+def test_shapes_of_which_a_runtime_gave_other_sums(
+    channels: int, side: int, kernel: int, tmp_path: Path
+) -> None:
+    """onnxruntime 1.23.2's ConvInteger errs on them on a processor with AMX."""
+    rng = np.random.default_rng(0)
+    shape, pad = (channels, side, side), (kernel // 2, kernel // 2)
+    codes = rng.integers(-127, 128, (64, channels, kernel, kernel)).astype(np.int8)
+    a = snm("a", (64, side, side), (Projection("input", codes, padding=(pad, pad)),), rng)
+    out = readout("out", (3,), (Projection("a", weights(rng, 3, 64 * side * side)),), rng)
+    graph = SpikingGraph((Input("input", shape, np.ones(channels), 8), a, out), steps=2)
+    assert_steps_are_the_reference(graph, rng.integers(-127, 128, (2, *shape)).astype(float), tmp_path)
+
+
 def test_a_base_is_the_largest_whose_sums_are_exact() -> None:
     """Beside every other power of two from 4 on."""
     for row in (1, 9, 127 * 9, 2**13, 2**13 + 1, 2**14 + 1, 127 * 4608, 2**22, 2**23):

@@ -102,7 +102,7 @@ def test_a_run_that_is_ended_anywhere_goes_on(
     expected = results(tmp_path / "a.json")
     (tmp_path / "a.json").unlink()
     rng = random.Random(sign)
-    many = 12 if EVERYTHING else 3
+    many = 12 if EVERYTHING else 2
     points = [rng.randrange(1, whole.calls) for _ in range(many)] + [
         whole.calls - rng.randrange(120) for _ in range(many)
     ]

