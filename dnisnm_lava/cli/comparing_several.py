@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnisnm_lava.cli.names import COST_IMAGES, NET, PICTURE, RESULT
 from dnisnm_lava.cli.output import Result, Stages
-from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.errors import BadFile, OutOfRange
 
 if TYPE_CHECKING:
     from dnisnm_lava.cli.comparing import Compare
@@ -75,6 +76,7 @@ def compared(args: Compare, made: list[Made], stages: Stages) -> Result:
             "compare: several networks are compared in one process; torchrun each, and plot them"
         )
     if args.out and not (args.resume and args.out.is_dir()):
+        _refuse_unfinished(args, args.out, made)
         refuse_full(args.out, args.overwrite)
     results: list[tuple[str, dict[str, Any]]] = []
     failed: list[str] = []
@@ -93,6 +95,16 @@ def compared(args: Compare, made: list[Made], stages: Stages) -> Result:
         files = [args.out / name for name in FILES]
         written(curves, files, width="page", overwrite=args.overwrite or args.resume)
     return _told(args, curves, results, failed)
+
+
+def _refuse_unfinished(args: Compare, out: Path, made: Sequence[Made]) -> None:
+    """BadFile where an attempt before has left networks, and no figure of them."""
+    begun = any(one.args.out and (one.args.out.exists() or _has_parts(one.args.out)) for one in made)
+    if begun and not args.overwrite and not (out / FILES[0]).exists():
+        raise BadFile(
+            f"{out}: networks of an unfinished comparison; go on with --resume, or begin again with "
+            f"--overwrite"
+        )
 
 
 def _has_parts(out: Path) -> bool:

@@ -398,6 +398,10 @@ def test_an_interrupted_comparison_of_several_goes_on(
     Path("all/paper-T2").rmdir()
     assert cli.main(command) == 1
     assert "exists already" in capsys.readouterr().err
+    for name in ("png", "pdf", "csv", "tex", "html"):
+        Path(f"all/accuracy.{name}").unlink()
+    assert cli.main(command) == 1
+    assert "all: networks of an unfinished comparison; go on with --resume, or" in capsys.readouterr().err
     assert cli.main([*command, "--resume"]) == 0
     assert Path("all/paper-T1/result.json").stat().st_mtime_ns == time
     assert {p: p.read_bytes() for p in Path("all").rglob("*") if p.is_file()} == first
