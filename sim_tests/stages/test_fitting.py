@@ -92,9 +92,8 @@ def test_the_best_scale_is_the_best_of_all_tried() -> None:
         dn.fit(analog, spiking, x, dn.Fitting(scales=(s,), granularity="neuron", correct=())) for s in scales
     ]
     ann = activations(analog, x)[name]
-    by_scale = np.stack(
-        [left_by_a_line(batched.run(g, x, record=True).spikes[name].mean(axis=1), ann) for g in alone]
-    )
+    sent = [batched.run(g, x, record=True).spikes[name].mean(axis=1) for g in alone]
+    by_scale = np.stack([np.sum((spikes - ann) ** 2, axis=0) for spikes in sent])
     chosen = fitted[name].vth / spiking[name].vth  # type: ignore[union-attr]
     alive = spiking[name].vth > 0  # type: ignore[union-attr]
     np.testing.assert_allclose(
@@ -116,7 +115,7 @@ def test_scales_are_tried_on_the_first_images_and_gaps_are_of_all(monkeypatch: p
         for z in activity.preactivations(p, activities):
             ann.append((z + activity.tensor(np.broadcast_to(p.bias, p.shape))).clamp(min=0))
         currents = activity.Currents(p, activities, spiking.steps, store)
-        choice = thresholds.Choice(thresholds.sequential, "channel", (0.5, 0.75, 1.0), 99.9, 200)
+        choice = thresholds.Choice(thresholds.sequential, "channel", (0.5, 0.75, 1.0), 99.9, 200, True)
         heard = thresholds.Heard(choice, image.share, ann, lambda: iter(()), np.inf, currents, spiking.steps)
         found = thresholds.sequential(p, heard)
         scales = np.array(choice.scales)
@@ -380,6 +379,26 @@ def test_corrections_go_with_every_rule(threshold: str, correct: tuple[str, ...]
     assert any((p.bias != fitted[p.name].bias).any() for p in plain.of(SNM)) == bool(
         {"weights", "bias"} & set(correct)
     )  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("correct", "line"), [((), False), (("bias", "v_init"), False), (("weights",), True)]
+)
+def test_a_line_counts_where_weights_make_one(correct: tuple[str, ...], line: bool) -> None:
+    """Else thresholds are nearest to the activations, and potentials make up for a neuron's whole mean."""
+    analog, spiking, x = converted(Chain(), (6,), steps=1, levels=1)
+    how = dn.Fitting(scales=(0.2, 0.4, 0.7, 1.0), granularity="neuron", correct=correct)
+    fitted, name = dn.fit(analog, spiking, x, how), spiking.of(SNM)[0].name
+    alone = [dn.fit(analog, spiking, x, replace(how, scales=(s,), correct=())) for s in how.scales]
+    sent = [batched.run(g, x, record=True).spikes[name].mean(axis=1) for g in alone]
+    ann = activations(analog, x)[name]
+    near = np.stack([np.sum((spikes - ann) ** 2, axis=0) for spikes in sent]).argmin(axis=0)
+    lines = np.stack([left_by_a_line(spikes, ann) for spikes in sent]).argmin(axis=0)
+    assert (near != lines).any()
+    alive = spiking[name].vth > 0  # type: ignore[union-attr]
+    chosen = fitted[name].vth / spiking[name].vth  # type: ignore[union-attr]
+    expected = np.array(how.scales)[lines if line else near]
+    np.testing.assert_allclose(chosen[alive], expected[alive], rtol=1e-12)  # one product's rounding
 
 
 # ---------------------------------------------------------------- where it is kept, and how it comes

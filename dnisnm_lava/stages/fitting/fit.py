@@ -83,7 +83,9 @@ class Fitting:
         if self.subset < 1:
             raise OutOfRange(f"subset: {self.subset} images given; give 1 or more")
         rule, shared = thresholds.RULES[self.threshold], checked_granularity(self.granularity)
-        return Plan(thresholds.Choice(rule, shared, self.scales, self.percentile, self.subset), wanted)
+        line = "weights" in wanted
+        choice = thresholds.Choice(rule, shared, self.scales, self.percentile, self.subset, line)
+        return Plan(choice, wanted)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def fit(
     ANN's pre-activations, by least squares and per channel; thresholds (`how.threshold`), shared within
     `how.granularity`; of rectifiers then payloads (`how.correct`), shared likewise: as many thresholds as
     make mean spikes vary as the ANN's activations do; and v_init (`how.correct`): T * mean error more, per
-    neuron, by at most half a threshold; where biases are corrected, of the error less its channel's.
+    neuron, by at most half a threshold; where weights are corrected, of the error less its channel's.
     OutOfRange for integers, and for what `how` cannot mean.
     """
     return _made(analog, spiking, images, how.plan, passes)[0]
@@ -249,7 +251,7 @@ def _with_thresholds(
         p = corrections.with_payload(p, sums, images, plan.choice.granularity)
     if "v_init" not in plan.corrections:
         return p
-    gap = corrections.gap_of(p, sums, images, within="bias" in plan.corrections)
+    gap = corrections.gap_of(p, sums, images, within=plan.choice.line)
     return corrections.with_v_init(p, gap, steps)
 
 

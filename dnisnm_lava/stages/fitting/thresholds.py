@@ -29,18 +29,20 @@ SHRINKAGE = 64  # images' worth of its channel's error in a neuron's own choice
 
 @dataclass(frozen=True)
 class Choice:
-    """How thresholds are chosen: by which rule, shared within what, and the rules' own numbers."""
+    """How thresholds are chosen: by which rule, shared within what, and the rules' own numbers. line: are
+    weights corrected, so that readers make a line of what spikes say?"""
 
     rule: Rule
     granularity: str
     scales: tuple[float, ...]
     percentile: float
     subset: int
+    line: bool
 
     @property
     def told(self) -> tuple[object, ...]:
         """All that it says, for a fingerprint."""
-        return self.rule.__name__, self.granularity, self.scales, self.percentile, self.subset
+        return self.rule.__name__, self.granularity, self.scales, self.percentile, self.subset, self.line
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,8 @@ def staircase(a: Tensor, theta: np.ndarray, steps: int, levels: int, two_sided: 
 
 def sequential(p: SNM, heard: Heard) -> np.ndarray:
     """The theta, of `scales` times the maxima, whose mean spikes leave least of the activations unexplained
-    (`Gaps.unexplained`), by running the population on the currents that arrive: discreteness, asynchronism
-    and clipping are seen together."""
+    by a line (`Gaps.unexplained`), or where weights stay are nearest to them, in squared error, by running
+    the population on the currents that arrive: discreteness, asynchronism and clipping are seen together."""
     scales, granularity = np.array(heard.choice.scales), heard.choice.granularity
     enough, missed = _enough(p, granularity), activity.gaps(p, scales)
 
@@ -177,7 +179,8 @@ def sequential(p: SNM, heard: Heard) -> np.ndarray:
     sums = heard.share.summed(map(of, heard.share.starts, heard.ann, heard.currents), _plus)
     assert sums is not None
     seen = int(min(enough, heard.share.images)) * _together(p, granularity)
-    return p.vth * scales[_best(Gaps(seen, *sums).unexplained, p, heard)]
+    found = Gaps(seen, *sums)
+    return p.vth * scales[_best(found.unexplained if heard.choice.line else found.squares, p, heard)]
 
 
 def _plus(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
