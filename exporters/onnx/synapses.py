@@ -65,9 +65,7 @@ def digits(g: Nodes, x: str, largest: int, base: int) -> list[str]:
     lowest first. base 0: x itself."""
     if (key := (x, largest, base)) not in g.known:
         half, parts = base // 2, []
-        above = (
-            -(-(largest + half) // base) if base else 0
-        )  # whole bases that make all positive: Div truncates
+        above = -(-(largest + half) // (base or 1))  # whole bases that make all positive: Div truncates
         for _ in range(_count(largest, base) - 1):
             raised = g("Add", x, g.constant(above * base + half))
             whole = g("Div", raised, g.constant(base))

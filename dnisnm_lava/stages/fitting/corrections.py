@@ -177,8 +177,8 @@ def with_payload(p: SNM, sums: np.ndarray, images: int, granularity: str) -> SNM
 def gap_of(p: SNM, sums: np.ndarray, images: int, within: bool) -> np.ndarray:
     """(*shape) mean activation - mean spike, as the payloads have it; within: less their channel's, which
     the biases of readers make up for."""
-    worth = np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1.0), 1.0)
-    gap: np.ndarray = (sums[0] - (worth - 1) * sums[2]) / images
+    worth, found = np.where(p.vth > 0, p.payload / np.where(p.vth > 0, p.vth, 1.0), 1.0), Gaps(images, *sums)
+    gap: np.ndarray = (found.gap - (worth - 1) * found.sent) / images
     return gap - per_channel(gap.reshape(p.shape[0], -1).mean(axis=1), p.shape) if within else gap
 
 
