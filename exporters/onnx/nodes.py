@@ -67,17 +67,11 @@ class Nodes:
         code = np.promote_types(np.min_scalar_type(array.min()), np.min_scalar_type(array.max()))
         if array.size < FEW or code.itemsize == array.itemsize:
             return self.constant(array)
-        short, known = self._stored(array.astype(code)), self.root.known
-        if (key := ("number", short)) not in known:
-            known[key] = self.root.number(short)
-        return known[key]
+        return self._widened(array.astype(code), self.onnx.TensorProto.INT64)
 
     def floats(self, codes: np.ndarray) -> str:
         """int8 constants as float32, which take a byte each in the file."""
-        short, known = self._stored(np.ascontiguousarray(codes)), self.root.known
-        if (key := ("floats", short)) not in known:
-            known[key] = self.root("Cast", short, to=self.onnx.TensorProto.FLOAT)
-        return known[key]
+        return self._widened(np.ascontiguousarray(codes), self.onnx.TensorProto.FLOAT)
 
     def shaped(self, x: str, *shape: int) -> str:
         """x in another shape, of which one size may be -1."""
@@ -110,6 +104,13 @@ class Nodes:
             name += "'"
         self._names.add(name)
         return name
+
+    def _widened(self, array: np.ndarray, to: int) -> str:
+        """A constant in a wider type than the file has it in; cast once, outside of loops."""
+        short, known = self._stored(array), self.root.known
+        if (key := (to, short)) not in known:
+            known[key] = self.root("Cast", short, to=to)
+        return known[key]
 
     def _stored(self, array: np.ndarray) -> str:
         key = f"{array.dtype.str}{array.shape}".encode() + hashlib.sha256(array.tobytes()).digest()

@@ -192,7 +192,7 @@ def test_where_nothing_varies_a_spike_is_worth_its_threshold() -> None:
 
 
 def test_initial_potentials_leave_a_channels_mean_to_biases() -> None:
-    """Without corrected biases a neuron's whole gap is made up for; with them, what its channel has not."""
+    """Where weights stay a neuron's whole gap is made up for; else what its channel has not."""
     p = converted(steps=1, levels=1)[1].of(SNM)[0]
     sums = np.random.default_rng(0).normal(size=(neurons.SUMS, *p.shape))
     p = replace(p, payload=p.vth * 1.5)
