@@ -23,6 +23,7 @@ from dnisnm_lava.frontend.call import (
 from dnisnm_lava.frontend.expression import Expression, Refusal, selection
 from dnisnm_lava.frontend.layout import NOTHING
 from dnisnm_lava.frontend.moves import constant, expanded
+from dnisnm_lava.frontend.refusals import MERGED
 from dnisnm_lava.frontend.table import operation
 from dnisnm_lava.ir import Projection, Smooth
 from dnisnm_lava.ir.channels import per_channel
@@ -145,6 +146,36 @@ def matmul(call: Call) -> Expression:
     return _linear(call, call.expression(), np.ascontiguousarray(weight.T), None)
 
 
+@operation("bmm", weight=1, turned=True, merges=True)
+def batched(call: Call) -> Expression:
+    """aten.bmm(x, y), where one is a matrix for all images: as einsum and matmul write it."""
+    x, y = call.args[:2]
+    if isinstance(x, Expression) and isinstance(y, Expression):
+        raise Refusal(
+            "a matrix product of two tensors that depend on the input, as in attention, is not supported; "
+            "multiply them element by element"
+        )
+    e, weight = (x, _of_all(y)) if isinstance(x, Expression) else (y, _of_all(x).T)
+    if e.merged and len(e.shape) != 2:
+        raise Refusal(MERGED)
+    if e is x:
+        return _linear(call, e, np.ascontiguousarray(weight.T), None)
+    product = _linear(call, _turned(e), np.ascontiguousarray(weight.T), None)
+    return _turned(product)
+
+
+def _turned(e: Expression) -> Expression:
+    return expanded(e, lambda x: x.transpose(-1, -2))
+
+
+def _of_all(value: torch.Tensor) -> np.ndarray:
+    """The one matrix (I, O) of a constant (N, I, O)."""
+    weights = doubles(value)
+    if (weights != weights[:1]).any():
+        raise Refusal("it multiplies each image, or each channel, with a matrix of its own; use convolutions")
+    return weights[0]
+
+
 def _linear(call: Call, e: Expression, weight: np.ndarray, bias: np.ndarray | None) -> Expression:
     """weight (O, F) over the last axis: a matrix for vectors, a 1x1 convolution where there are more axes."""
     if len(e.shape) == 1:
@@ -211,10 +242,10 @@ def subtract_from(call: Call) -> Expression:
 
 def _sum(call: Call, a: Any, b: Any, factor_a: float, factor_b: float) -> Expression:
     """factor_a * a + factor_b * b, where either may be a constant."""
-    return _weighted(call, (a, np.array(factor_a)), (b, np.array(factor_b)))
+    return weighted(call, (a, np.array(factor_a)), (b, np.array(factor_b)))
 
 
-def _weighted(call: Call, *shares: tuple[Any, np.ndarray]) -> Expression:
+def weighted(call: Call, *shares: tuple[Any, np.ndarray]) -> Expression:
     """The sum of share * value, where a value may be an expression or a constant, and one is an
     expression."""
     shape = shape_of(call)
@@ -313,7 +344,7 @@ def _masked(call: Call, mask: Any, chosen: Any, other: Any) -> Expression:
     if not isinstance(mask, torch.Tensor):
         raise Refusal("it chooses by a mask of another tensor; compare what is chosen, or leave the mask out")
     kept = constant(mask, shape_of(call))
-    return _weighted(call, (chosen, kept), (other, 1 - kept))
+    return weighted(call, (chosen, kept), (other, 1 - kept))
 
 
 @operation("neg")

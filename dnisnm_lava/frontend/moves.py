@@ -79,6 +79,16 @@ def constant(value: Any, shape: Shape) -> np.ndarray:
     return a[0]
 
 
+def as_images(value: Any) -> Expression:
+    """A map as it is; a constant (N, *shape), the same for each image, as one."""
+    if isinstance(value, Expression):
+        return value
+    a = value.detach().cpu().double().numpy()
+    if a.shape[0] != BATCH or (a != a[:1]).any():
+        raise Refusal("it joins feature maps with a constant that differs between the images of a batch")
+    return Expression((), compact(a[0]), a.shape[1:])
+
+
 def expanded(e: Expression, run: Callable[[torch.Tensor], torch.Tensor]) -> Expression:
     """One move of one expression: `run` takes (N, *shape)."""
     moved = move([e], lambda tensors: run(tensors[0]))

@@ -13,8 +13,9 @@ from dnisnm_lava.frontend.expression import Expression, Refusal
 from dnisnm_lava.frontend.table import DROPOUT, Kind, Operation, operation, register
 from dnisnm_lava.frontend.trace import BATCH
 
-for _name in ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full"):
-    register(Operation(_name, Kind.SHAPE))
+for _name in ("zeros", "ones", "full", "empty"):
+    register(Operation(f"{_name}_like", Kind.SHAPE))
+    register(Operation(f"new_{_name}", Kind.SHAPE))
 
 
 @operation("clone", "alias", "detach", merges=True, reshapes=True)

@@ -77,7 +77,9 @@ def check_shape(node: Any, value: Any) -> None:
         v.shape if isinstance(v, Expression) else None
         for v in (value if isinstance(value, list | tuple) else [value])
     ]
-    for mine, true in zip(got, shapes_of(node), strict=False):
+    joined = isinstance(value, Expression) and value.merged and node.meta["val"].shape[0] == 1
+    shapes = [tuple(node.meta["val"].shape[2:])] if joined else shapes_of(node)
+    for mine, true in zip(got, shapes, strict=False):
         assert mine is None or true is None or mine[-len(true) :] == true, (
             f"{node.target}: understood as {mine}, is {true}"
         )

@@ -31,15 +31,15 @@ class Kind(Enum):
 class Operation:
     """What is known of one operation, whatever its arguments.
 
-    name: ATen's, without `aten.`; of the package's own operations in full. meaning: what a Call of it is, as
-    Expressions; of Kind.LAST the function and its axis; None where the operation runs itself (MOVE, SHAPE).
-    weight: which argument is the weight of its matrix, and turned: whether that is (inputs, outputs). bounds:
-    what a Call of it clips to, None where it is no clip. merges: does it work on images that a view joined
-    with the batch? reshapes: does it leave elements in their order, whatever the axes, and views: does it say
-    nothing but a shape? axis: which argument is the one axis that it moves along. value: which argument is
-    the value of a pad. function: of Kind.LAST, in `ir.functions`; inside: what it means in front of other
-    layers, None where it is refused there. shown: as torch.nn.functional names it, where ATen's name says
-    less.
+    name: ATen's, without `aten.`; of the package's own operations in full. meaning: what a Call of it is,
+    as Expressions; of Kind.LAST the function and its axis; None where the operation runs itself (MOVE,
+    SHAPE). weight: which argument is the weight of its matrix, and turned: whether that is (inputs,
+    outputs). bounds: what a Call of it clips to, None where it is no clip. merges: does it work on images
+    that a view joined with the batch? reshapes: does it leave elements in their order, whatever the axes,
+    and views: does it say nothing but a shape? axis: which argument is the one axis that it moves along.
+    value: which argument is the value of a pad. function: of Kind.LAST, in `ir.functions`; inside: what
+    it means in front of other layers, None where it is refused there. shown: as torch.nn.functional names
+    it, where ATen's name says less.
     """
 
     name: str
@@ -138,13 +138,11 @@ REMEDIES = {
         ATTENTION,
     ),
     **dict.fromkeys(
-        ("slice_scatter", "select_scatter", "copy", "fill", "scatter", "index_put", "masked_fill", "where"),
+        ("scatter", "scatter_add", "masked_scatter", "index_put", "masked_fill", "where"),
         "it writes into part of a tensor, or chooses by a mask of another tensor; put the parts together "
         "with torch.cat, or leave the mask out",
     ),
     "native_dropout": DROPOUT,
-    "new_empty": "torch writes circular padding so, which is not supported; pad with zeros, by "
-    "reflection or by replication",
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),
     **dict.fromkeys(
         ("gt", "ge", "lt", "le", "eq", "ne", "sign", "argmax", "argmin", "topk", "sort"),

@@ -16,14 +16,13 @@ from torch.fx.node import map_aggregate
 
 from dnisnm_lava.data.forward import check_arguments, refuse_other_inputs
 from dnisnm_lava.errors import UnsupportedModel
-from dnisnm_lava.frontend import activations, layers, moves, neutral, rectifiers, spatial  # noqa: F401, they fill the table
-from dnisnm_lava.frontend import expression as ex
+from dnisnm_lava.frontend import activations, layers, moves, neutral, rectifiers, spatial, writes  # noqa: F401, they fill the table
 from dnisnm_lava.frontend.call import Call
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.frontend.expression import Blocked, Expression, Refusal, TooLarge
 from dnisnm_lava.frontend.fusion import Fused, Fusion
 from dnisnm_lava.frontend.lowering import Builder
-from dnisnm_lava.frontend.moves import move
+from dnisnm_lava.frontend.moves import as_images, move
 from dnisnm_lava.frontend.nodes import (
     axis_of,
     check_shape,
@@ -330,7 +329,7 @@ class _Walk:
         if known.views:
             return _viewed(args[0], node.meta["val"].shape)
         if known.name in ("cat", "stack"):
-            args = ([_as_expression(a) for a in args[0]], *args[1:])
+            args = ([as_images(a) for a in args[0]], *args[1:])
         parts = list(expressions_in((args, kwargs)))
         if known.value is not None:
             args, kwargs, value = self._without_value(node, known.value, args, kwargs)
@@ -386,7 +385,8 @@ class _Walk:
             self.parameter[node] = self.parameter[first]
         try:
             with torch.no_grad():
-                return node.target(*args, **kwargs)
+                made = node.target(*args, **kwargs)
+            return torch.zeros_like(made) if "empty" in name_of(node) else made  # whatever memory held
         except Exception as error:  # whatever the model's own operation raises
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Refusal(f"it failed ({reason}); check the input's shape, and that forward runs") from error
@@ -460,18 +460,11 @@ class _Walk:
         self.notes.append(Note(output if known else node, str(output), (), None, 0, self.refused[-1]))
 
 
-def _as_expression(value: Any) -> Expression:
-    """A constant among the parts of a concatenation."""
-    if isinstance(value, Expression):
-        return value
-    a = value.detach().cpu().double().numpy()
-    if a.shape[0] != BATCH or (a != a[:1]).any():
-        raise Refusal("it joins feature maps with a constant that differs between the images of a batch")
-    return Expression((), ex.compact(a[0]), a.shape[1:])
-
-
 def _viewed(e: Expression, shape: Any) -> Expression:
-    """e as a view of `shape`, with a batch axis or one that the batch is merged with."""
+    """e as a view of `shape`: with a batch axis, or one that the batch is merged with, behind an axis of
+    length one or first."""
+    if len(shape) == 3 and shape[0] == 1 and shape[1] % BATCH == 0:  # as einsum writes products with a matrix
+        return replace(view(e, (shape[1] // BATCH, shape[2])), merged=True)
     if shape[0] == BATCH:
         return replace(view(e, tuple(shape[1:])), merged=False)
     if shape[0] % BATCH:
