@@ -86,11 +86,11 @@ def measured(args: Any, x: np.ndarray, y: np.ndarray, train: np.ndarray) -> list
         dn.compare(nets, x[:2], y[:2], lava=Lava(0))
         dn.explain(nets, x[:2], y[:2])
         with timed("compare", passes, rows, recipe=name) as watch:
-            dn.compare(nets, x, y, lava=lava, stages=watch)
+            dn.compare(nets, x, y, lava=lava, session=dn.Session(stages=watch))
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder) / "r.html"
             with timed("report", passes, rows, recipe=name) as watch:
-                dn.report(page, nets, x, y, lava=lava, stages=watch)
+                dn.report(page, nets, x, y, lava=lava, session=dn.Session(stages=watch))
     return rows
 
 

@@ -9,6 +9,7 @@ from dnisnm_lava.errors import OutOfRange as OutOfRange
 from dnisnm_lava.errors import UnsupportedModel as UnsupportedModel
 from dnisnm_lava.evaluation.comparison import compare as compare
 from dnisnm_lava.evaluation.sanity import SetUp as SetUp
+from dnisnm_lava.evaluation.session import Session as Session
 from dnisnm_lava.frontend.walk import Traced as Traced
 from dnisnm_lava.frontend.walk import from_torch as from_torch
 from dnisnm_lava.frontend.walk import inspect as inspect
@@ -56,7 +57,6 @@ from dnisnm_lava.studies.tuning.streams import StreamSpace as StreamSpace
 from dnisnm_lava.studies.tuning.streams import tune_stream as tune_stream
 from dnisnm_lava.studies.tuning.tune import Space as Space
 from dnisnm_lava.studies.tuning.tune import tune as tune
-from dnisnm_lava.system.machine import Compute as Compute
 from dnisnm_lava.views.page.page import report as report
 
 __version__: str

@@ -41,7 +41,7 @@ from dnisnm_lava.cli.options import (
 )
 from dnisnm_lava.cli.output import Result, Stages, _with_place
 from dnisnm_lava.cli.reading import _check_labels, _data, _targets, _title, _told_labels
-from dnisnm_lava.cli.shared import _compute, _provenance, _recall, _settled_lava
+from dnisnm_lava.cli.shared import _provenance, _recall, _settled_lava
 from dnisnm_lava.cli.values import _sizes
 from dnisnm_lava.cli.verb import option
 
@@ -81,7 +81,7 @@ def demo(args: Demo, stages: Stages) -> Result:
             netx.write(folder / NET, made.integer, provenance={"seed": args.seed, "made_by": DEMO})
         )
         nets = replace(made, integer=integer)
-        comparison = compare(nets, x_test, y_test, lava=lava, stages=stages)
+        comparison = compare(nets, x_test, y_test, lava=lava, session=dn.Session(stages=stages))
         provenance = _provenance(args, nets.analog, nets.spiking, integer, x_test, y_test, lava=lava)
         result = _comparison_result(comparison, provenance, "scikit-learn digits")
         _write_results(folder, result, comparison, "scikit-learn digits")
@@ -159,7 +159,7 @@ def _compared(args: Compare, stages: Stages, together: str = "") -> Result:
                 measure=measure,
                 steps=steps,
                 further=part.further,
-                compute=_compute(args, group.device),
+                session=dn.Session(group.device, args.memory),
             )
 
         stages("ANN, float SNN, integer SNN")
@@ -236,8 +236,7 @@ def _on_lava(
         measure=aim.measure,
         steps=steps,
         lava=lava,
-        device=device,
-        stages=stages,
+        session=dn.Session(device, stages=stages),
     )
 
 

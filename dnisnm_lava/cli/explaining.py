@@ -31,9 +31,8 @@ from dnisnm_lava.cli.options import (
 )
 from dnisnm_lava.cli.output import Result, Stages
 from dnisnm_lava.cli.reading import _given, _title
-from dnisnm_lava.cli.shared import _compute, _provenance, _rates, _recall, _settled_lava, _tried
+from dnisnm_lava.cli.shared import _provenance, _rates, _recall, _settled_lava, _tried
 from dnisnm_lava.cli.verb import flag, option
-from dnisnm_lava.system.machine import Compute
 from dnisnm_lava.system.ranks import Group
 
 
@@ -67,9 +66,8 @@ def _explain(args: Explain, group: Group, stages: Stages) -> Result:
         return Result({}, "")
     assert network.recipe is not None
     graphs = network.analog, network.spiking, network.integer
-    found = dn.explain(
-        network, x, y, measure=args.ask, compute=Compute(args.device), set_up=set_up, stages=stages
-    )
+    session = dn.Session(args.device, stages=stages, set_up=set_up)
+    found = dn.explain(network, x, y, measure=args.ask, session=session)
     tried = try_remedies(args, data, network, found, stages) if args.try_remedies else ()
     facts = explanation.explanation_json(
         found, {**_provenance(args, *graphs, x, *_given(y), data=data), "recipe": asdict(network.recipe)}
@@ -145,9 +143,7 @@ def _report(args: Report, group: Group, stages: Stages) -> Result:
         targets=targets,
         measure=args.ask,
         lava=lava,
-        compute=_compute(args),
-        set_up=set_up,
-        stages=stages,
+        session=dn.Session(args.device, args.memory, stages, set_up),
         overwrite=args.overwrite,
     )
     table = comparison.comparison_table(found.comparison, title)

@@ -245,7 +245,7 @@ def _tried(own: OfModelOrFile, count: int, found: Checked, stages: Stages) -> tu
     split = splitting.remembered(own, data.train)
     fitted = _fit_images(own, data, split) if nets.recipe.needs_images else None
     x, y = datasets.arrays(data.test, chosen, stages("read images"))
-    return suggest(nets, fitted, x, _told_labels(y), found=found, stages=stages)
+    return suggest(nets, fitted, x, _told_labels(y), found=found, session=dn.Session(stages=stages))
 
 
 def _time(

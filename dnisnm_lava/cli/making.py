@@ -355,9 +355,7 @@ def _tune(args: Tune, group: ranks.Group, stages: Stages) -> Result:
             measure=measure,
             space=space,
             statistics=stats,
-            device=group.device,
-            set_up=_set_up(args, data, alarms),
-            stages=stages,
+            session=dn.Session(group.device, stages=stages, set_up=_set_up(args, data, alarms)),
             journal=kept,
         )
         if not group.is_first:
@@ -483,8 +481,7 @@ def _precision(args: Precision, group: ranks.Group, stages: Stages) -> Result:
             bits=bits,
             tolerance=args.tolerance,
             measure=args.ask,
-            device=args.device,
-            stages=stages,
+            session=dn.Session(args.device, stages=stages),
             journal=kept,
         )
         title = f"{_title(args)}, T = {network.recipe.steps}"

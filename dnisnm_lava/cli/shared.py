@@ -27,11 +27,9 @@ from dnisnm_lava.cli.reading import _check_labels, _data, _mode, _require_data, 
 from dnisnm_lava.cli.verb import Verb
 from dnisnm_lava.errors import BackendMissing, OutOfRange
 from dnisnm_lava.stages.recipes import Recipe
-from dnisnm_lava.system.machine import Compute
 
 if TYPE_CHECKING:
     from dnisnm_lava.backends.lava_cpu import Lava
-    from dnisnm_lava.cli.comparing import Compare
     from dnisnm_lava.cli.explaining import Explain, Report
     from dnisnm_lava.cli.making import Precision
     from dnisnm_lava.data.datasets import Data
@@ -124,11 +122,6 @@ def _lava(args: LavaOptions, images: int) -> Lava:
     from dnisnm_lava.backends.lava_cpu import Lava
 
     return Lava(images, args.deadline, args.lava_python)
-
-
-def _compute(args: Compare | Report, device: str | None = None) -> Compute:
-    """Where torch computes: --device, or a rank's own."""
-    return Compute(args.device if device is None else device, args.memory)
 
 
 def _settled_lava(args: LavaToo) -> Lava:

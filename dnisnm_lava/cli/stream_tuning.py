@@ -73,8 +73,7 @@ def tune_stream(args: Tune, target: Target, stages: Stages) -> Result:
             space=space,
             measure=args.ask,
             statistics=stats,
-            device=args.device,
-            stages=stages,
+            session=dn.Session(args.device, stages=stages),
             journal=kept,
         )
         result = _result(args, followed, found, data, alarms)

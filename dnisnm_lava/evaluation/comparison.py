@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from dnisnm_lava.backends import ann, batched, lava_cpu
-from dnisnm_lava.backends.lava_cpu import Lava
+from dnisnm_lava.backends.lava_cpu import LAVA, Lava
 from dnisnm_lava.backends.results import Difference, Run
-from dnisnm_lava.data.inputs import Device, Images, Labels
+from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.evaluation.tallies import (
     Tally,
     activity,
@@ -35,11 +36,10 @@ from dnisnm_lava.ir.integers import check_images
 from dnisnm_lava.ir.timing import most_ahead
 from dnisnm_lava.measures import AUTO, Asked, Measure, Score
 from dnisnm_lava.stages.networks import Networks
-from dnisnm_lava.system.machine import Compute
-from dnisnm_lava.system.progress import Progress, Stages, in_silence
+from dnisnm_lava.system.progress import Progress
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
+SET_UP = SetUp()
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def compare(
     measure: Asked = AUTO,
     targets: Targets | None = None,
     lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> Comparison:
     """Accuracy (or R2 of values) of the ANN, the float SNN, the integer SNN and Lava after each of `steps`
     (those up to the graph's own), and the equalities of `verify` on the first images of `lava` (0: no Lava at
@@ -127,21 +125,16 @@ def compare(
     or targets in the shape of the output (default: what comes with the images). measure: `auto`, one of
     measures.KINDS, or an `Ask`; `values` needs no labels: it is the distance from the ANN's own then.
     targets: {output, by name or index: its own labels or targets (N, ...)}; outputs other than the measured
-    one are measured by theirs, too. set_up:
-    what is expected of the ANN, and what was raised before.
+    one are measured by theirs, too.
     """
     check_images(nets.integer, "compare")
     steps = checked(steps, nets.integer.steps, lava.images)
     x, y = checked_pairs(nets.analog, images, labels)
     aim = outputs.wanted(nets.analog, len(x), y, targets, measure)
     found, y = aim.measure, aim.labels
-    heard = answered(
-        nets, x, y, measure=found, further=aim.further, steps=steps, compute=compute, stages=stages
-    )
-    on_lava = first_on_lava(
-        nets, x, y, measure=found, steps=steps, lava=lava, device=compute.device, stages=stages
-    )
-    return comparison(nets.integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
+    heard = answered(nets, x, y, measure=found, further=aim.further, steps=steps, session=session)
+    on_lava = first_on_lava(nets, x, y, measure=found, steps=steps, lava=lava, session=session)
+    return comparison(nets.integer, found, tally_of(heard, found), on_lava, session.set_up, aim.measures)
 
 
 def wanted(values: np.ndarray, measure: Measure, labels: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -175,25 +168,25 @@ def answered(
     measure: Measure,
     steps: tuple[int, ...],
     further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
-    compute: Compute = COMPUTE,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> Answered:
     """The ANN, the float and the integer SNN on images (N, *input shape), read after each of `steps`.
     further: {another output: (its measure, its labels (N, ...))}."""
     others = further or {}
     output = measure.output or nets.analog.readout.name
     names = list(dict.fromkeys((output, *outputs.measures(nets.analog))))
-    all_values = ann.outputs(nets.analog, images, names, device=compute.device, progress=stages("ANN"))
+    progress = session.stages("ANN")
+    all_values = ann.outputs(nets.analog, images, names, device=session.device, progress=progress)
     values, each = all_values[output], outputs.own(nets.analog, all_values)
     answers, activities, raw = {}, {}, {}
     own = {name: {0: other.said(all_values[name])} for name, (other, _) in others.items()}
     met = {"ann": outputs.met(own, others)}
     for key, graph in (("float", nets.spiking), ("integer", nets.integer)):
-        progress = stages(f"{key} SNN")
+        progress = session.stages(f"{key} SNN")
 
         def runner(t: int, graph: SpikingGraph = graph, progress: Progress | None = progress) -> Run:
             return batched.run(
-                graph, images, steps=t, device=compute.device, memory=compute.memory, progress=progress
+                graph, images, steps=t, device=session.device, memory=session.memory, progress=progress
             )
 
         run, answers[key] = answers_at_each(graph, runner, measure, steps)
@@ -211,13 +204,10 @@ def tallied(
     measure: Measure,
     steps: tuple[int, ...],
     further: Mapping[str, tuple[Measure, np.ndarray]] | None = None,
-    compute: Compute = COMPUTE,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> Tally:
     """The tally of what they say: tallies of parts of the images add up."""
-    found = answered(
-        nets, images, labels, measure=measure, steps=steps, further=further, compute=compute, stages=stages
-    )
+    found = answered(nets, images, labels, measure=measure, steps=steps, further=further, session=session)
     return tally_of(found, measure)
 
 
@@ -279,12 +269,17 @@ def compared_on_lava(
     measure: Measure,
     steps: tuple[int, ...],
     lava: Lava = LAVA,
-    device: Device = "cpu",
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> OnLava:
     """All of `images` on Lava, whatever number `lava` says."""
     checked = verify(
-        nets.integer, images, steps=steps[-1], spiking=nets.spiking, device=device, lava=lava, stages=stages
+        nets.integer,
+        images,
+        steps=steps[-1],
+        spiking=nets.spiking,
+        device=session.device,
+        lava=lava,
+        stages=session.stages,
     )
 
     def runner(t: int) -> Run:
@@ -294,7 +289,7 @@ def compared_on_lava(
             nets.integer, images, steps=t, record=False, deadline=lava.deadline, lava_python=lava.python
         )
 
-    values = ann.ann(nets.analog, images, readout=measure.output, device=device)
+    values = ann.ann(nets.analog, images, readout=measure.output, device=session.device)
     right = wanted(values, measure, labels)
     run, answers = answers_at_each(nets.integer, runner, measure, steps)
     return OnLava(checked.equality, {**measured(answers, measure, right), **activity(run)})

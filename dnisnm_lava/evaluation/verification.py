@@ -10,14 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from dnisnm_lava.backends import batched, lava_cpu, reference
-from dnisnm_lava.backends.lava_cpu import Lava
+from dnisnm_lava.backends.lava_cpu import LAVA, Lava
 from dnisnm_lava.backends.results import Difference, Run, difference
 from dnisnm_lava.data.inputs import Device, Images
 from dnisnm_lava.evaluation import in_torch
 from dnisnm_lava.ir import SpikingGraph, checked_images
 from dnisnm_lava.system.progress import Stages, in_silence
 
-LAVA = Lava()
 WHOLE = 4  # images of which every population is compared
 
 

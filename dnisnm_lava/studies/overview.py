@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dnisnm_lava.backends.lava_cpu import Lava
+from dnisnm_lava.backends.lava_cpu import LAVA, Lava
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import outputs
@@ -25,7 +25,7 @@ from dnisnm_lava.evaluation.intervals import suggested
 from dnisnm_lava.evaluation.origin import array_digest, versions
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings, qualities
-from dnisnm_lava.evaluation.sanity import SetUp
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
 from dnisnm_lava.ir.integers import check_images
@@ -40,12 +40,9 @@ from dnisnm_lava.studies.loihi2.rates import Rates
 from dnisnm_lava.studies.loihi2.rules import Checked
 from dnisnm_lava.studies.loihi2.runtime import Runtime
 from dnisnm_lava.studies.observed import Watch
-from dnisnm_lava.system.machine import Compute
-from dnisnm_lava.system.progress import Stages, in_silence
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 COST_IMAGES, EXPLAIN_IMAGES, RUNTIME_IMAGES = 16, 64, 2
-LAVA, COMPUTE, SET_UP = Lava(), Compute(), SetUp()
 MOST_THUMBNAILS = 8  # at one T
 
 
@@ -166,9 +163,7 @@ def gather(
     measure: Asked = AUTO,
     targets: Targets | None = None,
     lava: Lava = LAVA,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> Gathered:
     """`compare`, `energy` at each T, `check` and `explain` on images (N, *input shape) and labels (N, ...)
     that were not fitted on (default: the labels that come with the images); the arguments are theirs. chip:
@@ -185,13 +180,9 @@ def gather(
     found, y = aim.measure, aim.labels
     placed = rules.check(integer, chips=chip.chips, period=chip.period, target=chip.target)
     check_images(integer, "compare")
-    heard = answered(
-        nets, x, y, measure=found, further=aim.further, steps=chosen, compute=compute, stages=stages
-    )
-    on_lava = first_on_lava(
-        nets, x, y, measure=found, steps=chosen, lava=lava, device=compute.device, stages=stages
-    )
-    compared = comparison(integer, found, tally_of(heard, found), on_lava, set_up, aim.measures)
+    heard = answered(nets, x, y, measure=found, further=aim.further, steps=chosen, session=session)
+    on_lava = first_on_lava(nets, x, y, measure=found, steps=chosen, lava=lava, session=session)
+    compared = comparison(integer, found, tally_of(heard, found), on_lava, session.set_up, aim.measures)
     parted = partings(heard, found, MOST_THUMBNAILS)
     watch = Watch(integer, chosen, about.cost_images, RUNTIME_IMAGES)
     told = explain(
@@ -199,11 +190,10 @@ def gather(
         x[: about.explain_images],
         None if y is None else y[: about.explain_images],
         measure=found,
-        compute=compute,
-        stages=stages,
+        session=session,
         detail=Detail(observe=watch.observe),
     )
-    seen = watch.found(x, chip.rates, stages("costs, time"))
+    seen = watch.found(x, chip.rates, session.stages("costs, time"))
     provenance = about.provenance
     if provenance is None:
         digests = {

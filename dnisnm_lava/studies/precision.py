@@ -13,6 +13,7 @@ import numpy as np
 from dnisnm_lava.backends import batched
 from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import SNM, ReadOut, SpikingGraph, checked_pairs
@@ -21,7 +22,7 @@ from dnisnm_lava.ir.integers import Bits
 from dnisnm_lava.measures import AUTO, Asked, Measure, asked
 from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.stages.quantization import Readings, quantize
-from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.progress import tell
 
 KINDS = ("weights", "payloads", "state")
 WEIGHTS, PAYLOADS, STATE = range(2, 9), range(1, 9), range(16, STATE_BITS + 1)
@@ -118,8 +119,7 @@ def precision(
     bits: Tried = TRIED,
     tolerance: float = TOLERANCE,
     measure: Asked = AUTO,
-    device: Device = "cpu",
-    stages: Stages = in_silence,
+    session: Session = SESSION,
     journal: Journal | None = None,
 ) -> Precision:
     """The float network of `nets` in integers of every choice of bits, on `images` (N, *input shape) with
@@ -132,7 +132,7 @@ def precision(
     points (%) of agreement with the float network that a population may cost before it counts as broken.
     journal: keeps each network's outcome, and has those of an attempt before.
     """
-    spiking, progress = nets.spiking, stages("precision")
+    spiking, progress = nets.spiking, session.stages("precision")
     spikes = "graded" if nets.recipe is None else nets.recipe.spikes
     tried = (
         tuple(sorted(set(bits.weights))),
@@ -146,10 +146,10 @@ def precision(
         )
     x, y = checked_pairs(spiking, images, labels)
     found = asked(spiking, y, measure)
-    own = said(batched.run(spiking, x, device=device), found, spiking.steps)
+    own = said(batched.run(spiking, x, device=session.device), found, spiking.steps)
     right = None if y is None or not found.labels else found.wanted(y)
     kept = Journal() if journal is None else journal
-    bench = _Bench(spiking, x, found, right, own, spikes, nets.readings, device, kept)
+    bench = _Bench(spiking, x, found, right, own, spikes, nets.readings, session.device, kept)
     combinations, singles = list(product(*tried)), list(_singles(spiking, tried))
     count = kept.of = len(combinations) + len(singles)
     grid = []

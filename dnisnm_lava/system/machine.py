@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 FALLBACK = 1 << 30  # bytes: where nothing says how much there is
@@ -34,12 +33,3 @@ def _free_in_group(group: Path) -> int:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
             return max(0, int((group / limit).read_text()) - int((group / used).read_text()))
     return 1 << 62
-
-
-@dataclass(frozen=True)
-class Compute:
-    """Where torch computes, and in how much memory. memory: bytes for spikes and currents (default: a quarter
-    of what is free)."""
-
-    device: str = "cpu"
-    memory: int | None = None

@@ -321,7 +321,7 @@ def whole(request: pytest.FixtureRequest) -> tuple[Networks, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def found(whole: tuple[Networks, np.ndarray]) -> Explanation:
-    return dn.explain(dn.Networks(*whole[0]), whole[1], compute=dn.Compute(memory=1))
+    return dn.explain(dn.Networks(*whole[0]), whole[1], session=dn.Session(memory=1))
 
 
 def evenly(p: SNM, x: np.ndarray, steps: int) -> np.ndarray:
@@ -676,7 +676,7 @@ def test_of_a_map_the_pixel_that_disagrees_most_is_told() -> None:
 def test_classes_are_the_runs(whole: tuple[Networks, np.ndarray]) -> None:
     (analog, spiking, integer), x = whole
     labels = np.arange(5) % 3
-    found = dn.explain(dn.Networks(analog, spiking, integer), x, labels, compute=dn.Compute(memory=1))
+    found = dn.explain(dn.Networks(analog, spiking, integer), x, labels, session=dn.Session(memory=1))
     own, ours = analog.ann(x).argmax(axis=1), reference.run(integer, x).predictions(4)
     assert found.accuracy["integer"] == np.mean(ours == labels)
     assert found.agreement["integer"] == np.mean(ours == own)

@@ -239,9 +239,8 @@ def test_an_ann_that_guesses_is_told_before_any_trial(
             x,
             dn.Target("steps", 1),
             labels=y,
-            stages=stage,
             space=dn.Space(levels=(31,), vary=("steps",), images=20),
-            set_up=dn.SetUp(expected=expected, causes=["the lens"]),
+            session=dn.Session(stages=stage, set_up=dn.SetUp(expected=expected, causes=["the lens"])),
         )
     sentences = [str(w.message) for w in caught if w.category is UserWarning]
     assert [s[: len(told)] for s in sentences] == [told] * bool(told)
@@ -264,7 +263,7 @@ def test_alarms_of_before_are_kept_and_not_told_again(analog: dn.AnalogGraph, im
             dn.Target("steps", 1),
             labels=labels,
             space=dn.Space(levels=(31,), vary=("steps",), images=20),
-            set_up=dn.SetUp(alarms=raised),
+            session=dn.Session(set_up=dn.SetUp(alarms=raised)),
         )
     assert found.alarms == raised
 

@@ -6,6 +6,6 @@ May import what `backends` may. `parent` starts, watches and ends the process, `
 
 from __future__ import annotations
 
-from dnisnm_lava.backends.lava_cpu.parent import DEADLINE, Lava, require_lava, run
+from dnisnm_lava.backends.lava_cpu.parent import DEADLINE, LAVA, Lava, require_lava, run
 
-__all__ = ["DEADLINE", "Lava", "require_lava", "run"]
+__all__ = ["DEADLINE", "LAVA", "Lava", "require_lava", "run"]

@@ -59,6 +59,9 @@ class Lava:
     python: str | Path | None = None
 
 
+LAVA = Lava()
+
+
 def run(
     graph: SpikingGraph,
     images: Images,

@@ -14,6 +14,7 @@ from dnisnm_lava.backends.observing import Observe
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity, weak_spots
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.ir import SNM, AnalogGraph, Input, checked_pairs, checked_steps
 from dnisnm_lava.ir.integers import check_images, state_ranges
 from dnisnm_lava.measures import AUTO, Ask, Asked, Measure, Score, ask
@@ -26,12 +27,11 @@ from dnisnm_lava.studies.explain.observed import Observed, explained
 from dnisnm_lava.studies.explain.rates import Runs
 from dnisnm_lava.studies.explain.remedies import Setting
 from dnisnm_lava.studies.explain.values import Explained, Explanation, Remedy
-from dnisnm_lava.system.machine import Compute, free_memory
-from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.machine import free_memory
+from dnisnm_lava.system.progress import tell
 
 AT_ONCE = 16  # images; more gain nothing
 ENOUGH = 1 << 30  # bytes of spikes and activations: of large networks a few images at once are as fast
-COMPUTE, SET_UP = Compute(), SetUp()
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def explain(
     steps: int | None = None,
     measure: Asked = AUTO,
     detail: Detail = DETAIL,
-    compute: Compute = COMPUTE,
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> Explanation:
     """Why the integer network of `nets` says what it says of `images` (N, *input shape), in `steps` (default:
     the graph's).
@@ -68,9 +66,8 @@ def explain(
     labels: (N,) classes, or (N, H, W) of outputs that are maps, 0 and 1, or targets, for accuracies. measure:
     as in `compare`; without labels, the values of outputs that may hold anything are compared with the ANN's.
     Where `nets` has statistics, the threshold maps compare what calibration saw with `images`, else the even
-    images with the odd; where it has its recipe, no remedy says what is set already. compute: memory for
+    images with the odd; where it has its recipe, no remedy says what is set already. session: memory for
     spikes and activations is 1 GiB at most: as many images are taken at once, one at least, 16 at most.
-    set_up: what is expected of the ANN, and what was raised before.
     """
     _check(nets)
     check_images(nets.integer, "explain")
@@ -89,9 +86,9 @@ def explain(
     train = {} if stats is None else {name: stats.maxima(name) for name in stats.high}
     seen = {p.name: Observed(p, spiking[p.name], integer[p.name]) for p in analog if not isinstance(p, Input)}
     outcomes: list[Outcome] = []
-    clipped, progress = 0, stages("explain")
-    for first, chunk in _chunks(x, nets, steps, compute.memory):
-        runs = rates.run(nets, chunk, steps, compute.device, detail.observe)
+    clipped, progress = 0, session.stages("explain")
+    for first, chunk in _chunks(x, nets, steps, session.memory):
+        runs = rates.run(nets, chunk, steps, session.device, detail.observe)
         right = None if wanted is None else wanted[first : first + len(chunk)]
         outcomes.append(_observe(nets, runs, seen, first, raster, asked, right))
         clipped += runs.integer.clipped_inputs
@@ -130,7 +127,7 @@ def explain(
         _sets(stats, len(x)),
         clipped,
         asked,
-        (*_broken(found, own, set_up), *_worse(nets, rows, found, len(x), steps)),
+        (*_broken(found, own, session.set_up), *_worse(nets, rows, found, len(x), steps)),
         advised,
     )
 

@@ -12,6 +12,7 @@ from dnisnm_lava.backends import ann, batched
 from dnisnm_lava.data.inputs import Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import marks
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.ir import SpikingGraph, checked_images, checked_pairs
 from dnisnm_lava.measures import AUTO, Asked, Measure, ask, of
 from dnisnm_lava.stages import recipes
@@ -19,10 +20,8 @@ from dnisnm_lava.stages.networks import Networks, follow
 from dnisnm_lava.stages.quantization import quantize
 from dnisnm_lava.stages.recipes import Recipe
 from dnisnm_lava.studies.loihi2.rules import Checked, check
-from dnisnm_lava.system.machine import Compute
-from dnisnm_lava.system.progress import Stages, in_silence
+from dnisnm_lava.system.progress import Stages
 
-COMPUTE = Compute()
 SHARED, BITS = (
     ("channel", "layer"),
     (6, 5, 4),
@@ -57,8 +56,7 @@ def suggest(
     *,
     found: Checked,
     measure: Asked = AUTO,
-    compute: Compute = COMPUTE,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
 ) -> tuple[Suggestion, ...]:
     """Networks with thresholds shared by a channel or a layer, without initial potentials of their own, and
     with weights of 6, 5 and 4 bits, and these together: fewest broken rules first, then fewest cores.
@@ -72,13 +70,13 @@ def suggest(
     x, y = checked_pairs(nets.analog, images, labels)
     wish = ask(measure)
     asked_for = of(nets.analog, y, wish.kind, wish.output, wish.ignored)
-    own = asked_for.said(ann.ann(nets.analog, x, readout=asked_for.output, device=compute.device))
+    own = asked_for.said(ann.ann(nets.analog, x, readout=asked_for.output, device=session.device))
     wanted = asked_for.wanted(y) if y is not None and asked_for.labels else own
-    kind, before = marks.kind_of(asked_for), _marks(nets.integer, x, wanted, asked_for, compute)
+    kind, before = marks.kind_of(asked_for), _marks(nets.integer, x, wanted, asked_for, session)
     tried = []
-    for recipe, graph in _variants(nets, fitted, stages):
+    for recipe, graph in _variants(nets, fitted, session.stages):
         now = check(graph, chips=found.chips, target=found.target)
-        change = marks.difference(kind, _marks(graph, x, wanted, asked_for, compute), before)
+        change = marks.difference(kind, _marks(graph, x, wanted, asked_for, session), before)
         scale = 1.0 if asked_for.is_share else float(np.var(wanted)) or 1.0
         tried.append(
             Suggestion(
@@ -149,8 +147,8 @@ def _shared(base: Recipe) -> list[Recipe]:
 
 
 def _marks(
-    graph: SpikingGraph, x: np.ndarray, wanted: np.ndarray, measure: Measure, compute: Compute
+    graph: SpikingGraph, x: np.ndarray, wanted: np.ndarray, measure: Measure, session: Session
 ) -> np.ndarray:
     """(N,) what each image got."""
-    run = batched.run(graph, x, device=compute.device, memory=compute.memory)
+    run = batched.run(graph, x, device=session.device, memory=session.memory)
     return marks.mark(measure.said(run.rates(graph.steps, measure.output)), wanted, measure)

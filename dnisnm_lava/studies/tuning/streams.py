@@ -16,6 +16,7 @@ from dnisnm_lava.data import inputs
 from dnisnm_lava.data.inputs import Device, Images, Pool
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import intervals
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph
 from dnisnm_lava.measures import AUTO, Asked, Counts, Measure, Score
@@ -30,7 +31,7 @@ from dnisnm_lava.studies.streams.references import Analog
 from dnisnm_lava.studies.streams.watching import answers_of, measure_of
 from dnisnm_lava.studies.tuning.pareto import QUALITIES, Target, error_of
 from dnisnm_lava.studies.tuning.tune import check_quality
-from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.progress import Stages, tell
 
 if TYPE_CHECKING:
     import torch
@@ -139,8 +140,7 @@ def tune_stream(
     space: StreamSpace = SPACE,
     measure: Asked = AUTO,
     statistics: Statistics | None = None,
-    device: Device = "cpu",
-    stages: Stages = in_silence,
+    session: Session = SESSION,
     journal: Journal | None = None,
 ) -> StreamTuning:
     """The dials of a stream with the fewest operations that still agree with the ANN, frame by frame.
@@ -159,12 +159,10 @@ def tune_stream(
     analog, _ = traced(model, pool)
     measured = measure_of(analog, measure)
     check_quality(target, measured)
-    held = _held(analog, measured, frames, space.frames, device)
-    stats = statistics or calibrate(
-        analog, pool.sample(space.samples.calibration, space.samples.seed, stages("calibrate")), device=device
-    )
+    held = _held(analog, measured, frames, space.frames, session.device)
+    stats = statistics or _calibrated(analog, pool, space.samples, session)
     nets = _Builder(analog, stats, pool, space.samples)
-    found = tuple(_search(space, nets, held, Journal() if journal is None else journal, stages))
+    found = tuple(_search(space, nets, held, Journal() if journal is None else journal, session.stages))
     best = chosen(target, found)
     networks = nets(best.recipe)
     cost = Bill(networks.integer, best.steps).multiplications
@@ -234,6 +232,11 @@ class _Builder:
             images = self.pool.sample(self.samples.fit, self.samples.seed) if recipe.needs_images else None
             self.made[repr(recipe)] = follow(recipe, self.analog, self.statistics, images)
         return self.made[repr(recipe)]
+
+
+def _calibrated(analog: AnalogGraph, pool: inputs.Pool, samples: Samples, session: Session) -> Statistics:
+    sample = pool.sample(samples.calibration, samples.seed, session.stages("calibrate"))
+    return calibrate(analog, sample, device=session.device)
 
 
 def _held(

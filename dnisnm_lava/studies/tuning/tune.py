@@ -21,6 +21,7 @@ from dnisnm_lava.data.inputs import Device, Images, Labels
 from dnisnm_lava.errors import OutOfRange
 from dnisnm_lava.evaluation import sanity
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
+from dnisnm_lava.evaluation.session import SESSION, Session
 from dnisnm_lava.evaluation.tallies import said
 from dnisnm_lava.evaluation.trials import Journal
 from dnisnm_lava.ir import AnalogGraph, SpikingGraph, checked_pairs
@@ -44,7 +45,7 @@ from dnisnm_lava.studies.tuning.phases import (
     most_trials,
 )
 from dnisnm_lava.studies.tuning.racing import ROUNDS, Pruned, beaten, hopeless, is_cheaper
-from dnisnm_lava.system.progress import Stages, in_silence, tell
+from dnisnm_lava.system.progress import tell
 from dnisnm_lava.system.ranks import ALONE, Group
 
 SEARCH_IMAGES = 128  # that a trial is fitted on
@@ -126,7 +127,7 @@ class Space:
     seed: int = 0
 
 
-SPACE, SET_UP = Space(), SetUp()
+SPACE = Space()
 
 
 def tune(
@@ -138,9 +139,7 @@ def tune(
     measure: Asked = AUTO,
     space: Space = SPACE,
     statistics: Statistics | None = None,
-    device: Device = "cpu",
-    set_up: SetUp = SET_UP,
-    stages: Stages = in_silence,
+    session: Session = SESSION,
     journal: Journal | None = None,
 ) -> Tuning:
     """The recipe that serves one target best, found on calibration `images` (N, *input shape), N >= 8,
@@ -158,11 +157,11 @@ def tune(
     of each trial, each given the same; all find what one alone would.
 
     Before any trial a UserWarning tells, in the Tuning's `alarms`, too, where labels, given or brought, show
-    that the ANN guesses, or is below what `set_up` expects. Alarms that it holds are not looked for again
-    then, nor told.
+    that the ANN guesses, or is below what `session.set_up` expects. Alarms that it holds are not looked for
+    again then, nor told.
     """
     kept = Journal() if journal is None else journal
-    group = kept.group
+    group, device, set_up = kept.group, session.device, session.set_up
     x, brought = checked_pairs(analog, images, labels)
     fitted_on, choosing, confirming = split(len(x), space.held_back, space.seed)
     y = None if labels is None else brought
@@ -188,7 +187,7 @@ def tune(
         if dial not in search.vary and search.trials:
             continue
         before = search.best if search.trials else None
-        progress = stages(phase)
+        progress = session.stages(phase)
         count, pruned, asked = len(search.trials), len(search.pruned), run(search)
         for number, found_now in enumerate(
             _trials(asked, search, held, x[fitted_on[: space.images]], phase, device, kept), 1
@@ -200,7 +199,7 @@ def tune(
             tell(progress, number, number)
         told = words.brought(search, before, search.trials[count:], search.pruned[pruned:])
         story.append(f"{phase}: {why} {told}")
-    stages("confirm")
+    session.stages("confirm")
     networks = follow(search.best.recipe, analog, stats, x[fitted_on], group=group)
     confirmed, _ = _measured(networks, search.best.recipe, unseen, "confirm", device, group)
     assert isinstance(confirmed, Trial)
