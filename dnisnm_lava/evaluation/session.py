@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dnisnm_lava.data.inputs import Device
 from dnisnm_lava.evaluation.sanity import SetUp
 from dnisnm_lava.system.progress import Stages, in_silence
 
@@ -17,7 +16,7 @@ class Session:
     free). stages: who is told what begins, and how far it is. set_up: what is expected of the ANN, and what
     was raised before."""
 
-    device: Device = "cpu"
+    device: str = "cpu"
     memory: int | None = None
     stages: Stages = in_silence
     set_up: SetUp = NOTHING_KNOWN

@@ -17,7 +17,6 @@ from dnisnm_lava.backends.batched.device import exact_sums
 from dnisnm_lava.backends.batched.linear import linear, max_pool
 from dnisnm_lava.backends.observing import Observe, together
 from dnisnm_lava.backends.results import Run
-from dnisnm_lava.data.inputs import Device
 from dnisnm_lava.ir import (
     SNM,
     Activation,
@@ -48,7 +47,7 @@ class Runs:
     spiking: Run
     integer: Run
     reached: Mapping[str, tuple[int, int]]
-    device: Device
+    device: str
 
     @property
     def steps(self) -> int:
@@ -58,9 +57,7 @@ class Runs:
         return torch.tensor(a, dtype=torch.float64, device=self.device)
 
 
-def run(
-    nets: Networks, images: np.ndarray, steps: int, device: Device, observe: Observe | None = None
-) -> Runs:
+def run(nets: Networks, images: np.ndarray, steps: int, device: str, observe: Observe | None = None) -> Runs:
     """The runs of both networks on some images. observe: is told of the integer network's run, too."""
     spiking = batched.run(nets.spiking, images, steps=steps, record=True, device=device, synapses="float64")
     reached = Reached(steps)
