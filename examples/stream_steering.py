@@ -66,10 +66,10 @@ def seen(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(part).resize((WIDTH, HEIGHT))) for part in cut])
 
 
-def trained(pictures: np.ndarray, wanted: np.ndarray, steps: int) -> nn.Module:
+def trained(pictures: np.ndarray, wanted: np.ndarray, steps: int, rate: float) -> nn.Module:
     torch.manual_seed(0)
     net, rng = pilotnet(), np.random.default_rng(0)
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(net.parameters(), rate)
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
     y = torch.from_numpy(wanted)
     for _ in range(steps):
@@ -80,7 +80,7 @@ def trained(pictures: np.ndarray, wanted: np.ndarray, steps: int) -> nn.Module:
     return net.eval()
 
 
-CLIPS = {"carphone": carphone, "still": still}
+CLIPS = {"carphone": (carphone, 300, 1e-3), "still": (still, 1200, 3e-4)}  # steps and rate of training
 
 
 def main() -> None:
@@ -90,14 +90,15 @@ def main() -> None:
     parser.add_argument("clip", choices=CLIPS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=600, help="for training (%(default)s)")
-    parser.add_argument("--steps", type=int, default=300, help="of training (%(default)s)")
+    parser.add_argument("--steps", type=int, help="of training (carphone 300, still 1,200)")
     args = parser.parse_args()
-    (clip, angle, pixel), rng = CLIPS[args.clip](), np.random.default_rng(0)
+    made, steps, rate = CLIPS[args.clip]
+    (clip, angle, pixel), rng = made(), np.random.default_rng(0)
     chosen = 2 * rng.integers(0, len(clip) // 2, args.images)
     shifts = rng.integers(-MOST, MOST + 1, args.images)
     train, wanted = seen(clip[chosen], shifts), angle[chosen] - shifts * pixel
     frames = seen(clip, np.zeros(len(clip), int))
-    net = trained(train, wanted[:, None].astype(np.float32), args.steps)
+    net = trained(train, wanted[:, None].astype(np.float32), args.steps or steps, rate)
     args.folder.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), args.folder / "weights.pt")
     np.savez(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dnisnm_lava.frontend.walk import Traced
     from dnisnm_lava.stages.fitting.kept import Keep
 
-CALIBRATION_IMAGES, FIT_IMAGES = 4000, 1024
+CALIBRATION_IMAGES, FIT_IMAGES = 4000, 256
 
 
 @dataclass(frozen=True)
