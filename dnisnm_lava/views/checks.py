@@ -84,7 +84,7 @@ def check_table(
     """The verdict; a row for each population, in the compiler's columns; how much of each limit is taken;
     then steps, then the bound on `time`, or why it is missing, then what does not hold, and what was tried
     instead."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("population", "shape", "on a core"):
         table.add_column(heading, overflow="fold")
     for heading in HEADINGS:

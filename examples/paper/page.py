@@ -32,9 +32,8 @@ NOT_RUN = """Not run, here and in the tables below: VGG-16 on CIFAR-100, ResNet-
 paper's own weights. `examples/paper/train.py` trains such networks; it was tried for single epochs on a CPU and never on a GPU, since
 none was at hand. ResNet-20 stands beside the paper's ResNet-18.
 """
-BEFORE = """Rows of this project's recipe were measured on 25 November 2026, when its neurons still took back at the
-paper's lower threshold. The tables at few steps are of later versions, which [Accuracy](accuracy.md) names; rows of the
-paper's recipe are what they were.
+APART = """Rows of this project's recipe are by `fit` as it is: `--recipes ours --fit-images 1024`, 30 November 2026. Rows of the paper's
+recipe do not depend on it, and are what they were on 25 November.
 """
 
 
@@ -97,7 +96,7 @@ def table1(coverage: str) -> str:
 
 
 def table2(found: Mapping[str, Result]) -> str:
-    parts = ["## Table 2, Figures 7 and 8: with and without DNI, with and without SNM\n", NOT_RUN, BEFORE]
+    parts = ["## Table 2, Figures 7 and 8: with and without DNI, with and without SNM\n", NOT_RUN, APART]
     for stem, data in of(found, "ablation"):
         steps = [str(t) for t in data["T"]]
         rows = [
@@ -262,7 +261,7 @@ def table4(found: Mapping[str, Result]) -> str:
 
 
 def energies(found: Mapping[str, Result]) -> str:
-    parts = ["## Table 5 and Figure 9: operations, energy by Eq. (24) to (26), firing rates\n", BEFORE]
+    parts = ["## Table 5 and Figure 9: operations, energy by Eq. (24) to (26), firing rates\n", APART]
     for stem, data in of(found, "energy"):
         rows = [
             (
