@@ -132,8 +132,8 @@ class Image(nn.Module):
             raise ValueError(
                 f"images: shape {tuple(x.shape)} given, (N, {', '.join(map(str, self.shape))}) needed"
             )
-        x = x.flatten(1) if self.order is None else x.flatten(1)[:, self.order]
-        x = x.reshape(-1, *self.inside)
+        x = x.clone(memory_format=torch.contiguous_format).flatten(1)  # exported, it takes any strides, too
+        x = (x if self.order is None else x[:, self.order]).reshape(-1, *self.inside)
         return (x.double() / self.scale).round().clamp(-self.limit, self.limit).long()
 
 

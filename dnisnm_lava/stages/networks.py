@@ -42,7 +42,7 @@ class Samples:
 SAMPLES = Samples()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Networks:
     """One network in three forms, and what made it; None for what is not known.
 

@@ -164,7 +164,8 @@ def defaults(found: Mapping[str, Result]) -> str:
     for _, data in of(found, "few_steps"):
         kept = {(r["method"], r["T"]): r for r in data["rows"] if "operations" in r and not r.get("changed")}
         source = data["provenance"]
-        name = f"{source['model'].rsplit(':')[-1]}, {source['data']}"
+        seeds = f"{data['seeds']} seed" + "s" * (data["seeds"] > 1)
+        name = f"{source['model'].rsplit(':')[-1]}, {source['data']}, {source['fit_images']:,} to fit on, {seeds}"
         rows += [_default(name, data["accuracy_ann"], kept[key]) for key in DEFAULTS if key in kept]
     head = (
         "network",

@@ -57,6 +57,10 @@ def test_images_of_any_number_are_equal_without_this_project(tmp_path: Path) -> 
     for found in run(path, x[:5]):
         assert found.dtype == np.int64
         np.testing.assert_array_equal(found, expected[: len(found)])
+    turned = np.ascontiguousarray(x[:5].transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)  # as pictures are stored
+    assert not turned.flags["C_CONTIGUOUS"]
+    for found in run(path, turned):
+        np.testing.assert_array_equal(found, expected[: len(found)])
 
 
 def test_frames_of_streams_are_equal_without_this_project(tmp_path: Path) -> None:

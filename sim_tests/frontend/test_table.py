@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import dnisnm_lava as dn
 from dnisnm_lava.frontend import walk  # noqa: F401, it fills the table
+from dnisnm_lava.frontend.fusion import LINES, SMOOTH
 from dnisnm_lava.frontend.table import REMEDIES, TABLE, Kind, named
 from dnisnm_lava.ir import MaxPool, Rectifier, Relay
 from dnisnm_lava.ir.functions import FUNCTIONS
@@ -34,6 +35,16 @@ def test_each_operation_is_torchs_and_means_something(name: str) -> None:
         assert hasattr(torch.ops.aten, name), "torch knows no such operation"
     if known.shown:
         assert hasattr(F, known.shown)
+
+
+def test_parts_of_functions_written_by_hand_stand_in_the_table_too_or_make_masks() -> None:
+    """`fusion` says what each is as lines; alone, each has its meaning in the table."""
+    masks = {name for name in LINES if named(name) is None}
+    assert masks == {
+        *("gt", "ge", "lt", "le", "sign"),
+        *(f"{kind}_{does}" for kind in ("logical", "bitwise") for does in ("not", "and", "or")),
+    }
+    assert {name for name in SMOOTH if named(name) is None} == {"expm1", "log1p", "erf", "reciprocal"}
 
 
 def test_remedies_are_of_operations_that_are_refused_somewhere() -> None:

@@ -632,8 +632,10 @@ def test_settings_stand_beside_each_other_where_operations_were_counted() -> Non
         {**row, "T": 2, "changed": "down=1"},
         {**before, "method": "binary", "T": 8},
     ]
-    source = {"model": "a.py:net", "data": "D"}
-    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 92.0, "provenance": source}}
+    source = {"model": "a.py:net", "data": "D", "fit_images": 1024}
+    found = {"few_steps_a": {"rows": rows, "accuracy_ann": 92.0, "seeds": 2, "provenance": source}}
     told = page.defaults(found).splitlines()[-1]
-    assert told == "| net, D | 92.0 | best | 1 | 31 | 90.5 | 96.5 | 1,500 | 2.0 | 21 |"
+    assert (
+        told == "| net, D, 1,024 to fit on, 2 seeds | 92.0 | best | 1 | 31 | 90.5 | 96.5 | 1,500 | 2.0 | 21 |"
+    )
     assert page.defaults(found).count("net, D") == 1

@@ -82,6 +82,23 @@ def test_imports_go_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_contract_names_every_folder_and_no_folder_comes_in_by_the_front_door() -> None:
+    """What the linter cannot see: a folder that no layer is, and imports of the package's lazy names."""
+    contract = (ROOT / "pyproject.toml").read_text().split("[[tool.importlinter.contracts]]")[1]
+    layers = set(re.findall(r'"dnisnm_lava\.(\w+)"', contract))
+    assert layers == {p.parent.name for p in PACKAGE.glob("*/__init__.py")} | {"errors"}
+    other = "interpreter.py"  # which tells another Python where the package lies
+    below = [p for p in modules() if p.parent.name != "cli" and p.name != other]
+    below += (ROOT / "exporters").rglob("*.py")
+    for path in below:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {a.name for a in node.names} if isinstance(node, ast.Import | ast.ImportFrom) else set()
+            if isinstance(node, ast.Import):
+                assert "dnisnm_lava" not in names, path.relative_to(ROOT)
+            elif isinstance(node, ast.ImportFrom) and node.module == "dnisnm_lava":
+                assert names <= layers, path.relative_to(ROOT)
+
+
 def test_the_core_lives_without_torch_h5py_and_lava() -> None:
     names = ", ".join(f"dnisnm_lava.{m}" for m in CORE)
     program = (

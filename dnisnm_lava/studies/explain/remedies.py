@@ -98,11 +98,13 @@ def _more_images(setting: Setting, dial: str, why: str) -> Iterator[Remedy]:
 def _clipping(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
     """Not levels: theta is the maximum by K, so that K theta stays what it is."""
     fires = p.kind in FIRING
+    cut = setting.recipe is not None and setting.recipe.threshold == "percentile"
     if fires:
-        yield Remedy("threshold", "max", "its rule leaves thresholds below the largest activations")
-    yield from _more_images(
-        setting, "calibration_images", "activations exceed the maxima that calibration saw"
-    )
+        why = "its percentile leaves" if cut else "its rule leaves"
+        yield Remedy("threshold", "max", f"{why} thresholds below the largest activations")
+    if not cut:
+        why = "activations exceed the maxima that calibration saw"
+        yield from _more_images(setting, "calibration_images", why)
     if p.kind == "Rectifier" and _own(setting, "granularity"):
         yield Remedy("granularity", "channel", "neurons of a channel share the largest maximum")
 
