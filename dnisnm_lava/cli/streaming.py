@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,14 @@ def _graph(args: Stream, found: Followed[Stream]) -> SpikingGraph:
     from dnisnm_lava.studies.streams.following import of_stream
 
     given = found.networks.integer if isinstance(found.networks, Networks) else found.networks
+    if not given.carry and args.frame_steps < given.steps:
+        warnings.warn(
+            f"the network was made for T = {given.steps}; a frame of --frame-steps {args.frame_steps} has "
+            f"{args.frame_steps} of these steps' levels: give --frame-steps {given.steps}, or a network "
+            f"made for fewer steps, as --recipe best makes",
+            UserWarning,
+            stacklevel=2,
+        )
     return of_stream(given, args.frame_steps, args.hysteresis, args.at_once)
 
 

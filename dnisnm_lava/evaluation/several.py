@@ -206,7 +206,8 @@ def with_points(
             assert marks is not None
             assert curve.ann is not None
             loss = _scaled(marking.difference(kind, marks[t], marks[0]), curve.variance)
-            low, high = (curve.ann + end for end in loss.interval)
+            ends = (curve.ann + end for end in loss.interval)
+            low, high = (min(max(end, 0.0), 1.0) if curve.is_share else end for end in ends)
             point = replace(point, interval=(low, high), loss=loss)
         elif marks is not None and curve.is_share and kind == "right":
             point = replace(point, interval=wilson(score, curve.images))

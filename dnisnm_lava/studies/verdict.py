@@ -37,7 +37,9 @@ def verdict(found: Gathered, t: int) -> Verdict:
     states = {ground.state for ground in grounds}
     state = next(s for s in (NOT_READY, OPEN, READY) if s in states)
     told = [ground.told for ground in grounds if ground.state == state]
-    return Verdict(state, f"{NAMES[state]} at T = {t}: {_listed(told)}.", grounds)
+    left = [ground.told for ground in grounds if ground.state == OPEN and state == NOT_READY]
+    beside = f" Not decided: {_listed(left)}." if left else ""
+    return Verdict(state, f"{NAMES[state]} at T = {t}: {_listed(told)}.{beside}", grounds)
 
 
 def _alarms(found: Gathered) -> tuple[Ground, ...]:
@@ -130,12 +132,12 @@ def _chip(checked: Checked) -> Ground:
 
 def cores(checked: Checked) -> str:
     """17 of 128 cores, 13 %."""
-    number = max(checked.chips, checked.chips_needed)
-    all_cores = checked.target.cores * number
+    all_cores = checked.target.cores * checked.chips
     share = 100 * checked.cores / all_cores
     told = "under 1" if 0 < share < 1 else f"{share:.0f}"
-    chips = f" of {number:,} chips" if number > 1 else ""
-    return f"{checked.cores:,} of {all_cores:,} cores{chips}, {told} %"
+    chips = f" of {checked.chips:,} chips" if checked.chips > 1 else ""
+    more = f"; {checked.chips_needed:,} chips hold them" if checked.chips_needed > checked.chips else ""
+    return f"{checked.cores:,} of {all_cores:,} cores{chips}, {told} %{more}"
 
 
 def _listed(told: list[str]) -> str:

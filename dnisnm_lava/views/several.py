@@ -17,7 +17,7 @@ from dnisnm_lava.evaluation.marks import Difference
 from dnisnm_lava.evaluation.several import RULES, Curve, Point, between
 from dnisnm_lava.views.plots import as_file, bars, figure
 
-SCORES = "network T score low high ann loss loss_low loss_high latency spikes"
+SCORES = "network T score low high ann difference difference_low difference_high latency spikes"
 CSV = (*SCORES.split(), *(f"energy_{rule}_pJ" for rule in RULES), "images")
 
 
@@ -26,8 +26,8 @@ def rows(curves: Sequence[Curve]) -> list[tuple[Curve, Point]]:
 
 
 def csv_of(curves: Sequence[Curve]) -> str:
-    """A row a point. score, ann: shares of 1, or R2; loss: score less ann, paired, with its 95 % interval;
-    low, high: 95 % of the score, around `ann` where paired; empty where not known."""
+    """A row a point. score, ann: shares of 1, or R2; difference: score less ann, paired, with its 95 %
+    interval; low, high: 95 % of the score, around `ann` where paired; empty where not known."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV)
@@ -75,7 +75,7 @@ def three_digits(value: float) -> str:
 
 def _headings(curves: Sequence[Curve], rule: str) -> tuple[str, ...]:
     own = curves[0].heading
-    return ("network", "T", own, "less the ANN, 95 %", "latency", "spikes", f"energy ({rule}), uJ")
+    return ("network", "T", own, "SNN less ANN, 95 %", "latency", "spikes", f"energy ({rule}), uJ")
 
 
 def _known(curves: Sequence[Curve], rule: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

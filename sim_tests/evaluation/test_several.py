@@ -294,7 +294,7 @@ def test_the_table_for_spreadsheets_has_every_number() -> None:
         ("b", 8, 0.986),
     ]
     assert float(found[0]["low"]) == 0.970
-    assert (found[0]["loss"], found[0]["energy_chip_pJ"]) == ("", "")
+    assert (found[0]["difference"], found[0]["energy_chip_pJ"]) == ("", "")
 
 
 def test_the_latex_table_escapes_names_and_has_as_many_cells_as_columns() -> None:

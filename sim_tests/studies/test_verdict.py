@@ -81,4 +81,4 @@ def test_cores_are_told_of_the_chips_that_they_take() -> None:
     found = evil().checked
     assert cores(replace(found, cores=17)) == "17 of 128 cores, 13 %"
     assert cores(replace(found, cores=1)) == "1 of 128 cores, under 1 %"
-    assert cores(replace(found, cores=300)) == "300 of 384 cores of 3 chips, 78 %"
+    assert cores(replace(found, cores=300)) == "300 of 128 cores, 234 %; 3 chips hold them"

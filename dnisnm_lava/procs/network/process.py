@@ -43,6 +43,9 @@ class Network(AbstractProcess):
         name: str | None = None,
         log_config: LogConfig | None = None,
     ) -> None:
+        if not isinstance(graph, SpikingGraph):
+            kind = type(graph).__name__
+            raise TypeError(f"Network: graph is a {kind}; give a graph of integers, as netx.read(file) does")
         steps = steps_of(graph, steps)
         shortest = shortest_period(graph, steps)
         period = shortest if period is None else period

@@ -117,6 +117,9 @@ def _function(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
 
 
 def _discreteness(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
+    recipe = setting.recipe
+    if recipe is not None and recipe.threshold == "percentile" and recipe.percentile < 99:
+        yield Remedy("threshold", "sequential", f"a percentile of {recipe.percentile:g} cuts what is above")
     time = Remedy("steps", 4 if steps == 1 else 2 * steps, f"T = {steps} steps round coarsely")
     levels = _levels(p, "more levels round more finely")
     yield from (time, *levels) if steps == 1 or p.levels >= GOOD_LEVELS else (*levels, time)

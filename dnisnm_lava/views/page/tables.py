@@ -95,6 +95,7 @@ def _energy(spent: Costs) -> Iterator[tuple[str, str]]:
         if ann:
             yield f"energy.{rule}.ann", _joules(ann)
             yield f"energy.{rule}.times", f"{own / ann:.2f} times"
+    yield "energy.arithmetic.skipping", _joules(spent.quantized.ann_skipping / 1e6)
 
 
 def _joules(microjoules: float) -> str:
