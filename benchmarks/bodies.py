@@ -69,20 +69,18 @@ def shapes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pictures.astype(np.float32), masks, told
 
 
-def boxes(seed: int) -> tuple[Drawn, Drawn]:
-    found = []
-    for count, own in ((1000, seed), (500, seed + 1)):
-        pictures, _, told = shapes(count, own)
-        found.append(Drawn(torch.from_numpy(pictures), torch.from_numpy(told)))
-    return found[0], found[1]
+def drawn(told: int) -> Callable[[int], tuple[Drawn, Drawn]]:
+    """Pictures of `shapes` to learn from and to test on, with what it tells at this place: masks 1, boxes
+    2."""
 
+    def draw(seed: int) -> tuple[Drawn, Drawn]:
+        learned, test = shapes(1000, seed), shapes(500, seed + 1)
+        return (
+            Drawn(torch.from_numpy(learned[0]), torch.from_numpy(learned[told])),
+            Drawn(torch.from_numpy(test[0]), torch.from_numpy(test[told])),
+        )
 
-def masks(seed: int) -> tuple[Drawn, Drawn]:
-    found = []
-    for count, own in ((1000, seed), (500, seed + 1)):
-        pictures, wanted, _ = shapes(count, own)
-        found.append(Drawn(torch.from_numpy(pictures), torch.from_numpy(wanted)))
-    return found[0], found[1]
+    return draw
 
 
 def digits(seed: int) -> tuple[Drawn, Drawn]:
@@ -117,9 +115,9 @@ def found_box(said: np.ndarray, told: np.ndarray) -> np.ndarray:
     return near & (kind == told[:, 3])
 
 
-DETECTION = Task(boxes, detection, found_box, 600, 3e-3)
+DETECTION = Task(drawn(2), detection, found_box, 600, 3e-3)
 PIXELS = Task(
-    masks, lambda said, wanted: F.cross_entropy(said[0], wanted), lambda s, w: s.argmax(1) == w, 400, 3e-3
+    drawn(1), lambda said, wanted: F.cross_entropy(said[0], wanted), lambda s, w: s.argmax(1) == w, 400, 3e-3
 )
 CLASSES = Task(
     digits, lambda said, wanted: F.cross_entropy(said[0], wanted), lambda s, w: s.argmax(1) == w, 500, 2e-3
