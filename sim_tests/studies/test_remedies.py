@@ -81,6 +81,16 @@ def test_no_remedy_is_set_already_and_each_can_be_pasted(
         assert getattr(cli.verbs._parser().parse_args(words), r.dial) == r.value
 
 
+@pytest.mark.parametrize("part", ["clipping", "discreteness"])
+def test_a_percentile_that_cuts_is_named_first_whichever_part_is_the_largest(part: str) -> None:
+    """Images do not help against it."""
+    recipe = replace(BEST, threshold="percentile", percentile=70.0)
+    found = remedies.remedies(population(), part, replace(SETTING, recipe=recipe), 1, ())
+    assert found[0].option in ("--threshold max", "--threshold sequential")
+    assert "percentile" in found[0].why
+    assert not any(r.option.startswith("--calibration-images") for r in found)
+
+
 def test_levels_are_no_remedy_against_clipping() -> None:
     """theta is the maximum by K."""
     for recipe in (BEST, PAPER):
