@@ -1,5 +1,5 @@
 """What is known of each ATen operation: one table, filled where the meaning stands (layers, rectifiers,
-activations, spatial, neutral, moves).
+activations, spatial, neutral, moves, writes).
 
 An operation in place is the one without the underscore behind its name. What is not in the table is refused
 by name.
@@ -133,12 +133,11 @@ REMEDIES = {
             "_scaled_dot_product_flash_attention",
             "_scaled_dot_product_efficient_attention",
             "_scaled_dot_product_attention_math",
-            "bmm",
         ),
         ATTENTION,
     ),
     **dict.fromkeys(
-        ("scatter", "scatter_add", "masked_scatter", "index_put", "masked_fill", "where"),
+        ("scatter", "scatter_add", "masked_scatter"),
         "it writes into part of a tensor, or chooses by a mask of another tensor; put the parts together "
         "with torch.cat, or leave the mask out",
     ),

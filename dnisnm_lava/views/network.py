@@ -17,6 +17,7 @@ from rich.text import Text
 from dnisnm_lava.ir import SNM, Gate, Input, ReadOut, SpikingGraph, sources
 from dnisnm_lava.ir.fixedpoint import STATE
 from dnisnm_lava.ir.integers import signed_bits, state_ranges
+from dnisnm_lava.ir.timing import latency
 from dnisnm_lava.ir.weight_use import used
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def network_json(graph: SpikingGraph) -> dict[str, Any]:
     return {
         "steps": graph.steps,
         **({"stream": asdict(dials(graph))} if graph.carry else {}),
-        "latency": graph.steps + max(offsets[p.name] for p in graph.readouts),
+        "latency": max(latency(graph, p.name, graph.steps) for p in graph.readouts),
         "neurons": sum(p.vth.size for p in graph if isinstance(p, SNM | Gate)),
         "dead_neurons": sum(graph.dead_neurons.values()),
         "weights": sum(entry.get("weights", 0) for entry in populations),
