@@ -77,7 +77,18 @@ def figure(
         axes.grid(alpha=0.3)
         legend(drawn, title, max(1, int(COLUMNS[width] // (_longest(axes) + 6))))
         drawn.supxlabel(bars(curves), fontsize=POINTS - 1.5, color="0.35")
+        if x in ("spikes", "energy"):  # elsewhere the axis tells T
+            name_points(axes, [named for curve in curves for named in _steps_named(curve, x, rule)])
     return drawn
+
+
+def _steps_named(curve: Curve, x: str, rule: str) -> Iterator[tuple[float, float, str]]:
+    """Each point's place and its T."""
+    scale = 100 if curve.is_share else 1
+    for point in curve.points:
+        cost = point.cost(x, rule)
+        if cost is not None:
+            yield cost, scale * point.score, f"T = {point.steps}"
 
 
 def check(curves: Sequence[Curve], x: str, rule: str) -> None:

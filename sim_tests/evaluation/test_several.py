@@ -285,6 +285,15 @@ def test_names_of_points_lie_in_the_panel_and_on_no_other() -> None:
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_points_over_a_cost_tell_their_steps() -> None:
+    """Over T the axis does."""
+    points = tuple(Point(t, 0.9 + t / 100, spikes=1000.0 * t) for t in (1, 2, 4))
+    curves = [replace(TWO[0], points=points)]
+    named = [t.get_text() for t in plots.figure(curves, x="spikes").axes[0].texts]
+    assert [n for n in named if n] == ["T = 1", "T = 2", "T = 4"]
+    assert not [t for t in plots.figure(curves).axes[0].texts if t.get_text().startswith("T =")]
+
+
 def test_the_table_for_spreadsheets_has_every_number() -> None:
     found = list(csv.DictReader(io.StringIO(views.csv_of(TWO))))
     assert [(r["network"], int(r["T"]), float(r["score"])) for r in found] == [
