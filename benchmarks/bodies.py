@@ -5,7 +5,7 @@
 Bodies of detectors (examples/bodies.py, 16 channels) look for a square or a disk in 1,000 drawn pictures of
 32x32, a U-Net with PReLU tells the class of each pixel of such pictures, and torchvision's networks classify
 scikit-learn's digits at 32x32 (1,297 to train and to fit on, 500 to test). Adam, the steps and rates below.
-For detectors, "right": the cell of the coarse head that is surest of a box, and the class that it says there;
+For detectors, "right": the cell of the fine head that is surest of a box, and the class that it says there;
 for the U-Net, pixels. "maps": the share of the variance of the ANN's raw output that the integers explain.
 The integers are recipe `best` with the levels and steps of the column.
 """
@@ -75,10 +75,10 @@ def drawn(told: int) -> Callable[[int], tuple[Drawn, Drawn]]:
 
     def draw(seed: int) -> tuple[Drawn, Drawn]:
         learned, test = shapes(1000, seed), shapes(500, seed + 1)
-        return (
-            Drawn(torch.from_numpy(learned[0]), torch.from_numpy(learned[told])),
-            Drawn(torch.from_numpy(test[0]), torch.from_numpy(test[told])),
+        first, second = (
+            Drawn(torch.from_numpy(part[0]), torch.from_numpy(part[told])) for part in (learned, test)
         )
+        return first, second
 
     return draw
 
@@ -115,13 +115,17 @@ def found_box(said: np.ndarray, told: np.ndarray) -> np.ndarray:
     return near & (kind == told[:, 3])
 
 
+def by_class(said: Outputs, wanted: Tensor) -> Tensor:
+    return F.cross_entropy(said[0], wanted)
+
+
+def right_class(said: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return said.argmax(1) == wanted
+
+
 DETECTION = Task(drawn(2), detection, found_box, 600, 3e-3)
-PIXELS = Task(
-    drawn(1), lambda said, wanted: F.cross_entropy(said[0], wanted), lambda s, w: s.argmax(1) == w, 400, 3e-3
-)
-CLASSES = Task(
-    digits, lambda said, wanted: F.cross_entropy(said[0], wanted), lambda s, w: s.argmax(1) == w, 500, 2e-3
-)
+PIXELS = Task(drawn(1), by_class, right_class, 400, 3e-3)
+CLASSES = Task(digits, by_class, right_class, 500, 2e-3)
 
 
 def classifier(name: str) -> Callable[[], nn.Module]:

@@ -18,7 +18,7 @@ from dnisnm_lava.evaluation import marks, outputs, sanity, tallies, weak_spots
 from dnisnm_lava.evaluation.marks import Marks
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.sanity import Alarm, SetUp
-from dnisnm_lava.evaluation.session import SESSION, Session
+from dnisnm_lava.evaluation.session import NOTHING_KNOWN, SESSION, Session
 from dnisnm_lava.evaluation.tallies import (
     Tally,
     activity,
@@ -39,7 +39,6 @@ from dnisnm_lava.stages.networks import Networks
 from dnisnm_lava.system.progress import Progress
 
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-SET_UP = SetUp()
 
 
 @dataclass(frozen=True)
@@ -300,7 +299,7 @@ def comparison(
     measure: Measure,
     summed: Tally,
     on_lava: OnLava | None,
-    set_up: SetUp = SET_UP,
+    set_up: SetUp = NOTHING_KNOWN,
     further: Mapping[str, Measure] | None = None,
 ) -> Comparison:
     """From the tallies of all images, and of the first ones on Lava. further: what is measured of other

@@ -155,13 +155,13 @@ def batched(call: Call) -> Expression:
             "a matrix product of two tensors that depend on the input, as in attention, is not supported; "
             "multiply them element by element"
         )
-    e, weight = (x, _of_all(y)) if isinstance(x, Expression) else (y, _of_all(x).T)
+    behind = isinstance(x, Expression)
+    e, weight = (x, _of_all(y)) if behind else (y, _of_all(x))
     if e.merged and len(e.shape) != 2:
         raise Refusal(MERGED)
-    if e is x:
+    if behind:
         return _linear(call, e, np.ascontiguousarray(weight.T), None)
-    product = _linear(call, _turned(e), np.ascontiguousarray(weight.T), None)
-    return _turned(product)
+    return _turned(_linear(call, _turned(e), weight, None))
 
 
 def _turned(e: Expression) -> Expression:
@@ -169,7 +169,7 @@ def _turned(e: Expression) -> Expression:
 
 
 def _of_all(value: torch.Tensor) -> np.ndarray:
-    """The one matrix (I, O) of a constant (N, I, O)."""
+    """The one matrix of a constant (N, rows, columns)."""
     weights = doubles(value)
     if (weights != weights[:1]).any():
         raise Refusal("it multiplies each image, or each channel, with a matrix of its own; use convolutions")

@@ -91,7 +91,12 @@ def as_images(value: Any) -> Expression:
 
 def expanded(e: Expression, run: Callable[[torch.Tensor], torch.Tensor]) -> Expression:
     """One move of one expression: `run` takes (N, *shape)."""
-    moved = move([e], lambda tensors: run(tensors[0]))
+    return joined([e], lambda tensors: run(tensors[0]))
+
+
+def joined(parts: list[Expression], run: Run) -> Expression:
+    """What `run` makes one of, as of `move`."""
+    moved = move(parts, run)
     assert isinstance(moved, Expression)
     return moved
 

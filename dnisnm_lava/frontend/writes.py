@@ -8,7 +8,7 @@ import torch
 from dnisnm_lava.frontend.call import Call, broadcast, shape_of
 from dnisnm_lava.frontend.expression import Expression, Refusal, compact
 from dnisnm_lava.frontend.layers import weighted
-from dnisnm_lava.frontend.moves import as_images, constant, move
+from dnisnm_lava.frontend.moves import as_images, constant, joined
 from dnisnm_lava.frontend.nodes import has_expression
 from dnisnm_lava.frontend.table import operation
 from dnisnm_lava.frontend.trace import BATCH
@@ -23,25 +23,16 @@ def scattered(call: Call) -> Expression:
     if call.get(2, "dim", 0) == 0:
         raise Refusal("it writes to some images of a batch; keep the batch axis first and apart")
     parts = [as_images(a) for a in call.args[:2]]
-    written = move(parts, lambda t: call.node.target(*t, *call.args[2:], **call.kwargs))
-    assert isinstance(written, Expression)
-    return written
+    return joined(parts, lambda t: call.node.target(*t, *call.args[2:], **call.kwargs))
 
 
-@operation("copy")
+@operation("copy", "fill")
 def copy(call: Call) -> Expression:
-    """aten.copy(x, y): y, in the shape of x."""
+    """aten.copy(x, y), fill(x, number): y, in the shape of x."""
     written, shape = call.args[1], shape_of(call)
     if isinstance(written, Expression):
         return broadcast(written, shape)
     return Expression((), compact(constant(written, shape)), shape)
-
-
-@operation("fill")
-def fill(call: Call) -> Expression:
-    """aten.fill(x, number)."""
-    shape = shape_of(call)
-    return Expression((), constant(call.args[1], shape), shape)
 
 
 @operation("index_put")
@@ -52,9 +43,7 @@ def index_put(call: Call) -> Expression:
     if has_expression(indices) or call.get(3, "accumulate", False):
         raise Refusal("it writes where the input says, or adds up what it writes; write to constant indices")
     if isinstance(values, Expression):
-        written = move([as_images(x), values], lambda t: put_at(t[0], indices, t[1]))
-        assert isinstance(written, Expression)
-        return written
+        return joined([as_images(x), values], lambda t: put_at(t[0], indices, t[1]))
     shape = shape_of(call)
     kept = put_at(torch.ones(BATCH, *shape), indices, torch.zeros(()))
     put = put_at(torch.zeros(BATCH, *shape).double(), indices, values.double())

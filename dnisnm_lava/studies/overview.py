@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from dnisnm_lava.evaluation.intervals import suggested
 from dnisnm_lava.evaluation.origin import array_digest, versions
 from dnisnm_lava.evaluation.outputs import Targets
 from dnisnm_lava.evaluation.pairs import Loss, Parting, losses, partings, qualities
-from dnisnm_lava.evaluation.session import SESSION, Session
+from dnisnm_lava.evaluation.session import NOTHING_KNOWN, SESSION, Session
 from dnisnm_lava.frontend.coverage import Coverage
 from dnisnm_lava.ir import SNM, Activation, Curve, Smooth, SpikingGraph, checked_pairs
 from dnisnm_lava.ir.integers import check_images
@@ -190,7 +190,7 @@ def gather(
         x[: about.explain_images],
         None if y is None else y[: about.explain_images],
         measure=found,
-        session=session,
+        session=replace(session, set_up=NOTHING_KNOWN),  # which the comparison of all images has told
         detail=Detail(observe=watch.observe),
     )
     seen = watch.found(x, chip.rates, session.stages("costs, time"))

@@ -10,7 +10,7 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from dnisnm_lava.errors import OutOfRange
-from dnisnm_lava.evaluation.several import Curve
+from dnisnm_lava.evaluation.several import Curve, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,11 +84,17 @@ def figure(
 
 def _steps_named(curve: Curve, x: str, rule: str) -> Iterator[tuple[float, float, str]]:
     """Each point's place and its T."""
-    scale = 100 if curve.is_share else 1
-    for point in curve.points:
-        cost = point.cost(x, rule)
-        if cost is not None:
-            yield cost, scale * point.score, f"T = {point.steps}"
+    for cost, point in _known(curve, x, rule):
+        yield cost, _scale(curve) * point.score, f"T = {point.steps}"
+
+
+def _known(curve: Curve, x: str, rule: str) -> list[tuple[float, Point]]:
+    """The points that tell this cost, with it."""
+    return [(cost, p) for p in curve.points if (cost := p.cost(x, rule)) is not None]
+
+
+def _scale(curve: Curve) -> int:
+    return 100 if curve.is_share else 1
 
 
 def check(curves: Sequence[Curve], x: str, rule: str) -> None:
@@ -134,8 +140,7 @@ def _draw(axes: Axes, curve: Curve, x: str, rule: str, i: int, aside: float) -> 
     """aside: by how many points of a letter's measure to the right, so that bars of several stand apart."""
     from matplotlib.transforms import ScaledTranslation
 
-    known = [(cost, p) for p in curve.points if (cost := p.cost(x, rule)) is not None]
-    scale = 100 if curve.is_share else 1
+    known, scale = _known(curve, x, rule), _scale(curve)
     color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
     line = ("-", "--", "-.", ":")[i // len(COLORS) % 4]
     shifted = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
@@ -149,7 +154,7 @@ def _draw(axes: Axes, curve: Curve, x: str, rule: str, i: int, aside: float) -> 
 
 def _ann(axes: Axes, curves: Sequence[Curve]) -> None:
     """One line for all that have the same ANN; else one each, in its colour."""
-    scale = 100 if curves[0].is_share else 1
+    scale = _scale(curves[0])
     known = {c.ann for c in curves if c.ann is not None}
     for i, curve in enumerate(curves):
         if curve.ann is None or (len(known) == 1 and i != _first(curves)):
@@ -171,7 +176,7 @@ def _first(curves: Sequence[Curve]) -> int:
 
 def _scaled(axes: Axes, curves: Sequence[Curve], x: str, rule: str) -> None:
     """Both axes fit what is drawn, with a margin; T, and costs that differ by much, are logarithmic."""
-    scale = 100 if curves[0].is_share else 1
+    scale = _scale(curves[0])
     ends = [scale * c.ann for c in curves if c.ann is not None]
     for curve in curves:
         for p in curve.points:

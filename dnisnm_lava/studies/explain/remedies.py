@@ -98,7 +98,7 @@ def _more_images(setting: Setting, dial: str, why: str) -> Iterator[Remedy]:
 def _clipping(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
     """Not levels: theta is the maximum by K, so that K theta stays what it is."""
     fires = p.kind in FIRING
-    cut = setting.recipe is not None and setting.recipe.threshold == "percentile"
+    cut = _percentile(setting) is not None
     if fires:
         why = "its percentile leaves" if cut else "its rule leaves"
         yield Remedy("threshold", "max", f"{why} thresholds below the largest activations")
@@ -117,9 +117,9 @@ def _function(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ..
 
 
 def _discreteness(p: Explained, setting: Setting, steps: int, codes: tuple[Codes, ...]) -> Iterator[Remedy]:
-    recipe = setting.recipe
-    if recipe is not None and recipe.threshold == "percentile" and recipe.percentile < 99:
-        yield Remedy("threshold", "sequential", f"a percentile of {recipe.percentile:g} cuts what is above")
+    percentile = _percentile(setting)
+    if percentile is not None and percentile < 99:
+        yield Remedy("threshold", "sequential", f"a percentile of {percentile:g} cuts what is above")
     time = Remedy("steps", 4 if steps == 1 else 2 * steps, f"T = {steps} steps round coarsely")
     levels = _levels(p, "more levels round more finely")
     yield from (time, *levels) if steps == 1 or p.levels >= GOOD_LEVELS else (*levels, time)
@@ -187,6 +187,12 @@ def _fitted(setting: Setting) -> Iterator[Remedy]:
         )
     if setting.recipe is not None and setting.recipe.threshold != "sequential":
         yield Remedy("threshold", "sequential", "thresholds for what is really heard")
+
+
+def _percentile(setting: Setting) -> float | None:
+    """The one that thresholds are; None where they are none."""
+    recipe = setting.recipe
+    return recipe.percentile if recipe is not None and recipe.threshold == "percentile" else None
 
 
 def _own(setting: Setting, dial: str) -> bool:
